@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One escaping function per destination. Names of processes, cgroups, files and symbols are raw bytes chosen by
+ * whoever is observed; they stay raw inside fathom and pass exactly one of these on their way out. */
+#pragma once
+#include <glib.h>
+
+/* Appends `length` bytes (-1: up to NUL) safe for a terminal: control characters (C0, C1, DEL), bidirectional
+ * overrides and invalid UTF-8 become \xNN or \u{NNNN}; everything else is copied. */
+void text_append_terminal(GString *out, const char *text, gssize length);
+/* The same as a new string, owned by the caller. */
+char *text_terminal(const char *text);
+
+/* Appends text safe inside XML/HTML content and quoted attributes: & < > " ' as entities, characters XML 1.0
+ * forbids and invalid UTF-8 as U+FFFD. */
+void text_append_xml(GString *out, const char *text, gssize length);
+
+/* Appends the inside of a JSON string (without quotes): escapes, \u00NN for controls, U+FFFD for invalid UTF-8.
+ * `<` is written \u003c so that the result may stand inside an HTML script element. */
+void text_append_json(GString *out, const char *text, gssize length);
+
+/* Appends a frame for a folded stack: `;`, newline and other controls become `_` lookalikes (`:` for `;`). */
+void text_append_folded(GString *out, const char *text, gssize length);
+
+/* Columns a terminal needs to show `text` (after text_terminal): counts code points, wide ones as 2. */
+guint text_columns(const char *text);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of containers. One thread; pointers to containers stay valid until registry_free (the dead are kept,
+ * the oldest dead beyond REGISTRY_DEAD_MAX are dropped only by registry_refresh). */
+#pragma once
+#include <glib.h>
+
+#include "container/container.h"
+
+struct registry;
+
+/* Scans the cgroup trees and runtime state below `root` ("/" on a live system, a made-up tree in tests). */
+struct registry *registry_new(const char *root, GError **error);
+void registry_free(struct registry *registry);
+/* Scans again: births, deaths, names that appeared late. */
+gboolean registry_refresh(struct registry *registry, GError **error);
+
+/* All containers, the living first, sorted by runtime and name; array owned by the caller, elements by the registry. */
+GPtrArray *registry_list(struct registry *registry);
+
+/* The container a cgroup belongs to: itself, or the outermost container above it; the host when there is none.
+ * An unknown key is looked up afresh once (it may have been born a moment ago); NULL when it cannot be found. */
+const struct container *registry_by_cgroup(struct registry *registry, guint64 cgroup_key);
+/* By host pid; `start_ticks` 0 or the process's start time (field 22 of /proc/PID/stat) to guard against reuse. */
+const struct container *registry_by_pid(struct registry *registry, guint32 pid, guint64 start_ticks);
+const struct container *registry_host(struct registry *registry);
+
+/* A path heard of at a birth (cgroup_mkdir), so that a container that lived for a moment still has a name. */
+void registry_note_birth(struct registry *registry, guint64 cgroup_key, const char *path);
+void registry_note_death(struct registry *registry, guint64 cgroup_key);
+
+/* Every cgroup known now, containers' or not: key → owner. For the kernel-side filter. */
+struct registry_cgroup {
+	guint64 key;
+	const struct container *owner;
+};
+GArray *registry_cgroups(struct registry *registry);
+
+/* ---- targets: what a person types ---- */
+enum target_kind { TARGET_ALL = 0, TARGET_CONTAINER = 1, TARGET_PROCESS = 2 };
+
+struct target {
+	enum target_kind kind;
+	const struct container *container; /* TARGET_CONTAINER (RUNTIME_HOST for "host"), TARGET_PROCESS */
+	guint32 pid; /* TARGET_PROCESS: host pid (thread group) */
+	char *text; /* as typed */
+};
+
+#define TARGET_ERROR (target_error_quark())
+GQuark target_error_quark(void);
+enum target_error {
+	TARGET_ERROR_NONE_SUCH = 1, /* the message lists near matches */
+	TARGET_ERROR_AMBIGUOUS = 2, /* the message lists the candidates */
+};
+
+/* Resolves `text`: "all", "host", a container's name, an id or its unique prefix (≥ 3 hex digits), "pod" or
+ * "namespace/pod" (all its containers), a host pid, "web:1" (pid inside), or a cgroup path; appends to `targets`
+ * (an array made with target_array_new). */
+gboolean target_resolve(struct registry *registry, const char *text, GPtrArray *targets, GError **error);
+GPtrArray *target_array_new(void);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/snapshot.h"
+
+struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit)
+{
+	struct shape *shape = g_new0(struct shape, 1);
+
+	shape->kind = kind;
+	shape->probe = g_strdup(probe);
+	shape->unit = unit;
+	if (kind == SHAPE_CALLTREE)
+		shape->calltree = calltree_new();
+	return shape;
+}
+
+void shape_free(struct shape *shape)
+{
+	if (!shape)
+		return;
+	g_free(shape->probe);
+	ledger_clear(&shape->ledger);
+	calltree_free(shape->calltree);
+	g_free(shape);
+}
+
+struct snapshot *snapshot_new(const char *title)
+{
+	struct snapshot *snapshot = g_new0(struct snapshot, 1);
+
+	snapshot->title = g_strdup(title);
+	snapshot->host = g_strdup(g_get_host_name());
+	snapshot->shapes = g_ptr_array_new_with_free_func((GDestroyNotify)shape_free);
+	return snapshot;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	g_free(snapshot->title);
+	g_free(snapshot->host);
+	g_ptr_array_unref(snapshot->shapes);
+	g_free(snapshot);
+}
+
+struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind)
+{
+	for (guint i = 0; i < snapshot->shapes->len; i++) {
+		struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
+
+		if (shape->kind == kind)
+			return shape;
+	}
+	return NULL;
+}

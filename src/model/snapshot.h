@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot: what one observation hands out. A set of shapes with one time range, each with its ledger.
+ * Rendering, diagnosis and the store see nothing else. Captures (JSON) hold exactly this. */
+#pragma once
+#include <glib.h>
+
+#include "base/units.h"
+#include "model/calltree.h"
+#include "model/ledger.h"
+
+enum shape_kind {
+	SHAPE_CALLTREE = 1,
+};
+
+struct shape {
+	enum shape_kind kind;
+	char *probe; /* "profile", "offcpu", "walltime"; "folded" … for foreign input */
+	enum unit unit;
+	struct ledger ledger;
+	struct calltree *calltree; /* SHAPE_CALLTREE */
+};
+
+struct snapshot {
+	char *title; /* what was observed, for headings: "profile of web, db" */
+	char *host;
+	guint64 start_realtime_ns; /* 0: not known (foreign input) */
+	guint64 duration_ns; /* 0: not known */
+	guint32 frequency_hz; /* sampling rate; 0: not sampled */
+	GPtrArray *shapes; /* of struct shape *, owned */
+};
+
+struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit);
+void shape_free(struct shape *shape);
+struct snapshot *snapshot_new(const char *title);
+void snapshot_free(struct snapshot *snapshot);
+typedef struct snapshot snapshot; /* for g_autoptr(snapshot) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot, snapshot_free)
+
+/* The first shape of `kind`, NULL when absent; owned by the snapshot. */
+struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind);
