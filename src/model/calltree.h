@@ -57,8 +57,8 @@ struct calltree {
 
 struct calltree *calltree_new(void);
 void calltree_free(struct calltree *tree);
-typedef struct calltree calltree; /* for g_autoptr(calltree) */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(calltree, calltree_free)
+typedef struct calltree calltree_t; /* for g_autoptr(calltree_t) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(calltree_t, calltree_free)
 
 /* Interns a frame; `length` -1 means NUL-terminated; `module` may be NULL. */
 guint32 calltree_frame(struct calltree *tree, enum frame_kind kind, const char *name, gssize length,

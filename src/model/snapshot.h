@@ -33,8 +33,8 @@ struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit)
 void shape_free(struct shape *shape);
 struct snapshot *snapshot_new(const char *title);
 void snapshot_free(struct snapshot *snapshot);
-typedef struct snapshot snapshot; /* for g_autoptr(snapshot) */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot, snapshot_free)
+typedef struct snapshot snapshot_t; /* for g_autoptr(snapshot_t) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot_t, snapshot_free)
 
 /* The first shape of `kind`, NULL when absent; owned by the snapshot. */
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind);

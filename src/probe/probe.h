@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract of a probe: one thing we can observe.
+ *
+ * A probe is a constant `struct probe`. Opening it for a request loads and attaches its kernel half at the best rung
+ * that works and returns a run. While it runs, `fd` becomes readable when news (new stacks, mappings) wait;
+ * `drain` hands them to the listener. `finish` stops the kernel half, hands out all weights and fills the ledger.
+ * Probes know neither containers' names nor symbols: they speak in cgroup keys, pids and addresses;
+ * observe/ gives those their names. */
+#pragma once
+#include <glib.h>
+
+#include "base/units.h"
+#include "model/ledger.h"
+#include "model/snapshot.h"
+
+#define PROBE_ERROR (probe_error_quark())
+GQuark probe_error_quark(void);
+enum probe_error {
+	PROBE_ERROR_UNSUPPORTED = 1, /* no rung works; the message says why for each */
+	PROBE_ERROR_PERMISSION = 2, /* the message names the missing capability */
+	PROBE_ERROR_FAILED = 3,
+};
+
+#define PROBE_STACK_DEPTH 127 /* frames kept, each for user and kernel */
+#define PROBE_COMM 16
+
+/* What to watch. With `filter` FALSE everything is. Otherwise a task is watched when its thread group is in `tgids`, or
+ * when the nearest cgroup of `cgroups` at or above its own has `wanted` set; a cgroup born later inherits. */
+struct probe_cgroup {
+	guint64 key; /* see container.h: kernfs id, top bit for v1 */
+	guint8 wanted;
+};
+
+struct probe_request {
+	gboolean filter;
+	const struct probe_cgroup *cgroups;
+	gsize cgroup_count;
+	const guint32 *tgids;
+	gsize tgid_count;
+	guint32 frequency_hz; /* sampling probes */
+	gboolean cycles; /* sample by CPU cycles instead of the cpu clock, where the machine counts them */
+	gboolean no_user, no_kernel; /* leave out that half of stacks */
+	gboolean by_thread; /* keep threads apart (tid in the task), else tid is 0 */
+	gboolean waker; /* also who woke a blocked thread */
+	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */
+	const char *rung; /* force this rung; NULL: the best that works */
+};
+
+/* Whom a stack or weight belongs to, as it was in the kernel at event time. */
+struct probe_task {
+	guint64 cgroup_key;
+	guint32 tgid, tid; /* host pids; tid 0 unless by_thread */
+	char comm[PROBE_COMM]; /* of the process (group leader): raw bytes, NUL-terminated */
+	char thread_comm[PROBE_COMM]; /* of the thread; empty unless by_thread */
+};
+
+enum probe_stack_flags {
+	PROBE_STACK_USER_TRUNCATED = 1 << 0,
+	PROBE_STACK_KERNEL_TRUNCATED = 1 << 1,
+	PROBE_STACK_IOWAIT = 1 << 2, /* the kernel counts the sleep as waiting for I/O */
+	PROBE_STACK_NO_USER = 1 << 3, /* user half could not be read (not: "is a kernel thread") */
+	PROBE_STACK_KTHREAD = 1 << 4,
+};
+
+/* One distinct stack, handed out once, soon after it was first seen. */
+struct probe_stack {
+	guint32 id; /* dense from 0 within a run */
+	struct probe_task task;
+	const guint64 *user, *kernel; /* addresses, innermost first; valid during the call */
+	guint16 user_count, kernel_count;
+	gint32 syscall; /* number when inside a system call, -1 when not or not known */
+	guint32 flags; /* enum probe_stack_flags */
+};
+
+enum probe_state {
+	PROBE_STATE_RUNNING = 0, /* on a CPU */
+	PROBE_STATE_BLOCKED = 1,
+	PROBE_STATE_WAIT_WOKEN = 2, /* runnable, not running: woken up and waiting for a CPU */
+	PROBE_STATE_WAIT_PREEMPTED = 3, /* runnable, not running: lost the CPU to somebody else */
+	PROBE_STATE_WAIT_THROTTLED = 4, /* runnable, but its cgroup's CPU quota is used up */
+	PROBE_STATES = 5,
+};
+
+#define PROBE_NO_STACK G_MAXUINT32
+
+struct probe_weight {
+	const struct probe_task *task;
+	guint32 stack; /* id of a handed-out stack, or PROBE_NO_STACK */
+	guint32 waker_stack; /* likewise: the stack of the thread that ended the wait */
+	enum probe_state state;
+	guint64 events;
+	guint64 weight; /* in the probe's unit */
+	guint64 max; /* largest single interval; 0 when not known */
+};
+
+/* News about mappings (see symbol/symbolizer.h); build_id may be NULL. */
+struct probe_mapping {
+	guint64 start, length, file_offset;
+	const guint8 *build_id;
+	guint build_id_size;
+	const char *path;
+};
+
+struct probe_listener {
+	void *user;
+	void (*stack)(void *user, const struct probe_stack *stack);
+	void (*weight)(void *user, const struct probe_weight *weight);
+	void (*mapped)(void *user, guint32 tgid, const struct probe_mapping *mapping);
+	void (*forked)(void *user, guint32 parent_tgid, guint32 child_tgid);
+	void (*execed)(void *user, guint32 tgid);
+	void (*exited)(void *user, guint32 tgid);
+	void (*cgroup_born)(void *user, guint64 cgroup_key, const char *path);
+	void (*cgroup_died)(void *user, guint64 cgroup_key);
+};
+
+struct probe_run; /* each probe's own */
+
+/* One way to attach. Ladders are tried in order, by attaching, never by kernel version. */
+struct rung {
+	const char *name; /* "perf cpu-clock", "tp_btf/sched_switch" */
+	const char *misses; /* what this rung cannot see; NULL when nothing */
+	/* TRUE when it works here; otherwise `error` says why not, in words for people. Leaves nothing attached. */
+	gboolean (*works)(GError **error);
+};
+
+struct probe {
+	const char *name; /* also the command's name */
+	const char *shows;
+	enum shape_kind shape;
+	enum unit unit;
+	const struct rung *rungs; /* ends with a NULL name */
+	struct probe_run *(*open)(const struct probe_request *request, const struct probe_listener *listener,
+				  GError **error);
+	int (*fd)(struct probe_run *run); /* poll for reading; owned by the run */
+	gboolean (*drain)(struct probe_run *run, GError **error); /* never blocks */
+	/* Stops, hands out weights, adds to `ledger`. After it only `close` may be called. */
+	gboolean (*finish)(struct probe_run *run, struct ledger *ledger, GError **error);
+	void (*close)(struct probe_run *run);
+};
+
+/* The list of all probes, ends with NULL (registry.c). */
+extern const struct probe *const probe_registry[];
+const struct probe *probe_find(const char *name);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where: addresses → functions.
+ *
+ * Everything about a process is taken at first sight (its mappings, open descriptors of the files behind them, its
+ * root and inner pid), because it may be gone a millisecond later. Symbol tables are read once per build-id (fallback:
+ * device, inode, mtime, size) and kept in an LRU with a byte budget. Each distinct (process, address) is resolved once.
+ * Files come from inside containers: hostile, bounded, never mapped into memory. */
+#pragma once
+#include <glib.h>
+
+#include "model/calltree.h"
+#include "model/ledger.h"
+
+struct symbolizer;
+
+struct symbol {
+	enum frame_kind kind; /* USER, KERNEL, JIT or UNRESOLVED */
+	const char *name; /* demangled function; for UNRESOLVED the reason: "[libfoo.so: no symbols]" */
+	const char *module; /* file's base name, "[vdso]", kernel module or "vmlinux"; NULL when not known */
+	guint64 offset; /* from the function's start */
+};
+
+struct symbolizer *symbolizer_new(void);
+void symbolizer_free(struct symbolizer *symbolizer);
+
+/* Starts reading kernel symbols in the background; the first kernel lookup waits for it. */
+void symbolizer_prepare_kernel(struct symbolizer *symbolizer);
+
+/* First sight of a process: takes its mappings. Cheap when already known. FALSE when the process is gone and nothing
+ * is known about it. */
+gboolean symbolizer_see(struct symbolizer *symbolizer, guint32 tgid);
+
+/* Side-band news, in the order they happened (perf mmap2/fork/exec/exit records). `build_id` may be NULL. */
+struct symbolizer_mapping {
+	guint64 start, length, file_offset;
+	const guint8 *build_id;
+	guint build_id_size;
+	const char *path; /* as the process names it */
+};
+void symbolizer_mapped(struct symbolizer *symbolizer, guint32 tgid, const struct symbolizer_mapping *mapping);
+void symbolizer_forked(struct symbolizer *symbolizer, guint32 parent_tgid, guint32 child_tgid);
+void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid);
+void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid); /* keeps what is known until the end */
+
+/* Resolves. Strings in `symbol` live as long as the symbolizer. Never fails: the kind says UNRESOLVED and the name why.
+ * `is_caller`: the address is a return address (every frame but the innermost): looked up one byte earlier. */
+void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,
+		     struct symbol *symbol);
+void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean is_caller, struct symbol *symbol);
