@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures with real container runtimes; tests/runtimes.py says what they can do.
+`docker`, `podman`, `containerd`, `runc`: one private runtime each for the whole session.
+`start`: start(runtime, name, *command, **options) -> container, removed when the test ends.
+`fathom`: fathom(*arguments, timeout=60) -> CompletedProcess; fathom.start(*arguments) -> Popen."""
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import runtimes  # noqa: E402
+from support import IN_CI, Missing, fathom_binary, run, wait_for  # noqa: E402
+
+
+def lack(reason):
+    """A thing the machine lacks is a visible skip for a person and a failure in CI."""
+    if IN_CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def session(kind):
+    if os.geteuid() != 0:
+        lack("needs root to start a container runtime")
+    try:
+        runtime = kind()
+    except Missing as missing:
+        lack(str(missing))
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+@pytest.fixture(scope="session")
+def docker():
+    yield from session(runtimes.Docker)
+
+
+@pytest.fixture(scope="session")
+def podman():
+    yield from session(runtimes.Podman)
+
+
+@pytest.fixture(scope="session")
+def containerd():
+    yield from session(runtimes.Containerd)
+
+
+@pytest.fixture(scope="session")
+def runc():
+    yield from session(runtimes.Runc)
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def run_one(runtime, name, *command, **options):
+        container = runtime.run(name, *command, **options)
+        started.append(container)
+        return container
+
+    yield run_one
+    for container in started:
+        if container in container.runtime.containers:
+            container.runtime.rm(container)
+
+
+class Fathom:
+    def __init__(self, binary, directory):
+        self.binary = binary
+        self.directory = directory
+        self.running = []
+
+    def __call__(self, *arguments, timeout=60, **options):
+        options.setdefault("cwd", self.directory)
+        return run(self.binary, *arguments, timeout=timeout, check=False, **options)
+
+    def start(self, *arguments, **options):
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        options.setdefault("cwd", self.directory)
+        process = subprocess.Popen([str(self.binary), *map(str, arguments)], stdin=subprocess.DEVNULL, text=True,
+                                   errors="backslashreplace", **options)
+        self.running.append(process)
+        return process
+
+    def stop_all(self):
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+    def json(self, *arguments, status=0, **options):
+        done = self(*arguments, **options)
+        assert done.returncode == status, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def fathom(tmp_path):
+    try:
+        program = Fathom(fathom_binary(), tmp_path)
+    except Missing as missing:
+        lack(str(missing))
+    yield program
+    program.stop_all()
+
+
+def attached(pid):
+    """How many BPF links, programs, maps and perf events the process `pid` holds open."""
+    count = 0
+    try:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target = os.readlink(descriptor)
+            except OSError:
+                continue
+            count += any(word in target for word in ("bpf", "perf_event", "raw-tracepoint"))
+    except OSError:
+        pass
+    return count
+
+
+@pytest.fixture
+def wait_attached():
+    """wait_attached(process): waits until a started fathom has its probes attached."""
+    def is_attached(process):
+        if process.poll() is not None:
+            raise RuntimeError(f"fathom ended: {process.communicate()}")
+        return any(word in link for link in links(process.pid) for word in ("bpf_link", "bpf-link", "perf_event"))
+
+    def links(pid):
+        found = []
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found.append(os.readlink(descriptor))
+            except OSError:
+                pass
+        return found
+
+    return lambda process, deadline_s=20: wait_for(lambda: is_attached(process), deadline_s, "fathom to attach")

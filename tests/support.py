@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every pytest file here shares: waiting for a condition, finding the build, needing a tool."""
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = bool(os.environ.get("CI"))
+
+
+class Missing(Exception):
+    """Something this machine lacks; the message says what."""
+
+
+def wait_for(condition, deadline_s=20.0, what="condition", interval_s=0.02):
+    """Calls `condition` until it returns something true, and returns that. Raises TimeoutError naming `what`."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {deadline_s:g} s for {what}")
+        time.sleep(interval_s)
+
+
+def tool(name):
+    """Path of a program: Debian's own first, so that a second copy in /usr/local does not surprise."""
+    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") or shutil.which(name)
+    if not path:
+        raise Missing(f"{name} is not installed")
+    return path
+
+
+def build_dir():
+    return Path(os.environ.get("FATHOM_BUILD", ROOT / "build"))
+
+
+def fathom_binary():
+    path = Path(os.environ.get("FATHOM_BINARY", build_dir() / "src/cli/fathom"))
+    if not path.exists():
+        raise Missing(f"{path} does not exist: run ./dev build, or set FATHOM_BINARY")
+    return path
+
+
+def run(*command, timeout=60, check=True, **options):
+    """subprocess.run with captured text; a failure shows both streams."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout,
+                          stdin=options.pop("stdin", subprocess.DEVNULL), text=options.pop("text", True),
+                          errors=options.pop("errors", "backslashreplace"), **options)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def processes_mentioning(text):
+    """Pids of live processes whose command line contains `text`, this one left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if text.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            pass
+    return found
+
+
+def mounts_below(directory):
+    lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    points = [line.split()[4] for line in lines]
+    return [p for p in points if p == str(directory) or p.startswith(f"{directory}/")]
+
+
+def remove_tree(directory):
+    """Unmounts what is mounted below `directory` and deletes it."""
+    for point in sorted(mounts_below(directory), reverse=True):
+        run("umount", "-l", point, check=False)
+    shutil.rmtree(directory, ignore_errors=True)
+    if Path(directory).exists():  # directories without permissions, files made while deleting
+        shutil.rmtree(directory)
