@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An observation: one probe, some targets, an interval → a snapshot.
+ *
+ * This is where the three rooms below meet: the probe's cgroup keys get containers' names (container/), its addresses
+ * get functions' names (symbol/), and its weights become a calltree. Every stack is named when it is first seen, not
+ * at the end: its process may be gone by then, and the result is ready the moment the interval ends. */
+#pragma once
+#include <glib.h>
+
+#include "container/registry.h"
+#include "model/snapshot.h"
+#include "probe/probe.h"
+
+/* What stands between the container and the first function of a stack. */
+enum observe_by {
+	OBSERVE_BY_CONTAINER = 0, /* nothing */
+	OBSERVE_BY_PROCESS = 1, /* the process's name; workers of one name are one */
+	OBSERVE_BY_THREAD = 2, /* process and pid, thread and tid */
+};
+
+struct observe_options {
+	const struct probe *probe;
+	const GPtrArray *targets; /* of struct target */
+	guint64 duration_ns;
+	enum observe_by by;
+	guint32 frequency_hz;
+	gboolean cycles;
+	gboolean no_user, no_kernel;
+	gboolean waker;
+	guint64 threshold_ns;
+	const char *rung; /* NULL: the best that works */
+	int stop_fd; /* readable: end early with what there is; -1: none */
+	/* Called about ten times a second while measuring; may be NULL. */
+	void (*progress)(void *user, guint64 elapsed_ns, guint64 duration_ns);
+	void *progress_user;
+};
+
+/* Adds what `text` means to `targets` (see target_resolve); besides those, "busiest" means every container that runs
+ * now, or all of the machine when there is none. */
+gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error);
+
+/* Measures. The snapshot is owned by the caller; NULL and `error` when no rung works or the probe fails. */
+struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error);

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stack becomes a path of frame ids as soon as it is seen and is kept in one pool of 32-bit ids (100,000 stacks of
+ * 30 frames: 12 MB). A weight then puts the frames of its owner and cause in front of that path.
+ *
+ * Order of a path, from the root:
+ *   profile   container, [process, [thread,]] functions …
+ *   offcpu    container, [process, [thread,]] cause, functions …  [woken by, functions of the waker, innermost first]
+ *   walltime  container, cause, [process, [thread,]] functions … */
+#include "observe/weave.h"
+
+#include <string.h>
+
+#include "probe/cause.h"
+
+#define WEAVE_PATH_MAX (2 * (2 * PROBE_STACK_DEPTH + 8))
+
+struct weave_stack {
+	guint32 first, count; /* in the pool, root first */
+	guint32 owner_frame; /* container of the task, for wakers */
+	guint32 comm_frame;
+	guint32 kernel_count;
+	enum cause cause;
+	gboolean truncated, unresolved, exited;
+};
+
+struct weave {
+	struct registry *registry;
+	struct symbolizer *symbolizer;
+	struct shape *shape;
+	struct calltree *tree;
+	enum observe_by by;
+	gboolean cause_first; /* walltime: the cause stands before the process */
+	gboolean with_cause;
+	GArray *stacks; /* of struct weave_stack, by probe's stack id */
+	GArray *pool; /* of guint32 frame ids */
+	GHashTable *addresses; /* weave_address → frame id */
+	struct probe_listener listener;
+};
+
+struct weave_address {
+	guint64 address;
+	guint32 tgid; /* 0: kernel */
+	guint32 is_caller;
+};
+
+static guint weave_address_hash(gconstpointer key)
+{
+	const struct weave_address *a = key;
+	guint64 x = (a->address * 2 + a->is_caller) ^ ((guint64)a->tgid << 48);
+
+	return (guint)((x * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> 32);
+}
+
+static gboolean weave_address_equal(gconstpointer left, gconstpointer right)
+{
+	return memcmp(left, right, sizeof(struct weave_address)) == 0;
+}
+
+static guint32 weave_resolve(struct weave *weave, guint32 tgid, guint64 address, gboolean is_caller)
+{
+	struct weave_address key = { .address = address, .tgid = tgid, .is_caller = (guint32)is_caller };
+	gpointer known;
+	struct symbol symbol = { 0 };
+	guint32 frame;
+
+	if (g_hash_table_lookup_extended(weave->addresses, &key, NULL, &known))
+		return GPOINTER_TO_UINT(known);
+	if (tgid)
+		symbolizer_user(weave->symbolizer, tgid, address, is_caller, &symbol);
+	else
+		symbolizer_kernel(weave->symbolizer, address, is_caller, &symbol);
+	frame = calltree_frame(weave->tree, symbol.kind, symbol.name, -1, symbol.module);
+	g_hash_table_insert(weave->addresses, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(frame));
+	return frame;
+}
+
+/* The frame of the container a cgroup belongs to; G_MAXUINT32 when nobody is known. */
+static guint32 weave_owner(struct weave *weave, guint64 cgroup_key)
+{
+	const struct container *owner = registry_by_cgroup(weave->registry, cgroup_key);
+
+	return owner ? calltree_frame(weave->tree, FRAME_CONTAINER, owner->name, -1, NULL) : G_MAXUINT32;
+}
+
+static guint32 weave_comm(struct weave *weave, const char *comm)
+{
+	return calltree_frame(weave->tree, FRAME_PROCESS, comm[0] ? comm : "[no name]", -1, NULL);
+}
+
+static void weave_kernel_names(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
+{
+	const char *names[PROBE_STACK_DEPTH];
+	guint32 count = MIN(stack->kernel_count, PROBE_STACK_DEPTH);
+
+	for (guint32 i = 0; i < count; i++) {
+		guint32 frame = weave_resolve(weave, 0, stack->kernel[i], i > 0);
+
+		names[i] = weave->tree->frames[frame].name;
+	}
+	kept->cause = cause_classify(names, count, stack->syscall, stack->flags);
+}
+
+static void weave_stack(void *user, const struct probe_stack *stack)
+{
+	struct weave *weave = user;
+	struct weave_stack kept = { .first = weave->pool->len, .kernel_count = stack->kernel_count };
+	gboolean seen = stack->user_count == 0 || symbolizer_see(weave->symbolizer, stack->task.tgid);
+
+	if (weave->with_cause)
+		weave_kernel_names(weave, stack, &kept);
+	kept.owner_frame = weave_owner(weave, stack->task.cgroup_key);
+	kept.comm_frame = weave_comm(weave, stack->task.comm);
+	kept.truncated = (stack->flags & (PROBE_STACK_USER_TRUNCATED | PROBE_STACK_KERNEL_TRUNCATED)) != 0;
+	kept.exited = !seen;
+	for (guint i = stack->user_count; i-- > 0;) {
+		guint32 frame = weave_resolve(weave, stack->task.tgid, stack->user[i], i > 0);
+
+		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;
+		g_array_append_val(weave->pool, frame);
+	}
+	if (stack->flags & PROBE_STACK_NO_USER) {
+		guint32 frame = calltree_frame(weave->tree, FRAME_UNRESOLVED, "[user stack not readable]", -1, NULL);
+
+		kept.unresolved = TRUE;
+		g_array_append_val(weave->pool, frame);
+	}
+	for (guint i = stack->kernel_count; i-- > 0;) {
+		guint32 frame = weave_resolve(weave, 0, stack->kernel[i], i > 0);
+
+		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;
+		g_array_append_val(weave->pool, frame);
+	}
+	kept.count = weave->pool->len - kept.first;
+	if (stack->id >= weave->stacks->len)
+		g_array_set_size(weave->stacks, stack->id + 1);
+	g_array_index(weave->stacks, struct weave_stack, stack->id) = kept;
+}
+
+static const struct weave_stack *weave_stack_find(struct weave *weave, guint32 id)
+{
+	return id < weave->stacks->len ? &g_array_index(weave->stacks, struct weave_stack, id) : NULL;
+}
+
+static guint32 weave_cause_frame(struct weave *weave, const struct probe_weight *weight,
+				 const struct weave_stack *stack)
+{
+	g_autofree char *blocked = NULL;
+	const char *name = NULL;
+
+	switch (weight->state) {
+	case PROBE_STATE_RUNNING:
+		name = !stack ? "running: not sampled" : stack->kernel_count ? "running: kernel" : "running: user";
+		break;
+	case PROBE_STATE_WAIT_WOKEN:
+		name = "waiting for CPU: woken";
+		break;
+	case PROBE_STATE_WAIT_PREEMPTED:
+		name = "waiting for CPU: preempted";
+		break;
+	case PROBE_STATE_WAIT_THROTTLED:
+		name = "waiting for CPU: throttled";
+		break;
+	case PROBE_STATE_BLOCKED:
+	case PROBE_STATES:
+		blocked = g_strdup_printf("blocked: %s", stack ? cause_name(stack->cause) : "stack not known");
+		name = blocked;
+		break;
+	}
+	return calltree_frame(weave->tree, FRAME_CAUSE, name, -1, NULL);
+}
+
+static guint32 weave_owner_path(struct weave *weave, const struct probe_task *task, guint32 node)
+{
+	g_autofree char *process = NULL, *thread = NULL;
+
+	if (weave->by == OBSERVE_BY_CONTAINER)
+		return node;
+	if (weave->by == OBSERVE_BY_PROCESS)
+		return calltree_child(weave->tree, node, weave_comm(weave, task->comm));
+	process = g_strdup_printf("%s (%u)", task->comm, task->tgid);
+	thread = g_strdup_printf("%s (%u)", task->thread_comm, task->tid);
+	node = calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_PROCESS, process, -1, NULL));
+	return calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_THREAD, thread, -1, NULL));
+}
+
+static guint32 weave_waker_path(struct weave *weave, const struct weave_stack *waker, guint32 node)
+{
+	const char *owner = waker->owner_frame == G_MAXUINT32 ? "?" : weave->tree->frames[waker->owner_frame].name;
+	const char *comm = weave->tree->frames[waker->comm_frame].name;
+	g_autofree char *name = g_strdup_printf("woken by %s: %s", owner, comm);
+
+	node = calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_WAKER, name, -1, NULL));
+	for (guint32 i = waker->count; i-- > 0;)
+		node = calltree_child(weave->tree, node, g_array_index(weave->pool, guint32, waker->first + i));
+	return node;
+}
+
+static void weave_weight(void *user, const struct probe_weight *weight)
+{
+	struct weave *weave = user;
+	struct ledger *ledger = &weave->shape->ledger;
+	const struct weave_stack *stack = weave_stack_find(weave, weight->stack);
+	const struct weave_stack *waker = weave_stack_find(weave, weight->waker_stack);
+	guint32 owner = weave_owner(weave, weight->task->cgroup_key);
+	guint32 node = CALLTREE_ROOT;
+
+	if (owner == G_MAXUINT32) {
+		owner = calltree_frame(weave->tree, FRAME_CONTAINER, "[cgroup gone before it was named]", -1, NULL);
+		ledger_add(ledger, LEDGER_LOST_UNATTRIBUTED, weight->events, weight->weight);
+	}
+	node = calltree_child(weave->tree, node, owner);
+	if (weave->with_cause && weave->cause_first)
+		node = calltree_child(weave->tree, node, weave_cause_frame(weave, weight, stack));
+	node = weave_owner_path(weave, weight->task, node);
+	if (weave->with_cause && !weave->cause_first)
+		node = calltree_child(weave->tree, node, weave_cause_frame(weave, weight, stack));
+	for (guint32 i = 0; stack && i < stack->count; i++)
+		node = calltree_child(weave->tree, node, g_array_index(weave->pool, guint32, stack->first + i));
+	if (waker)
+		node = weave_waker_path(weave, waker, node);
+	calltree_add(weave->tree, node, weight->weight);
+	if (stack && stack->truncated)
+		ledger_add(ledger, LEDGER_TRUNCATED, weight->events, weight->weight);
+	if (stack && stack->unresolved)
+		ledger_add(ledger, LEDGER_UNRESOLVED, weight->events, weight->weight);
+	if (stack && stack->exited)
+		ledger_add(ledger, LEDGER_EXITED, weight->events, weight->weight);
+}
+
+static void weave_mapped(void *user, guint32 tgid, const struct probe_mapping *mapping)
+{
+	struct weave *weave = user;
+	struct symbolizer_mapping news = {
+		.start = mapping->start,
+		.length = mapping->length,
+		.file_offset = mapping->file_offset,
+		.build_id = mapping->build_id,
+		.build_id_size = mapping->build_id_size,
+		.path = mapping->path,
+	};
+
+	symbolizer_mapped(weave->symbolizer, tgid, &news);
+}
+
+static void weave_forked(void *user, guint32 parent_tgid, guint32 child_tgid)
+{
+	struct weave *weave = user;
+
+	symbolizer_forked(weave->symbolizer, parent_tgid, child_tgid);
+}
+
+static gboolean weave_address_of_process(gpointer key, gpointer value G_GNUC_UNUSED, gpointer tgid)
+{
+	return ((const struct weave_address *)key)->tgid == GPOINTER_TO_UINT(tgid);
+}
+
+static void weave_execed(void *user, guint32 tgid)
+{
+	struct weave *weave = user;
+
+	symbolizer_execed(weave->symbolizer, tgid);
+	g_hash_table_foreach_remove(weave->addresses, weave_address_of_process, GUINT_TO_POINTER(tgid));
+}
+
+static void weave_exited(void *user, guint32 tgid)
+{
+	struct weave *weave = user;
+
+	symbolizer_exited(weave->symbolizer, tgid);
+}
+
+static void weave_cgroup_born(void *user, guint64 cgroup_key, const char *path)
+{
+	struct weave *weave = user;
+
+	registry_note_birth(weave->registry, cgroup_key, path);
+}
+
+static void weave_cgroup_died(void *user, guint64 cgroup_key)
+{
+	struct weave *weave = user;
+
+	registry_note_death(weave->registry, cgroup_key);
+}
+
+struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer, struct shape *shape,
+			enum observe_by by)
+{
+	struct weave *weave = g_new0(struct weave, 1);
+
+	weave->registry = registry;
+	weave->symbolizer = symbolizer;
+	weave->shape = shape;
+	weave->tree = shape->calltree;
+	weave->by = by;
+	weave->cause_first = strcmp(shape->probe, "walltime") == 0;
+	weave->with_cause = weave->cause_first || strcmp(shape->probe, "offcpu") == 0;
+	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));
+	weave->pool = g_array_new(FALSE, FALSE, sizeof(guint32));
+	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
+	weave->listener = (struct probe_listener){
+		.user = weave,
+		.stack = weave_stack,
+		.weight = weave_weight,
+		.mapped = weave_mapped,
+		.forked = weave_forked,
+		.execed = weave_execed,
+		.exited = weave_exited,
+		.cgroup_born = weave_cgroup_born,
+		.cgroup_died = weave_cgroup_died,
+	};
+	return weave;
+}
+
+void weave_free(struct weave *weave)
+{
+	if (!weave)
+		return;
+	g_array_unref(weave->stacks);
+	g_array_unref(weave->pool);
+	g_hash_table_unref(weave->addresses);
+	g_free(weave);
+}
+
+const struct probe_listener *weave_listener(struct weave *weave)
+{
+	return &weave->listener;
+}
