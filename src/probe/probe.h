@@ -37,6 +37,9 @@ struct probe_request {
 	gsize cgroup_count;
 	const guint32 *tgids;
 	gsize tgid_count;
+	/* v1 controller whose hierarchy names tasks that sit in the root of the unified one ("memory", "pids", "cpu",
+	 * "cpuacct", "devices", "freezer"); NULL: only the unified hierarchy is looked at. */
+	const char *v1_controller;
 	guint32 frequency_hz; /* sampling probes */
 	gboolean cycles; /* sample by CPU cycles instead of the cpu clock, where the machine counts them */
 	gboolean no_user, no_kernel; /* leave out that half of stacks */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The few kernel types our programs read, each with only the fields read. Offsets here mean nothing: libbpf
+ * rewrites every access from the running kernel's BTF (preserve_access_index), so no generated vmlinux.h is
+ * needed and the build is the same everywhere. Add a field only together with its reader. */
+#pragma once
+#include <linux/types.h>
+
+typedef __s8 s8;
+typedef __u8 u8;
+typedef __s16 s16;
+typedef __u16 u16;
+typedef __s32 s32;
+typedef __u32 u32;
+typedef __s64 s64;
+typedef __u64 u64;
+#ifndef __cplusplus
+typedef _Bool bool;
+#define true 1
+#define false 0
+#endif
+#define NULL ((void *)0)
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup;
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	int level; /* 0: the root of its hierarchy */
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1]; /* really CGROUP_SUBSYS_COUNT: index by hand */
+	struct cgroup *dfl_cgrp; /* in the unified hierarchy */
+};
+
+struct rq {
+	u64 clock; /* ns, sched_clock(); advanced at every scheduling event of this CPU */
+	u64 clock_pelt, lost_idle_time; /* the clock of cfs_rq->throttled_clock_pelt is their difference */
+};
+
+struct cfs_rq {
+	struct rq *rq;
+	int throttle_count; /* > 0: this queue or one above it has used up its quota */
+	u64 throttled_clock_pelt, throttled_clock_pelt_time;
+	u64 throttled_clock_self, throttled_clock_self_time; /* since 6.6 */
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
+struct sched_info {
+	unsigned long pcount; /* times this thread got a CPU */
+	unsigned long long run_delay; /* ns it waited for one, all told */
+	unsigned long long last_queued; /* rq->clock when it became runnable; 0 when not waiting */
+};
+
+struct file;
+struct vm_userfaultfd_ctx {
+	void *ctx;
+};
+
+struct vm_area_struct {
+	unsigned long vm_end;
+	struct file *vm_file;
+	struct vm_userfaultfd_ctx vm_userfaultfd_ctx;
+};
+
+struct task_struct {
+	unsigned int flags;
+	unsigned int __state;
+	int on_cpu;
+	int exit_state;
+	int pid, tgid;
+	unsigned int in_iowait : 1;
+	bool throttled; /* since 6.18: taken off the run queue because of the quota */
+	char comm[16];
+	u64 start_time; /* ns, CLOCK_MONOTONIC */
+	u64 self_exec_id; /* grows with every execve */
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct task_struct *group_leader;
+	struct css_set *cgroups;
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
+};
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long bp, orig_ax, ip, sp;
+	unsigned short cs;
+};
+#endif
+
+#pragma clang attribute pop
+
+/* Values come from the running kernel (bpf_core_enum_value); which exist depends on its configuration. */
+enum cgroup_subsys_id {
+	cpu_cgrp_id = 1,
+	cpuacct_cgrp_id = 2,
+	memory_cgrp_id = 3,
+	devices_cgrp_id = 4,
+	freezer_cgrp_id = 5,
+	pids_cgrp_id = 6,
+};
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define TASK_DEAD 0x00000080

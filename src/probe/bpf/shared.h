@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What both halves of a probe must agree on: records, map values, loss counters. */
+#pragma once
+#include <linux/types.h>
+
+#define STACK_DEPTH 127 /* = PROBE_STACK_DEPTH */
+#define STACK_COMM 16
+
+/* Counters of what a kernel half could not keep, = enum ledger_item of the lost kinds and a few more.
+ * Stored per CPU; the user half adds them to the ledger (losses.c). */
+enum loss {
+	LOSS_RING = 0,
+	LOSS_MAP = 1,
+	LOSS_STACK = 2,
+	LOSS_STORAGE = 3,
+	LOSS_MISSED = 4,
+	LOSS_UNATTRIBUTED = 5,
+	LOSS_TRUNCATED = 6,
+	LOSS_UNUSED_7 = 7,
+	LOSS_UNUSED_8 = 8,
+	LOSS_BELOW_THRESHOLD = 9,
+	LOSS_OUT_OF_ORDER = 10,
+	LOSS_SEEN = 11, /* not a loss: everything that happened to the target */
+	LOSS_COUNT = 12,
+};
+
+struct loss_line {
+	__u64 events;
+	__u64 weight;
+};
+
+/* Controllers whose v1 hierarchy may name a task's cgroup; see filter.bpf.h. */
+enum v1_controller {
+	V1_NONE = 0,
+	V1_MEMORY = 1,
+	V1_PIDS = 2,
+	V1_CPU = 3,
+	V1_CPUACCT = 4,
+	V1_DEVICES = 5,
+	V1_FREEZER = 6,
+};
+
+#define CGROUP_V1_BIT (1ULL << 63) /* = CGROUP_KEY_V1 of container.h */
+
+struct stack_task { /* = struct probe_task */
+	__u64 cgroup_key;
+	__u32 tgid, tid;
+	char comm[STACK_COMM];
+	char thread_comm[STACK_COMM];
+};
+
+/* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
+ * it must be set, padding included. Frames: kernel first, user after, each innermost first. */
+struct stack_record {
+	__u32 id; /* unique within the run, not dense when an insert raced */
+	__u32 pad;
+	struct stack_task task;
+	__s32 syscall; /* -1: none or not known */
+	__u32 flags; /* enum probe_stack_flags */
+	__u16 kernel_count, user_count;
+	__u32 pad2;
+	__u64 frames[2 * STACK_DEPTH];
+};
+
+struct stack_key {
+	__u64 hash[2];
+};
+
+/* `sent`: the record reached the ring. While it is 0 the next event with this stack tries again; what is still 0 at the
+ * end is lost by name (LEDGER_LOST_RING), with its weight. */
+struct stack_value {
+	__u32 id;
+	__u32 sent;
+	__u64 events;
+	__u64 weight;
+	__u64 max;
+};
