@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands' common ground: the table's entry, exit statuses, and saying what is wrong. */
+#pragma once
+#include <glib.h>
+
+enum exit_status {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1, /* could not be done, or (doctor) something is missing */
+	EXIT_USAGE = 2, /* bad input: one sentence said why */
+	EXIT_INCONCLUSIVE = 3, /* a result, but its ledger covers less than 95 % */
+};
+
+struct command {
+	const char *name;
+	const char *group; /* heading in the help */
+	const char *summary;
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit status */
+};
+
+/* One sentence on stderr, "fathom COMMAND: …", untrusted bytes escaped. */
+void command_complain(const char *command, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* Parses options; FALSE after having complained or shown the help (then `*status` says with which status to end). */
+gboolean command_parse(GOptionContext *context, int *argc, char ***argv, int *status);
+
+/* TRUE when nothing but root's capabilities stands in the way; else complains, naming the missing ones. */
+gboolean command_need_bpf(const char *command);
+
+int cmd_profile(int argc, char **argv);
+int cmd_offcpu(int argc, char **argv);
+int cmd_walltime(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_namespaces(int argc, char **argv);
+int cmd_whois(int argc, char **argv);
+int cmd_flame(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);

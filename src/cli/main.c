@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fathom's front: finds the command and hands over. */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+static const struct command commands[] = {
+	{ "walltime", "Where does the time go", "thread time that adds up: running, waiting, blocked", cmd_walltime },
+	{ "profile", "Where does the time go", "on-CPU flame graph by sampling", cmd_profile },
+	{ "offcpu", "Where does the time go", "blocked time by stack and cause", cmd_offcpu },
+	{ "ps", "Who is there", "one row a container", cmd_ps },
+	{ "namespaces", "Who is there", "which namespaces containers share", cmd_namespaces },
+	{ "whois", "Who is there", "host pid to container and back", cmd_whois },
+	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
+	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
+	{ "doctor", "This machine", "every probe, every way to attach it: works, or why not", cmd_doctor },
+};
+
+static void help_print(FILE *out)
+{
+	const char *group = NULL;
+
+	fprintf(out, "Usage: fathom COMMAND [OPTION…] [TARGET…]\n"
+		     "Where does the time go, and whose fault is it: the container's, its neighbours', or the host's?\n");
+	for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
+		if (g_strcmp0(group, commands[i].group) != 0)
+			fprintf(out, "\n%s\n", commands[i].group);
+		group = commands[i].group;
+		fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
+	}
+	fprintf(out, "\nA TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup path,\n"
+		     "host, or all. Options and examples of a command: fathom COMMAND --help, man fathom-COMMAND.\n"
+		     "First thing to try: fathom ps, then fathom walltime NAME.\n");
+}
+
+static const struct command *command_find(const char *name)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	setlocale(LC_ALL, "");
+	setlocale(LC_NUMERIC, "C");
+	if (argc < 2) {
+		help_print(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		help_print(stdout);
+		return EXIT_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("fathom " FATHOM_VERSION);
+		return EXIT_OK;
+	}
+	command = command_find(argv[1]);
+	if (!command) {
+		command_complain(argv[1], "no such command (see: fathom --help)");
+		return EXIT_USAGE;
+	}
+	return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that can be wrong is found before the measurement: options, targets, the output file. What was measured
+ * is never thrown away after it: Ctrl-C ends early with what there is. */
+#include "cli/measure.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/units.h"
+#include "cli/command.h"
+#include "container/registry.h"
+#include "observe/observe.h"
+#include "probe/probe.h"
+#include "render/render.h"
+
+#define MEASURE_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
+#define MEASURE_FREQUENCY_MAX_HZ 10000
+#define MEASURE_PROGRESS_COLUMNS 30
+
+struct measure {
+	const struct probe *probe;
+	char *duration, *by, *threshold, *output, *format, *title, *rung;
+	int frequency_hz;
+	gboolean user, kernel, cycles, waker, inverted, quiet;
+	guint64 duration_ns, threshold_ns;
+	enum observe_by by_what;
+	const struct render_format *writer;
+	GPtrArray *targets;
+	gboolean progress_shown;
+};
+
+static void measure_clear(struct measure *measure)
+{
+	g_free(measure->duration);
+	g_free(measure->by);
+	g_free(measure->threshold);
+	g_free(measure->output);
+	g_free(measure->format);
+	g_free(measure->title);
+	g_free(measure->rung);
+	if (measure->targets)
+		g_ptr_array_unref(measure->targets);
+}
+
+static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, int *status)
+{
+	GOptionEntry common[] = {
+		{ "duration", 'd', 0, G_OPTION_ARG_STRING, &measure->duration,
+		  "How long to measure: seconds, or with a unit: 500ms, 2m (default 10)", "SECONDS" },
+		{ "by", 0, 0, G_OPTION_ARG_STRING, &measure->by, "Keep apart: container, process (default) or thread",
+		  "WHAT" },
+		{ "user", 'U', 0, G_OPTION_ARG_NONE, &measure->user, "Only the user half of stacks", NULL },
+		{ "kernel", 'K', 0, G_OPTION_ARG_NONE, &measure->kernel, "Only the kernel half of stacks", NULL },
+		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &measure->output,
+		  "Write a file, format by its suffix (.svg .html .folded .json .pb.gz .speedscope.json); - is stdout",
+		  "FILE" },
+		{ "format", 0, 0, G_OPTION_ARG_STRING, &measure->format,
+		  "Format instead of the suffix's: text svg html folded json pprof speedscope", "NAME" },
+		{ "title", 0, 0, G_OPTION_ARG_STRING, &measure->title, "Heading of the picture", "TEXT" },
+		{ "inverted", 0, 0, G_OPTION_ARG_NONE, &measure->inverted, "Picture with the root on top (icicle)",
+		  NULL },
+		{ "rung", 0, 0, G_OPTION_ARG_STRING, &measure->rung,
+		  "Attach this way only (see: fathom doctor)", "NAME" },
+		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &measure->quiet, "No progress bar", NULL },
+		{ NULL },
+	};
+	GOptionEntry sampling[] = {
+		{ "frequency", 'F', 0, G_OPTION_ARG_INT, &measure->frequency_hz,
+		  "Samples per second and CPU (default 99)", "HZ" },
+		{ "cycles", 0, 0, G_OPTION_ARG_NONE, &measure->cycles,
+		  "Sample by CPU cycles where the machine counts them", NULL },
+		{ NULL },
+	};
+	GOptionEntry blocking[] = {
+		{ "threshold", 0, 0, G_OPTION_ARG_STRING, &measure->threshold,
+		  "Leave out blocked intervals shorter than this, e.g. 1ms", "TIME" },
+		{ "waker", 0, 0, G_OPTION_ARG_NONE, &measure->waker, "Also who ended each wait, with its stack", NULL },
+		{ NULL },
+	};
+	g_autoptr(GOptionContext) context = g_option_context_new("[TARGET…]");
+
+	g_option_context_set_summary(context, measure->probe->shows);
+	g_option_context_set_description(
+		context, "A TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup\n"
+			 "path, host, all (default), or busiest (every running container). Several are taken together.\n");
+	g_option_context_add_main_entries(context, common, NULL);
+	if (strcmp(measure->probe->name, "offcpu") != 0)
+		g_option_context_add_main_entries(context, sampling, NULL);
+	if (strcmp(measure->probe->name, "offcpu") == 0)
+		g_option_context_add_main_entries(context, blocking, NULL);
+	return command_parse(context, argc, argv, status);
+}
+
+static gboolean measure_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static gboolean measure_fail(GError **error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	g_propagate_error(error, g_error_new_valist(PROBE_ERROR, PROBE_ERROR_FAILED, format, args));
+	va_end(args);
+	return FALSE;
+}
+
+static gboolean measure_check(struct measure *measure, GError **error)
+{
+	static const char *const whats[] = { "container", "process", "thread" };
+	const char *duration = measure->duration ? measure->duration : "10";
+
+	if (!units_parse_duration(duration, NS_PER_S, &measure->duration_ns))
+		return measure_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
+				    duration);
+	if (measure->duration_ns < 10 * NS_PER_MS || measure->duration_ns > MEASURE_DURATION_MAX_NS)
+		return measure_fail(error, "a duration of %s is out of range: 10ms to 24h", duration);
+	if (measure->frequency_hz < 1 || measure->frequency_hz > MEASURE_FREQUENCY_MAX_HZ)
+		return measure_fail(error, "a frequency of %d Hz is out of range: 1 to %d", measure->frequency_hz,
+				    MEASURE_FREQUENCY_MAX_HZ);
+	if (measure->threshold && !units_parse_duration(measure->threshold, NS_PER_S, &measure->threshold_ns))
+		return measure_fail(error, "\"%s\" is not a time: give e.g. 1ms", measure->threshold);
+	if (measure->user && measure->kernel)
+		return measure_fail(error, "--user and --kernel exclude each other; without both you get both halves");
+	measure->by_what = OBSERVE_BY_PROCESS;
+	if (measure->by) {
+		guint i = 0;
+
+		while (i < G_N_ELEMENTS(whats) && strcmp(measure->by, whats[i]) != 0)
+			i++;
+		if (i == G_N_ELEMENTS(whats))
+			return measure_fail(error, "--by %s is not known: container, process or thread", measure->by);
+		measure->by_what = (enum observe_by)i;
+	}
+	measure->writer = render_format_choose(measure->format, measure->output, "text", error);
+	return measure->writer && (!measure->output || render_output_check(measure->output, error));
+}
+
+static gboolean measure_targets(struct measure *measure, struct registry *registry, int argc, char **argv,
+				GError **error)
+{
+	measure->targets = target_array_new();
+	if (argc <= 1)
+		return observe_target(registry, "all", measure->targets, error);
+	for (int i = 1; i < argc; i++)
+		if (!observe_target(registry, argv[i], measure->targets, error))
+			return FALSE;
+	return TRUE;
+}
+
+static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns)
+{
+	struct measure *measure = user;
+	guint done = (guint)(elapsed_ns * MEASURE_PROGRESS_COLUMNS / duration_ns);
+
+	fprintf(stderr, "\r%s [", measure->probe->name);
+	for (guint i = 0; i < MEASURE_PROGRESS_COLUMNS; i++)
+		fputs(i < done ? "=" : " ", stderr);
+	fprintf(stderr, "] %.1f of %.1f s  (Ctrl-C ends early) ", (double)elapsed_ns / 1e9, (double)duration_ns / 1e9);
+	measure->progress_shown = TRUE;
+}
+
+/* Ctrl-C and SIGTERM become a readable descriptor; -1 when that fails (then they end the program as usual). */
+static int measure_stop_fd(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return -1;
+	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void measure_signals_restore(int stop_fd)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	if (stop_fd >= 0) {
+		struct signalfd_siginfo swallowed;
+
+		while (read(stop_fd, &swallowed, sizeof(swallowed)) > 0)
+			;
+		close(stop_fd);
+	}
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+static struct snapshot *measure_observe(struct measure *measure, struct registry *registry, GError **error)
+{
+	struct observe_options options = {
+		.probe = measure->probe,
+		.targets = measure->targets,
+		.duration_ns = measure->duration_ns,
+		.by = measure->by_what,
+		.frequency_hz = (guint32)measure->frequency_hz,
+		.cycles = measure->cycles,
+		.no_user = measure->kernel,
+		.no_kernel = measure->user,
+		.waker = measure->waker,
+		.threshold_ns = measure->threshold_ns,
+		.rung = measure->rung,
+		.stop_fd = measure_stop_fd(),
+		.progress = !measure->quiet && isatty(STDERR_FILENO) ? measure_progress : NULL,
+		.progress_user = measure,
+	};
+	struct snapshot *snapshot = observe_run(registry, &options, error);
+
+	measure_signals_restore(options.stop_fd);
+	if (measure->progress_shown)
+		fprintf(stderr, "\r\033[K");
+	return snapshot;
+}
+
+static int measure_write(struct measure *measure, struct snapshot *snapshot)
+{
+	const struct shape *shape = snapshot_find(snapshot, measure->probe->shape);
+	struct render_options options = { .title = measure->title, .inverted = measure->inverted };
+	g_autoptr(GError) error = NULL;
+
+	if (!measure->output)
+		render_options_for_terminal(&options);
+	if (!render_write_file(snapshot, measure->writer, &options, measure->output ? measure->output : "-", &error)) {
+		command_complain(measure->probe->name, "%s", error->message);
+		return EXIT_FAILED;
+	}
+	if (measure->output && strcmp(measure->output, "-") != 0)
+		fprintf(stderr, "wrote %s\n", measure->output);
+	if (!ledger_is_conclusive(&shape->ledger)) {
+		command_complain(measure->probe->name,
+				 "inconclusive: only %.1f %% of what happened is in this result (see its ledger)",
+				 100 * ledger_coverage(&shape->ledger));
+		return EXIT_INCONCLUSIVE;
+	}
+	return EXIT_OK;
+}
+
+static int measure_run(struct measure *measure, int argc, char **argv)
+{
+	g_autoptr(GError) error = NULL;
+	struct registry *registry = NULL;
+	struct snapshot *snapshot = NULL;
+	int status = EXIT_USAGE;
+
+	if (measure_check(measure, &error) && command_need_bpf(measure->probe->name) &&
+	    (registry = registry_new("/", &error)) && measure_targets(measure, registry, argc, argv, &error)) {
+		snapshot = measure_observe(measure, registry, &error);
+		status = snapshot ? measure_write(measure, snapshot) : EXIT_FAILED;
+	}
+	if (error)
+		command_complain(measure->probe->name, "%s", error->message);
+	snapshot_free(snapshot);
+	registry_free(registry);
+	return status;
+}
+
+int measure_main(const char *probe, int argc, char **argv)
+{
+	struct measure measure = { .probe = probe_find(probe), .frequency_hz = 99 };
+	int status;
+
+	if (!measure.probe) {
+		command_complain(probe, "this build has no such probe");
+		return EXIT_FAILED;
+	}
+	if (measure_parse(&measure, &argc, &argv, &status))
+		status = measure_run(&measure, argc, argv);
+	measure_clear(&measure);
+	return status;
+}
