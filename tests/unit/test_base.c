@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/units.h"
+
+static void test_terminal(void)
+{
+	static const struct {
+		const char *raw, *safe;
+	} cases[] = {
+		{ "nginx", "nginx" },
+		{ "a\033[2Jb", "a\\x1b[2Jb" },
+		{ "line\nnext\ttab", "line\\x0anext\\x09tab" },
+		{ "\xff\xfe", "\\xff\\xfe" },
+		{ "h\303\244ndler", "h\303\244ndler" },
+		{ "\302\233" "31m", "\\x9b31m" }, /* C1 control sequence introducer */
+		{ "evil\342\200\256exe", "evil\\u{202e}exe" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *safe = text_terminal(cases[i].raw);
+
+		g_assert_cmpstr(safe, ==, cases[i].safe);
+	}
+}
+
+static void test_markup(void)
+{
+	g_autoptr(GString) xml = g_string_new(NULL);
+	g_autoptr(GString) json = g_string_new(NULL);
+	g_autoptr(GString) folded = g_string_new(NULL);
+	const char hostile[] = "</script>\"'&\033\xff;\n";
+
+	text_append_xml(xml, hostile, -1);
+	g_assert_cmpstr(xml->str, ==, "&lt;/script&gt;&quot;&#39;&amp;\357\277\275\357\277\275;\357\277\275");
+	text_append_json(json, hostile, -1);
+	g_assert_cmpstr(json->str, ==, "\\u003c/script>\\\"'&\\u001b\357\277\275;\\n");
+	text_append_folded(folded, hostile, -1);
+	g_assert_cmpstr(folded->str, ==, "</script>\"'&__:_");
+}
+
+static void test_json(void)
+{
+	g_autoptr(GString) out = g_string_new(NULL);
+	struct json_writer json;
+
+	json_init(&json, out);
+	json_begin_object(&json, NULL);
+	json_string(&json, "a", "x\"y");
+	json_begin_array(&json, "b");
+	json_uint(&json, NULL, 1);
+	json_begin_object(&json, NULL);
+	json_end_object(&json);
+	json_double(&json, NULL, 0.25);
+	json_end_array(&json);
+	json_string(&json, "none", NULL);
+	json_double(&json, "nan", 0.0 / 0.0);
+	json_bool(&json, "yes", TRUE);
+	json_end_object(&json);
+	g_assert_cmpstr(out->str, ==, "{\"a\":\"x\\\"y\",\"b\":[1,{},0.25],\"none\":null,\"nan\":null,\"yes\":true}");
+}
+
+static void test_units(void)
+{
+	static const struct {
+		guint64 ns;
+		const char *shown;
+	} durations[] = { { 340, "340 ns" }, { 1200000, "1.20 ms" }, { 12345000000, "12.3 s" }, { 999000, "999 \302\265s" } };
+	static const struct {
+		const char *text;
+		gboolean ok;
+		guint64 ns;
+	} parsed[] = {
+		{ "10", TRUE, 10 * NS_PER_S }, { "500ms", TRUE, 500 * NS_PER_MS }, { "1.5s", TRUE, 1500 * NS_PER_MS },
+		{ "2m", TRUE, 120 * NS_PER_S }, { "", FALSE, 0 },		 { "-1", FALSE, 0 },
+		{ "ten", FALSE, 0 },		{ "10 parsecs", FALSE, 0 },	 { "1e30", FALSE, 0 },
+		{ "nan", FALSE, 0 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(durations); i++) {
+		g_autofree char *shown = units_duration(durations[i].ns);
+
+		g_assert_cmpstr(shown, ==, durations[i].shown);
+	}
+	for (guint i = 0; i < G_N_ELEMENTS(parsed); i++) {
+		guint64 ns = 0;
+
+		g_assert_cmpint(units_parse_duration(parsed[i].text, NS_PER_S, &ns), ==, parsed[i].ok);
+		g_assert_cmpuint(ns, ==, parsed[i].ns);
+	}
+}
+
+static void test_file(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *dir = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *outside = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *secret = g_build_filename(outside, "secret", NULL);
+	g_autofree char *plain = g_build_filename(dir, "plain", NULL);
+	g_autofree char *link = g_build_filename(dir, "link", NULL);
+	g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
+	g_autofree char *text = NULL;
+	gsize length;
+	int fd;
+
+	g_assert_true(g_file_set_contents(secret, "secret", -1, NULL));
+	g_assert_true(g_file_set_contents(plain, "0123456789", -1, NULL));
+	g_assert_cmpint(symlink(secret, link), ==, 0);
+	g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+	text = file_read(plain, 10, &length, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(length, ==, 10);
+	g_assert_cmpstr(text, ==, "0123456789");
+	g_assert_null(file_read(plain, 9, NULL, &error));
+	g_assert_error(error, FILE_ERROR, FILE_ERROR_TOO_LARGE);
+	g_clear_error(&error);
+	fd = file_open_in_root(dir, "/plain", &error);
+	g_assert_no_error(error);
+	close(fd);
+	/* An absolute link stays inside the root; a FIFO does not block; neither opens. */
+	g_assert_cmpint(file_open_in_root(dir, "/link", &error), ==, -1);
+	g_assert_error(error, FILE_ERROR, FILE_ERROR_OPEN);
+	g_clear_error(&error);
+	g_assert_cmpint(file_open_in_root(dir, "/fifo", &error), ==, -1);
+	g_assert_error(error, FILE_ERROR, FILE_ERROR_OPEN);
+	g_unlink(link);
+	g_unlink(fifo);
+	g_unlink(plain);
+	g_unlink(secret);
+	g_rmdir(dir);
+	g_rmdir(outside);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/base/text/terminal", test_terminal);
+	g_test_add_func("/base/text/markup", test_markup);
+	g_test_add_func("/base/json", test_json);
+	g_test_add_func("/base/units", test_units);
+	g_test_add_func("/base/file", test_file);
+	return g_test_run();
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glib.h>
+#include <math.h>
+
+#include "model/snapshot.h"
+
+static guint32 stack_add(struct calltree *tree, const char *const *names, guint64 weight)
+{
+	guint32 node = CALLTREE_ROOT;
+
+	for (; *names; names++)
+		node = calltree_child(tree, node, calltree_frame(tree, FRAME_USER, *names, -1, NULL));
+	calltree_add(tree, node, weight);
+	return node;
+}
+
+static guint64 total(const struct calltree *tree, const guint64 *column)
+{
+	g_autofree guint64 *totals = calltree_totals(tree, column);
+
+	return totals[CALLTREE_ROOT];
+}
+
+static void test_tree(void)
+{
+	g_autoptr(calltree_t) tree = calltree_new();
+	guint32 a = stack_add(tree, (const char *[]){ "main", "a", NULL }, 3);
+	guint32 b = stack_add(tree, (const char *[]){ "main", "b", NULL }, 1);
+	g_autofree guint64 *totals = NULL;
+
+	g_assert_cmpuint(stack_add(tree, (const char *[]){ "main", "a", NULL }, 2), ==, a);
+	g_assert_cmpuint(tree->node_count, ==, 4);
+	totals = calltree_totals(tree, tree->self);
+	g_assert_cmpuint(totals[tree->parent[a]], ==, 6);
+	g_assert_cmpuint(totals[b], ==, 1);
+	g_assert_cmpuint(totals[CALLTREE_ROOT], ==, 6);
+	/* same name, other kind or module: another frame */
+	g_assert_cmpuint(calltree_frame(tree, FRAME_USER, "a", -1, NULL), !=,
+			 calltree_frame(tree, FRAME_KERNEL, "a", -1, NULL));
+	g_assert_cmpuint(calltree_frame(tree, FRAME_USER, "a", -1, "libc"), !=,
+			 calltree_frame(tree, FRAME_USER, "a", -1, "libm"));
+	g_assert_cmpuint(calltree_frame(tree, FRAME_USER, "abc", 1, NULL), ==,
+			 calltree_frame(tree, FRAME_USER, "a", -1, NULL));
+}
+
+static void test_growth(void)
+{
+	g_autoptr(calltree_t) tree = calltree_new();
+	g_autofree guint32 *ids = g_new(guint32, 50000);
+
+	for (guint i = 0; i < 50000; i++) {
+		g_autofree char *name = g_strdup_printf("function_%u", i % 5000);
+		guint32 frame = calltree_frame(tree, FRAME_USER, name, -1, NULL);
+
+		ids[i] = calltree_child(tree, i / 5000, frame);
+		calltree_add(tree, ids[i], 1);
+	}
+	g_assert_cmpuint(tree->frame_count, ==, 5000);
+	g_assert_cmpuint(tree->node_count, ==, 50001);
+	for (guint i = 0; i < 50000; i++)
+		g_assert_cmpuint(tree->self[ids[i]], ==, 1);
+	for (guint32 i = 1; i < tree->node_count; i++)
+		g_assert_cmpuint(tree->parent[i], <, i);
+	g_assert_cmpuint(total(tree, tree->self), ==, 50000);
+}
+
+static void test_diff(void)
+{
+	g_autoptr(calltree_t) before = calltree_new();
+	g_autoptr(calltree_t) after = calltree_new();
+	g_autoptr(calltree_t) merged = calltree_new();
+	g_autoptr(calltree_t) diff = NULL;
+
+	stack_add(before, (const char *[]){ "main", "a", NULL }, 5);
+	stack_add(before, (const char *[]){ "main", "gone", NULL }, 2);
+	stack_add(after, (const char *[]){ "main", "a", NULL }, 1);
+	stack_add(after, (const char *[]){ "main", "new", NULL }, 7);
+	diff = calltree_diff(before, after);
+	g_assert_cmpuint(total(diff, diff->self), ==, 8);
+	g_assert_cmpuint(total(diff, diff->baseline), ==, 7);
+	g_assert_cmpuint(diff->node_count, ==, 5);
+	calltree_merge(merged, before);
+	calltree_merge(merged, after);
+	g_assert_cmpuint(total(merged, merged->self), ==, 15);
+}
+
+static void test_ledger(void)
+{
+	struct ledger ledger = { 0 };
+	struct ledger other = { .expected_weight = 100 };
+
+	g_assert_true(isnan(ledger_coverage(&ledger)));
+	g_assert_true(ledger_is_conclusive(&ledger));
+	ledger.seen = (struct ledger_line){ 100, 1000 };
+	ledger_add(&ledger, LEDGER_TRUNCATED, 50, 500); /* weak, not lost */
+	g_assert_cmpfloat(ledger_coverage(&ledger), ==, 1);
+	ledger_add(&ledger, LEDGER_LOST_RING, 5, 50);
+	g_assert_cmpfloat_with_epsilon(ledger_coverage(&ledger), 0.95, 1e-9);
+	ledger_add(&ledger, LEDGER_LOST_MAP, 1, 10);
+	g_assert_false(ledger_is_conclusive(&ledger));
+	/* weights not known: the count of events decides */
+	other.seen = (struct ledger_line){ 100, 100 };
+	ledger_add(&other, LEDGER_LOST_RING, 10, 0);
+	g_assert_cmpfloat_with_epsilon(ledger_coverage(&other), 0.9, 1e-9);
+	/* an independent count says more must have happened */
+	other.expected_weight = 200;
+	g_assert_cmpfloat_with_epsilon(ledger_coverage(&other), 0.5, 1e-9);
+	ledger_note(&ledger, g_strdup("once"));
+	ledger_note(&ledger, g_strdup("once"));
+	g_assert_cmpuint(ledger.notes->len, ==, 1);
+	ledger_merge(&ledger, &other);
+	g_assert_cmpuint(ledger.seen.events, ==, 200);
+	ledger_clear(&ledger);
+}
+
+static void test_snapshot(void)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_new("profile of web");
+	struct shape *shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
+
+	g_assert_null(snapshot_find(snapshot, SHAPE_CALLTREE));
+	g_ptr_array_add(snapshot->shapes, shape);
+	g_assert_true(snapshot_find(snapshot, SHAPE_CALLTREE) == shape);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/model/calltree/stacks", test_tree);
+	g_test_add_func("/model/calltree/growth", test_growth);
+	g_test_add_func("/model/calltree/diff", test_diff);
+	g_test_add_func("/model/ledger", test_ledger);
+	g_test_add_func("/model/snapshot", test_snapshot);
+	return g_test_run();
+}
