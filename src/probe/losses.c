@@ -3,7 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <string.h>
+#include <errno.h>
 
 #include "probe/bpf/shared.h"
 #include "probe/probe.h"
@@ -11,7 +11,7 @@
 G_STATIC_ASSERT((int)LOSS_RING == LEDGER_LOST_RING && (int)LOSS_MAP == LEDGER_LOST_MAP);
 G_STATIC_ASSERT((int)LOSS_STACK == LEDGER_LOST_STACK && (int)LOSS_STORAGE == LEDGER_LOST_STORAGE);
 G_STATIC_ASSERT((int)LOSS_MISSED == LEDGER_LOST_MISSED && (int)LOSS_UNATTRIBUTED == LEDGER_LOST_UNATTRIBUTED);
-G_STATIC_ASSERT((int)LOSS_TRUNCATED == LEDGER_TRUNCATED && (int)LOSS_BELOW_THRESHOLD == LEDGER_BELOW_THRESHOLD);
+G_STATIC_ASSERT((int)LOSS_BELOW_THRESHOLD == LEDGER_BELOW_THRESHOLD);
 G_STATIC_ASSERT((int)LOSS_OUT_OF_ORDER == LEDGER_OUT_OF_ORDER && (int)LOSS_SEEN == LEDGER_ITEMS);
 
 static void losses_add(struct ledger *ledger, enum loss kind, guint64 events, guint64 weight)

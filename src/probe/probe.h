@@ -118,12 +118,11 @@ struct probe_listener {
 
 struct probe_run; /* each probe's own */
 
-/* One way to attach. Ladders are tried in order, by attaching, never by kernel version. */
+/* One way to attach. Ladders are tried in order, by attaching, never by kernel version (ladder.h). Whether one rung
+ * works is found by opening the probe with request->rung and closing it again. */
 struct rung {
 	const char *name; /* "perf cpu-clock", "tp_btf/sched_switch" */
 	const char *misses; /* what this rung cannot see; NULL when nothing */
-	/* TRUE when it works here; otherwise `error` says why not, in words for people. Leaves nothing attached. */
-	gboolean (*works)(GError **error);
 };
 
 struct probe {

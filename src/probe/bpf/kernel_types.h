@@ -32,7 +32,13 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
 
+struct cgroup_root {
+	unsigned int subsys_mask; /* controllers of the hierarchy */
+	int hierarchy_id; /* 0: the unified one */
+};
+
 struct cgroup {
+	struct cgroup_root *root;
 	struct cgroup_subsys_state self;
 	int level; /* 0: the root of its hierarchy */
 	struct kernfs_node *kn;

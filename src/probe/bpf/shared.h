@@ -15,7 +15,7 @@ enum loss {
 	LOSS_STORAGE = 3,
 	LOSS_MISSED = 4,
 	LOSS_UNATTRIBUTED = 5,
-	LOSS_TRUNCATED = 6,
+	LOSS_UNUSED_6 = 6, /* (these are found in user space) */
 	LOSS_UNUSED_7 = 7,
 	LOSS_UNUSED_8 = 8,
 	LOSS_BELOW_THRESHOLD = 9,
@@ -52,6 +52,7 @@ struct stack_task { /* = struct probe_task */
 /* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
  * it must be set, padding included. Frames: kernel first, user after, each innermost first. */
 struct stack_record {
+	__u64 time_ns; /* of the first event; CLOCK_MONOTONIC */
 	__u32 id; /* unique within the run, not dense when an insert raced */
 	__u32 pad;
 	struct stack_task task;
@@ -74,4 +75,14 @@ struct stack_value {
 	__u64 events;
 	__u64 weight;
 	__u64 max;
+};
+
+/* A cgroup came or went (births.bpf.c). `path` is cut at the limit and NUL-terminated. */
+#define BIRTH_PATH 1024
+struct birth_record {
+	__u64 time_ns;
+	__u64 key;
+	__u32 died;
+	__u32 path_bytes; /* NUL included */
+	char path[BIRTH_PATH];
 };

@@ -30,10 +30,10 @@
 const volatile bool stack_user = true;
 const volatile bool stack_kernel = true;
 const volatile bool stack_by_thread = false;
-const volatile u32 stack_depth = STACK_DEPTH; /* less when kernel.perf_event_max_stack is */
-const volatile u64 stack_seed[2] = { 0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL }; /* random for each run */
+const volatile __u32 stack_depth = STACK_DEPTH; /* less when kernel.perf_event_max_stack is */
+const volatile __u64 stack_seed[2] = { 0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL }; /* random for each run */
 
-u32 stack_next_id = 0;
+__u32 stack_next_id = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -164,6 +164,7 @@ static __always_inline void stack_send(struct stack_record *record, struct stack
 
 	if (__sync_val_compare_and_swap(&value->sent, 0, 1) != 0)
 		return; /* another CPU is at it */
+	record->time_ns = bpf_ktime_get_ns();
 	record->id = value->id;
 	if (bytes > sizeof(*record) || bpf_ringbuf_output(&stack_ring, record, bytes, 0))
 		value->sent = 0;
@@ -201,6 +202,4 @@ static __always_inline void stack_record_count(struct stack_record *record, u64 
 	}
 	__sync_fetch_and_add(&value->events, 1);
 	__sync_fetch_and_add(&value->weight, weight);
-	if (record->flags & (STACK_USER_TRUNCATED | STACK_KERNEL_TRUNCATED))
-		loss_add(LOSS_TRUNCATED, 1, weight);
 }

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Cgroups that come and go while we watch: a container that lived for a moment still gets its name. */
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/cgroup.bpf.h"
+#include "bpf/loss.bpf.h"
+#include "bpf/shared.h"
+
+#define BIRTH_RING_BYTES (256 << 10)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BIRTH_RING_BYTES);
+} birth_ring SEC(".maps");
+
+/* The key user space knows the cgroup by; 0 for v1 hierarchies that name nobody. */
+static __always_inline u64 birth_key(struct cgroup *cgroup)
+{
+	int index;
+
+	if (cgroup->root->hierarchy_id == 0)
+		return cgroup->kn->id;
+	index = cgroup_v1_index();
+	if (index < 0 || !(cgroup->root->subsys_mask & (1U << (index & 31))))
+		return 0;
+	return cgroup->kn->id | CGROUP_V1_BIT;
+}
+
+static __always_inline void birth_tell(struct cgroup *cgroup, const char *path, bool died)
+{
+	struct birth_record *record;
+	u64 key = birth_key(cgroup);
+	long bytes;
+
+	if (key == 0)
+		return;
+	record = bpf_ringbuf_reserve(&birth_ring, sizeof(*record), 0);
+	if (!record) {
+		loss_add(LOSS_RING, 1, 0);
+		return;
+	}
+	record->time_ns = bpf_ktime_get_ns();
+	record->key = key;
+	record->died = died;
+	bytes = bpf_probe_read_kernel_str(record->path, sizeof(record->path), path);
+	record->path_bytes = bytes > 0 ? bytes : 0;
+	bpf_ringbuf_submit(record, 0);
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(births_mkdir, struct cgroup *cgroup, const char *path)
+{
+	birth_tell(cgroup, path, false);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(births_rmdir, struct cgroup *cgroup, const char *path)
+{
+	birth_tell(cgroup, path, true);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/intake.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "probe/births.h"
+#include "probe/bpf/shared.h"
+#include "probe/sideband.h"
+
+#define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
+
+G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
+G_STATIC_ASSERT(sizeof(struct stack_task) == sizeof(struct probe_task));
+G_STATIC_ASSERT(G_STRUCT_OFFSET(struct stack_task, thread_comm) == G_STRUCT_OFFSET(struct probe_task, thread_comm));
+
+struct intake {
+	struct probe_listener listener;
+	struct ring_buffer *stacks;
+	struct sideband *sideband; /* NULL when not wanted or refused */
+	struct births *births; /* NULL when refused */
+	GArray *ids; /* of guint32: kernel's stack id → ours */
+	GPtrArray *tasks; /* of const struct probe_task *, by our id; owned by `known_tasks` */
+	GHashTable *known_tasks; /* set of struct probe_task *: few tasks have many stacks */
+	guint64 collected_ns; /* the side-band is collected up to here */
+	guint malformed;
+	GPtrArray *notes; /* of char *: what could not be opened */
+	int epoll_fd;
+};
+
+static void intake_tell(void *user, const struct sideband_record *record)
+{
+	const struct probe_listener *listener = &((struct intake *)user)->listener;
+
+	switch (record->kind) {
+	case SIDEBAND_MAPPED:
+		if (listener->mapped)
+			listener->mapped(listener->user, record->tgid, &record->mapping);
+		break;
+	case SIDEBAND_FORKED:
+		if (listener->forked)
+			listener->forked(listener->user, record->parent_tgid, record->tgid);
+		break;
+	case SIDEBAND_EXECED:
+		if (listener->execed)
+			listener->execed(listener->user, record->tgid);
+		break;
+	case SIDEBAND_EXITED:
+		if (listener->exited)
+			listener->exited(listener->user, record->tgid);
+		break;
+	case SIDEBAND_OTHER:
+	case SIDEBAND_LOST:
+		break;
+	}
+}
+
+static guint intake_task_hash(gconstpointer pointer)
+{
+	const struct probe_task *task = pointer;
+	guint hash = g_int64_hash(&task->cgroup_key) * 31 + task->tgid;
+
+	hash = hash * 31 + task->tid;
+	for (gsize i = 0; i < PROBE_COMM; i++)
+		hash = hash * 31 + (guint8)task->comm[i];
+	return hash;
+}
+
+static gboolean intake_task_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct probe_task)) == 0;
+}
+
+static const struct probe_task *intake_keep_task(struct intake *intake, const struct probe_task *task)
+{
+	struct probe_task *kept = g_hash_table_lookup(intake->known_tasks, task);
+
+	if (!kept) {
+		kept = g_memdup2(task, sizeof(*task));
+		g_hash_table_add(intake->known_tasks, kept);
+	}
+	return kept;
+}
+
+/* Gives the kernel's id a number of ours. FALSE when it has one already (two CPUs sent the same stack). */
+static gboolean intake_number(struct intake *intake, guint32 kernel_id, const struct probe_task *task)
+{
+	static const guint32 none = PROBE_NO_STACK;
+
+	while (intake->ids->len <= kernel_id)
+		g_array_append_val(intake->ids, none);
+	if (g_array_index(intake->ids, guint32, kernel_id) != PROBE_NO_STACK)
+		return FALSE;
+	g_array_index(intake->ids, guint32, kernel_id) = intake->tasks->len;
+	g_ptr_array_add(intake->tasks, (gpointer)intake_keep_task(intake, task));
+	return TRUE;
+}
+
+static void intake_tell_stack(struct intake *intake, const struct stack_record *record)
+{
+	struct probe_stack stack = {
+		.id = intake->tasks->len,
+		.kernel = (const guint64 *)record->frames,
+		.user = (const guint64 *)record->frames + record->kernel_count,
+		.kernel_count = record->kernel_count,
+		.user_count = record->user_count,
+		.syscall = record->syscall,
+		.flags = record->flags,
+	};
+
+	memcpy(&stack.task, &record->task, sizeof(stack.task));
+	stack.task.comm[PROBE_COMM - 1] = '\0';
+	stack.task.thread_comm[PROBE_COMM - 1] = '\0';
+	if (intake_number(intake, record->id, &stack.task) && intake->listener.stack)
+		intake->listener.stack(intake->listener.user, &stack);
+}
+
+/* Everything of the side-band that happened before `time_ns`. */
+static void intake_catch_up(struct intake *intake, guint64 time_ns)
+{
+	if (!intake->sideband)
+		return;
+	if (time_ns > intake->collected_ns) {
+		intake->collected_ns = clock_monotonic_ns();
+		sideband_collect(intake->sideband);
+	}
+	sideband_dispatch(intake->sideband, time_ns, intake_tell, intake);
+}
+
+static int intake_take_stack(void *user, void *data, size_t bytes)
+{
+	struct intake *intake = user;
+	const struct stack_record *record = data;
+	gsize head = G_STRUCT_OFFSET(struct stack_record, frames);
+
+	if (bytes < head || record->kernel_count > STACK_DEPTH || record->user_count > STACK_DEPTH ||
+	    bytes < head + 8 * (gsize)(record->kernel_count + record->user_count) ||
+	    record->id >= INTAKE_STACK_IDS_MAX) {
+		intake->malformed++;
+		return 0;
+	}
+	intake_catch_up(intake, record->time_ns);
+	intake_tell_stack(intake, record);
+	return 0;
+}
+
+static gboolean intake_poll(struct intake *intake, int fd, GError **error)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (epoll_ctl(intake->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+		return TRUE;
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot wait for the kernel's news: %s", g_strerror(errno));
+	return FALSE;
+}
+
+/* Extras: the result is weaker without them, but stands. */
+static void intake_open_extras(struct intake *intake, const struct probe_request *request)
+{
+	g_autoptr(GError) births_error = NULL, sideband_error = NULL;
+
+	intake->births = births_open(request, &intake->listener, &births_error);
+	if (!intake->births)
+		g_ptr_array_add(intake->notes, g_strdup_printf("containers born meanwhile may lack their names: %s",
+							       births_error->message));
+	if (request->no_user)
+		return;
+	intake->sideband = sideband_open(&sideband_error);
+	if (!intake->sideband)
+		g_ptr_array_add(intake->notes, g_strdup_printf("processes that end early may lack their functions: %s",
+							       sideband_error->message));
+}
+
+static gboolean intake_poll_all(struct intake *intake, GError **error)
+{
+	intake->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (!intake_poll(intake, ring_buffer__epoll_fd(intake->stacks), error))
+		return FALSE;
+	if (intake->births && !intake_poll(intake, births_fd(intake->births), error))
+		return FALSE;
+	for (guint i = 0; intake->sideband && i < sideband_cpus(intake->sideband); i++)
+		if (!intake_poll(intake, sideband_fd(intake->sideband, i), error))
+			return FALSE;
+	return TRUE;
+}
+
+struct intake *intake_open(int stack_ring_fd, const struct probe_request *request, const struct probe_listener *listener,
+			   GError **error)
+{
+	struct intake *intake = g_new0(struct intake, 1);
+
+	intake->listener = *listener;
+	intake->epoll_fd = -1;
+	intake->ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	intake->tasks = g_ptr_array_new();
+	intake->known_tasks = g_hash_table_new_full(intake_task_hash, intake_task_equal, g_free, NULL);
+	intake->notes = g_ptr_array_new_with_free_func(g_free);
+	intake->stacks = ring_buffer__new(stack_ring_fd, intake_take_stack, intake, NULL);
+	if (!intake->stacks) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of stacks: %s", g_strerror(errno));
+		intake_close(intake);
+		return NULL;
+	}
+	intake_open_extras(intake, request);
+	if (!intake_poll_all(intake, error)) {
+		intake_close(intake);
+		return NULL;
+	}
+	return intake;
+}
+
+void intake_close(struct intake *intake)
+{
+	if (!intake)
+		return;
+	if (intake->epoll_fd >= 0)
+		close(intake->epoll_fd);
+	ring_buffer__free(intake->stacks);
+	sideband_close(intake->sideband);
+	births_close(intake->births);
+	g_array_free(intake->ids, TRUE);
+	g_ptr_array_free(intake->tasks, TRUE);
+	g_hash_table_destroy(intake->known_tasks);
+	g_ptr_array_free(intake->notes, TRUE);
+	g_free(intake);
+}
+
+int intake_fd(const struct intake *intake)
+{
+	return intake->epoll_fd;
+}
+
+gboolean intake_drain(struct intake *intake, GError **error)
+{
+	int result;
+
+	if (intake->births)
+		births_drain(intake->births);
+	result = ring_buffer__consume(intake->stacks);
+	intake_catch_up(intake, G_MAXUINT64);
+	if (result >= 0)
+		return TRUE;
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
+	return FALSE;
+}
+
+guint32 intake_stack(const struct intake *intake, guint32 kernel_id)
+{
+	return kernel_id < intake->ids->len ? g_array_index(intake->ids, guint32, kernel_id) : PROBE_NO_STACK;
+}
+
+const struct probe_task *intake_task(const struct intake *intake, guint32 id)
+{
+	return id < intake->tasks->len ? g_ptr_array_index(intake->tasks, id) : NULL;
+}
+
+void intake_account(struct intake *intake, struct ledger *ledger)
+{
+	guint64 lost = intake->sideband ? sideband_lost(intake->sideband) : 0;
+
+	for (guint i = 0; i < intake->notes->len; i++)
+		ledger_note(ledger, g_strdup(g_ptr_array_index(intake->notes, i)));
+	if (intake->births)
+		births_account(intake->births, ledger);
+	if (lost > 0)
+		ledger_note(ledger, g_strdup_printf("%" G_GUINT64_FORMAT " records of mappings, forks and exits were lost",
+						    lost));
+	if (intake->malformed > 0)
+		ledger_note(ledger, g_strdup_printf("%u stack records were malformed", intake->malformed));
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What flows from the kernel while a probe runs, joined: distinct stacks (bpf/stack.bpf.h), mappings, forks, execs and
+ * exits (sideband.h), births and deaths of cgroups (births.h). Handed to the listener in the order of time, so that a
+ * stack is seen with the mappings its process had then, even when it has exec'ed or ended since. */
+#pragma once
+#include <glib.h>
+
+#include "probe/probe.h"
+
+struct intake;
+
+/* Opened before the probe attaches, so that nothing is missed. `stack_ring_fd`: the kernel half's ring of stack
+ * records. Without permission for the side-band or births the probe still works: intake_account notes what is missing. */
+struct intake *intake_open(int stack_ring_fd, const struct probe_request *request, const struct probe_listener *listener,
+			   GError **error);
+void intake_close(struct intake *intake);
+
+int intake_fd(const struct intake *intake);
+/* Hands everything that waits to the listener. */
+gboolean intake_drain(struct intake *intake, GError **error);
+
+/* The id handed to the listener for the kernel half's stack id; PROBE_NO_STACK when its record never came. */
+guint32 intake_stack(const struct intake *intake, guint32 kernel_id);
+/* Whose that stack is (`id` as handed to the listener); owned by the intake. NULL for PROBE_NO_STACK. */
+const struct probe_task *intake_task(const struct intake *intake, guint32 id);
+/* Adds notes on what could not be heard. */
+void intake_account(struct intake *intake, struct ledger *ledger);

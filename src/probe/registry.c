@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of probes. */
+#include "probe/probe.h"
+#include "probe/profile.h"
+
+G_DEFINE_QUARK(probe-error-quark, probe_error)
+
+const struct probe *const probe_registry[] = { &probe_profile, NULL };
+
+const struct probe *probe_find(const char *name)
+{
+	for (const struct probe *const *probe = probe_registry; *probe; probe++)
+		if (g_str_equal((*probe)->name, name))
+			return *probe;
+	return NULL;
+}
