@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of assets/ as NUL-terminated strings, embedded at build time. */
+#pragma once
+
+extern const char asset_svg_css[];
+extern const char asset_svg_js[];

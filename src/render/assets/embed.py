@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""embed.py FILE… : C source with each file as a string, `asset_NAME_SUFFIX`."""
+import os
+import sys
+
+print('/* Made from src/render/assets by embed.py. */\n#include "render/assets.h"')
+for path in sys.argv[1:]:
+    name = 'asset_' + os.path.basename(path).replace('.', '_')
+    with open(path, 'rb') as file:
+        data = file.read()
+    print(f'const char {name}[{len(data) + 1}] = {{')
+    for i in range(0, len(data), 24):
+        print(''.join(f'{byte},' for byte in data[i:i + 24]))
+    print('0};')

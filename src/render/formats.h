@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writers behind the table in render.c; see struct render_format for the contract. */
+#pragma once
+#include "render/render.h"
+
+gboolean render_svg(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);
+gboolean render_html(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);
+gboolean render_folded(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
+		       GError **error);
+gboolean render_json(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);
+gboolean render_pprof(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
+		      GError **error);
+gboolean render_speedscope(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
+			   GError **error);
+gboolean render_text(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);
+
+/* The calltree of a snapshot, or NULL and `error` when it has none. */
+struct shape *render_calltree(const struct snapshot *snapshot, GError **error);
+/* The heading: the option's title, the snapshot's, or "flame graph". */
+const char *render_title(const struct snapshot *snapshot, const struct render_options *options);

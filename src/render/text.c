@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The terminal summary: hottest paths and hottest functions, then what the numbers rest on. Data for eyes, so it fits
+ * the width of the terminal; names pass text_terminal. */
+#include <string.h>
+
+#include "base/text.h"
+#include "render/flame.h"
+#include "render/formats.h"
+#include "render/heading.h"
+
+#define TEXT_COLUMNS 100 /* when the output is not a terminal */
+#define TEXT_COLUMNS_MIN 40
+#define TEXT_TOP 10
+#define TEXT_BAR 10 /* columns of a bar */
+#define ARROW " \342\206\222 "
+#define ELLIPSIS "\342\200\246"
+
+struct text_page {
+	FILE *out;
+	const struct render_options *options;
+	const struct shape *shape;
+	guint64 total;
+	guint columns, top;
+};
+
+static const char *const text_colours[FRAME_KINDS] = {
+	[FRAME_USER] = "\033[33m",	[FRAME_KERNEL] = "\033[36m",	[FRAME_JIT] = "\033[32m",
+	[FRAME_INLINED] = "\033[93m",	[FRAME_UNRESOLVED] = "\033[90m", [FRAME_CONTAINER] = "\033[35m",
+	[FRAME_PROCESS] = "\033[35m",	[FRAME_THREAD] = "\033[35m",	[FRAME_CAUSE] = "\033[31m",
+	[FRAME_WAKER] = "\033[34m",
+};
+
+static const char *page_colour(const struct text_page *page, const char *sequence)
+{
+	return page->options->colour ? sequence : "";
+}
+
+static void page_heading(const struct text_page *page, const char *text)
+{
+	fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1m"), text, page_colour(page, "\033[0m"));
+}
+
+/* `text` (safe) cut to `columns`, the last one an ellipsis. */
+static char *text_cut(const char *text, guint columns)
+{
+	GString *cut = g_string_new(NULL);
+	guint used = 0;
+
+	if (text_columns(text) <= columns)
+		return g_string_free(g_string_append(cut, text), FALSE);
+	for (; *text; text = g_utf8_next_char(text)) {
+		char one[8] = { 0 };
+
+		memcpy(one, text, (gsize)(g_utf8_next_char(text) - text));
+		used += text_columns(one);
+		if (used >= columns)
+			break;
+		g_string_append(cut, one);
+	}
+	return g_string_free(g_string_append(cut, ELLIPSIS), FALSE);
+}
+
+static void page_bar(const struct text_page *page, guint64 weight)
+{
+	static const char *const eighths[] = { "", "\342\226\217", "\342\226\216", "\342\226\215", "\342\226\214",
+					       "\342\226\213", "\342\226\212", "\342\226\211" };
+	guint units = page->total ? (guint)((double)weight / (double)page->total * TEXT_BAR * 8 + 0.5) : 0;
+	guint used = units / 8 + (units % 8 ? 1 : 0);
+
+	fputs(page_colour(page, "\033[34m"), page->out);
+	for (guint i = 0; i < units / 8; i++)
+		fputs("\342\226\210", page->out);
+	fputs(eighths[units % 8], page->out);
+	fputs(page_colour(page, "\033[0m"), page->out);
+	fprintf(page->out, "%*s", (int)(TEXT_BAR - MIN(used, TEXT_BAR)), "");
+}
+
+/* Pads by columns, not bytes: "µs" is three bytes in two columns. */
+static void page_right(const struct text_page *page, const char *text, guint width)
+{
+	guint columns = text_columns(text);
+
+	fprintf(page->out, "%*s%s", (int)(columns < width ? width - columns : 0), "", text);
+}
+
+static void page_percent(const struct text_page *page, guint64 weight, guint width)
+{
+	g_autofree char *text = units_percent((double)weight, (double)page->total);
+
+	page_right(page, text, width);
+}
+
+static void page_weight(const struct text_page *page, guint64 weight, guint width)
+{
+	g_autofree char *text = units_weight(page->shape->unit, weight);
+
+	page_right(page, text, width);
+}
+
+/* The frames of `node`, root first, as safe text. */
+static GPtrArray *path_names(const struct calltree *tree, guint32 node, GArray *frames)
+{
+	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+	for (; node != CALLTREE_ROOT; node = tree->parent[node])
+		g_array_prepend_val(frames, tree->frame[node]);
+	for (guint i = 0; i < frames->len; i++)
+		g_ptr_array_add(names, text_terminal(tree->frames[g_array_index(frames, guint32, i)].name));
+	return names;
+}
+
+/* How many frames to show at the head and at the tail of a path that is too long for the line: the leaf tells most,
+ * then its callers, then what owns the stack. */
+static void path_fit(const GPtrArray *names, guint columns, guint *head, guint *tail)
+{
+	guint used = 4; /* the ellipsis and its arrow */
+	guint n = names->len;
+
+	*head = *tail = 0;
+	while (*head + *tail < n) {
+		gboolean from_tail = *tail < 2 || *head >= 2;
+		const char *name = g_ptr_array_index(names, from_tail ? n - 1 - *tail : *head);
+		guint width = text_columns(name) + 3;
+
+		if (used + width > columns && *tail)
+			break;
+		used += width;
+		if (from_tail)
+			(*tail)++;
+		else
+			(*head)++;
+	}
+}
+
+static void page_path(const struct text_page *page, guint32 node, guint columns)
+{
+	const struct calltree *tree = page->shape->calltree;
+	g_autoptr(GArray) frames = g_array_new(FALSE, FALSE, sizeof(guint32));
+	g_autoptr(GPtrArray) names = path_names(tree, node, frames);
+	guint head, tail;
+
+	if (!names->len)
+		fputs("[no stack]", page->out);
+	path_fit(names, columns, &head, &tail);
+	for (guint i = 0; i < names->len; i++) {
+		g_autofree char *name = NULL;
+
+		if (i == head && head + tail < names->len) {
+			fputs(ELLIPSIS ARROW, page->out);
+			i = names->len - tail;
+		}
+		name = text_cut(g_ptr_array_index(names, i), columns);
+		fprintf(page->out, "%s%s%s%s",
+			page_colour(page, text_colours[tree->frames[g_array_index(frames, guint32, i)].kind]), name,
+			page_colour(page, "\033[0m"), i + 1 < names->len ? ARROW : "");
+	}
+	fputc('\n', page->out);
+}
+
+/* The `top` heaviest of `count` weights, heaviest first (selection by insertion: `top` is small). */
+static guint32 *heaviest(const guint64 *weights, guint32 count, guint top, guint *found)
+{
+	guint32 *best = g_new(guint32, (gsize)top + 1);
+
+	*found = 0;
+	for (guint32 i = 0; i < count; i++) {
+		guint at = *found;
+
+		if (!weights[i] || (at == top && weights[best[at - 1]] >= weights[i]))
+			continue;
+		for (; at > 0 && weights[best[at - 1]] < weights[i]; at--)
+			if (at < top)
+				best[at] = best[at - 1];
+		best[at] = i;
+		*found = MIN(*found + 1, top);
+	}
+	return best;
+}
+
+static void page_paths(const struct text_page *page)
+{
+	const struct calltree *tree = page->shape->calltree;
+	guint fixed = 9 + TEXT_BAR + 2 + 10 + 2;
+	guint found;
+	g_autofree guint32 *best = heaviest(tree->self, tree->node_count, page->top, &found);
+
+	page_heading(page, "Hottest paths");
+	for (guint i = 0; i < found; i++) {
+		page_percent(page, tree->self[best[i]], 8);
+		fputc(' ', page->out);
+		page_bar(page, tree->self[best[i]]);
+		page_weight(page, tree->self[best[i]], 10);
+		fputs("  ", page->out);
+		page_path(page, best[i], page->columns - MIN(fixed, page->columns - 20));
+	}
+}
+
+static int rows_by_self(gconstpointer a, gconstpointer b)
+{
+	const struct function_row *x = a, *y = b;
+
+	if (x->self != y->self)
+		return x->self < y->self ? 1 : -1;
+	if (x->total != y->total)
+		return x->total < y->total ? 1 : -1;
+	return x->frame < y->frame ? -1 : 1;
+}
+
+/* The safe name of a frame, with its module when there is one. */
+static char *frame_label(const struct calltree_frame *frame)
+{
+	g_autofree char *name = text_terminal(frame->name);
+	g_autofree char *base = frame->module ? g_path_get_basename(frame->module) : NULL;
+	g_autofree char *module = base ? text_terminal(base) : NULL;
+
+	return module ? g_strdup_printf("%s  (%s)", name, module) : g_steal_pointer(&name);
+}
+
+static void page_function(const struct text_page *page, const struct function_row *row)
+{
+	const struct calltree_frame *frame = &page->shape->calltree->frames[row->frame];
+	g_autofree char *label = frame_label(frame);
+	g_autofree char *cut = text_cut(label, page->columns > 64 ? page->columns - 44 : 20);
+
+	page_percent(page, row->self, 8);
+	page_weight(page, row->self, 11);
+	page_percent(page, row->total, 11);
+	page_weight(page, row->total, 11);
+	fprintf(page->out, "  %s%s%s\n", page_colour(page, text_colours[frame->kind]), cut,
+		page_colour(page, "\033[0m"));
+}
+
+static void page_functions(const struct text_page *page)
+{
+	g_autoptr(GArray) rows = function_rows(page->shape->calltree);
+	guint shown = 0;
+
+	g_array_sort(rows, rows_by_self);
+	page_heading(page, "Hottest functions");
+	fprintf(page->out, "%s    self                  total%s\n", page_colour(page, "\033[2m"),
+		page_colour(page, "\033[0m"));
+	for (guint i = 0; i < rows->len && shown < page->top; i++, shown++) {
+		const struct function_row *row = &g_array_index(rows, struct function_row, i);
+
+		if (!row->self)
+			break;
+		page_function(page, row);
+	}
+}
+
+static void page_ledger(const struct text_page *page)
+{
+	g_autoptr(GPtrArray) phrases = heading_ledger(page->shape);
+	const GPtrArray *notes = page->shape->ledger.notes;
+	g_autofree char *warning = heading_warning(page->shape);
+
+	page_heading(page, "What this rests on");
+	for (guint i = 0; i < phrases->len; i++) {
+		g_autofree char *safe = text_terminal(g_ptr_array_index(phrases, i));
+
+		fprintf(page->out, "  %s\n", safe);
+	}
+	for (guint i = 0; notes && i < notes->len; i++) {
+		g_autofree char *safe = text_terminal(g_ptr_array_index(notes, i));
+
+		fprintf(page->out, "  note: %s\n", safe);
+	}
+	if (warning)
+		fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1;31m"), warning,
+			page_colour(page, "\033[0m"));
+}
+
+gboolean render_text(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error)
+{
+	struct shape *shape = render_calltree(snapshot, error);
+	g_autofree guint64 *totals = NULL;
+	g_autofree char *facts = NULL, *safe_facts = NULL, *title = NULL;
+	struct text_page page = { .out = out, .options = options, .shape = shape };
+
+	if (!shape)
+		return FALSE;
+	totals = calltree_totals(shape->calltree, shape->calltree->self);
+	page.total = totals[0];
+	page.columns = MAX(options->columns ? options->columns : TEXT_COLUMNS, TEXT_COLUMNS_MIN);
+	page.top = options->top ? options->top : TEXT_TOP;
+	facts = heading_facts(snapshot, shape);
+	safe_facts = text_terminal(facts);
+	title = text_terminal(render_title(snapshot, options));
+	fprintf(out, "%s%s%s\n%s\n", page_colour(&page, "\033[1m"), title, page_colour(&page, "\033[0m"), safe_facts);
+	if (page.total) {
+		page_paths(&page);
+		page_functions(&page);
+	}
+	page_ledger(&page);
+	return TRUE;
+}
