@@ -25,6 +25,7 @@ enum container_runtime {
 	RUNTIME_CRUN = 8,
 	RUNTIME_LXC = 9,
 	RUNTIME_NSPAWN = 10,
+	RUNTIME_OTHER = 11, /* namespaces of its own, made by a runtime whose state we do not find */
 };
 
 struct container {

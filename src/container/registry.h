@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry of containers. One thread; pointers to containers stay valid until registry_free (the dead are kept,
- * the oldest dead beyond REGISTRY_DEAD_MAX are dropped only by registry_refresh). */
+/* The registry of containers. One thread. Pointers to containers stay valid until registry_free (the dead are kept;
+ * the oldest dead beyond REGISTRY_DEAD_MAX are dropped only by registry_refresh). A name that was learnt late replaces
+ * the first one in the same struct: strings stay valid until the next registry_refresh, but read them afresh. */
 #pragma once
 #include <glib.h>
 
 #include "container/container.h"
 
+#define REGISTRY_DEAD_MAX 4096
+
 struct registry;
+struct cgroupfs;
 
 /* Scans the cgroup trees and runtime state below `root` ("/" on a live system, a made-up tree in tests). */
 struct registry *registry_new(const char *root, GError **error);
@@ -14,7 +18,12 @@ void registry_free(struct registry *registry);
 /* Scans again: births, deaths, names that appeared late. */
 gboolean registry_refresh(struct registry *registry, GError **error);
 
-/* All containers, the living first, sorted by runtime and name; array owned by the caller, elements by the registry. */
+/* The hierarchies in use; cgroupfs_v1_controller() of it names the controller that kernel programs must ask. */
+const struct cgroupfs *registry_cgroupfs(const struct registry *registry);
+/* The root directory given to registry_new. */
+const char *registry_root(const struct registry *registry);
+
+/* All containers, units and other cgroups, the living first, sorted by runtime and name; array owned by the caller, elements by the registry. */
 GPtrArray *registry_list(struct registry *registry);
 
 /* The container a cgroup belongs to: itself, or the outermost container above it; the host when there is none.
@@ -23,6 +32,12 @@ const struct container *registry_by_cgroup(struct registry *registry, guint64 cg
 /* By host pid; `start_ticks` 0 or the process's start time (field 22 of /proc/PID/stat) to guard against reuse. */
 const struct container *registry_by_pid(struct registry *registry, guint32 pid, guint64 start_ticks);
 const struct container *registry_host(struct registry *registry);
+/* By path below the hierarchy's root, the living only; NULL when there is none. */
+const struct container *registry_by_path(struct registry *registry, const char *path);
+/* Appends the host pids (guint32) of its processes, nested cgroups included; of the host: those in no other cgroup. */
+void registry_pids(struct registry *registry, const struct container *container, GArray *pids);
+/* The process known inside as `inner_pid`; 0 when there is none. */
+guint32 registry_inner_pid(struct registry *registry, const struct container *container, guint32 inner_pid);
 
 /* A path heard of at a birth (cgroup_mkdir), so that a container that lived for a moment still has a name. */
 void registry_note_birth(struct registry *registry, guint64 cgroup_key, const char *path);
@@ -52,8 +67,8 @@ enum target_error {
 	TARGET_ERROR_AMBIGUOUS = 2, /* the message lists the candidates */
 };
 
-/* Resolves `text`: "all", "host", a container's name, an id or its unique prefix (≥ 3 hex digits), "pod" or
- * "namespace/pod" (all its containers), a host pid, "web:1" (pid inside), or a cgroup path; appends to `targets`
- * (an array made with target_array_new). */
+/* Resolves `text`: "all", "host", a container's name, an id or its unique prefix (≥ 3 characters), "pod" or
+ * "namespace/pod" (all its containers), a container in a pod by its own name, a systemd unit, a host pid, "web:1" (pid
+ * inside), or a cgroup path; appends to `targets` (an array made with target_array_new). Messages are escaped. */
 gboolean target_resolve(struct registry *registry, const char *text, GPtrArray *targets, GError **error);
 GPtrArray *target_array_new(void);
