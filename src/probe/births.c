@@ -3,16 +3,14 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <string.h>
 
-#include "births.skel.h"
 #include "probe/bpf/shared.h"
-#include "probe/filter.h"
 #include "probe/ladder.h"
-#include "probe/losses.h"
+
+#define BIRTHS_LINKS 2
 
 struct births {
-	struct births_bpf *kernel;
+	struct bpf_link *links[BIRTHS_LINKS];
 	struct ring_buffer *ring;
 	struct probe_listener listener;
 };
@@ -20,11 +18,10 @@ struct births {
 static int births_take(void *user, void *data, size_t bytes)
 {
 	struct births *births = user;
-	struct birth_record *record = data;
+	const struct birth_record *record = data;
 
-	if (bytes < sizeof(*record))
+	if (bytes < sizeof(*record) || record->path_bytes > sizeof(record->path))
 		return 0;
-	record->path[sizeof(record->path) - 1] = '\0';
 	if (record->died && births->listener.cgroup_died)
 		births->listener.cgroup_died(births->listener.user, record->key);
 	if (!record->died && births->listener.cgroup_born)
@@ -33,38 +30,34 @@ static int births_take(void *user, void *data, size_t bytes)
 	return 0;
 }
 
-static gboolean births_load(struct births *births, const struct probe_request *request, GError **error)
+static gboolean births_attach(struct births *births, struct bpf_object *object, GError **error)
 {
-	static const char what[] = "cannot watch the birth of cgroups";
-	struct filter_values values;
-	int result;
+	static const char *const programs[] = { "births_mkdir", "births_rmdir" };
+	int ring = bpf_object__find_map_fd_by_name(object, "birth_ring");
 
+	G_STATIC_ASSERT(G_N_ELEMENTS(programs) == BIRTHS_LINKS);
 	ladder_log_start();
-	births->kernel = births_bpf__open();
-	if (!births->kernel) {
-		ladder_set_error(error, what, errno);
-		return FALSE;
+	births->ring = ring_buffer__new(ring, births_take, births, NULL);
+	for (gsize i = 0; births->ring && i < BIRTHS_LINKS; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(object, programs[i]);
+
+		births->links[i] = program ? bpf_program__attach(program) : NULL;
+		if (!births->links[i]) {
+			ladder_set_error(error, "cannot watch the birth of cgroups", program ? errno : ENOENT);
+			return FALSE;
+		}
 	}
-	filter_values_init(&values, request);
-	births->kernel->rodata->v1_controller = values.v1_controller;
-	result = births_bpf__load(births->kernel);
-	if (result == 0)
-		result = births_bpf__attach(births->kernel);
-	if (result == 0)
-		births->ring = ring_buffer__new(bpf_map__fd(births->kernel->maps.birth_ring), births_take, births, NULL);
-	if (result != 0 || !births->ring) {
-		ladder_set_error(error, what, result != 0 ? -result : errno);
-		return FALSE;
-	}
-	return TRUE;
+	if (!births->ring)
+		ladder_set_error(error, "cannot map the ring of births", errno);
+	return births->ring != NULL;
 }
 
-struct births *births_open(const struct probe_request *request, const struct probe_listener *listener, GError **error)
+struct births *births_open(struct bpf_object *object, const struct probe_listener *listener, GError **error)
 {
 	struct births *births = g_new0(struct births, 1);
 
 	births->listener = *listener;
-	if (!births_load(births, request, error)) {
+	if (!births_attach(births, object, error)) {
 		births_close(births);
 		return NULL;
 	}
@@ -75,8 +68,9 @@ void births_close(struct births *births)
 {
 	if (!births)
 		return;
+	for (gsize i = 0; i < BIRTHS_LINKS; i++)
+		bpf_link__destroy(births->links[i]);
 	ring_buffer__free(births->ring);
-	births_bpf__destroy(births->kernel);
 	g_free(births);
 }
 
@@ -88,14 +82,4 @@ int births_fd(const struct births *births)
 void births_drain(struct births *births)
 {
 	ring_buffer__consume(births->ring);
-}
-
-void births_account(struct births *births, struct ledger *ledger)
-{
-	struct ledger own = { 0 };
-
-	if (losses_read(bpf_map__fd(births->kernel->maps.losses), &own, NULL) && own.items[LEDGER_LOST_RING].events > 0)
-		ledger_note(ledger, g_strdup_printf("%" G_GUINT64_FORMAT " births of cgroups were not heard of",
-						    own.items[LEDGER_LOST_RING].events));
-	ledger_clear(&own);
 }

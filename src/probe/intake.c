@@ -159,11 +159,11 @@ static gboolean intake_poll(struct intake *intake, int fd, GError **error)
 }
 
 /* Extras: the result is weaker without them, but stands. */
-static void intake_open_extras(struct intake *intake, const struct probe_request *request)
+static void intake_open_extras(struct intake *intake, struct bpf_object *object, const struct probe_request *request)
 {
 	g_autoptr(GError) births_error = NULL, sideband_error = NULL;
 
-	intake->births = births_open(request, &intake->listener, &births_error);
+	intake->births = births_open(object, &intake->listener, &births_error);
 	if (!intake->births)
 		g_ptr_array_add(intake->notes, g_strdup_printf("containers born meanwhile may lack their names: %s",
 							       births_error->message));
@@ -188,8 +188,8 @@ static gboolean intake_poll_all(struct intake *intake, GError **error)
 	return TRUE;
 }
 
-struct intake *intake_open(int stack_ring_fd, const struct probe_request *request, const struct probe_listener *listener,
-			   GError **error)
+struct intake *intake_open(struct bpf_object *object, const struct probe_request *request,
+			   const struct probe_listener *listener, GError **error)
 {
 	struct intake *intake = g_new0(struct intake, 1);
 
@@ -199,13 +199,13 @@ struct intake *intake_open(int stack_ring_fd, const struct probe_request *reques
 	intake->tasks = g_ptr_array_new();
 	intake->known_tasks = g_hash_table_new_full(intake_task_hash, intake_task_equal, g_free, NULL);
 	intake->notes = g_ptr_array_new_with_free_func(g_free);
-	intake->stacks = ring_buffer__new(stack_ring_fd, intake_take_stack, intake, NULL);
+	intake->stacks = ring_buffer__new(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack, intake, NULL);
 	if (!intake->stacks) {
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of stacks: %s", g_strerror(errno));
 		intake_close(intake);
 		return NULL;
 	}
-	intake_open_extras(intake, request);
+	intake_open_extras(intake, object, request);
 	if (!intake_poll_all(intake, error)) {
 		intake_close(intake);
 		return NULL;
@@ -264,8 +264,6 @@ void intake_account(struct intake *intake, struct ledger *ledger)
 
 	for (guint i = 0; i < intake->notes->len; i++)
 		ledger_note(ledger, g_strdup(g_ptr_array_index(intake->notes, i)));
-	if (intake->births)
-		births_account(intake->births, ledger);
 	if (lost > 0)
 		ledger_note(ledger, g_strdup_printf("%" G_GUINT64_FORMAT " records of mappings, forks and exits were lost",
 						    lost));

@@ -3,16 +3,18 @@
  * exits (sideband.h), births and deaths of cgroups (births.h). Handed to the listener in the order of time, so that a
  * stack is seen with the mappings its process had then, even when it has exec'ed or ended since. */
 #pragma once
+#include <bpf/libbpf.h>
 #include <glib.h>
 
 #include "probe/probe.h"
 
 struct intake;
 
-/* Opened before the probe attaches, so that nothing is missed. `stack_ring_fd`: the kernel half's ring of stack
- * records. Without permission for the side-band or births the probe still works: intake_account notes what is missing. */
-struct intake *intake_open(int stack_ring_fd, const struct probe_request *request, const struct probe_listener *listener,
-			   GError **error);
+/* Opened before the probe attaches, so that nothing is missed. `object`: the loaded kernel half, made with stack.bpf.h
+ * and births.bpf.h. Without permission for the side-band or births the probe still works: intake_account notes what
+ * is missing. */
+struct intake *intake_open(struct bpf_object *object, const struct probe_request *request,
+			   const struct probe_listener *listener, GError **error);
 void intake_close(struct intake *intake);
 
 int intake_fd(const struct intake *intake);

@@ -18,7 +18,10 @@ static void losses_add(struct ledger *ledger, enum loss kind, guint64 events, gu
 {
 	if (events == 0 && weight == 0)
 		return;
-	if (kind == LOSS_SEEN) {
+	if (kind == LOSS_BIRTHS) {
+		ledger_note(ledger,
+			    g_strdup_printf("%" G_GUINT64_FORMAT " births and deaths of cgroups were not heard of", events));
+	} else if (kind == LOSS_SEEN) {
 		ledger->seen.events += events;
 		ledger->seen.weight += weight;
 	} else {

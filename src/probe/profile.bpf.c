@@ -4,29 +4,18 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/births.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/stack.bpf.h"
-
-/* Ticks of each CPU, whoever ran: what the event should have fired, less this, was skipped by the kernel. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u64);
-} ticks SEC(".maps");
 
 SEC("perf_event")
 int profile_tick(void *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct stack_record *record;
-	u32 zero = 0;
-	u64 *ticked = bpf_map_lookup_elem(&ticks, &zero);
 	u64 key;
 
-	if (ticked)
-		(*ticked)++;
 	if (task->pid == 0)
 		return 0; /* the idle task: nobody's time */
 	key = cgroup_key_of(task);

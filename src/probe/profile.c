@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/profile.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -9,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "probe/filter.h"
 #include "probe/intake.h"
 #include "probe/ladder.h"
@@ -17,7 +17,8 @@
 #include "probe/percpu.h"
 #include "profile.skel.h"
 
-#define PROFILE_MISSED_NOTE 0.01 /* share of skipped ticks worth a note */
+#define PROFILE_RING_BYTES_PER_CPU (512 << 10)
+#define PROFILE_RING_BYTES_MAX (16 << 20)
 
 struct profile_event {
 	int cpu, fd; /* fd owned by the link */
@@ -108,6 +109,37 @@ static gboolean profile_attach(void *user, const struct rung *rung, GError **err
 	return cpus != NULL;
 }
 
+/* Room for some 250 of the deepest stacks per CPU between two drains; a power of two. */
+static guint32 profile_ring_bytes(void)
+{
+	guint32 bytes = PROFILE_RING_BYTES_PER_CPU;
+
+	for (int cpus = libbpf_num_possible_cpus(); cpus > 1 && bytes < PROFILE_RING_BYTES_MAX; cpus = (cpus + 1) / 2)
+		bytes *= 2;
+	return bytes;
+}
+
+/* Above this rate the kernel drops samples. */
+static guint64 profile_limit_hz(void)
+{
+	g_autofree char *text = file_read("/proc/sys/kernel/perf_event_max_sample_rate", 64, NULL, NULL);
+	guint64 limit_hz = text ? g_ascii_strtoull(text, NULL, 10) : 0;
+
+	return limit_hz > 0 ? limit_hz : G_MAXUINT64;
+}
+
+static gboolean profile_check_frequency(guint32 frequency_hz, GError **error)
+{
+	guint64 limit_hz = profile_limit_hz();
+
+	if (frequency_hz <= limit_hz)
+		return TRUE;
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED,
+		    "the kernel allows at most %" G_GUINT64_FORMAT " samples a second, not %u "
+		    "(sysctl kernel.perf_event_max_sample_rate)", limit_hz, frequency_hz);
+	return FALSE;
+}
+
 static gboolean profile_load(struct profile_run *run, const struct probe_request *request, GError **error)
 {
 	static const char what[] = "cannot load the sampling program";
@@ -122,6 +154,7 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	}
 	filter_values_init(&values, request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
+	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes());
 	if (!filter_size(run->kernel->obj, request, error))
 		return FALSE;
 	result = profile_bpf__load(run->kernel);
@@ -167,8 +200,8 @@ static struct probe_run *profile_open(const struct probe_request *request, const
 	run->listener = *listener;
 	run->frequency_hz = request->frequency_hz > 0 ? request->frequency_hz : PROFILE_FREQUENCY_HZ;
 	run->events = g_array_new(FALSE, FALSE, sizeof(struct profile_event));
-	if (profile_load(run, request, error))
-		run->intake = intake_open(bpf_map__fd(run->kernel->maps.stack_ring), request, listener, error);
+	if (profile_check_frequency(run->frequency_hz, error) && profile_load(run, request, error))
+		run->intake = intake_open(run->kernel->obj, request, listener, error);
 	if (!run->intake || !profile_start(run, request, error)) {
 		profile_close((struct probe_run *)run);
 		return NULL;
@@ -209,53 +242,14 @@ static void profile_weigh(void *user, const void *key, const void *value)
 	}
 }
 
-/* Ticks the events should have fired since they were enabled; 0 when not known. */
-static guint64 profile_expected_ticks(const struct profile_run *run)
+/* The kernel may have lowered its limit while we ran; it then drops samples without telling. */
+static void profile_account_limit(const struct profile_run *run, struct ledger *ledger)
 {
-	guint64 sum = 0;
+	guint64 limit_hz = profile_limit_hz();
 
-	if (run->rung != PROFILE_RUNG_CLOCK)
-		return 0;
-	for (guint i = 0; i < run->events->len; i++) {
-		guint64 enabled_ns;
-
-		if (read(g_array_index(run->events, struct profile_event, i).fd, &enabled_ns, sizeof(enabled_ns)) ==
-		    sizeof(enabled_ns))
-			sum += enabled_ns / (NS_PER_S / run->frequency_hz);
-	}
-	return sum;
-}
-
-static guint64 profile_ticks(const struct profile_run *run)
-{
-	int cpus = libbpf_num_possible_cpus();
-	g_autofree guint64 *ticks = g_new0(guint64, MAX(cpus, 1));
-	guint32 zero = 0;
-	guint64 sum = 0;
-
-	if (bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.ticks), &zero, ticks) != 0)
-		return 0;
-	for (int cpu = 0; cpu < cpus; cpu++)
-		sum += ticks[cpu];
-	return sum;
-}
-
-/* Ticks the kernel skipped (throttled, or the virtual CPU did not run) are nobody's in particular: the target is
- * charged with its share, and a note says that this is an estimate. */
-static void profile_account_missed(const struct profile_run *run, guint64 expected, struct ledger *ledger)
-{
-	guint64 ticks = profile_ticks(run);
-	guint64 missed = expected > ticks + run->events->len ? expected - ticks : 0;
-	guint64 share;
-
-	if (missed == 0 || ticks == 0 || missed < expected * PROFILE_MISSED_NOTE)
-		return;
-	share = (guint64)((double)missed * ledger->seen.events / ticks + 0.5);
-	ledger->seen.events += share;
-	ledger->seen.weight += share;
-	ledger_add(ledger, LEDGER_LOST_MISSED, share, share);
-	ledger_note(ledger, g_strdup_printf("the kernel skipped %.1f %% of all ticks; the target's share is estimated",
-					    100.0 * missed / expected));
+	if (run->frequency_hz > limit_hz)
+		ledger_note(ledger, g_strdup_printf("the kernel lowered its limit to %" G_GUINT64_FORMAT
+						    " samples a second meanwhile: some are missing", limit_hz));
 }
 
 /* CPUs that came online after the start are not sampled. */
@@ -279,11 +273,9 @@ static void profile_account_cpus(const struct profile_run *run, struct ledger *l
 static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct profile_run *run = (struct profile_run *)opaque;
-	guint64 expected;
 
 	for (guint i = 0; i < run->events->len; i++)
 		ioctl(g_array_index(run->events, struct profile_event, i).fd, PERF_EVENT_IOC_DISABLE, 0);
-	expected = profile_expected_ticks(run);
 	profile_account_cpus(run, ledger);
 	if (!intake_drain(run->intake, error) ||
 	    !mapread_each(bpf_map__fd(run->kernel->maps.stacks), sizeof(struct stack_key), sizeof(struct stack_value),
@@ -292,7 +284,7 @@ static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, 
 		return FALSE;
 	if (run->unsent.events > 0)
 		ledger_add(ledger, LEDGER_LOST_RING, run->unsent.events, run->unsent.weight);
-	profile_account_missed(run, expected, ledger);
+	profile_account_limit(run, ledger);
 	intake_account(run->intake, ledger);
 	ledger->rung = g_strdup(run->rung->name);
 	ledger->misses = g_strdup(run->rung->misses);

@@ -15,9 +15,7 @@ enum loss {
 	LOSS_STORAGE = 3,
 	LOSS_MISSED = 4,
 	LOSS_UNATTRIBUTED = 5,
-	LOSS_UNUSED_6 = 6, /* (these are found in user space) */
-	LOSS_UNUSED_7 = 7,
-	LOSS_UNUSED_8 = 8,
+	LOSS_BIRTHS = 6, /* births and deaths of cgroups not told; (the ledger's 6 to 8 are found in user space) */
 	LOSS_BELOW_THRESHOLD = 9,
 	LOSS_OUT_OF_ORDER = 10,
 	LOSS_SEEN = 11, /* not a loss: everything that happened to the target */
@@ -77,7 +75,7 @@ struct stack_value {
 	__u64 max;
 };
 
-/* A cgroup came or went (births.bpf.c). `path` is cut at the limit and NUL-terminated. */
+/* A cgroup came or went (births.bpf.h). `path` is cut at the limit and NUL-terminated. */
 #define BIRTH_PATH 1024
 struct birth_record {
 	__u64 time_ns;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Cgroups that come and go while we watch: a container that lived for a moment still gets its name. */
-#include "bpf/kernel_types.h"
+/* Cgroups that come and go while we watch: a container that lived for a moment still gets its name. Part of every
+ * kernel half (an object of its own would cost a second reading of the kernel's BTF, some 25 ms). */
+#pragma once
+#include "kernel_types.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "bpf/cgroup.bpf.h"
-#include "bpf/loss.bpf.h"
-#include "bpf/shared.h"
+#include "cgroup.bpf.h"
+#include "loss.bpf.h"
+#include "shared.h"
 
 #define BIRTH_RING_BYTES (256 << 10)
 
@@ -40,7 +42,7 @@ static __always_inline void birth_tell(struct cgroup *cgroup, const char *path, 
 		return;
 	record = bpf_ringbuf_reserve(&birth_ring, sizeof(*record), 0);
 	if (!record) {
-		loss_add(LOSS_RING, 1, 0);
+		loss_add(LOSS_BIRTHS, 1, 0);
 		return;
 	}
 	record->time_ns = bpf_ktime_get_ns();
@@ -64,5 +66,3 @@ int BPF_PROG(births_rmdir, struct cgroup *cgroup, const char *path)
 	birth_tell(cgroup, path, true);
 	return 0;
 }
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
