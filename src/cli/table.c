@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/table.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#define GAP "  "
+#define CUT_MARK "…"
+#define LAST_COLUMN_MIN 8
+
+struct cell {
+	char *text; /* escaped */
+	guint columns;
+	enum table_style style;
+};
+
+struct table {
+	const struct table_column *columns;
+	guint count;
+	GArray *cells; /* row by row */
+};
+
+static const char *const style_codes[TABLE_STYLES] = {
+	[TABLE_PLAIN] = "", [TABLE_STRONG] = "\033[1m",	 [TABLE_DIM] = "\033[2m",
+	[TABLE_ALERT] = "\033[31m", [TABLE_NOTICE] = "\033[33m",
+};
+
+static void cell_clear(gpointer data)
+{
+	g_free(((struct cell *)data)->text);
+}
+
+struct table *table_new(const struct table_column *columns, guint count)
+{
+	struct table *table = g_new0(struct table, 1);
+
+	table->columns = columns;
+	table->count = count;
+	table->cells = g_array_new(FALSE, FALSE, sizeof(struct cell));
+	g_array_set_clear_func(table->cells, cell_clear);
+	return table;
+}
+
+void table_free(struct table *table)
+{
+	if (!table)
+		return;
+	g_array_unref(table->cells);
+	g_free(table);
+}
+
+void table_cell_styled(struct table *table, const char *text, enum table_style style)
+{
+	struct cell cell = { .text = text_terminal(text && *text ? text : "-"), .style = style };
+
+	cell.columns = text_columns(cell.text);
+	g_array_append_val(table->cells, cell);
+}
+
+void table_cell(struct table *table, const char *text)
+{
+	table_cell_styled(table, text, TABLE_PLAIN);
+}
+
+void table_cell_number(struct table *table, guint64 number, gboolean known)
+{
+	g_autofree char *text = known ? g_strdup_printf("%" G_GUINT64_FORMAT, number) : NULL;
+
+	table_cell(table, text);
+}
+
+static gboolean use_colour(FILE *out)
+{
+	const char *no_colour = g_getenv("NO_COLOR");
+
+	return isatty(fileno(out)) && !(no_colour && *no_colour) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+}
+
+void table_print_styled(FILE *out, const char *text, enum table_style style)
+{
+	if (style != TABLE_PLAIN && use_colour(out))
+		fprintf(out, "%s%s\033[0m", style_codes[style], text);
+	else
+		fputs(text, out);
+}
+
+/* Columns of the terminal; 0 when `out` is none. */
+static guint terminal_width(FILE *out)
+{
+	struct winsize size;
+
+	return isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/* The beginning of `text` that fits. */
+static char *text_cut(const char *text, guint columns)
+{
+	const char *end = text;
+	guint used = text_columns(CUT_MARK);
+
+	while (*end) {
+		const char *next = g_utf8_next_char(end);
+		g_autofree char *letter = g_strndup(end, (gsize)(next - end));
+
+		used += text_columns(letter);
+		if (used > columns)
+			break;
+		end = next;
+	}
+	return g_strdup_printf("%.*s" CUT_MARK, (int)(end - text), text);
+}
+
+static void print_cell(const struct table *table, FILE *out, guint column, const struct cell *cell, guint width,
+		       guint room)
+{
+	gboolean last = column + 1 == table->count;
+	int padding = (int)(width > cell->columns ? width - cell->columns : 0);
+	g_autofree char *cut = last && room && cell->columns > room ? text_cut(cell->text, room) : NULL;
+
+	if (table->columns[column].right)
+		fprintf(out, "%*s", padding, "");
+	table_print_styled(out, cut ? cut : cell->text, cell->style);
+	if (!last)
+		fprintf(out, "%*s" GAP, table->columns[column].right ? 0 : padding, "");
+}
+
+void table_print(const struct table *table, FILE *out)
+{
+	g_autofree guint *widths = g_new0(guint, table->count);
+	guint before = 0, width = terminal_width(out), room;
+
+	for (guint i = 0; i < table->count; i++)
+		widths[i] = text_columns(table->columns[i].heading);
+	for (guint i = 0; i < table->cells->len; i++) {
+		guint *column = &widths[i % table->count];
+
+		*column = MAX(*column, g_array_index(table->cells, struct cell, i).columns);
+	}
+	for (guint i = 0; i + 1 < table->count; i++)
+		before += widths[i] + (guint)sizeof(GAP) - 1;
+	room = width > before + LAST_COLUMN_MIN ? width - before : 0;
+	for (guint i = 0; i < table->count; i++) {
+		struct cell heading = { .text = (char *)table->columns[i].heading, .style = TABLE_STRONG };
+
+		heading.columns = text_columns(heading.text);
+		print_cell(table, out, i, &heading, widths[i], 0);
+	}
+	fputc('\n', out);
+	for (guint i = 0; i < table->cells->len; i++) {
+		print_cell(table, out, i % table->count, &g_array_index(table->cells, struct cell, i),
+			   widths[i % table->count], room);
+		if ((i + 1) % table->count == 0)
+			fputc('\n', out);
+	}
+}
