@@ -248,6 +248,109 @@ static void page_functions(const struct text_page *page)
 	}
 }
 
+/* ---- causes: container × cause, for shapes that have them ---- */
+
+struct cause_row {
+	guint32 owner, cause; /* frames */
+	guint64 weight;
+};
+
+static int causes_by_weight(gconstpointer a, gconstpointer b)
+{
+	const struct cause_row *x = a, *y = b;
+
+	return x->weight < y->weight ? 1 : x->weight > y->weight ? -1 : 0;
+}
+
+/* Sums self weights by the container at the root of a path and the first cause on it. */
+static GArray *cause_rows(const struct calltree *tree)
+{
+	GArray *rows = g_array_new(FALSE, FALSE, sizeof(struct cause_row));
+	g_autoptr(GHashTable) known = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	g_autofree guint32 *row_of = g_new0(guint32, tree->node_count); /* row + 1, inherited from the parent */
+	g_autofree guint32 *owner_of = g_new0(guint32, tree->node_count);
+
+	for (guint32 node = 1; node < tree->node_count; node++) {
+		guint32 parent = tree->parent[node], frame = tree->frame[node];
+
+		owner_of[node] = parent == CALLTREE_ROOT ? frame : owner_of[parent];
+		row_of[node] = row_of[parent];
+		if (!row_of[node] && tree->frames[frame].kind == FRAME_CAUSE) {
+			gint64 key = (gint64)((guint64)owner_of[node] << 32 | frame);
+			gpointer row = g_hash_table_lookup(known, &key);
+
+			if (!row) {
+				struct cause_row fresh = { .owner = owner_of[node], .cause = frame };
+
+				g_array_append_val(rows, fresh);
+				row = GUINT_TO_POINTER(rows->len);
+				g_hash_table_insert(known, g_memdup2(&key, sizeof(key)), row);
+			}
+			row_of[node] = GPOINTER_TO_UINT(row);
+		}
+		if (row_of[node])
+			g_array_index(rows, struct cause_row, row_of[node] - 1).weight += tree->self[node];
+	}
+	return rows;
+}
+
+static GArray *cause_owners(const GArray *rows)
+{
+	GArray *owners = g_array_new(FALSE, FALSE, sizeof(struct cause_row));
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct cause_row *row = &g_array_index(rows, struct cause_row, i);
+		guint at = 0;
+
+		while (at < owners->len && g_array_index(owners, struct cause_row, at).owner != row->owner)
+			at++;
+		if (at == owners->len)
+			g_array_append_val(owners, *row);
+		else
+			g_array_index(owners, struct cause_row, at).weight += row->weight;
+	}
+	g_array_sort(owners, causes_by_weight);
+	return owners;
+}
+
+static void page_owner_causes(const struct text_page *page, const GArray *rows, const struct cause_row *owner)
+{
+	const struct calltree *tree = page->shape->calltree;
+	g_autofree char *name = text_terminal(tree->frames[owner->owner].name);
+	g_autofree char *sum = units_weight(page->shape->unit, owner->weight);
+	struct text_page own = *page;
+
+	own.total = owner->weight;
+	fprintf(page->out, "  %s%s%s  %s\n", page_colour(page, text_colours[FRAME_CONTAINER]), name,
+		page_colour(page, "\033[0m"), sum);
+	for (guint i = 0; i < rows->len; i++) {
+		const struct cause_row *row = &g_array_index(rows, struct cause_row, i);
+
+		if (row->owner != owner->owner || !row->weight)
+			continue;
+		page_percent(&own, row->weight, 10);
+		fputc(' ', page->out);
+		page_bar(&own, row->weight);
+		page_weight(&own, row->weight, 10);
+		fprintf(page->out, "  %s\n", tree->frames[row->cause].name);
+	}
+}
+
+static void page_causes(const struct text_page *page)
+{
+	g_autoptr(GArray) rows = cause_rows(page->shape->calltree);
+	g_autoptr(GArray) owners = cause_owners(rows);
+
+	if (!rows->len)
+		return;
+	g_array_sort(rows, causes_by_weight);
+	page_heading(page, "Where the time goes");
+	for (guint i = 0; i < owners->len && i < page->top; i++)
+		page_owner_causes(page, rows, &g_array_index(owners, struct cause_row, i));
+	if (owners->len > page->top)
+		fprintf(page->out, "  " ELLIPSIS " and %u more\n", owners->len - page->top);
+}
+
 static void page_ledger(const struct text_page *page)
 {
 	g_autoptr(GPtrArray) phrases = heading_ledger(page->shape);
@@ -288,8 +391,11 @@ gboolean render_text(const struct snapshot *snapshot, const struct render_option
 	title = text_terminal(render_title(snapshot, options));
 	fprintf(out, "%s%s%s\n%s\n", page_colour(&page, "\033[1m"), title, page_colour(&page, "\033[0m"), safe_facts);
 	if (page.total) {
+		page_causes(&page);
 		page_paths(&page);
 		page_functions(&page);
+	} else {
+		fputs("\nNothing was seen: the target did nothing of this kind in that time.\n", out);
 	}
 	page_ledger(&page);
 	return TRUE;
