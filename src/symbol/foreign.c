@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/foreign.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/units.h"
+
+#define MOUNTINFO_MAX (4u << 20)
+#define MOUNTS_FRESH_NS (2 * NS_PER_S) /* mount ids are used again after an unmount */
+
+enum mount_kind { MOUNT_UNKNOWN = 0, MOUNT_LOCAL = 1, MOUNT_REFUSED = 2 };
+
+struct foreign {
+	GHashTable *mounts; /* mount id → enum mount_kind */
+	guint64 since_ns;
+	guint64 memory_mount; /* the kernel's own mount of memfd files: in no mountinfo */
+	gboolean memory_mount_known;
+};
+
+struct foreign *foreign_new(void)
+{
+	struct foreign *foreign = g_new0(struct foreign, 1);
+	int fd = memfd_create("fathom", MFD_CLOEXEC);
+	struct statx st;
+
+	foreign->mounts = g_hash_table_new(NULL, NULL);
+	if (fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 && st.stx_mask & STATX_MNT_ID) {
+		foreign->memory_mount = st.stx_mnt_id;
+		foreign->memory_mount_known = TRUE;
+	}
+	if (fd >= 0)
+		close(fd);
+	return foreign;
+}
+
+void foreign_free(struct foreign *foreign)
+{
+	if (!foreign)
+		return;
+	g_hash_table_unref(foreign->mounts);
+	g_free(foreign);
+}
+
+int foreign_open_process(guint32 tgid)
+{
+	char path[32];
+
+	g_snprintf(path, sizeof(path), "/proc/%u", tgid);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw" (proc_pid_mountinfo(5)) */
+static void mount_line_take(struct foreign *foreign, const char *line)
+{
+	const char *type = strstr(line, " - ");
+	guint64 id = g_ascii_strtoull(line, NULL, 10);
+	enum mount_kind kind = MOUNT_LOCAL;
+
+	if (!type)
+		return;
+	if (g_str_has_prefix(type + 3, "fuse"))
+		kind = MOUNT_REFUSED;
+	g_hash_table_insert(foreign->mounts, GUINT_TO_POINTER((guint)id), GUINT_TO_POINTER(kind));
+}
+
+static void mounts_read(struct foreign *foreign, int proc_fd)
+{
+	g_autofree char *text = file_read_at(proc_fd, "mountinfo", MOUNTINFO_MAX, NULL, NULL);
+	char *line = text, *end;
+
+	while (line && (end = strchr(line, '\n'))) {
+		*end = '\0';
+		mount_line_take(foreign, line);
+		line = end + 1;
+	}
+}
+
+static gboolean mount_is_safe(struct foreign *foreign, int proc_fd, guint64 id)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	gpointer key = GUINT_TO_POINTER((guint)id);
+	enum mount_kind kind;
+
+	if (foreign->memory_mount_known && id == foreign->memory_mount)
+		return TRUE;
+	if (now_ns - foreign->since_ns > MOUNTS_FRESH_NS) {
+		g_hash_table_remove_all(foreign->mounts);
+		foreign->since_ns = now_ns;
+	}
+	kind = GPOINTER_TO_UINT(g_hash_table_lookup(foreign->mounts, key));
+	if (kind == MOUNT_UNKNOWN) {
+		mounts_read(foreign, proc_fd);
+		kind = GPOINTER_TO_UINT(g_hash_table_lookup(foreign->mounts, key));
+		if (kind == MOUNT_UNKNOWN)
+			g_hash_table_insert(foreign->mounts, key, GUINT_TO_POINTER(MOUNT_REFUSED));
+	}
+	return kind == MOUNT_LOCAL;
+}
+
+static struct module_key key_from(const struct statx *st)
+{
+	return (struct module_key){
+		.device = (guint64)st->stx_dev_major << 32 | st->stx_dev_minor,
+		.inode = st->stx_ino,
+		.size = st->stx_size,
+		.changed_ns = st->stx_mtime.tv_sec * (gint64)NS_PER_S + st->stx_mtime.tv_nsec,
+	};
+}
+
+gboolean foreign_stat(struct foreign *foreign, int proc_fd, const char *name, struct module_key *key)
+{
+	struct statx st;
+
+	if (statx(proc_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &st) < 0 ||
+	    !S_ISREG(st.stx_mode))
+		return FALSE;
+	if (st.stx_mask & STATX_MNT_ID && !mount_is_safe(foreign, proc_fd, st.stx_mnt_id))
+		return FALSE;
+	*key = key_from(&st);
+	return TRUE;
+}
+
+static gboolean key_of_fd(int fd, struct module_key *key)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0 || !S_ISREG(st.stx_mode))
+		return FALSE;
+	*key = key_from(&st);
+	return TRUE;
+}
+
+gboolean foreign_open(struct foreign *foreign, int proc_fd, const char *name, struct foreign_file *file)
+{
+	struct module_key looked_at;
+
+	if (!foreign_stat(foreign, proc_fd, name, &looked_at))
+		return FALSE;
+	file->fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (file->fd < 0)
+		return FALSE;
+	if (key_of_fd(file->fd, &file->key) && file->key.inode == looked_at.inode &&
+	    file->key.device == looked_at.device)
+		return TRUE;
+	close(file->fd);
+	return FALSE;
+}
+
+gboolean foreign_open_in_root(const char *root, const char *path, struct foreign_file *file)
+{
+	file->fd = file_open_in_root(root, path, NULL);
+	if (file->fd < 0)
+		return FALSE;
+	if (key_of_fd(file->fd, &file->key))
+		return TRUE;
+	close(file->fd);
+	return FALSE;
+}

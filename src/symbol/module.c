@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/module.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "symbol/source.h"
+
+#define MAP_FILES_FORMAT "map_files/%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x"
+#define VDSO_DEVICE G_MAXUINT64 /* no file has it */
+
+struct modules {
+	struct foreign *foreign;
+	guint vdsos;
+	GHashTable *by_key; /* struct module_key → struct module */
+	GHashTable *by_build_id; /* GBytes → struct module: one that was opened with it */
+	GQueue open, loaded; /* of struct module; most recently used first */
+	guint evicted, closed_unread;
+	gsize bytes;
+};
+
+static guint key_hash(gconstpointer data)
+{
+	const struct module_key *key = data;
+	guint64 mixed = (key->inode * 31 + key->device) * 31 + key->size + (guint64)key->changed_ns;
+
+	return (guint)(mixed ^ mixed >> 32);
+}
+
+static gboolean key_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct module_key)) == 0;
+}
+
+struct modules *modules_new(void)
+{
+	struct modules *modules = g_new0(struct modules, 1);
+
+	modules->foreign = foreign_new();
+	modules->by_key = g_hash_table_new(key_hash, key_equal);
+	modules->by_build_id =
+		g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+	g_queue_init(&modules->open);
+	g_queue_init(&modules->loaded);
+	return modules;
+}
+
+static void module_free(struct module *module)
+{
+	if (module->fd >= 0)
+		close(module->fd);
+	symtab_free(module->table);
+	g_free(module->segments);
+	g_free(module->path);
+	g_free(module);
+}
+
+void modules_free(struct modules *modules)
+{
+	GHashTableIter each;
+	gpointer module;
+
+	if (!modules)
+		return;
+	g_hash_table_iter_init(&each, modules->by_key);
+	while (g_hash_table_iter_next(&each, NULL, &module))
+		module_free(module);
+	foreign_free(modules->foreign);
+	g_hash_table_unref(modules->by_key);
+	g_hash_table_unref(modules->by_build_id);
+	g_queue_clear(&modules->open);
+	g_queue_clear(&modules->loaded);
+	g_free(modules);
+}
+
+static void build_id_forget(struct modules *modules, const struct module *module)
+{
+	g_autoptr(GBytes) id = g_bytes_new(module->build_id, module->build_id_size);
+
+	if (g_hash_table_lookup(modules->by_build_id, id) == module)
+		g_hash_table_remove(modules->by_build_id, id);
+}
+
+static void open_end(struct modules *modules, struct module *module)
+{
+	if (module->fd < 0)
+		return;
+	close(module->fd);
+	module->fd = -1;
+	g_queue_delete_link(&modules->open, module->place);
+	module->place = NULL;
+}
+
+static void module_drop(struct modules *modules, struct module *module)
+{
+	open_end(modules, module);
+	build_id_forget(modules, module);
+	g_hash_table_remove(modules->by_key, &module->key);
+	module_free(module);
+}
+
+static void table_evict(struct modules *modules, struct module *module)
+{
+	modules->bytes -= symtab_bytes(module->table);
+	g_queue_delete_link(&modules->loaded, module->place);
+	module->place = NULL;
+	g_clear_pointer(&module->table, symtab_free);
+	g_clear_pointer(&module->segments, g_free);
+	module->state = MODULE_PENDING;
+	modules->evicted++;
+	if (module->refs == 0)
+		module_drop(modules, module);
+}
+
+static void open_begin(struct modules *modules, struct module *module, int fd)
+{
+	module->fd = fd;
+	g_queue_push_head(&modules->open, module);
+	module->place = modules->open.head;
+	if (modules->open.length > MODULES_OPEN_MAX) {
+		open_end(modules, g_queue_peek_tail(&modules->open));
+		modules->closed_unread++;
+	}
+}
+
+static void witness_add(struct module *module, const struct module_locator *locator)
+{
+	struct module_witness *last =
+		&module->witnesses[(module->witness_next + MODULE_WITNESSES - 1) % MODULE_WITNESSES];
+
+	if (last->tgid == locator->tgid)
+		return;
+	module->witnesses[module->witness_next] =
+		(struct module_witness){ .tgid = locator->tgid, .start = locator->start, .end = locator->end };
+	module->witness_next = (module->witness_next + 1) % MODULE_WITNESSES;
+}
+
+static struct module *module_new(struct modules *modules, const struct module_key *key, const char *path)
+{
+	struct module *module = g_new0(struct module, 1);
+	const char *slash;
+
+	module->key = *key;
+	module->fd = -1;
+	module->refs = 1;
+	module->path = g_strdup(path);
+	if (g_str_has_suffix(path, " (deleted)"))
+		module->path[strlen(path) - strlen(" (deleted)")] = '\0';
+	slash = strrchr(module->path, '/');
+	module->name = slash && slash[1] ? slash + 1 : module->path;
+	g_hash_table_insert(modules->by_key, &module->key, module);
+	return module;
+}
+
+static gboolean build_id_is(const struct module *module, const guint8 *id, guint size)
+{
+	return module->build_id_size == size && memcmp(module->build_id, id, size) == 0;
+}
+
+static void build_id_read(struct modules *modules, struct module *module)
+{
+	g_autoptr(image_t) image = image_open_fd(module->fd, NULL);
+
+	if (!image || !image->build_id_size)
+		return;
+	memcpy(module->build_id, image->build_id, image->build_id_size);
+	module->build_id_size = image->build_id_size;
+	g_hash_table_replace(modules->by_build_id, g_bytes_new(module->build_id, module->build_id_size), module);
+}
+
+/* The known module with `key`, or a new one for the open file; takes over `fd`. */
+static struct module *module_take(struct modules *modules, const struct module_key *key, int fd, const char *path)
+{
+	struct module *module = g_hash_table_lookup(modules->by_key, key);
+
+	if (module) {
+		close(fd);
+		return module_ref(module);
+	}
+	module = module_new(modules, key, path);
+	open_begin(modules, module, fd);
+	build_id_read(modules, module);
+	return module;
+}
+
+/* Through /proc/PID/map_files: the very file that is mapped, deleted or not, in whatever mount namespace. */
+static struct module *get_mapped(struct modules *modules, const struct module_locator *locator)
+{
+	struct foreign_file file;
+	struct module *module;
+	char name[64];
+
+	g_snprintf(name, sizeof(name), MAP_FILES_FORMAT, locator->start, locator->end);
+	if (!foreign_stat(modules->foreign, locator->proc_fd, name, &file.key))
+		return NULL;
+	module = g_hash_table_lookup(modules->by_key, &file.key);
+	if (module)
+		return module_ref(module);
+	if (!foreign_open(modules->foreign, locator->proc_fd, name, &file))
+		return NULL;
+	return module_take(modules, &file.key, file.fd, locator->path);
+}
+
+/* Through the path, as `root` sees it; only if it still is the same file. */
+static struct module *get_named(struct modules *modules, const struct module_locator *locator, const char *root,
+				gboolean must_match)
+{
+	struct foreign_file file;
+	struct module *module;
+	gboolean known;
+
+	if (locator->path[0] != '/' || !foreign_open_in_root(root, locator->path, &file))
+		return NULL;
+	if (locator->inode && locator->inode != file.key.inode) {
+		close(file.fd);
+		return NULL;
+	}
+	module = module_take(modules, &file.key, file.fd, locator->path);
+	known = locator->build_id && build_id_is(module, locator->build_id, locator->build_id_size);
+	if (known || (!must_match && !locator->build_id))
+		return module;
+	modules_unref(modules, module);
+	return NULL;
+}
+
+static struct module *get_by_build_id(struct modules *modules, const struct module_locator *locator)
+{
+	g_autoptr(GBytes) id = NULL;
+	struct module *module;
+
+	if (!locator->build_id)
+		return NULL;
+	id = g_bytes_new(locator->build_id, locator->build_id_size);
+	module = g_hash_table_lookup(modules->by_build_id, id);
+	return module && strcmp(module->path, locator->path) == 0 ? module_ref(module) : NULL;
+}
+
+struct module *modules_get(struct modules *modules, const struct module_locator *locator)
+{
+	struct module *module = NULL;
+	char root[64];
+
+	if (locator->proc_fd >= 0)
+		module = get_mapped(modules, locator);
+	if (!module && locator->proc_fd >= 0) {
+		g_snprintf(root, sizeof(root), "/proc/self/fd/%d/root", locator->proc_fd);
+		module = get_named(modules, locator, root, FALSE);
+	}
+	if (!module && locator->relative) {
+		g_snprintf(root, sizeof(root), "/proc/%u/root", locator->relative);
+		module = get_named(modules, locator, root, TRUE);
+	}
+	if (!module)
+		module = get_by_build_id(modules, locator);
+	if (!module && locator->build_id)
+		module = get_named(modules, locator, "/", TRUE);
+	if (module && locator->proc_fd >= 0)
+		witness_add(module, locator);
+	if (module && module->state == MODULE_GONE) /* here is somebody who still has it */
+		module->state = MODULE_PENDING;
+	return module;
+}
+
+struct module *module_ref(struct module *module)
+{
+	module->refs++;
+	return module;
+}
+
+void modules_unref(struct modules *modules, struct module *module)
+{
+	if (!module || --module->refs)
+		return;
+	if (module->state != MODULE_READY) /* a table stays in the LRU for whoever maps the file next */
+		module_drop(modules, module);
+}
+
+/* ---- tables ---- */
+
+/* Files of different containers are often the same file: the table of one serves all, when it really is equal. */
+static void table_share(struct modules *modules, struct module *module)
+{
+	g_autoptr(GBytes) id = g_bytes_new(module->build_id, module->build_id_size);
+	struct module *other = g_hash_table_lookup(modules->by_build_id, id);
+
+	if (other && other != module && other->table && symtab_equal(other->table, module->table)) {
+		symtab_free(module->table);
+		module->table = symtab_ref(other->table);
+	}
+}
+
+static void table_take(struct modules *modules, struct module *module, const struct image *image,
+		       struct symtab *table)
+{
+	module->table = table;
+	module->segment_count = image->segment_count;
+	module->segments = g_memdup2(image->segments, image->segment_count * sizeof(*image->segments));
+	if (module->build_id_size)
+		table_share(modules, module);
+	module->state = MODULE_READY;
+	g_queue_push_head(&modules->loaded, module);
+	module->place = modules->loaded.head;
+	modules->bytes += symtab_bytes(module->table);
+	while (modules->bytes > MODULES_BYTES_MAX && modules->loaded.length > 1)
+		table_evict(modules, g_queue_peek_tail(&modules->loaded));
+}
+
+static void reopen_through(struct modules *modules, struct module *module, const struct module_witness *witness)
+{
+	int proc_fd = witness->tgid ? foreign_open_process(witness->tgid) : -1;
+	struct foreign_file file;
+	char name[64];
+
+	if (proc_fd < 0)
+		return;
+	g_snprintf(name, sizeof(name), MAP_FILES_FORMAT, witness->start, witness->end);
+	if (foreign_open(modules->foreign, proc_fd, name, &file)) {
+		if (key_equal(&file.key, &module->key))
+			open_begin(modules, module, file.fd);
+		else
+			close(file.fd);
+	}
+	close(proc_fd);
+}
+
+static gboolean reopen(struct modules *modules, struct module *module)
+{
+	for (guint i = 0; i < MODULE_WITNESSES && module->fd < 0; i++)
+		reopen_through(modules, module, &module->witnesses[i]);
+	return module->fd >= 0;
+}
+
+/* A root through which a container's own debug files can be seen: any process that maps the module. */
+static char *witness_root(const struct module *module)
+{
+	for (guint i = 0; i < MODULE_WITNESSES; i++) {
+		g_autofree char *root = g_strdup_printf("/proc/%u/root", module->witnesses[i].tgid);
+
+		if (module->witnesses[i].tgid && access(root, F_OK) == 0)
+			return g_steal_pointer(&root);
+	}
+	return NULL;
+}
+
+static void table_read(struct modules *modules, struct module *module)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(image_t) image = image_open_fd(module->fd, &error);
+	g_autofree char *root = witness_root(module);
+	struct source_file file = { .image = image, .path = module->path, .root = root };
+	struct symtab *table = NULL;
+
+	if (image)
+		table = source_read(&file, &module->is_complete);
+	else
+		module->state = g_error_matches(error, IMAGE_ERROR, IMAGE_ERROR_NOT_ELF) ? MODULE_NOT_ELF :
+											   MODULE_UNREADABLE;
+	open_end(modules, module);
+	if (table)
+		table_take(modules, module, image, table);
+}
+
+enum module_state modules_load(struct modules *modules, struct module *module)
+{
+	if (module->state == MODULE_READY && module->place) {
+		g_queue_unlink(&modules->loaded, module->place);
+		g_queue_push_head_link(&modules->loaded, module->place);
+	} else if (module->state == MODULE_PENDING) {
+		if (module->fd >= 0 || reopen(modules, module))
+			table_read(modules, module);
+		else
+			module->state = MODULE_GONE;
+	}
+	return module->state;
+}
+
+static struct module_key vdso_key(const guint8 *bytes, gsize length)
+{
+	struct module_key key = { .device = VDSO_DEVICE, .size = length, .inode = G_GUINT64_CONSTANT(14695981039346656037) };
+
+	for (gsize i = 0; i < length; i++) /* FNV-1a: what differs is another vDSO */
+		key.inode = (key.inode ^ bytes[i]) * G_GUINT64_CONSTANT(1099511628211);
+	return key;
+}
+
+struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsize length)
+{
+	struct image_bytes memory = { .fd = -1, .memory = bytes, .size = length };
+	struct module_key key = vdso_key(bytes, length);
+	struct module *module = g_hash_table_lookup(modules->by_key, &key);
+	g_autoptr(image_t) image = NULL;
+
+	if (module)
+		return module_ref(module);
+	image = modules->vdsos < MODULES_VDSO_MAX ? image_open(&memory, NULL) : NULL;
+	if (!image)
+		return NULL;
+	modules->vdsos++;
+	module = module_new(modules, &key, "[vdso]");
+	module->segment_count = image->segment_count;
+	module->segments = g_memdup2(image->segments, image->segment_count * sizeof(*image->segments));
+	module->table = source_read(&(struct source_file){ .image = image }, &module->is_complete);
+	module->is_complete = TRUE;
+	module->state = MODULE_READY;
+	return module_ref(module); /* one more, for ever: it is small and cannot be read again */
+}
+
+gboolean module_address(const struct module *module, guint64 file_offset, guint64 *address)
+{
+	return image_address(module->segments, module->segment_count, file_offset, address);
+}
+
+void modules_usage(const struct modules *modules, struct modules_usage *usage)
+{
+	*usage = (struct modules_usage){
+		.modules = g_hash_table_size(modules->by_key),
+		.open = modules->open.length,
+		.loaded = modules->loaded.length,
+		.evicted = modules->evicted,
+		.closed_unread = modules->closed_unread,
+		.bytes = modules->bytes,
+	};
+}

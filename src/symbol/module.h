@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that are mapped as code, and their symbol tables.
+ *
+ * A module is one file: device, inode, time of change and size. (A build-id alone is not trusted as a key: a container
+ * can give its own file the build-id of somebody else's libc. Files that turn out to hold equal tables share one.)
+ * At first sight a module only gets a descriptor, so that deletion, replacement and the end of the process do not
+ * matter; its table is read at the first address asked for, and the descriptor closed. Tables live in an LRU with a
+ * byte budget; an evicted one is read again through any process that still maps the file. */
+#pragma once
+#include <glib.h>
+
+#include "symbol/foreign.h"
+#include "symbol/image.h"
+#include "symbol/symtab.h"
+
+#define MODULES_OPEN_MAX 256 /* descriptors kept for tables not read yet; beyond, the oldest is closed */
+#define MODULES_BYTES_MAX (64u << 20) /* of tables */
+#define MODULES_VDSO_MAX 16 /* different vDSO images */
+
+enum module_state {
+	MODULE_PENDING = 0, /* table not read (or evicted) */
+	MODULE_READY = 1,
+	MODULE_NOT_ELF = 2,
+	MODULE_UNREADABLE = 3,
+	MODULE_GONE = 4, /* no process is left through which the file could be opened */
+};
+
+#define MODULE_WITNESSES 4
+
+struct module {
+	struct module_key key;
+	guint8 build_id[IMAGE_BUILD_ID_MAX];
+	guint build_id_size; /* known once the file was opened */
+	char *path; /* as the first process named it: raw bytes */
+	const char *name; /* points to the base name in `path`; or "[vdso]" */
+	enum module_state state;
+	gboolean is_complete; /* the table holds local functions, too */
+	struct symtab *table; /* MODULE_READY */
+	struct image_segment *segments;
+	guint segment_count;
+	/* private to module.c */
+	int fd;
+	guint refs;
+	struct module_witness { /* who maps it: ways to open it again */
+		guint32 tgid;
+		guint64 start, end;
+	} witnesses[MODULE_WITNESSES];
+	guint witness_next;
+	GList *place; /* in the list of open or of loaded modules */
+};
+
+/* How a mapping names its file. */
+struct module_locator {
+	guint32 tgid;
+	int proc_fd; /* directory /proc/TGID, or -1 when the process is gone */
+	guint32 relative; /* a process likely to see the same files (parent), 0: none */
+	guint64 start, end;
+	guint64 inode; /* from /proc/PID/maps; 0: not known */
+	const guint8 *build_id; /* from the kernel; may be NULL */
+	guint build_id_size;
+	const char *path;
+};
+
+struct modules;
+
+struct modules *modules_new(void);
+void modules_free(struct modules *modules);
+
+/* The module behind a mapping, with a reference for the caller; NULL when the file cannot be had any more. */
+struct module *modules_get(struct modules *modules, const struct module_locator *locator);
+/* The vDSO, from its image in memory, with a reference for the caller. NULL when it is no ELF image. */
+struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsize length);
+struct module *module_ref(struct module *module);
+void modules_unref(struct modules *modules, struct module *module);
+
+/* Makes sure the table is there if it can be. */
+enum module_state modules_load(struct modules *modules, struct module *module);
+/* File offset → address in the module's own count. */
+gboolean module_address(const struct module *module, guint64 file_offset, guint64 *address);
+
+struct modules_usage {
+	guint modules, open, loaded, evicted, closed_unread;
+	gsize bytes;
+};
+void modules_usage(const struct modules *modules, struct modules_usage *usage);

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#define STATUS_MAX (64u << 10)
+#define STAT_MAX 4096
+#define MAPS_CHUNK (64u << 10)
+
+struct process *process_new(guint32 tgid)
+{
+	struct process *process = g_new0(struct process, 1);
+
+	process->tgid = tgid;
+	process->mappings = g_array_new(FALSE, FALSE, sizeof(struct mapping));
+	return process;
+}
+
+void process_free(struct process *process, struct modules *modules)
+{
+	process_unmap_all(process, modules);
+	g_array_unref(process->mappings);
+	perfmap_free(process->perfmap);
+	g_free(process);
+}
+
+guint64 process_start_ticks(int proc_fd)
+{
+	g_autofree char *text = file_read_at(proc_fd, "stat", STAT_MAX, NULL, NULL);
+	char *at = text ? strrchr(text, ')') : NULL; /* the name before it may hold anything, ")" too */
+
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at ? g_ascii_strtoull(at, NULL, 10) : 0;
+}
+
+/* ---- the sorted array ---- */
+
+static struct mapping *mapping_at(const struct process *process, guint index)
+{
+	return &g_array_index(process->mappings, struct mapping, index);
+}
+
+/* Index of the first mapping that ends behind `address`. */
+static guint mapping_index(const struct process *process, guint64 address)
+{
+	guint low = 0, high = process->mappings->len;
+
+	while (low < high) {
+		guint middle = low + (high - low) / 2;
+
+		if (mapping_at(process, middle)->end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct mapping *process_find(const struct process *process, guint64 address)
+{
+	guint index = mapping_index(process, address);
+
+	if (index < process->mappings->len && mapping_at(process, index)->start <= address)
+		return mapping_at(process, index);
+	return NULL;
+}
+
+/* Cuts a hole for [start, end); returns where a new mapping belongs. */
+static guint mappings_cut(struct process *process, guint64 start, guint64 end, struct modules *modules)
+{
+	guint first = mapping_index(process, start), last = first;
+
+	if (first < process->mappings->len && mapping_at(process, first)->start < start) {
+		struct mapping left = *mapping_at(process, first);
+
+		if (left.module)
+			module_ref(left.module);
+		mapping_at(process, first)->file_offset += start - left.start;
+		mapping_at(process, first)->start = start;
+		left.end = start;
+		g_array_insert_val(process->mappings, first, left);
+		first++;
+	}
+	for (last = first; last < process->mappings->len && mapping_at(process, last)->end <= end; last++)
+		modules_unref(modules, mapping_at(process, last)->module);
+	g_array_remove_range(process->mappings, first, last - first);
+	if (first < process->mappings->len && mapping_at(process, first)->start < end) {
+		struct mapping *right = mapping_at(process, first);
+
+		right->file_offset += end - right->start;
+		right->start = end;
+	}
+	return first;
+}
+
+void process_map(struct process *process, const struct mapping *mapping, struct modules *modules)
+{
+	guint at;
+
+	if (mapping->start >= mapping->end || process->mappings->len >= PROCESS_MAPPINGS_MAX) {
+		process->left_out++;
+		modules_unref(modules, mapping->module);
+		return;
+	}
+	at = mappings_cut(process, mapping->start, mapping->end, modules);
+	g_array_insert_val(process->mappings, at, *mapping);
+}
+
+void process_unmap_all(struct process *process, struct modules *modules)
+{
+	for (guint i = 0; i < process->mappings->len; i++)
+		modules_unref(modules, mapping_at(process, i)->module);
+	g_array_set_size(process->mappings, 0);
+	process->left_out = 0;
+}
+
+void process_copy_mappings(struct process *to, const struct process *from)
+{
+	for (guint i = 0; i < from->mappings->len; i++)
+		if (mapping_at(from, i)->module)
+			module_ref(mapping_at(from, i)->module);
+	g_array_append_vals(to->mappings, from->mappings->data, from->mappings->len);
+	to->left_out = from->left_out;
+}
+
+/* ---- what a mapping is ---- */
+
+/* Every process of one ABI has the same vDSO image, so a mapping of the size of ours is ours: nothing has to be read from
+ * the process. (Its memory is never read: the page behind an address may by now belong to a FUSE file whose server does
+ * not answer.) The vDSO of another ABI has no names. */
+static struct module *vdso_get(guint64 length, struct modules *modules)
+{
+	const ElfW(Ehdr) *own = (const void *)(guintptr)getauxval(AT_SYSINFO_EHDR);
+	guint64 page = (guint64)sysconf(_SC_PAGESIZE);
+
+	if (!own || length != ((own->e_shoff + own->e_shnum * own->e_shentsize + page - 1) & ~(page - 1)))
+		return NULL;
+	return modules_get_vdso(modules, own, length);
+}
+
+static gboolean path_is_anonymous(const char *path)
+{
+	return path[0] == '\0' || g_str_has_prefix(path, "//anon") || g_str_has_prefix(path, "[anon") ||
+	       g_str_has_prefix(path, "/dev/zero") || g_str_has_prefix(path, "/anon_hugepage");
+}
+
+void process_identify(struct mapping *mapping, const struct module_locator *locator, struct modules *modules,
+		      GStringChunk *names)
+{
+	const char *path = locator->path ? locator->path : "";
+
+	mapping->start = locator->start;
+	mapping->end = locator->end;
+	mapping->name = "";
+	if (path_is_anonymous(path)) {
+		mapping->kind = MAPPING_ANONYMOUS;
+	} else if (strcmp(path, "[vdso]") == 0) {
+		mapping->kind = MAPPING_VDSO;
+		mapping->name = "[vdso]";
+		mapping->file_offset = 0;
+		mapping->module = vdso_get(locator->end - locator->start, modules);
+	} else if (path[0] == '[') {
+		mapping->kind = MAPPING_SPECIAL;
+		mapping->name = g_string_chunk_insert_const(names, path);
+	} else {
+		mapping->kind = MAPPING_FILE;
+		mapping->name = g_string_chunk_insert_const(names, path);
+		mapping->module = modules_get(modules, locator);
+	}
+}
+
+/* ---- /proc/PID/maps ---- */
+
+struct maps_line {
+	guint64 start, end, offset, inode;
+	gboolean executable;
+	const char *path;
+};
+
+static gboolean take_number(char **at, int base, char separator, guint64 *value)
+{
+	char *end;
+
+	*value = g_ascii_strtoull(*at, &end, (guint)base);
+	if (end == *at || *end != separator)
+		return FALSE;
+	*at = end + 1;
+	return TRUE;
+}
+
+/* "start-end rwxp offset major:minor inode     path" (proc_pid_maps(5)); `line` is NUL-terminated */
+static gboolean maps_line_parse(char *line, struct maps_line *out)
+{
+	char *at = line, *end;
+
+	if (!take_number(&at, 16, '-', &out->start) || !take_number(&at, 16, ' ', &out->end) || strlen(at) < 5)
+		return FALSE;
+	out->executable = at[2] == 'x';
+	at += 5;
+	if (!take_number(&at, 16, ' ', &out->offset))
+		return FALSE;
+	at = strchr(at, ' ');
+	if (!at)
+		return FALSE;
+	at++;
+	out->inode = g_ascii_strtoull(at, &end, 10);
+	while (*end == ' ')
+		end++;
+	out->path = end;
+	return TRUE;
+}
+
+struct maps_reader {
+	struct process *process;
+	struct modules *modules;
+	GStringChunk *names;
+	int proc_fd;
+};
+
+static void maps_line_take(const struct maps_reader *reader, char *text)
+{
+	struct mapping mapping = { 0 };
+	struct maps_line line;
+	struct module_locator locator;
+
+	if (!maps_line_parse(text, &line) || line.start >= line.end)
+		return;
+	if (!line.executable && line.path[0] != '[')
+		return;
+	if (!line.executable && (g_str_has_prefix(line.path, "[anon") || g_str_has_prefix(line.path, "[vvar")))
+		return;
+	if (reader->process->mappings->len >= PROCESS_MAPPINGS_MAX) {
+		reader->process->left_out++;
+		return;
+	}
+	locator = (struct module_locator){
+		.tgid = reader->process->tgid,
+		.proc_fd = reader->proc_fd,
+		.start = line.start,
+		.end = line.end,
+		.inode = line.inode,
+		.path = line.path,
+	};
+	mapping.file_offset = line.offset;
+	process_identify(&mapping, &locator, reader->modules, reader->names);
+	process_map(reader->process, &mapping, reader->modules);
+}
+
+static void maps_read(const struct maps_reader *reader, int fd, char *chunk, gsize first)
+{
+	gsize kept = first, total = first;
+
+	for (;;) {
+		char *line = chunk, *end;
+		ssize_t n;
+
+		while ((end = memchr(line, '\n', kept - (gsize)(line - chunk)))) {
+			*end = '\0';
+			maps_line_take(reader, line);
+			line = end + 1;
+		}
+		kept -= (gsize)(line - chunk);
+		memmove(chunk, line, kept);
+		if (kept == MAPS_CHUNK || total >= PROCESS_MAPS_BYTES_MAX)
+			return;
+		do
+			n = read(fd, chunk + kept, MAPS_CHUNK - kept);
+		while (n < 0 && errno == EINTR);
+		if (n <= 0)
+			return;
+		kept += (gsize)n;
+		total += (gsize)n;
+	}
+}
+
+gboolean process_read_maps(struct process *process, int proc_fd, struct modules *modules, GStringChunk *names)
+{
+	struct maps_reader reader = { process, modules, names, proc_fd };
+	g_autofree char *chunk = NULL;
+	g_autoptr(GArray) before = NULL;
+	int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return FALSE;
+	chunk = g_malloc(MAPS_CHUNK);
+	n = read(fd, chunk, MAPS_CHUNK);
+	if (n > 0) { /* an ended process has an empty file */
+		before = g_steal_pointer(&process->mappings); /* its references keep modules from being read twice */
+		process->mappings = g_array_new(FALSE, FALSE, sizeof(struct mapping));
+		process->left_out = 0;
+		maps_read(&reader, fd, chunk, (gsize)n);
+		for (guint i = 0; i < before->len; i++)
+			modules_unref(modules, g_array_index(before, struct mapping, i).module);
+	}
+	close(fd);
+	return n > 0;
+}
+
+/* ---- the JIT's map ---- */
+
+/* The last number of a line "Name:\t1\t2\t3" of /proc/PID/status. */
+static gboolean status_number(const char *status, const char *name, gboolean last, guint32 *value)
+{
+	const char *at = strstr(status, name);
+	const char *end = at ? strchr(at, '\n') : NULL;
+	gboolean any = FALSE;
+
+	for (at = at ? at + strlen(name) : NULL; at && end && at < end;) {
+		char *next;
+		guint64 number = g_ascii_strtoull(at, &next, 10);
+
+		if (next == at || next > end)
+			break;
+		*value = (guint32)number;
+		any = TRUE;
+		at = next;
+		if (!last)
+			break;
+	}
+	return any;
+}
+
+void process_open_perfmap(struct process *process, int proc_fd)
+{
+	g_autofree char *status = NULL;
+	char root[64], path[64];
+	guint32 inner = 0, uid = 0;
+	struct stat st;
+	int fd;
+
+	if (process->perfmap)
+		return;
+	status = file_read_at(proc_fd, "status", STATUS_MAX, NULL, NULL);
+	if (!status || !status_number(status, "\nNSpid:", TRUE, &inner) ||
+	    !status_number(status, "\nUid:", FALSE, &uid))
+		return;
+	g_snprintf(root, sizeof(root), "/proc/self/fd/%d/root", proc_fd);
+	g_snprintf(path, sizeof(path), "/tmp/perf-%u.map", inner);
+	fd = file_open_in_root(root, path, NULL);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && (st.st_uid == uid || st.st_uid == 0))
+		process->perfmap = perfmap_new(fd);
+	else
+		close(fd);
+}

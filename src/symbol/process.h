@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known of one process: where which code is mapped, and its JIT's map file.
+ *
+ * Only executable mappings are kept, sorted by address and free of overlap, plus a few whose name alone explains an
+ * address ([stack], [heap]). A process is bound to its start time: the same pid again is another process. */
+#pragma once
+#include <glib.h>
+
+#include "symbol/module.h"
+#include "symbol/perfmap.h"
+
+#define PROCESS_MAPPINGS_MAX 8192 /* kept per process; the rest is counted in `left_out` */
+#define PROCESS_MAPS_BYTES_MAX (64u << 20) /* of /proc/PID/maps */
+
+enum mapping_kind {
+	MAPPING_FILE = 0,
+	MAPPING_ANONYMOUS = 1, /* executable, but not a file: a JIT's */
+	MAPPING_VDSO = 2,
+	MAPPING_SPECIAL = 3, /* the kernel's name says what it is */
+};
+
+struct mapping {
+	guint64 start, end, file_offset;
+	enum mapping_kind kind;
+	struct module *module; /* FILE and VDSO; NULL when the file could not be had; one reference */
+	const char *name; /* FILE: path; SPECIAL: "[stack]"; kept by `names` */
+};
+
+struct process {
+	guint32 tgid, parent;
+	guint64 start_ticks; /* since boot; 0 until known */
+	guint64 checked_ns; /* when start_ticks was last compared */
+	guint64 maps_read_ns; /* when /proc/PID/maps was last read; 0: never */
+	gboolean exited;
+	gboolean is_stale; /* exec'd: read the mappings again if still possible */
+	GArray *mappings; /* struct mapping */
+	guint left_out;
+	struct perfmap *perfmap;
+	guint64 perfmap_tried_ns;
+};
+
+struct process *process_new(guint32 tgid);
+void process_free(struct process *process, struct modules *modules);
+
+/* Field 22 of /proc/PID/stat below the directory `proc_fd`; 0 when the process is gone. */
+guint64 process_start_ticks(int proc_fd);
+
+/* Replaces the mappings by /proc/PID/maps; FALSE (and nothing changed) when it is gone. Names are put into `names`. */
+gboolean process_read_maps(struct process *process, int proc_fd, struct modules *modules, GStringChunk *names);
+/* Adds one mapping (its module's reference is taken over), replacing what it covers. */
+void process_map(struct process *process, const struct mapping *mapping, struct modules *modules);
+void process_unmap_all(struct process *process, struct modules *modules);
+void process_copy_mappings(struct process *to, const struct process *from);
+const struct mapping *process_find(const struct process *process, guint64 address);
+/* Makes a mapping from what the kernel calls it: fills kind, module, name. */
+void process_identify(struct mapping *mapping, const struct module_locator *locator, struct modules *modules,
+		      GStringChunk *names);
+
+/* Opens /tmp/perf-PID.map as the process sees it, under its innermost pid, when it is owned by the process's user or by
+ * root. Does nothing when it is open already. */
+void process_open_perfmap(struct process *process, int proc_fd);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/source.h"
+
+static const struct source *const sources[] = {
+	&source_symtab,
+	&source_debug_file,
+	&source_minidebug,
+	&source_dynsym,
+};
+
+struct symtab *source_read(const struct source_file *file, gboolean *is_complete)
+{
+	struct symtab_builder *builder = symtab_builder_new();
+
+	*is_complete = FALSE;
+	for (guint i = 0; i < G_N_ELEMENTS(sources) && !*is_complete; i++)
+		if (sources[i]->add(file, builder))
+			*is_complete = sources[i]->is_complete;
+	return symtab_builder_finish(builder);
+}
+
+static guint symtab_add(const struct source_file *file, struct symtab_builder *builder)
+{
+	return image_add_symbols(file->image, SHT_SYMTAB, builder);
+}
+
+static guint dynsym_add(const struct source_file *file, struct symtab_builder *builder)
+{
+	return image_add_symbols(file->image, SHT_DYNSYM, builder);
+}
+
+/* The linker's full table. */
+const struct source source_symtab = { .name = ".symtab", .is_complete = TRUE, .add = symtab_add };
+/* What is left in a stripped file: exported functions only. */
+const struct source source_dynsym = { .name = ".dynsym", .is_complete = FALSE, .add = dynsym_add };

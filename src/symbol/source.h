@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sources of names for one ELF file, a table of operations walked in order (source.c). Adding a source (Go's line table,
+ * unwinding tables' function bounds) is one file and one line in that table. */
+#pragma once
+#include <glib.h>
+
+#include "symbol/image.h"
+#include "symbol/symtab.h"
+
+struct source_file {
+	const struct image *image;
+	const char *path; /* as its process names it; NULL when not known */
+	const char *root; /* directory to look for debug files in besides "/", such as /proc/PID/root; may be NULL */
+};
+
+struct source {
+	const char *name;
+	/* TRUE: when this source has names they are all there is to have, and the walk ends. */
+	gboolean is_complete;
+	/* Adds functions, returns how many. */
+	guint (*add)(const struct source_file *file, struct symtab_builder *builder);
+};
+
+extern const struct source source_symtab, source_dynsym, source_debug_file, source_minidebug;
+
+/* Walks the sources. `*is_complete` becomes FALSE when only exported functions could be had. Never NULL. */
+struct symtab *source_read(const struct source_file *file, gboolean *is_complete);

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/symbolizer.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "symbol/demangle.h"
+#include "symbol/kallsyms.h"
+#include "symbol/module.h"
+#include "symbol/process.h"
+
+#define PROCESSES_EXITED_MAX 8192 /* remembered after their end; the oldest go first */
+#define START_CHECK_NS NS_PER_S /* how long a pid is believed to be the same process */
+#define MAPS_RETRY_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process */
+#define PERFMAP_RETRY_NS (200 * NS_PER_MS)
+#define KERNEL_RETRY_NS NS_PER_S /* between re-reads of kallsyms; doubled whenever one was of no use */
+#define KERNEL_RETRIES_MAX 16
+#define KALLSYMS_PATH "/proc/kallsyms"
+
+struct kernel {
+	GThread *loading;
+	struct symtab *table;
+	gboolean hidden; /* by kptr_restrict */
+	guint64 retry_at_ns, retry_after_ns;
+	guint retries;
+};
+
+struct symbolizer {
+	GHashTable *processes; /* tgid → struct process */
+	GQueue exited; /* tgids, oldest first */
+	struct modules *modules;
+	GStringChunk *names; /* everything handed out */
+	struct kernel kernel;
+};
+
+static const char *intern(struct symbolizer *symbolizer, const char *text)
+{
+	return g_string_chunk_insert_const(symbolizer->names, text);
+}
+
+struct symbolizer *symbolizer_new(void)
+{
+	struct symbolizer *symbolizer = g_new0(struct symbolizer, 1);
+
+	symbolizer->processes = g_hash_table_new(NULL, NULL);
+	symbolizer->modules = modules_new();
+	symbolizer->names = g_string_chunk_new(16 << 10);
+	g_queue_init(&symbolizer->exited);
+	return symbolizer;
+}
+
+static void kernel_join(struct kernel *kernel)
+{
+	if (kernel->loading)
+		kernel->table = g_thread_join(g_steal_pointer(&kernel->loading));
+}
+
+void symbolizer_free(struct symbolizer *symbolizer)
+{
+	GHashTableIter each;
+	gpointer process;
+
+	if (!symbolizer)
+		return;
+	kernel_join(&symbolizer->kernel);
+	symtab_free(symbolizer->kernel.table);
+	g_hash_table_iter_init(&each, symbolizer->processes);
+	while (g_hash_table_iter_next(&each, NULL, &process))
+		process_free(process, symbolizer->modules);
+	g_hash_table_unref(symbolizer->processes);
+	g_queue_clear(&symbolizer->exited);
+	modules_free(symbolizer->modules);
+	g_string_chunk_free(symbolizer->names);
+	g_free(symbolizer);
+}
+
+/* ---- processes ---- */
+
+static struct process *process_lookup(struct symbolizer *symbolizer, guint32 tgid)
+{
+	return g_hash_table_lookup(symbolizer->processes, GUINT_TO_POINTER(tgid));
+}
+
+static void process_forget(struct symbolizer *symbolizer, guint32 tgid)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+
+	if (!process)
+		return;
+	g_hash_table_remove(symbolizer->processes, GUINT_TO_POINTER(tgid));
+	process_free(process, symbolizer->modules);
+}
+
+static struct process *process_add(struct symbolizer *symbolizer, guint32 tgid)
+{
+	struct process *process = process_new(tgid);
+
+	process_forget(symbolizer, tgid);
+	g_hash_table_insert(symbolizer->processes, GUINT_TO_POINTER(tgid), process);
+	return process;
+}
+
+static gboolean process_has_jit(const struct process *process)
+{
+	for (guint i = 0; i < process->mappings->len; i++)
+		if (g_array_index(process->mappings, struct mapping, i).kind == MAPPING_ANONYMOUS)
+			return TRUE;
+	return FALSE;
+}
+
+static gboolean process_refresh(struct symbolizer *symbolizer, struct process *process, int proc_fd)
+{
+	process->maps_read_ns = clock_monotonic_ns();
+	if (!process_read_maps(process, proc_fd, symbolizer->modules, symbolizer->names))
+		return FALSE;
+	process->is_stale = FALSE;
+	if (process_has_jit(process))
+		process_open_perfmap(process, proc_fd);
+	return TRUE;
+}
+
+/* The process behind `tgid` as it is now, its mappings taken; what was remembered when it is gone; NULL when neither. */
+static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+	guint64 now_ns = clock_monotonic_ns(), start;
+	int proc_fd;
+
+	if (process && !process->is_stale && !process->exited && process->start_ticks &&
+	    now_ns - process->checked_ns < START_CHECK_NS)
+		return process;
+	proc_fd = foreign_open_process(tgid);
+	start = proc_fd >= 0 ? process_start_ticks(proc_fd) : 0;
+	if (start && process && (process->exited || (process->start_ticks && process->start_ticks != start)))
+		process = NULL; /* the pid was used again */
+	if (start && !process)
+		process = process_add(symbolizer, tgid);
+	if (start && process) {
+		process->start_ticks = start;
+		process->checked_ns = now_ns;
+		if (process->is_stale || process->mappings->len == 0)
+			process_refresh(symbolizer, process, proc_fd);
+	}
+	if (proc_fd >= 0)
+		close(proc_fd);
+	return process;
+}
+
+gboolean symbolizer_see(struct symbolizer *symbolizer, guint32 tgid)
+{
+	return process_see(symbolizer, tgid) != NULL;
+}
+
+void symbolizer_mapped(struct symbolizer *symbolizer, guint32 tgid, const struct symbolizer_mapping *mapping)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+	struct mapping made = { .file_offset = mapping->file_offset };
+	struct module_locator locator;
+
+	if (!process)
+		process = process_add(symbolizer, tgid);
+	if (mapping->length > G_MAXUINT64 - mapping->start)
+		return;
+	locator = (struct module_locator){
+		.tgid = tgid,
+		.proc_fd = foreign_open_process(tgid),
+		.relative = process->parent,
+		.start = mapping->start,
+		.end = mapping->start + mapping->length,
+		.build_id = mapping->build_id_size ? mapping->build_id : NULL,
+		.build_id_size = mapping->build_id_size,
+		.path = mapping->path ? mapping->path : "",
+	};
+	process_identify(&made, &locator, symbolizer->modules, symbolizer->names);
+	process_map(process, &made, symbolizer->modules);
+	if (made.kind == MAPPING_ANONYMOUS && locator.proc_fd >= 0)
+		process_open_perfmap(process, locator.proc_fd);
+	if (locator.proc_fd >= 0)
+		close(locator.proc_fd);
+}
+
+void symbolizer_forked(struct symbolizer *symbolizer, guint32 parent_tgid, guint32 child_tgid)
+{
+	struct process *parent, *child;
+
+	if (parent_tgid == child_tgid)
+		return; /* a thread */
+	parent = process_see(symbolizer, parent_tgid);
+	child = process_add(symbolizer, child_tgid);
+	child->parent = parent_tgid;
+	if (parent)
+		process_copy_mappings(child, parent);
+}
+
+void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+
+	if (!process)
+		process = process_add(symbolizer, tgid);
+	process_unmap_all(process, symbolizer->modules);
+	g_clear_pointer(&process->perfmap, perfmap_free);
+	process->is_stale = TRUE;
+}
+
+void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+
+	if (!process || process->exited)
+		return;
+	process->exited = TRUE;
+	g_queue_push_tail(&symbolizer->exited, GUINT_TO_POINTER(tgid));
+	while (symbolizer->exited.length > PROCESSES_EXITED_MAX) {
+		guint32 oldest = GPOINTER_TO_UINT(g_queue_pop_head(&symbolizer->exited));
+		struct process *gone = process_lookup(symbolizer, oldest);
+
+		if (gone && gone->exited) /* else the pid lives again */
+			process_forget(symbolizer, oldest);
+	}
+}
+
+/* ---- names ---- */
+
+G_GNUC_PRINTF(3, 4)
+static void unresolved(struct symbolizer *symbolizer, struct symbol *symbol, const char *format, ...)
+{
+	g_autofree char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	text = g_strdup_vprintf(format, arguments);
+	va_end(arguments);
+	symbol->kind = FRAME_UNRESOLVED;
+	symbol->name = intern(symbolizer, text);
+	symbol->offset = 0;
+}
+
+static const char *shown_name(struct symbolizer *symbolizer, struct symtab *table, const struct symtab_hit *hit)
+{
+	const char **slot = symtab_slot(table, hit->index);
+
+	if (!*slot) {
+		g_autofree char *readable = demangle(hit->name);
+
+		*slot = intern(symbolizer, readable ? readable : hit->name);
+	}
+	return *slot;
+}
+
+static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process *process, guint64 address,
+				  struct symbol *symbol)
+{
+	const char *name = process->perfmap ? perfmap_find(process->perfmap, address, &symbol->offset) : NULL;
+	guint64 now_ns;
+	int proc_fd;
+
+	if (!name) {
+		now_ns = clock_monotonic_ns();
+		if (process->perfmap_tried_ns && now_ns - process->perfmap_tried_ns < PERFMAP_RETRY_NS)
+			return FALSE;
+		process->perfmap_tried_ns = now_ns;
+		proc_fd = process->perfmap || process->exited ? -1 : foreign_open_process(process->tgid);
+		if (proc_fd >= 0) {
+			if (process_start_ticks(proc_fd) == process->start_ticks)
+				process_open_perfmap(process, proc_fd);
+			close(proc_fd);
+		}
+		if (!process->perfmap || !perfmap_update(process->perfmap))
+			return FALSE;
+		name = perfmap_find(process->perfmap, address, &symbol->offset);
+	}
+	if (!name)
+		return FALSE;
+	symbol->kind = FRAME_JIT;
+	symbol->name = intern(symbolizer, name);
+	return TRUE;
+}
+
+static void name_jit(struct symbolizer *symbolizer, struct process *process, guint64 address, struct symbol *symbol)
+{
+	if (name_from_perfmap(symbolizer, process, address, symbol))
+		return;
+	if (process->perfmap)
+		unresolved(symbolizer, symbol, "[jit: not in the perf map]");
+	else
+		unresolved(symbolizer, symbol, "[jit: no perf map]");
+}
+
+static void name_from_table(struct symbolizer *symbolizer, struct module *module, guint64 file_offset,
+			    struct symbol *symbol)
+{
+	struct symtab_hit hit;
+	guint64 address;
+
+	if (module_address(module, file_offset, &address) && symtab_find(module->table, address, &hit)) {
+		symbol->kind = FRAME_USER;
+		symbol->name = shown_name(symbolizer, module->table, &hit);
+		symbol->offset = address - hit.start;
+	} else if (symtab_count(module->table) == 0) {
+		unresolved(symbolizer, symbol, "[%s: no symbols]", module->name);
+	} else if (!module->is_complete) {
+		unresolved(symbolizer, symbol, "[%s: stripped, not an exported function]", module->name);
+	} else {
+		unresolved(symbolizer, symbol, "[%s: in no function]", module->name);
+	}
+}
+
+static void name_in_file(struct symbolizer *symbolizer, struct process *process, const struct mapping *mapping,
+			 guint64 address, struct symbol *symbol)
+{
+	struct module *module = mapping->module;
+	const char *slash = strrchr(mapping->name, '/');
+
+	if (!module && mapping->kind == MAPPING_VDSO) {
+		unresolved(symbolizer, symbol, "[vdso: of another ABI]");
+		return;
+	}
+	if (!module) {
+		unresolved(symbolizer, symbol, "[%s: file is gone]", slash ? slash + 1 : mapping->name);
+		return;
+	}
+	symbol->module = intern(symbolizer, module->name);
+	switch (modules_load(symbolizer->modules, module)) {
+	case MODULE_READY:
+		name_from_table(symbolizer, module, address - mapping->start + mapping->file_offset, symbol);
+		return;
+	case MODULE_NOT_ELF: /* some runtimes keep their JIT's code in a file (memfd) */
+		if (!name_from_perfmap(symbolizer, process, address, symbol))
+			unresolved(symbolizer, symbol, "[%s: not an ELF file]", module->name);
+		return;
+	case MODULE_GONE:
+		unresolved(symbolizer, symbol, "[%s: file is gone]", module->name);
+		return;
+	case MODULE_PENDING:
+	case MODULE_UNREADABLE:
+	default:
+		unresolved(symbolizer, symbol, "[%s: damaged ELF file]", module->name);
+		return;
+	}
+}
+
+/* The mapping of `address`; mappings are read again (not too often) when there is none, since code may have been
+ * mapped after first sight. */
+static const struct mapping *find_mapping(struct symbolizer *symbolizer, struct process *process, guint64 address)
+{
+	const struct mapping *mapping = process_find(process, address);
+	int proc_fd;
+
+	if (mapping || process->exited ||
+	    (process->maps_read_ns && clock_monotonic_ns() - process->maps_read_ns < MAPS_RETRY_NS))
+		return mapping;
+	proc_fd = foreign_open_process(process->tgid);
+	if (proc_fd < 0)
+		return NULL;
+	if (process_start_ticks(proc_fd) == process->start_ticks)
+		process_refresh(symbolizer, process, proc_fd);
+	close(proc_fd);
+	return process_find(process, address);
+}
+
+void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,
+		     struct symbol *symbol)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+	const struct mapping *mapping;
+
+	*symbol = (struct symbol){ 0 };
+	if (!process || process->is_stale)
+		process = process_see(symbolizer, tgid);
+	if (!process || (process->exited && process->mappings->len == 0)) {
+		unresolved(symbolizer, symbol, "[exited before its mappings were read]");
+		return;
+	}
+	if (is_caller && address)
+		address--;
+	mapping = find_mapping(symbolizer, process, address);
+	if (!mapping) {
+		unresolved(symbolizer, symbol, process->left_out ? "[unmapped, or beyond the limit of mappings]" :
+								   "[unmapped: no code at this address]");
+		return;
+	}
+	switch (mapping->kind) {
+	case MAPPING_FILE:
+	case MAPPING_VDSO:
+		name_in_file(symbolizer, process, mapping, address, symbol);
+		break;
+	case MAPPING_ANONYMOUS:
+		name_jit(symbolizer, process, address, symbol);
+		break;
+	case MAPPING_SPECIAL:
+	default:
+		unresolved(symbolizer, symbol, "%s", mapping->name);
+		break;
+	}
+	if (symbol->kind != FRAME_UNRESOLVED && is_caller)
+		symbol->offset++;
+}
+
+/* ---- the kernel ---- */
+
+static gpointer kernel_load(gpointer data)
+{
+	struct kernel *kernel = data; /* `hidden` is read only after the join */
+
+	return kallsyms_load(KALLSYMS_PATH, &kernel->hidden);
+}
+
+void symbolizer_prepare_kernel(struct symbolizer *symbolizer)
+{
+	struct kernel *kernel = &symbolizer->kernel;
+
+	if (kernel->loading || kernel->table)
+		return;
+	kernel->loading = g_thread_new("kallsyms", kernel_load, kernel);
+	kernel->retry_after_ns = KERNEL_RETRY_NS;
+	kernel->retry_at_ns = clock_monotonic_ns() + kernel->retry_after_ns;
+}
+
+/* Modules and BPF programs may have been loaded since the table was read: ours, for one. */
+static gboolean kernel_find(struct kernel *kernel, guint64 address, struct symtab_hit *hit)
+{
+	guint64 now_ns;
+
+	if (symtab_find(kernel->table, address, hit))
+		return TRUE;
+	now_ns = clock_monotonic_ns();
+	if (kernel->hidden || now_ns < kernel->retry_at_ns || kernel->retries >= KERNEL_RETRIES_MAX)
+		return FALSE;
+	symtab_free(kernel->table);
+	kernel->table = kallsyms_load(KALLSYMS_PATH, &kernel->hidden);
+	kernel->retries++;
+	if (symtab_find(kernel->table, address, hit)) {
+		kernel->retry_at_ns = now_ns + kernel->retry_after_ns;
+		return TRUE;
+	}
+	kernel->retry_after_ns *= 2;
+	kernel->retry_at_ns = now_ns + kernel->retry_after_ns;
+	return FALSE;
+}
+
+void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean is_caller, struct symbol *symbol)
+{
+	struct kernel *kernel = &symbolizer->kernel;
+	struct symtab_hit hit;
+
+	*symbol = (struct symbol){ .module = "vmlinux" };
+	if (!kernel->table) {
+		symbolizer_prepare_kernel(symbolizer);
+		kernel_join(kernel);
+	}
+	if (is_caller && address)
+		address--;
+	if (kernel_find(kernel, address, &hit)) {
+		symbol->kind = FRAME_KERNEL;
+		symbol->name = intern(symbolizer, hit.name);
+		if (hit.tag[0])
+			symbol->module = intern(symbolizer, hit.tag);
+		symbol->offset = address - hit.start + (is_caller ? 1 : 0);
+	} else if (kernel->hidden) {
+		unresolved(symbolizer, symbol, "[kernel: addresses hidden (kptr_restrict)]");
+	} else if (symtab_count(kernel->table) == 0) {
+		unresolved(symbolizer, symbol, "[kernel: no symbols (/proc/kallsyms)]");
+	} else {
+		unresolved(symbolizer, symbol, "[kernel: in no function]");
+	}
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/symtab.h"
+
+#include <string.h>
+
+#define NONE G_MAXUINT32
+#define RADIX_BITS 11
+#define RADIX_SIZE (1u << RADIX_BITS)
+#define ENCLOSING_HOPS_MAX 32 /* how deep functions may nest for a lookup */
+
+#define RANK_BOUNDARY 255
+
+struct entry {
+	guint64 start;
+	guint32 size; /* of a sizeless one: distance to its limit */
+	guint32 name; /* offset into the pool */
+	guint32 rank;
+};
+
+struct symtab_builder {
+	GArray *entries;
+	GByteArray *pool;
+	guint dropped;
+};
+
+struct symtab {
+	guint refs;
+	guint count;
+	guint64 *starts;
+	guint32 *sizes, *names;
+	guint32 *enclosing; /* NULL when no function lies inside another */
+	char *pool;
+	gsize pool_size;
+	const char **slots; /* made at first use */
+};
+
+struct symtab_builder *symtab_builder_new(void)
+{
+	struct symtab_builder *builder = g_new0(struct symtab_builder, 1);
+
+	builder->entries = g_array_new(FALSE, FALSE, sizeof(struct entry));
+	builder->pool = g_byte_array_new();
+	return builder;
+}
+
+void symtab_builder_free(struct symtab_builder *builder)
+{
+	if (!builder)
+		return;
+	g_array_unref(builder->entries);
+	g_byte_array_unref(builder->pool);
+	g_free(builder);
+}
+
+gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit, const char *name,
+			    gsize length, const char *tag, enum symtab_rank rank)
+{
+	gsize tag_length = tag ? strlen(tag) : 0;
+	struct entry entry = { .start = start, .name = builder->pool->len, .rank = rank };
+
+	length = MIN(length, (gsize)SYMTAB_NAME_MAX);
+	if (builder->entries->len >= SYMTAB_SYMBOLS_MAX ||
+	    builder->pool->len + length + tag_length + 2 > SYMTAB_POOL_MAX) {
+		builder->dropped++;
+		return FALSE;
+	}
+	if (size == 0) {
+		entry.rank |= SYMTAB_RANK_SIZELESS;
+		size = limit > start ? limit - start : 1;
+	}
+	entry.size = (guint32)MIN(MIN(size, G_MAXUINT64 - start), (guint64)G_MAXUINT32);
+	g_byte_array_append(builder->pool, (const guint8 *)name, (guint)length);
+	g_byte_array_append(builder->pool, (const guint8 *)"", 1);
+	g_byte_array_append(builder->pool, (const guint8 *)(tag ? tag : ""), (guint)tag_length + 1);
+	g_array_append_val(builder->entries, entry);
+	return TRUE;
+}
+
+void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start)
+{
+	struct entry entry = { .start = start, .rank = RANK_BOUNDARY };
+
+	if (builder->entries->len < SYMTAB_SYMBOLS_MAX)
+		g_array_append_val(builder->entries, entry);
+}
+
+guint symtab_builder_count(const struct symtab_builder *builder)
+{
+	return builder->entries->len;
+}
+
+guint symtab_builder_dropped(const struct symtab_builder *builder)
+{
+	return builder->dropped;
+}
+
+/* Least-significant-digit radix sort by start, with `spare` as the other half: linear, and stable. */
+static void entries_sort(GArray *array)
+{
+	struct entry *from = (struct entry *)(void *)array->data, *spare, *to;
+	guint64 low = G_MAXUINT64, high = 0;
+	gboolean sorted = TRUE;
+	guint n = array->len;
+
+	for (guint i = 0; i < n; i++) {
+		low = MIN(low, from[i].start);
+		high = MAX(high, from[i].start);
+		sorted = sorted && (i == 0 || from[i - 1].start <= from[i].start);
+	}
+	if (sorted)
+		return;
+	to = spare = g_new(struct entry, n);
+	for (guint shift = 0; shift < 64 && (high - low) >> shift; shift += RADIX_BITS) {
+		guint32 places[RADIX_SIZE] = { 0 };
+		guint32 place = 0;
+		struct entry *swap = from;
+
+		for (guint i = 0; i < n; i++)
+			places[((from[i].start - low) >> shift) & (RADIX_SIZE - 1)]++;
+		for (guint digit = 0; digit < RADIX_SIZE; digit++) {
+			guint32 here = places[digit];
+
+			places[digit] = place;
+			place += here;
+		}
+		for (guint i = 0; i < n; i++)
+			to[places[((from[i].start - low) >> shift) & (RADIX_SIZE - 1)]++] = from[i];
+		from = to;
+		to = swap;
+	}
+	if (from == spare)
+		memcpy(array->data, spare, n * sizeof(*spare));
+	g_free(spare);
+}
+
+static gsize underscores(const char *name)
+{
+	return strspn(name, "_");
+}
+
+static gboolean entry_is_better(const struct entry *a, const struct entry *b, const char *pool)
+{
+	const char *name_a, *name_b;
+	gsize length_a, length_b;
+
+	if (a->rank != b->rank)
+		return a->rank < b->rank;
+	if (a->rank == RANK_BOUNDARY)
+		return FALSE;
+	name_a = pool + a->name;
+	name_b = pool + b->name;
+	if (underscores(name_a) != underscores(name_b))
+		return underscores(name_a) < underscores(name_b);
+	length_a = strlen(name_a);
+	length_b = strlen(name_b);
+	if (length_a != length_b)
+		return length_a < length_b;
+	return strcmp(name_a, name_b) < 0;
+}
+
+/* One entry per address: the best; a boundary gives way to any symbol. */
+static guint entries_unify(struct entry *entries, guint n, const char *pool)
+{
+	guint kept = 0;
+
+	for (guint i = 0; i < n; i++) {
+		if (kept && entries[kept - 1].start == entries[i].start) {
+			if (entry_is_better(&entries[i], &entries[kept - 1], pool))
+				entries[kept - 1] = entries[i];
+		} else {
+			entries[kept++] = entries[i];
+		}
+	}
+	return kept;
+}
+
+static guint64 entry_end(const struct symtab *table, guint32 index)
+{
+	return table->starts[index] + table->sizes[index];
+}
+
+/* Fills the arrays from sorted, distinct entries, cutting symbols without a size at their neighbour and dropping those
+ * that lie inside a symbol with one (labels in assembly). */
+static void table_fill(struct symtab *table, const struct entry *entries, guint n)
+{
+	gboolean nested = FALSE;
+	guint32 outer = NONE;
+
+	for (guint i = 0; i < n; i++) {
+		const struct entry *entry = &entries[i];
+		gboolean sizeless = entry->rank & SYMTAB_RANK_SIZELESS;
+		guint32 size = entry->size;
+
+		if (entry->rank == RANK_BOUNDARY)
+			continue;
+		while (outer != NONE && entry_end(table, outer) <= entry->start)
+			outer = table->enclosing[outer];
+		if (sizeless && outer != NONE)
+			continue;
+		if (sizeless && i + 1 < n)
+			size = (guint32)MIN((guint64)size, entries[i + 1].start - entry->start);
+		table->starts[table->count] = entry->start;
+		table->sizes[table->count] = size;
+		table->names[table->count] = entry->name;
+		table->enclosing[table->count] = outer;
+		nested = nested || outer != NONE;
+		outer = table->count++;
+	}
+	if (!nested)
+		g_clear_pointer(&table->enclosing, g_free);
+}
+
+struct symtab *symtab_builder_finish(struct symtab_builder *builder)
+{
+	struct symtab *table = g_new0(struct symtab, 1);
+	struct entry *entries;
+	guint n;
+
+	table->refs = 1;
+	entries_sort(builder->entries);
+	entries = (struct entry *)(void *)builder->entries->data;
+	n = entries_unify(entries, builder->entries->len, (const char *)builder->pool->data);
+	table->starts = g_new(guint64, n);
+	table->sizes = g_new(guint32, n);
+	table->names = g_new(guint32, n);
+	table->enclosing = g_new(guint32, n);
+	table_fill(table, entries, n);
+	table->pool_size = builder->pool->len;
+	table->pool = g_realloc(g_byte_array_free(builder->pool, FALSE), table->pool_size);
+	g_array_unref(builder->entries);
+	g_free(builder);
+	return table;
+}
+
+struct symtab *symtab_ref(struct symtab *table)
+{
+	table->refs++;
+	return table;
+}
+
+void symtab_free(struct symtab *table)
+{
+	if (!table || --table->refs)
+		return;
+	g_free(table->starts);
+	g_free(table->sizes);
+	g_free(table->names);
+	g_free(table->enclosing);
+	g_free(table->pool);
+	g_free(table->slots);
+	g_free(table);
+}
+
+guint symtab_count(const struct symtab *table)
+{
+	return table->count;
+}
+
+gsize symtab_bytes(const struct symtab *table)
+{
+	gsize each = sizeof(*table->starts) + sizeof(*table->sizes) + sizeof(*table->names) + sizeof(*table->slots);
+
+	if (table->enclosing)
+		each += sizeof(*table->enclosing);
+	return sizeof(*table) + table->count * each + table->pool_size;
+}
+
+gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit)
+{
+	guint low = 0, high = table->count;
+	guint32 index;
+
+	while (low < high) { /* the first start behind the address */
+		guint middle = low + (high - low) / 2;
+
+		if (table->starts[middle] <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0)
+		return FALSE;
+	index = low - 1;
+	for (guint hops = 0; address - table->starts[index] >= table->sizes[index]; hops++) {
+		if (!table->enclosing || hops == ENCLOSING_HOPS_MAX || table->enclosing[index] == NONE)
+			return FALSE;
+		index = table->enclosing[index];
+	}
+	hit->name = table->pool + table->names[index];
+	hit->tag = hit->name + strlen(hit->name) + 1;
+	hit->start = table->starts[index];
+	hit->index = index;
+	return TRUE;
+}
+
+gboolean symtab_equal(const struct symtab *a, const struct symtab *b)
+{
+	gsize n = a->count;
+
+	return n == b->count && a->pool_size == b->pool_size && !a->enclosing == !b->enclosing &&
+	       memcmp(a->starts, b->starts, n * sizeof(*a->starts)) == 0 &&
+	       memcmp(a->sizes, b->sizes, n * sizeof(*a->sizes)) == 0 &&
+	       memcmp(a->names, b->names, n * sizeof(*a->names)) == 0 &&
+	       (!a->enclosing || memcmp(a->enclosing, b->enclosing, n * sizeof(*a->enclosing)) == 0) &&
+	       memcmp(a->pool, b->pool, a->pool_size) == 0;
+}
+
+const char **symtab_slot(struct symtab *table, guint32 index)
+{
+	if (!table->slots)
+		table->slots = g_new0(const char *, table->count);
+	return &table->slots[index];
+}

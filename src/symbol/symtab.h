@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A finished symbol table: function names by address, compact and searched by bisection.
+ *
+ * Starts are sorted and distinct. Sizes are respected: an address behind the end of a function belongs to nobody, unless
+ * an enclosing function (one that starts earlier and ends later) holds it. A symbol without a size reaches to the next
+ * symbol or to the limit its adder named, whichever comes first, and loses against any symbol with a size.
+ * Names live in one pool; a name may carry a tag (the kernel module), kept right behind it. */
+#pragma once
+#include <glib.h>
+
+#define SYMTAB_SYMBOLS_MAX (4u << 20)
+#define SYMTAB_POOL_MAX (256u << 20) /* bytes of names */
+#define SYMTAB_NAME_MAX 16384 /* longer names are cut */
+
+/* Of symbols at one address the lowest rank is shown; then fewer leading underscores, then the shorter name, then byte
+ * order, so that the choice does not depend on the order of the file. */
+enum symtab_rank {
+	SYMTAB_RANK_GLOBAL = 0,
+	SYMTAB_RANK_LOCAL = 1,
+	SYMTAB_RANK_LABEL = 2, /* not marked as a function */
+	SYMTAB_RANK_SIZELESS = 4, /* added to the above */
+};
+
+struct symtab_builder;
+struct symtab;
+
+struct symtab_hit {
+	const char *name; /* in the table's pool */
+	const char *tag; /* "" when none */
+	guint64 start;
+	guint32 index; /* dense: below symtab_count */
+};
+
+struct symtab_builder *symtab_builder_new(void);
+void symtab_builder_free(struct symtab_builder *builder);
+/* Adds [start, start + size). Size 0: up to the next symbol, at most `limit` (an address; 0: nowhere). `tag` may be NULL. FALSE when
+ * a limit above is reached: the symbol is not added and symtab_builder_dropped counts it. */
+gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit, const char *name,
+			    gsize length, const char *tag, enum symtab_rank rank);
+/* An address where something that is not a function begins: ends symbols without a size. */
+void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start);
+guint symtab_builder_count(const struct symtab_builder *builder);
+guint symtab_builder_dropped(const struct symtab_builder *builder);
+/* Sorts, removes aliases; frees the builder. Never NULL; may be empty. */
+struct symtab *symtab_builder_finish(struct symtab_builder *builder);
+
+struct symtab *symtab_ref(struct symtab *table);
+void symtab_free(struct symtab *table); /* gives back one reference */
+guint symtab_count(const struct symtab *table);
+gsize symtab_bytes(const struct symtab *table); /* memory held, slots included */
+gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit);
+/* TRUE when both answer every question alike. */
+gboolean symtab_equal(const struct symtab *a, const struct symtab *b);
+/* A slot per symbol for the caller (the name as shown, once made); NULL at first. */
+const char **symtab_slot(struct symtab *table, guint32 index);
+
+typedef struct symtab_builder symtab_builder_t; /* for g_autoptr */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(symtab_builder_t, symtab_builder_free)
+typedef struct symtab symtab_t;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(symtab_t, symtab_free)
