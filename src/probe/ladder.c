@@ -128,7 +128,11 @@ const struct rung *ladder_climb(const struct rung *rungs, const char *forced, la
 			g_string_assign(reasons, reason->message);
 			break;
 		}
-		g_string_append_printf(reasons, "%s%s: %s", reasons->len > 0 ? "; " : "", rung->name, reason->message);
+		if (reasons->len > 0)
+			g_string_append(reasons, "; ");
+		if (!forced) /* who forces a rung knows its name */
+			g_string_append_printf(reasons, "%s: ", rung->name);
+		g_string_append(reasons, reason->message);
 	}
 	if (!tried)
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "no rung is called \"%s\"", forced ? forced : "");

@@ -11,6 +11,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "hash.h"
 #include "loss.bpf.h"
 #include "shared.h"
 
@@ -121,19 +122,6 @@ static __always_inline void stack_record_frames(struct stack_record *record, voi
 			record->flags |= STACK_USER_TRUNCATED;
 		record->user_count = user;
 	}
-}
-
-#define STACK_ROTATE(word, bits) (((word) << (bits)) | ((word) >> (64 - (bits))))
-
-/* One word into the fingerprint: two independent lanes, each step one-to-one in the word and in the lane. Keyed by
- * stack_seed, so that nobody who chooses addresses can aim at a collision. */
-static __always_inline void stack_hash_word(struct stack_key *key, u64 word)
-{
-	u64 a = (key->hash[0] ^ word) * 0x9fb21c651e98df25ULL;
-	u64 b = (key->hash[1] + word) * 0xd6e8feb86659fd93ULL;
-
-	key->hash[0] = a ^ (a >> 32);
-	key->hash[1] = STACK_ROTATE(b, 29);
 }
 
 static __always_inline u32 stack_record_words(const struct stack_record *record)

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs every probe on every rung against a thread whose life is known, and compares with the kernel's CPU clock.
+ *
+ * The child burns 20 ms of CPU, sleeps 20 ms, and so on. One line per (probe, rung), fields separated by tabs:
+ *   RESULT <probe> <rung> ok|fail|absent <text>
+ * `absent`: this kernel or machine does not have it. Exit status 0 when nothing failed and every probe has a rung that
+ * works. Runs as root, also as init's only child in an initramfs: needs /proc and /sys mounted. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "probe/cost.h"
+#include "probe/probe.h"
+
+#define CHECK_RUN_NS (2 * NS_PER_S)
+#define CHECK_TURN_NS (20 * NS_PER_MS)
+#define CHECK_FREQUENCY_HZ 499
+#define CHECK_TOLERANCE 0.20 /* an emulated machine is busy with itself; tight figures are checked elsewhere */
+#define CHECK_GONE_NS (20 * NS_PER_S) /* deadline for the kernel to free what a killed process held */
+
+struct check {
+	guint64 stacks, user_frames, events;
+	guint64 weight[PROBE_STATES];
+	guint64 cpu_ns, elapsed_ns; /* of the child, by the kernel's clocks */
+	guint32 child;
+	guint64 foreign; /* weights or stacks that are not the child's */
+};
+
+static void check_stack(void *user, const struct probe_stack *stack)
+{
+	struct check *check = user;
+
+	check->stacks++;
+	check->user_frames += stack->user_count;
+	check->foreign += stack->task.tgid != check->child;
+}
+
+static void check_weight(void *user, const struct probe_weight *weight)
+{
+	struct check *check = user;
+
+	check->events += weight->events;
+	check->weight[weight->state] += weight->weight;
+	check->foreign += weight->task->tgid != check->child;
+}
+
+/* ---- the child ---- */
+
+static guint64 child_cpu_ns(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+	return at.tv_sec * NS_PER_S + at.tv_nsec;
+}
+
+static void child_live(void)
+{
+	const struct timespec nap = { .tv_nsec = CHECK_TURN_NS };
+
+	for (;;) {
+		guint64 until = child_cpu_ns() + CHECK_TURN_NS;
+
+		while (child_cpu_ns() < until)
+			;
+		nanosleep(&nap, NULL);
+	}
+}
+
+static pid_t child_start(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		child_live();
+		_exit(0);
+	}
+	return pid;
+}
+
+static void child_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static guint64 process_cpu_ns(pid_t pid)
+{
+	struct timespec at = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) == 0)
+		clock_gettime(clock, &at);
+	return at.tv_sec * NS_PER_S + at.tv_nsec;
+}
+
+/* ---- what must be true ---- */
+
+static gboolean check_near(const char *what, double got, double expected, GString *text)
+{
+	gboolean near = got >= expected * (1 - CHECK_TOLERANCE) && got <= expected * (1 + CHECK_TOLERANCE);
+
+	g_string_append_printf(text, "%s%s %.4g of %.4g%s", text->len > 0 ? ", " : "", what, got, expected,
+			       near ? "" : " (too far)");
+	return near;
+}
+
+static gboolean check_profile(const struct check *check, GString *text)
+{
+	double expected = (double)check->cpu_ns / NS_PER_S * CHECK_FREQUENCY_HZ;
+
+	return check_near("samples", check->weight[PROBE_STATE_RUNNING], expected, text) &&
+	       check->events == check->weight[PROBE_STATE_RUNNING];
+}
+
+static gboolean check_offcpu(const struct check *check, GString *text)
+{
+	guint64 off_ns = check->elapsed_ns - check->cpu_ns;
+	guint64 blocked_ns = check->weight[PROBE_STATE_BLOCKED];
+
+	/* The rest of the time off the CPU was spent waiting for one: not blocked. */
+	g_string_append_printf(text, "blocked %.3f s of %.3f s off the CPU", (double)blocked_ns / NS_PER_S,
+			       (double)off_ns / NS_PER_S);
+	return check->weight[PROBE_STATE_RUNNING] == 0 && blocked_ns > 0 && blocked_ns >= off_ns * (1 - CHECK_TOLERANCE) - CHECK_TURN_NS &&
+	       blocked_ns <= off_ns + CHECK_TURN_NS;
+}
+
+static gboolean check_walltime(const struct check *check, GString *text)
+{
+	guint64 sum = 0;
+
+	for (guint i = 0; i < PROBE_STATES; i++)
+		sum += check->weight[i];
+	return check_near("running", (double)check->weight[PROBE_STATE_RUNNING] / NS_PER_S,
+			  (double)check->cpu_ns / NS_PER_S, text) &
+	       check_near("all states", (double)sum / NS_PER_S, (double)check->elapsed_ns / NS_PER_S, text);
+}
+
+static const struct {
+	const char *probe;
+	gboolean (*right)(const struct check *check, GString *text);
+} check_rules[] = {
+	{ "profile", check_profile },
+	{ "offcpu", check_offcpu },
+	{ "walltime", check_walltime },
+};
+
+static gboolean check_judge(const struct probe *probe, const struct check *check, GString *text)
+{
+	gboolean right = FALSE;
+
+	for (gsize i = 0; i < G_N_ELEMENTS(check_rules); i++)
+		if (g_str_equal(check_rules[i].probe, probe->name))
+			right = check_rules[i].right(check, text);
+	if (text->len == 0)
+		g_string_append(text, "no rule says what is right for this probe");
+	if (check->stacks == 0 || check->user_frames == 0)
+		g_string_append(text, ", no user stacks");
+	if (check->foreign > 0)
+		g_string_append_printf(text, ", %" G_GUINT64_FORMAT " of somebody else", check->foreign);
+	return right && check->stacks > 0 && check->user_frames > 0 && check->foreign == 0;
+}
+
+/* ---- running ---- */
+
+static gboolean check_watch(const struct probe *probe, struct probe_run *run, guint64 until_ns, GError **error)
+{
+	for (guint64 now = clock_monotonic_ns(); now < until_ns; now = clock_monotonic_ns()) {
+		struct pollfd news = { .fd = probe->fd(run), .events = POLLIN };
+
+		poll(&news, 1, (until_ns - now) / NS_PER_MS + 1);
+		if (!probe->drain(run, error))
+			return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean check_measure(const struct probe *probe, struct probe_run *run, struct check *check, GString *text)
+{
+	g_autoptr(GError) error = NULL;
+	struct ledger ledger = { 0 };
+	guint64 start_ns = clock_monotonic_ns(), cpu_ns = process_cpu_ns(check->child);
+	gboolean right = check_watch(probe, run, start_ns + CHECK_RUN_NS, &error) && probe->finish(run, &ledger, &error);
+
+	check->cpu_ns = process_cpu_ns(check->child) - cpu_ns;
+	check->elapsed_ns = clock_monotonic_ns() - start_ns;
+	if (!right) {
+		g_string_append(text, error->message);
+		return FALSE;
+	}
+	right = check_judge(probe, check, text);
+	if (!ledger_is_conclusive(&ledger)) {
+		g_string_append_printf(text, ", coverage %.3f", ledger_coverage(&ledger));
+		right = FALSE;
+	}
+	ledger_clear(&ledger);
+	return right;
+}
+
+enum outcome { OUTCOME_OK, OUTCOME_FAIL, OUTCOME_ABSENT };
+
+static enum outcome check_rung(const struct probe *probe, const struct rung *rung, GString *text)
+{
+	struct check check = { .child = child_start() };
+	const struct probe_listener listener = { .user = &check, .stack = check_stack, .weight = check_weight };
+	const struct probe_request request = { .filter = TRUE, .tgids = &check.child, .tgid_count = 1,
+					       .frequency_hz = CHECK_FREQUENCY_HZ, .rung = rung->name };
+	g_autoptr(GError) error = NULL;
+	struct probe_run *run = probe->open(&request, &listener, &error);
+	enum outcome outcome;
+
+	if (run) {
+		outcome = check_measure(probe, run, &check, text) ? OUTCOME_OK : OUTCOME_FAIL;
+		probe->close(run);
+	} else {
+		outcome = error->code == PROBE_ERROR_UNSUPPORTED ? OUTCOME_ABSENT : OUTCOME_FAIL;
+		g_string_append(text, error->message);
+	}
+	child_end(check.child);
+	return outcome;
+}
+
+static void check_print(const char *probe, const char *rung, enum outcome outcome, const char *text)
+{
+	static const char *const words[] = { [OUTCOME_OK] = "ok", [OUTCOME_FAIL] = "fail", [OUTCOME_ABSENT] = "absent" };
+
+	printf("RESULT\t%s\t%s\t%s\t%s\n", probe, rung, words[outcome], text);
+	fflush(stdout);
+}
+
+static gboolean check_probe(const struct probe *probe)
+{
+	gboolean any = FALSE, failed = FALSE;
+
+	for (const struct rung *rung = probe->rungs; rung->name; rung++) {
+		g_autoptr(GString) text = g_string_new(NULL);
+		enum outcome outcome = check_rung(probe, rung, text);
+
+		check_print(probe->name, rung->name, outcome, text->str);
+		any |= outcome == OUTCOME_OK;
+		failed |= outcome == OUTCOME_FAIL;
+	}
+	return any && !failed;
+}
+
+/* ---- kill -9 leaves nothing ---- */
+
+/* Opens every probe, says so through `ready`, and waits to be killed. */
+static void victim_live(int ready)
+{
+	const struct probe_request request = { .filter = TRUE };
+	const struct probe_listener listener = { 0 };
+
+	for (const struct probe *const *probe = probe_registry; *probe; probe++)
+		if (!(*probe)->open(&request, &listener, NULL))
+			_exit(1);
+	if (write(ready, "r", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static gboolean victim_gone(const GArray *programs)
+{
+	for (guint i = 0; i < programs->len; i++)
+		if (cost_is_loaded(g_array_index(programs, struct cost_program, i).id))
+			return FALSE;
+	return TRUE;
+}
+
+static gboolean check_kill(void)
+{
+	g_autoptr(GArray) programs = NULL;
+	guint64 deadline_ns;
+	gboolean gone;
+	char letter;
+	int ready[2];
+	pid_t victim;
+
+	if (pipe2(ready, O_CLOEXEC) != 0)
+		return FALSE;
+	victim = fork();
+	if (victim == 0)
+		victim_live(ready[1]);
+	close(ready[1]);
+	if (read(ready[0], &letter, 1) == 1)
+		programs = cost_programs(victim, NULL);
+	close(ready[0]);
+	child_end(victim);
+	if (!programs || programs->len == 0) {
+		check_print("all", "kill -9", OUTCOME_FAIL, "the probes could not be opened, or hold no program");
+		return FALSE;
+	}
+	deadline_ns = clock_monotonic_ns() + CHECK_GONE_NS;
+	while (!(gone = victim_gone(programs)) && clock_monotonic_ns() < deadline_ns)
+		g_usleep(10000); /* programs are freed after a grace period */
+	check_print("all", "kill -9", gone ? OUTCOME_OK : OUTCOME_FAIL,
+		    gone ? "nothing is left loaded" : "programs are still loaded");
+	return gone;
+}
+
+int main(void)
+{
+	gboolean right = TRUE;
+
+	for (const struct probe *const *probe = probe_registry; *probe; probe++)
+		right &= check_probe(*probe);
+	right &= check_kill();
+	return right ? 0 : 1;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glib.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "probe/bpf/hash.h"
+#include "probe/ladder.h"
+#include "probe/sideband_record.h"
+
+#define RECORD_BYTES 512
+#define TRAILER_BYTES 16
+
+/* A record under construction, 8-byte aligned like those in a ring. */
+struct built {
+	guint64 words[RECORD_BYTES / 8];
+	gsize bytes;
+};
+
+static void built_set_size(struct built *built, guint16 size)
+{
+	memcpy((char *)built->words + G_STRUCT_OFFSET(struct perf_event_header, size), &size, sizeof(size));
+}
+
+static void built_begin(struct built *built, guint32 type, guint16 misc)
+{
+	struct perf_event_header header = { .type = type, .misc = misc };
+
+	memset(built, 0, sizeof(*built));
+	memcpy(built->words, &header, sizeof(header));
+	built->bytes = sizeof(header);
+}
+
+static void built_add(struct built *built, const void *data, gsize bytes)
+{
+	memcpy((char *)built->words + built->bytes, data, bytes);
+	built->bytes += bytes;
+}
+
+static void built_add32(struct built *built, guint32 value)
+{
+	built_add(built, &value, sizeof(value));
+}
+
+static void built_add64(struct built *built, guint64 value)
+{
+	built_add(built, &value, sizeof(value));
+}
+
+static void built_end(struct built *built, guint64 time_ns)
+{
+	built->bytes = (built->bytes + 7) & ~(gsize)7;
+	built_add32(built, 0);
+	built_add32(built, 0);
+	built_add64(built, time_ns);
+	built_set_size(built, built->bytes);
+}
+
+static gboolean built_parse(const struct built *built, struct sideband_record *record)
+{
+	return sideband_parse((const guint8 *)built->words, built->bytes, record);
+}
+
+static void built_mmap2(struct built *built, guint16 misc, guint8 build_id_size, guint32 protection, const char *path)
+{
+	guint8 build_id[24] = { build_id_size, 0, 0, 0, 0xab, 0xcd };
+
+	built_begin(built, PERF_RECORD_MMAP2, misc);
+	built_add32(built, 42);
+	built_add32(built, 43);
+	built_add64(built, 0x400000);
+	built_add64(built, 0x1000);
+	built_add64(built, 0x2000);
+	built_add(built, build_id, sizeof(build_id));
+	built_add32(built, protection);
+	built_add32(built, 0);
+	built_add(built, path, strlen(path) + 1);
+	built_end(built, 77);
+}
+
+static void test_mapped(void)
+{
+	struct sideband_record record;
+	struct built built;
+
+	built_mmap2(&built, PERF_RECORD_MISC_MMAP_BUILD_ID, 20, PROT_READ | PROT_EXEC, "/bin/x");
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_MAPPED);
+	g_assert_cmpuint(record.tgid, ==, 42);
+	g_assert_cmpuint(record.time_ns, ==, 77);
+	g_assert_cmpuint(record.mapping.start, ==, 0x400000);
+	g_assert_cmpuint(record.mapping.length, ==, 0x1000);
+	g_assert_cmpuint(record.mapping.file_offset, ==, 0x2000);
+	g_assert_cmpuint(record.mapping.build_id_size, ==, 20);
+	g_assert_cmphex(record.mapping.build_id[0], ==, 0xab);
+	g_assert_cmpstr(record.mapping.path, ==, "/bin/x");
+
+	built_mmap2(&built, 0, 20, PROT_READ | PROT_EXEC, "/bin/x"); /* device and inode instead of a build-id */
+	g_assert_true(built_parse(&built, &record));
+	g_assert_null(record.mapping.build_id);
+
+	built_mmap2(&built, 0, 0, PROT_READ, "/bin/data");
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_OTHER);
+}
+
+static void built_task(struct built *built, guint32 type, guint32 pid, guint32 parent, guint32 tid)
+{
+	built_begin(built, type, 0);
+	built_add32(built, pid);
+	built_add32(built, parent);
+	built_add32(built, tid);
+	built_add32(built, parent);
+	built_add64(built, 5);
+	built_end(built, 5);
+}
+
+static void test_tasks(void)
+{
+	struct sideband_record record;
+	struct built built;
+
+	built_task(&built, PERF_RECORD_FORK, 10, 9, 10);
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_FORKED);
+	g_assert_cmpuint(record.tgid, ==, 10);
+	g_assert_cmpuint(record.parent_tgid, ==, 9);
+	built_task(&built, PERF_RECORD_FORK, 10, 10, 11); /* a thread */
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_OTHER);
+	built_task(&built, PERF_RECORD_EXIT, 10, 9, 10);
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_EXITED);
+	built_task(&built, PERF_RECORD_EXIT, 10, 10, 11);
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_OTHER);
+
+	built_begin(&built, PERF_RECORD_COMM, PERF_RECORD_MISC_COMM_EXEC);
+	built_add32(&built, 12);
+	built_add32(&built, 12);
+	built_add(&built, "name", 5);
+	built_end(&built, 6);
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_EXECED);
+	g_assert_cmpuint(record.tgid, ==, 12);
+
+	built_begin(&built, PERF_RECORD_LOST, 0);
+	built_add64(&built, 1);
+	built_add64(&built, 1234);
+	built_end(&built, 7);
+	g_assert_true(built_parse(&built, &record));
+	g_assert_cmpint(record.kind, ==, SIDEBAND_LOST);
+	g_assert_cmpuint(record.lost, ==, 1234);
+}
+
+static void test_malformed(void)
+{
+	struct sideband_record record;
+	struct built built;
+
+	built_mmap2(&built, 0, 0, PROT_EXEC, "/bin/x");
+	for (gsize cut = 0; cut < built.bytes; cut++) /* less available than the record says */
+		g_assert_false(sideband_parse((const guint8 *)built.words, cut, &record));
+	for (gsize size = 0; size < built.bytes; size++) { /* a size too small for its kind */
+		built_set_size(&built, size);
+		g_assert_false(built_parse(&built, &record) && record.kind == SIDEBAND_MAPPED &&
+			       strcmp(record.mapping.path, "/bin/x") != 0);
+	}
+	built_set_size(&built, G_MAXUINT16);
+	g_assert_false(built_parse(&built, &record));
+
+	built_mmap2(&built, PERF_RECORD_MISC_MMAP_BUILD_ID, 21, PROT_EXEC, "/bin/x"); /* longer than its field */
+	g_assert_false(built_parse(&built, &record));
+
+	built_mmap2(&built, 0, 0, PROT_EXEC, "/bin/abcdefg"); /* a path without an end */
+	memset((char *)built.words + 8 + 64, 'a', built.bytes - 8 - 64 - TRAILER_BYTES);
+	g_assert_false(built_parse(&built, &record));
+
+	built_mmap2(&built, 0, 0, PROT_EXEC, "/bin/x"); /* a mapping that wraps around */
+	built.words[2] = G_MAXUINT64;
+	g_assert_false(built_parse(&built, &record));
+}
+
+/* Any bytes whatever: never a read outside, never a mapping without a terminated path. */
+static void test_noise(void)
+{
+	g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+	for (guint round = 0; round < 200000; round++) {
+		gsize bytes = (gsize)g_rand_int_range(rand, 0, 24) * 8;
+		g_autofree guint32 *noise = g_malloc(bytes + 1);
+		struct sideband_record record;
+
+		for (gsize i = 0; i < bytes / 4; i++)
+			noise[i] = g_rand_int(rand);
+		if (bytes >= 8) {
+			struct perf_event_header *header = (void *)noise;
+
+			header->type = g_rand_int_range(rand, 0, 12);
+			header->size = g_rand_boolean(rand) ? bytes : header->size;
+		}
+		if (sideband_parse((const guint8 *)noise, bytes, &record) && record.kind == SIDEBAND_MAPPED)
+			g_assert_cmpuint(strlen(record.mapping.path), <, bytes);
+	}
+}
+
+static struct stack_key hash_of(const guint64 *words, gsize count)
+{
+	struct stack_key key = { { 1, 2 } };
+
+	for (gsize i = 0; i < count; i++)
+		stack_hash_word(&key, words[i]);
+	return key;
+}
+
+/* Stacks that differ in one frame, one bit, or the order of frames must differ in each half of the fingerprint. */
+static void test_hash(void)
+{
+	GHashTable *lanes[2];
+	guint64 words[16];
+
+	for (guint lane = 0; lane < 2; lane++)
+		lanes[lane] = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	for (guint path = 0; path < 1 << 16; path++) {
+		struct stack_key key;
+
+		for (guint i = 0; i < 16; i++)
+			words[i] = 0x401000 + (path >> i & 1) * 16;
+		key = hash_of(words, 16);
+		for (guint lane = 0; lane < 2; lane++)
+			g_assert_true(g_hash_table_add(lanes[lane], g_memdup2(&key.hash[lane], 8)));
+	}
+	for (guint lane = 0; lane < 2; lane++)
+		g_hash_table_destroy(lanes[lane]);
+}
+
+static gboolean climb(void *user, const struct rung *rung, GError **error)
+{
+	if (g_str_equal(rung->name, user))
+		return TRUE;
+	g_set_error(error, PROBE_ERROR,
+		    g_str_equal(rung->name, "forbidden") ? PROBE_ERROR_PERMISSION : PROBE_ERROR_UNSUPPORTED,
+		    "%s is not to be had", rung->name);
+	return FALSE;
+}
+
+static void test_ladder(void)
+{
+	static const struct rung rungs[] = { { .name = "first" }, { .name = "second" }, { .name = "third" }, { 0 } };
+	static const struct rung forbidden[] = { { .name = "forbidden" }, { .name = "second" }, { 0 } };
+	g_autoptr(GError) error = NULL;
+	g_autofree char *why_not = NULL;
+
+	g_assert_true(ladder_climb(rungs, NULL, climb, (void *)"second", &why_not, &error) == &rungs[1]);
+	g_assert_no_error(error);
+	g_assert_cmpstr(why_not, ==, "first: first is not to be had");
+	g_assert_true(ladder_climb(rungs, "third", climb, (void *)"third", NULL, &error) == &rungs[2]);
+	g_assert_null(ladder_climb(rungs, "first", climb, (void *)"third", NULL, &error));
+	g_assert_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED);
+	g_assert_cmpstr(error->message, ==, "first is not to be had");
+	g_clear_error(&error);
+	g_assert_null(ladder_climb(rungs, "fourth", climb, (void *)"third", NULL, &error));
+	g_assert_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED);
+	g_clear_error(&error);
+	g_assert_null(ladder_climb(forbidden, NULL, climb, (void *)"none", NULL, &error));
+	g_assert_error(error, PROBE_ERROR, PROBE_ERROR_PERMISSION);
+	g_assert_cmpstr(error->message, ==, "forbidden is not to be had");
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/probe/sideband/mapped", test_mapped);
+	g_test_add_func("/probe/sideband/tasks", test_tasks);
+	g_test_add_func("/probe/sideband/malformed", test_malformed);
+	g_test_add_func("/probe/sideband/noise", test_noise);
+	g_test_add_func("/probe/stack/hash", test_hash);
+	g_test_add_func("/probe/ladder", test_ladder);
+	return g_test_run();
+}
