@@ -140,7 +140,8 @@ static int namespaces_print(struct registry *registry, const GPtrArray *chosen, 
 	g_autoptr(GArray) rows = g_array_new(FALSE, TRUE, sizeof(struct ns_row));
 	struct ns_row host = { .container = registry_host(registry), .pid = 1 };
 
-	ns_read(registry, host.pid, host.inode);
+	for (int kind = 0; kind < NAMESPACE_KINDS; kind++)
+		host.inode[kind] = procfs_host_namespace(registry_root(registry), (enum namespace_kind)kind);
 	for (guint i = 0; i < chosen->len; i++) {
 		struct ns_row row = { .container = g_ptr_array_index(chosen, i) };
 

@@ -23,7 +23,8 @@ static void ps_print_text(const struct ps_row *row, struct table *table)
 {
 	const struct container *container = row->container;
 	g_autofree char *age = who_age(container->start_realtime_ns);
-	g_autofree char *id = container_is_container(container) ? g_strndup(container->id, SHORT_ID) : NULL;
+	gboolean has_id = container_is_container(container) && container->runtime != RUNTIME_OTHER;
+	g_autofree char *id = has_id ? g_strndup(container->id, SHORT_ID) : NULL;
 	g_autofree char *pod = container->pod && container->pod_namespace ?
 				       g_strdup_printf("%s/%s", container->pod_namespace, container->pod) :
 				       g_strdup(container->pod);

@@ -17,9 +17,9 @@
 
 /* ---- machine ---- */
 
-static guint64 namespace_of(const char *root, const char *process, const char *kind)
+static guint64 own_mnt_namespace(const char *root)
 {
-	g_autofree char *path = g_strdup_printf("%s/proc/%s/ns/%s", root, process, kind);
+	g_autofree char *path = g_build_filename(root, "proc/self/ns/mnt", NULL);
 	g_autofree char *text = g_file_read_link(path, NULL);
 	const char *number = text ? strchr(text, '[') : NULL;
 
@@ -33,11 +33,9 @@ struct machine *machine_new(const char *root, const struct cgroupfs *cgroupfs)
 
 	machine->root = g_strdup(root);
 	machine->cgroupfs = cgroupfs;
-	machine->own_mnt_namespace = namespace_of(root, "self", "mnt");
-	machine->host_mnt_namespace = namespace_of(root, "1", "mnt");
-	machine->host_pid_namespace = namespace_of(root, "1", "pid");
-	if (!machine->host_pid_namespace)
-		machine->host_pid_namespace = namespace_of(root, "self", "pid");
+	machine->own_mnt_namespace = own_mnt_namespace(root);
+	machine->host_mnt_namespace = procfs_host_namespace(root, NAMESPACE_MNT);
+	machine->host_pid_namespace = procfs_host_namespace(root, NAMESPACE_PID);
 	machine->state_root = machine->host_mnt_namespace && machine->own_mnt_namespace &&
 					      machine->host_mnt_namespace != machine->own_mnt_namespace &&
 					      access(init_root, R_OK) == 0 ?

@@ -102,7 +102,7 @@ static void append_container(GString *message, const struct container *container
 	g_autofree char *name = text_terminal(container->name);
 
 	g_string_append_printf(message, "%s (%s", name, container_runtime_name(container->runtime));
-	if (container_is_container(container)) {
+	if (container_is_container(container) && container->runtime != RUNTIME_OTHER) {
 		g_autofree char *id = text_terminal(container->id);
 
 		g_string_append_printf(message, " %.12s", id);

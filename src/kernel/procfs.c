@@ -217,6 +217,16 @@ guint64 procfs_namespace(const char *root, guint32 pid, enum namespace_kind kind
 	return number ? g_ascii_strtoull(number + 1, NULL, 10) : 0;
 }
 
+guint64 procfs_host_namespace(const char *root, enum namespace_kind kind)
+{
+	guint64 inode = procfs_namespace(root, 1, kind);
+	struct procfs_stat stat;
+
+	if (!inode && procfs_stat_read(root, 2, &stat, NULL) && stat.ppid == 0 && strcmp(stat.comm, "kthreadd") == 0)
+		inode = procfs_namespace(root, 2, kind);
+	return inode;
+}
+
 guint64 procfs_start_realtime_ns(const char *root, guint64 start_ticks)
 {
 	g_autofree char *path = g_build_filename(root, "proc/stat", NULL);
@@ -271,6 +281,9 @@ char *procfs_hostname(guint32 pid, GError **error)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *name;
 
+	/* Process 1 may be closed even to root; its namespace is ours when we are on the host. */
+	if (fd < 0 && pid == 1 && procfs_host_namespace("", NAMESPACE_UTS) == procfs_namespace("", (guint32)getpid(), NAMESPACE_UTS))
+		return g_strdup(g_get_host_name());
 	if (fd < 0) {
 		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s: %s", path, g_strerror(errno));
 		return NULL;

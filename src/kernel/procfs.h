@@ -57,6 +57,10 @@ const char *namespace_kind_name(enum namespace_kind kind);
 /* Inode of a namespace `pid` is in; 0 when it cannot be read (no rights, process gone, kernel without it). */
 guint64 procfs_namespace(const char *root, guint32 pid, enum namespace_kind kind);
 
+/* Inode of the host's namespace: that of process 1, or of kthreadd (process 2) where process 1 cannot be looked into. In
+ * a container without the host's pid namespace that is the container's own. 0 when it cannot be read. */
+guint64 procfs_host_namespace(const char *root, enum namespace_kind kind);
+
 /* Start of the process in nanoseconds since the epoch; 0 when the boot time cannot be read. */
 guint64 procfs_start_realtime_ns(const char *root, guint64 start_ticks);
 
