@@ -325,14 +325,16 @@ static void page_owner_causes(const struct text_page *page, const GArray *rows, 
 		page_colour(page, "\033[0m"), sum);
 	for (guint i = 0; i < rows->len; i++) {
 		const struct cause_row *row = &g_array_index(rows, struct cause_row, i);
+		g_autofree char *cause = NULL;
 
 		if (row->owner != owner->owner || !row->weight)
 			continue;
+		cause = text_terminal(tree->frames[row->cause].name);
 		page_percent(&own, row->weight, 10);
 		fputc(' ', page->out);
 		page_bar(&own, row->weight);
 		page_weight(&own, row->weight, 10);
-		fprintf(page->out, "  %s\n", tree->frames[row->cause].name);
+		fprintf(page->out, "  %s\n", cause);
 	}
 }
 
