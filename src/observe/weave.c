@@ -100,6 +100,30 @@ static void weave_kernel_names(struct weave *weave, const struct probe_stack *st
 	kept->cause = cause_classify(names, count, stack->syscall, stack->flags);
 }
 
+/* The user half, root first. Where code was compiled without frame pointers, the chain leads through whatever the
+ * register held to addresses where no code is: from there outwards nothing can be believed, so it is left out, and
+ * the stack counts as cut short. */
+static void weave_user(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
+{
+	guint32 frames[PROBE_STACK_DEPTH];
+	guint count = MIN(stack->user_count, PROBE_STACK_DEPTH);
+
+	for (guint i = 0; i < count; i++) {
+		const struct calltree_frame *frame;
+
+		frames[i] = weave_resolve(weave, stack->task.tgid, stack->user[i], i > 0);
+		frame = &weave->tree->frames[frames[i]];
+		if (i > 0 && frame->kind == FRAME_UNRESOLVED && g_str_has_prefix(frame->name, SYMBOL_UNMAPPED)) {
+			kept->truncated = TRUE;
+			count = i;
+			break;
+		}
+		kept->unresolved |= frame->kind == FRAME_UNRESOLVED;
+	}
+	while (count-- > 0)
+		g_array_append_val(weave->pool, frames[count]);
+}
+
 static void weave_stack(void *user, const struct probe_stack *stack)
 {
 	struct weave *weave = user;
@@ -112,12 +136,7 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 	kept.comm_frame = weave_comm(weave, stack->task.comm);
 	kept.truncated = (stack->flags & (PROBE_STACK_USER_TRUNCATED | PROBE_STACK_KERNEL_TRUNCATED)) != 0;
 	kept.exited = !seen;
-	for (guint i = stack->user_count; i-- > 0;) {
-		guint32 frame = weave_resolve(weave, stack->task.tgid, stack->user[i], i > 0);
-
-		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;
-		g_array_append_val(weave->pool, frame);
-	}
+	weave_user(weave, stack, &kept);
 	if (stack->flags & PROBE_STACK_NO_USER) {
 		guint32 frame = calltree_frame(weave->tree, FRAME_UNRESOLVED, "[user stack not readable]", -1, NULL);
 

@@ -378,8 +378,8 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
 		address--;
 	mapping = find_mapping(symbolizer, process, address);
 	if (!mapping) {
-		unresolved(symbolizer, symbol, process->left_out ? "[unmapped, or beyond the limit of mappings]" :
-								   "[unmapped: no code at this address]");
+		unresolved(symbolizer, symbol, process->left_out ? SYMBOL_UNMAPPED ", or beyond the limit of mappings]" :
+								   SYMBOL_UNMAPPED ": no code at this address]");
 		return;
 	}
 	switch (mapping->kind) {

@@ -13,6 +13,9 @@
 
 struct symbolizer;
 
+/* Names of addresses where nothing executable is begin with this. */
+#define SYMBOL_UNMAPPED "[unmapped"
+
 struct symbol {
 	enum frame_kind kind; /* USER, KERNEL, JIT or UNRESOLVED */
 	const char *name; /* demangled function; for UNRESOLVED the reason: "[libfoo.so: no symbols]" */
