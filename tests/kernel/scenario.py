@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every kernel is asked: all probes on all rungs, and fathom on containers of crun and podman on cgroup v2.
+The guest's clock is slow and jumps, so nothing here depends on how long a thing takes."""
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import guest
+from runtimes import make_rootfs
+from support import ROOT, Missing, build_dir, fathom_binary, run, tool
+
+DEADLINE_S = 420
+PROFILE_S = 3
+RESULT = re.compile(r"^RESULT (\S+) (\S+|\".*?\") (ok|fail|absent)\s*(.*)$")
+
+CONTAINERS = {"crun": "crunweb", "podman": "podweb"}
+
+@dataclass
+class Rung:
+    probe: str
+    name: str
+    state: str  # ok, fail, absent
+    text: str
+
+
+def rungs(text):
+    """The RESULT lines of probe_check."""
+    found = []
+    for line in text.splitlines():
+        match = RESULT.match(line.strip())
+        if match:
+            found.append(Rung(match[1], match[2].strip('"'), match[3], match[4]))
+    return found
+
+
+def probe_check():
+    path = build_dir() / "tests/kernel/probe_check"
+    if not path.exists():
+        raise Missing(f"{path} is not built")
+    return path
+
+
+def bundle_spec(name, *command):
+    """An OCI bundle's config.json for crun; the root file system is shared."""
+    spec = json.loads(run(tool("crun"), "spec", "-f", "/dev/stdout").stdout)
+    spec["process"].update(args=list(command), terminal=False, rlimits=[])
+    spec["root"] = {"path": "/srv/rootfs", "readonly": False}
+    spec["linux"]["cgroupsPath"] = f"/{name}"
+    spec["linux"].pop("seccomp", None)
+    return json.dumps(spec)
+
+
+def add_podman(image):
+    image.add_program(tool("podman"))
+    for helper in ("/usr/bin/conmon", "/usr/libexec/podman/conmon"):
+        if os.path.exists(helper):
+            image.add_program(helper, "/usr/bin/conmon")
+    image.write("/etc/containers/policy.json", '{"default":[{"type":"insecureAcceptAnything"}]}\n')
+    image.write("/etc/containers/storage.conf",
+                '[storage]\ndriver = "vfs"\nrunroot = "/run/containers"\ngraphroot = "/var/lib/containers/storage"\n')
+    image.write("/etc/containers/containers.conf",
+                '[containers]\ndefault_ulimits = []\nnetns = "none"\nseccomp_profile = "unconfined"\n'
+                '[engine]\nevents_logger = "file"\ncgroup_manager = "cgroupfs"\nruntime = "crun"\nconmon_path = ["/usr/bin/conmon"]\n'
+                '[engine.runtimes]\ncrun = ["/usr/bin/crun"]\n')
+    image.write("/etc/subuid", "")
+    image.write("/etc/subgid", "")
+
+
+def image_for(directory):
+    """An initramfs with fathom, the probes' check, crun, podman and a root file system for containers."""
+    image = guest.Initramfs(Path(directory) / "root")
+    image.add_program(fathom_binary(), "/usr/bin/fathom")
+    image.add_program(probe_check(), "/usr/bin/probe_check")
+    image.add_program(tool("crun"))
+    add_podman(image)
+    rootfs = make_rootfs(Path(directory) / "rootfs")
+    image.add_tree(rootfs, "/srv/rootfs")
+    image.write("/srv/bundle/config.json", bundle_spec("crunweb", "/bin/split7525"))
+    return image
+
+
+# Name and command of each thing asked of a guest, in order.
+TASKS = (
+    ("probe_check", "probe_check"),
+    ("doctor", "fathom doctor"),
+    ("crun", "cd /srv/bundle && crun run -d crunweb >/dev/null 2>&1; crun state crunweb"),
+    ("podman", "podman run -d --name podweb --rootfs /srv/rootfs /bin/split7525 && podman inspect -f '{{.State.Pid}}' podweb"),
+    ("ps", "fathom ps"),
+    ("ps_json", "fathom ps --json"),
+    ("profile_crun", f"fathom profile crunweb -d {PROFILE_S} --user -o /tmp/c.folded; s=$?; cat /tmp/c.folded; exit $s"),
+    ("profile_podman", f"fathom profile podweb -d {PROFILE_S} --user -o /tmp/p.folded; s=$?; cat /tmp/p.folded; exit $s"),
+    ("walltime_crun", f"fathom walltime crunweb -d {PROFILE_S} -o /tmp/w.folded; s=$?; cat /tmp/w.folded; exit $s"),
+    ("left", "find /sys/fs/bpf -mindepth 1"),
+)
+
+
+def shares(folded):
+    """Part of the samples under each function of split7525, of all samples under either, and how many those are."""
+    counts = {"three_quarters": 0, "one_quarter": 0}
+    for line in folded.splitlines():
+        stack, _, weight = line.rpartition(" ")
+        for name in counts:
+            if name in stack.split(";") and weight.isdigit():
+                counts[name] += int(weight)
+    total = sum(counts.values())
+    return {name: count / total if total else 0.0 for name, count in counts.items()}, total
+
+
+def kernel_cache():
+    return build_dir() / "kernels"
+
+
+def ask(series, directory):
+    """Boots the series' kernel; returns (release, answers by name)."""
+    kernel = guest.Kernel.fetch(series, kernel_cache())
+    image = image_for(directory)
+    archive = Path(directory) / "initrd"
+    image.pack(kernel, guest.script(TASKS), archive)
+    run("rm", "-rf", image.root)
+    answers, ready_s = guest.boot(kernel, archive, directory, DEADLINE_S)
+    archive.unlink()
+    return kernel.release, answers, ready_s
+
+
+def ask_here():
+    """The same check of all probes on the running kernel."""
+    done = subprocess.run([probe_check()], capture_output=True, text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
+    return os.uname().release, guest.Answer("probe_check", done.returncode, done.stdout + done.stderr)

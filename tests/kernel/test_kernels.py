@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every probe on every rung, on Debian's 6.1 and 6.12 and on the running kernel; and whole commands on containers of
+crun and podman on cgroup v2, in the guests."""
+
+import pytest
+
+import scenario
+
+SPLIT_POINTS = 0.10  # of a few hundred samples, on an emulated machine whose timer is late
+FEW_SAMPLES = 30
+worked = {}  # (probe, rung) by kernel, filled in ascending order of kernels
+
+
+def check_rungs(answer):
+    """All rungs' states; fails when one failed, or when a probe has none that works."""
+    rungs = scenario.rungs(answer.text)
+    assert rungs, answer.text
+    assert not [r for r in rungs if r.state == "fail"], answer.text
+    assert {r.probe for r in rungs} == {r.probe for r in rungs if r.state == "ok"}, answer.text
+    assert answer.status == 0, answer.text
+    return {(r.probe, r.name) for r in rungs if r.state == "ok"}
+
+
+def test_every_probe_on_every_rung(answers):
+    found = check_rungs(answers["probe_check"])
+    older = set().union(*worked.values())
+    worked[len(worked)] = found
+    assert not older - found, "worked on an older kernel"
+
+
+def test_every_probe_here(here):
+    check_rungs(here)
+
+
+def test_doctor_finds_probes(answers):
+    assert answers["doctor"].status == 0, answers["doctor"].text
+    for probe in ("profile", "offcpu", "walltime"):
+        assert probe in answers["doctor"].text
+
+
+@pytest.mark.parametrize("runtime", scenario.CONTAINERS)
+def test_ps_names_container(answers, runtime):
+    assert answers[runtime].status == 0, answers[runtime].text
+    rows = [line for line in answers["ps"].text.splitlines() if scenario.CONTAINERS[runtime] in line]
+    assert rows and runtime in rows[0], answers["ps"].text
+
+
+@pytest.mark.parametrize("runtime", scenario.CONTAINERS)
+def test_profile_tells_the_truth(answers, runtime):
+    answer = answers[f"profile_{runtime}"]
+    assert answer.status == 0, answer.text
+    share, samples = scenario.shares(answer.text)
+    assert samples >= FEW_SAMPLES, answer.text
+    assert abs(share["three_quarters"] - 0.75) < SPLIT_POINTS, share
+
+
+def test_walltime_finds_running_time(answers):
+    answer = answers["walltime_crun"]
+    assert answer.status == 0, answer.text
+    assert "split7525" in answer.text and "three_quarters" in answer.text
+
+
+def test_nothing_stays_pinned(answers):
+    assert answers["left"].text == ""
