@@ -44,8 +44,8 @@ struct {
 static __noinline bool filter_inherit(struct css_set *set, u64 key)
 {
 	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
-	u64 bit = 0;
-	u8 wanted = 0;
+	u64 root = BPF_CORE_READ(cgroup, kn, id), bit = 0;
+	u8 *known = NULL, wanted = 0;
 
 	if (key & CGROUP_V1_BIT) {
 		cgroup = cgroup_v1_of(set);
@@ -53,14 +53,16 @@ static __noinline bool filter_inherit(struct css_set *set, u64 key)
 	}
 	for (int i = 0; i < FILTER_LEVELS && cgroup; i++) {
 		u64 at = BPF_CORE_READ(cgroup, kn, id) | bit;
-		u8 *known = bpf_map_lookup_elem(&filter_cgroups, &at);
 
-		if (known) {
-			wanted = *known;
+		known = bpf_map_lookup_elem(&filter_cgroups, &at);
+		if (known)
 			break;
-		}
 		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
 	}
+	if (!known && bit) /* above a v1 hierarchy's root is the unified one's, where such a task is */
+		known = bpf_map_lookup_elem(&filter_cgroups, &root);
+	if (known)
+		wanted = *known;
 	bpf_map_update_elem(&filter_later, &key, &wanted, BPF_ANY);
 	return wanted;
 }

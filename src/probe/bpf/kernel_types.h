@@ -77,7 +77,7 @@ struct vm_userfaultfd_ctx {
 };
 
 struct vm_area_struct {
-	unsigned long vm_end;
+	unsigned long vm_start, vm_end;
 	struct file *vm_file;
 	struct vm_userfaultfd_ctx vm_userfaultfd_ctx;
 };
