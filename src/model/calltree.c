@@ -41,8 +41,6 @@ struct calltree *calltree_new(void)
 	tree->parent = g_new(guint32, tree->node_room);
 	tree->frame = g_new(guint32, tree->node_room);
 	tree->self = g_new(guint64, tree->node_room);
-	tree->node_mask = 511;
-	tree->node_slots = g_new0(guint32, tree->node_mask + 1);
 	tree->frame_room = 64;
 	tree->frames = g_new(struct calltree_frame, tree->frame_room);
 	tree->frame_mask = 127;
@@ -130,8 +128,12 @@ static void nodes_grow(struct calltree *tree)
 	if (tree->baseline)
 		tree->baseline = g_renew(guint64, tree->baseline, room);
 	tree->node_room = room;
-	g_free(tree->node_slots);
-	tree->node_mask = room * 2 - 1;
+	g_clear_pointer(&tree->node_slots, g_free);
+}
+
+static void nodes_index(struct calltree *tree)
+{
+	tree->node_mask = tree->node_room * 2 - 1;
 	tree->node_slots = g_new0(guint32, (gsize)tree->node_mask + 1);
 	for (guint32 i = 1; i < tree->node_count; i++) {
 		guint32 at = hash_mix(tree->parent[i], tree->frame[i]) & tree->node_mask;
@@ -142,12 +144,27 @@ static void nodes_grow(struct calltree *tree)
 	}
 }
 
+static guint32 node_new(struct calltree *tree, guint32 parent, guint32 frame)
+{
+	guint32 node = tree->node_count++;
+
+	tree->parent[node] = parent;
+	tree->frame[node] = frame;
+	tree->self[node] = 0;
+	if (tree->baseline)
+		tree->baseline[node] = 0;
+	if (tree->node_count == tree->node_room)
+		nodes_grow(tree);
+	return node;
+}
+
 guint32 calltree_child(struct calltree *tree, guint32 parent, guint32 frame)
 {
-	guint32 at = hash_mix(parent, frame) & tree->node_mask;
-	guint32 node;
+	guint32 at, node;
 
-	for (; tree->node_slots[at]; at = (at + 1) & tree->node_mask) {
+	if (!tree->node_slots)
+		nodes_index(tree);
+	for (at = hash_mix(parent, frame) & tree->node_mask; tree->node_slots[at]; at = (at + 1) & tree->node_mask) {
 		node = tree->node_slots[at] - 1;
 		if (tree->parent[node] == parent && tree->frame[node] == frame)
 			return node;
@@ -156,16 +173,18 @@ guint32 calltree_child(struct calltree *tree, guint32 parent, guint32 frame)
 		tree->overflow++;
 		return parent;
 	}
-	node = tree->node_count++;
-	tree->parent[node] = parent;
-	tree->frame[node] = frame;
-	tree->self[node] = 0;
-	if (tree->baseline)
-		tree->baseline[node] = 0;
-	tree->node_slots[at] = node + 1;
-	if (tree->node_count == tree->node_room)
-		nodes_grow(tree);
-	return node;
+	tree->node_slots[at] = tree->node_count + 1;
+	return node_new(tree, parent, frame);
+}
+
+guint32 calltree_append(struct calltree *tree, guint32 parent, guint32 frame)
+{
+	if (tree->node_count >= CALLTREE_NODES_MAX) {
+		tree->overflow++;
+		return parent;
+	}
+	g_clear_pointer(&tree->node_slots, g_free);
+	return node_new(tree, parent, frame);
 }
 
 void calltree_add(struct calltree *tree, guint32 node, guint64 weight)

@@ -50,7 +50,8 @@ struct calltree {
 	guint64 overflow;
 	/* private */
 	guint32 node_room, frame_room;
-	guint32 *node_slots, *frame_slots; /* open addressing, ids + 1, 0 = free */
+	guint32 *node_slots; /* open addressing, ids + 1, 0 = free; NULL: to be built at the next look-up */
+	guint32 *frame_slots; /* the same for frames, always there */
 	guint32 node_mask, frame_mask;
 	GStringChunk *strings;
 };
@@ -65,6 +66,9 @@ guint32 calltree_frame(struct calltree *tree, enum frame_kind kind, const char *
 		       const char *module);
 /* The child of node `parent` for `frame`, made if absent. */
 guint32 calltree_child(struct calltree *tree, guint32 parent, guint32 frame);
+/* A new child of `parent` for `frame`, which must not be there yet: for callers that add in order and know it. Keeps
+ * no index, which the next calltree_child builds anew. */
+guint32 calltree_append(struct calltree *tree, guint32 parent, guint32 frame);
 void calltree_add(struct calltree *tree, guint32 node, guint64 weight);
 void calltree_add_baseline(struct calltree *tree, guint32 node, guint64 weight);
 

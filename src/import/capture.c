@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fathom's own capture (render/json.c says what is in it), read as a stream. Unknown members are skipped, so that older
+ * programs read newer captures of the same version. */
+#include <string.h>
+
+#include "import/pull.h"
+#include "import/readers.h"
+
+#define CAPTURE_NOTES_MAX 1000
+
+static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",    "inlined", "unresolved",
+						     "container", "process", "thread", "cause",	  "waker" };
+static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
+
+/* Index of the string just read in `names`, or -1 and `error`. */
+static int capture_name(struct pull *pull, const char *const *names, guint count, const char *what, GError **error)
+{
+	gboolean is_null;
+	g_autofree char *why = NULL;
+
+	if (!pull_string(pull, &is_null, error))
+		return -1;
+	for (guint i = 0; i < count; i++)
+		if (strcmp(names[i], pull->text->str) == 0)
+			return (int)i;
+	why = g_strdup_printf("not a known %s", what);
+	pull_fail(pull, error, why);
+	return -1;
+}
+
+/* A name into `*bytes` (caller frees; NULL for null): a string, or {"base64": …} for what is not UTF-8. */
+static gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
+{
+	gboolean is_null = FALSE;
+	gsize length;
+	int next = pull_next(pull, error);
+
+	g_clear_pointer(bytes, g_free);
+	if (next < 0)
+		return FALSE;
+	if (next != '{') {
+		if (!pull_string(pull, &is_null, error))
+			return FALSE;
+		*bytes = is_null ? NULL : g_strdup(pull->text->str);
+		return TRUE;
+	}
+	if (!pull_begin(pull, '{', error) || pull_member(pull, error) != 1)
+		return (error && *error) ? FALSE : pull_fail(pull, error, "\"base64\" is expected");
+	if (strcmp(pull->text->str, "base64") != 0)
+		return pull_fail(pull, error, "\"base64\" is expected");
+	if (!pull_string(pull, &is_null, error))
+		return FALSE;
+	*bytes = (char *)g_base64_decode(pull->text->str, &length);
+	if (pull_member(pull, error) != 0)
+		return (error && *error) ? FALSE : pull_fail(pull, error, "a closing bracket is expected");
+	return TRUE;
+}
+
+static gboolean capture_line(struct pull *pull, struct ledger_line *line, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0) {
+		guint64 *to = strcmp(pull->text->str, "events") == 0 ? &line->events :
+			      strcmp(pull->text->str, "weight") == 0 ? &line->weight :
+								       NULL;
+
+		if (to ? !pull_uint(pull, to, error) : !pull_skip(pull, error))
+			return FALSE;
+	}
+	return more == 0;
+}
+
+static gboolean capture_items(struct pull *pull, struct ledger *ledger, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0) {
+		struct ledger_line *line = NULL;
+
+		for (guint i = 0; i < LEDGER_ITEMS; i++)
+			if (strcmp(ledger_item_name((enum ledger_item)i), pull->text->str) == 0)
+				line = &ledger->items[i];
+		if (line ? !capture_line(pull, line, error) : !pull_skip(pull, error))
+			return FALSE;
+	}
+	return more == 0;
+}
+
+static gboolean capture_notes(struct pull *pull, struct ledger *ledger, GError **error)
+{
+	g_autofree char *note = NULL;
+	guint count = 0;
+	int more;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0) {
+		if (!capture_bytes(pull, &note, error))
+			return FALSE;
+		if (++count > CAPTURE_NOTES_MAX)
+			return pull_fail(pull, error, "too many notes");
+		if (note)
+			ledger_note(ledger, g_steal_pointer(&note));
+	}
+	return more == 0;
+}
+
+static gboolean capture_ledger(struct pull *pull, struct ledger *ledger, GError **error)
+{
+	gboolean good = TRUE;
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while (good && (more = pull_member(pull, error)) != 0) {
+		const char *key = pull->text->str;
+
+		if (more < 0)
+			return FALSE;
+		if (strcmp(key, "rung") == 0)
+			good = capture_bytes(pull, &ledger->rung, error);
+		else if (strcmp(key, "misses") == 0)
+			good = capture_bytes(pull, &ledger->misses, error);
+		else if (strcmp(key, "seen") == 0)
+			good = capture_line(pull, &ledger->seen, error);
+		else if (strcmp(key, "expected_weight") == 0)
+			good = pull_uint(pull, &ledger->expected_weight, error);
+		else if (strcmp(key, "items") == 0)
+			good = capture_items(pull, ledger, error);
+		else if (strcmp(key, "notes") == 0)
+			good = capture_notes(pull, ledger, error);
+		else
+			good = pull_skip(pull, error);
+	}
+	return good;
+}
+
+static gboolean capture_frame(struct pull *pull, struct calltree *tree, GError **error)
+{
+	g_autofree char *name = NULL, *module = NULL;
+	guint32 expected = tree->frame_count;
+	int kind;
+
+	if (!pull_begin(pull, '[', error) || pull_element(pull, error) != 1)
+		return (error && *error) ? FALSE : pull_fail(pull, error, "[kind, name, module] is expected");
+	kind = capture_name(pull, kind_names, FRAME_KINDS, "kind of frame", error);
+	if (kind < 0)
+		return FALSE;
+	if (pull_element(pull, error) != 1 || !capture_bytes(pull, &name, error) || !name ||
+	    pull_element(pull, error) != 1 || !capture_bytes(pull, &module, error) || pull_element(pull, error) != 0)
+		return (error && *error) ? FALSE : pull_fail(pull, error, "[kind, name, module] is expected");
+	if (calltree_frame(tree, (enum frame_kind)kind, name, -1, module) != expected)
+		return pull_fail(pull, error, "a frame stands there twice");
+	return TRUE;
+}
+
+static gboolean capture_frames(struct pull *pull, struct calltree *tree, GError **error)
+{
+	int more;
+
+	if (tree->frame_count || tree->node_count > 1)
+		return pull_fail(pull, error, "frames must stand once, before the nodes");
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0)
+		if (!capture_frame(pull, tree, error))
+			return FALSE;
+	return more == 0;
+}
+
+/* Row `row`: [parent, frame, self] or [parent, frame, self, baseline]. */
+static gboolean capture_node(struct pull *pull, struct calltree *tree, guint32 row, GError **error)
+{
+	guint64 values[4] = { 0 };
+	guint count = 0;
+	int more;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0) {
+		if (count == G_N_ELEMENTS(values))
+			return pull_fail(pull, error, "[parent, frame, self, baseline] is expected");
+		if (!pull_uint(pull, &values[count++], error))
+			return FALSE;
+	}
+	if (more < 0)
+		return FALSE;
+	if (count < 3)
+		return pull_fail(pull, error, "[parent, frame, self] is expected");
+	if (row) {
+		if (values[0] >= row)
+			return pull_fail(pull, error, "a node's parent must stand before it");
+		if (values[1] >= tree->frame_count)
+			return pull_fail(pull, error, "a node names a frame that does not exist");
+		if (calltree_child(tree, (guint32)values[0], (guint32)values[1]) != row)
+			return pull_fail(pull, error, "a node stands there twice, or there are too many");
+	}
+	calltree_add(tree, row, values[2]);
+	if (count == 4)
+		calltree_add_baseline(tree, row, values[3]);
+	return TRUE;
+}
+
+static gboolean capture_nodes(struct pull *pull, struct calltree *tree, GError **error)
+{
+	guint32 row = 0;
+	int more;
+
+	if (tree->node_count > 1 || tree->self[0])
+		return pull_fail(pull, error, "nodes must stand once");
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0)
+		if (!capture_node(pull, tree, row++, error))
+			return FALSE;
+	return more == 0;
+}
+
+static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GError **error)
+{
+	const char *key = pull->text->str;
+	const char *const calltree = "calltree";
+	int unit;
+
+	if (strcmp(key, "kind") == 0)
+		return capture_name(pull, &calltree, 1, "shape", error) == 0;
+	if (strcmp(key, "probe") == 0)
+		return capture_bytes(pull, &shape->probe, error);
+	if (strcmp(key, "ledger") == 0)
+		return capture_ledger(pull, &shape->ledger, error);
+	if (strcmp(key, "overflow") == 0)
+		return pull_uint(pull, &shape->calltree->overflow, error);
+	if (strcmp(key, "frames") == 0)
+		return capture_frames(pull, shape->calltree, error);
+	if (strcmp(key, "nodes") == 0)
+		return capture_nodes(pull, shape->calltree, error);
+	if (strcmp(key, "unit") != 0)
+		return pull_skip(pull, error);
+	unit = capture_name(pull, unit_names, G_N_ELEMENTS(unit_names), "unit", error);
+	shape->unit = unit < 0 ? UNIT_COUNT : (enum unit)unit;
+	return unit >= 0;
+}
+
+/* The weights of both columns must add up to something that fits. */
+static gboolean capture_sums_fit(const struct calltree *tree)
+{
+	guint64 self = 0, baseline = 0;
+
+	for (guint32 i = 0; i < tree->node_count; i++) {
+		guint64 before = tree->baseline ? tree->baseline[i] : 0;
+
+		if (tree->self[i] > G_MAXINT64 - self || before > G_MAXINT64 - baseline)
+			return FALSE;
+		self += tree->self[i];
+		baseline += before;
+	}
+	return TRUE;
+}
+
+static gboolean capture_shapes(struct pull *pull, struct snapshot *snapshot, GError **error)
+{
+	int more, member = 0;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0) {
+		struct shape *shape = shape_new(SHAPE_CALLTREE, NULL, UNIT_COUNT);
+
+		g_ptr_array_add(snapshot->shapes, shape);
+		if (!pull_begin(pull, '{', error))
+			return FALSE;
+		while ((member = pull_member(pull, error)) > 0)
+			if (!capture_shape_member(pull, shape, error))
+				return FALSE;
+		if (member < 0)
+			return FALSE;
+		if (!capture_sums_fit(shape->calltree))
+			return pull_fail(pull, error, "the weights add up to more than 2^63");
+	}
+	return more == 0;
+}
+
+/* `*version` is set once format and version have been seen. */
+static gboolean capture_member(struct pull *pull, struct snapshot *snapshot, guint64 *version, GError **error)
+{
+	const char *key = pull->text->str;
+	const char *const format = "fathom capture";
+	guint64 frequency;
+
+	if (strcmp(key, "format") == 0)
+		return capture_name(pull, &format, 1, "format (\"fathom capture\" is)", error) == 0;
+	if (strcmp(key, "version") == 0)
+		return pull_uint(pull, version, error) &&
+		       (*version == 1 || pull_fail(pull, error, "this capture's version is not known: use a newer fathom"));
+	if (strcmp(key, "title") == 0)
+		return capture_bytes(pull, &snapshot->title, error);
+	if (strcmp(key, "host") == 0)
+		return capture_bytes(pull, &snapshot->host, error);
+	if (strcmp(key, "start_realtime_ns") == 0)
+		return pull_uint(pull, &snapshot->start_realtime_ns, error);
+	if (strcmp(key, "duration_ns") == 0)
+		return pull_uint(pull, &snapshot->duration_ns, error);
+	if (strcmp(key, "shapes") == 0)
+		return *version ? capture_shapes(pull, snapshot, error) :
+				  pull_fail(pull, error, "not a fathom capture: \"version\" must come first");
+	if (strcmp(key, "frequency_hz") != 0)
+		return pull_skip(pull, error);
+	if (!pull_uint(pull, &frequency, error))
+		return FALSE;
+	snapshot->frequency_hz = (guint32)MIN(frequency, G_MAXUINT32);
+	return TRUE;
+}
+
+static gboolean capture_read(struct pull *pull, struct snapshot *snapshot, GError **error)
+{
+	guint64 version = 0;
+	int more, next;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0)
+		if (!capture_member(pull, snapshot, &version, error))
+			return FALSE;
+	if (more < 0)
+		return FALSE;
+	next = pull_next(pull, error);
+	if (next < 0)
+		return FALSE;
+	if (next)
+		return pull_fail(pull, error, "something follows the end of the capture");
+	if (!version)
+		return pull_fail(pull, error, "not a fathom capture");
+	return TRUE;
+}
+
+struct snapshot *import_capture(struct input *input, const struct import_options *options, GError **error)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_new(NULL);
+	struct pull pull;
+	gboolean read;
+
+	(void)options;
+	g_clear_pointer(&snapshot->host, g_free);
+	pull_init(&pull, input);
+	read = capture_read(&pull, snapshot, error);
+	pull_clear(&pull);
+	if (read && !snapshot_find(snapshot, SHAPE_CALLTREE)) {
+		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "there is no stack in it");
+		read = FALSE;
+	}
+	return read ? g_steal_pointer(&snapshot) : NULL;
+}

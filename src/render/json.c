@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fathom's capture: a snapshot as JSON that import/ reads back without loss. Names that are not valid UTF-8 stand as
+ * {"base64": "…"}; everything else is plain. Nodes are rows [parent, frame, self] or, in a differential tree,
+ * [parent, frame, self, baseline]; row 0 is the root; a parent stands before its children. Version 1. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "render/formats.h"
+
+#define JSON_FLUSH_BYTES (64u << 10)
+
+/* In the order of enum frame_kind, enum unit: part of the format. */
+static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",    "inlined", "unresolved",
+						     "container", "process", "thread", "cause",	  "waker" };
+static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
+
+static void json_bytes(struct json_writer *json, const char *key, const char *bytes)
+{
+	g_autofree char *encoded = NULL;
+
+	if (!bytes || g_utf8_validate(bytes, -1, NULL)) {
+		json_string(json, key, bytes);
+		return;
+	}
+	encoded = g_base64_encode((const guchar *)bytes, strlen(bytes));
+	json_begin_object(json, key);
+	json_string(json, "base64", encoded);
+	json_end_object(json);
+}
+
+static void json_line(struct json_writer *json, const char *key, const struct ledger_line *line)
+{
+	json_begin_object(json, key);
+	json_uint(json, "events", line->events);
+	json_uint(json, "weight", line->weight);
+	json_end_object(json);
+}
+
+static void json_ledger(struct json_writer *json, const struct ledger *ledger)
+{
+	json_begin_object(json, "ledger");
+	json_bytes(json, "rung", ledger->rung);
+	json_bytes(json, "misses", ledger->misses);
+	json_double(json, "coverage", ledger_coverage(ledger)); /* for readers other than fathom */
+	json_bool(json, "conclusive", ledger_is_conclusive(ledger));
+	json_line(json, "seen", &ledger->seen);
+	json_uint(json, "expected_weight", ledger->expected_weight);
+	json_begin_object(json, "items");
+	for (guint i = 0; i < LEDGER_ITEMS; i++)
+		if (ledger->items[i].events || ledger->items[i].weight)
+			json_line(json, ledger_item_name((enum ledger_item)i), &ledger->items[i]);
+	json_end_object(json);
+	json_begin_array(json, "notes");
+	for (guint i = 0; ledger->notes && i < ledger->notes->len; i++)
+		json_bytes(json, NULL, g_ptr_array_index(ledger->notes, i));
+	json_end_array(json);
+	json_end_object(json);
+}
+
+static void json_flush(struct json_writer *json, FILE *out, gsize least)
+{
+	if (json->out->len < least)
+		return;
+	fwrite(json->out->str, 1, json->out->len, out);
+	g_string_truncate(json->out, 0);
+}
+
+static void json_frames(struct json_writer *json, const struct calltree *tree, FILE *out)
+{
+	json_begin_array(json, "frames");
+	for (guint32 i = 0; i < tree->frame_count; i++) {
+		json_begin_array(json, NULL);
+		json_string(json, NULL, kind_names[tree->frames[i].kind]);
+		json_bytes(json, NULL, tree->frames[i].name);
+		json_bytes(json, NULL, tree->frames[i].module);
+		json_end_array(json);
+		json_flush(json, out, JSON_FLUSH_BYTES);
+	}
+	json_end_array(json);
+}
+
+static void json_nodes(struct json_writer *json, const struct calltree *tree, FILE *out)
+{
+	json_begin_array(json, "nodes");
+	for (guint32 i = 0; i < tree->node_count; i++) {
+		json_begin_array(json, NULL);
+		json_uint(json, NULL, tree->parent[i]);
+		json_uint(json, NULL, i ? tree->frame[i] : 0);
+		json_uint(json, NULL, tree->self[i]);
+		if (tree->baseline)
+			json_uint(json, NULL, tree->baseline[i]);
+		json_end_array(json);
+		json_flush(json, out, JSON_FLUSH_BYTES);
+	}
+	json_end_array(json);
+}
+
+static void json_shape(struct json_writer *json, const struct shape *shape, FILE *out)
+{
+	json_begin_object(json, NULL);
+	json_string(json, "kind", "calltree");
+	json_bytes(json, "probe", shape->probe);
+	json_string(json, "unit", unit_names[shape->unit]);
+	json_ledger(json, &shape->ledger);
+	json_uint(json, "overflow", shape->calltree->overflow);
+	json_frames(json, shape->calltree, out);
+	json_nodes(json, shape->calltree, out);
+	json_end_object(json);
+}
+
+gboolean render_json(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	struct json_writer json;
+
+	if (!render_calltree(snapshot, error))
+		return FALSE;
+	json_init(&json, text);
+	json_begin_object(&json, NULL);
+	json_string(&json, "format", "fathom capture");
+	json_uint(&json, "version", 1);
+	json_bytes(&json, "title", options->title ? options->title : snapshot->title);
+	json_bytes(&json, "host", snapshot->host);
+	json_uint(&json, "start_realtime_ns", snapshot->start_realtime_ns);
+	json_uint(&json, "duration_ns", snapshot->duration_ns);
+	json_uint(&json, "frequency_hz", snapshot->frequency_hz);
+	json_begin_array(&json, "shapes");
+	for (guint i = 0; i < snapshot->shapes->len; i++) {
+		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
+
+		if (shape->kind == SHAPE_CALLTREE)
+			json_shape(&json, shape, out);
+	}
+	json_end_array(&json);
+	json_end_object(&json);
+	g_string_append_c(text, '\n');
+	json_flush(&json, out, 0);
+	return TRUE;
+}
