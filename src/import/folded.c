@@ -80,7 +80,7 @@ struct snapshot *import_folded(struct input *input, const struct import_options 
 	struct shape *shape;
 	g_autoptr(snapshot_t) snapshot = import_snapshot("folded", options->unit, &shape);
 	g_autoptr(stacks_t) stacks = stacks_new(shape->calltree);
-	guint64 count = 0, cut = 0, weight;
+	guint64 count = 0, cut = 0, weight = 0;
 	gsize length;
 	char *line;
 	int more;
