@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of probes. */
+#include "probe/offcpu.h"
 #include "probe/probe.h"
 #include "probe/profile.h"
 
 G_DEFINE_QUARK(probe-error-quark, probe_error)
 
-const struct probe *const probe_registry[] = { &probe_profile, NULL };
+const struct probe *const probe_registry[] = { &probe_profile, &probe_offcpu, &probe_walltime, NULL };
 
 const struct probe *probe_find(const char *name)
 {

@@ -124,3 +124,13 @@ enum cgroup_subsys_id {
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define TASK_DEAD 0x00000080
+
+/* A field of a kernel object in code that all programs share. Directly, through BTF pointers (arguments of tp_btf
+ * programs, bpf_get_current_task_btf()): fast when it runs, but Linux 6.18's verifier searches the whole of the
+ * kernel's BTF for each pointer followed, some 2 ms. Programs that run rarely define READ_BY_PROBE before including
+ * anything: a helper call per field, and pointers of any origin. */
+#ifdef READ_BY_PROBE
+#define READ(object, field) BPF_CORE_READ(object, field)
+#else
+#define READ(object, field) ((object)->field)
+#endif

@@ -1,0 +1,1216 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Thread time: blocked time by stack (offcpu), and with `walltime` every nanosecond of every thread by state.
+ *
+ * Everything is accounted at sched_switch. `struct thread` in task storage says since when a thread is in which state;
+ * leaving the state adds the interval. A wait for the CPU is what the scheduler itself counts: run_delay grown
+ * since the thread left its CPU, plus rq->clock - last_queued; the rest of the time off CPU is blocked time.
+ *
+ * Unwinding costs ten times more than all of that, so a blocked stack is recognised without it.
+ * - User half: a hash over the return addresses of the frame-pointer chain, the walk bpf_get_stack does.
+ * - Kernel half: our context lies on the kernel stack of the thread that blocks, so the words above it hold all its
+ *   return addresses, among left-overs of earlier calls (and behind a gap of random size in system calls). When a
+ *   stack is first seen it is unwound, and a `path` is kept: at which distances from us its return addresses lie.
+ *   Walking a stack is deterministic: the frame of a return address has one size, which leads to the next. So when
+ *   all words of a path are in their places, the walk would find the same stack. Where an address was found twice,
+ *   the path asks for both (never too little, at worst too much), and meeting the same stack again takes away
+ *   the places that were chance.
+ * Only a stack that no path recognises is unwound. One recognition in AUDIT_EVERY unwinds too and compares.
+ *
+ * The run is [started_ns, stopped_ns]: the hooks ignore what happens outside. Threads blocked all along are found by two
+ * passes over all tasks: the first notes the stacks of those already blocked, the last closes open intervals. */
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#define STACK_SLOTS 3 /* the hooks, and what they may interrupt or be interrupted by: the first pass, the tick */
+#include "bpf/births.bpf.h"
+#include "bpf/filter.bpf.h"
+#include "bpf/loss.bpf.h"
+#include "bpf/stack.bpf.h"
+#include "offcpu.h"
+
+#define PATHS 65536
+#define PATH_WORDS 48 /* places a path may ask for; a stack that has more is unwound every time */
+#define PATH_VARIANTS 6 /* kernel paths kept for one user stack, owner and system call */
+#define KERNEL_WORDS 512 /* words of kernel stack looked at; a deeper stack is unwound every time */
+#define USER_WINDOW 256 /* bytes of user stack read at once */
+#define USER_FRAME 16 /* saved frame pointer, return address */
+#define AUDIT_EVERY 1024 /* a power of two */
+#define OWNERS 65536
+#define PAIRS 131072
+#define CLOCK_SLACK_NS 1000000 /* the scheduler's clock is read a little earlier than ours */
+
+/* Return addresses of kernel and modules: the top 2 GiB, without small negative numbers. */
+#define KERNEL_TEXT_LOW 0xffffffff80000000ULL
+#define KERNEL_TEXT_SIZE 0x7f000000ULL
+/* What can be a return address in user space; a frame-pointer chain that leads elsewhere ends. */
+#define USER_TEXT_LOW 0x10000ULL
+#define USER_TEXT_HIGH (1ULL << 56)
+#define USER32_CS 0x23
+
+#define SLOT_HOOK 0
+#define SLOT_PASS 1
+#define SLOT_TICK 2
+
+#define STACK_MAX_BYTES 16384 /* a kernel stack is no larger */
+#define INTERRUPT_WORDS 128 /* of an interrupt's own stack looked at */
+
+const volatile bool walltime = false;
+const volatile bool waker_on = false;
+const volatile __u64 threshold_ns = 0;
+
+__u64 started_ns = 0; /* 0: not yet */
+__u64 stopped_ns = 0; /* 0: not yet */
+__u32 settled = 0; /* the first pass is over */
+
+enum thread_state {
+	THREAD_UNKNOWN = 0, /* in the same state since the start of the run, or its own */
+	THREAD_RUNNING = 1,
+	THREAD_BLOCKED = 2,
+	THREAD_PREEMPTED = 3,
+	THREAD_ENDED = 4,
+};
+
+struct thread {
+	u64 since_ns;
+	u64 run_delay_ns; /* sched_info as it was at `since_ns` */
+	u64 runs;
+	u64 throttled_ns; /* throttled_clock() of `queue` at `since_ns` */
+	u64 queue;
+	u32 state;
+	u32 stack; /* BLOCKED */
+	u32 waker;
+	u32 was_throttled;
+	/* Written by the first pass only: the stack of a thread that has been blocked since before the start. */
+	u32 first_stack;
+	u32 first_runs; /* sched_info.pcount + 1 then; 0: none */
+	/* walltime */
+	u64 begin_ns;
+	u64 css_set, exec_id; /* a change means: another cgroup, another program */
+	struct stack_task owner;
+	struct interval_sum times[TIME_COUNT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+/* Places on the kernel stack, in words from our context, ascending, and the lower halves of what lies there (the upper
+ * halves are all the same). */
+struct path {
+	u32 stack; /* id */
+	u16 count;
+	u16 extent; /* words from our context to the last place */
+	u32 low[PATH_WORDS];
+	u16 at[PATH_WORDS];
+};
+
+/* Key: hash of the owner, system call and user stack, plus the variant's number. Variants are without gaps. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PATHS);
+	__type(key, struct stack_key);
+	__type(value, struct path);
+} paths SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, INTERVAL_SLOTS);
+	__type(key, u32);
+	__type(value, struct interval_sum);
+} intervals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PAIRS);
+	__type(key, struct waker_pair);
+	__type(value, struct interval_sum);
+} pairs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, OWNERS);
+	__type(key, struct stack_task);
+	__type(value, struct owner_sum);
+} owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct print_stats);
+} print_stats SEC(".maps");
+
+/* What is known of the current task before its stack is taken. */
+struct sight {
+	u64 cgroup_key;
+	s32 syscall;
+	u32 flags;
+	struct stack_key print; /* owner, system call, user stack */
+	u32 words; /* to look at on the kernel stack; 0: cannot be recognised */
+	u32 known, audit; /* `audit`: recognised as `known`, which is to be checked */
+	u32 interrupt; /* it is not the current task that acts, but an interrupt of it */
+};
+
+#define BLOOM_WORDS 4
+struct scratch {
+	u64 kernel[KERNEL_WORDS];
+	u64 user[USER_WINDOW / 8];
+	u64 marks[KERNEL_WORDS / 64];
+	u64 bloom[BLOOM_WORDS];
+	struct path path;
+	struct sight sight;
+	u32 kept; /* here, because the verifier would follow every value of a counter in a register */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline struct print_stats *stats_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&print_stats, &zero);
+}
+
+static __always_inline struct scratch *scratch_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static __always_inline bool user_text(u64 address)
+{
+	return address >= USER_TEXT_LOW && address < USER_TEXT_HIGH;
+}
+
+/* ---- registers ---- */
+
+#if defined(__TARGET_ARCH_x86)
+static __always_inline s32 regs_syscall(struct pt_regs *regs)
+{
+	return (s32)regs->orig_ax;
+}
+
+static __always_inline u64 regs_ip(struct pt_regs *regs)
+{
+	return regs->ip;
+}
+
+static __always_inline u64 regs_frame(struct pt_regs *regs)
+{
+	return regs->bp;
+}
+
+/* The walks here read 64-bit frames. */
+static __always_inline bool regs_walkable(struct pt_regs *regs)
+{
+	return regs->cs != USER32_CS;
+}
+#else
+#error "registers of this architecture are not known"
+#endif
+
+/* ---- fingerprints ---- */
+
+/* Hashes the return addresses of the current task's frame-pointer chain: the same reads in the same order as the
+ * kernel's own walk, several frames at a time. */
+static __always_inline void print_user(struct stack_key *print, struct scratch *room, u64 frame)
+{
+	u64 base = 0, last = 0; /* `last`: largest offset of a whole frame in the window */
+	bool window = false;
+
+	barrier_var(frame); /* or clang shares one load between two kinds of pointers, which the verifier refuses */
+	for (u32 i = 1; i < STACK_DEPTH; i++) {
+		u64 offset = frame - base, address;
+
+		if (i >= stack_depth || frame < USER_TEXT_LOW) /* nothing is mapped there: spare the fault */
+			break;
+		if (!window || offset > last) {
+			window = true;
+			base = frame;
+			offset = 0;
+			last = USER_WINDOW - USER_FRAME;
+			if (bpf_probe_read_user(room->user, USER_WINDOW, (void *)frame)) {
+				last = 0;
+				if (bpf_probe_read_user(room->user, USER_FRAME, (void *)frame))
+					break;
+			}
+		}
+		if (offset > USER_WINDOW - USER_FRAME)
+			break;
+		address = *(u64 *)((void *)room->user + offset + 8);
+		if (!user_text(address))
+			break;
+		stack_hash_word(print, address);
+		frame = *(u64 *)((void *)room->user + offset);
+	}
+}
+
+/* What all stacks of one owner, in one system call, share. */
+static __always_inline void print_begin(struct stack_key *print, const struct sight *sight, struct task_struct *task)
+{
+	print->hash[0] = stack_seed[0];
+	print->hash[1] = stack_seed[1];
+	stack_hash_word(print, task->tgid | (u64)sight->flags << 32);
+	stack_hash_word(print, (u32)sight->syscall | (u64)task->self_exec_id << 32);
+	stack_hash_word(print, sight->cgroup_key);
+	if (stack_by_thread) {
+		u64 name[2] = {};
+
+		bpf_probe_read_kernel(name, sizeof(name), task->comm);
+		stack_hash_word(print, task->pid);
+		stack_hash_word(print, name[0]);
+		stack_hash_word(print, name[1]);
+	}
+}
+
+/* ---- paths ---- */
+
+static __always_inline void bloom_add(struct scratch *room, u32 low)
+{
+	u32 bit = low * 0x9e3779b1U >> 24;
+
+	room->bloom[bit >> 6 & (BLOOM_WORDS - 1)] |= 1ULL << (bit & 63);
+}
+
+static __always_inline bool bloom_has(const struct scratch *room, u32 low)
+{
+	u32 bit = low * 0x9e3779b1U >> 24;
+
+	return room->bloom[bit >> 6 & (BLOOM_WORDS - 1)] >> (bit & 63) & 1;
+}
+
+/* Copies `words` words of the stack we run on. */
+static __always_inline bool path_read(struct scratch *room, const void *ctx, u32 words)
+{
+	u32 bytes = words * 8;
+
+	if (bytes > sizeof(room->kernel))
+		return false;
+	return bpf_probe_read_kernel(room->kernel, bytes, ctx) == 0;
+}
+
+/* Is the stack in `room` this path's? */
+static __always_inline bool path_fits(const struct path *path, const struct scratch *room)
+{
+	for (u32 i = 0; i < PATH_WORDS; i++) {
+		if (i >= path->count)
+			break;
+		if ((u32)room->kernel[path->at[i] & (KERNEL_WORDS - 1)] != path->low[i])
+			return false;
+	}
+	return true;
+}
+
+/* Loops of the slow half are callbacks: the verifier follows those once instead of once for every turn. Whatever a
+ * turn changes lives in map memory: 6.1 forgets changes on the caller's stack. */
+struct walk {
+	struct scratch *room;
+	struct stack_record *record;
+	const struct path *earlier;
+};
+
+static long walk_frame(u32 i, struct walk *walk)
+{
+	if (i >= walk->record->kernel_count)
+		return 1;
+	bloom_add(walk->room, (u32)walk->record->frames[i & STACK_DEPTH_MASK]);
+	return 0;
+}
+
+static long walk_word(u32 i, struct walk *walk)
+{
+	struct scratch *room = walk->room;
+	struct path *path = &room->path;
+	u64 word;
+	u32 at;
+
+	if (i >= room->sight.words)
+		return 1;
+	word = room->kernel[i & (KERNEL_WORDS - 1)];
+	if (word - KERNEL_TEXT_LOW >= KERNEL_TEXT_SIZE || !bloom_has(room, (u32)word))
+		return 0;
+	at = path->count;
+	if (at >= PATH_WORDS) {
+		room->kept = 0;
+		return 1;
+	}
+	path->low[at] = (u32)word;
+	path->at[at] = i;
+	path->count = at + 1;
+	path->extent = i + 1;
+	return 0;
+}
+
+/* The path of the stack in `room`, unwound as `record`: every place that holds one of its return addresses (or, by
+ * chance, something like it). FALSE when there are too many. */
+static __always_inline bool path_make(struct scratch *room, struct stack_record *record, u32 id)
+{
+	struct walk walk = { .room = room, .record = record };
+
+	__builtin_memset(room->bloom, 0, sizeof(room->bloom));
+	room->path.stack = id;
+	room->path.count = 0;
+	room->path.extent = 0;
+	room->kept = 1;
+	bpf_loop(STACK_DEPTH, walk_frame, &walk, 0);
+	bpf_loop(KERNEL_WORDS, walk_word, &walk, 0);
+	return room->kept;
+}
+
+static long walk_earlier(u32 i, struct walk *walk)
+{
+	struct scratch *room = walk->room;
+	u32 at, low;
+
+	if (i >= walk->earlier->count || i >= PATH_WORDS)
+		return 1;
+	at = walk->earlier->at[i] & (KERNEL_WORDS - 1);
+	low = walk->earlier->low[i];
+	if ((u32)room->kernel[at] == low) {
+		room->marks[at >> 6] |= 1ULL << (at & 63);
+		bloom_add(room, low);
+	}
+	return 0;
+}
+
+static long walk_covered(u32 i, struct walk *walk)
+{
+	struct scratch *room = walk->room;
+
+	if (i >= room->path.count || i >= PATH_WORDS)
+		return 1;
+	if (!bloom_has(room, room->path.low[i]))
+		room->kept = 0;
+	return 0;
+}
+
+static long walk_drop(u32 i, struct walk *walk)
+{
+	struct scratch *room = walk->room;
+	struct path *path = &room->path;
+	u32 at, to = room->kept;
+
+	if (i >= path->count || i >= PATH_WORDS || to >= PATH_WORDS)
+		return 1;
+	at = path->at[i] & (KERNEL_WORDS - 1);
+	if (room->marks[at >> 6] >> (at & 63) & 1) {
+		path->low[to] = path->low[i];
+		path->at[to] = at;
+		path->extent = at + 1;
+		room->kept = to + 1;
+	}
+	return 0;
+}
+
+/* Takes out of `room->path` the places that an earlier path of the same stack does not ask for. FALSE, and nothing
+ * taken out, when an address would be left without any place. */
+static __always_inline bool path_narrow(struct scratch *room, const struct path *earlier)
+{
+	struct walk walk = { .room = room, .earlier = earlier };
+
+	__builtin_memset(room->marks, 0, sizeof(room->marks));
+	__builtin_memset(room->bloom, 0, sizeof(room->bloom));
+	room->kept = 1;
+	bpf_loop(PATH_WORDS, walk_earlier, &walk, 0);
+	bpf_loop(PATH_WORDS, walk_covered, &walk, 0);
+	if (!room->kept)
+		return false;
+	room->kept = 0;
+	bpf_loop(PATH_WORDS, walk_drop, &walk, 0);
+	room->path.count = room->kept;
+	return true;
+}
+
+/* Keeps `room->path` as a variant of `print`. */
+static __always_inline void path_keep(struct scratch *room, const struct stack_key *print)
+{
+	struct stack_key key = *print;
+
+	for (u32 i = 0; i < PATH_VARIANTS; i++) {
+		struct path *earlier;
+
+		key.hash[1] = print->hash[1] + i;
+		earlier = bpf_map_lookup_elem(&paths, &key);
+		if (!earlier || (earlier->stack == room->path.stack && path_narrow(room, earlier))) {
+			bpf_map_update_elem(&paths, &key, &room->path, BPF_ANY);
+			return;
+		}
+	}
+	key.hash[1] = print->hash[1] + room->path.stack % PATH_VARIANTS;
+	bpf_map_update_elem(&paths, &key, &room->path, BPF_ANY);
+}
+
+static long walk_user(u32 i, struct walk *walk)
+{
+	struct stack_record *record = walk->record;
+	u32 at = record->kernel_count + i + 1;
+
+	if (i + 1 >= record->user_count || at >= 2 * STACK_DEPTH)
+		return 1;
+	if (user_text(record->frames[at]))
+		return 0;
+	record->user_count = i + 1;
+	record->flags &= ~STACK_USER_TRUNCATED;
+	return 1;
+}
+
+/* The kernel's walk goes on through whatever a frame pointer points at; ours ends where no code can be. */
+static __always_inline void record_trim_user(struct stack_record *record)
+{
+	struct walk walk = { .record = record };
+
+	bpf_loop(STACK_DEPTH, walk_user, &walk, 0);
+}
+
+/* For the ledger: how good the stack is. */
+static __always_inline void stack_flags_note(u32 id, u32 flags)
+{
+	struct interval_sum *sum = bpf_map_lookup_elem(&intervals, &id);
+
+	if (sum)
+		sum->flags = flags;
+}
+
+/* Nobody's: the interrupted task has nothing to do with it. */
+static __always_inline void record_of_interrupt(struct stack_record *record)
+{
+	__builtin_memset(&record->task, 0, sizeof(record->task));
+	__builtin_memcpy(record->task.comm, OFFCPU_INTERRUPT, sizeof(OFFCPU_INTERRUPT));
+	record->flags |= STACK_KTHREAD;
+}
+
+/* The real stack of the current task, of which `room->sight` tells → its id; STACK_NONE when the table is full. */
+static __noinline u32 stack_take(void *ctx)
+{
+	struct stack_record *record = stack_record_get(SLOT_HOOK);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct print_stats *stats = stats_get();
+	struct scratch *room = scratch_get();
+	struct stack_value *value;
+	u32 id;
+
+	if (!record || !stats || !room)
+		return STACK_NONE;
+	stack_record_begin(record, task, room->sight.cgroup_key);
+	if (room->sight.interrupt)
+		record_of_interrupt(record);
+	record->syscall = room->sight.syscall;
+	record->flags |= room->sight.flags;
+	stack_record_frames(record, ctx, 0);
+	record_trim_user(record);
+	value = stack_record_intern(record);
+	if (!value)
+		return STACK_NONE;
+	id = value->id;
+	if (room->sight.audit) {
+		stats->audited++;
+		if (room->sight.known == id)
+			return id;
+		stats->mismatched++;
+	}
+	stack_flags_note(id, record->flags);
+	if (!value->sent)
+		return id; /* stays unknown, so that the next one tries again */
+	if (room->sight.words && !(record->flags & STACK_KERNEL_TRUNCATED) &&
+	    path_read(room, ctx, room->sight.words) && path_make(room, record, id))
+		path_keep(room, &room->sight.print);
+	else
+		stats->unusable++;
+	return id;
+}
+
+/* Words on the stack we run on, from `ctx` to the registers at its top; 0: too many, or not that stack. */
+static __always_inline u32 stack_words(const void *ctx, const struct pt_regs *regs)
+{
+	u64 bytes = (u64)regs - (u64)ctx;
+
+	return bytes <= KERNEL_WORDS * 8 ? (u32)bytes / 8 : 0;
+}
+
+/* Looks for a path that the stack we run on fits → its id; STACK_UNKNOWN: stack_take must be asked. */
+static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx, const struct stack_key *print, u64 now)
+{
+	struct print_stats *stats = stats_get();
+	struct sight *sight = &room->sight;
+	struct stack_key key = *print;
+	u32 have = 0;
+
+	if (!stats)
+		return STACK_NONE;
+	sight->print = *print;
+	sight->audit = 0;
+	for (u32 i = 0; i < PATH_VARIANTS; i++, key.hash[1]++) {
+		struct path *path = bpf_map_lookup_elem(&paths, &key);
+
+		if (!path)
+			break;
+		if (path->extent > have) {
+			have = path->extent;
+			if (have > sight->words || !path_read(room, ctx, have))
+				break;
+		}
+		if (!path_fits(path, room))
+			continue;
+		stats->hits++;
+		if (((now >> 4) & (AUDIT_EVERY - 1)) != 0)
+			return path->stack;
+		sight->known = path->stack;
+		sight->audit = 1;
+		return STACK_UNKNOWN;
+	}
+	stats->misses++;
+	return STACK_UNKNOWN;
+}
+
+/* The stack id of `task`, which is the current one; STACK_UNKNOWN: stack_take must be asked. */
+static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, u64 cgroup_key, u64 now)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct scratch *room = scratch_get();
+	struct stack_key print;
+	struct sight *sight;
+	bool usable = true;
+
+	if (!room)
+		return STACK_NONE;
+	sight = &room->sight;
+	sight->cgroup_key = cgroup_key;
+	sight->syscall = -1;
+	sight->flags = BPF_CORE_READ_BITFIELD(task, in_iowait) ? STACK_IOWAIT : 0;
+	sight->interrupt = 0;
+	if (task->flags & PF_KTHREAD) {
+		print_begin(&print, sight, task);
+	} else {
+		sight->syscall = regs_syscall(regs);
+		print_begin(&print, sight, task);
+		if (stack_user) {
+			usable = regs_walkable(regs);
+			stack_hash_word(&print, regs_ip(regs));
+			if (usable)
+				print_user(&print, room, regs_frame(regs));
+		}
+	}
+	sight->words = usable ? stack_words(ctx, regs) : 0;
+	return sight_recognise(room, ctx, &print, now);
+}
+
+/* ---- accounting ---- */
+
+static __always_inline void sum_add_shared(struct interval_sum *sum, u64 ns)
+{
+	__sync_fetch_and_add(&sum->weight_ns, ns);
+	__sync_fetch_and_add(&sum->events, 1);
+	if (ns > sum->max_ns)
+		sum->max_ns = ns; /* racing CPUs may lose a maximum to a slightly smaller one, never a sum */
+}
+
+/* For what only one CPU at a time writes. */
+static __always_inline void sum_add(struct interval_sum *sum, u64 ns)
+{
+	if (!ns)
+		return;
+	sum->weight_ns += ns;
+	sum->events++;
+	if (ns > sum->max_ns)
+		sum->max_ns = ns;
+}
+
+static __always_inline bool blocked_pair(u32 stack, u32 waker, u64 ns)
+{
+	struct waker_pair pair = { .stack = stack, .waker = waker };
+	struct interval_sum *sum = bpf_map_lookup_elem(&pairs, &pair);
+
+	if (!sum) {
+		struct interval_sum fresh = {};
+
+		bpf_map_update_elem(&pairs, &pair, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&pairs, &pair);
+		if (!sum)
+			return false; /* counted without its waker */
+	}
+	sum_add_shared(sum, ns);
+	return true;
+}
+
+static __always_inline void blocked_add(struct thread *thread, u32 stack, u64 ns)
+{
+	struct interval_sum *sum;
+
+	if (ns < threshold_ns) {
+		loss_add(LOSS_BELOW_THRESHOLD, 1, ns);
+		return;
+	}
+	sum = bpf_map_lookup_elem(&intervals, &stack);
+	if (!sum) {
+		if (walltime)
+			sum_add(&thread->times[TIME_BLOCKED], ns);
+		else
+			loss_add(stack == STACK_UNSEEN ? LOSS_STACK : LOSS_MAP, 1, ns);
+		return;
+	}
+	if (waker_on && thread->waker != STACK_NONE && blocked_pair(stack, thread->waker, ns))
+		return;
+	sum_add_shared(sum, ns);
+}
+
+/* Nanoseconds (of the scheduler's clock) for which `queue` has been throttled, up to now. */
+static __always_inline u64 throttled_clock(struct cfs_rq *queue)
+{
+	u64 since, total;
+
+	if (bpf_core_field_exists(queue->throttled_clock_self_time)) {
+		total = queue->throttled_clock_self_time;
+		since = queue->throttled_clock_self;
+		return since ? total + queue->rq->clock - since : total;
+	}
+	if (bpf_core_field_exists(queue->throttled_clock_pelt_time)) {
+		total = queue->throttled_clock_pelt_time;
+		if (queue->throttle_count > 0)
+			total += queue->rq->clock_pelt - queue->rq->lost_idle_time - queue->throttled_clock_pelt;
+		return total;
+	}
+	return 0;
+}
+
+/* How much of the wait `wait_ns` of `task`, which ends now, its cgroup's quota was used up. */
+static __always_inline u64 wait_throttled(const struct thread *thread, struct task_struct *task, u64 wait_ns)
+{
+	struct cfs_rq *queue = task->se.cfs_rq;
+	u64 ns;
+
+	/* Since 6.18 only a thread taken off the queue on its way to user space is throttled; the others still run. */
+	if (bpf_core_field_exists(task->throttled) && !thread->was_throttled)
+		return 0;
+	if ((u64)queue != thread->queue)
+		return bpf_core_field_exists(task->throttled) ? wait_ns : 0;
+	ns = throttled_clock(queue) - thread->throttled_ns;
+	return ns < wait_ns ? ns : wait_ns;
+}
+
+static __always_inline void wait_add(struct thread *thread, struct task_struct *task, enum thread_time why, u64 wait_ns)
+{
+	u64 throttled = wait_throttled(thread, task, wait_ns);
+
+	sum_add(&thread->times[TIME_THROTTLED], throttled);
+	sum_add(&thread->times[why], wait_ns - throttled);
+}
+
+/* How long `task`, runnable again, has been waiting for a CPU since it left one. */
+static __always_inline u64 wait_since(struct task_struct *task, u64 run_delay_ns, u64 late_ns)
+{
+	u64 queued = task->sched_info.last_queued, wait = task->sched_info.run_delay - run_delay_ns;
+
+	if (queued) {
+		u64 now = task->se.cfs_rq->rq->clock;
+
+		if (now > queued + late_ns)
+			wait += now - queued - late_ns;
+	}
+	return wait;
+}
+
+static __always_inline u64 later(u64 a, u64 b)
+{
+	return a > b ? a : b;
+}
+
+static __always_inline void thread_own(struct thread *thread, struct task_struct *task, u64 cgroup_key)
+{
+	thread->css_set = (u64)task->cgroups;
+	thread->exec_id = task->self_exec_id;
+	thread->owner.cgroup_key = cgroup_key;
+	thread->owner.tgid = task->tgid;
+	stack_comm_read(thread->owner.comm, task->group_leader);
+	if (stack_by_thread) {
+		thread->owner.tid = task->pid;
+		stack_comm_read(thread->owner.thread_comm, task);
+	}
+}
+
+static __noinline struct thread *thread_new(struct task_struct *task, u64 cgroup_key)
+{
+	struct thread *thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!thread) {
+		loss_add(LOSS_STORAGE, 1, 0);
+		return NULL;
+	}
+	if (thread->begin_ns == 0) {
+		thread->begin_ns = later(started_ns, task->start_time);
+		thread->since_ns = thread->begin_ns;
+		thread->waker = STACK_NONE;
+		if (walltime)
+			thread_own(thread, task, cgroup_key);
+	}
+	return thread;
+}
+
+/* Hands the thread's sums to its owner. */
+static __noinline int thread_flush(struct thread *thread, u64 now)
+{
+	struct owner_sum *sum = bpf_map_lookup_elem(&owners, &thread->owner);
+
+	if (!sum) {
+		static const struct owner_sum fresh;
+
+		bpf_map_update_elem(&owners, &thread->owner, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&owners, &thread->owner);
+	}
+	if (!sum) {
+		loss_add(LOSS_MAP, 1, now - thread->begin_ns);
+	} else {
+		__sync_fetch_and_add(&sum->expected_ns, now - thread->begin_ns);
+		__sync_fetch_and_add(&sum->threads, 1);
+		for (u32 i = 0; i < TIME_COUNT; i++) {
+			struct interval_sum *from = &thread->times[i];
+
+			__sync_fetch_and_add(&sum->times[i].weight_ns, from->weight_ns);
+			__sync_fetch_and_add(&sum->times[i].events, from->events);
+			if (from->max_ns > sum->times[i].max_ns)
+				sum->times[i].max_ns = from->max_ns;
+		}
+	}
+	__builtin_memset(thread->times, 0, sizeof(thread->times));
+	thread->begin_ns = now;
+	return 0;
+}
+
+static __always_inline void thread_stamp(struct thread *thread, struct task_struct *task, enum thread_state state,
+					 u64 now)
+{
+	thread->since_ns = now;
+	thread->run_delay_ns = task->sched_info.run_delay;
+	thread->runs = task->sched_info.pcount;
+	thread->waker = STACK_NONE;
+	thread->state = state;
+	if (walltime) {
+		struct cfs_rq *queue = task->se.cfs_rq;
+
+		thread->queue = (u64)queue;
+		thread->throttled_ns = throttled_clock(queue);
+		thread->was_throttled = bpf_core_field_exists(task->throttled) ? task->throttled : 0;
+	}
+}
+
+/* `prev` leaves the CPU. TRUE: its stack is to be taken. */
+static __always_inline bool switch_out(void *ctx, bool preempt, struct task_struct *prev, u64 now)
+{
+	u32 state = prev->__state;
+	bool blocks = state && !preempt;
+	struct thread *thread;
+	u64 key;
+
+	if (!walltime && settled && (!blocks || (state & TASK_DEAD)))
+		return false;
+	key = cgroup_key_of(prev);
+	if (!filter_wants(prev, key))
+		return false;
+	thread = bpf_task_storage_get(&threads, prev, 0, 0);
+	if (!thread) {
+		thread = thread_new(prev, key);
+		if (!thread)
+			return false;
+	}
+	if (walltime) {
+		sum_add(&thread->times[TIME_RUNNING], now - thread->since_ns);
+		if (thread->css_set != (u64)prev->cgroups || thread->exec_id != prev->self_exec_id) {
+			thread_flush(thread, now);
+			thread_own(thread, prev, key);
+		}
+		if (state & TASK_DEAD && !preempt) {
+			thread_flush(thread, now);
+			thread->state = THREAD_ENDED;
+			return false;
+		}
+	}
+	if (blocks)
+		thread->stack = stack_recognise(ctx, prev, key, now);
+	thread_stamp(thread, prev, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
+	return blocks && thread->stack == STACK_UNKNOWN;
+}
+
+/* Splits the time off CPU of a thread that blocked: what it waited for the CPU after the wake-up is not blocked time. */
+static __always_inline void off_cpu_add(struct thread *thread, struct task_struct *task, u32 stack, u64 wait, u64 off)
+{
+	if (wait > off) {
+		if (wait > off + CLOCK_SLACK_NS)
+			loss_add(LOSS_OUT_OF_ORDER, 1, wait - off);
+		wait = off;
+	}
+	if (walltime)
+		wait_add(thread, task, TIME_WOKEN, wait);
+	blocked_add(thread, stack, off - wait);
+}
+
+/* A thread that has not run since the run, or its life, began. */
+static __always_inline void unknown_add(struct thread *thread, struct task_struct *task, u64 now, u64 late_ns)
+{
+	u64 off = now - thread->since_ns, wait = wait_since(task, task->sched_info.run_delay, late_ns);
+	u32 stack = STACK_UNSEEN;
+
+	if (task->sched_info.pcount == 0 || wait + CLOCK_SLACK_NS > off) { /* never was anywhere but in the queue */
+		if (walltime)
+			wait_add(thread, task, TIME_WOKEN, off);
+		return;
+	}
+	if (thread->first_runs == (u32)task->sched_info.pcount + 1)
+		stack = thread->first_stack;
+	off_cpu_add(thread, task, stack, wait, off);
+}
+
+/* `next` gets the CPU. */
+static __always_inline void switch_in(struct task_struct *next, u64 now)
+{
+	struct thread *thread = bpf_task_storage_get(&threads, next, 0, 0);
+	u64 off;
+
+	if (!thread) {
+		u64 key;
+
+		if (!walltime && settled)
+			return; /* whoever is blocked now has its record: made when it blocked, or by the first pass */
+		key = cgroup_key_of(next);
+		if (!filter_wants(next, key))
+			return;
+		thread = thread_new(next, key);
+		if (!thread)
+			return;
+	}
+	off = now - thread->since_ns;
+	if (thread->state == THREAD_UNKNOWN) {
+		unknown_add(thread, next, now, 0);
+	} else if (thread->state != THREAD_BLOCKED && thread->state != THREAD_PREEMPTED) {
+		return;
+	} else if (thread->runs != next->sched_info.pcount) {
+		loss_add(LOSS_MISSED, 1, off); /* it ran in between and we were not called */
+	} else if (thread->state == THREAD_BLOCKED) {
+		off_cpu_add(thread, next, thread->stack, wait_since(next, thread->run_delay_ns, 0), off);
+	} else if (walltime) {
+		wait_add(thread, next, TIME_PREEMPTED, off);
+	}
+	thread->state = THREAD_RUNNING;
+	thread->since_ns = now;
+}
+
+/* Unwinds the stack that was not recognised. Last, because the verifier would follow it once for every way to get here. */
+static __always_inline void current_take(void *ctx)
+{
+	u32 stack = stack_take(ctx);
+	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+
+	if (thread)
+		thread->stack = stack;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	bool unknown = false;
+	u64 now;
+
+	if (!started_ns || stopped_ns)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (prev->pid)
+		unknown = switch_out(ctx, preempt, prev, now);
+	if (next->pid)
+		switch_in(next, now);
+	if (unknown)
+		current_take(ctx);
+	return 0;
+}
+
+/* ---- who wakes ---- */
+
+/* The stack id of what wakes somebody up here: the current task, unless an interrupt does. */
+static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, u64 now)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	bool on_own_stack = (u64)regs - (u64)ctx < STACK_MAX_BYTES;
+	struct scratch *room = scratch_get();
+	struct stack_key print;
+
+	/* On the stack of a user task and not in a system call: an interrupt (or, rarely, a page fault). */
+	if (on_own_stack && task->pid && (task->flags & PF_KTHREAD || regs_syscall(regs) >= 0))
+		return stack_recognise(ctx, task, cgroup_key_of(task), now);
+	if (!room)
+		return STACK_NONE;
+	print.hash[0] = stack_seed[0];
+	print.hash[1] = stack_seed[1];
+	room->sight.cgroup_key = 0;
+	room->sight.syscall = -1;
+	room->sight.flags = 0;
+	room->sight.interrupt = 1;
+	room->sight.words = on_own_stack ? stack_words(ctx, regs) : INTERRUPT_WORDS;
+	return sight_recognise(room, ctx, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(offcpu_waking, struct task_struct *task)
+{
+	struct thread *thread;
+	u32 stack;
+
+	if (!started_ns || stopped_ns)
+		return 0;
+	thread = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!thread || (thread->state != THREAD_BLOCKED && thread->state != THREAD_UNKNOWN))
+		return 0;
+	stack = waker_recognise(ctx, bpf_get_current_task_btf(), bpf_ktime_get_ns());
+	if (stack == STACK_UNKNOWN)
+		stack = stack_take(ctx);
+	thread->waker = stack;
+	return 0;
+}
+
+/* ---- on-CPU samples (walltime) ---- */
+
+SEC("perf_event")
+int offcpu_tick(void *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct stack_record *record;
+	struct stack_value *value;
+	u64 key;
+
+	if (!started_ns || stopped_ns || !task->pid)
+		return 0;
+	key = cgroup_key_of(task);
+	if (!filter_wants(task, key))
+		return 0;
+	record = stack_record_get(SLOT_TICK);
+	if (!record)
+		return 0;
+	stack_record_begin(record, task, key);
+	stack_record_frames(record, ctx, 0);
+	value = stack_record_intern(record);
+	if (!value)
+		return 0; /* the time it stands for is told without a stack */
+	__sync_fetch_and_add(&value->events, 1);
+	stack_flags_note(value->id, record->flags);
+	return 0;
+}
+
+/* ---- the passes over all tasks ---- */
+
+/* The user walk of the first pass; one reader at a time. */
+struct pass {
+	u64 frame;
+	u64 start, end; /* of memory that can be read without anybody's help; both 0: none */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct pass);
+} passes SEC(".maps");
+
+/* Only anonymous memory: reading a file's page may wait for whoever serves the file, for ever. */
+static long pass_vma_found(struct task_struct *task, struct vm_area_struct *vma, struct pass **pass)
+{
+	if (vma->vm_file)
+		return 0;
+	if (bpf_core_field_exists(vma->vm_userfaultfd_ctx.ctx) && vma->vm_userfaultfd_ctx.ctx)
+		return 0;
+	(*pass)->start = vma->vm_start;
+	(*pass)->end = vma->vm_end;
+	return 0;
+}
+
+struct pass_walk {
+	struct task_struct *task;
+	struct stack_record *record;
+	struct pass *pass;
+};
+
+/* One step of the frame-pointer walk of print_user, of another task. */
+static long pass_frame(u32 i, struct pass_walk *walk)
+{
+	struct stack_record *record = walk->record;
+	struct pass *pass = walk->pass;
+	u64 pair[2], frame = pass->frame;
+	u32 at;
+
+	if (frame < USER_TEXT_LOW || frame > USER_TEXT_HIGH)
+		return 1;
+	if (record->user_count >= stack_depth) {
+		record->flags |= STACK_USER_TRUNCATED;
+		return 1;
+	}
+	if (frame < pass->start || frame + USER_FRAME > pass->end) {
+		pass->start = pass->end = 0;
+		bpf_find_vma(walk->task, frame, pass_vma_found, &walk->pass, 0);
+		if (frame < pass->start || frame + USER_FRAME > pass->end)
+			return 1;
+	}
+	if (bpf_copy_from_user_task(pair, sizeof(pair), (void *)frame, walk->task, 0) || !user_text(pair[1]))
+		return 1;
+	at = record->kernel_count + record->user_count;
+	if (at >= 2 * STACK_DEPTH)
+		return 1;
+	record->frames[at] = pair[1];
+	record->user_count++;
+	pass->frame = pair[0];
+	return 0;
+}
+
+static __always_inline void pass_user(struct stack_record *record, struct task_struct *task, struct pt_regs *regs)
+{
+	struct pass_walk walk = { .task = task, .record = record };
+	u32 zero = 0;
+
+	walk.pass = bpf_map_lookup_elem(&passes, &zero);
+	if (!walk.pass)
+		return;
+	walk.pass->frame = regs_frame(regs);
+	walk.pass->start = walk.pass->end = 0;
+	record->frames[record->kernel_count & STACK_DEPTH_MASK] = regs_ip(regs);
+	record->user_count = 1;
+	bpf_loop(STACK_DEPTH, pass_frame, &walk, 0);
+}
+
+/* Notes the stack of a thread that is blocked already. */
+static __always_inline void pass_first(struct task_struct *task, bool user)
+{
+	struct stack_record *record = stack_record_get(SLOT_PASS);
+	u32 runs = task->sched_info.pcount;
+	struct stack_value *value;
+	struct thread *thread;
+	struct pt_regs *regs;
+	u64 key;
+	long got;
+
+	if (!record || !task->pid || task->exit_state)
+		return;
+	if (!walltime && (!task->__state || task->on_cpu))
+		return;
+	key = cgroup_key_of(task);
+	if (!filter_wants(task, key))
+		return;
+	thread = thread_new(task, key);
+	if (!thread || !task->__state || task->on_cpu)
+		return;
+	stack_record_begin(record, task, key);
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
+		record->flags |= STACK_IOWAIT;
+	if (stack_kernel) {
+		got = bpf_get_task_stack(task, record->frames, STACK_DEPTH * 8, 0);
+		if (got > 0 && got <= STACK_DEPTH * 8)
+			record->kernel_count = (u32)got / 8;
+	}
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (!(task->flags & PF_KTHREAD)) {
+		record->syscall = regs_syscall(regs);
+		if (stack_user && user && regs_walkable(regs))
+			pass_user(record, task, regs);
+		else if (stack_user)
+			record->flags |= STACK_NO_USER;
+	}
+	value = stack_record_intern(record);
+	if (!value || task->on_cpu || (u32)task->sched_info.pcount != runs)
+		return; /* it has run meanwhile: what we took is no stack */
+	stack_flags_note(value->id, record->flags);
+	thread->first_stack = value->id;
+	barrier();
+	thread->first_runs = runs + 1;
+}
+
+SEC("iter.s/task")
+int offcpu_first(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task)
+		pass_first(task, true);
+	return 0;
+}
+
+SEC("iter/task")
+int offcpu_first_kernel(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task)
+		pass_first(task, false);
+	return 0;
+}
+
+/* Closes the interval a thread was in when the run stopped. */
+static __always_inline void pass_close(struct thread *thread, struct task_struct *task)
+{
+	u64 late = bpf_ktime_get_ns() - stopped_ns, off;
+
+	if (thread->since_ns >= stopped_ns)
+		return;
+	off = stopped_ns - thread->since_ns;
+	switch (thread->state) {
+	case THREAD_UNKNOWN:
+		if (!task->on_cpu)
+			unknown_add(thread, task, stopped_ns, late);
+		else if (walltime)
+			sum_add(&thread->times[TIME_RUNNING], off);
+		break;
+	case THREAD_RUNNING:
+		if (walltime)
+			sum_add(&thread->times[TIME_RUNNING], off);
+		break;
+	case THREAD_BLOCKED:
+		if (thread->runs == task->sched_info.pcount)
+			off_cpu_add(thread, task, thread->stack, wait_since(task, thread->run_delay_ns, late), off);
+		else
+			blocked_add(thread, thread->stack, off); /* it ran after the stop: how long it waited is gone */
+		break;
+	case THREAD_PREEMPTED:
+		if (walltime)
+			wait_add(thread, task, TIME_PREEMPTED, off);
+		break;
+	}
+}
+
+SEC("iter/task")
+int offcpu_last(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread *thread;
+	u64 key;
+
+	if (!task || !task->pid)
+		return 0;
+	thread = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!thread) { /* did not switch since the start, and the first pass did not see it */
+		if (!walltime || task->exit_state || task->start_time >= stopped_ns)
+			return 0;
+		key = cgroup_key_of(task);
+		if (!filter_wants(task, key))
+			return 0;
+		thread = thread_new(task, key);
+		if (!thread)
+			return 0;
+	}
+	if (thread->state == THREAD_ENDED)
+		return 0;
+	pass_close(thread, task);
+	thread->state = THREAD_ENDED;
+	if (walltime)
+		thread_flush(thread, stopped_ns);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
