@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* On-CPU sampling: at every tick of a CPU's perf event, whose task runs and where. One sample = weight 1. */
+#define READ_BY_PROBE
 #include "bpf/kernel_types.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -12,11 +13,11 @@
 SEC("perf_event")
 int profile_tick(void *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct stack_record *record;
 	u64 key;
 
-	if (task->pid == 0)
+	if (READ(task, pid) == 0)
 		return 0; /* the idle task: nobody's time */
 	key = cgroup_key_of(task);
 	if (!filter_wants(task, key))

@@ -24,12 +24,12 @@ static __always_inline u64 birth_key(struct cgroup *cgroup)
 {
 	int index;
 
-	if (cgroup->root->hierarchy_id == 0)
-		return cgroup->kn->id;
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) == 0)
+		return BPF_CORE_READ(cgroup, kn, id);
 	index = cgroup_v1_index();
-	if (index < 0 || !(cgroup->root->subsys_mask & (1U << (index & 31))))
+	if (index < 0 || !(BPF_CORE_READ(cgroup, root, subsys_mask) & (1U << (index & 31))))
 		return 0;
-	return cgroup->kn->id | CGROUP_V1_BIT;
+	return BPF_CORE_READ(cgroup, kn, id) | CGROUP_V1_BIT;
 }
 
 static __always_inline void birth_tell(struct cgroup *cgroup, const char *path, bool died)

@@ -42,19 +42,20 @@ static __always_inline struct cgroup *cgroup_v1_of(struct css_set *set)
 	return cgroup && BPF_CORE_READ(cgroup, level) ? cgroup : NULL;
 }
 
-/* `task` is a BTF pointer (argument of a tp_btf program, or bpf_get_current_task_btf()). */
 static __always_inline u64 cgroup_key_of(struct task_struct *task)
 {
-	struct css_set *set = task->cgroups;
-	struct cgroup *cgroup = set->dfl_cgrp;
+	struct css_set *set = READ(task, cgroups);
+	struct cgroup *cgroup = READ(set, dfl_cgrp);
+	struct kernfs_node *node;
 
-	if (v1_controller != V1_NONE && cgroup->level == 0) {
+	if (v1_controller != V1_NONE && READ(cgroup, level) == 0) {
 		struct cgroup *v1 = cgroup_v1_of(set);
 
 		if (v1)
 			return BPF_CORE_READ(v1, kn, id) | CGROUP_V1_BIT;
 	}
-	return cgroup->kn->id;
+	node = READ(cgroup, kn);
+	return READ(node, id);
 }
 
 #define filter_key cgroup_key_of

@@ -75,7 +75,7 @@ static __always_inline bool filter_wants(struct task_struct *task, u64 key)
 	if (!filter_on)
 		return true;
 	if (filter_by_tgid) {
-		u32 tgid = task->tgid;
+		u32 tgid = READ(task, tgid);
 
 		if (bpf_map_lookup_elem(&filter_tgids, &tgid))
 			return true;
@@ -86,5 +86,5 @@ static __always_inline bool filter_wants(struct task_struct *task, u64 key)
 	wanted = bpf_map_lookup_elem(&filter_later, &key);
 	if (wanted)
 		return *wanted;
-	return filter_inherit(task->cgroups, key);
+	return filter_inherit(READ(task, cgroups), key);
 }

@@ -72,15 +72,17 @@ static __always_inline void stack_comm_read(char *into, struct task_struct *task
 	bpf_probe_read_kernel_str(into, STACK_COMM, task->comm);
 }
 
-/* Whose: fills `record->task` and the fixed fields. `task` is a BTF pointer. */
+/* Whose: fills `record->task` and the fixed fields. */
 static __always_inline void stack_record_begin(struct stack_record *record, struct task_struct *task, u64 cgroup_key)
 {
+	struct task_struct *leader = READ(task, group_leader);
+
 	record->pad = 0;
 	record->task.cgroup_key = cgroup_key;
-	record->task.tgid = task->tgid;
-	stack_comm_read(record->task.comm, task->group_leader);
+	record->task.tgid = READ(task, tgid);
+	stack_comm_read(record->task.comm, leader);
 	if (stack_by_thread) {
-		record->task.tid = task->pid;
+		record->task.tid = READ(task, pid);
 		stack_comm_read(record->task.thread_comm, task);
 	} else {
 		record->task.tid = 0;
@@ -88,7 +90,7 @@ static __always_inline void stack_record_begin(struct stack_record *record, stru
 		((u64 *)record->task.thread_comm)[1] = 0;
 	}
 	record->syscall = -1;
-	record->flags = task->flags & PF_KTHREAD ? STACK_KTHREAD : 0;
+	record->flags = READ(task, flags) & PF_KTHREAD ? STACK_KTHREAD : 0;
 	record->kernel_count = 0;
 	record->user_count = 0;
 	record->pad2 = 0;
