@@ -2,10 +2,12 @@
 #include "symbol/foreign.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -131,7 +133,7 @@ static gboolean key_of_fd(int fd, struct module_key *key)
 {
 	struct statx st;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0 || !S_ISREG(st.stx_mode))
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0 || !S_ISREG(st.stx_mode))
 		return FALSE;
 	*key = key_from(&st);
 	return TRUE;
@@ -159,6 +161,40 @@ gboolean foreign_open_in_root(const char *root, const char *path, struct foreign
 	if (file->fd < 0)
 		return FALSE;
 	if (key_of_fd(file->fd, &file->key))
+		return TRUE;
+	close(file->fd);
+	return FALSE;
+}
+
+/* The inode a path leads to when its last component is not followed; 0 when there is none. */
+static guint64 entry_inode(const char *root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+	struct module_key key = { 0 };
+
+	if (root_fd < 0)
+		return 0;
+	fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	close(root_fd);
+	if (fd < 0)
+		return 0;
+	if (!key_of_fd(fd, &key))
+		key.inode = 0;
+	close(fd);
+	return key.inode;
+}
+
+gboolean foreign_open_entry_in_root(const char *root, const char *path, struct foreign_file *file)
+{
+	guint64 inode = entry_inode(root, path);
+
+	if (!inode || !foreign_open_in_root(root, path, file))
+		return FALSE;
+	if (file->key.inode == inode)
 		return TRUE;
 	close(file->fd);
 	return FALSE;

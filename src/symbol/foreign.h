@@ -29,3 +29,5 @@ gboolean foreign_stat(struct foreign *foreign, int proc_fd, const char *name, st
 gboolean foreign_open(struct foreign *foreign, int proc_fd, const char *name, struct foreign_file *file);
 /* A path as seen in `root`; see file_open_in_root. */
 gboolean foreign_open_in_root(const char *root, const char *path, struct foreign_file *file);
+/* The same, but the last component may not be a symbolic link. */
+gboolean foreign_open_entry_in_root(const char *root, const char *path, struct foreign_file *file);

@@ -135,17 +135,20 @@ static gboolean segments_read(struct image *image, const struct header *header, 
 {
 	gsize each = image->is_64bit ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 	guint count = MIN(header->segment_count, 4u * IMAGE_SEGMENTS_MAX);
+	g_autofree guint8 *raw = g_malloc(count * each + 1);
 
 	if (count && header->segment_size != each)
 		return fail(error, IMAGE_ERROR_MALFORMED, "its program headers have an unknown size");
+	if (!bytes_read(&image->bytes, header->segments_at, count * each, raw))
+		return fail(error, IMAGE_ERROR_MALFORMED, "its program headers lie outside the file");
 	for (guint i = 0; i < count; i++) {
 		Elf64_Phdr wide;
 		Elf32_Phdr narrow;
-		guint64 at = header->segments_at + (guint64)i * each;
 
-		if (!bytes_read(&image->bytes, at, each, image->is_64bit ? (void *)&wide : (void *)&narrow))
-			return fail(error, IMAGE_ERROR_MALFORMED, "its program headers lie outside the file");
-		if (!image->is_64bit)
+		if (image->is_64bit) {
+			memcpy(&wide, raw + i * each, sizeof(wide));
+		} else {
+			memcpy(&narrow, raw + i * each, sizeof(narrow));
 			wide = (Elf64_Phdr){
 				.p_type = narrow.p_type,
 				.p_flags = narrow.p_flags,
@@ -153,6 +156,7 @@ static gboolean segments_read(struct image *image, const struct header *header, 
 				.p_vaddr = narrow.p_vaddr,
 				.p_filesz = narrow.p_filesz,
 			};
+		}
 		segment_take(image, &wide);
 	}
 	return TRUE;
@@ -170,18 +174,29 @@ static gboolean segments_read(struct image *image, const struct header *header, 
 		.link = (raw)->sh_link,                                                                                \
 	})
 
-static gboolean section_read(const struct image *image, const struct header *header, guint index,
-			     struct image_section *section)
+/* Section headers [0, count) in one read. */
+static struct image_section *sections_take(const struct image *image, const struct header *header, gsize count)
 {
-	Elf64_Shdr wide;
-	Elf32_Shdr narrow;
-	gsize each = image->is_64bit ? sizeof(wide) : sizeof(narrow);
-	guint64 at = header->sections_at + (guint64)index * each;
+	gsize each = image->is_64bit ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
+	g_autofree guint8 *raw = g_malloc(count * each);
+	struct image_section *sections;
 
-	if (!bytes_read(&image->bytes, at, each, image->is_64bit ? (void *)&wide : (void *)&narrow))
-		return FALSE;
-	*section = image->is_64bit ? SECTION(&wide) : SECTION(&narrow);
-	return TRUE;
+	if (!bytes_read(&image->bytes, header->sections_at, count * each, raw))
+		return NULL;
+	sections = g_new(struct image_section, count);
+	for (gsize i = 0; i < count; i++) {
+		Elf64_Shdr wide;
+		Elf32_Shdr narrow;
+
+		if (image->is_64bit) {
+			memcpy(&wide, raw + i * each, sizeof(wide));
+			sections[i] = SECTION(&wide);
+		} else {
+			memcpy(&narrow, raw + i * each, sizeof(narrow));
+			sections[i] = SECTION(&narrow);
+		}
+	}
+	return sections;
 }
 
 /* A file whose section headers are missing or broken still has segments; it just has no names. */
@@ -189,20 +204,20 @@ static void sections_read(struct image *image, const struct header *header)
 {
 	gsize each = image->is_64bit ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
 	guint64 count = header->section_count, names_index = header->names_index;
-	struct image_section first;
+	g_autofree struct image_section *first = NULL;
 
-	if (!header->sections_at || header->section_size != each || !section_read(image, header, 0, &first))
+	if (!header->sections_at || header->section_size != each)
 		return;
-	if (count == 0) /* gABI: more than fit into 16 bits */
-		count = first.size;
-	if (names_index == SHN_XINDEX)
-		names_index = first.link;
+	if (count == 0 || names_index == SHN_XINDEX) { /* gABI: more than fit into 16 bits */
+		first = sections_take(image, header, 1);
+		if (!first)
+			return;
+		count = count ? count : first->size;
+		names_index = names_index == SHN_XINDEX ? first->link : names_index;
+	}
 	count = MIN(count, (guint64)IMAGE_SECTIONS_MAX);
-	count = MIN(count, image->bytes.size / each);
-	image->sections = g_new(struct image_section, count);
-	while (image->section_count < count &&
-	       section_read(image, header, image->section_count, &image->sections[image->section_count]))
-		image->section_count++;
+	image->sections = count ? sections_take(image, header, (gsize)count) : NULL;
+	image->section_count = image->sections ? (guint)count : 0;
 	if (names_index < image->section_count)
 		image->section_names = image_read_section(image, &image->sections[names_index], SECTION_NAMES_MAX,
 							  &image->section_names_size);

@@ -388,6 +388,7 @@ struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsiz
 	struct image_bytes memory = { .fd = -1, .memory = bytes, .size = length };
 	struct module_key key = vdso_key(bytes, length);
 	struct module *module = g_hash_table_lookup(modules->by_key, &key);
+	struct symtab_builder *builder;
 	g_autoptr(image_t) image = NULL;
 
 	if (module)
@@ -399,7 +400,9 @@ struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsiz
 	module = module_new(modules, &key, "[vdso]");
 	module->segment_count = image->segment_count;
 	module->segments = g_memdup2(image->segments, image->segment_count * sizeof(*image->segments));
-	module->table = source_read(&(struct source_file){ .image = image }, &module->is_complete);
+	builder = symtab_builder_new();
+	image_add_symbols(image, SHT_DYNSYM, builder); /* it has no other */
+	module->table = symtab_builder_finish(builder);
 	module->is_complete = TRUE;
 	module->state = MODULE_READY;
 	return module_ref(module); /* one more, for ever: it is small and cannot be read again */

@@ -313,7 +313,7 @@ gboolean process_read_maps(struct process *process, int proc_fd, struct modules 
 static gboolean status_number(const char *status, const char *name, gboolean last, guint32 *value)
 {
 	const char *at = strstr(status, name);
-	const char *end = at ? strchr(at, '\n') : NULL;
+	const char *end = at ? strchr(at + 1, '\n') : NULL; /* `name` begins with a newline of its own */
 	gboolean any = FALSE;
 
 	for (at = at ? at + strlen(name) : NULL; at && end && at < end;) {
@@ -336,8 +336,8 @@ void process_open_perfmap(struct process *process, int proc_fd)
 	g_autofree char *status = NULL;
 	char root[64], path[64];
 	guint32 inner = 0, uid = 0;
+	struct foreign_file file;
 	struct stat st;
-	int fd;
 
 	if (process->perfmap)
 		return;
@@ -347,11 +347,10 @@ void process_open_perfmap(struct process *process, int proc_fd)
 		return;
 	g_snprintf(root, sizeof(root), "/proc/self/fd/%d/root", proc_fd);
 	g_snprintf(path, sizeof(path), "/tmp/perf-%u.map", inner);
-	fd = file_open_in_root(root, path, NULL);
-	if (fd < 0)
+	if (!foreign_open_entry_in_root(root, path, &file))
 		return;
-	if (fstat(fd, &st) == 0 && (st.st_uid == uid || st.st_uid == 0))
-		process->perfmap = perfmap_new(fd);
+	if (fstat(file.fd, &st) == 0 && (st.st_uid == uid || st.st_uid == 0))
+		process->perfmap = perfmap_new(file.fd);
 	else
-		close(fd);
+		close(file.fd);
 }
