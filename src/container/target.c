@@ -9,6 +9,7 @@
 
 #define ID_PREFIX_MIN 3
 #define LISTED_MAX 8 /* candidates and near matches in a message */
+#define NEAR_PART_MIN 3 /* a shorter name inside what was typed means nothing */
 #define EDIT_TEXT_MAX 64 /* longer names are not compared letter by letter */
 
 G_DEFINE_QUARK(fathom-target-error-quark, target_error)
@@ -162,9 +163,11 @@ static gboolean is_near(const struct container *container, const char *text)
 
 	if (strlen(text) < 2)
 		return FALSE;
-	return strstr(container->name, text) || strstr(text, container->name) ||
-	       edit_distance(text, container->name) <= allowed ||
-	       (container->pod && edit_distance(text, container->pod) <= allowed);
+	if (strlen(container->name) >= NEAR_PART_MIN && strstr(text, container->name))
+		return TRUE;
+	if (container->pod && (strstr(text, container->pod) || edit_distance(text, container->pod) <= allowed))
+		return TRUE;
+	return strstr(container->name, text) || edit_distance(text, container->name) <= allowed;
 }
 
 static gboolean none_such(const GPtrArray *all, const char *text, GError **error)
