@@ -14,7 +14,7 @@ from support import ROOT, Missing, build_dir, fathom_binary, run, tool
 
 DEADLINE_S = 420
 PROFILE_S = 3
-RESULT = re.compile(r"^RESULT (\S+) (\S+|\".*?\") (ok|fail|absent)\s*(.*)$")
+RESULT = re.compile(r"^RESULT\t([^\t]+)\t([^\t]+)\t(ok|fail|absent)\t?(.*)$")
 
 CONTAINERS = {"crun": "crunweb", "podman": "podweb"}
 
@@ -30,9 +30,9 @@ def rungs(text):
     """The RESULT lines of probe_check."""
     found = []
     for line in text.splitlines():
-        match = RESULT.match(line.strip())
+        match = RESULT.match(line)
         if match:
-            found.append(Rung(match[1], match[2].strip('"'), match[3], match[4]))
+            found.append(Rung(match[1], match[2], match[3], match[4]))
     return found
 
 
