@@ -197,7 +197,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.targets = measure->targets,
 		.duration_ns = measure->duration_ns,
 		.by = measure->by_what,
-		.frequency_hz = (guint32)measure->frequency_hz,
+		.frequency_hz = strcmp(measure->probe->name, "offcpu") == 0 ? 0 : (guint32)measure->frequency_hz,
 		.cycles = measure->cycles,
 		.no_user = measure->kernel,
 		.no_kernel = measure->user,

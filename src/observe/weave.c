@@ -12,7 +12,7 @@
 
 #include "probe/cause.h"
 
-#define WEAVE_PATH_MAX (2 * (2 * PROBE_STACK_DEPTH + 8))
+#define WEAVE_HOOK_FRAMES 8 /* innermost kernel frames looked at for the scheduler's own */
 
 struct weave_stack {
 	guint32 first, count; /* in the pool, root first */
@@ -87,7 +87,26 @@ static guint32 weave_comm(struct weave *weave, const char *comm)
 	return calltree_frame(weave->tree, FRAME_PROCESS, comm[0] ? comm : "[no name]", -1, NULL);
 }
 
-static void weave_kernel_names(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
+/* A stack taken at a scheduler's tracepoint ends in the scheduler and in our own program: the same for all, and not
+ * what the thread was doing. Returns how many innermost frames of `names` that are. */
+static guint32 weave_hook_frames(const char *const *names, guint32 count)
+{
+	static const char *const hooks[] = { "__schedule", "schedule", "try_to_wake_up" };
+	guint32 at = 0, last = 0;
+
+	while (at < count && at < WEAVE_HOOK_FRAMES && !g_str_has_prefix(names[at], "bpf_trace_run"))
+		at++;
+	if (at == count || at == WEAVE_HOOK_FRAMES)
+		return 0;
+	for (guint32 i = at; i < count && i < at + WEAVE_HOOK_FRAMES; i++)
+		for (guint hook = 0; hook < G_N_ELEMENTS(hooks); hook++)
+			if (strcmp(names[i], hooks[hook]) == 0)
+				last = i + 1;
+	return MAX(last, at + 1);
+}
+
+/* Cause of a stack, and where its kernel half begins to be the thread's own. */
+static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
 {
 	const char *names[PROBE_STACK_DEPTH];
 	guint32 count = MIN(stack->kernel_count, PROBE_STACK_DEPTH);
@@ -98,6 +117,7 @@ static void weave_kernel_names(struct weave *weave, const struct probe_stack *st
 		names[i] = weave->tree->frames[frame].name;
 	}
 	kept->cause = cause_classify(names, count, stack->syscall, stack->flags);
+	return weave_hook_frames(names, count);
 }
 
 /* The user half, root first. Where code was compiled without frame pointers, the chain leads through whatever the
@@ -129,9 +149,10 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 	struct weave *weave = user;
 	struct weave_stack kept = { .first = weave->pool->len, .kernel_count = stack->kernel_count };
 	gboolean seen = stack->user_count == 0 || symbolizer_see(weave->symbolizer, stack->task.tgid);
+	guint32 hook_frames = 0;
 
 	if (weave->with_cause)
-		weave_kernel_names(weave, stack, &kept);
+		hook_frames = weave_kernel_names(weave, stack, &kept);
 	kept.owner_frame = weave_owner(weave, stack->task.cgroup_key);
 	kept.comm_frame = weave_comm(weave, stack->task.comm);
 	kept.truncated = (stack->flags & (PROBE_STACK_USER_TRUNCATED | PROBE_STACK_KERNEL_TRUNCATED)) != 0;
@@ -143,7 +164,7 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 		kept.unresolved = TRUE;
 		g_array_append_val(weave->pool, frame);
 	}
-	for (guint i = stack->kernel_count; i-- > 0;) {
+	for (guint i = stack->kernel_count; i-- > hook_frames;) {
 		guint32 frame = weave_resolve(weave, 0, stack->kernel[i], i > 0);
 
 		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;

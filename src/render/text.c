@@ -230,6 +230,12 @@ static void page_function(const struct text_page *page, const struct function_ro
 		page_colour(page, "\033[0m"));
 }
 
+/* Owners and causes stand in a path, too, but are no functions. */
+static gboolean frame_is_code(enum frame_kind kind)
+{
+	return kind <= FRAME_UNRESOLVED;
+}
+
 static void page_functions(const struct text_page *page)
 {
 	g_autoptr(GArray) rows = function_rows(page->shape->calltree);
@@ -239,12 +245,15 @@ static void page_functions(const struct text_page *page)
 	page_heading(page, "Hottest functions");
 	fprintf(page->out, "%s    self                  total%s\n", page_colour(page, "\033[2m"),
 		page_colour(page, "\033[0m"));
-	for (guint i = 0; i < rows->len && shown < page->top; i++, shown++) {
+	for (guint i = 0; i < rows->len && shown < page->top; i++) {
 		const struct function_row *row = &g_array_index(rows, struct function_row, i);
 
 		if (!row->self)
 			break;
+		if (!frame_is_code(page->shape->calltree->frames[row->frame].kind))
+			continue;
 		page_function(page, row);
+		shown++;
 	}
 }
 
