@@ -108,7 +108,7 @@ static guint32 weave_hook_frames(const char *const *names, guint32 count)
 /* Cause of a stack, and where its kernel half begins to be the thread's own. */
 static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
 {
-	const char *names[PROBE_STACK_DEPTH];
+	const char *names[PROBE_STACK_DEPTH] = { NULL };
 	guint32 count = MIN(stack->kernel_count, PROBE_STACK_DEPTH);
 
 	for (guint32 i = 0; i < count; i++) {
