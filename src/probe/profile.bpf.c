@@ -9,20 +9,62 @@
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/stack.bpf.h"
+#include "profile_pace.h"
+
+#define PROFILE_THREADS 8192 /* remembered; who is forgotten starts a new interval */
+
+struct profile_last {
+	u64 start_time; /* of the thread: guards against reuse of its tid */
+	u64 cpu_ns; /* it had had at its last sample */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PROFILE_THREADS);
+	__type(key, u32);
+	__type(value, struct profile_last);
+} last_samples SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct profile_pace);
+} pace SEC(".maps");
+
+static __always_inline void profile_pace(struct task_struct *task, u32 tid)
+{
+	struct profile_last now = { .start_time = READ(task, start_time), .cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime) };
+	struct profile_last *last = bpf_map_lookup_elem(&last_samples, &tid);
+	u32 zero = 0;
+	struct profile_pace *sum = bpf_map_lookup_elem(&pace, &zero);
+
+	if (!last) {
+		bpf_map_update_elem(&last_samples, &tid, &now, BPF_ANY);
+		return;
+	}
+	if (sum && last->start_time == now.start_time && last->cpu_ns <= now.cpu_ns) {
+		sum->intervals++;
+		sum->cpu_ns += now.cpu_ns - last->cpu_ns;
+	}
+	*last = now;
+}
 
 SEC("perf_event")
 int profile_tick(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
+	u32 tid = READ(task, pid);
 	struct stack_record *record;
 	u64 key;
 
-	if (READ(task, pid) == 0)
+	if (tid == 0)
 		return 0; /* the idle task: nobody's time */
 	key = cgroup_key_of(task);
 	if (!filter_wants(task, key))
 		return 0;
 	loss_add(LOSS_SEEN, 1, 1);
+	profile_pace(task, tid);
 	record = stack_record_get(0);
 	if (!record)
 		return 0;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/profile.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
-#include <string.h>
+#include <math.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -15,8 +16,10 @@
 #include "probe/losses.h"
 #include "probe/mapread.h"
 #include "probe/percpu.h"
+#include "probe/profile_pace.h"
 #include "profile.skel.h"
 
+#define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
 #define PROFILE_RING_BYTES_PER_CPU (512 << 10)
 #define PROFILE_RING_BYTES_MAX (16 << 20)
 
@@ -252,6 +255,42 @@ static void profile_account_limit(const struct profile_run *run, struct ledger *
 						    " samples a second meanwhile: some are missing", limit_hz));
 }
 
+static struct profile_pace profile_pace_read(const struct profile_run *run)
+{
+	int cpus = libbpf_num_possible_cpus();
+	g_autofree struct profile_pace *each = g_new0(struct profile_pace, MAX(cpus, 1));
+	struct profile_pace sum = { 0 };
+	guint32 zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.pace), &zero, each) != 0)
+		return sum;
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		sum.intervals += each[cpu].intervals;
+		sum.cpu_ns += each[cpu].cpu_ns;
+	}
+	return sum;
+}
+
+/* Samples the kernel skipped, from the pace. Threads that run rarely are sampled by chance: only what is beyond that
+ * (three standard deviations) counts as skipped. */
+static void profile_account_missed(const struct profile_run *run, struct ledger *ledger)
+{
+	struct profile_pace pace = profile_pace_read(run);
+	double due = (double)pace.cpu_ns * run->frequency_hz / NS_PER_S;
+	double extra = due - pace.intervals;
+	guint64 missed;
+
+	if (run->rung != PROFILE_RUNG_CLOCK || pace.intervals == 0 || extra <= 3 * sqrt(due) ||
+	    extra < PROFILE_MISSED_MIN * due)
+		return;
+	missed = ledger->seen.events * (extra / pace.intervals) + 0.5;
+	ledger->seen.events += missed;
+	ledger->seen.weight += missed;
+	ledger_add(ledger, LEDGER_LOST_MISSED, missed, missed);
+	ledger_note(ledger, g_strdup_printf("the kernel skipped some %.0f %% of the samples (estimated from CPU time): "
+					    "the timer was throttled or a virtual CPU did not run", 100 * extra / due));
+}
+
 /* CPUs that came online after the start are not sampled. */
 static void profile_account_cpus(const struct profile_run *run, struct ledger *ledger)
 {
@@ -284,6 +323,7 @@ static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, 
 		return FALSE;
 	if (run->unsent.events > 0)
 		ledger_add(ledger, LEDGER_LOST_RING, run->unsent.events, run->unsent.weight);
+	profile_account_missed(run, ledger);
 	profile_account_limit(run, ledger);
 	intake_account(run->intake, ledger);
 	ledger->rung = g_strdup(run->rung->name);

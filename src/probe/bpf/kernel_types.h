@@ -62,6 +62,7 @@ struct cfs_rq {
 };
 
 struct sched_entity {
+	u64 sum_exec_runtime; /* ns on a CPU, up to the last scheduling event or tick */
 	struct cfs_rq *cfs_rq;
 };
 
