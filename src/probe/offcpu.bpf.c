@@ -607,6 +607,17 @@ static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, 
 		}
 	}
 	sight->words = usable ? stack_words(ctx, regs) : 0;
+	if (sight->words && !(task->flags & PF_KTHREAD)) {
+		/* The outermost address lies below the registers, not at a fixed distance from us: between them, system
+		 * calls leave a gap of random size. The number of the system call stands for it. */
+		sight->words--;
+		if (sight->syscall < 0) {
+			u64 outermost = 0;
+
+			bpf_probe_read_kernel(&outermost, sizeof(outermost), (u64 *)regs - 1);
+			stack_hash_word(&print, outermost);
+		}
+	}
 	return sight_recognise(room, ctx, &print, now);
 }
 
