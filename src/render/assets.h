@@ -2,5 +2,7 @@
 /* The files of assets/ as NUL-terminated strings, embedded at build time. */
 #pragma once
 
+extern const char asset_page_css[];
+extern const char asset_page_js[];
 extern const char asset_svg_css[];
 extern const char asset_svg_js[];

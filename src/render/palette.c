@@ -6,10 +6,10 @@
 
 /* The first FRAME_KINDS groups stand in the order of enum frame_kind; causes follow. */
 const struct palette_group palette_groups[] = {
-	[FRAME_USER] = { "user", "user code", 30, 92, 72, 36, 22 },
+	[FRAME_USER] = { "user", "user code", 24, 92, 72, 36, 16 },
 	[FRAME_KERNEL] = { "kernel", "kernel", 206, 78, 74, 36, 14 },
 	[FRAME_JIT] = { "jit", "JIT-compiled", 148, 44, 66, 30, 18 },
-	[FRAME_INLINED] = { "inlined", "inlined", 52, 88, 74, 34, 8 },
+	[FRAME_INLINED] = { "inlined", "inlined", 58, 78, 74, 32, 6 },
 	[FRAME_UNRESOLVED] = { "unresolved", "unresolved", 220, 5, 80, 38, 4 },
 	[FRAME_CONTAINER] = { "container", "container", 272, 48, 80, 42, 16 },
 	[FRAME_PROCESS] = { "process", "process", 292, 26, 85, 36, 14 },

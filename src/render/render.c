@@ -11,6 +11,7 @@ G_DEFINE_QUARK(fathom-render-error-quark, render_error)
 
 const struct render_format render_formats[] = {
 	{ "svg", ".svg", "flame graph, a picture", render_svg },
+	{ "html", ".html .htm", "flame graph, an interactive page", render_html },
 	{ "folded", ".folded .collapsed", "one line a stack, root first", render_folded },
 	{ "json", ".json", "capture: everything, can be read back", render_json },
 	{ "speedscope", ".speedscope.json .speedscope", "for the speedscope viewer", render_speedscope },

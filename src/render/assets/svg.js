@@ -152,7 +152,7 @@
 	host.setAttribute("height", 30);
 	input.type = "search";
 	input.id = "search";
-	input.placeholder = "Search (/)  regular expression";
+	input.placeholder = "Search (/)";
 	input.setAttribute("aria-label", "Search functions");
 	host.appendChild(input);
 	svg.appendChild(host);

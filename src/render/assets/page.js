@@ -1,0 +1,470 @@
+/* The interactive flame graph. The tree arrives as flat arrays in preorder (see html.c); a frame's children follow it,
+   so that a frame too narrow to be seen is skipped together with everything above it, and drawing costs what is
+   visible. Only what is in the pane is drawn. Names are written as text, never parsed as markup. */
+"use strict";
+(function () {
+	const data = JSON.parse(document.getElementById("data").textContent);
+	const byId = id => document.getElementById(id);
+	const pane = byId("pane"), canvas = byId("graph"), room = byId("room"), details = byId("details");
+	const input = byId("search"), matched = byId("matched"), crumbs = byId("crumbs"), aside = document.querySelector("aside");
+	const context = canvas.getContext("2d");
+	const ROW = 19, MIN = 0.4, FONT = "12px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
+	const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+	const count = data.frame.length, total = data.total[0];
+	const frame = Int32Array.from(data.frame), depth = Uint16Array.from(data.depth);
+	const weight = Float64Array.from(data.total), self = Float64Array.from(data.self);
+	const before = data.before ? Float64Array.from(data.before) : null;
+	const start = new Float64Array(count), end = new Int32Array(count), parent = new Int32Array(count).fill(-1);
+
+	/* Positions, parents and ends of subtrees from the preorder. */
+	let deepest = 0;
+	(function () {
+		const cursor = [0], open = [];
+		for (let i = 0; i < count; i++) {
+			const d = depth[i];
+			while (open.length > d) end[open.pop()] = i;
+			parent[i] = open.length ? open[open.length - 1] : -1;
+			open.push(i);
+			start[i] = cursor[d];
+			cursor[d] += weight[i];
+			cursor[d + 1] = start[i];
+			if (d > deepest) deepest = d;
+		}
+		while (open.length) end[open.pop()] = count;
+	}());
+
+	let inverted = data.inverted, dark = matchMedia("(prefers-color-scheme: dark)").matches;
+	let zoomed = 0, selected = -1, hovered = -1, hits = null, query = "";
+	let view = { from: 0, to: total }, levels = deepest + 1, letter = 7, scheduled = false, flight = null;
+	let widest = 0;
+	if (before) for (let i = 0; i < count; i++) widest = Math.max(widest, Math.abs(weight[i] - before[i]));
+
+	function name(i) {
+		return i === 0 ? "all" : data.names[frame[i]];
+	}
+
+	function scaled(value, steps, units) {
+		let unit = 0;
+		for (; value >= steps && unit + 1 < units.length; unit++) value /= steps;
+		return (value >= 99.95 || (unit === 0 && Number.isInteger(value)) ? value.toFixed(0) : value.toFixed(value >= 9.995 ? 1 : 2)) + units[unit];
+	}
+
+	function amount(value) {
+		if (data.unit === "nanoseconds") return scaled(value, 1000, [" ns", " µs", " ms", " s"]);
+		if (data.unit === "bytes") return scaled(value, 1024, [" B", " KiB", " MiB", " GiB", " TiB"]);
+		return value < 10000 ? String(value) : scaled(value / 1000, 1000, ["k", "M", "G", "T"]);
+	}
+
+	function percent(part, whole) {
+		if (!(whole > 0)) return "-";
+		const share = 100 * part / whole;
+		return (share !== 0 && Math.abs(share) < 0.1 ? share.toPrecision(1) : share.toFixed(1)) + " %";
+	}
+
+	function style(property) {
+		return getComputedStyle(document.documentElement).getPropertyValue(property).trim();
+	}
+
+	let colours = {};
+	function readTheme() {
+		colours = { page: style("--page"), text: style("--frame-text"), root: style("--root"), hit: style("--hit"), accent: style("--accent"),
+			frames: dark ? data.dark : data.light, changes: dark ? data.change_dark : data.change_light };
+	}
+
+	function step(was, now) {
+		const change = Math.abs(now - was), half = (colours.changes.length - 1) / 2;
+		if (!change || !widest) return half;
+		const steps = Math.min(half, Math.max(0, Math.ceil(Math.sqrt(change / widest) * half - 0.15)));
+		return half + (now > was ? steps : -steps);
+	}
+
+	function fill(i) {
+		if (before) return colours.changes[step(before[i], weight[i])];
+		return i === 0 ? colours.root : colours.frames[data.colour[frame[i]]];
+	}
+
+	/* Row of a depth, from the top of the drawing. */
+	function rowOf(d) {
+		return inverted ? d : levels - 1 - d;
+	}
+
+	function isAncestor(i) {
+		return i < zoomed && end[i] > zoomed;
+	}
+
+	/* Calls draw(i, x, width) for every frame wide enough to be seen. */
+	function visible(width, draw) {
+		const scale = width / (view.to - view.from);
+		let i = 0;
+		while (i < count) {
+			let x = (start[i] - view.from) * scale, w = weight[i] * scale;
+			if (w < MIN || x >= width || x + w <= 0) {
+				i = end[i];
+				continue;
+			}
+			draw(i, x, w);
+			i++;
+		}
+	}
+
+	function label(text, x, w) {
+		const left = Math.max(x, 0), space = Math.floor((Math.min(x + w, canvas.clientWidth) - left - 7) / letter);
+		if (space < 2) return;
+		const letters = text.length > space ? Array.from(text) : null;
+		context.fillText(letters && letters.length > space ? letters.slice(0, space - 1).join("") + "…" : text, left + 4, 0);
+	}
+
+	function drawFrame(i, x, w, y) {
+		const gap = w > 2 ? 0.6 : 0, dim = isAncestor(i) || (hits && !hits[frame[i]]) || (hits && i === 0);
+		context.globalAlpha = hits ? (dim ? 0.32 : 1) : dim ? 0.5 : 1;
+		context.fillStyle = hits && i && hits[frame[i]] ? colours.hit : fill(i);
+		if (w > 5) {
+			context.beginPath();
+			context.roundRect(x, y, w - gap, ROW - 1, 2);
+			context.fill();
+		} else {
+			context.fillRect(x, y, Math.max(w - gap, MIN), ROW - 1);
+		}
+		context.globalAlpha = 1;
+		if (i === selected || i === hovered) {
+			context.strokeStyle = i === selected ? colours.accent : colours.text;
+			context.lineWidth = i === selected ? 2 : 1;
+			context.strokeRect(x + 0.5, y + 0.5, Math.max(w - gap - 1, 1), ROW - 2);
+		}
+		if (w > 3 * letter) {
+			context.fillStyle = colours.text;
+			context.save();
+			context.translate(0, y + ROW / 2);
+			label(name(i), x, w);
+			context.restore();
+		}
+	}
+
+	function draw() {
+		scheduled = false;
+		const width = pane.clientWidth, height = pane.clientHeight, ratio = devicePixelRatio || 1, top = pane.scrollTop;
+		if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+			canvas.width = Math.round(width * ratio);
+			canvas.height = Math.round(height * ratio);
+			canvas.style.width = width + "px";
+			canvas.style.height = height + "px";
+		}
+		const offset = lift();
+		context.setTransform(ratio, 0, 0, ratio, 0, 0);
+		context.fillStyle = colours.page;
+		context.fillRect(0, 0, width, height);
+		context.font = FONT;
+		context.textBaseline = "middle";
+		letter = context.measureText("M").width;
+		let drawn = 0;
+		visible(width, function (i, x, w) {
+			const y = rowOf(depth[i]) * ROW + offset - top;
+			if (y + ROW < 0 || y > height) return;
+			drawFrame(i, x, w, y);
+			drawn++;
+		});
+		canvas.dataset.drawn = drawn;
+		canvas.dataset.zoomed = name(zoomed);
+	}
+
+	/* Flames stand on the floor of the pane when they are lower than it. */
+	function lift() {
+		return inverted ? 4 : Math.max(4, pane.clientHeight - levels * ROW - 4);
+	}
+
+	function schedule() {
+		if (!scheduled) {
+			scheduled = true;
+			requestAnimationFrame(draw);
+		}
+	}
+
+	/* The deepest frame to be seen decides how tall the drawing is. */
+	function measure() {
+		let most = 0;
+		const width = pane.clientWidth, saved = view;
+		view = { from: start[zoomed], to: start[zoomed] + weight[zoomed] };
+		visible(width, function (i) { if (depth[i] > most) most = depth[i]; });
+		view = saved;
+		levels = most + 1;
+		room.style.height = levels * ROW + 8 + "px";
+	}
+
+	function remember() {
+		const parts = new URLSearchParams();
+		if (zoomed) parts.set("z", zoomed);
+		if (query) parts.set("q", query);
+		if (inverted !== data.inverted) parts.set("i", "1");
+		history.replaceState(null, "", "#" + parts.toString());
+	}
+
+	function showCrumbs() {
+		const path = [];
+		for (let i = zoomed; i > 0; i = parent[i]) path.unshift(i);
+		crumbs.replaceChildren();
+		if (!path.length) return;
+		for (const i of [0].concat(path)) {
+			const button = document.createElement("button");
+			button.textContent = name(i);
+			button.title = name(i);
+			button.addEventListener("click", () => zoom(i));
+			if (i) crumbs.append("›");
+			crumbs.append(button);
+		}
+	}
+
+	function fly(to) {
+		const from = view, began = performance.now();
+		if (flight) cancelAnimationFrame(flight);
+		flight = null;
+		if (calm) {
+			view = to;
+			schedule();
+			return;
+		}
+		(function frameOf() {
+			const t = Math.min(1, (performance.now() - began) / 160), eased = t * (2 - t);
+			view = t < 1 ? { from: from.from + (to.from - from.from) * eased, to: from.to + (to.to - from.to) * eased } : to;
+			draw();
+			flight = t < 1 ? requestAnimationFrame(frameOf) : null;
+		}());
+	}
+
+	function zoom(i) {
+		zoomed = i;
+		selected = i ? i : -1;
+		byId("reset").disabled = !i;
+		measure();
+		pane.scrollTop = inverted ? Math.max(0, depth[i] * ROW - pane.clientHeight / 3)
+			: Math.min(room.clientHeight, (levels - 1 - depth[i]) * ROW - pane.clientHeight * 2 / 3);
+		fly({ from: start[i], to: start[i] + weight[i] });
+		showCrumbs();
+		describe(i);
+		remember();
+	}
+
+	function search(text) {
+		let pattern = null;
+		query = text;
+		if (input.value !== text) input.value = text;
+		hits = null;
+		matched.textContent = "";
+		if (text) {
+			try {
+				pattern = new RegExp(text, "i");
+			} catch (e) {
+				pattern = new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
+			}
+			hits = Uint8Array.from(data.names, entry => pattern.test(entry) ? 1 : 0);
+			let sum = 0, i = 1;
+			while (i < count) { /* a match inside a match counts once */
+				if (hits[frame[i]]) sum += weight[i];
+				i = hits[frame[i]] ? end[i] : i + 1;
+			}
+			matched.textContent = "matched " + percent(sum, total);
+		}
+		schedule();
+		remember();
+	}
+
+	function describe(i) {
+		details.replaceChildren();
+		if (i < 0) {
+			details.textContent = data.elided ? data.elided + " smaller frames are left out of this page; totals include them" : "";
+			return;
+		}
+		const strong = document.createElement("b"), parts = [];
+		strong.textContent = name(i);
+		if (i && data.module[frame[i]] >= 0) parts.push(data.modules[data.module[frame[i]]]);
+		if (i) parts.push(data.groups[data.group[frame[i]]]);
+		parts.push(amount(weight[i]) + (data.unit === "count" ? " samples" : ""), percent(weight[i], total) + " of all");
+		if (parent[i] >= 0) parts.push(percent(weight[i], weight[parent[i]]) + " of its caller");
+		parts.push("self " + amount(self[i]) + " (" + percent(self[i], total) + ")");
+		if (before) parts.push("before " + amount(before[i]) + ", " + (weight[i] >= before[i] ? "+" : "−") + amount(Math.abs(weight[i] - before[i])));
+		details.append(strong, " · " + parts.join(" · "));
+	}
+
+	function at(event) {
+		const box = canvas.getBoundingClientRect(), x = event.clientX - box.left;
+		const row = Math.floor((event.clientY - box.top + pane.scrollTop - lift()) / ROW);
+		let found = -1;
+		visible(pane.clientWidth, function (i, left, w) {
+			if (rowOf(depth[i]) === row && x >= left && x < left + Math.max(w, 1)) found = i;
+		});
+		return found;
+	}
+
+	function select(i) {
+		if (i < 0) return;
+		selected = i;
+		describe(i);
+		const y = rowOf(depth[i]) * ROW + lift();
+		if (y < pane.scrollTop) pane.scrollTop = y;
+		if (y + ROW > pane.scrollTop + pane.clientHeight) pane.scrollTop = y + ROW - pane.clientHeight;
+		schedule();
+	}
+
+	/* The keyboard walks the tree: to the caller, to the widest callee, to the neighbours. */
+	function walk(where) {
+		const i = Math.max(selected, 0);
+		let best = -1;
+		if (where === "caller") best = parent[i];
+		else if (where === "callee") {
+			for (let c = i + 1; c < end[i]; c = end[c])
+				if (best < 0 || weight[c] > weight[best]) best = c;
+		} else if (parent[i] >= 0) {
+			let last = -1;
+			for (let c = parent[i] + 1; c < end[parent[i]]; c = end[c]) {
+				if (where === "next" && last === i) best = c;
+				if (where === "previous" && c === i) best = last;
+				last = c;
+			}
+		}
+		select(best);
+	}
+
+	function invert() {
+		inverted = !inverted;
+		byId("invert").setAttribute("aria-pressed", inverted);
+		pane.scrollTop = inverted ? 0 : room.clientHeight;
+		schedule();
+		remember();
+	}
+
+	function theme() {
+		dark = !dark;
+		document.documentElement.dataset.theme = dark ? "dark" : "light";
+		readTheme();
+		legend();
+		schedule();
+	}
+
+	function legend() {
+		const box = byId("legend");
+		box.replaceChildren();
+		function entry(text, colour) {
+			const span = document.createElement("span");
+			span.textContent = text;
+			span.style.setProperty("--swatch", colour);
+			box.append(span);
+		}
+		if (before) {
+			entry("more than before", colours.changes[colours.changes.length - 1]);
+			entry("unchanged", colours.changes[(colours.changes.length - 1) / 2]);
+			entry("less than before", colours.changes[0]);
+		} else {
+			const seen = new Map();
+			data.group.forEach((g, f) => { if (!seen.has(g)) seen.set(g, data.colour[f]); });
+			for (const g of Array.from(seen.keys()).sort((a, b) => a - b)) entry(data.groups[g], colours.frames[seen.get(g)]);
+		}
+		const keys = document.createElement("i");
+		for (const [key, what] of [["/", "search"], ["Esc", "reset"], ["i", "invert"], ["t", "theme"], ["f", "functions"], ["←↑↓→", "walk"], ["Enter", "zoom"]]) {
+			const kbd = document.createElement("kbd");
+			kbd.textContent = key;
+			keys.append(kbd, " " + what + "  ");
+		}
+		keys.style.marginLeft = "auto";
+		box.append(keys);
+	}
+
+	/* [frame, self, total, self before, total before] */
+	let order = before ? "change" : "self";
+	function table() {
+		const body = byId("functions");
+		const key = { self: row => row[1], total: row => row[2], change: row => Math.abs(row[1] - row[3]) }[order];
+		const rows = data.top.slice().sort((a, b) => key(b) - key(a) || b[2] - a[2]).slice(0, 300);
+		body.replaceChildren();
+		for (const row of rows) {
+			const tr = document.createElement("tr");
+			const cells = before ? [(row[1] >= row[3] ? "+" : "−") + amount(Math.abs(row[1] - row[3])), amount(row[1]), amount(row[2])]
+				: [percent(row[1], total), percent(row[2], total)];
+			for (const text of cells) tr.insertCell().textContent = text;
+			if (before && row[1] !== row[3]) tr.cells[0].className = row[1] > row[3] ? "more" : "less";
+			const last = tr.insertCell();
+			last.textContent = row[5];
+			last.title = row[5] + (before ? "" : " · self " + amount(row[1]) + " · total " + amount(row[2]));
+			tr.tabIndex = 0;
+			const pick = () => search("^" + row[5].replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + "$");
+			tr.addEventListener("click", pick);
+			tr.addEventListener("keydown", event => { if (event.key === "Enter") pick(); });
+			body.append(tr);
+		}
+		for (const button of document.querySelectorAll("th button[data-order]"))
+			button.setAttribute("aria-pressed", button.dataset.order === order);
+	}
+
+	function functions() {
+		aside.hidden = !aside.hidden;
+		byId("list").setAttribute("aria-pressed", !aside.hidden);
+		resize();
+	}
+
+	function resize() {
+		measure();
+		schedule();
+	}
+
+	function reset() {
+		search("");
+		input.blur();
+		zoom(0);
+		selected = -1;
+		describe(-1);
+	}
+
+	input.addEventListener("input", () => search(input.value));
+	byId("reset").addEventListener("click", reset);
+	byId("invert").addEventListener("click", invert);
+	byId("theme").addEventListener("click", theme);
+	byId("list").addEventListener("click", functions);
+	for (const button of document.querySelectorAll("th button[data-order]"))
+		button.addEventListener("click", () => { order = button.dataset.order; table(); });
+	canvas.addEventListener("click", function (event) {
+		const i = at(event);
+		if (i >= 0) zoom(i);
+	});
+	canvas.addEventListener("mousemove", function (event) {
+		const i = at(event);
+		if (i === hovered) return;
+		hovered = i;
+		describe(i >= 0 ? i : selected);
+		canvas.title = i >= 0 ? name(i) : "";
+		schedule();
+	});
+	canvas.addEventListener("mouseleave", function () {
+		hovered = -1;
+		describe(selected);
+		schedule();
+	});
+	pane.addEventListener("scroll", schedule);
+	new ResizeObserver(resize).observe(pane);
+	document.addEventListener("keydown", function (event) {
+		if (event.ctrlKey || event.metaKey || event.altKey) return;
+		if (event.key === "Escape") return reset();
+		if (event.target === input) return;
+		const action = { "/": () => input.focus(), i: invert, t: theme, f: functions }[event.key]
+			|| (document.activeElement === canvas || document.activeElement === document.body) && {
+				ArrowLeft: () => walk("previous"), ArrowRight: () => walk("next"),
+				ArrowUp: () => walk(inverted ? "caller" : "callee"), ArrowDown: () => walk(inverted ? "callee" : "caller"),
+				Enter: () => { if (selected >= 0) zoom(selected); } }[event.key];
+		if (!action) return;
+		event.preventDefault();
+		action();
+	});
+
+	const hash = new URLSearchParams(location.hash.slice(1));
+	readTheme();
+	legend();
+	table();
+	if (hash.get("i")) inverted = !inverted;
+	byId("invert").setAttribute("aria-pressed", inverted);
+	measure();
+	pane.scrollTop = inverted ? 0 : room.clientHeight;
+	describe(-1);
+	if (hash.get("q")) search(hash.get("q"));
+	const wanted = Number(hash.get("z"));
+	if (Number.isInteger(wanted) && wanted > 0 && wanted < count) zoom(wanted);
+	byId("reset").disabled = !zoomed;
+	draw();
+	document.body.dataset.ready = "1";
+}());
