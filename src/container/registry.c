@@ -9,6 +9,7 @@
 #include "container/registry.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/units.h"
@@ -475,6 +476,16 @@ static struct node *registry_add_path(struct registry *registry, int tree, const
 	return node;
 }
 
+/* Who may make cgroups beside `path`; nobody known when the directory above is gone too. */
+static guint32 parent_uid_of(const struct cgroup_hierarchy *hierarchy, const char *path)
+{
+	g_autofree char *above = g_path_get_dirname(path);
+	g_autofree char *directory = cgroup_hierarchy_directory(hierarchy, above);
+	struct stat st;
+
+	return directory && lstat(directory, &st) == 0 ? st.st_uid : G_MAXUINT32;
+}
+
 void registry_note_birth(struct registry *registry, guint64 cgroup_key, const char *path)
 {
 	int tree = cgroup_key & CGROUP_KEY_V1 ? TREE_V1 : TREE_V2;
@@ -487,12 +498,11 @@ void registry_note_birth(struct registry *registry, guint64 cgroup_key, const ch
 	node = registry_add_path(registry, tree, path);
 	if (node && node->keys[tree] == cgroup_key)
 		return;
-	/* Gone again before we could look: it keeps the name its path gives it, believed only below a known parent whose
-	 * children are all made by the owner of the tree. */
+	/* Gone again before we could look: it keeps the name its path gives it. */
 	node = g_hash_table_lookup(registry->paths, path);
 	if (node && node->keys[tree] && node->keys[tree] != cgroup_key)
 		return; /* a later life is known already */
-	node = node_born(registry, path, tree, cgroup_key, registry->tree_uid);
+	node = node_born(registry, path, tree, cgroup_key, parent_uid_of(tree_hierarchy(registry, tree), path));
 	node->seen = registry->refreshes;
 	node_identify(registry, node);
 	registry_note_death(registry, cgroup_key);

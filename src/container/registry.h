@@ -23,7 +23,8 @@ const struct cgroupfs *registry_cgroupfs(const struct registry *registry);
 /* The root directory given to registry_new. */
 const char *registry_root(const struct registry *registry);
 
-/* All containers, units and other cgroups, the living first, sorted by runtime and name; array owned by the caller, elements by the registry. */
+/* All containers, units and other cgroups, the living first, sorted by runtime and name; array owned by the caller,
+ * elements by the registry. */
 GPtrArray *registry_list(struct registry *registry);
 
 /* The container a cgroup belongs to: itself, or the outermost container above it; the host when there is none.

@@ -452,6 +452,7 @@ static void test_birth(void)
 	guint64 key;
 
 	machine_start(&machine, TREE_MODE_HYBRID);
+	tree_directory(machine.root, "/sys/fs/cgroup/unified/docker");
 	machine_scan(&machine);
 	/* Never seen: an unknown key is looked for. */
 	make_docker(&machine, "/docker/" ID_A);
@@ -471,6 +472,9 @@ static void test_birth(void)
 	g_assert_cmpint(container->runtime, ==, RUNTIME_DOCKER);
 	g_assert_true(registry_refresh(machine.registry, NULL));
 	g_assert_true(registry_by_cgroup(machine.registry, 0x70000001) == container);
+	/* The same from a place nobody vouches for. */
+	registry_note_birth(machine.registry, 0x70000002, "/unknown/docker-" ID_B ".scope");
+	g_assert_cmpstr(registry_by_cgroup(machine.registry, 0x70000002)->name, !=, "job");
 	machine_end(&machine);
 }
 
