@@ -14,7 +14,6 @@ const struct render_format render_formats[] = {
 	{ "html", ".html .htm", "flame graph, an interactive page", render_html },
 	{ "folded", ".folded .collapsed", "one line a stack, root first", render_folded },
 	{ "json", ".json", "capture: everything, can be read back", render_json },
-	{ "speedscope", ".speedscope.json .speedscope", "for the speedscope viewer", render_speedscope },
 	{ "pprof", ".pb.gz .pprof .pb", "for `go tool pprof`", render_pprof },
 	{ "speedscope", ".speedscope.json .speedscope", "for speedscope", render_speedscope },
 	{ "text", ".txt", "hottest paths and functions", render_text },
