@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kernel/cgroupfs.h"
 #include "observe/weave.h"
 #include "symbol/symbolizer.h"
 
@@ -163,6 +164,7 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 		.cgroup_count = scope.cgroups->len,
 		.tgids = (const guint32 *)scope.tgids->data,
 		.tgid_count = scope.tgids->len,
+		.v1_controller = cgroupfs_v1_controller(registry_cgroupfs(registry)),
 		.frequency_hz = options->frequency_hz,
 		.cycles = options->cycles,
 		.no_user = options->no_user,
