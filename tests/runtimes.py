@@ -25,7 +25,7 @@ STOP_DEADLINE_S = 30
 IMAGE = "fathom-test"
 
 
-@dataclass
+@dataclass(eq=False)
 class Container:
     runtime: "Runtime"
     id: str

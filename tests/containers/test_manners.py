@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input gets one sentence and exit status 2 before anything is measured; nothing stays behind, whatever happens."""
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from support import run, tool, wait_for
+
+MEASURING = ("profile", "offcpu", "walltime")
+
+
+@pytest.mark.parametrize("command", MEASURING)
+@pytest.mark.parametrize("arguments", [
+    ("no-such-container",),
+    ("all", "-d", "0"),
+    ("all", "-d", "-3"),
+    ("all", "-d", "soon"),
+    ("all", "-d", "1e30"),
+    ("all", "-o", "/nonexistent/out.svg"),
+    ("all", "-o", "/proc/out.svg"),
+    ("all", "-o", "out.png"),
+    ("all", "--format", "gif", "-o", "out"),
+    ("all", "--by", "colour"),
+    ("all", "--rung", "no-such-rung"),
+    ("all", "--no-such-option"),
+    ("999999999",),
+    ("",),
+], ids=lambda arguments: " ".join(arguments) or "empty")
+def test_bad_input(fathom, command, arguments):
+    done = fathom(command, *arguments, "-q", timeout=5)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("frequency", ["0", "-1", "often", "10000000"])
+def test_absurd_frequency(fathom, frequency):
+    done = fathom("profile", "all", "-F", frequency, timeout=5)
+    assert done.returncode == 2, done.stderr
+
+
+def test_near_match_is_suggested(docker, start, fathom):
+    web = start(docker, "webserver", "sleep", "1000")
+    done = fathom("profile", "webservre" + web.name.removeprefix("webserver"), timeout=5)
+    assert done.returncode == 2
+    assert web.name in done.stderr
+
+
+def test_ambiguous_prefix(docker, start, fathom):
+    """Containers until two share the first three digits of their ids are too many; a name's prefix is no target."""
+    one = start(docker, "twin", "sleep", "1000", labels={"n": "1"})
+    two = start(docker, "twin2", "sleep", "1000")
+    done = fathom("profile", "twin", timeout=5)
+    assert done.returncode == 2
+    assert one.name in done.stderr or two.name in done.stderr
+
+
+def test_without_root_names_the_capability(fathom):
+    done = fathom("profile", "all", "-d", "1", user=65534, timeout=10, cwd="/")
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert "CAP_" in done.stderr.upper()
+
+
+def loaded():
+    """Ids of programs and links in the kernel, and what is pinned."""
+    bpftool = tool("bpftool")
+    found = {kind: {entry["id"] for entry in json.loads(run(bpftool, "-j", kind, "show").stdout or "[]")}
+             for kind in ("prog", "link", "map")}
+    found["pinned"] = {os.path.join(d, n) for d, _, names in os.walk("/sys/fs/bpf") for n in names}
+    return found
+
+
+def owned(pid):
+    """Ids of BPF programs that process `pid` holds, from its descriptors."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fdinfo"):
+        try:
+            with open(f"/proc/{pid}/fdinfo/{name}", encoding="utf-8", errors="replace") as file:
+                found |= {("prog", int(line.split()[1])) for line in file if line.startswith("prog_id:")}
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("command", MEASURING)
+@pytest.mark.parametrize("last", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_stays_attached(fathom, wait_attached, command, last):
+    pinned = loaded()["pinned"]
+    measuring = fathom.start(command, "all", "-d", "600", "-o", "out.folded")
+    wait_attached(measuring)
+    mine = wait_for(lambda: owned(measuring.pid), what="a program of fathom's own")
+    measuring.send_signal(last)
+    measuring.wait(30)
+    gone = {number for _, number in mine}
+    # The kernel frees programs a grace period after the last descriptor closes.
+    wait_for(lambda: not gone & loaded()["prog"], 30, "the kernel to drop the programs")
+    assert loaded()["pinned"] == pinned
+
+
+@pytest.mark.parametrize("command", MEASURING)
+def test_output_is_checked_before_measuring(fathom, command, tmp_path):
+    began = time.monotonic()
+    done = fathom(command, "all", "-d", "600", "-o", str(tmp_path), timeout=20)
+    assert done.returncode == 2, done.stderr
+    assert time.monotonic() - began < 20

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom profile against programs whose CPU time is known."""
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from folded import stacks, total
+from support import wait_for
+
+SECONDS = 4
+POINTS = 0.03
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid):
+    """CPU time of a process so far, to the nanosecond."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def share(found, part, *whole):
+    return total(found, part) / max(1, sum(total(found, name) for name in whole))
+
+
+@pytest.mark.parametrize("name", ["docker", "podman", "containerd", "runc"])
+def test_split_is_within_three_points(request, start, fathom, tmp_path, name):
+    web = start(request.getfixturevalue(name), "web", "/bin/split7525")
+    # 499 Hz: at 99 Hz the chance alone in 400 samples is more than three points.
+    done = fathom("profile", web.name, "-d", SECONDS, "-F", 499, "-o", "web.folded")
+    assert done.returncode == 0, done.stderr
+    found = stacks(tmp_path / "web.folded")
+    assert all(stack[0] == web.name for stack, _ in found)
+    assert abs(share(found, "three_quarters", "three_quarters", "one_quarter") - 0.75) < POINTS
+    assert total(found, "three_quarters") + total(found, "one_quarter") > 0.9 * total(found)
+
+
+@pytest.mark.parametrize("frequency", [99, 499])
+def test_sample_count_is_frequency_times_cpu_seconds(docker, start, fathom, tmp_path, frequency):
+    web = start(docker, "web", "/bin/split7525")
+    before = cpu_s(web.pid)
+    began = time.monotonic()
+    assert fathom("profile", web.name, "-d", 8, "-F", frequency, "-o", "web.json").returncode == 0
+    # The program runs all the time or not; what it used outside of the interval is taken off in proportion.
+    capture = json.loads((tmp_path / "web.json").read_text())
+    used = (cpu_s(web.pid) - before) * capture["duration_ns"] / 1e9 / (time.monotonic() - began)
+    seen = capture["shapes"][0]["ledger"]["seen"]["events"]
+    assert abs(seen - frequency * used) <= 0.03 * frequency * used + 1, (seen, frequency * used)
+
+
+def test_targets_in_every_form(docker, start, fathom, tmp_path):
+    web = start(docker, "web", "/bin/split7525")
+    group = next(iter(web.cgroups().values()))
+    for number, target in enumerate([web.name, web.id, web.short_id, web.pid, f"{web.name}:1", group]):
+        done = fathom("profile", target, "-d", 1, "-o", f"{number}.folded")
+        assert done.returncode == 0, (target, done.stderr)
+        found = stacks(tmp_path / f"{number}.folded")
+        assert total(found, "three_quarters") > 0, target
+        assert total(found, web.name) == total(found), target
+
+
+def test_several_targets_all_host_and_busiest(docker, start, fathom, tmp_path):
+    web = start(docker, "web", "/bin/split7525")
+    other = start(docker, "other", "/bin/split7525")
+    for targets in ([web.name, other.name], ["all"], ["busiest"], []):
+        assert fathom("profile", *targets, "-d", 2, "-o", "f.folded").returncode == 0
+        found = stacks(tmp_path / "f.folded")
+        assert total(found, web.name) > 0 and total(found, other.name) > 0, targets
+    assert fathom("profile", "host", "-d", 1, "-o", "h.folded").returncode in (0, 3)
+    found = stacks(tmp_path / "h.folded")
+    assert total(found, web.name) == total(found, other.name) == 0
+
+
+def test_short_job_is_still_named(docker, fathom, tmp_path):
+    """A container born after the start and gone before the end."""
+    measuring = fathom.start("profile", "all", "-d", 8, "-o", "all.folded")
+    wait_for(lambda: any("perf_event" in os.readlink(f) for f in Path(f"/proc/{measuring.pid}/fd").iterdir()
+                         if f.is_symlink()), what="fathom to attach")
+    job = docker.run("job", "/bin/split7525", "0.7")
+    wait_for(lambda: not job.alive(), 20, "the job to end")
+    docker.rm(job)
+    assert measuring.wait(30) == 0
+    found = stacks(tmp_path / "all.folded")
+    assert total(found, job.name, "three_quarters") > 0, sorted({stack[0] for stack, _ in found})
+
+
+def test_quota_shows_in_samples(docker, start, fathom, tmp_path):
+    capped = start(docker, "capped", "/bin/split7525", cpus=0.5)
+    before = cpu_s(capped.pid)
+    assert fathom("profile", capped.name, "-d", 6, "-F", 499, "-o", "c.folded").returncode == 0
+    used = cpu_s(capped.pid) - before
+    assert total(stacks(tmp_path / "c.folded")) == pytest.approx(499 * used, rel=0.1)
+
+
+def test_ctrl_c_gives_what_there_is(docker, start, fathom, tmp_path, wait_attached):
+    web = start(docker, "web", "/bin/split7525")
+    measuring = fathom.start("profile", web.name, "-d", 600, "-o", "web.folded")
+    wait_attached(measuring)
+    before = cpu_s(web.pid)
+    wait_for(lambda: cpu_s(web.pid) - before > 0.5, 30, "half a second of work")
+    measuring.send_signal(signal.SIGINT)
+    assert measuring.wait(20) == 0, measuring.stderr.read()
+    assert total(stacks(tmp_path / "web.folded"), "three_quarters") > 10
+
+
+def test_process_names_cannot_write_to_the_terminal(docker, start, fathom, tmp_path):
+    evil = "\x1b]0;owned\x07"
+    bad = start(docker, "bad", "sh", "-c", "cp /bin/split7525 \"/tmp/$EVIL\" && exec \"/tmp/$EVIL\"", env={"EVIL": evil})
+    wait_for(lambda: "\x1b" in Path(f"/proc/{bad.pid}/comm").read_text(), what="the hostile name")
+    done = fathom("profile", bad.name, "-d", 1)
+    assert done.returncode == 0, done.stderr
+    assert "owned" in done.stdout, done.stdout
+    texts = [done.stdout, done.stderr, fathom("ps").stdout, fathom("whois", bad.pid).stdout]
+    for suffix in ("svg", "html", "json", "folded"):
+        assert fathom("profile", bad.name, "-d", 1, "-o", f"bad.{suffix}").returncode == 0
+        texts.append((tmp_path / f"bad.{suffix}").read_text())
+    for text in texts:
+        assert "\x1b" not in text and "\x07" not in text
+    json.loads((tmp_path / "bad.json").read_text())

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom walltime and offcpu: the sum is elapsed time × threads, and each part is the part it says it is."""
+import json
+
+import pytest
+
+from folded import stacks, total
+
+SECONDS = 5
+
+
+def measure(fathom, tmp_path, command, *arguments):
+    """The folded stacks (in µs) and how long was measured (in µs)."""
+    for name in ("out.json", "out.folded"):
+        (tmp_path / name).unlink(missing_ok=True)
+    done = fathom(command, *arguments, "-d", SECONDS, "-o", "out.json")
+    assert done.returncode == 0, done.stderr
+    capture = json.loads((tmp_path / "out.json").read_text())
+    # One measurement, two formats: `flame` turns the capture into folded stacks.
+    assert fathom("flame", "out.json", "-o", "out.folded").returncode == 0
+    return stacks(tmp_path / "out.folded"), capture["duration_ns"] / 1000
+
+
+def test_quota_of_half_a_cpu(docker, start, fathom, tmp_path):
+    capped = start(docker, "capped", "/bin/split7525", cpus=0.5)
+    found, elapsed = measure(fathom, tmp_path, "walltime", capped.name)
+    assert total(found) == pytest.approx(elapsed, rel=0.01)
+    assert total(found, "running") == pytest.approx(0.5 * elapsed, rel=0.1)
+    # A neighbour may take a little of the other half, but not while the group is throttled.
+    assert total(found, "waiting for CPU: throttled") == pytest.approx(0.5 * elapsed, rel=0.15)
+
+
+def test_competing_under_cpu_shares(docker, start, fathom, tmp_path):
+    """Two on one CPU, 3 to 1: each thread's time adds up, and the weak one waits three quarters of it."""
+    strong = start(docker, "strong", "/bin/split7525", cpu_shares=3072, args=["--cpuset-cpus", "0"])
+    weak = start(docker, "weak", "/bin/split7525", cpu_shares=1024, args=["--cpuset-cpus", "0"])
+    found, elapsed = measure(fathom, tmp_path, "walltime", strong.name, weak.name)
+    for container in (strong, weak):
+        assert total(found, container.name) == pytest.approx(elapsed, rel=0.01)
+    ran = {c: total(found, c.name, "running") for c in (strong, weak)}
+    assert ran[strong] == pytest.approx(3 * ran[weak], rel=0.15)
+    assert total(found, weak.name, "waiting for CPU: preempted") > 0.6 * elapsed
+    assert total(found, weak.name, "waiting for CPU: throttled") == 0
+
+
+def test_sleeper_is_blocked_all_the_time(docker, start, fathom, tmp_path):
+    rest = start(docker, "rest", "sleep", "1000")
+    for command in ("walltime", "offcpu"):
+        found, elapsed = measure(fathom, tmp_path, command, rest.name)
+        assert total(found) == pytest.approx(elapsed, rel=0.02), command
+        assert total(found, "blocked") == total(found) or command == "offcpu"
+
+
+def test_naps_add_up(docker, start, fathom, tmp_path):
+    """A shell that starts a nap after the other: the shell's own time adds up, and the naps are sleep."""
+    naps = start(docker, "naps", "sh", "-c", "while :; do usleep 20000; done")
+    found, elapsed = measure(fathom, tmp_path, "walltime", naps.name, "--by", "thread")
+    assert total(found, f"sh ({naps.pid})") == pytest.approx(elapsed, rel=0.01)
+    assert total(found, "blocked: sleep", "usleep (") > 0.5 * elapsed
+    assert total(found, f"sh ({naps.pid})", "blocked: child") > 0.5 * elapsed
+
+
+def test_own_machinery_is_in_no_stack(docker, start, fathom, tmp_path):
+    """A stack ends where the program blocked, not in the tracer that watched it block."""
+    naps = start(docker, "naps", "sh", "-c", "while :; do usleep 20000; done")
+    found, _ = measure(fathom, tmp_path, "offcpu", naps.name)
+    assert total(found) > 0
+    assert not [stack for stack, _ in found if any("bpf_" in frame for frame in stack)]
