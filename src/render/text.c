@@ -362,6 +362,88 @@ static void page_causes(const struct text_page *page)
 		fprintf(page->out, "  " ELLIPSIS " and %u more\n", owners->len - page->top);
 }
 
+/* ---- differences: the functions that changed the most ---- */
+
+struct change_row {
+	guint32 frame;
+	guint64 before, after, total_before, total_after; /* before: scaled when asked */
+};
+
+static guint64 change_size(const struct change_row *row)
+{
+	return row->after > row->before ? row->after - row->before : row->before - row->after;
+}
+
+static int changes_by_size(gconstpointer a, gconstpointer b)
+{
+	const struct change_row *x = a, *y = b;
+	guint64 p = change_size(x), q = change_size(y);
+
+	return p != q ? (p < q ? 1 : -1) : x->frame < y->frame ? -1 : 1;
+}
+
+static guint64 change_scaled(guint64 weight, double scale)
+{
+	return scale == 1.0 ? weight : (guint64)((double)weight * scale + 0.5);
+}
+
+/* "+1.20 s" or "−3": the sign as a word of its own would be easy to miss. */
+static void page_change(const struct text_page *page, guint64 before, guint64 after, guint width)
+{
+	g_autofree char *size = units_weight(page->shape->unit, after > before ? after - before : before - after);
+	g_autofree char *text =
+		g_strdup_printf("%s%s", after > before ? "+" : after < before ? "\342\210\222" : "", size);
+
+	fputs(page_colour(page, after > before ? "\033[31m" : "\033[34m"), page->out);
+	page_right(page, text, width);
+	fputs(page_colour(page, "\033[0m"), page->out);
+}
+
+static GArray *change_rows(const struct calltree *tree, double scale)
+{
+	g_autoptr(GArray) rows = function_rows(tree);
+	GArray *changes = g_array_new(FALSE, FALSE, sizeof(struct change_row));
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct function_row *row = &g_array_index(rows, struct function_row, i);
+		struct change_row change = { row->frame, change_scaled(row->self_before, scale), row->self,
+					     change_scaled(row->total_before, scale), row->total };
+
+		if (change.before != change.after)
+			g_array_append_val(changes, change);
+	}
+	g_array_sort(changes, changes_by_size);
+	return changes;
+}
+
+static void page_changes(const struct text_page *page)
+{
+	const struct calltree *tree = page->shape->calltree;
+	g_autofree guint64 *totals = calltree_totals(tree, tree->baseline);
+	double scale = page->options->normalized && totals[0] ? (double)page->total / (double)totals[0] : 1.0;
+	g_autoptr(GArray) changes = change_rows(tree, scale);
+
+	page_heading(page, page->options->normalized ? "What changed most (before scaled to the same total)" :
+						       "What changed most");
+	fprintf(page->out, "%s     self:  change     before      after     total:  change%s\n",
+		page_colour(page, "\033[2m"), page_colour(page, "\033[0m"));
+	for (guint i = 0; i < MIN(changes->len, page->top * 2); i++) {
+		const struct change_row *row = &g_array_index(changes, struct change_row, i);
+		g_autofree char *label = frame_label(&tree->frames[row->frame]);
+		g_autofree char *cut = text_cut(label, page->columns > 76 ? page->columns - 58 : 20);
+
+		page_change(page, row->before, row->after, 19);
+		page_weight(page, row->before, 11);
+		page_weight(page, row->after, 11);
+		page_change(page, row->total_before, row->total_after, 13);
+		fprintf(page->out, "  %s\n", cut);
+	}
+	page_change(page, change_scaled(totals[0], scale), page->total, 19);
+	page_weight(page, change_scaled(totals[0], scale), 11);
+	page_weight(page, page->total, 11);
+	fprintf(page->out, "%13s  all\n", "");
+}
+
 static void page_ledger(const struct text_page *page)
 {
 	g_autoptr(GPtrArray) phrases = heading_ledger(page->shape);
@@ -401,7 +483,9 @@ gboolean render_text(const struct snapshot *snapshot, const struct render_option
 	safe_facts = text_terminal(facts);
 	title = text_terminal(render_title(snapshot, options));
 	fprintf(out, "%s%s%s\n%s\n", page_colour(&page, "\033[1m"), title, page_colour(&page, "\033[0m"), safe_facts);
-	if (page.total) {
+	if (shape->calltree->baseline) {
+		page_changes(&page);
+	} else if (page.total) {
 		page_causes(&page);
 		page_paths(&page);
 		page_functions(&page);

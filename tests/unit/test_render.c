@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every format on one small snapshot against golden files (UPDATE_GOLDEN=1 rewrites them), and on hostile names. */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "import/import.h"
+#include "render/flame.h"
+#include "render/render.h"
+
+static guint32 stack(struct calltree *tree, const char *const *names, const enum frame_kind *kinds, guint count)
+{
+	guint32 node = CALLTREE_ROOT;
+
+	for (guint i = 0; i < count; i++)
+		node = calltree_child(tree, node, calltree_frame(tree, kinds[i], names[i], -1,
+								 kinds[i] == FRAME_USER ? "/usr/lib/libdemo.so" : NULL));
+	return node;
+}
+
+static struct snapshot *sample(void)
+{
+	static const char *const read[] = { "web", "nginx", "main", "handle", "vfs_read" };
+	static const char *const jit[] = { "web", "java", "run", "Cart::total" };
+	static const enum frame_kind read_kinds[] = { FRAME_CONTAINER, FRAME_PROCESS, FRAME_USER, FRAME_USER, FRAME_KERNEL };
+	static const enum frame_kind jit_kinds[] = { FRAME_CONTAINER, FRAME_PROCESS, FRAME_USER, FRAME_JIT };
+	struct snapshot *snapshot = snapshot_new("profile of web");
+	struct shape *shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
+
+	g_free(snapshot->host);
+	snapshot->host = g_strdup("node1");
+	snapshot->start_realtime_ns = 1700000000 * NS_PER_S;
+	snapshot->duration_ns = 10 * NS_PER_S;
+	snapshot->frequency_hz = 100;
+	g_ptr_array_add(snapshot->shapes, shape);
+	calltree_add(shape->calltree, stack(shape->calltree, read, read_kinds, 5), 600);
+	calltree_add(shape->calltree, stack(shape->calltree, read, read_kinds, 4), 150);
+	calltree_add(shape->calltree, stack(shape->calltree, jit, jit_kinds, 4), 200);
+	shape->ledger.rung = g_strdup("perf cpu-clock");
+	shape->ledger.misses = g_strdup("interrupts");
+	shape->ledger.seen = (struct ledger_line){ 960, 960 };
+	ledger_add(&shape->ledger, LEDGER_LOST_MAP, 10, 10);
+	ledger_note(&shape->ledger, g_strdup("a note"));
+	return snapshot;
+}
+
+static char *render(const struct snapshot *snapshot, const char *name, gsize *length)
+{
+	struct render_options options = { 0 };
+	g_autoptr(GError) error = NULL;
+	char *text = render_write_string(snapshot, render_format_find(name, NULL), &options, length, &error);
+
+	g_assert_no_error(error);
+	return text;
+}
+
+static void golden_check(const char *name, const char *text, gsize length)
+{
+	g_autofree char *path = g_build_filename(GOLDEN_DIR, name, NULL);
+	g_autofree char *wanted = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize wanted_length;
+
+	if (g_getenv("UPDATE_GOLDEN")) {
+		g_file_set_contents(path, text, (gssize)length, &error);
+		g_assert_no_error(error);
+		return;
+	}
+	g_file_get_contents(path, &wanted, &wanted_length, &error);
+	g_assert_no_error(error);
+	g_assert_cmpmem(text, length, wanted, wanted_length);
+}
+
+static void test_golden(void)
+{
+	static const char *const formats[] = { "svg", "folded", "json", "speedscope", "text" };
+	g_autoptr(snapshot_t) snapshot = sample();
+
+	for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+		g_autofree char *name = g_strdup_printf("profile.%s", formats[i]);
+		gsize length;
+		g_autofree char *text = render(snapshot, formats[i], &length);
+
+		golden_check(name, text, length);
+	}
+}
+
+static void test_golden_diff(void)
+{
+	g_autoptr(snapshot_t) snapshot = sample();
+	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
+	gsize length;
+	g_autofree char *text = NULL, *svg = NULL;
+
+	calltree_add_baseline(shape->calltree, 5, 300);
+	calltree_add_baseline(shape->calltree, 4, 400);
+	text = render(snapshot, "text", &length);
+	golden_check("diff.text", text, length);
+	svg = render(snapshot, "svg", &length);
+	golden_check("diff.svg", svg, length);
+}
+
+static void test_inconclusive(void)
+{
+	static const char *const formats[] = { "svg", "html", "text" };
+	g_autoptr(snapshot_t) snapshot = sample();
+
+	for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+		g_autofree char *good = render(snapshot, formats[i], NULL);
+
+		g_assert_null(strstr(good, "INCONCLUSIVE"));
+	}
+	ledger_add(&snapshot_find(snapshot, SHAPE_CALLTREE)->ledger, LEDGER_LOST_RING, 90, 90);
+	for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+		g_autofree char *bad = render(snapshot, formats[i], NULL);
+
+		g_assert_nonnull(strstr(bad, "INCONCLUSIVE"));
+	}
+}
+
+/* Names a container could choose: terminal escapes, markup, quotes, line ends, separators, broken UTF-8, bidi. */
+static const char *const hostile[] = {
+	"\033]0;owned\007\033[2J", "</script><script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "a;b;c 12\nd 7",
+	"\377\376broken\300", "\342\200\256gnp.exe", "]]><!--", "${x}`\\u003c", "", " ", "\x01\x7f\302\233" "31m", "&amp;&#60;",
+};
+
+static struct snapshot *hostile_snapshot(void)
+{
+	struct snapshot *snapshot = snapshot_new(hostile[1]);
+	struct shape *shape = shape_new(SHAPE_CALLTREE, hostile[0], UNIT_NANOSECONDS);
+
+	g_ptr_array_add(snapshot->shapes, shape);
+	g_free(snapshot->host);
+	snapshot->host = g_strdup(hostile[2]);
+	snapshot->start_realtime_ns = 1;
+	for (guint i = 0; i < G_N_ELEMENTS(hostile); i++) {
+		guint32 frame = calltree_frame(shape->calltree, FRAME_USER, hostile[i], -1, hostile[(i + 1) % 9]);
+
+		calltree_add(shape->calltree, calltree_child(shape->calltree, CALLTREE_ROOT, frame), 1000000 + i);
+		shape->ledger.seen.weight += 1000000 + i;
+	}
+	ledger_note(&shape->ledger, g_strdup(hostile[0]));
+	ledger_note(&shape->ledger, g_strdup(hostile[1]));
+	shape->ledger.rung = g_strdup(hostile[4]);
+	return snapshot;
+}
+
+static void assert_harmless(const char *text, gsize length)
+{
+	g_assert_true(g_utf8_validate(text, (gssize)length, NULL));
+	for (gsize i = 0; i < length; i++)
+		g_assert_true((guchar)text[i] >= 0x20 || text[i] == '\n' || text[i] == '\t');
+	g_assert_null(strstr(text, "\342\200\256")); /* right-to-left override */
+	g_assert_null(strstr(text, "\302\233")); /* C1 control sequence introducer */
+}
+
+static guint count_of(const char *text, const char *what)
+{
+	guint count = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		count++;
+	return count;
+}
+
+static void test_hostile(void)
+{
+	static const char *const formats[] = { "svg", "html", "folded", "json", "speedscope", "text" };
+	g_autoptr(snapshot_t) snapshot = hostile_snapshot();
+	g_autofree char *svg = NULL, *html = NULL, *folded = NULL;
+
+	for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+		gsize length;
+		g_autofree char *text = render(snapshot, formats[i], &length);
+
+		assert_harmless(text, length);
+	}
+	svg = render(snapshot, "svg", NULL);
+	g_assert_cmpuint(count_of(svg, "<script"), ==, 1);
+	g_assert_null(strstr(svg, "<img"));
+	html = render(snapshot, "html", NULL);
+	g_assert_cmpuint(count_of(html, "<script"), ==, 2);
+	g_assert_cmpuint(count_of(html, "</script"), ==, 2);
+	g_assert_null(strstr(html, "<img"));
+	folded = render(snapshot, "folded", NULL);
+	g_assert_cmpuint(count_of(folded, "\n"), ==, G_N_ELEMENTS(hostile));
+	g_assert_null(strchr(folded, ';'));
+}
+
+static void test_hostile_round_trip(void)
+{
+	g_autoptr(snapshot_t) snapshot = hostile_snapshot();
+	gsize length, again_length;
+	g_autofree char *text = render(snapshot, "json", &length);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(snapshot_t) back = import_bytes(text, length, NULL, &error);
+	g_autofree char *again = NULL;
+	const struct calltree *tree;
+
+	g_assert_no_error(error);
+	tree = snapshot_find(back, SHAPE_CALLTREE)->calltree;
+	for (guint i = 0; i < G_N_ELEMENTS(hostile); i++)
+		g_assert_cmpstr(tree->frames[i].name, ==, hostile[i]);
+	again = render(back, "json", &again_length);
+	g_assert_cmpmem(text, length, again, again_length);
+}
+
+/* 0.6 µs each: none may vanish, and the total must be right to the microsecond. */
+static void test_folded_rounding(void)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_new(NULL);
+	struct shape *shape = shape_new(SHAPE_CALLTREE, "offcpu", UNIT_NANOSECONDS);
+	g_autofree char *text = NULL;
+	guint64 total = 0;
+	char name[16];
+
+	g_ptr_array_add(snapshot->shapes, shape);
+	for (guint i = 0; i < 1000; i++) {
+		g_snprintf(name, sizeof(name), "f%u", i);
+		calltree_add(shape->calltree,
+			     calltree_child(shape->calltree, 0, calltree_frame(shape->calltree, FRAME_USER, name, -1, NULL)),
+			     600);
+	}
+	text = render(snapshot, "folded", NULL);
+	for (const char *at = text; (at = strchr(at, ' ')); at++)
+		total += g_ascii_strtoull(at, NULL, 10);
+	g_assert_cmpuint(total, ==, 600);
+}
+
+static void test_flame_layout(void)
+{
+	g_autoptr(snapshot_t) snapshot = sample();
+	const struct calltree *tree = snapshot_find(snapshot, SHAPE_CALLTREE)->calltree;
+	g_autoptr(flame_t) flame = flame_new(tree, 1, 1000, FALSE);
+	g_autoptr(flame_t) few = flame_new(tree, 1, 4, FALSE);
+	g_autoptr(calltree_t) reversed = flame_reverse(tree);
+	g_autofree guint64 *totals = calltree_totals(reversed, reversed->self);
+
+	g_assert_cmpuint(flame->total, ==, 950);
+	g_assert_cmpuint(flame->count, ==, tree->node_count);
+	for (guint i = 1; i < flame->count; i++) {
+		const struct flame_box *box = &flame->boxes[i], *parent = &flame->boxes[box->parent];
+
+		g_assert_cmpuint(box->parent, <, i);
+		g_assert_cmpuint(box->start, >=, parent->start);
+		g_assert_cmpuint(box->start + box->total, <=, parent->start + parent->total);
+	}
+	g_assert_cmpuint(few->count, <=, 5);
+	g_assert_cmpuint(few->elided, ==, tree->node_count - few->count);
+	g_assert_cmpuint(totals[0], ==, 950);
+}
+
+/* A function that calls itself counts once a stack. */
+static void test_recursion(void)
+{
+	g_autoptr(calltree_t) tree = calltree_new();
+	guint32 f = calltree_frame(tree, FRAME_USER, "f", -1, NULL), node = CALLTREE_ROOT;
+	g_autoptr(GArray) rows = NULL;
+
+	for (guint i = 0; i < 5; i++) {
+		node = calltree_child(tree, node, f);
+		calltree_add(tree, node, 1);
+	}
+	rows = function_rows(tree);
+	g_assert_cmpuint(rows->len, ==, 1);
+	g_assert_cmpuint(g_array_index(rows, struct function_row, 0).self, ==, 5);
+	g_assert_cmpuint(g_array_index(rows, struct function_row, 0).total, ==, 5);
+}
+
+static void test_formats(void)
+{
+	static const char *const names[][2] = {
+		{ "a.svg", "svg" },	    { "a.html", "html" },	  { "a.json", "json" },
+		{ "a.speedscope.json", "speedscope" }, { "a.pb.gz", "pprof" }, { "x/a.pprof", "pprof" },
+		{ "a.folded", "folded" },   { "a.txt", "text" },
+	};
+	g_autoptr(GError) error = NULL;
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+		g_assert_cmpstr(render_format_by_suffix(names[i][0], NULL)->name, ==, names[i][1]);
+	g_assert_null(render_format_by_suffix("a.png", &error));
+	g_assert_nonnull(strstr(error->message, "svg"));
+	g_assert_cmpstr(render_format_choose("svg", "a.html", "text", NULL)->name, ==, "svg");
+	g_assert_cmpstr(render_format_choose(NULL, "-", "text", NULL)->name, ==, "text");
+}
+
+static gboolean write_to(const char *path, GError **error)
+{
+	g_autoptr(snapshot_t) snapshot = sample();
+	struct render_options options = { 0 };
+
+	return render_write_file(snapshot, render_format_find("folded", NULL), &options, path, error);
+}
+
+static void test_output(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("fathom-render-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "out.folded", NULL);
+	g_autofree char *missing = g_build_filename(directory, "no", "out.folded", NULL);
+	g_autofree char *precious = g_build_filename(directory, "precious", NULL);
+	g_autofree char *text = NULL, *kept = NULL;
+	g_autoptr(GError) error = NULL, error_directory = NULL;
+
+	g_assert_true(render_output_check(path, NULL));
+	g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS)); /* a check leaves no trace */
+	g_assert_false(render_output_check(missing, &error));
+	g_assert_error(error, RENDER_ERROR, RENDER_ERROR_OUTPUT);
+	g_assert_false(render_output_check(directory, &error_directory));
+	g_assert_true(render_output_check("-", NULL));
+	g_assert_true(render_output_check("/dev/null", NULL));
+	g_assert_true(write_to("/dev/null", NULL));
+
+	/* A planted link is replaced, not followed. */
+	g_assert_true(g_file_set_contents(precious, "precious", -1, NULL));
+	g_assert_cmpint(symlink(precious, path), ==, 0);
+	g_assert_true(write_to(path, NULL));
+	g_assert_true(g_file_get_contents(precious, &kept, NULL, NULL));
+	g_assert_cmpstr(kept, ==, "precious");
+	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	g_assert_nonnull(strstr(text, "web;nginx;main;handle;vfs_read_[k] 600\n"));
+	g_unlink(path);
+	g_unlink(precious);
+	g_assert_cmpint(g_rmdir(directory), ==, 0); /* no temporary file is left */
+}
+
+static void test_output_full(void)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (g_access("/dev/full", W_OK) != 0) {
+		g_test_skip("no /dev/full");
+		return;
+	}
+	g_assert_false(write_to("/dev/full", &error));
+	g_assert_error(error, RENDER_ERROR, RENDER_ERROR_OUTPUT);
+}
+
+/* What other programs make of the profile; `tool` with the file's path as last argument. */
+static char *pprof_through(const char *tool)
+{
+	g_autoptr(snapshot_t) snapshot = sample();
+	g_autofree char *directory = g_dir_make_tmp("fathom-pprof-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "out.pb.gz", NULL);
+	g_autofree char *command = g_strdup_printf("export HOME=%s GOTOOLCHAIN=local; %s", directory, tool);
+	const char *argv[] = { "sh", "-c", command, "sh", path, NULL };
+	struct render_options options = { 0 };
+	g_autofree char *remove = g_strdup_printf("rm -rf '%s'", directory);
+	char *out = NULL;
+	int status;
+
+	g_assert_true(render_write_file(snapshot, render_format_find("pprof", NULL), &options, path, NULL));
+	g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, &status, NULL));
+	g_assert_true(g_spawn_check_wait_status(status, NULL));
+	g_assert_true(g_spawn_command_line_sync(remove, NULL, NULL, NULL, NULL));
+	return out;
+}
+
+static void test_pprof_wire(void)
+{
+	g_autofree char *protoc = g_find_program_in_path("protoc");
+	g_autofree char *text = NULL;
+
+	if (!protoc) {
+		g_test_skip("no protoc");
+		return;
+	}
+	text = pprof_through("gzip -dc \"$1\" | protoc --decode_raw");
+	g_assert_nonnull(strstr(text, "6: \"vfs_read\""));
+	g_assert_nonnull(strstr(text, "6: \"[kernel.kallsyms]\""));
+}
+
+static void test_pprof_go(void)
+{
+	g_autofree char *go = g_find_program_in_path("go");
+	g_autofree char *text = NULL;
+
+	if (!go) {
+		g_test_skip("no go");
+		return;
+	}
+	text = pprof_through("go tool pprof -top -sample_index=samples \"$1\" 2>/dev/null");
+	g_assert_nonnull(strstr(text, "vfs_read"));
+	g_assert_nonnull(strstr(text, "63.16%")); /* 600 of 950 */
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/render/golden", test_golden);
+	g_test_add_func("/render/golden-diff", test_golden_diff);
+	g_test_add_func("/render/inconclusive", test_inconclusive);
+	g_test_add_func("/render/hostile", test_hostile);
+	g_test_add_func("/render/hostile-round-trip", test_hostile_round_trip);
+	g_test_add_func("/render/folded-rounding", test_folded_rounding);
+	g_test_add_func("/render/flame-layout", test_flame_layout);
+	g_test_add_func("/render/recursion", test_recursion);
+	g_test_add_func("/render/formats", test_formats);
+	g_test_add_func("/render/output", test_output);
+	g_test_add_func("/render/output-full", test_output_full);
+	g_test_add_func("/render/pprof-wire", test_pprof_wire);
+	g_test_add_func("/render/pprof-go", test_pprof_go);
+	return g_test_run();
+}
