@@ -60,7 +60,7 @@ int profile_tick(void *ctx)
 
 	if (tid == 0)
 		return 0; /* the idle task: nobody's time */
-	key = cgroup_key_of(task);
+	key = cgroup_key_current();
 	if (!filter_wants(task, key))
 		return 0;
 	loss_add(LOSS_SEEN, 1, 1);

@@ -58,4 +58,19 @@ static __always_inline u64 cgroup_key_of(struct task_struct *task)
 	return READ(node, id);
 }
 
-#define filter_key cgroup_key_of
+#define CGROUP_ROOT 1 /* kernfs id of every hierarchy's root */
+
+/* The same for the current task, without following BTF pointers (see READ): cheap to run and to verify. */
+static __always_inline u64 cgroup_key_current(void)
+{
+	u64 id = bpf_get_current_cgroup_id();
+
+	if (v1_controller != V1_NONE && id == CGROUP_ROOT) {
+		struct task_struct *task = (void *)bpf_get_current_task();
+		struct cgroup *v1 = cgroup_v1_of(BPF_CORE_READ(task, cgroups));
+
+		if (v1)
+			return BPF_CORE_READ(v1, kn, id) | CGROUP_V1_BIT;
+	}
+	return id;
+}
