@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// browser.mjs CHROMIUM PROFILE_DIR PAGE SEARCH : opens a flame graph (.html or .svg), zooms, searches, turns it over,
+// and prints as JSON what was seen. What is right is for the caller to say.
+import { chromium } from "playwright-core";
+import { pathToFileURL } from "node:url";
+
+const [program, profile, page_file, wanted] = process.argv.slice(2);
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+	"--disable-component-update", "--disable-sync"];
+const context = await chromium.launchPersistentContext(profile, { executablePath: program, headless: true, args: flags,
+	viewport: { width: 1280, height: 800 } });
+const seen = { errors: [], dialogs: 0, requests: 0 };
+
+try {
+	const page = context.pages()[0] ?? await context.newPage();
+	page.on("pageerror", error => seen.errors.push(String(error)));
+	page.on("console", message => { if (message.type() === "error") seen.errors.push(message.text()); });
+	page.on("dialog", dialog => { seen.dialogs++; dialog.dismiss(); });
+	page.on("request", request => { if (!/^(file|data):/.test(request.url())) seen.requests++; });
+	const began = Date.now();
+	await page.goto(pathToFileURL(page_file).href);
+	if (page_file.endsWith(".html")) await html(page);
+	else await svg(page);
+	async function html(page) {
+		await page.waitForSelector("body[data-ready='1']", { timeout: 20000 });
+		seen.open_ms = Date.now() - began;
+		const graph = page.locator("#graph");
+		const drawn = () => graph.evaluate(canvas => Number(canvas.dataset.drawn));
+		const zoomed = () => graph.evaluate(canvas => canvas.dataset.zoomed);
+		seen.drawn = await drawn();
+		seen.title = await page.locator("h1").textContent();
+		seen.rows = await page.locator("#functions tr").count();
+		seen.first_row = await page.locator("#functions tr td:last-child").first().textContent();
+		const size = await graph.boundingBox();
+		await page.mouse.click(size.x + size.width / 2, size.y + size.height - 4 - 19 * 1.5); // the row above the root
+		await page.waitForFunction(() => document.getElementById("graph").dataset.zoomed !== "all");
+		seen.zoomed = await zoomed();
+		seen.crumbs = await page.locator("#crumbs button").allTextContents();
+		seen.hash_zoomed = new URL(page.url()).hash;
+		await page.keyboard.press("Escape");
+		await page.waitForFunction(() => document.getElementById("graph").dataset.zoomed === "all");
+		await page.keyboard.press("/");
+		await page.keyboard.type(wanted);
+		await page.waitForFunction(() => document.getElementById("matched").textContent !== "");
+		seen.matched = await page.locator("#matched").textContent();
+		seen.hash_searched = new URL(page.url()).hash;
+		await page.reload();
+		await page.waitForSelector("body[data-ready='1']");
+		seen.matched_again = await page.locator("#matched").textContent();
+		await page.keyboard.press("Escape");
+		await page.keyboard.press("i");
+		seen.inverted = await page.locator("#invert").getAttribute("aria-pressed");
+		await page.keyboard.press("ArrowDown");
+		await page.keyboard.press("Enter");
+		await page.waitForFunction(() => document.getElementById("graph").dataset.zoomed !== "all");
+		seen.walked = await zoomed();
+		seen.frame_ms = await page.evaluate(() => new Promise(done => {
+			let frames = 0;
+			const start = performance.now();
+			document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+			(function next() {
+				if (++frames === 20) done((performance.now() - start) / 20);
+				else requestAnimationFrame(next);
+			}());
+		}));
+	}
+	async function svg(page) {
+		await page.waitForSelector("#search", { timeout: 20000 });
+		seen.open_ms = Date.now() - began;
+		const rects = page.locator("#frames rect");
+		const width = n => rects.nth(n).evaluate(rect => Number(rect.getAttribute("width")));
+		seen.drawn = await rects.count();
+		seen.title = await page.locator("#title").textContent();
+		seen.before = await width(1);
+		await rects.nth(1).click();
+		seen.after = await width(1);
+		seen.zoomed = await page.locator("#frames rect").nth(1).locator("title").evaluate(title => title.textContent.split("\n")[0]);
+		seen.hash_zoomed = new URL(page.url()).hash;
+		await page.keyboard.press("Escape");
+		seen.reset = await width(1);
+		await page.keyboard.press("/");
+		await page.keyboard.type(wanted);
+		seen.matched = await page.locator("#matched").textContent();
+		seen.hash_searched = new URL(page.url()).hash;
+		await page.reload();
+		await page.waitForSelector("#search");
+		seen.matched_again = await page.locator("#matched").textContent();
+		await page.keyboard.press("Escape");
+		const y = () => rects.nth(0).evaluate(rect => Number(rect.getAttribute("y")));
+		const floor = await y();
+		await page.keyboard.press("i");
+		seen.inverted = String(await y() < floor);
+	}
+} finally {
+	await context.close();
+}
+console.log(JSON.stringify(seen));
