@@ -114,18 +114,6 @@ static guint64 process_delay_ns(pid_t pid)
 	return second ? g_ascii_strtoull(second, NULL, 10) : 0;
 }
 
-/* Nanoseconds the process waited for a CPU, by the scheduler's books. */
-static guint64 process_wait_ns(pid_t pid)
-{
-	g_autofree char *path = g_strdup_printf("/proc/%d/schedstat", pid);
-	g_autofree char *text = NULL;
-	unsigned long long run_ns, wait_ns;
-
-	if (!g_file_get_contents(path, &text, NULL, NULL) || sscanf(text, "%llu %llu", &run_ns, &wait_ns) != 2)
-		return 0;
-	return wait_ns;
-}
-
 /* ---- what must be true ---- */
 
 static gboolean check_near(const char *what, double got, double expected, GString *text)
@@ -149,7 +137,7 @@ static gboolean check_profile(const struct check *check, GString *text)
 
 static gboolean check_offcpu(const struct check *check, GString *text)
 {
-	guint64 used_ns = check->cpu_ns + check->wait_ns; /* waiting for a CPU is not being blocked */
+	guint64 used_ns = check->cpu_ns + check->delay_ns; /* waiting for a CPU is not being blocked */
 	guint64 blocked_ns = check->elapsed_ns > used_ns ? check->elapsed_ns - used_ns : 0;
 
 	return check_near("blocked", (double)check->weight[PROBE_STATE_BLOCKED] / NS_PER_S, (double)blocked_ns / NS_PER_S,
@@ -211,13 +199,11 @@ static gboolean check_measure(const struct probe *probe, struct probe_run *run, 
 	g_autoptr(GError) error = NULL;
 	struct ledger ledger = { 0 };
 	guint64 start_ns = clock_monotonic_ns(), cpu_ns = process_cpu_ns(check->child);
-	guint64 wait_ns = process_wait_ns(check->child);
 	guint64 delay_ns = process_delay_ns(check->child);
 	gboolean right = check_watch(probe, run, start_ns + CHECK_RUN_NS, &error) && probe->finish(run, &ledger, &error);
 
 	check->cpu_ns = process_cpu_ns(check->child) - cpu_ns;
 	check->delay_ns = process_delay_ns(check->child) - delay_ns;
-	check->wait_ns = process_wait_ns(check->child) - wait_ns;
 	check->elapsed_ns = clock_monotonic_ns() - start_ns;
 	if (!right) {
 		g_string_append(text, error->message);
