@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reader of the text of perf script, and what is made of what it accepts. */
+#include "fuzz_import.h"
+
+int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size)
+{
+	return fuzz_import("perf-script", bytes, size);
+}
