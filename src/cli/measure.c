@@ -105,6 +105,17 @@ static gboolean measure_fail(GError **error, const char *format, ...)
 	return FALSE;
 }
 
+static gboolean measure_check_rung(const struct measure *measure, GError **error)
+{
+	if (!measure->rung)
+		return TRUE;
+	for (const struct rung *rung = measure->probe->rungs; rung->name; rung++)
+		if (strcmp(rung->name, measure->rung) == 0)
+			return TRUE;
+	return measure_fail(error, "%s has no rung \"%s\": fathom doctor lists them", measure->probe->name,
+			    measure->rung);
+}
+
 static gboolean measure_check(struct measure *measure, GError **error)
 {
 	static const char *const whats[] = { "container", "process", "thread" };
@@ -132,6 +143,8 @@ static gboolean measure_check(struct measure *measure, GError **error)
 			return measure_fail(error, "--by %s is not known: container, process or thread", measure->by);
 		measure->by_what = (enum observe_by)i;
 	}
+	if (!measure_check_rung(measure, error))
+		return FALSE;
 	measure->writer = render_format_choose(measure->format, measure->output, "text", error);
 	return measure->writer && (!measure->output || render_output_check(measure->output, error));
 }
