@@ -19,7 +19,8 @@ static void output_add(const char *piece, size_t length, void *user)
 	struct output *output = user;
 	gsize fits = MIN((gsize)length, DEMANGLE_OUTPUT_MAX - output->length);
 
-	memcpy(output->text + output->length, piece, fits);
+	if (fits)
+		memcpy(output->text + output->length, piece, fits);
 	output->length += fits;
 	if (fits < length)
 		longjmp(output->full, 1);

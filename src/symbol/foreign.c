@@ -17,7 +17,11 @@
 #define MOUNTINFO_MAX (4u << 20)
 #define MOUNTS_FRESH_NS (2 * NS_PER_S) /* mount ids are used again after an unmount */
 
-enum mount_kind { MOUNT_UNKNOWN = 0, MOUNT_LOCAL = 1, MOUNT_REFUSED = 2 };
+enum mount_kind {
+	MOUNT_UNKNOWN = 0,
+	MOUNT_LOCAL = 1,
+	MOUNT_REFUSED = 2
+};
 
 struct foreign {
 	GHashTable *mounts; /* mount id → enum mount_kind */

@@ -17,7 +17,7 @@
 #define NATIVE_DATA ELFDATA2MSB
 #endif
 
-G_DEFINE_QUARK(fathom-image-error-quark, image_error)
+G_DEFINE_QUARK(fathom - image - error - quark, image_error)
 
 /* All of [offset, offset + length) or nothing. */
 static gboolean bytes_read(const struct image_bytes *bytes, guint64 offset, gsize length, void *out)
@@ -406,6 +406,7 @@ guint image_add_symbols(const struct image *image, guint32 type, struct symtab_b
 	symbols.names = names;
 	count = MIN(section->size, image->bytes.size - section->offset) / each;
 	count = MIN(count, (guint64)SYMTAB_SYMBOLS_MAX * 4);
+	symtab_builder_expect(builder, count, symbols.names_size + count); /* a tag's NUL each */
 	if (image->is_64bit)
 		symbols_read_wide(&symbols, section->offset, count);
 	else

@@ -38,8 +38,7 @@ struct modules *modules_new(void)
 
 	modules->foreign = foreign_new();
 	modules->by_key = g_hash_table_new(key_hash, key_equal);
-	modules->by_build_id =
-		g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+	modules->by_build_id = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
 	g_queue_init(&modules->open);
 	g_queue_init(&modules->loaded);
 	return modules;
@@ -289,8 +288,7 @@ static void table_share(struct modules *modules, struct module *module)
 	}
 }
 
-static void table_take(struct modules *modules, struct module *module, const struct image *image,
-		       struct symtab *table)
+static void table_take(struct modules *modules, struct module *module, const struct image *image, struct symtab *table)
 {
 	module->table = table;
 	module->segment_count = image->segment_count;
@@ -353,8 +351,8 @@ static void table_read(struct modules *modules, struct module *module)
 	if (image)
 		table = source_read(&file, &module->is_complete);
 	else
-		module->state = g_error_matches(error, IMAGE_ERROR, IMAGE_ERROR_NOT_ELF) ? MODULE_NOT_ELF :
-											   MODULE_UNREADABLE;
+		module->state =
+			g_error_matches(error, IMAGE_ERROR, IMAGE_ERROR_NOT_ELF) ? MODULE_NOT_ELF : MODULE_UNREADABLE;
 	open_end(modules, module);
 	if (table)
 		table_take(modules, module, image, table);
@@ -376,7 +374,9 @@ enum module_state modules_load(struct modules *modules, struct module *module)
 
 static struct module_key vdso_key(const guint8 *bytes, gsize length)
 {
-	struct module_key key = { .device = VDSO_DEVICE, .size = length, .inode = G_GUINT64_CONSTANT(14695981039346656037) };
+	struct module_key key = { .device = VDSO_DEVICE,
+				  .size = length,
+				  .inode = G_GUINT64_CONSTANT(14695981039346656037) };
 
 	for (gsize i = 0; i < length; i++) /* FNV-1a: what differs is another vDSO */
 		key.inode = (key.inode ^ bytes[i]) * G_GUINT64_CONSTANT(1099511628211);

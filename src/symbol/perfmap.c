@@ -157,6 +157,9 @@ static void paint(struct perfmap *map)
 	guint n = map->entries->len, points = 0;
 	g_autofree guint32 *next = NULL;
 
+	map->point_count = 0;
+	if (n == 0)
+		return;
 	map->points = g_renew(guint64, map->points, 2 * n);
 	for (guint i = 0; i < n; i++) {
 		map->points[2 * i] = g_array_index(map->entries, struct entry, i).start;

@@ -133,7 +133,7 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 		return process;
 	proc_fd = foreign_open_process(tgid);
 	start = proc_fd >= 0 ? process_start_ticks(proc_fd) : 0;
-	if (start && process && (process->exited || (process->start_ticks && process->start_ticks != start)))
+	if (start && process && process->start_ticks && process->start_ticks != start)
 		process = NULL; /* the pid was used again */
 	if (start && !process)
 		process = process_add(symbolizer, tgid);
@@ -159,10 +159,12 @@ void symbolizer_mapped(struct symbolizer *symbolizer, guint32 tgid, const struct
 	struct mapping made = { .file_offset = mapping->file_offset };
 	struct module_locator locator;
 
-	if (!process)
-		process = process_add(symbolizer, tgid);
 	if (mapping->length > G_MAXUINT64 - mapping->start)
 		return;
+	if (!process) {
+		process = process_add(symbolizer, tgid);
+		process->is_stale = TRUE; /* it has more mappings than this one */
+	}
 	locator = (struct module_locator){
 		.tgid = tgid,
 		.proc_fd = foreign_open_process(tgid),
@@ -378,8 +380,9 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
 		address--;
 	mapping = find_mapping(symbolizer, process, address);
 	if (!mapping) {
-		unresolved(symbolizer, symbol, process->left_out ? SYMBOL_UNMAPPED ", or beyond the limit of mappings]" :
-								   SYMBOL_UNMAPPED ": no code at this address]");
+		unresolved(symbolizer, symbol,
+			   process->left_out ? SYMBOL_UNMAPPED ", or beyond the limit of mappings]"
+					     : SYMBOL_UNMAPPED ": no code at this address]");
 		return;
 	}
 	switch (mapping->kind) {

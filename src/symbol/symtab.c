@@ -18,8 +18,10 @@ struct entry {
 };
 
 struct symtab_builder {
-	GArray *entries;
-	GByteArray *pool;
+	struct entry *entries;
+	guint count, room;
+	char *pool;
+	gsize pool_size, pool_room;
 	guint dropped;
 };
 
@@ -36,57 +38,95 @@ struct symtab {
 
 struct symtab_builder *symtab_builder_new(void)
 {
-	struct symtab_builder *builder = g_new0(struct symtab_builder, 1);
-
-	builder->entries = g_array_new(FALSE, FALSE, sizeof(struct entry));
-	builder->pool = g_byte_array_new();
-	return builder;
+	return g_new0(struct symtab_builder, 1);
 }
 
 void symtab_builder_free(struct symtab_builder *builder)
 {
 	if (!builder)
 		return;
-	g_array_unref(builder->entries);
-	g_byte_array_unref(builder->pool);
+	g_free(builder->entries);
+	g_free(builder->pool);
 	g_free(builder);
 }
 
-gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit, const char *name,
-			    gsize length, const char *tag, enum symtab_rank rank)
+void symtab_builder_expect(struct symtab_builder *builder, guint64 symbols, guint64 name_bytes)
+{
+	guint room = (guint)MIN(builder->count + symbols, (guint64)SYMTAB_SYMBOLS_MAX);
+	gsize pool_room = (gsize)MIN(builder->pool_size + name_bytes, (guint64)SYMTAB_POOL_MAX);
+
+	if (room > builder->room) {
+		builder->room = room;
+		builder->entries = g_renew(struct entry, builder->entries, room);
+	}
+	if (pool_room > builder->pool_room) {
+		builder->pool_room = pool_room;
+		builder->pool = g_realloc(builder->pool, pool_room);
+	}
+}
+
+static struct entry *entry_new(struct symtab_builder *builder)
+{
+	if (builder->count >= SYMTAB_SYMBOLS_MAX)
+		return NULL;
+	if (builder->count == builder->room) {
+		builder->room = MAX(builder->room * 2, 1024u);
+		builder->entries = g_renew(struct entry, builder->entries, builder->room);
+	}
+	return &builder->entries[builder->count++];
+}
+
+static guint32 pool_add(struct symtab_builder *builder, const char *name, gsize length, const char *tag,
+			gsize tag_length)
+{
+	gsize at = builder->pool_size, need = at + length + tag_length + 2;
+
+	if (need > builder->pool_room) {
+		builder->pool_room = MAX(need, builder->pool_room * 2);
+		builder->pool = g_realloc(builder->pool, builder->pool_room);
+	}
+	memcpy(builder->pool + at, name, length);
+	builder->pool[at + length] = '\0';
+	memcpy(builder->pool + at + length + 1, tag, tag_length + 1);
+	builder->pool_size = need;
+	return (guint32)at;
+}
+
+gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit,
+			    const char *name, gsize length, const char *tag, enum symtab_rank rank)
 {
 	gsize tag_length = tag ? strlen(tag) : 0;
-	struct entry entry = { .start = start, .name = builder->pool->len, .rank = rank };
+	struct entry *entry = NULL;
 
 	length = MIN(length, (gsize)SYMTAB_NAME_MAX);
-	if (builder->entries->len >= SYMTAB_SYMBOLS_MAX ||
-	    builder->pool->len + length + tag_length + 2 > SYMTAB_POOL_MAX) {
+	if (builder->pool_size + length + tag_length + 2 <= SYMTAB_POOL_MAX)
+		entry = entry_new(builder);
+	if (!entry) {
 		builder->dropped++;
 		return FALSE;
 	}
+	entry->start = start;
+	entry->rank = rank;
 	if (size == 0) {
-		entry.rank |= SYMTAB_RANK_SIZELESS;
+		entry->rank |= SYMTAB_RANK_SIZELESS;
 		size = limit > start ? limit - start : 1;
 	}
-	entry.size = (guint32)MIN(MIN(size, G_MAXUINT64 - start), (guint64)G_MAXUINT32);
-	g_byte_array_append(builder->pool, (const guint8 *)name, (guint)length);
-	g_byte_array_append(builder->pool, (const guint8 *)"", 1);
-	g_byte_array_append(builder->pool, (const guint8 *)(tag ? tag : ""), (guint)tag_length + 1);
-	g_array_append_val(builder->entries, entry);
+	entry->size = (guint32)MIN(MIN(size, G_MAXUINT64 - start), (guint64)G_MAXUINT32);
+	entry->name = pool_add(builder, name, length, tag ? tag : "", tag_length);
 	return TRUE;
 }
 
 void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start)
 {
-	struct entry entry = { .start = start, .rank = RANK_BOUNDARY };
+	struct entry *entry = entry_new(builder);
 
-	if (builder->entries->len < SYMTAB_SYMBOLS_MAX)
-		g_array_append_val(builder->entries, entry);
+	if (entry)
+		*entry = (struct entry){ .start = start, .rank = RANK_BOUNDARY };
 }
 
 guint symtab_builder_count(const struct symtab_builder *builder)
 {
-	return builder->entries->len;
+	return builder->count;
 }
 
 guint symtab_builder_dropped(const struct symtab_builder *builder)
@@ -94,13 +134,12 @@ guint symtab_builder_dropped(const struct symtab_builder *builder)
 	return builder->dropped;
 }
 
-/* Least-significant-digit radix sort by start, with `spare` as the other half: linear, and stable. */
-static void entries_sort(GArray *array)
+/* Least-significant-digit radix sort by start: linear, and stable. */
+static void entries_sort(struct entry *entries, guint n)
 {
-	struct entry *from = (struct entry *)(void *)array->data, *spare, *to;
+	struct entry *from = entries, *spare, *to;
 	guint64 low = G_MAXUINT64, high = 0;
 	gboolean sorted = TRUE;
-	guint n = array->len;
 
 	for (guint i = 0; i < n; i++) {
 		low = MIN(low, from[i].start);
@@ -129,7 +168,7 @@ static void entries_sort(GArray *array)
 		to = swap;
 	}
 	if (from == spare)
-		memcpy(array->data, spare, n * sizeof(*spare));
+		memcpy(entries, spare, n * sizeof(*spare));
 	g_free(spare);
 }
 
@@ -213,22 +252,19 @@ static void table_fill(struct symtab *table, const struct entry *entries, guint 
 struct symtab *symtab_builder_finish(struct symtab_builder *builder)
 {
 	struct symtab *table = g_new0(struct symtab, 1);
-	struct entry *entries;
 	guint n;
 
 	table->refs = 1;
-	entries_sort(builder->entries);
-	entries = (struct entry *)(void *)builder->entries->data;
-	n = entries_unify(entries, builder->entries->len, (const char *)builder->pool->data);
+	entries_sort(builder->entries, builder->count);
+	n = entries_unify(builder->entries, builder->count, builder->pool);
 	table->starts = g_new(guint64, n);
 	table->sizes = g_new(guint32, n);
 	table->names = g_new(guint32, n);
 	table->enclosing = g_new(guint32, n);
-	table_fill(table, entries, n);
-	table->pool_size = builder->pool->len;
-	table->pool = g_realloc(g_byte_array_free(builder->pool, FALSE), table->pool_size);
-	g_array_unref(builder->entries);
-	g_free(builder);
+	table_fill(table, builder->entries, n);
+	table->pool_size = builder->pool_size;
+	table->pool = g_realloc(g_steal_pointer(&builder->pool), table->pool_size);
+	symtab_builder_free(builder);
 	return table;
 }
 
@@ -297,12 +333,13 @@ gboolean symtab_equal(const struct symtab *a, const struct symtab *b)
 {
 	gsize n = a->count;
 
-	return n == b->count && a->pool_size == b->pool_size && !a->enclosing == !b->enclosing &&
-	       memcmp(a->starts, b->starts, n * sizeof(*a->starts)) == 0 &&
-	       memcmp(a->sizes, b->sizes, n * sizeof(*a->sizes)) == 0 &&
-	       memcmp(a->names, b->names, n * sizeof(*a->names)) == 0 &&
-	       (!a->enclosing || memcmp(a->enclosing, b->enclosing, n * sizeof(*a->enclosing)) == 0) &&
-	       memcmp(a->pool, b->pool, a->pool_size) == 0;
+	if (n != b->count || a->pool_size != b->pool_size || !a->enclosing != !b->enclosing)
+		return FALSE;
+	return n == 0 || (memcmp(a->starts, b->starts, n * sizeof(*a->starts)) == 0 &&
+			  memcmp(a->sizes, b->sizes, n * sizeof(*a->sizes)) == 0 &&
+			  memcmp(a->names, b->names, n * sizeof(*a->names)) == 0 &&
+			  (!a->enclosing || memcmp(a->enclosing, b->enclosing, n * sizeof(*a->enclosing)) == 0) &&
+			  memcmp(a->pool, b->pool, a->pool_size) == 0);
 }
 
 const char **symtab_slot(struct symtab *table, guint32 index)

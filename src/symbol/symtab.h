@@ -33,10 +33,12 @@ struct symtab_hit {
 
 struct symtab_builder *symtab_builder_new(void);
 void symtab_builder_free(struct symtab_builder *builder);
+/* Makes room for that much more, so that arrays do not have to grow; a hint. */
+void symtab_builder_expect(struct symtab_builder *builder, guint64 symbols, guint64 name_bytes);
 /* Adds [start, start + size). Size 0: up to the next symbol, at most `limit` (an address; 0: nowhere). `tag` may be NULL. FALSE when
  * a limit above is reached: the symbol is not added and symtab_builder_dropped counts it. */
-gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit, const char *name,
-			    gsize length, const char *tag, enum symtab_rank rank);
+gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit,
+			    const char *name, gsize length, const char *tag, enum symtab_rank rank);
 /* An address where something that is not a function begins: ends symbols without a size. */
 void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start);
 guint symtab_builder_count(const struct symtab_builder *builder);

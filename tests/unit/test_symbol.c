@@ -277,6 +277,7 @@ static void test_replaced(struct place *place, gconstpointer data)
 
 static void test_exited(struct place *place, gconstpointer data)
 {
+	siginfo_t zombie;
 	struct symbolizer *symbolizer = symbolizer_new();
 	struct program program;
 	guint32 tgid;
@@ -286,8 +287,12 @@ static void test_exited(struct place *place, gconstpointer data)
 	program_start(&program, place, "prog");
 	tgid = (guint32)program.pid;
 	g_assert_true(symbolizer_see(symbolizer, tgid));
+	kill(program.pid, SIGKILL);
+	g_assert_cmpint(waitid(P_PID, (id_t)program.pid, &zombie, WEXITED | WNOWAIT), ==, 0);
+	symbolizer_exited(symbolizer, tgid); /* a zombie still has its directory in /proc */
+	g_assert_true(symbolizer_see(symbolizer, tgid));
+	assert_own_names(symbolizer, tgid, &program);
 	program_end(&program);
-	symbolizer_exited(symbolizer, tgid);
 	assert_own_names(symbolizer, tgid, &program);
 	program_clear(&program);
 
@@ -344,6 +349,7 @@ static void test_pid_reuse(struct place *place, gconstpointer data)
 	assert_own_names(symbolizer, tgid, &program);
 	program_end(&program);
 	program_clear(&program);
+	g_usleep(2 * G_USEC_PER_SEC / (gulong)sysconf(_SC_CLK_TCK)); /* start times are told in these ticks */
 	for (guint i = 0; i < 50 && !reused; i++) {
 		g_autofree char *last = g_strdup_printf("%u", tgid - 1);
 		int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
@@ -361,7 +367,8 @@ static void test_pid_reuse(struct place *place, gconstpointer data)
 		symbolizer_exited(symbolizer, tgid);
 		assert_name(symbolizer, tgid, program_address(&program, "main"), FRAME_USER, "main"); /* of the first */
 		g_assert_true(symbolizer_see(symbolizer, tgid));
-		assert_name(symbolizer, tgid, program_address(&program, "main"), FRAME_UNRESOLVED, "[other: no symbols]");
+		assert_name(symbolizer, tgid, program_address(&program, "main"), FRAME_UNRESOLVED,
+			    "[other: no symbols]");
 		program_clear(&program);
 	} else {
 		g_test_skip("cannot make the kernel use a pid again (/proc/sys/kernel/ns_last_pid)");
@@ -511,7 +518,8 @@ static void test_like_nm(struct place *place, gconstpointer data)
 	gboolean complete;
 
 	(void)data;
-	out = shell(place, "cp /proc/%d/exe self; cp -L /lib/*/libc.so.6 libc; cp -L $(gcc -print-file-name=libstdc++.so) cc",
+	out = shell(place,
+		    "cp /proc/%d/exe self; cp -L /lib/*/libc.so.6 libc; cp -L $(gcc -print-file-name=libstdc++.so) cc",
 		    getpid());
 	table = read_table(place, "self", NULL, &complete);
 	g_assert_true(complete);
@@ -880,7 +888,8 @@ static guint8 *mutate(GRand *random, const char *good, gsize length, gsize *muta
 		gsize room = g_rand_boolean(random) ? MIN(length, (gsize)1024) : length;
 		gsize at = (gsize)g_rand_int_range(random, 0, (int)room);
 
-		bytes[at] = g_rand_boolean(random) ? (guint8)g_rand_int(random) : (guint8)(g_rand_boolean(random) ? 0xff : 0);
+		bytes[at] = g_rand_boolean(random) ? (guint8)g_rand_int(random)
+						   : (guint8)(g_rand_boolean(random) ? 0xff : 0);
 	}
 	return bytes;
 }
@@ -912,7 +921,8 @@ static void test_damaged_elf(struct place *place, gconstpointer data)
 		if (!image)
 			continue;
 		opened++;
-		g_autoptr(symtab_t) table = source_read(&(struct source_file){ .image = image, .path = path }, &complete);
+		g_autoptr(symtab_t) table =
+			source_read(&(struct source_file){ .image = image, .path = path }, &complete);
 		for (guint64 offset = 0; offset < length; offset += 64) {
 			guint64 address;
 
