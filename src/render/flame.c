@@ -241,6 +241,11 @@ static gboolean node_is_outermost(const struct calltree *tree, guint32 node)
 	return TRUE;
 }
 
+gboolean frame_is_code(enum frame_kind kind)
+{
+	return kind <= FRAME_UNRESOLVED;
+}
+
 GArray *function_rows(const struct calltree *tree)
 {
 	g_autofree struct function_row *rows = g_new0(struct function_row, tree->frame_count + 1);

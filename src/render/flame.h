@@ -46,5 +46,7 @@ struct function_row {
 	guint64 self, total;
 	guint64 self_before, total_before; /* 0 unless differential */
 };
+/* Owners and causes stand in a path, too, but are no functions. */
+gboolean frame_is_code(enum frame_kind kind);
 /* One row a frame with weight of its own or below it, unsorted; array of struct function_row. */
 GArray *function_rows(const struct calltree *tree);

@@ -291,9 +291,12 @@ static void html_functions(struct html_page *page)
 
 	g_array_sort(rows, rows_by_importance);
 	json_begin_array(&page->json, "top");
-	for (guint i = 0; i < MIN(rows->len, HTML_FUNCTIONS_MAX); i++) {
+	for (guint i = 0, listed = 0; i < rows->len && listed < HTML_FUNCTIONS_MAX; i++) {
 		const struct function_row *row = &g_array_index(rows, struct function_row, i);
 
+		if (!frame_is_code(page->tree->frames[row->frame].kind))
+			continue;
+		listed++;
 		json_begin_array(&page->json, NULL);
 		json_uint(&page->json, NULL, row->frame);
 		json_uint(&page->json, NULL, row->self);

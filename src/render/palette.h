@@ -8,7 +8,7 @@
 #include "model/calltree.h"
 
 #define PALETTE_SHADES 5
-#define PALETTE_STEPS 6 /* of growth and of shrinkage in differential pictures */
+#define PALETTE_STEPS 6 /* of growth, and of shrinkage, in differential pictures */
 
 struct palette_group {
 	const char *name; /* CSS class prefix */

@@ -38,7 +38,7 @@ struct svg_page {
 	guint64 largest_change;
 	guint top; /* y of the graph */
 	guint height;
-	guint legend_y;
+	guint legend_y, details_y;
 	gboolean used[32][PALETTE_SHADES]; /* colours in the picture */
 };
 
@@ -308,39 +308,66 @@ static void svg_frames(struct svg_page *page)
 	g_string_append(page->text, "</g>\n");
 }
 
-static void legend_entry(struct svg_page *page, double *x, const char *class, const char *phrase)
+/* Where the next entry of the legend goes; entries are only counted while `page->text` is not there. */
+struct legend {
+	double x;
+	guint line;
+};
+
+static void legend_entry(struct svg_page *page, struct legend *legend, const char *class, const char *phrase)
 {
-	g_string_append(page->text, "<rect x=\"");
-	append_pixels(page->text, *x);
-	g_string_append_printf(page->text, "\" y=\"%u\" width=\"12\" height=\"12\" rx=\"3\" class=\"%s\"/><text x=\"",
-			       page->legend_y - 10, class);
-	append_pixels(page->text, *x + 17);
-	g_string_append_printf(page->text, "\" y=\"%u\">%s</text>\n", page->legend_y, phrase);
-	*x += 17 + (double)strlen(phrase) * 6.6 + 18;
+	double width = 17 + (double)strlen(phrase) * 6.6;
+
+	if (legend->x + width > SVG_WIDTH - SVG_LEFT) {
+		legend->x = SVG_LEFT;
+		legend->line++;
+	}
+	if (page->text) {
+		guint y = page->legend_y + legend->line * SVG_ROW;
+
+		g_string_append(page->text, "<rect x=\"");
+		append_pixels(page->text, legend->x);
+		g_string_append_printf(page->text,
+				       "\" y=\"%u\" width=\"12\" height=\"12\" rx=\"3\" class=\"%s\"/><text x=\"",
+				       y - 10, class);
+		append_pixels(page->text, legend->x + 17);
+		g_string_append_printf(page->text, "\" y=\"%u\">%s</text>\n", y, phrase);
+	}
+	legend->x += width + 18;
+}
+
+static void legend_group(struct svg_page *page, struct legend *legend, guint group)
+{
+	for (guint shade = 0; shade < PALETTE_SHADES; shade++) {
+		g_autofree char *class = g_strdup_printf("%s%u", palette_groups[group].name, shade);
+
+		if (!page->used[group][shade])
+			continue;
+		legend_entry(page, legend, class, palette_groups[group].phrase);
+		return;
+	}
+}
+
+/* Returns the number of lines. */
+static guint legend_entries(struct svg_page *page)
+{
+	struct legend legend = { .x = SVG_LEFT };
+
+	if (page->flame->differential) {
+		legend_entry(page, &legend, "more" G_STRINGIFY(PALETTE_STEPS), "more than before");
+		legend_entry(page, &legend, "more0", "unchanged");
+		legend_entry(page, &legend, "less" G_STRINGIFY(PALETTE_STEPS), "less than before");
+	} else {
+		for (guint group = 0; palette_groups[group].name; group++)
+			legend_group(page, &legend, group);
+	}
+	return legend.line + 1;
 }
 
 static void svg_legend(struct svg_page *page)
 {
-	double x = SVG_LEFT;
-
 	g_string_append(page->text, "<g class=\"legend\">\n");
-	if (page->flame->differential) {
-		g_autofree char *more = g_strdup_printf("more%d", PALETTE_STEPS), *less = g_strdup_printf("less%d", PALETTE_STEPS);
-
-		legend_entry(page, &x, more, "more than before");
-		legend_entry(page, &x, "more0", "unchanged");
-		legend_entry(page, &x, less, "less than before");
-	}
-	for (guint group = 0; !page->flame->differential && palette_groups[group].name; group++) {
-		for (guint shade = 0; shade < PALETTE_SHADES; shade++) {
-			g_autofree char *class = g_strdup_printf("%s%u", palette_groups[group].name, shade);
-
-			if (!page->used[group][shade])
-				continue;
-			legend_entry(page, &x, class, palette_groups[group].phrase);
-			break;
-		}
-	}
+	legend_entries(page);
 	g_string_append(page->text, "</g>\n");
 }
 
@@ -363,7 +390,8 @@ static void page_measure(struct svg_page *page)
 {
 	page->top = 66 + 15 * page->notes->len + (page->warning ? 34 : 0) + 2;
 	page->legend_y = page->top + (page->flame->depth + 1) * SVG_ROW + 22;
-	page->height = page->legend_y + 32;
+	page->details_y = page->legend_y + legend_entries(page) * SVG_ROW + 4;
+	page->height = page->details_y + 10;
 }
 
 static void svg_write(struct svg_page *page)
@@ -379,7 +407,7 @@ static void svg_write(struct svg_page *page)
 	svg_frames(page);
 	svg_legend(page);
 	g_string_append_printf(page->text, "<text id=\"details\" x=\"%d\" y=\"%u\" aria-live=\"polite\">", SVG_LEFT,
-			       page->legend_y + 22);
+			       page->details_y);
 	g_string_append_printf(page->text, "made by fathom</text>\n<script>//<![CDATA[\n%s//]]></script>\n</svg>\n",
 			       asset_svg_js);
 	svg_flush(page);
@@ -403,10 +431,10 @@ gboolean render_svg(const struct snapshot *snapshot, const struct render_options
 	g_free(totals);
 	page.flame = flame;
 	page.scale = flame->total ? SVG_INNER / (double)flame->total : 0;
-	page.text = g_string_sized_new(SVG_FLUSH_BYTES * 2);
 	page_collect_notes(&page);
 	page_collect_colours(&page);
 	page_measure(&page);
+	page.text = g_string_sized_new(SVG_FLUSH_BYTES * 2);
 	svg_write(&page);
 	g_string_free(page.text, TRUE);
 	g_ptr_array_unref(page.notes);

@@ -230,12 +230,6 @@ static void page_function(const struct text_page *page, const struct function_ro
 		page_colour(page, "\033[0m"));
 }
 
-/* Owners and causes stand in a path, too, but are no functions. */
-static gboolean frame_is_code(enum frame_kind kind)
-{
-	return kind <= FRAME_UNRESOLVED;
-}
-
 static void page_functions(const struct text_page *page)
 {
 	g_autoptr(GArray) rows = function_rows(page->shape->calltree);
@@ -409,7 +403,7 @@ static GArray *change_rows(const struct calltree *tree, double scale)
 		struct change_row change = { row->frame, change_scaled(row->self_before, scale), row->self,
 					     change_scaled(row->total_before, scale), row->total };
 
-		if (change.before != change.after)
+		if (change.before != change.after && frame_is_code(tree->frames[row->frame].kind))
 			g_array_append_val(changes, change);
 	}
 	g_array_sort(changes, changes_by_size);
