@@ -100,8 +100,9 @@ int cmd_diff(int argc, char **argv)
 
 	g_option_context_set_summary(context, "What changed between two captures.");
 	g_option_context_set_description(
-		context, "BEFORE and AFTER are anything `fathom flame` reads. Without -o, a table of the functions that\n"
-			 "changed the most is printed.\n");
+		context,
+		"BEFORE and AFTER are anything `fathom flame` reads. Without -o, a table of the functions that\n"
+		"changed the most is printed.\n");
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (command_parse(context, &argc, &argv, &status)) {
 		if (argc == 3) {

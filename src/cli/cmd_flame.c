@@ -17,11 +17,8 @@ static const struct {
 	enum unit unit;
 	guint64 scale;
 } flame_units[] = {
-	{ "samples", UNIT_COUNT, 1 },
-	{ "ns", UNIT_NANOSECONDS, 1 },
-	{ "us", UNIT_NANOSECONDS, NS_PER_US },
-	{ "ms", UNIT_NANOSECONDS, NS_PER_MS },
-	{ "bytes", UNIT_BYTES, 1 },
+	{ "samples", UNIT_COUNT, 1 },	       { "ns", UNIT_NANOSECONDS, 1 }, { "us", UNIT_NANOSECONDS, NS_PER_US },
+	{ "ms", UNIT_NANOSECONDS, NS_PER_MS }, { "bytes", UNIT_BYTES, 1 },
 };
 
 static gboolean flame_unit(const char *name, struct import_options *options)
@@ -55,7 +52,8 @@ static int flame_run(const struct flame_command *command, const char *path)
 	g_autoptr(GError) error = NULL;
 
 	if (command->unit && !flame_unit(command->unit, &from)) {
-		command_complain("flame", "no unit is called \"%s\": choose samples, ns, us, ms or bytes", command->unit);
+		command_complain("flame", "no unit is called \"%s\": choose samples, ns, us, ms or bytes",
+				 command->unit);
 		return EXIT_USAGE;
 	}
 	format = render_format_choose(command->format, output, "text", &error);
@@ -110,8 +108,8 @@ int cmd_flame(int argc, char **argv)
 		if (argc == 2) {
 			status = flame_run(&command, argv[1]);
 		} else {
-			command_complain("flame", argc < 2 ? "name a file of stacks, or - for standard input" :
-							     "one file at a time; to compare two: fathom diff A B");
+			command_complain("flame", argc < 2 ? "name a file of stacks, or - for standard input"
+							   : "one file at a time; to compare two: fathom diff A B");
 			status = EXIT_USAGE;
 		}
 	}

@@ -63,9 +63,9 @@ static gboolean capture_line(struct pull *pull, struct ledger_line *line, GError
 	if (!pull_begin(pull, '{', error))
 		return FALSE;
 	while ((more = pull_member(pull, error)) > 0) {
-		guint64 *to = strcmp(pull->text->str, "events") == 0 ? &line->events :
-			      strcmp(pull->text->str, "weight") == 0 ? &line->weight :
-								       NULL;
+		guint64 *to = strcmp(pull->text->str, "events") == 0   ? &line->events
+			      : strcmp(pull->text->str, "weight") == 0 ? &line->weight
+								       : NULL;
 
 		if (to ? !pull_uint(pull, to, error) : !pull_skip(pull, error))
 			return FALSE;
@@ -296,7 +296,8 @@ static gboolean capture_member(struct pull *pull, struct snapshot *snapshot, gui
 		return capture_name(pull, &format, 1, "format (\"fathom capture\" is)", error) == 0;
 	if (strcmp(key, "version") == 0)
 		return pull_uint(pull, version, error) &&
-		       (*version == 1 || pull_fail(pull, error, "this capture's version is not known: use a newer fathom"));
+		       (*version == 1 ||
+			pull_fail(pull, error, "this capture's version is not known: use a newer fathom"));
 	if (strcmp(key, "title") == 0)
 		return capture_bytes(pull, &snapshot->title, error);
 	if (strcmp(key, "host") == 0)
@@ -306,8 +307,8 @@ static gboolean capture_member(struct pull *pull, struct snapshot *snapshot, gui
 	if (strcmp(key, "duration_ns") == 0)
 		return pull_uint(pull, &snapshot->duration_ns, error);
 	if (strcmp(key, "shapes") == 0)
-		return *version ? capture_shapes(pull, snapshot, error) :
-				  pull_fail(pull, error, "not a fathom capture: \"version\" must come first");
+		return *version ? capture_shapes(pull, snapshot, error)
+				: pull_fail(pull, error, "not a fathom capture: \"version\" must come first");
 	if (strcmp(key, "frequency_hz") != 0)
 		return pull_skip(pull, error);
 	if (!pull_uint(pull, &frequency, error))

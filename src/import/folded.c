@@ -27,7 +27,8 @@ static gboolean folded_weight(const struct input *input, const char *line, gsize
 			has_fraction = TRUE;
 			fraction = g_ascii_isdigit(line[at + 1]) && line[at + 1] >= '5';
 		} else if (!g_ascii_isdigit(line[at])) {
-			return import_fail_line(input, error, "the weight is not a number (wanted: frame;frame;frame 123)");
+			return import_fail_line(input, error,
+						"the weight is not a number (wanted: frame;frame;frame 123)");
 		} else if (!has_fraction) {
 			if (value > (G_MAXINT64 / scale - 9) / 10)
 				return import_fail_line(input, error, "the weight is too large");
@@ -62,8 +63,8 @@ static void folded_frames(struct stacks *stacks, struct calltree *tree, const ch
 		const char *stop = memchr(line, ';', (gsize)(end - line));
 		gsize n = (gsize)((stop ? stop : end) - line);
 		enum frame_kind kind = folded_kind(line, &n);
-		guint32 frame = n ? calltree_frame(tree, kind, line, (gssize)n, NULL) :
-				    calltree_frame(tree, FRAME_UNRESOLVED, "[no name]", -1, NULL);
+		guint32 frame = n ? calltree_frame(tree, kind, line, (gssize)n, NULL)
+				  : calltree_frame(tree, FRAME_UNRESOLVED, "[no name]", -1, NULL);
 
 		if (!stacks_push(stacks, frame)) {
 			(*cut)++;

@@ -11,7 +11,7 @@
 
 #define IMPORT_PEEK_BYTES 4096
 
-G_DEFINE_QUARK(fathom-import-error-quark, import_error)
+G_DEFINE_QUARK(fathom - import - error - quark, import_error)
 
 typedef struct snapshot *(*import_reader)(struct input *input, const struct import_options *options, GError **error);
 
@@ -35,7 +35,8 @@ gboolean import_finish(struct shape *shape, guint64 events, GError **error)
 
 	for (guint32 i = 0; i < tree->node_count; i++) {
 		if (tree->self[i] > G_MAXINT64 - total) {
-			g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_TOO_LARGE, "the weights add up to more than 2^63");
+			g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_TOO_LARGE,
+				    "the weights add up to more than 2^63");
 			return FALSE;
 		}
 		total += tree->self[i];
@@ -65,7 +66,8 @@ gboolean import_fail_line(const struct input *input, GError **error, const char 
 /* A profile begins with its first sample type: field 1, a short length, and in it field 1, a varint. */
 static gboolean looks_like_pprof(const char *bytes, gsize length)
 {
-	return length >= 4 && bytes[0] == 0x0a && bytes[1] >= 2 && bytes[1] <= 24 && (bytes[2] == 0x08 || bytes[2] == 0x10);
+	return length >= 4 && bytes[0] == 0x0a && bytes[1] >= 2 && bytes[1] <= 24 &&
+	       (bytes[2] == 0x08 || bytes[2] == 0x10);
 }
 
 /* The first line that is neither empty nor a comment, in [*line, returned end). */

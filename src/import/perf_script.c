@@ -30,8 +30,7 @@ static void perf_sample_end(struct perf_text *text)
 		return;
 	if (!text->skipped) {
 		if (!text->frames)
-			stacks_push(text->stacks,
-				    calltree_frame(text->tree, FRAME_UNRESOLVED, "[no stack]", -1, NULL));
+			stacks_push(text->stacks, calltree_frame(text->tree, FRAME_UNRESOLVED, "[no stack]", -1, NULL));
 		stacks_push(text->stacks, calltree_frame(text->tree, FRAME_PROCESS, text->comm, -1, NULL));
 		stacks_reverse(text->stacks);
 		stacks_end(text->stacks, 1);
@@ -97,8 +96,9 @@ static gboolean perf_frame(struct perf_text *text, char *line, GError **error)
 	if (!symbol[0] || strcmp(symbol, "[unknown]") == 0) {
 		const char *base = strrchr(module, '/');
 
-		why = g_strdup_printf("[%s: no symbol]", module[0] && strcmp(module, "[unknown]") != 0 ?
-						 (base ? base + 1 : module) : "unknown");
+		why = g_strdup_printf("[%s: no symbol]", module[0] && strcmp(module, "[unknown]") != 0
+								 ? (base ? base + 1 : module)
+								 : "unknown");
 		symbol = why;
 		kind = FRAME_UNRESOLVED;
 		text->has_unresolved = TRUE;
@@ -233,8 +233,10 @@ struct snapshot *import_perf_script(struct input *input, const struct import_opt
 		if (text.event && text.event[0])
 			shape->ledger.rung = g_strdup_printf("perf %s", text.event);
 		if (text.other)
-			ledger_note(&shape->ledger, g_strdup_printf("%" G_GUINT64_FORMAT " samples of other events than %s "
-								    "are left out", text.other, text.event));
+			ledger_note(&shape->ledger,
+				    g_strdup_printf("%" G_GUINT64_FORMAT " samples of other events than %s "
+						    "are left out",
+						    text.other, text.event));
 	}
 	g_free(text.event);
 	g_free(text.comm);

@@ -57,7 +57,8 @@ struct profile {
 
 static gboolean wire_fail(const guchar *base, const guchar *at, GError **error, const char *why)
 {
-	g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_MALFORMED, "byte %zu of the profile: %s", (gsize)(at - base), why);
+	g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_MALFORMED, "byte %zu of the profile: %s", (gsize)(at - base),
+		    why);
 	return FALSE;
 }
 
@@ -256,9 +257,12 @@ static enum unit profile_choose(struct profile *profile)
 		const char *name;
 		enum unit unit;
 		guint64 scale;
-	} units[] = { { "nanoseconds", UNIT_NANOSECONDS, 1 },	   { "microseconds", UNIT_NANOSECONDS, 1000 },
-		      { "milliseconds", UNIT_NANOSECONDS, 1000000 }, { "seconds", UNIT_NANOSECONDS, 1000000000 },
-		      { "bytes", UNIT_BYTES, 1 },		   { "kilobytes", UNIT_BYTES, 1024 } };
+	} units[] = { { "nanoseconds", UNIT_NANOSECONDS, 1 },
+		      { "microseconds", UNIT_NANOSECONDS, 1000 },
+		      { "milliseconds", UNIT_NANOSECONDS, 1000000 },
+		      { "seconds", UNIT_NANOSECONDS, 1000000000 },
+		      { "bytes", UNIT_BYTES, 1 },
+		      { "kilobytes", UNIT_BYTES, 1024 } };
 	struct text_slice unit;
 
 	profile->value_index = profile->types->len ? profile->types->len - 1 : 0;
@@ -322,8 +326,8 @@ static gboolean profile_push(const struct profile *profile, struct stacks *stack
 }
 
 /* Adds the location with this id; FALSE and `error` when there is none. */
-static gboolean sample_location(const struct profile *profile, struct stacks *stacks, struct calltree *tree,
-				guint64 id, const guchar *at, gboolean *cut, GError **error)
+static gboolean sample_location(const struct profile *profile, struct stacks *stacks, struct calltree *tree, guint64 id,
+				const guchar *at, gboolean *cut, GError **error)
 {
 	guint64 index;
 
@@ -365,8 +369,7 @@ static gboolean profile_sample(const struct profile *profile, struct stacks *sta
 		while (field.type == 0 || packed.at < packed.end) {
 			if (field.type == 2 && !wire_varint(&packed, &number, error))
 				return FALSE;
-			if (field.number == 1 &&
-			    !sample_location(profile, stacks, tree, number, wire.at, cut, error))
+			if (field.number == 1 && !sample_location(profile, stacks, tree, number, wire.at, cut, error))
 				return FALSE;
 			if (field.number == 2 && !sample_value(profile, &which, number, weight, wire.at, error))
 				return FALSE;

@@ -61,7 +61,8 @@ int pull_element(struct pull *pull, GError **error)
 	}
 	if (!pull->first) {
 		if (next != ',') {
-			pull_fail(pull, error, next ? "a comma or the closing bracket is expected" : "it ends too early");
+			pull_fail(pull, error,
+				  next ? "a comma or the closing bracket is expected" : "it ends too early");
 			return -1;
 		}
 		input_skip(pull->input, 1);

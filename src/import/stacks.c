@@ -164,8 +164,8 @@ static void stacks_lay(struct stacks *stacks, const struct row *row, const guint
 	while (previous && row->ids[depth] != STACKS_END && row->ids[depth] == previous[depth])
 		node = stacks->path[depth++];
 	for (; row->ids[depth] != STACKS_END; depth++) {
-		node = empty ? calltree_append(stacks->tree, node, row->ids[depth]) :
-			       calltree_child(stacks->tree, node, row->ids[depth]);
+		node = empty ? calltree_append(stacks->tree, node, row->ids[depth])
+			     : calltree_child(stacks->tree, node, row->ids[depth]);
 		stacks->path[depth] = node;
 	}
 	calltree_add(stacks->tree, node, row->weight);

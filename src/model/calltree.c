@@ -91,8 +91,7 @@ static gboolean frame_equals(const struct calltree_frame *frame, enum frame_kind
 	       g_strcmp0(frame->module, module) == 0;
 }
 
-guint32 calltree_frame(struct calltree *tree, enum frame_kind kind, const char *name, gssize length,
-		       const char *module)
+guint32 calltree_frame(struct calltree *tree, enum frame_kind kind, const char *name, gssize length, const char *module)
 {
 	gsize n = length < 0 ? strlen(name) : strnlen(name, (gsize)length);
 	guint32 hash = hash_bytes((guint32)kind + 1, name, n);
@@ -206,8 +205,8 @@ static guint32 *calltree_map(struct calltree *into, const struct calltree *from)
 	guint32 *nodes = g_new(guint32, from->node_count);
 
 	for (guint32 i = 0; i < from->frame_count; i++)
-		frames[i] = calltree_frame(into, from->frames[i].kind, from->frames[i].name, -1,
-					   from->frames[i].module);
+		frames[i] =
+			calltree_frame(into, from->frames[i].kind, from->frames[i].name, -1, from->frames[i].module);
 	nodes[0] = CALLTREE_ROOT;
 	for (guint32 i = 1; i < from->node_count; i++)
 		nodes[i] = calltree_child(into, nodes[from->parent[i]], frames[from->frame[i]]);

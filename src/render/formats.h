@@ -8,8 +8,7 @@ gboolean render_html(const struct snapshot *snapshot, const struct render_option
 gboolean render_folded(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
 		       GError **error);
 gboolean render_json(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);
-gboolean render_pprof(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
-		      GError **error);
+gboolean render_pprof(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);
 gboolean render_speedscope(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
 			   GError **error);
 gboolean render_text(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error);

@@ -98,5 +98,6 @@ char *heading_warning(const struct shape *shape)
 
 	if (ledger_is_conclusive(&shape->ledger))
 		return NULL;
-	return g_strdup_printf("INCONCLUSIVE: only %.1f %% of what happened is in this picture", floor(coverage * 1000) / 10);
+	return g_strdup_printf("INCONCLUSIVE: only %.1f %% of what happened is in this picture",
+			       floor(coverage * 1000) / 10);
 }

@@ -88,7 +88,8 @@ static void html_ledger(struct html_page *page)
 	if (page->flame->vanished) {
 		g_autofree char *weight = heading_weight(page->shape->unit, page->flame->vanished);
 		g_autofree char *gone = g_strdup_printf("%s of the first capture are in stacks the second does not "
-							"have: swap the two to see them", weight);
+							"have: swap the two to see them",
+							weight);
 
 		html_item(page, " class=\"note\"", gone);
 	}
@@ -105,28 +106,31 @@ static void html_body(struct html_page *page)
 	text_append_xml(page->text, render_title(page->snapshot, page->options), -1);
 	g_string_append(page->text, "</h1><div class=\"facts\">");
 	text_append_xml(page->text, facts, -1);
-	g_string_append(page->text,
-			"</div></div>\n<div class=\"tools\" role=\"toolbar\" aria-label=\"Flame graph\">"
-			"<span id=\"matched\" aria-live=\"polite\"></span>"
-			"<input id=\"search\" type=\"search\" placeholder=\"Search (/)\" aria-label=\"Search functions, "
-			"regular expression\" spellcheck=\"false\">"
-			"<button id=\"reset\">Reset</button><button id=\"invert\">Invert</button>"
-			"<button id=\"list\" aria-pressed=\"true\">Functions</button><button id=\"theme\">Theme</button>"
-			"</div></header>\n");
+	g_string_append(
+		page->text,
+		"</div></div>\n<div class=\"tools\" role=\"toolbar\" aria-label=\"Flame graph\">"
+		"<span id=\"matched\" aria-live=\"polite\"></span>"
+		"<input id=\"search\" type=\"search\" placeholder=\"Search (/)\" aria-label=\"Search functions, "
+		"regular expression\" spellcheck=\"false\">"
+		"<button id=\"reset\">Reset</button><button id=\"invert\">Invert</button>"
+		"<button id=\"list\" aria-pressed=\"true\">Functions</button><button id=\"theme\">Theme</button>"
+		"</div></header>\n");
 	html_ledger(page);
-	g_string_append(page->text,
-			"<nav id=\"crumbs\" aria-label=\"Zoomed path\"></nav>\n<main><div id=\"pane\">"
-			"<div id=\"room\"></div><canvas id=\"graph\" tabindex=\"0\" role=\"application\" "
-			"aria-roledescription=\"flame graph\" aria-label=\"Flame graph: arrow keys walk, Enter zooms\" "
-			"aria-describedby=\"details\"></canvas></div>\n<aside aria-label=\"Hottest functions\"><table><thead><tr>");
+	g_string_append(
+		page->text,
+		"<nav id=\"crumbs\" aria-label=\"Zoomed path\"></nav>\n<main><div id=\"pane\">"
+		"<div id=\"room\"></div><canvas id=\"graph\" tabindex=\"0\" role=\"application\" "
+		"aria-roledescription=\"flame graph\" aria-label=\"Flame graph: arrow keys walk, Enter zooms\" "
+		"aria-describedby=\"details\"></canvas></div>\n<aside aria-label=\"Hottest functions\"><table><thead><tr>");
 	if (page->flame->differential)
 		g_string_append(page->text, "<th><button data-order=\"change\">change</button></th>");
-	g_string_append(page->text,
-			"<th><button data-order=\"self\">self</button></th><th><button data-order=\"total\">total</button>"
-			"</th><th>function</th></tr></thead><tbody id=\"functions\"></tbody></table></aside></main>\n"
-			"<footer><div id=\"details\" aria-live=\"polite\"></div><div id=\"legend\"></div></footer>\n"
-			"<noscript>This page draws with its own script; open it in a browser that runs scripts, or make an "
-			".svg.</noscript>\n");
+	g_string_append(
+		page->text,
+		"<th><button data-order=\"self\">self</button></th><th><button data-order=\"total\">total</button>"
+		"</th><th>function</th></tr></thead><tbody id=\"functions\"></tbody></table></aside></main>\n"
+		"<footer><div id=\"details\" aria-live=\"polite\"></div><div id=\"legend\"></div></footer>\n"
+		"<noscript>This page draws with its own script; open it in a browser that runs scripts, or make an "
+		".svg.</noscript>\n");
 }
 
 /* Numbers the frames that are in the picture. */
@@ -186,8 +190,9 @@ static void html_frames(struct html_page *page)
 	json_end_array(&page->json);
 	json_begin_array(&page->json, "colour");
 	for (guint i = 0; i < page->frames->len; i++)
-		json_uint(&page->json, NULL, palette_group_of(html_frame(page, i)) * PALETTE_SHADES +
-						     palette_shade_of(html_frame(page, i)));
+		json_uint(&page->json, NULL,
+			  palette_group_of(html_frame(page, i)) * PALETTE_SHADES +
+				  palette_shade_of(html_frame(page, i)));
 	json_end_array(&page->json);
 }
 
@@ -288,6 +293,9 @@ static int rows_by_importance(gconstpointer a, gconstpointer b)
 static void html_functions(struct html_page *page)
 {
 	g_autoptr(GArray) rows = function_rows(page->tree);
+	g_autofree guint64 *before = page->tree->baseline ? calltree_totals(page->tree, page->tree->baseline) : NULL;
+	/* The same scale as the picture's. */
+	double scale = before && before[0] ? (double)page->flame->total_before / (double)before[0] : 1.0;
 
 	g_array_sort(rows, rows_by_importance);
 	json_begin_array(&page->json, "top");
@@ -301,8 +309,8 @@ static void html_functions(struct html_page *page)
 		json_uint(&page->json, NULL, row->frame);
 		json_uint(&page->json, NULL, row->self);
 		json_uint(&page->json, NULL, row->total);
-		json_uint(&page->json, NULL, row->self_before);
-		json_uint(&page->json, NULL, row->total_before);
+		json_uint(&page->json, NULL, (guint64)((double)row->self_before * scale + 0.5));
+		json_uint(&page->json, NULL, (guint64)((double)row->total_before * scale + 0.5));
 		json_string(&page->json, NULL, page->tree->frames[row->frame].name);
 		json_end_array(&page->json);
 	}

@@ -32,20 +32,13 @@ static const struct {
 	const char *prefix;
 	const char *group;
 } palette_causes[] = {
-	{ "running", "running" },
-	{ "waiting for CPU", "waiting" },
-	{ "blocked: disk", "disk" },
-	{ "disk", "disk" },
-	{ "blocked: lock", "lock" },
-	{ "lock", "lock" },
-	{ "blocked: network", "network" },
-	{ "network", "network" },
-	{ "blocked: sleep", "sleep" },
-	{ "sleep", "sleep" },
-	{ "blocked: page fault", "fault" },
-	{ "page fault", "fault" },
-	{ "blocked: child", "child" },
-	{ "child", "child" },
+	{ "running", "running" },	    { "waiting for CPU", "waiting" },
+	{ "blocked: disk", "disk" },	    { "disk", "disk" },
+	{ "blocked: lock", "lock" },	    { "lock", "lock" },
+	{ "blocked: network", "network" },  { "network", "network" },
+	{ "blocked: sleep", "sleep" },	    { "sleep", "sleep" },
+	{ "blocked: page fault", "fault" }, { "page fault", "fault" },
+	{ "blocked: child", "child" },	    { "child", "child" },
 };
 
 static guint palette_group_named(const char *name)

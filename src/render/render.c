@@ -7,7 +7,7 @@
 
 #include "render/formats.h"
 
-G_DEFINE_QUARK(fathom-render-error-quark, render_error)
+G_DEFINE_QUARK(fathom - render - error - quark, render_error)
 
 const struct render_format render_formats[] = {
 	{ "svg", ".svg", "flame graph, a picture", render_svg },

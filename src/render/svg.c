@@ -105,8 +105,8 @@ static char *svg_vanished_note(const struct svg_page *page)
 
 	if (!page->flame->vanished)
 		return NULL;
-	return g_strdup_printf("%s of the first capture are in stacks the second does not have: swap the two to see them",
-			       weight);
+	return g_strdup_printf(
+		"%s of the first capture are in stacks the second does not have: swap the two to see them", weight);
 }
 
 static void page_collect_notes(struct svg_page *page)
@@ -190,18 +190,20 @@ static void svg_heading(struct svg_page *page)
 		g_string_append(page->text, "</text>\n");
 	}
 	if (page->warning) {
-		g_string_append_printf(page->text,
-				       "<g id=\"warning\"><rect x=\"%d.5\" y=\"%u.5\" width=\"%d\" height=\"24\" rx=\"5\"/>"
-				       "<text x=\"%d\" y=\"%u\">",
-				       SVG_LEFT, y - 8, SVG_INNER - 1, SVG_LEFT + 10, y + 9);
+		g_string_append_printf(
+			page->text,
+			"<g id=\"warning\"><rect x=\"%d.5\" y=\"%u.5\" width=\"%d\" height=\"24\" rx=\"5\"/>"
+			"<text x=\"%d\" y=\"%u\">",
+			SVG_LEFT, y - 8, SVG_INNER - 1, SVG_LEFT + 10, y + 9);
 		append_cut(page->text, page->warning, 140);
 		g_string_append(page->text, "</text></g>\n");
 	}
-	g_string_append_printf(page->text,
-			       "<text id=\"matched\" x=\"%d\" y=\"48\" text-anchor=\"end\" aria-live=\"polite\"></text>\n"
-			       "<g id=\"reset\" style=\"display:none\" role=\"button\"><text x=\"%d\" y=\"28\" "
-			       "text-anchor=\"end\">reset zoom (Esc)</text></g>\n",
-			       SVG_WIDTH - SVG_LEFT, SVG_WIDTH - SVG_LEFT - 204);
+	g_string_append_printf(
+		page->text,
+		"<text id=\"matched\" x=\"%d\" y=\"48\" text-anchor=\"end\" aria-live=\"polite\"></text>\n"
+		"<g id=\"reset\" style=\"display:none\" role=\"button\"><text x=\"%d\" y=\"28\" "
+		"text-anchor=\"end\">reset zoom (Esc)</text></g>\n",
+		SVG_WIDTH - SVG_LEFT, SVG_WIDTH - SVG_LEFT - 204);
 }
 
 /* "12 samples, 1.2 % · self 3 samples" and, for differences, what it was before. */
@@ -220,7 +222,8 @@ static void append_weights(struct svg_page *page, const struct flame_box *box)
 	if (page->flame->differential) {
 		gboolean more = box->total >= box->before;
 		g_autofree char *before = heading_weight(unit, box->before);
-		g_autofree char *change = units_weight(unit, more ? box->total - box->before : box->before - box->total);
+		g_autofree char *change =
+			units_weight(unit, more ? box->total - box->before : box->before - box->total);
 
 		g_string_append_printf(page->text, DOT "before %s, %s%s", before, more ? "+" : "\342\210\222", change);
 	}

@@ -24,9 +24,9 @@ struct text_page {
 };
 
 static const char *const text_colours[FRAME_KINDS] = {
-	[FRAME_USER] = "\033[33m",	[FRAME_KERNEL] = "\033[36m",	[FRAME_JIT] = "\033[32m",
-	[FRAME_INLINED] = "\033[93m",	[FRAME_UNRESOLVED] = "\033[90m", [FRAME_CONTAINER] = "\033[35m",
-	[FRAME_PROCESS] = "\033[35m",	[FRAME_THREAD] = "\033[35m",	[FRAME_CAUSE] = "\033[31m",
+	[FRAME_USER] = "\033[33m",    [FRAME_KERNEL] = "\033[36m",     [FRAME_JIT] = "\033[32m",
+	[FRAME_INLINED] = "\033[93m", [FRAME_UNRESOLVED] = "\033[90m", [FRAME_CONTAINER] = "\033[35m",
+	[FRAME_PROCESS] = "\033[35m", [FRAME_THREAD] = "\033[35m",     [FRAME_CAUSE] = "\033[31m",
 	[FRAME_WAKER] = "\033[34m",
 };
 
@@ -62,8 +62,14 @@ static char *text_cut(const char *text, guint columns)
 
 static void page_bar(const struct text_page *page, guint64 weight)
 {
-	static const char *const eighths[] = { "", "\342\226\217", "\342\226\216", "\342\226\215", "\342\226\214",
-					       "\342\226\213", "\342\226\212", "\342\226\211" };
+	static const char *const eighths[] = { "",
+					       "\342\226\217",
+					       "\342\226\216",
+					       "\342\226\215",
+					       "\342\226\214",
+					       "\342\226\213",
+					       "\342\226\212",
+					       "\342\226\211" };
 	guint units = page->total ? (guint)((double)weight / (double)page->total * TEXT_BAR * 8 + 0.5) : 0;
 	guint used = units / 8 + (units % 8 ? 1 : 0);
 
@@ -385,8 +391,11 @@ static guint64 change_scaled(guint64 weight, double scale)
 static void page_change(const struct text_page *page, guint64 before, guint64 after, guint width)
 {
 	g_autofree char *size = units_weight(page->shape->unit, after > before ? after - before : before - after);
-	g_autofree char *text =
-		g_strdup_printf("%s%s", after > before ? "+" : after < before ? "\342\210\222" : "", size);
+	g_autofree char *text = g_strdup_printf("%s%s",
+						after > before	 ? "+"
+						: after < before ? "\342\210\222"
+								 : "",
+						size);
 
 	fputs(page_colour(page, after > before ? "\033[31m" : "\033[34m"), page->out);
 	page_right(page, text, width);
@@ -417,8 +426,8 @@ static void page_changes(const struct text_page *page)
 	double scale = page->options->normalized && totals[0] ? (double)page->total / (double)totals[0] : 1.0;
 	g_autoptr(GArray) changes = change_rows(tree, scale);
 
-	page_heading(page, page->options->normalized ? "What changed most (before scaled to the same total)" :
-						       "What changed most");
+	page_heading(page, page->options->normalized ? "What changed most (before scaled to the same total)"
+						     : "What changed most");
 	fprintf(page->out, "%s     self:  change     before      after     total:  change%s\n",
 		page_colour(page, "\033[2m"), page_colour(page, "\033[0m"));
 	for (guint i = 0; i < MIN(changes->len, page->top * 2); i++) {

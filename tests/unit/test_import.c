@@ -28,7 +28,8 @@ static void test_folded(void)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(snapshot_t) snapshot =
-		read_text("# comment\na;b c;d_[k] 10\r\n\na;b c 2.5\na;b c;d_[k] 5\nx 1\n;[libfoo.so: no symbols] 3", NULL, &error);
+		read_text("# comment\na;b c;d_[k] 10\r\n\na;b c 2.5\na;b c;d_[k] 5\nx 1\n;[libfoo.so: no symbols] 3",
+			  NULL, &error);
 	g_autofree char *text = NULL;
 	const struct shape *shape;
 
@@ -90,20 +91,19 @@ static void test_bulk(void)
 		g_assert_cmpuint(expected->self[i], ==, 2 * before[i]);
 }
 
-static const char perf_text[] =
-	"# ========\n"
-	"node 12/13 [001] 5023.123456:    1000 cpu-clock:uhpppH: \n"
-	"\tffffffff8110a2b4 schedule+0x14 ([kernel.kallsyms])\n"
-	"\t    7f3c2a1b read+0x4c (/usr/lib/libc.so.6 (deleted))\n"
-	"\t    7f3c2a1c [unknown] (/opt/lib foo.so)\n"
-	"\t    7f3c2a1d LazyCompile:~x /a.js:3 (/tmp/perf-12.map)\n"
-	"\n"
-	"  my cmd 77 5023.2: 1 cpu-clock:uhpppH: \n"
-	"\t    55aa operator()(int)+0x1 (/bin/app)\n"
-	"\n"
-	"other 5 1.0: 1 sched:sched_switch: \n"
-	"\t    55aa skipped (/bin/app)\n"
-	"\n";
+static const char perf_text[] = "# ========\n"
+				"node 12/13 [001] 5023.123456:    1000 cpu-clock:uhpppH: \n"
+				"\tffffffff8110a2b4 schedule+0x14 ([kernel.kallsyms])\n"
+				"\t    7f3c2a1b read+0x4c (/usr/lib/libc.so.6 (deleted))\n"
+				"\t    7f3c2a1c [unknown] (/opt/lib foo.so)\n"
+				"\t    7f3c2a1d LazyCompile:~x /a.js:3 (/tmp/perf-12.map)\n"
+				"\n"
+				"  my cmd 77 5023.2: 1 cpu-clock:uhpppH: \n"
+				"\t    55aa operator()(int)+0x1 (/bin/app)\n"
+				"\n"
+				"other 5 1.0: 1 sched:sched_switch: \n"
+				"\t    55aa skipped (/bin/app)\n"
+				"\n";
 
 static void test_perf_script(void)
 {
@@ -179,8 +179,10 @@ static void test_malformed(void)
 		{ "pprof", "\x12\x03\x0a\x01\x05", "byte 5 " },
 		{ "json", "{\"format\":\"x\"}", "byte 13: " },
 		{ "json", "{\"format\":\"fathom capture\",\"version\":2}", "byte 38: " },
-		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"nodes\":[[0,0,0],[1,0,1]]}]}", "byte " },
-		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"nodes\":[[0,0,0],[0,7,1]]}]}", "byte " },
+		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"nodes\":[[0,0,0],[1,0,1]]}]}",
+		  "byte " },
+		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"nodes\":[[0,0,0],[0,7,1]]}]}",
+		  "byte " },
 		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[", "byte " },
 		{ "json", "{\"a\":\"\\ud800x\"}", "byte " },
 		{ "json", "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "byte " },

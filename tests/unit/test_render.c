@@ -16,8 +16,9 @@ static guint32 stack(struct calltree *tree, const char *const *names, const enum
 	guint32 node = CALLTREE_ROOT;
 
 	for (guint i = 0; i < count; i++)
-		node = calltree_child(tree, node, calltree_frame(tree, kinds[i], names[i], -1,
-								 kinds[i] == FRAME_USER ? "/usr/lib/libdemo.so" : NULL));
+		node = calltree_child(tree, node,
+				      calltree_frame(tree, kinds[i], names[i], -1,
+						     kinds[i] == FRAME_USER ? "/usr/lib/libdemo.so" : NULL));
 	return node;
 }
 
@@ -25,7 +26,8 @@ static struct snapshot *sample(void)
 {
 	static const char *const read[] = { "web", "nginx", "main", "handle", "vfs_read" };
 	static const char *const jit[] = { "web", "java", "run", "Cart::total" };
-	static const enum frame_kind read_kinds[] = { FRAME_CONTAINER, FRAME_PROCESS, FRAME_USER, FRAME_USER, FRAME_KERNEL };
+	static const enum frame_kind read_kinds[] = { FRAME_CONTAINER, FRAME_PROCESS, FRAME_USER, FRAME_USER,
+						      FRAME_KERNEL };
 	static const enum frame_kind jit_kinds[] = { FRAME_CONTAINER, FRAME_PROCESS, FRAME_USER, FRAME_JIT };
 	struct snapshot *snapshot = snapshot_new("profile of web");
 	struct shape *shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
@@ -123,8 +125,19 @@ static void test_inconclusive(void)
 
 /* Names a container could choose: terminal escapes, markup, quotes, line ends, separators, broken UTF-8, bidi. */
 static const char *const hostile[] = {
-	"\033]0;owned\007\033[2J", "</script><script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "a;b;c 12\nd 7",
-	"\377\376broken\300", "\342\200\256gnp.exe", "]]><!--", "${x}`\\u003c", "", " ", "\x01\x7f\302\233" "31m", "&amp;&#60;",
+	"\033]0;owned\007\033[2J",
+	"</script><script>alert(1)</script>",
+	"\"><img src=x onerror=alert(1)>",
+	"a;b;c 12\nd 7",
+	"\377\376broken\300",
+	"\342\200\256gnp.exe",
+	"]]><!--",
+	"${x}`\\u003c",
+	"",
+	" ",
+	"\x01\x7f\302\233"
+	"31m",
+	"&amp;&#60;",
 };
 
 static struct snapshot *hostile_snapshot(void)
@@ -221,7 +234,8 @@ static void test_folded_rounding(void)
 	for (guint i = 0; i < 1000; i++) {
 		g_snprintf(name, sizeof(name), "f%u", i);
 		calltree_add(shape->calltree,
-			     calltree_child(shape->calltree, 0, calltree_frame(shape->calltree, FRAME_USER, name, -1, NULL)),
+			     calltree_child(shape->calltree, 0,
+					    calltree_frame(shape->calltree, FRAME_USER, name, -1, NULL)),
 			     600);
 	}
 	text = render(snapshot, "folded", NULL);
@@ -273,9 +287,10 @@ static void test_recursion(void)
 static void test_formats(void)
 {
 	static const char *const names[][2] = {
-		{ "a.svg", "svg" },	    { "a.html", "html" },	  { "a.json", "json" },
-		{ "a.speedscope.json", "speedscope" }, { "a.pb.gz", "pprof" }, { "x/a.pprof", "pprof" },
-		{ "a.folded", "folded" },   { "a.txt", "text" },
+		{ "a.svg", "svg" },	  { "a.html", "html" },
+		{ "a.json", "json" },	  { "a.speedscope.json", "speedscope" },
+		{ "a.pb.gz", "pprof" },	  { "x/a.pprof", "pprof" },
+		{ "a.folded", "folded" }, { "a.txt", "text" },
 	};
 	g_autoptr(GError) error = NULL;
 
@@ -352,7 +367,8 @@ static char *pprof_through(const char *tool)
 	int status;
 
 	g_assert_true(render_write_file(snapshot, render_format_find("pprof", NULL), &options, path, NULL));
-	g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, &status, NULL));
+	g_assert_true(
+		g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, &status, NULL));
 	g_assert_true(g_spawn_check_wait_status(status, NULL));
 	g_assert_true(g_spawn_command_line_sync(remove, NULL, NULL, NULL, NULL));
 	return out;

@@ -61,6 +61,10 @@
 		return (share !== 0 && Math.abs(share) < 0.1 ? share.toPrecision(1) : share.toFixed(1)) + " %";
 	}
 
+	function signed(change) {
+		return (change > 0 ? "+" : change < 0 ? "−" : "") + amount(Math.abs(change));
+	}
+
 	function style(property) {
 		return getComputedStyle(document.documentElement).getPropertyValue(property).trim();
 	}
@@ -280,7 +284,7 @@
 		parts.push(amount(weight[i]) + (data.unit === "count" ? " samples" : ""), percent(weight[i], total) + " of all");
 		if (parent[i] >= 0) parts.push(percent(weight[i], weight[parent[i]]) + " of its caller");
 		parts.push("self " + amount(self[i]) + " (" + percent(self[i], total) + ")");
-		if (before) parts.push("before " + amount(before[i]) + ", " + (weight[i] >= before[i] ? "+" : "−") + amount(Math.abs(weight[i] - before[i])));
+		if (before) parts.push("before " + amount(before[i]) + ", " + signed(weight[i] - before[i]));
 		details.append(strong, " · " + parts.join(" · "));
 	}
 
@@ -372,11 +376,11 @@
 	function table() {
 		const body = byId("functions");
 		const key = { self: row => row[1], total: row => row[2], change: row => Math.abs(row[1] - row[3]) }[order];
-		const rows = data.top.slice().sort((a, b) => key(b) - key(a) || b[2] - a[2]).slice(0, 300);
+		const rows = data.top.filter(row => order !== "change" || row[1] !== row[3] || row[2] !== row[4]).sort((a, b) => key(b) - key(a) || b[2] - a[2]).slice(0, 300);
 		body.replaceChildren();
 		for (const row of rows) {
 			const tr = document.createElement("tr");
-			const cells = before ? [(row[1] >= row[3] ? "+" : "−") + amount(Math.abs(row[1] - row[3])), amount(row[1]), amount(row[2])]
+			const cells = before ? [signed(row[1] - row[3]), amount(row[1]), amount(row[2])]
 				: [percent(row[1], total), percent(row[2], total)];
 			for (const text of cells) tr.insertCell().textContent = text;
 			if (before && row[1] !== row[3]) tr.cells[0].className = row[1] > row[3] ? "more" : "less";
