@@ -38,7 +38,7 @@
 #define USER_WINDOW 256 /* bytes of user stack read at once */
 #define USER_FRAME 16 /* saved frame pointer, return address */
 #define AUDIT_EVERY 1024 /* a power of two */
-#define OWNERS 65536
+#define OWNERS 16384
 #define PAIRS 131072
 #define CLOCK_SLACK_NS 1000000 /* the scheduler's clock is read a little earlier than ours */
 
@@ -136,8 +136,7 @@ struct {
 } pairs SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_HASH); /* preallocated: the last pass fills it faster than the kernel finds memory */
 	__uint(max_entries, OWNERS);
 	__type(key, struct stack_task);
 	__type(value, struct owner_sum);
@@ -919,6 +918,50 @@ static __always_inline void switch_in(struct task_struct *next, u64 now)
 	thread->since_ns = now;
 }
 
+/* Closes the interval a thread was in when the run stopped. */
+static __always_inline void thread_close(struct thread *thread, struct task_struct *task)
+{
+	u64 late = bpf_ktime_get_ns() - stopped_ns, off;
+
+	if (thread->since_ns >= stopped_ns)
+		return;
+	off = stopped_ns - thread->since_ns;
+	switch (thread->state) {
+	case THREAD_UNKNOWN:
+		if (!task->on_cpu)
+			unknown_add(thread, task, stopped_ns, late);
+		else if (walltime)
+			sum_add(&thread->times[TIME_RUNNING], off);
+		break;
+	case THREAD_RUNNING:
+		if (walltime)
+			sum_add(&thread->times[TIME_RUNNING], off);
+		break;
+	case THREAD_BLOCKED:
+		if (thread->runs == task->sched_info.pcount)
+			off_cpu_add(thread, task, thread->stack, wait_since(task, thread->run_delay_ns, late), off);
+		else
+			blocked_add(thread, thread->stack, off); /* it ran after the stop: how long it waited is gone */
+		break;
+	case THREAD_PREEMPTED:
+		if (walltime)
+			wait_add(thread, task, TIME_PREEMPTED, off);
+		break;
+	}
+}
+
+/* The run is over for this thread. */
+static __noinline int thread_end(struct thread *thread, struct task_struct *task)
+{
+	if (thread->state == THREAD_ENDED)
+		return 0;
+	thread_close(thread, task);
+	thread->state = THREAD_ENDED;
+	if (walltime)
+		thread_flush(thread, stopped_ns);
+	return 0;
+}
+
 /* Unwinds the stack that was not recognised. Last, because the verifier would follow it once for every way to get here. */
 static __always_inline void current_take(void *ctx)
 {
@@ -935,8 +978,17 @@ int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_
 	bool unknown = false;
 	u64 now;
 
-	if (!started_ns || stopped_ns)
+	if (!started_ns)
 		return 0;
+	if (stopped_ns) { /* who dies before the last pass gets to it ends here */
+		struct thread *thread = NULL;
+
+		if (prev->__state & TASK_DEAD && !preempt)
+			thread = bpf_task_storage_get(&threads, prev, 0, 0);
+		if (thread)
+			thread_end(thread, prev);
+		return 0;
+	}
 	now = bpf_ktime_get_ns();
 	if (prev->pid)
 		unknown = switch_out(ctx, preempt, prev, now);
@@ -1163,38 +1215,6 @@ int offcpu_first_kernel(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Closes the interval a thread was in when the run stopped. */
-static __always_inline void pass_close(struct thread *thread, struct task_struct *task)
-{
-	u64 late = bpf_ktime_get_ns() - stopped_ns, off;
-
-	if (thread->since_ns >= stopped_ns)
-		return;
-	off = stopped_ns - thread->since_ns;
-	switch (thread->state) {
-	case THREAD_UNKNOWN:
-		if (!task->on_cpu)
-			unknown_add(thread, task, stopped_ns, late);
-		else if (walltime)
-			sum_add(&thread->times[TIME_RUNNING], off);
-		break;
-	case THREAD_RUNNING:
-		if (walltime)
-			sum_add(&thread->times[TIME_RUNNING], off);
-		break;
-	case THREAD_BLOCKED:
-		if (thread->runs == task->sched_info.pcount)
-			off_cpu_add(thread, task, thread->stack, wait_since(task, thread->run_delay_ns, late), off);
-		else
-			blocked_add(thread, thread->stack, off); /* it ran after the stop: how long it waited is gone */
-		break;
-	case THREAD_PREEMPTED:
-		if (walltime)
-			wait_add(thread, task, TIME_PREEMPTED, off);
-		break;
-	}
-}
-
 SEC("iter/task")
 int offcpu_last(struct bpf_iter__task *ctx)
 {
@@ -1215,13 +1235,7 @@ int offcpu_last(struct bpf_iter__task *ctx)
 		if (!thread)
 			return 0;
 	}
-	if (thread->state == THREAD_ENDED)
-		return 0;
-	pass_close(thread, task);
-	thread->state = THREAD_ENDED;
-	if (walltime)
-		thread_flush(thread, stopped_ns);
-	return 0;
+	return thread_end(thread, task);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

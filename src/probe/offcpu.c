@@ -183,8 +183,10 @@ gboolean offcpu_run_stop(struct offcpu_run *run, GError **error)
 {
 	run->stopped_ns = clock_monotonic_ns();
 	__atomic_store_n(&run->kernel->bss->stopped_ns, run->stopped_ns, __ATOMIC_SEQ_CST);
-	offcpu_detach(run);
-	return offcpu_pass(run->kernel->progs.offcpu_last, error) && intake_drain(run->intake, error);
+	if (!offcpu_pass(run->kernel->progs.offcpu_last, error))
+		return FALSE;
+	offcpu_detach(run); /* only now: the dying have closed their own books until here */
+	return intake_drain(run->intake, error);
 }
 
 void offcpu_run_tell(struct offcpu_run *run, enum probe_state state, const struct probe_task *task,
