@@ -698,7 +698,9 @@ static __always_inline u64 throttled_clock(struct cfs_rq *queue)
 	return 0;
 }
 
-/* How much of the wait `wait_ns` of `task`, which ends now, its cgroup's quota was used up. */
+/* How much of the wait `wait_ns` of `task`, which ends now, its cgroup's quota was used up. Before 6.18 a thread that was
+ * woken up into a throttled queue waits with it; how long the queue had been throttled before the wake-up is not
+ * known then, so at most the whole wait is called throttled, and nothing when it woke up on another CPU. */
 static __always_inline u64 wait_throttled(const struct thread *thread, struct task_struct *task, u64 wait_ns)
 {
 	struct cfs_rq *queue = task->se.cfs_rq;
