@@ -18,7 +18,7 @@ enum import_error {
 
 #define IMPORT_LINE_BYTES_MAX (4u << 20) /* of a folded stack or a line of perf script */
 #define IMPORT_DEPTH_MAX 4096 /* frames of a stack; deeper ones keep the frames nearest the root */
-#define IMPORT_BINARY_BYTES_MAX (512u << 20) /* of a pprof profile, inflated */
+#define IMPORT_BINARY_BYTES_MAX (256u << 20) /* of a pprof profile, inflated */
 #define IMPORT_INFLATED_BYTES_MAX (16ull << 30) /* of compressed text */
 
 struct import_options {

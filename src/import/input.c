@@ -233,10 +233,9 @@ guint64 input_offset(const struct input *input)
 	return input->offset;
 }
 
-guchar *input_read_all(struct input *input, gsize limit, gsize *length, GError **error)
+const guchar *input_peek_all(struct input *input, gsize limit, gsize *length, GError **error)
 {
 	const char *bytes;
-	guchar *all;
 	gssize have = input_peek(input, &bytes, limit + 1, error);
 
 	if (have < 0)
@@ -245,11 +244,6 @@ guchar *input_read_all(struct input *input, gsize limit, gsize *length, GError *
 		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_TOO_LARGE, "larger than %zu bytes", limit);
 		return NULL;
 	}
-	all = g_malloc((gsize)have + 1);
-	if (have)
-		memcpy(all, bytes, (gsize)have);
-	all[have] = '\0';
 	*length = (gsize)have;
-	input_skip(input, (gsize)have);
-	return all;
+	return (const guchar *)bytes;
 }

@@ -25,5 +25,5 @@ guint64 input_line_number(const struct input *input);
 /* Bytes (inflated) consumed so far. */
 guint64 input_offset(const struct input *input);
 
-/* Everything that is left, at most `limit` bytes, NUL-terminated; owned by the caller; NULL and `error`. */
-guchar *input_read_all(struct input *input, gsize limit, gsize *length, GError **error);
+/* Everything that is left, at most `limit` bytes; belongs to `input`, valid until the next call. NULL and `error`. */
+const guchar *input_peek_all(struct input *input, gsize limit, gsize *length, GError **error);

@@ -462,7 +462,7 @@ static struct snapshot *profile_snapshot(struct profile *profile, struct wire wi
 struct snapshot *import_pprof(struct input *input, const struct import_options *options, GError **error)
 {
 	gsize length;
-	g_autofree guchar *bytes = input_read_all(input, IMPORT_BINARY_BYTES_MAX, &length, error);
+	const guchar *bytes = input_peek_all(input, IMPORT_BINARY_BYTES_MAX, &length, error);
 	struct profile profile;
 	struct snapshot *snapshot;
 
