@@ -353,7 +353,7 @@ static void symbol_add(struct symbols *symbols, const Elf64_Sym *symbol)
 
 static void symbols_read_wide(struct symbols *symbols, guint64 offset, guint64 count)
 {
-	g_autofree Elf64_Sym *chunk = g_new(Elf64_Sym, SYMBOL_CHUNK);
+	g_autofree Elf64_Sym *chunk = g_new0(Elf64_Sym, SYMBOL_CHUNK);
 
 	for (guint64 done = 0; done < count; done += SYMBOL_CHUNK) {
 		gsize n = (gsize)MIN(count - done, (guint64)SYMBOL_CHUNK);
@@ -367,7 +367,7 @@ static void symbols_read_wide(struct symbols *symbols, guint64 offset, guint64 c
 
 static void symbols_read_narrow(struct symbols *symbols, guint64 offset, guint64 count)
 {
-	g_autofree Elf32_Sym *chunk = g_new(Elf32_Sym, SYMBOL_CHUNK);
+	g_autofree Elf32_Sym *chunk = g_new0(Elf32_Sym, SYMBOL_CHUNK);
 
 	for (guint64 done = 0; done < count; done += SYMBOL_CHUNK) {
 		gsize n = (gsize)MIN(count - done, (guint64)SYMBOL_CHUNK);

@@ -78,7 +78,7 @@ const struct mapping *process_find(const struct process *process, guint64 addres
 /* Cuts a hole for [start, end); returns where a new mapping belongs. */
 static guint mappings_cut(struct process *process, guint64 start, guint64 end, struct modules *modules)
 {
-	guint first = mapping_index(process, start), last = first;
+	guint first = mapping_index(process, start), last;
 
 	if (first < process->mappings->len && mapping_at(process, first)->start < start) {
 		struct mapping left = *mapping_at(process, first);
