@@ -8,6 +8,7 @@ if [ $# = 0 ]; then
 	echo "usage: sudo ./dev bench NAME"
 	for file in bench/*.py bench/*.sh; do
 		name=$(basename "${file%.*}")
+		case $name in *gen*) continue ;; esac # makes input for others
 		[ -x "$file" ] && printf '  %-16s %s\n' "$name" "$(sed -n '2,6{s/^# \|^"""//;/SPDX/d;p;q}' <(sed '/SPDX/d' "$file"))"
 	done
 	exit 0

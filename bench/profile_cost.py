@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""From start to picture on a busy machine: perf record + perf script (+ FlameGraph) beside fathom profile
+-o svg: CPU seconds and lateness. Then how soon after their start fathom's commands are attached, on a quiet machine.
+Rounds are interleaved; figures are medians. FLAMEGRAPH_DIR: where stackcollapse-perf.pl and flamegraph.pl are; without
+them perf's part ends at perf script, which is in perf's favour."""
+import argparse
+import json
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from support import fathom_binary, tool, wait_for  # noqa: E402
+
+LOAD = ("--cpu", "16", "--cpu-method", "all", "--switch", "8", "--pipe", "8", "--vm", "4", "--vm-bytes", "64M")
+HZ = 99
+ATTACH_DEADLINE_S = 10
+TARGET_CPU_RATIO = 1 / 20
+TARGET_LATE_S = 0.3
+TARGET_ATTACH_S = 0.1
+
+
+def timed(command, **options):
+    """Runs to the end; (CPU seconds of it and its children, wall seconds, largest resident MiB)."""
+    began = time.monotonic()
+    child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             **{"stdout": subprocess.DEVNULL, **options})
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode not in (0, 3):
+        sys.exit(f"{command[0]} ended with {child.returncode}")
+    return usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024
+
+
+def perf_round(work, seconds):
+    data, text, folded = work / "data", work / "text", work / "folded"
+    perf, scripts = tool("perf"), os.environ.get("FLAMEGRAPH_DIR")
+    # -B: without collecting build-ids, which is cheaper, and aborts perf 6.1 on some files.
+    cpu, wall, rss = timed([perf, "record", "-q", "-B", "-F", HZ, "-a", "-g", "-e", "cpu-clock", "-o", data, "--",
+                            "sleep", seconds])
+    stages = [([perf, "script", "-i", data], text)]
+    if scripts:
+        stages += [([f"{scripts}/stackcollapse-perf.pl", text], folded), ([f"{scripts}/flamegraph.pl", folded],
+                                                                          work / "svg")]
+    for command, output in stages:
+        with open(output, "wb") as out:
+            more, longer, size = timed(command, stdout=out)
+        cpu, wall, rss = cpu + more, wall + longer, max(rss, size)
+    samples = text.read_bytes().count(b"cpu-clock")
+    return {"cpu": cpu, "late": wall - seconds, "rss": rss, "samples": samples}
+
+
+def fathom_round(work, seconds):
+    cpu, wall, rss = timed([fathom_binary(), "profile", "all", "-q", "-F", HZ, "-d", seconds, "-o", work / "f.svg"])
+    return {"cpu": cpu, "late": wall - seconds, "rss": rss}
+
+
+def fathom_samples(work):
+    """How many samples a run sees (from a run of its own: a picture does not say it for machines)."""
+    timed([fathom_binary(), "profile", "all", "-q", "-F", HZ, "-d", 2, "-o", work / "f.json"])
+    return json.loads((work / "f.json").read_text())["shapes"][0]["ledger"]["seen"]["events"] / 2
+
+
+def attached(pid):
+    count = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            count += any(word in os.readlink(entry) for word in ("bpf_link", "bpf-link", "perf_event", "raw-tracepoint"))
+        except OSError:
+            pass
+    return count
+
+
+def attach_s(command):
+    """Seconds from the start of the command until its last link or perf event is there."""
+    began = time.monotonic()
+    child = subprocess.Popen([fathom_binary(), command, "all", "-q", "-d", "60", "-o", "/dev/null", "--format", "folded"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    most, last = 0, 0.0
+    try:
+        wait_for(lambda: attached(child.pid), ATTACH_DEADLINE_S, "fathom to attach", 0.001)
+        while time.monotonic() - began < last + 0.5 or most == 0:
+            now = attached(child.pid)
+            if now > most:
+                most, last = now, time.monotonic() - began
+            time.sleep(0.001)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    return last
+
+
+def row(name, peer, ours, unit, target):
+    ratio = f"{ours / peer:.3f}" if peer else "-"
+    print(f"{name:<34}{f'{peer:.2f} {unit}' if peer else '-':>12}{f'{ours:.3f} {unit}':>14}{ratio:>9}   {target}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-r", "--rounds", type=int, default=3)
+    parser.add_argument("-s", "--seconds", type=int, default=8)
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("needs root")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    peers, ours = [], []
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        load = subprocess.Popen([tool("stress-ng"), "-q", *LOAD], stdin=subprocess.DEVNULL, cwd=work)
+        try:
+            for _ in range(arguments.rounds):
+                peers.append(perf_round(work, arguments.seconds))
+                ours.append(fathom_round(work, arguments.seconds))
+            per_s = fathom_samples(work)
+        finally:
+            load.terminate()
+            load.wait()
+        attach = {c: statistics.median(attach_s(c) for _ in range(7)) for c in ("profile", "offcpu", "walltime")}
+
+    def median(rounds, key):
+        return statistics.median(r[key] for r in rounds)
+
+    print(f"{arguments.seconds} s at {HZ} Hz, {arguments.rounds} rounds; samples: perf {median(peers, 'samples'):.0f}, "
+          f"fathom about {per_s * arguments.seconds:.0f}\n")
+    print(f"{'':<34}{'perf':>12}{'fathom':>14}{'ratio':>9}   target")
+    row("CPU, start to picture", median(peers, "cpu"), median(ours, "cpu"), "s", f"ratio ≤ {TARGET_CPU_RATIO:.3f}")
+    row("picture after the end", median(peers, "late"), median(ours, "late"), "s", f"≤ {TARGET_LATE_S} s")
+    row("largest resident size", median(peers, "rss"), median(ours, "rss"), "MiB", "≤ 64 MiB")
+    for command, seconds in attach.items():
+        row(f"attached: {command}", 0, seconds, "s", f"≤ {TARGET_ATTACH_S} s")
+
+
+if __name__ == "__main__":
+    main()
