@@ -13,7 +13,7 @@
 
 #define FUSE_MAGIC 0x65735546 /* include/uapi/linux/fuse.h has no constant for it */
 
-G_DEFINE_QUARK(fathom-file-error-quark, file_error)
+G_DEFINE_QUARK(fathom - file - error - quark, file_error)
 
 char *file_read_fd(int fd, gsize limit, gsize *length, GError **error)
 {

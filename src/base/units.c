@@ -73,8 +73,8 @@ gboolean units_parse_duration(const char *text, guint64 default_unit_ns, guint64
 	static const struct {
 		const char *suffix;
 		double ns;
-	} suffixes[] = { { "ns", 1 },	{ "us", 1e3 },	{ "\302\265s", 1e3 }, { "ms", 1e6 },
-			 { "s", 1e9 }, { "m", 60e9 }, { "min", 60e9 },   { "h", 3600e9 } };
+	} suffixes[] = { { "ns", 1 },  { "us", 1e3 }, { "\302\265s", 1e3 }, { "ms", 1e6 },
+			 { "s", 1e9 }, { "m", 60e9 }, { "min", 60e9 },	    { "h", 3600e9 } };
 	char *end = NULL;
 	double value = g_ascii_strtod(text, &end);
 	double scale = (double)default_unit_ns;

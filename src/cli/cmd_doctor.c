@@ -241,7 +241,8 @@ int cmd_doctor(int argc, char **argv)
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &as_json, "JSON instead of text", NULL },
 		{ NULL },
 	};
-	g_autoptr(GOptionContext) context = g_option_context_new("- what works on this machine, and why the rest does not");
+	g_autoptr(GOptionContext) context =
+		g_option_context_new("- what works on this machine, and why the rest does not");
 	int status;
 
 	g_option_context_add_main_entries(context, entries, NULL);

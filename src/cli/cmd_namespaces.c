@@ -42,9 +42,10 @@ static gboolean is_shared(const GArray *rows, guint index, int kind)
 
 static void cell_inode(struct table *table, guint64 inode, gboolean hosts, gboolean shared)
 {
-	g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT "%s", inode, hosts  ? MARK_HOST :
-									shared ? MARK_SHARED :
-										 " ");
+	g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT "%s", inode,
+						hosts	 ? MARK_HOST
+						: shared ? MARK_SHARED
+							 : " ");
 
 	table_cell_styled(table, inode ? text : "? ", hosts ? TABLE_ALERT : shared ? TABLE_NOTICE : TABLE_PLAIN);
 }
@@ -62,9 +63,9 @@ static void row_text(struct table *table, const GArray *rows, guint index, const
 
 static void print_text(const GArray *rows, const struct ns_row *host)
 {
-	struct table_column columns[FIXED_COLUMNS + NAMESPACE_KINDS] = {
-		{ "NAME", FALSE }, { "RUNTIME", FALSE }, { "PID", TRUE }
-	};
+	struct table_column columns[FIXED_COLUMNS + NAMESPACE_KINDS] = { { "NAME", FALSE },
+									 { "RUNTIME", FALSE },
+									 { "PID", TRUE } };
 	char headings[NAMESPACE_KINDS][16];
 	g_autoptr(table_t) table = NULL;
 

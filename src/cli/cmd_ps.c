@@ -15,8 +15,8 @@ struct ps_row {
 };
 
 static const struct table_column columns[] = {
-	{ "NAME", FALSE },  { "ID", FALSE }, { "RUNTIME", FALSE }, { "IMAGE", FALSE }, { "POD", FALSE }, { "PID", TRUE },
-	{ "PROCS", TRUE }, { "AGE", TRUE }, { "CGROUP", FALSE },
+	{ "NAME", FALSE }, { "ID", FALSE },   { "RUNTIME", FALSE }, { "IMAGE", FALSE },	 { "POD", FALSE },
+	{ "PID", TRUE },   { "PROCS", TRUE }, { "AGE", TRUE },	    { "CGROUP", FALSE },
 };
 
 static void ps_print_text(const struct ps_row *row, struct table *table)
@@ -25,9 +25,9 @@ static void ps_print_text(const struct ps_row *row, struct table *table)
 	g_autofree char *age = who_age(container->start_realtime_ns);
 	gboolean has_id = container_is_container(container) && container->runtime != RUNTIME_OTHER;
 	g_autofree char *id = has_id ? g_strndup(container->id, SHORT_ID) : NULL;
-	g_autofree char *pod = container->pod && container->pod_namespace ?
-				       g_strdup_printf("%s/%s", container->pod_namespace, container->pod) :
-				       g_strdup(container->pod);
+	g_autofree char *pod = container->pod && container->pod_namespace
+				       ? g_strdup_printf("%s/%s", container->pod_namespace, container->pod)
+				       : g_strdup(container->pod);
 
 	table_cell_styled(table, container->name, TABLE_STRONG);
 	table_cell(table, id);

@@ -70,8 +70,8 @@ static void text_container(const struct container *container)
 		line("image", container->image ? container->image : "not known");
 	}
 	if (container->pod) {
-		g_autofree char *pod = g_strdup_printf("%s/%s", container->pod_namespace ? container->pod_namespace : "?",
-						       container->pod);
+		g_autofree char *pod = g_strdup_printf(
+			"%s/%s", container->pod_namespace ? container->pod_namespace : "?", container->pod);
 
 		line("pod", pod);
 	}
@@ -96,8 +96,9 @@ static void text_cgroups(const struct whois *whois)
 {
 	for (guint i = 0; whois->cgroups && i < whois->cgroups->len; i++) {
 		const struct procfs_cgroup *cgroup = &g_array_index(whois->cgroups, struct procfs_cgroup, i);
-		g_autofree char *value = g_strdup_printf("%-14s %s%s", *cgroup->controllers ? cgroup->controllers : "v2",
-							 cgroup->path, cgroup->deleted ? " (removed)" : "");
+		g_autofree char *value =
+			g_strdup_printf("%-14s %s%s", *cgroup->controllers ? cgroup->controllers : "v2", cgroup->path,
+					cgroup->deleted ? " (removed)" : "");
 
 		line(i ? "" : "cgroups", value);
 	}
@@ -205,8 +206,9 @@ int cmd_whois(int argc, char **argv)
 	struct registry *registry;
 	int status;
 
-	g_option_context_set_summary(context, "From a host pid to its container, or from a container (and a pid inside) to "
-					      "the host's.");
+	g_option_context_set_summary(context,
+				     "From a host pid to its container, or from a container (and a pid inside) to "
+				     "the host's.");
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!command_parse(context, &argc, &argv, &status))
 		return status;

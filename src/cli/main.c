@@ -22,8 +22,9 @@ static void help_print(FILE *out)
 {
 	const char *group = NULL;
 
-	fprintf(out, "Usage: fathom COMMAND [OPTION…] [TARGET…]\n"
-		     "Where does the time go, and whose fault is it: the container's, its neighbours', or the host's?\n");
+	fprintf(out,
+		"Usage: fathom COMMAND [OPTION…] [TARGET…]\n"
+		"Where does the time go, and whose fault is it: the container's, its neighbours', or the host's?\n");
 	for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
 		if (g_strcmp0(group, commands[i].group) != 0)
 			fprintf(out, "\n%s\n", commands[i].group);

@@ -62,8 +62,8 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		{ "title", 0, 0, G_OPTION_ARG_STRING, &measure->title, "Heading of the picture", "TEXT" },
 		{ "inverted", 0, 0, G_OPTION_ARG_NONE, &measure->inverted, "Picture with the root on top (icicle)",
 		  NULL },
-		{ "rung", 0, 0, G_OPTION_ARG_STRING, &measure->rung,
-		  "Attach this way only (see: fathom doctor)", "NAME" },
+		{ "rung", 0, 0, G_OPTION_ARG_STRING, &measure->rung, "Attach this way only (see: fathom doctor)",
+		  "NAME" },
 		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &measure->quiet, "No progress bar", NULL },
 		{ NULL },
 	};
@@ -84,8 +84,9 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 
 	g_option_context_set_summary(context, measure->probe->shows);
 	g_option_context_set_description(
-		context, "A TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup\n"
-			 "path, host, all (default), or busiest (every running container). Several are taken together.\n");
+		context,
+		"A TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup\n"
+		"path, host, all (default), or busiest (every running container). Several are taken together.\n");
 	g_option_context_add_main_entries(context, common, NULL);
 	if (strcmp(measure->probe->name, "offcpu") != 0)
 		g_option_context_add_main_entries(context, sampling, NULL);

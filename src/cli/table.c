@@ -23,7 +23,7 @@ struct table {
 };
 
 static const char *const style_codes[TABLE_STYLES] = {
-	[TABLE_PLAIN] = "", [TABLE_STRONG] = "\033[1m",	 [TABLE_DIM] = "\033[2m",
+	[TABLE_PLAIN] = "",	    [TABLE_STRONG] = "\033[1m",	 [TABLE_DIM] = "\033[2m",
 	[TABLE_ALERT] = "\033[31m", [TABLE_NOTICE] = "\033[33m",
 };
 

@@ -87,7 +87,10 @@ char *who_age(guint64 start_realtime_ns)
 		guint64 seconds, until;
 		const char *unit;
 	} steps[] = {
-		{ 1, 120, "s" }, { 60, 120 * 60, "min" }, { 3600, 48 * 3600, "h" }, { 86400, G_MAXUINT64, "d" },
+		{ 1, 120, "s" },
+		{ 60, 120 * 60, "min" },
+		{ 3600, 48 * 3600, "h" },
+		{ 86400, G_MAXUINT64, "d" },
 	};
 	guint64 now_ns = clock_realtime_ns(), seconds;
 	guint step = 0;

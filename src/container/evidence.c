@@ -38,9 +38,9 @@ struct machine *machine_new(const char *root, const struct cgroupfs *cgroupfs)
 	machine->host_pid_namespace = procfs_host_namespace(root, NAMESPACE_PID);
 	machine->state_root = machine->host_mnt_namespace && machine->own_mnt_namespace &&
 					      machine->host_mnt_namespace != machine->own_mnt_namespace &&
-					      access(init_root, R_OK) == 0 ?
-				      g_steal_pointer(&init_root) :
-				      g_strdup(root);
+					      access(init_root, R_OK) == 0
+				      ? g_steal_pointer(&init_root)
+				      : g_strdup(root);
 	machine->docker_roots = g_ptr_array_new_with_free_func(g_free);
 	g_ptr_array_add(machine->docker_roots, g_strdup(DOCKER_ROOT));
 	return machine;
@@ -157,9 +157,9 @@ static void monitor_fill(struct evidence *evidence, guint32 pid, const struct pr
 	monitor->arguments = procfs_arguments_read(machine->root, pid);
 	monitor->cwd = procfs_link_read(machine->root, pid, "cwd");
 	/* Rootless runtimes live in mounts of their own. */
-	monitor->state_root = namespace && namespace != machine->own_mnt_namespace ?
-				      g_strdup_printf("%s/proc/%u/root", machine->root, pid) :
-				      g_strdup(machine->root);
+	monitor->state_root = namespace && namespace != machine->own_mnt_namespace
+				      ? g_strdup_printf("%s/proc/%u/root", machine->root, pid)
+				      : g_strdup(machine->root);
 }
 
 const struct monitor *evidence_monitor(struct evidence *evidence)

@@ -23,7 +23,11 @@
 #define ROOT_KEY 1 /* the kernfs id of the root of every hierarchy */
 #define STRANGERS_MAX 65536
 
-enum { TREE_V2 = 0, TREE_V1 = 1, TREES = 2 };
+enum {
+	TREE_V2 = 0,
+	TREE_V1 = 1,
+	TREES = 2
+};
 
 struct node {
 	struct container container; /* first: a container's address is its node's. Meaningful when `is_own` */
@@ -197,10 +201,12 @@ static gboolean unit_may_be_container(const char *unit, const char *path)
 	if (!unit)
 		return TRUE;
 	if (strcmp(unit, path) != 0) /* podman's libpod-payload-ID and nspawn's payload are below their service */
-		return strstr(base, "payload") || g_str_has_prefix(base, "libpod-") || g_str_has_prefix(base, "docker-");
+		return strstr(base, "payload") || g_str_has_prefix(base, "libpod-") ||
+		       g_str_has_prefix(base, "docker-");
 	if (g_str_has_suffix(base, ".service"))
 		return g_str_has_prefix(base, "systemd-nspawn@");
-	return g_str_has_suffix(base, ".scope") && strcmp(base, "init.scope") != 0 && !g_str_has_prefix(base, "session-");
+	return g_str_has_suffix(base, ".scope") && strcmp(base, "init.scope") != 0 &&
+	       !g_str_has_prefix(base, "session-");
 }
 
 static void node_identify(struct registry *registry, struct node *node)
@@ -625,8 +631,8 @@ const struct container *registry_by_pid(struct registry *registry, guint32 pid, 
 	struct node *node;
 
 	/* The start time is read after the cgroup: had the pid been given away meanwhile, it would differ. */
-	if (!cgroups || (start_ticks && (!procfs_stat_read(registry->root, pid, &stat, NULL) ||
-					 stat.start_ticks != start_ticks)))
+	if (!cgroups ||
+	    (start_ticks && (!procfs_stat_read(registry->root, pid, &stat, NULL) || stat.start_ticks != start_ticks)))
 		return NULL;
 	node = node_by_cgroups(registry, cgroups);
 	return node ? owner_of(registry, node) : NULL;
@@ -684,7 +690,8 @@ GArray *registry_cgroups(struct registry *registry)
 static void host_pids(struct registry *registry, GArray *pids)
 {
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(guint32));
-	const struct cgroup_hierarchy *hierarchy = tree_hierarchy(registry, registry->cgroupfs->unified ? TREE_V2 : TREE_V1);
+	const struct cgroup_hierarchy *hierarchy =
+		tree_hierarchy(registry, registry->cgroupfs->unified ? TREE_V2 : TREE_V1);
 
 	cgroup_hierarchy_pids(hierarchy, "/", FALSE, all);
 	for (guint i = 0; i < all->len; i++) {

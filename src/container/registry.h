@@ -52,7 +52,11 @@ struct registry_cgroup {
 GArray *registry_cgroups(struct registry *registry);
 
 /* ---- targets: what a person types ---- */
-enum target_kind { TARGET_ALL = 0, TARGET_CONTAINER = 1, TARGET_PROCESS = 2 };
+enum target_kind {
+	TARGET_ALL = 0,
+	TARGET_CONTAINER = 1,
+	TARGET_PROCESS = 2
+};
 
 struct target {
 	enum target_kind kind;

@@ -3,8 +3,8 @@
 
 /* Order matters: those who start others (docker, Kubernetes) come before those who are started (runc). */
 static const struct runtime *const runtimes[] = {
-	&runtime_docker, &runtime_podman, &runtime_crio,  &runtime_containerd,
-	&runtime_lxc,	 &runtime_nspawn, &runtime_oci, &runtime_other,
+	&runtime_docker, &runtime_podman, &runtime_crio, &runtime_containerd,
+	&runtime_lxc,	 &runtime_nspawn, &runtime_oci,	 &runtime_other,
 };
 
 void identity_clear(struct identity *identity)

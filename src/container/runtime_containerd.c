@@ -17,8 +17,8 @@ static gboolean id_is_safe(const char *id)
 	       strcmp(id, "..") != 0;
 }
 
-static gboolean containerd_bundle(struct evidence *evidence, const char *state_root, const char *bundle,
-				  const char *id, struct identity *identity)
+static gboolean containerd_bundle(struct evidence *evidence, const char *state_root, const char *bundle, const char *id,
+				  struct identity *identity)
 {
 	g_autofree char *config_path = g_build_filename(bundle, "config.json", NULL);
 	g_autofree char *pid_path = g_build_filename(bundle, "init.pid", NULL);

@@ -128,7 +128,8 @@ static const struct monitor *docker_shim(struct evidence *evidence, const char *
 
 static enum verdict docker_identify(struct evidence *evidence, struct identity *identity)
 {
-	g_autofree char *above = g_path_get_dirname(evidence->path), *id = evidence_hex_id(evidence->base, "docker-", FALSE);
+	g_autofree char *above = g_path_get_dirname(evidence->path),
+			*id = evidence_hex_id(evidence->base, "docker-", FALSE);
 	const struct monitor *shim = id ? docker_shim(evidence, id) : NULL;
 	gboolean named_so = g_str_has_suffix(above, "/docker") || g_str_has_prefix(evidence->base, "docker-");
 	enum verdict verdict = shim ? VERDICT_CONFIRMED : VERDICT_NOT_MINE;

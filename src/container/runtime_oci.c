@@ -107,7 +107,8 @@ static gboolean is_this_cgroup(const struct evidence *evidence, const char *reco
 	if (whole == length)
 		return TRUE;
 	for (guint i = 0; i < evidence->machine->cgroupfs->hierarchies->len; i++) {
-		const struct cgroup_hierarchy *hierarchy = g_ptr_array_index(evidence->machine->cgroupfs->hierarchies, i);
+		const struct cgroup_hierarchy *hierarchy =
+			g_ptr_array_index(evidence->machine->cgroupfs->hierarchies, i);
 		gsize mount = strlen(hierarchy->mount);
 
 		if (mount >= whole - length &&

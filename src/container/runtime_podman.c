@@ -9,12 +9,9 @@
 
 static const char *const storage_lists[] = { "containers.json", "volatile-containers.json" };
 static const char *const default_storages[] = {
-	"/var/lib/containers/storage/overlay-containers",
-	"/var/lib/containers/storage/vfs-containers",
-	"/var/lib/containers/storage/btrfs-containers",
-	"/var/lib/containers/storage/zfs-containers",
-	"/run/containers/storage/overlay-containers",
-	"/run/containers/storage/vfs-containers",
+	"/var/lib/containers/storage/overlay-containers", "/var/lib/containers/storage/vfs-containers",
+	"/var/lib/containers/storage/btrfs-containers",	  "/var/lib/containers/storage/zfs-containers",
+	"/run/containers/storage/overlay-containers",	  "/run/containers/storage/vfs-containers",
 };
 
 static const struct monitor *conmon_of(struct evidence *evidence, const char *id)
@@ -23,9 +20,10 @@ static const struct monitor *conmon_of(struct evidence *evidence, const char *id
 
 	if (!g_str_has_prefix(monitor->comm, "conmon"))
 		return NULL;
-	return g_strcmp0(monitor_argument(monitor, "-c"), id) == 0 || g_strcmp0(monitor_argument(monitor, "--cid"), id) == 0 ?
-		       monitor :
-		       NULL;
+	return g_strcmp0(monitor_argument(monitor, "-c"), id) == 0 ||
+			       g_strcmp0(monitor_argument(monitor, "--cid"), id) == 0
+		       ? monitor
+		       : NULL;
 }
 
 /* …/DRIVER-containers of a path …/DRIVER-containers/ID/userdata[/file]; NULL when it has another form. */
@@ -101,7 +99,8 @@ static void defaults_fill(const struct machine *machine, const char *id, struct 
 static enum verdict podman_identify(struct evidence *evidence, struct identity *identity)
 {
 	g_autofree char *plain = evidence_hex_id(evidence->base, "libpod-", TRUE);
-	g_autofree char *id = plain ? g_steal_pointer(&plain) : evidence_hex_id(evidence->base, "libpod-payload-", TRUE);
+	g_autofree char *id =
+		plain ? g_steal_pointer(&plain) : evidence_hex_id(evidence->base, "libpod-payload-", TRUE);
 	const struct monitor *conmon = id ? conmon_of(evidence, id) : NULL;
 
 	if (!id || (!conmon && !evidence->trusted_place))

@@ -17,7 +17,8 @@ static gboolean is_unit(const char *name)
 
 static gboolean holds_units(const char *name)
 {
-	return g_str_has_suffix(name, ".slice") || (g_str_has_prefix(name, "user@") && g_str_has_suffix(name, ".service"));
+	return g_str_has_suffix(name, ".slice") ||
+	       (g_str_has_prefix(name, "user@") && g_str_has_suffix(name, ".service"));
 }
 
 char *systemd_unit_path(const char *path)

@@ -12,7 +12,7 @@
 #define NEAR_PART_MIN 3 /* a shorter name inside what was typed means nothing */
 #define EDIT_TEXT_MAX 64 /* longer names are not compared letter by letter */
 
-G_DEFINE_QUARK(fathom-target-error-quark, target_error)
+G_DEFINE_QUARK(fathom - target - error - quark, target_error)
 
 static void target_free(gpointer data)
 {
@@ -68,7 +68,8 @@ static gboolean match_unit(const struct container *container, const char *text)
 
 static gboolean match_prefix(const struct container *container, const char *text)
 {
-	return container_is_container(container) && strlen(text) >= ID_PREFIX_MIN && g_str_has_prefix(container->id, text);
+	return container_is_container(container) && strlen(text) >= ID_PREFIX_MIN &&
+	       g_str_has_prefix(container->id, text);
 }
 
 static gboolean match_pod(const struct container *container, const char *text)
@@ -225,7 +226,8 @@ static const struct container *resolve_one(const GPtrArray *all, const char *tex
 	return (*found)->len == 1 ? g_ptr_array_index(*found, 0) : NULL;
 }
 
-static gboolean resolve_pid(struct registry *registry, guint32 pid, const char *text, GPtrArray *targets, GError **error)
+static gboolean resolve_pid(struct registry *registry, guint32 pid, const char *text, GPtrArray *targets,
+			    GError **error)
 {
 	struct procfs_status status;
 	const struct container *container;

@@ -42,8 +42,10 @@ void cgroupfs_free(struct cgroupfs *cgroupfs)
 /* What is left of the super block options once those that are no controllers are gone. */
 static char *v1_controllers_of(const char *options)
 {
-	static const char *const not_controllers[] = { "rw",	"ro",  "xattr",	   "noprefix", "clone_children", "cpuset_v2_mode",
-						       "favordynmods", "nofavordynmods", NULL };
+	static const char *const not_controllers[] = {
+		"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "nofavordynmods",
+		NULL
+	};
 	g_auto(GStrv) all = g_strsplit(options, ",", 0);
 	g_autoptr(GPtrArray) kept = g_ptr_array_new();
 
@@ -144,8 +146,9 @@ struct cgroupfs *cgroupfs_open(const char *root, GError **error)
 	cgroupfs->unified = cgroupfs_find(cgroupfs, "");
 	cgroupfs->legacy = controller ? cgroupfs_find(cgroupfs, controller) : NULL;
 	if (!cgroupfs->unified && !cgroupfs->legacy) {
-		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN,
-			    "cannot find containers: no cgroup file system is mounted (mount -t cgroup2 none /sys/fs/cgroup)");
+		g_set_error(
+			error, FILE_ERROR, FILE_ERROR_OPEN,
+			"cannot find containers: no cgroup file system is mounted (mount -t cgroup2 none /sys/fs/cgroup)");
 		cgroupfs_free(cgroupfs);
 		return NULL;
 	}
@@ -230,7 +233,8 @@ gboolean cgroup_hierarchy_walk(const struct cgroup_hierarchy *hierarchy, cgroup_
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot read %s: %s", hierarchy->mount, g_strerror(errno));
+		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot read %s: %s", hierarchy->mount,
+			    g_strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return FALSE;
@@ -278,7 +282,8 @@ char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, guint64 in
 	*known = FALSE;
 	if (mount < 0)
 		return NULL;
-	if (fstatfs(mount, &fs) < 0 || ((guint32)fs.f_type != CGROUP2_SUPER_MAGIC && (guint32)fs.f_type != CGROUP_SUPER_MAGIC)) {
+	if (fstatfs(mount, &fs) < 0 ||
+	    ((guint32)fs.f_type != CGROUP2_SUPER_MAGIC && (guint32)fs.f_type != CGROUP_SUPER_MAGIC)) {
 		close(mount);
 		return NULL;
 	}
@@ -342,8 +347,7 @@ static void pids_below(int fd, guint depth, GArray *pids)
 	closedir(directory);
 }
 
-gboolean cgroup_hierarchy_pids(const struct cgroup_hierarchy *hierarchy, const char *path, gboolean below,
-			       GArray *pids)
+gboolean cgroup_hierarchy_pids(const struct cgroup_hierarchy *hierarchy, const char *path, gboolean below, GArray *pids)
 {
 	g_autofree char *directory = cgroup_hierarchy_directory(hierarchy, path);
 	int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;

@@ -9,18 +9,10 @@
 #define CAUSE_SKIP_MAX 16 /* frames of ours are the innermost ones */
 
 static const char *const cause_names[CAUSES] = {
-	[CAUSE_OTHER] = "other",
-	[CAUSE_DISK] = "disk",
-	[CAUSE_LOCK] = "lock",
-	[CAUSE_NETWORK] = "network",
-	[CAUSE_SLEEP] = "sleep",
-	[CAUSE_PAGE_FAULT] = "page fault",
-	[CAUSE_CHILD] = "child",
-	[CAUSE_EVENT] = "event",
-	[CAUSE_PIPE] = "pipe",
-	[CAUSE_TERMINAL] = "terminal",
-	[CAUSE_STOPPED] = "stopped",
-	[CAUSE_MEMORY] = "memory",
+	[CAUSE_OTHER] = "other",       [CAUSE_DISK] = "disk",	    [CAUSE_LOCK] = "lock",
+	[CAUSE_NETWORK] = "network",   [CAUSE_SLEEP] = "sleep",	    [CAUSE_PAGE_FAULT] = "page fault",
+	[CAUSE_CHILD] = "child",       [CAUSE_EVENT] = "event",	    [CAUSE_PIPE] = "pipe",
+	[CAUSE_TERMINAL] = "terminal", [CAUSE_STOPPED] = "stopped", [CAUSE_MEMORY] = "memory",
 	[CAUSE_IDLE] = "idle",
 };
 

@@ -16,7 +16,8 @@ int cost_enable(GError **error)
 	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 
 	if (fd < 0)
-		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot turn on BPF statistics: %s", g_strerror(errno));
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot turn on BPF statistics: %s",
+			    g_strerror(errno));
 	return fd;
 }
 

@@ -14,7 +14,7 @@ static const struct {
 	const char *name;
 	enum v1_controller value;
 } filter_controllers[] = {
-	{ "memory", V1_MEMORY }, { "pids", V1_PIDS },	    { "cpu", V1_CPU },
+	{ "memory", V1_MEMORY },   { "pids", V1_PIDS },	      { "cpu", V1_CPU },
 	{ "cpuacct", V1_CPUACCT }, { "devices", V1_DEVICES }, { "freezer", V1_FREEZER },
 };
 

@@ -199,9 +199,11 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 	intake->tasks = g_ptr_array_new();
 	intake->known_tasks = g_hash_table_new_full(intake_task_hash, intake_task_equal, g_free, NULL);
 	intake->notes = g_ptr_array_new_with_free_func(g_free);
-	intake->stacks = ring_buffer__new(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack, intake, NULL);
+	intake->stacks = ring_buffer__new(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack,
+					  intake, NULL);
 	if (!intake->stacks) {
-		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of stacks: %s", g_strerror(errno));
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of stacks: %s",
+			    g_strerror(errno));
 		intake_close(intake);
 		return NULL;
 	}
@@ -265,8 +267,9 @@ void intake_account(struct intake *intake, struct ledger *ledger)
 	for (guint i = 0; i < intake->notes->len; i++)
 		ledger_note(ledger, g_strdup(g_ptr_array_index(intake->notes, i)));
 	if (lost > 0)
-		ledger_note(ledger, g_strdup_printf("%" G_GUINT64_FORMAT " records of mappings, forks and exits were lost",
-						    lost));
+		ledger_note(ledger,
+			    g_strdup_printf("%" G_GUINT64_FORMAT " records of mappings, forks and exits were lost",
+					    lost));
 	if (intake->malformed > 0)
 		ledger_note(ledger, g_strdup_printf("%u stack records were malformed", intake->malformed));
 }

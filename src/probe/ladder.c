@@ -96,7 +96,8 @@ void ladder_set_error(GError **error, const char *what, int errno_value)
 	g_autofree char *said = ladder_log_sentence();
 
 	if (missing)
-		g_set_error(error, PROBE_ERROR, PROBE_ERROR_PERMISSION, "%s: it needs %s (run it as root)", what, missing);
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_PERMISSION, "%s: it needs %s (run it as root)", what,
+			    missing);
 	else if (said)
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "%s: %s", what, said);
 	else
@@ -135,7 +136,8 @@ const struct rung *ladder_climb(const struct rung *rungs, const char *forced, la
 		g_string_append(reasons, reason->message);
 	}
 	if (!tried)
-		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "no rung is called \"%s\"", forced ? forced : "");
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "no rung is called \"%s\"",
+			    forced ? forced : "");
 	else
 		g_set_error_literal(error, PROBE_ERROR, code, reasons->str);
 	return NULL;

@@ -20,7 +20,8 @@ static void losses_add(struct ledger *ledger, enum loss kind, guint64 events, gu
 		return;
 	if (kind == LOSS_BIRTHS) {
 		ledger_note(ledger,
-			    g_strdup_printf("%" G_GUINT64_FORMAT " births and deaths of cgroups were not heard of", events));
+			    g_strdup_printf("%" G_GUINT64_FORMAT " births and deaths of cgroups were not heard of",
+					    events));
 	} else if (kind == LOSS_SEEN) {
 		ledger->seen.events += events;
 		ledger->seen.weight += weight;

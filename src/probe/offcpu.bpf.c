@@ -526,8 +526,8 @@ static __noinline u32 stack_take(void *ctx)
 	stack_flags_note(id, record->flags);
 	if (!value->sent)
 		return id; /* stays unknown, so that the next one tries again */
-	if (room->sight.words && !(record->flags & STACK_KERNEL_TRUNCATED) &&
-	    path_read(room, ctx, room->sight.words) && path_make(room, record, id))
+	if (room->sight.words && !(record->flags & STACK_KERNEL_TRUNCATED) && path_read(room, ctx, room->sight.words) &&
+	    path_make(room, record, id))
 		path_keep(room, &room->sight.print);
 	else
 		stats->unusable++;
@@ -543,7 +543,8 @@ static __always_inline u32 stack_words(const void *ctx, const struct pt_regs *re
 }
 
 /* Looks for a path that the stack we run on fits → its id; STACK_UNKNOWN: stack_take must be asked. */
-static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx, const struct stack_key *print, u64 now)
+static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx, const struct stack_key *print,
+					   u64 now)
 {
 	struct print_stats *stats = stats_get();
 	struct sight *sight = &room->sight;

@@ -122,8 +122,8 @@ static void offcpu_unload(struct offcpu_run *run)
 /* Everything is attached before the clock starts: what happens from `started_ns` on is seen. */
 static gboolean offcpu_start(struct offcpu_run *run, const struct rung *rung, GError **error)
 {
-	struct bpf_program *first = rung == OFFCPU_RUNG_SLEEPABLE ? run->kernel->progs.offcpu_first :
-								    run->kernel->progs.offcpu_first_kernel;
+	struct bpf_program *first = rung == OFFCPU_RUNG_SLEEPABLE ? run->kernel->progs.offcpu_first
+								  : run->kernel->progs.offcpu_first_kernel;
 
 	run->started_ns = clock_monotonic_ns();
 	__atomic_store_n(&run->kernel->bss->started_ns, run->started_ns, __ATOMIC_SEQ_CST);
@@ -227,7 +227,8 @@ static const struct interval_sum *offcpu_map_intervals(struct offcpu_run *run, G
 
 	if (sums != MAP_FAILED)
 		return sums;
-	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the sums of blocked time: %s", g_strerror(errno));
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the sums of blocked time: %s",
+		    g_strerror(errno));
 	return NULL;
 }
 
@@ -306,10 +307,11 @@ static gboolean offcpu_note_recognition(struct offcpu_run *run, struct ledger *l
 		sum.audited += stats[cpu].audited;
 		sum.mismatched += stats[cpu].mismatched;
 	}
-	ledger_note(ledger, g_strdup_printf("stacks recognised without unwinding: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-					    "; checked by unwinding: %" G_GUINT64_FORMAT ", of these wrong: %" G_GUINT64_FORMAT,
-					    (guint64)sum.hits, (guint64)(sum.hits + sum.misses), (guint64)sum.audited,
-					    (guint64)sum.mismatched));
+	ledger_note(ledger,
+		    g_strdup_printf("stacks recognised without unwinding: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+				    "; checked by unwinding: %" G_GUINT64_FORMAT ", of these wrong: %" G_GUINT64_FORMAT,
+				    (guint64)sum.hits, (guint64)(sum.hits + sum.misses), (guint64)sum.audited,
+				    (guint64)sum.mismatched));
 	return TRUE;
 }
 

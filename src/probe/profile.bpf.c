@@ -34,7 +34,8 @@ struct {
 
 static __always_inline void profile_pace(struct task_struct *task, u32 tid)
 {
-	struct profile_last now = { .start_time = READ(task, start_time), .cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime) };
+	struct profile_last now = { .start_time = READ(task, start_time),
+				    .cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime) };
 	struct profile_last *last = bpf_map_lookup_elem(&last_samples, &tid);
 	u32 zero = 0;
 	struct profile_pace *sum = bpf_map_lookup_elem(&pace, &zero);

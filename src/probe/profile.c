@@ -42,7 +42,8 @@ struct profile_run {
 
 static const struct rung profile_rungs[] = {
 	{ .name = "perf cycles", .misses = NULL },
-	{ .name = "perf cpu-clock", .misses = "code that runs with interrupts off: its samples fall on the code after it" },
+	{ .name = "perf cpu-clock",
+	  .misses = "code that runs with interrupts off: its samples fall on the code after it" },
 	{ 0 },
 };
 #define PROFILE_RUNG_CYCLES (&profile_rungs[0])
@@ -139,7 +140,8 @@ static gboolean profile_check_frequency(guint32 frequency_hz, GError **error)
 		return TRUE;
 	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED,
 		    "the kernel allows at most %" G_GUINT64_FORMAT " samples a second, not %u "
-		    "(sysctl kernel.perf_event_max_sample_rate)", limit_hz, frequency_hz);
+		    "(sysctl kernel.perf_event_max_sample_rate)",
+		    limit_hz, frequency_hz);
 	return FALSE;
 }
 
@@ -252,7 +254,8 @@ static void profile_account_limit(const struct profile_run *run, struct ledger *
 
 	if (run->frequency_hz > limit_hz)
 		ledger_note(ledger, g_strdup_printf("the kernel lowered its limit to %" G_GUINT64_FORMAT
-						    " samples a second meanwhile: some are missing", limit_hz));
+						    " samples a second meanwhile: some are missing",
+						    limit_hz));
 }
 
 static struct profile_pace profile_pace_read(const struct profile_run *run)
@@ -283,12 +286,13 @@ static void profile_account_missed(const struct profile_run *run, struct ledger 
 	if (run->rung != PROFILE_RUNG_CLOCK || pace.intervals == 0 || extra <= 3 * sqrt(due) ||
 	    extra < PROFILE_MISSED_MIN * due)
 		return;
-	missed = ledger->seen.events * (extra / pace.intervals) + 0.5;
+	missed = (guint64)llround((double)ledger->seen.events * (extra / pace.intervals));
 	ledger->seen.events += missed;
 	ledger->seen.weight += missed;
 	ledger_add(ledger, LEDGER_LOST_MISSED, missed, missed);
 	ledger_note(ledger, g_strdup_printf("the kernel skipped some %.0f %% of the samples (estimated from CPU time): "
-					    "the timer was throttled or a virtual CPU did not run", 100 * extra / due));
+					    "the timer was throttled or a virtual CPU did not run",
+					    100 * extra / due));
 }
 
 /* CPUs that came online after the start are not sampled. */
@@ -305,8 +309,8 @@ static void profile_account_cpus(const struct profile_run *run, struct ledger *l
 		unseen += !seen;
 	}
 	if (unseen > 0)
-		ledger_note(ledger, g_strdup_printf("%u CPUs came online during the measurement and were not sampled",
-						    unseen));
+		ledger_note(ledger,
+			    g_strdup_printf("%u CPUs came online during the measurement and were not sampled", unseen));
 }
 
 static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)

@@ -4,7 +4,7 @@
 #include "probe/probe.h"
 #include "probe/profile.h"
 
-G_DEFINE_QUARK(probe-error-quark, probe_error)
+G_DEFINE_QUARK(probe - error - quark, probe_error)
 
 const struct probe *const probe_registry[] = { &probe_profile, &probe_offcpu, &probe_walltime, NULL };
 

@@ -179,7 +179,8 @@ static void walltime_tell_running(struct walltime *walltime, const struct owner 
 	if (owner->running.weight_ns == 0)
 		return; /* samples at most on the way in or out */
 	if (owner->sample_count == 0) {
-		offcpu_run_tell(walltime->run, PROBE_STATE_RUNNING, &owner->task, STACK_NONE, STACK_NONE, &owner->running);
+		offcpu_run_tell(walltime->run, PROBE_STATE_RUNNING, &owner->task, STACK_NONE, STACK_NONE,
+				&owner->running);
 		return;
 	}
 	for (guint i = 0; i < owner->samples->len; i++) {

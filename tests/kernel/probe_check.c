@@ -140,8 +140,9 @@ static gboolean check_offcpu(const struct check *check, GString *text)
 	guint64 used_ns = check->cpu_ns + check->delay_ns; /* waiting for a CPU is not being blocked */
 	guint64 blocked_ns = check->elapsed_ns > used_ns ? check->elapsed_ns - used_ns : 0;
 
-	return check_near("blocked", (double)check->weight[PROBE_STATE_BLOCKED] / NS_PER_S, (double)blocked_ns / NS_PER_S,
-			  text) && check->weight[PROBE_STATE_RUNNING] == 0;
+	return check_near("blocked", (double)check->weight[PROBE_STATE_BLOCKED] / NS_PER_S,
+			  (double)blocked_ns / NS_PER_S, text) &&
+	       check->weight[PROBE_STATE_RUNNING] == 0;
 }
 
 static gboolean check_walltime(const struct check *check, GString *text)
@@ -200,7 +201,8 @@ static gboolean check_measure(const struct probe *probe, struct probe_run *run, 
 	struct ledger ledger = { 0 };
 	guint64 start_ns = clock_monotonic_ns(), cpu_ns = process_cpu_ns(check->child);
 	guint64 delay_ns = process_delay_ns(check->child);
-	gboolean right = check_watch(probe, run, start_ns + CHECK_RUN_NS, &error) && probe->finish(run, &ledger, &error);
+	gboolean right =
+		check_watch(probe, run, start_ns + CHECK_RUN_NS, &error) && probe->finish(run, &ledger, &error);
 
 	check->cpu_ns = process_cpu_ns(check->child) - cpu_ns;
 	check->delay_ns = process_delay_ns(check->child) - delay_ns;
@@ -219,14 +221,21 @@ static gboolean check_measure(const struct probe *probe, struct probe_run *run, 
 	return right;
 }
 
-enum outcome { OUTCOME_OK, OUTCOME_FAIL, OUTCOME_ABSENT };
+enum outcome {
+	OUTCOME_OK,
+	OUTCOME_FAIL,
+	OUTCOME_ABSENT
+};
 
 static enum outcome check_rung(const struct probe *probe, const struct rung *rung, GString *text)
 {
 	struct check check = { .child = child_start() };
 	const struct probe_listener listener = { .user = &check, .stack = check_stack, .weight = check_weight };
-	const struct probe_request request = { .filter = TRUE, .tgids = &check.child, .tgid_count = 1,
-					       .frequency_hz = CHECK_FREQUENCY_HZ, .rung = rung->name };
+	const struct probe_request request = { .filter = TRUE,
+					       .tgids = &check.child,
+					       .tgid_count = 1,
+					       .frequency_hz = CHECK_FREQUENCY_HZ,
+					       .rung = rung->name };
 	g_autoptr(GError) error = NULL;
 	struct probe_run *run = probe->open(&request, &listener, &error);
 	enum outcome outcome;
@@ -244,7 +253,9 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 
 static void check_print(const char *probe, const char *rung, enum outcome outcome, const char *text)
 {
-	static const char *const words[] = { [OUTCOME_OK] = "ok", [OUTCOME_FAIL] = "fail", [OUTCOME_ABSENT] = "absent" };
+	static const char *const words[] = {
+		[OUTCOME_OK] = "ok", [OUTCOME_FAIL] = "fail", [OUTCOME_ABSENT] = "absent"
+	};
 
 	printf("RESULT\t%s\t%s\t%s\t%s\n", probe, rung, words[outcome], text);
 	fflush(stdout);

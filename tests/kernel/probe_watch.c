@@ -41,14 +41,15 @@ static void watch_weight(void *user, const struct probe_weight *weight)
 	if (weight->waker_stack != PROBE_NO_STACK)
 		waker = g_array_index(watch->stacks, struct probe_stack, weight->waker_stack).task.comm;
 	printf("WEIGHT\t%s\t%u\t%u\t%s\t%d\t%u\t%" G_GUINT64_FORMAT "\t%" G_GUINT64_FORMAT "\t%" G_GUINT64_FORMAT
-	       "\t%u\t%u\t%s\n", states[weight->state], weight->task->tgid, weight->task->tid, weight->task->comm,
-	       stack.syscall, stack.flags, weight->events, weight->weight, weight->max, stack.kernel_count, stack.user_count,
-	       waker);
+	       "\t%u\t%u\t%s\n",
+	       states[weight->state], weight->task->tgid, weight->task->tid, weight->task->comm, stack.syscall,
+	       stack.flags, weight->events, weight->weight, weight->max, stack.kernel_count, stack.user_count, waker);
 }
 
 static void watch_print_ledger(const struct ledger *ledger)
 {
-	printf("LEDGER\tseen\t%" G_GUINT64_FORMAT "\t%" G_GUINT64_FORMAT "\n", ledger->seen.events, ledger->seen.weight);
+	printf("LEDGER\tseen\t%" G_GUINT64_FORMAT "\t%" G_GUINT64_FORMAT "\n", ledger->seen.events,
+	       ledger->seen.weight);
 	printf("LEDGER\texpected\t0\t%" G_GUINT64_FORMAT "\n", ledger->expected_weight);
 	for (guint item = 0; item < LEDGER_ITEMS; item++)
 		if (item < G_N_ELEMENTS(ledger->items) && (ledger->items[item].events || ledger->items[item].weight))

@@ -171,8 +171,12 @@ static const struct way {
 	int syscall; /* it blocks in; -1: in none */
 	void (*go)(const char *path);
 } ways[] = {
-	{ "sleep", SYS_clock_nanosleep, way_sleep }, { "futex", SYS_futex, way_futex }, { "poll", SYS_poll, way_poll },
-	{ "pipe", SYS_read, way_pipe },		     { "child", SYS_wait4, way_child }, { "fsync", SYS_fsync, way_fsync },
+	{ "sleep", SYS_clock_nanosleep, way_sleep },
+	{ "futex", SYS_futex, way_futex },
+	{ "poll", SYS_poll, way_poll },
+	{ "pipe", SYS_read, way_pipe },
+	{ "child", SYS_wait4, way_child },
+	{ "fsync", SYS_fsync, way_fsync },
 	{ "fault", -1, way_fault },
 };
 #define WAYS (sizeof(ways) / sizeof(*ways))

@@ -19,17 +19,17 @@ static uint64_t cpu_ns(void)
 
 /* Both loops do the same work, with different constants (or the compiler makes one function of them); each calls the
  * clock rarely enough for it not to show. */
-#define BURN(name, step)                                                                 \
-	static __attribute__((noinline, noclone)) uint64_t name(uint64_t until_ns)  \
-	{                                                                           \
-		uint64_t now_ns;                                                    \
-                                                                                    \
-		do {                                                                \
-			for (unsigned int i = 0; i < 100000; i++)                   \
-				sink = sink * 6364136223846793005u + i + step;            \
-			now_ns = cpu_ns();                                          \
-		} while (now_ns < until_ns);                                        \
-		return now_ns;                                                      \
+#define BURN(name, step)                                                                                               \
+	static __attribute__((noinline, noclone)) uint64_t name(uint64_t until_ns)                                     \
+	{                                                                                                              \
+		uint64_t now_ns;                                                                                       \
+                                                                                                                       \
+		do {                                                                                                   \
+			for (unsigned int i = 0; i < 100000; i++)                                                      \
+				sink = sink * 6364136223846793005u + i + step;                                         \
+			now_ns = cpu_ns();                                                                             \
+		} while (now_ns < until_ns);                                                                           \
+		return now_ns;                                                                                         \
 	}
 
 BURN(three_quarters, 75u)

@@ -20,7 +20,9 @@ static void test_terminal(void)
 		{ "line\nnext\ttab", "line\\x0anext\\x09tab" },
 		{ "\xff\xfe", "\\xff\\xfe" },
 		{ "h\303\244ndler", "h\303\244ndler" },
-		{ "\302\233" "31m", "\\x9b31m" }, /* C1 control sequence introducer */
+		{ "\302\233"
+		  "31m",
+		  "\\x9b31m" }, /* C1 control sequence introducer */
 		{ "evil\342\200\256exe", "evil\\u{202e}exe" },
 	};
 
@@ -72,15 +74,23 @@ static void test_units(void)
 	static const struct {
 		guint64 ns;
 		const char *shown;
-	} durations[] = { { 340, "340 ns" }, { 1200000, "1.20 ms" }, { 12345000000, "12.3 s" }, { 999000, "999 \302\265s" } };
+	} durations[] = {
+		{ 340, "340 ns" }, { 1200000, "1.20 ms" }, { 12345000000, "12.3 s" }, { 999000, "999 \302\265s" }
+	};
 	static const struct {
 		const char *text;
 		gboolean ok;
 		guint64 ns;
 	} parsed[] = {
-		{ "10", TRUE, 10 * NS_PER_S }, { "500ms", TRUE, 500 * NS_PER_MS }, { "1.5s", TRUE, 1500 * NS_PER_MS },
-		{ "2m", TRUE, 120 * NS_PER_S }, { "", FALSE, 0 },		 { "-1", FALSE, 0 },
-		{ "ten", FALSE, 0 },		{ "10 parsecs", FALSE, 0 },	 { "1e30", FALSE, 0 },
+		{ "10", TRUE, 10 * NS_PER_S },
+		{ "500ms", TRUE, 500 * NS_PER_MS },
+		{ "1.5s", TRUE, 1500 * NS_PER_MS },
+		{ "2m", TRUE, 120 * NS_PER_S },
+		{ "", FALSE, 0 },
+		{ "-1", FALSE, 0 },
+		{ "ten", FALSE, 0 },
+		{ "10 parsecs", FALSE, 0 },
+		{ "1e30", FALSE, 0 },
 		{ "nan", FALSE, 0 },
 	};
 

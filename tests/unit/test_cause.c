@@ -14,12 +14,12 @@ static const struct {
 } cases[] = {
 	{ "__schedule schedule do_nanosleep hrtimer_nanosleep common_nsleep", SYS_clock_nanosleep, 0, CAUSE_SLEEP },
 	{ "__schedule schedule futex_wait_queue __futex_wait futex_wait do_futex", SYS_futex, 0, CAUSE_LOCK },
-	{ "__schedule schedule_preempt_disabled rwsem_down_read_slowpath down_read lock_mm_and_find_vma exc_page_fault", -1, 0,
-	  CAUSE_LOCK },
-	{ "__schedule schedule io_schedule folio_wait_bit_common filemap_fault __do_fault handle_mm_fault exc_page_fault", -1,
-	  PROBE_STACK_IOWAIT, CAUSE_PAGE_FAULT },
-	{ "__schedule schedule io_schedule folio_wait_bit_common filemap_update_page vfs_read", SYS_read, PROBE_STACK_IOWAIT,
-	  CAUSE_DISK },
+	{ "__schedule schedule_preempt_disabled rwsem_down_read_slowpath down_read lock_mm_and_find_vma exc_page_fault",
+	  -1, 0, CAUSE_LOCK },
+	{ "__schedule schedule io_schedule folio_wait_bit_common filemap_fault __do_fault handle_mm_fault exc_page_fault",
+	  -1, PROBE_STACK_IOWAIT, CAUSE_PAGE_FAULT },
+	{ "__schedule schedule io_schedule folio_wait_bit_common filemap_update_page vfs_read", SYS_read,
+	  PROBE_STACK_IOWAIT, CAUSE_DISK },
 	{ "__schedule schedule jbd2_log_wait_commit ext4_sync_file do_fsync", SYS_fsync, 0, CAUSE_DISK },
 	{ "__schedule schedule anon_pipe_read vfs_read ksys_read", SYS_read, 0, CAUSE_PIPE },
 	{ "__schedule schedule pipe_read.isra.0 vfs_read", SYS_read, 0, CAUSE_PIPE },
@@ -49,8 +49,8 @@ static void test_classify(void)
 						  cases[i].flags);
 
 		if (cause != cases[i].cause)
-			g_error("\"%s\", system call %d: %s, not %s", cases[i].stack, cases[i].syscall, cause_name(cause),
-				cause_name(cases[i].cause));
+			g_error("\"%s\", system call %d: %s, not %s", cases[i].stack, cases[i].syscall,
+				cause_name(cause), cause_name(cases[i].cause));
 	}
 }
 
@@ -74,7 +74,8 @@ static void test_names(void)
 
 static void test_skip(void)
 {
-	const char *const observed[] = { "bpf_prog_0123_offcpu_switch", "bpf_trace_run4", "__schedule", "schedule", "ep_poll" };
+	const char *const observed[] = { "bpf_prog_0123_offcpu_switch", "bpf_trace_run4", "__schedule", "schedule",
+					 "ep_poll" };
 	const char *const plain[] = { "__schedule", "schedule" };
 
 	g_assert_cmpuint(cause_skip(observed, G_N_ELEMENTS(observed)), ==, 3);

@@ -45,8 +45,14 @@ static void machine_end(struct machine_test *machine)
 static void add_process(struct machine_test *machine, guint32 pid, guint32 ppid, guint32 inner, const char *comm,
 			const char *path)
 {
-	const struct tree_process process = { .pid = pid, .ppid = ppid, .inner = inner, .comm = comm, .v2 = path, .v1 = path,
-					      .start_ticks = pid * 10, .contained = inner != 0 };
+	const struct tree_process process = { .pid = pid,
+					      .ppid = ppid,
+					      .inner = inner,
+					      .comm = comm,
+					      .v2 = path,
+					      .v1 = path,
+					      .start_ticks = pid * 10,
+					      .contained = inner != 0 };
 
 	tree_process(machine->root, machine->mode, &process);
 }
@@ -54,8 +60,9 @@ static void add_process(struct machine_test *machine, guint32 pid, guint32 ppid,
 static void add_monitor(struct machine_test *machine, guint32 pid, const char *comm, const char *cwd,
 			const char *const *arguments)
 {
-	const struct tree_process process = { .pid = pid, .ppid = 1, .comm = comm, .cwd = cwd, .arguments = arguments,
-					      .start_ticks = pid * 10 };
+	const struct tree_process process = {
+		.pid = pid, .ppid = 1, .comm = comm, .cwd = cwd, .arguments = arguments, .start_ticks = pid * 10
+	};
 
 	tree_process(machine->root, machine->mode, &process);
 }
@@ -72,9 +79,10 @@ static void docker_config(struct machine_test *machine, const char *data_root, c
 			  guint32 pid)
 {
 	g_autofree char *path = g_build_filename(data_root, "containers", id, "config.v2.json", NULL);
-	g_autofree char *text = g_strdup_printf("{\"ID\":\"%s\",\"Name\":\"/%s\",\"State\":{\"Running\":true,\"Pid\":%u},"
-						"\"Config\":{\"Image\":\"nginx:1.25\",\"Labels\":{}}}",
-						id, name, pid);
+	g_autofree char *text =
+		g_strdup_printf("{\"ID\":\"%s\",\"Name\":\"/%s\",\"State\":{\"Running\":true,\"Pid\":%u},"
+				"\"Config\":{\"Image\":\"nginx:1.25\",\"Labels\":{}}}",
+				id, name, pid);
 
 	tree_file(machine->root, path, text);
 }
@@ -137,7 +145,8 @@ static void make_containerd_pod(struct machine_test *machine, const char *cgroup
 		"\"io.kubernetes.cri.sandbox-namespace\":\"prod\",\"io.kubernetes.cri.image-name\":\"cart:2\"}}",
 		systemd ? "kubepods-pod1.slice:cri-containerd:" ID_A : cgroup);
 
-	tree_file(machine->root, "/srv/state/k8s.io/" ID_C "/config.json", "{\"linux\":{\"cgroupsPath\":\"/elsewhere\"}}");
+	tree_file(machine->root, "/srv/state/k8s.io/" ID_C "/config.json",
+		  "{\"linux\":{\"cgroupsPath\":\"/elsewhere\"}}");
 	tree_file(machine->root, "/srv/state/k8s.io/" ID_A "/config.json", config);
 	tree_file(machine->root, "/srv/state/k8s.io/" ID_A "/init.pid", "100");
 	add_monitor(machine, 90, "containerd-shim", "/srv/state/k8s.io/" ID_C, shim);
@@ -155,8 +164,14 @@ static void make_containerd_default(struct machine_test *machine, const char *cg
 
 static void make_crio(struct machine_test *machine, const char *cgroup)
 {
-	const char *const conmon[] = { "/usr/bin/conmon", "-b", "/run/s/overlay-containers/" ID_A "/userdata", "-c", ID_A,
-				       "-n", "k8s_cart_shop-1_prod_uid_0", NULL };
+	const char *const conmon[] = { "/usr/bin/conmon",
+				       "-b",
+				       "/run/s/overlay-containers/" ID_A "/userdata",
+				       "-c",
+				       ID_A,
+				       "-n",
+				       "k8s_cart_shop-1_prod_uid_0",
+				       NULL };
 
 	tree_file(machine->root, "/run/s/overlay-containers/" ID_A "/userdata/config.json",
 		  "{\"annotations\":{\"io.kubernetes.container.name\":\"cart\",\"io.kubernetes.pod.name\":\"shop-1\","
@@ -167,8 +182,16 @@ static void make_crio(struct machine_test *machine, const char *cgroup)
 
 static void make_podman(struct machine_test *machine, const char *cgroup)
 {
-	const char *const conmon[] = { "/usr/bin/conmon", "-c", ID_A, "-b", "/srv/s/vfs-containers/" ID_A "/userdata", "-p",
-				       "/srv/r/vfs-containers/" ID_A "/userdata/pidfile", "-n", "web", NULL };
+	const char *const conmon[] = { "/usr/bin/conmon",
+				       "-c",
+				       ID_A,
+				       "-b",
+				       "/srv/s/vfs-containers/" ID_A "/userdata",
+				       "-p",
+				       "/srv/r/vfs-containers/" ID_A "/userdata/pidfile",
+				       "-n",
+				       "web",
+				       NULL };
 	g_autofree char *child = g_build_filename(cgroup, "container", NULL);
 
 	tree_file(machine->root, "/srv/r/vfs-containers/" ID_A "/userdata/pidfile", "100\n");
@@ -182,16 +205,18 @@ static void make_podman(struct machine_test *machine, const char *cgroup)
 static void make_podman_default(struct machine_test *machine, const char *cgroup)
 {
 	tree_file(machine->root, "/var/lib/containers/storage/overlay-containers/containers.json",
-		  "[{\"id\":\"" ID_A "\",\"names\":[\"web\"],\"metadata\":\"{\\\"image-name\\\":\\\"quay.io/web:1\\\"}\"}]");
+		  "[{\"id\":\"" ID_A
+		  "\",\"names\":[\"web\"],\"metadata\":\"{\\\"image-name\\\":\\\"quay.io/web:1\\\"}\"}]");
 	add_process(machine, 100, 1, 1, "web", cgroup);
 }
 
 static void make_runc(struct machine_test *machine, const char *cgroup)
 {
 	const char *mount = machine->mode == TREE_MODE_V2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
-	g_autofree char *state = g_strdup_printf("{\"id\":\"web\",\"init_process_pid\":100,\"cgroup_paths\":{\"memory\":"
-						 "\"%s%s\"}}",
-						 mount, cgroup);
+	g_autofree char *state =
+		g_strdup_printf("{\"id\":\"web\",\"init_process_pid\":100,\"cgroup_paths\":{\"memory\":"
+				"\"%s%s\"}}",
+				mount, cgroup);
 
 	tree_file(machine->root, "/run/runc/web/state.json", state);
 	tree_file(machine->root, "/run/runc/broken/state.json", "{\"id\":");
@@ -218,7 +243,8 @@ static void make_nspawn(struct machine_test *machine, const char *cgroup)
 {
 	g_autofree char *payload = g_build_filename(cgroup, "payload", NULL);
 
-	tree_file(machine->root, "/run/systemd/machines/my-box", "NAME=my-box\nCLASS=container\nSERVICE=systemd-nspawn\n");
+	tree_file(machine->root, "/run/systemd/machines/my-box",
+		  "NAME=my-box\nCLASS=container\nSERVICE=systemd-nspawn\n");
 	add_process(machine, 100, 1, 1, "systemd", payload);
 }
 
@@ -242,29 +268,31 @@ static void make_contained(struct machine_test *machine, const char *cgroup)
 
 static const struct setup setups[] = {
 	{ "docker, cgroupfs", make_docker, "/docker/" ID_A, RUNTIME_DOCKER, ID_A, "web", "nginx:1.25" },
-	{ "docker, systemd", make_docker, "/system.slice/docker-" ID_A ".scope", RUNTIME_DOCKER, ID_A, "web", "nginx:1.25" },
+	{ "docker, systemd", make_docker, "/system.slice/docker-" ID_A ".scope", RUNTIME_DOCKER, ID_A, "web",
+	  "nginx:1.25" },
 	{ "docker, data root", make_docker_private, "/docker/" ID_A, RUNTIME_DOCKER, ID_A, "web", "nginx:1.25" },
 	{ "docker, own parent", make_docker_private, "/mine/" ID_A, RUNTIME_DOCKER, ID_A, "web", "nginx:1.25" },
 	{ "docker, kubernetes", make_docker_kubernetes, "/kubepods.slice/kubepods-pod1.slice/docker-" ID_A ".scope",
 	  RUNTIME_DOCKER, ID_A, "shop-1/cart", "cart@sha256:1", "shop-1", "prod" },
 	{ "containerd", make_containerd, "/default/web", RUNTIME_CONTAINERD, "web", "web", NULL },
 	{ "containerd, default", make_containerd_default, "/default/web", RUNTIME_CONTAINERD, "web", "web", NULL },
-	{ "containerd, pod", make_containerd_pod, "/kubepods/burstable/pod1/" ID_A, RUNTIME_CONTAINERD, ID_A, "shop-1/cart",
-	  "cart:2", "shop-1", "prod" },
+	{ "containerd, pod", make_containerd_pod, "/kubepods/burstable/pod1/" ID_A, RUNTIME_CONTAINERD, ID_A,
+	  "shop-1/cart", "cart:2", "shop-1", "prod" },
 	{ "containerd, pod, systemd", make_containerd_pod,
 	  "/kubepods.slice/kubepods-pod1.slice/cri-containerd-" ID_A ".scope", RUNTIME_CONTAINERD, ID_A, "shop-1/cart",
 	  "cart:2", "shop-1", "prod" },
-	{ "cri-o", make_crio, "/kubepods.slice/kubepods-pod1.slice/crio-" ID_A ".scope", RUNTIME_CRIO, ID_A, "shop-1/cart",
-	  "cart:3", "shop-1", "prod" },
+	{ "cri-o", make_crio, "/kubepods.slice/kubepods-pod1.slice/crio-" ID_A ".scope", RUNTIME_CRIO, ID_A,
+	  "shop-1/cart", "cart:3", "shop-1", "prod" },
 	{ "podman", make_podman, "/machine.slice/libpod-" ID_A ".scope", RUNTIME_PODMAN, ID_A, "web", "quay.io/web:1" },
-	{ "podman, cgroupfs", make_podman, "/libpod_parent/libpod-" ID_A, RUNTIME_PODMAN, ID_A, "web", "quay.io/web:1" },
+	{ "podman, cgroupfs", make_podman, "/libpod_parent/libpod-" ID_A, RUNTIME_PODMAN, ID_A, "web",
+	  "quay.io/web:1" },
 	{ "podman, default", make_podman_default, "/machine.slice/libpod-" ID_A ".scope", RUNTIME_PODMAN, ID_A, "web",
 	  "quay.io/web:1" },
 	{ "podman, rootless", make_podman,
 	  "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" ID_A ".scope", RUNTIME_PODMAN, ID_A, "web",
 	  "quay.io/web:1" },
-	{ "podman, in a service", make_podman, "/system.slice/web.service/libpod-payload-" ID_A, RUNTIME_PODMAN, ID_A, "web",
-	  "quay.io/web:1" },
+	{ "podman, in a service", make_podman, "/system.slice/web.service/libpod-payload-" ID_A, RUNTIME_PODMAN, ID_A,
+	  "web", "quay.io/web:1" },
 	{ "runc", make_runc, "/mine/web", RUNTIME_RUNC, "web", "web", NULL },
 	{ "crun", make_crun, "/mine/web", RUNTIME_CRUN, "web", "web", NULL },
 	{ "lxc", make_lxc, "/lxc.payload.web", RUNTIME_LXC, "web", "web", NULL },
@@ -272,8 +300,8 @@ static const struct setup setups[] = {
 	{ "nspawn", make_nspawn, "/machine.slice/machine-my\\x2dbox.scope", RUNTIME_NSPAWN, "my-box", "my-box", NULL },
 	{ "nspawn, bare", make_nspawn_bare, "/payload", RUNTIME_NSPAWN, "box", "box", NULL },
 	{ "unit", make_plain, "/system.slice/nginx.service", RUNTIME_SYSTEMD, "nginx.service", "nginx.service", NULL },
-	{ "user's unit", make_plain, "/user.slice/user-1000.slice/user@1000.service/app.slice/a.service", RUNTIME_SYSTEMD,
-	  "a.service", "a.service", NULL },
+	{ "user's unit", make_plain, "/user.slice/user-1000.slice/user@1000.service/app.slice/a.service",
+	  RUNTIME_SYSTEMD, "a.service", "a.service", NULL },
 	{ "cgroup", make_plain, "/batch/night", RUNTIME_CGROUP, "/batch/night", "/batch/night", NULL },
 	{ "unknown runtime", make_contained, "/mine/app", RUNTIME_OTHER, "/mine/app", "app", NULL },
 };
@@ -338,8 +366,8 @@ static void test_nested(void)
 	g_assert_cmpstr(web->name, ==, "web");
 	g_assert_true(registry_by_pid(machine.registry, 101, 0) == web);
 	g_assert_cmpstr(registry_by_pid(machine.registry, 200, 0)->name, ==, "bank");
-	g_assert_true(registry_by_cgroup(machine.registry,
-					 key_of(&machine, "/docker/" ID_A "/system.slice/docker-" ID_B ".scope")) == web);
+	g_assert_true(registry_by_cgroup(machine.registry, key_of(&machine, "/docker/" ID_A "/system.slice/docker-" ID_B
+									    ".scope")) == web);
 	machine_end(&machine);
 }
 
@@ -393,16 +421,20 @@ static void test_hostile_state(void)
 	struct machine_test machine;
 
 	machine_start(&machine, TREE_MODE_V2);
-	g_string_printf(config, "{\"ID\":\"" ID_A "\",\"Name\":\"/%s\",\"State\":{\"Pid\":100},\"Config\":{\"Image\":7}}", huge);
+	g_string_printf(config,
+			"{\"ID\":\"" ID_A "\",\"Name\":\"/%s\",\"State\":{\"Pid\":100},\"Config\":{\"Image\":7}}",
+			huge);
 	tree_file(machine.root, "/var/lib/docker/containers/" ID_A "/config.v2.json", config->str);
 	tree_file(machine.root, "/var/lib/docker/containers/" ID_B "/config.v2.json", deep);
 	tree_file(machine.root, "/var/lib/docker/containers/" ID_C "/config.v2.json",
-		  "{\"ID\":\"" ID_C "\",\"Name\":\"/a\\u001b[2J\\\"b\\n\",\"State\":{\"Pid\":300},\"Config\":{\"Image\":\"x\"}}");
+		  "{\"ID\":\"" ID_C
+		  "\",\"Name\":\"/a\\u001b[2J\\\"b\\n\",\"State\":{\"Pid\":300},\"Config\":{\"Image\":\"x\"}}");
 	add_process(&machine, 100, 1, 1, "x) R 1", "/docker/" ID_A);
 	add_process(&machine, 200, 1, 1, "\033[2J\"", "/docker/" ID_B);
 	add_process(&machine, 300, 1, 1, "a\nb", "/docker/" ID_C);
 	machine_scan(&machine);
-	g_assert_cmpstr(registry_by_pid(machine.registry, 100, 1000)->name, ==, "aaaa567890aa"); /* too long to be a name */
+	g_assert_cmpstr(registry_by_pid(machine.registry, 100, 1000)->name, ==,
+			"aaaa567890aa"); /* too long to be a name */
 	g_assert_null(registry_by_pid(machine.registry, 100, 0)->image);
 	g_assert_cmpstr(registry_by_pid(machine.registry, 200, 2000)->name, ==, "aaaa123456bb");
 	g_assert_cmpstr(registry_by_pid(machine.registry, 300, 3000)->name, ==, "a\033[2J\"b\n"); /* raw inside */
@@ -526,8 +558,13 @@ static void test_churn(void)
 /* A task in the v2 root belongs to its v1 cgroup. */
 static void test_hybrid_v1_only(void)
 {
-	const struct tree_process process = { .pid = 100, .ppid = 1, .comm = "nginx", .v1 = "/docker/" ID_A, .inner = 1,
-					      .start_ticks = 5, .contained = TRUE };
+	const struct tree_process process = { .pid = 100,
+					      .ppid = 1,
+					      .comm = "nginx",
+					      .v1 = "/docker/" ID_A,
+					      .inner = 1,
+					      .start_ticks = 5,
+					      .contained = TRUE };
 	const struct container *container;
 	struct machine_test machine;
 
@@ -577,7 +614,8 @@ static void resolve(struct machine_test *machine, const char *text, const char *
 
 	if (!target_resolve(machine->registry, text, targets, &error)) {
 		g_assert_cmpuint(targets->len, ==, 0);
-		g_string_printf(found, "%s: %s", error->code == TARGET_ERROR_AMBIGUOUS ? "ambiguous" : "none", error->message);
+		g_string_printf(found, "%s: %s", error->code == TARGET_ERROR_AMBIGUOUS ? "ambiguous" : "none",
+				error->message);
 	}
 	for (guint i = 0; i < targets->len; i++) {
 		const struct target *target = g_ptr_array_index(targets, i);
@@ -603,12 +641,14 @@ static void test_targets(void)
 	docker_config(&machine, "/var/lib/docker", ID_C, "job", 300);
 	add_process(&machine, 300, 1, 1, "job", "/docker/" ID_C);
 	add_process(&machine, 400, 1, 0, "nginx", "/system.slice/nginx.service");
-	tree_file(machine.root, "/run/containerd/io.containerd.runtime.v2.task/k8s.io/p1/config.json",
-		  "{\"linux\":{\"cgroupsPath\":\"/kubepods/pod1/p1\"},\"annotations\":{\"io.kubernetes.cri.container-name\":"
-		  "\"cart\",\"io.kubernetes.cri.sandbox-name\":\"shop-1\",\"io.kubernetes.cri.sandbox-namespace\":\"prod\"}}");
-	tree_file(machine.root, "/run/containerd/io.containerd.runtime.v2.task/k8s.io/p2/config.json",
-		  "{\"linux\":{\"cgroupsPath\":\"/kubepods/pod1/p2\"},\"annotations\":{\"io.kubernetes.cri.container-type\":"
-		  "\"sandbox\",\"io.kubernetes.cri.sandbox-name\":\"shop-1\",\"io.kubernetes.cri.sandbox-namespace\":\"prod\"}}");
+	tree_file(
+		machine.root, "/run/containerd/io.containerd.runtime.v2.task/k8s.io/p1/config.json",
+		"{\"linux\":{\"cgroupsPath\":\"/kubepods/pod1/p1\"},\"annotations\":{\"io.kubernetes.cri.container-name\":"
+		"\"cart\",\"io.kubernetes.cri.sandbox-name\":\"shop-1\",\"io.kubernetes.cri.sandbox-namespace\":\"prod\"}}");
+	tree_file(
+		machine.root, "/run/containerd/io.containerd.runtime.v2.task/k8s.io/p2/config.json",
+		"{\"linux\":{\"cgroupsPath\":\"/kubepods/pod1/p2\"},\"annotations\":{\"io.kubernetes.cri.container-type\":"
+		"\"sandbox\",\"io.kubernetes.cri.sandbox-name\":\"shop-1\",\"io.kubernetes.cri.sandbox-namespace\":\"prod\"}}");
 	add_process(&machine, 500, 1, 1, "cart", "/kubepods/pod1/p1");
 	add_process(&machine, 600, 1, 1, "pause", "/kubepods/pod1/p2");
 	machine_scan(&machine);
@@ -620,10 +660,12 @@ static void test_targets(void)
 	resolve(&machine, "aaaa5", "web");
 	resolve(&machine, "ccc", "job");
 	resolve(&machine, "cc", "none: no container \"cc\" (fathom ps lists them)");
-	resolve(&machine, "aaaa", "ambiguous: \"aaaa\" is ambiguous, it may be bad\\x1b[2J (docker aaaa123456bb), "
-				  "web (docker aaaa567890aa)");
+	resolve(&machine, "aaaa",
+		"ambiguous: \"aaaa\" is ambiguous, it may be bad\\x1b[2J (docker aaaa123456bb), "
+		"web (docker aaaa567890aa)");
 	resolve(&machine, "wbe", "none: no container \"wbe\"; did you mean web (docker aaaa567890aa)?");
-	resolve(&machine, "bd\033[2J", "none: no container \"bd\\x1b[2J\"; did you mean bad\\x1b[2J (docker aaaa123456bb)?");
+	resolve(&machine, "bd\033[2J",
+		"none: no container \"bd\\x1b[2J\"; did you mean bad\\x1b[2J (docker aaaa123456bb)?");
 	resolve(&machine, "100", "web#100");
 	resolve(&machine, "web:1", "web#100");
 	resolve(&machine, "aaaa1:7", "bad\033[2J#201");

@@ -52,8 +52,15 @@ static void test_process(void)
 {
 	g_autofree char *root = tree_new();
 	const char *const arguments[] = { "prog", "--root", "/x y", "", NULL };
-	const struct tree_process process = { .pid = 70, .ppid = 1, .inner = 5, .comm = "prog", .v2 = "/a/b",
-					      .arguments = arguments, .start_ticks = 300, .uid = 1000, .contained = TRUE };
+	const struct tree_process process = { .pid = 70,
+					      .ppid = 1,
+					      .inner = 5,
+					      .comm = "prog",
+					      .v2 = "/a/b",
+					      .arguments = arguments,
+					      .start_ticks = 300,
+					      .uid = 1000,
+					      .contained = TRUE };
 	struct procfs_status status;
 	g_autoptr(GArray) cgroups = NULL;
 	g_auto(GStrv) read_back = NULL;

@@ -152,15 +152,16 @@ void tree_process(const char *root, enum tree_mode mode, const struct tree_proce
 {
 	const char *v2 = process->v2 ? process->v2 : "/", *v1 = process->v1 ? process->v1 : "/";
 	g_autofree char *inner = process->inner ? g_strdup_printf("\t%u", process->inner) : g_strdup("");
-	g_autofree char *stat = g_strdup_printf(
-		"%u (%s) S %u 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 %" G_GUINT64_FORMAT " 0 0\n", process->pid,
-		process->comm, process->ppid, process->start_ticks);
+	g_autofree char *stat =
+		g_strdup_printf("%u (%s) S %u 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 %" G_GUINT64_FORMAT " 0 0\n",
+				process->pid, process->comm, process->ppid, process->start_ticks);
 	g_autofree char *status = g_strdup_printf(
-		"Name:\tx\nTgid:\t%u\nPid:\t%u\nPPid:\t%u\nUid:\t%u\t0\t0\t0\nNStgid:\t%u%s\nNSpid:\t%u%s\n", process->pid,
-		process->pid, process->ppid, process->uid, process->pid, inner, process->pid, inner);
-	g_autofree char *cgroup = mode == TREE_MODE_V2 ? g_strdup_printf("0::%s\n", v2) :
-				  mode == TREE_MODE_V1 ? g_strdup_printf("2:cpu,cpuacct:/\n1:memory:%s\n", v1) :
-							 g_strdup_printf("2:memory:%s\n1:name=systemd:/\n0::%s\n", v1, v2);
+		"Name:\tx\nTgid:\t%u\nPid:\t%u\nPPid:\t%u\nUid:\t%u\t0\t0\t0\nNStgid:\t%u%s\nNSpid:\t%u%s\n",
+		process->pid, process->pid, process->ppid, process->uid, process->pid, inner, process->pid, inner);
+	g_autofree char *cgroup = mode == TREE_MODE_V2 ? g_strdup_printf("0::%s\n", v2)
+				  : mode == TREE_MODE_V1
+					  ? g_strdup_printf("2:cpu,cpuacct:/\n1:memory:%s\n", v1)
+					  : g_strdup_printf("2:memory:%s\n1:name=systemd:/\n0::%s\n", v1, v2);
 
 	process_file(root, process->pid, "stat", stat);
 	process_file(root, process->pid, "status", status);

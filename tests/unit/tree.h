@@ -13,7 +13,11 @@ void tree_directory(const char *root, const char *path);
 void tree_remove_cgroup(const char *root, const char *path);
 guint64 tree_inode(const char *root, const char *path);
 
-enum tree_mode { TREE_MODE_V2 = 0, TREE_MODE_V1 = 1, TREE_MODE_HYBRID = 2 };
+enum tree_mode {
+	TREE_MODE_V2 = 0,
+	TREE_MODE_V1 = 1,
+	TREE_MODE_HYBRID = 2
+};
 /* mountinfo, the roots of the hierarchies, process 1 and the boot time. */
 void tree_machine(const char *root, enum tree_mode mode);
 /* Where the hierarchy is below `root`: v2 "/sys/fs/cgroup[/unified]", v1 "/sys/fs/cgroup/memory". */

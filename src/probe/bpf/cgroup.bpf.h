@@ -37,7 +37,8 @@ static __always_inline struct cgroup *cgroup_v1_of(struct css_set *set)
 
 	if (index < 0)
 		return NULL;
-	bpf_probe_read_kernel(&css, sizeof(css), (void *)set + bpf_core_field_offset(struct css_set, subsys) + index * 8);
+	bpf_probe_read_kernel(&css, sizeof(css),
+			      (void *)set + bpf_core_field_offset(struct css_set, subsys) + index * 8);
 	cgroup = BPF_CORE_READ(css, cgroup);
 	return cgroup && BPF_CORE_READ(cgroup, level) ? cgroup : NULL;
 }

@@ -58,7 +58,8 @@ struct {
 #define STACK_DEPTH_MASK 127
 _Static_assert(STACK_DEPTH == STACK_DEPTH_MASK, "an index up to STACK_DEPTH must pass the mask unchanged");
 
-#define STACK_HEAD_WORDS ((__builtin_offsetof(struct stack_record, frames) - __builtin_offsetof(struct stack_record, task)) / 8)
+#define STACK_HEAD_WORDS                                                                                               \
+	((__builtin_offsetof(struct stack_record, frames) - __builtin_offsetof(struct stack_record, task)) / 8)
 
 static __always_inline struct stack_record *stack_record_get(u32 slot)
 {
@@ -114,8 +115,7 @@ static __always_inline void stack_record_frames(struct stack_record *record, voi
 		u32 user = 0;
 
 		asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
-		got = bpf_get_stack(ctx, &record->frames[kernel & STACK_DEPTH_MASK], STACK_DEPTH * 8,
-				    BPF_F_USER_STACK);
+		got = bpf_get_stack(ctx, &record->frames[kernel & STACK_DEPTH_MASK], STACK_DEPTH * 8, BPF_F_USER_STACK);
 		if (got > 0 && got <= STACK_DEPTH * 8)
 			user = (u32)got / 8;
 		if (user == 0)
