@@ -105,7 +105,7 @@ def row(name, peer, ours, unit, target):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-r", "--rounds", type=int, default=3)
-    parser.add_argument("-s", "--seconds", type=int, default=8)
+    parser.add_argument("-s", "--seconds", type=int, default=19)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("needs root")
