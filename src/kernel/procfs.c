@@ -153,7 +153,6 @@ GArray *procfs_cgroups_read(const char *root, guint32 pid, GError **error)
 		cgroup.controllers = g_strndup(controllers + 1, (gsize)(path - controllers - 1));
 		cgroup.deleted = g_str_has_suffix(path, " (deleted)");
 		cgroup.path = g_strndup(path + 1, strlen(path + 1) - (cgroup.deleted ? strlen(" (deleted)") : 0));
-		/* cppcheck-suppress memleak ; the array owns both strings */
 		g_array_append_val(cgroups, cgroup);
 	}
 	return cgroups;
