@@ -32,8 +32,8 @@
 #include "offcpu.h"
 
 #define PATHS 65536
-#define PATH_WORDS 48 /* places a path may ask for; a stack that has more is unwound every time */
-#define PATH_VARIANTS 6 /* kernel paths kept for one user stack, owner and system call */
+#define PATH_WORDS 40 /* places a path may ask for; a stack that has more is unwound every time */
+#define PATH_VARIANTS 4 /* kernel paths kept for one user stack, owner and system call */
 #define KERNEL_WORDS 512 /* words of kernel stack looked at; a deeper stack is unwound every time */
 #define USER_WINDOW 256 /* bytes of user stack read at once */
 #define USER_FRAME 16 /* saved frame pointer, return address */
