@@ -35,11 +35,11 @@ def tool(name):
 
 
 def build_dir():
-    return Path(os.environ.get("FATHOM_BUILD", ROOT / "build"))
+    return ROOT / os.environ.get("FATHOM_BUILD", "build")
 
 
 def fathom_binary():
-    path = Path(os.environ.get("FATHOM_BINARY", build_dir() / "src/cli/fathom"))
+    path = Path(os.environ.get("FATHOM_BINARY", build_dir() / "src/cli/fathom")).resolve()
     if not path.exists():
         raise Missing(f"{path} does not exist: run ./dev build, or set FATHOM_BINARY")
     return path
