@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbol/unwind.h"
+
+#include <string.h>
+
+#define WORD 8
+#define SIGNAL_IP 8 /* in the kernel's struct sigcontext, from its rsp */
+#define SIGNAL_BP (-40)
+
+struct walk {
+	struct unwind_registers now;
+	gboolean is_bp_known;
+	gboolean is_exact; /* `now.ip` is an instruction about to run, not a return address */
+	const struct unwind_stack *stack;
+	unwind_lookup_t lookup;
+	gpointer data;
+	struct unwind_place place;
+	gboolean has_place;
+	struct unwind_result result;
+};
+
+static gboolean walk_end(struct walk *walk, enum unwind_end end)
+{
+	walk->result.end = end;
+	return FALSE;
+}
+
+static gboolean walk_load(struct walk *walk, guint64 address, guint64 *value)
+{
+	const struct unwind_stack *stack = walk->stack;
+	guint64 offset = address - stack->address;
+
+	if (address < stack->address || offset > UNWIND_REACH_BYTES_MAX)
+		return walk_end(walk, UNWIND_END_OUTSIDE);
+	if (offset + WORD > stack->length) {
+		walk->result.wanted_bytes = (gsize)offset + WORD;
+		return walk_end(walk, UNWIND_END_OUTSIDE);
+	}
+	memcpy(value, stack->bytes + offset, WORD);
+	walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)offset + WORD);
+	return TRUE;
+}
+
+/* Where a frame was left, the caller goes on. */
+static gboolean walk_enter(struct walk *walk, guint64 ip, guint64 sp)
+{
+	if (ip == 0)
+		return walk_end(walk, UNWIND_END_FIRST);
+	walk->now.ip = ip;
+	walk->now.sp = sp;
+	walk->is_exact = FALSE;
+	return TRUE;
+}
+
+static gboolean step_frame_pointer(struct walk *walk)
+{
+	const struct unwind_stack *stack = walk->stack;
+	guint64 frame = walk->now.bp, caller, ip;
+
+	if (!walk->is_bp_known)
+		return walk_end(walk, UNWIND_END_UNSUPPORTED);
+	/* psABI: 0 marks the outermost frame. But to begin with RBP may hold anything, also 0. */
+	if (frame == 0)
+		return walk_end(walk, walk->result.depth > 1 ? UNWIND_END_FIRST : UNWIND_END_NO_ROW);
+	if (frame % WORD || frame < stack->address || frame - stack->address > UNWIND_REACH_BYTES_MAX)
+		return walk_end(walk, UNWIND_END_NO_ROW);
+	if (!walk_load(walk, frame, &caller) || !walk_load(walk, frame + WORD, &ip))
+		return FALSE;
+	if (caller == frame)
+		return walk_end(walk, UNWIND_END_BAD);
+	walk->now.bp = caller;
+	return walk_enter(walk, ip, frame + 2 * WORD);
+}
+
+static gboolean step_signal(struct walk *walk, gint64 offset)
+{
+	guint64 at = walk->now.sp + (guint64)offset, sp, ip;
+
+	if (!walk_load(walk, at, &sp) || !walk_load(walk, at + SIGNAL_IP, &ip) ||
+	    !walk_load(walk, at + (guint64)(gint64)SIGNAL_BP, &walk->now.bp))
+		return FALSE;
+	walk->is_bp_known = TRUE;
+	if (!walk_enter(walk, ip, sp))
+		return FALSE;
+	walk->is_exact = TRUE;
+	return TRUE;
+}
+
+/* CFA, or FALSE when the walk ends here. */
+static gboolean walk_find_cfa(struct walk *walk, guint32 rule, guint64 *cfa)
+{
+	enum cfi_kind kind = cfi_rule_kind(rule);
+	gboolean from_bp = kind == CFI_BP || kind == CFI_BP_DEREF;
+	guint64 from = (from_bp ? walk->now.bp : walk->now.sp) + (guint64)cfi_rule_offset(rule);
+
+	if (from_bp && !walk->is_bp_known)
+		return walk_end(walk, UNWIND_END_UNSUPPORTED);
+	*cfa = from;
+	switch (kind) {
+	case CFI_PLT:
+		*cfa += (gint64)(walk->now.ip % 16) * 8 >= cfi_rule_slot(rule) ? 8 : 0;
+		break;
+	case CFI_BP_DEREF:
+	case CFI_SP_DEREF:
+	case CFI_SP_DEREF_8:
+		if (!walk_load(walk, from, cfa))
+			return FALSE;
+		*cfa += kind == CFI_SP_DEREF_8 ? 8 : 0;
+		break;
+	default:
+		break;
+	}
+	/* Stacks grow down: a caller's frame lies above. (Those that change stacks have no such rows.) */
+	return *cfa > walk->now.sp ? TRUE : walk_end(walk, UNWIND_END_BAD);
+}
+
+static gboolean step_row(struct walk *walk, guint32 rule)
+{
+	enum cfi_saved saved = cfi_rule_kind(rule) == CFI_PLT ? CFI_SAVED_KEPT : cfi_rule_saved(rule);
+	guint64 cfa, ip;
+
+	if (!walk_find_cfa(walk, rule, &cfa) || !walk_load(walk, cfa - WORD, &ip))
+		return FALSE;
+	switch (saved) {
+	case CFI_SAVED_KEPT:
+		break;
+	case CFI_SAVED_AT_BP:
+		if (!walk->is_bp_known)
+			return walk_end(walk, UNWIND_END_UNSUPPORTED);
+		if (!walk_load(walk, walk->now.bp + (guint64)cfi_rule_slot(rule), &walk->now.bp))
+			return FALSE;
+		break;
+	case CFI_SAVED_AT_CFA:
+		if (!walk_load(walk, cfa + (guint64)cfi_rule_slot(rule), &walk->now.bp))
+			return FALSE;
+		walk->is_bp_known = TRUE;
+		break;
+	case CFI_SAVED_LOST:
+		walk->is_bp_known = FALSE;
+		break;
+	}
+	return walk_enter(walk, ip, cfa);
+}
+
+static guint32 walk_rule(const struct walk *walk, guint64 address)
+{
+	return walk->place.table ? unwind_table_find(walk->place.table, address - walk->place.bias)
+				 : cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+}
+
+/* Notes the frame we are in and goes on to its caller. FALSE when the walk ends here. */
+static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
+{
+	guint64 address = walk->now.ip - (walk->is_exact ? 0 : 1);
+	guint32 rule;
+
+	if (walk->result.depth == capacity)
+		return walk_end(walk, UNWIND_END_DEPTH);
+	if (!walk->has_place || address < walk->place.start || address >= walk->place.end)
+		walk->has_place = walk->lookup(address, &walk->place, walk->data);
+	if (!walk->has_place && walk->result.depth)
+		return walk_end(walk, UNWIND_END_BAD);
+	addresses[walk->result.depth] = walk->now.ip + (walk->is_exact && walk->result.depth ? 1 : 0);
+	walk->result.depth++;
+	if (!walk->has_place)
+		return walk_end(walk, UNWIND_END_BAD);
+	rule = walk_rule(walk, address);
+	switch (cfi_rule_kind(rule)) {
+	case CFI_NONE:
+		return step_frame_pointer(walk);
+	case CFI_STOP:
+		return walk_end(walk, UNWIND_END_FIRST);
+	case CFI_SIGNAL:
+		return step_signal(walk, cfi_rule_offset(rule));
+	case CFI_UNSUPPORTED:
+		return walk_end(walk, UNWIND_END_UNSUPPORTED);
+	default:
+		return step_row(walk, rule);
+	}
+}
+
+struct unwind_result unwind(const struct unwind_registers *registers, const struct unwind_stack *stack,
+			    unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity)
+{
+	struct walk walk = {
+		.now = *registers,
+		.is_bp_known = TRUE,
+		.is_exact = TRUE,
+		.stack = stack,
+		.lookup = lookup,
+		.data = data,
+	};
+
+	while (walk_step(&walk, addresses, capacity))
+		;
+	return walk.result;
+}
+
+const char *unwind_end_name(enum unwind_end end)
+{
+	static const char *const names[UNWIND_ENDS] = {
+		[UNWIND_END_FIRST] = "complete",
+		[UNWIND_END_NO_ROW] = "no unwind table and no frame pointer",
+		[UNWIND_END_OUTSIDE] = "stack copy too short",
+		[UNWIND_END_DEPTH] = "too deep",
+		[UNWIND_END_BAD] = "inconsistent stack",
+		[UNWIND_END_UNSUPPORTED] = "unwind rule not supported",
+	};
+
+	return names[end];
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walks a thread's user stack without frame pointers (x86-64): from registers and a copy of the top of the stack, with the
+ * tables of the files that are mapped. Nothing of the process is read: neither memory nor files.
+ *
+ * Addresses come out as the kernel's own walk gives them: the innermost first, as it is; every other one a return address,
+ * to be looked up one byte earlier. Where a signal interrupted a function there is no call: that address is given plus one,
+ * so the same holds. Code without a row (JIT, Go, musl) is left by its frame pointer.
+ * All input is hostile: a walk takes at most as many steps as the caller has room for, and reads only the copy. */
+#pragma once
+#include <glib.h>
+
+#include "symbol/unwind_table.h"
+
+#define UNWIND_REACH_BYTES_MAX                                                                                         \
+	(8u << 20) /* what lies farther above the copy is no stack of ours: the usual stack limit */
+
+/* These cross into results and statistics: they keep their values. */
+enum unwind_end {
+	UNWIND_END_FIRST = 0, /* complete: the thread's first frame was reached */
+	UNWIND_END_NO_ROW = 1, /* code without a row, and RBP does not point to a frame */
+	UNWIND_END_OUTSIDE =
+		2, /* what was needed lies outside the copy; `wanted_bytes` says how long it should have been */
+	UNWIND_END_DEPTH = 3, /* no room for more addresses */
+	UNWIND_END_BAD = 4, /* contradicts itself: a stack that runs backwards, a return address that is no code */
+	UNWIND_END_UNSUPPORTED = 5, /* the row needs registers we do not carry */
+};
+#define UNWIND_ENDS 6
+
+struct unwind_registers {
+	guint64 ip, sp, bp;
+};
+
+struct unwind_stack { /* not owned */
+	const guint8 *bytes;
+	gsize length;
+	guint64 address; /* of its first byte; normally RSP */
+};
+
+/* The mapping that holds an address. */
+struct unwind_place {
+	guint64 start, end; /* addresses for which the same answer holds */
+	guint64 bias; /* address in the process - address in the file */
+	const struct unwind_table *table; /* NULL: no rows, frame-pointer step. Must live as long as the walk. */
+};
+
+/* FALSE when no code is mapped there. When not sure: TRUE, without a table. */
+typedef gboolean (*unwind_lookup_t)(guint64 address, struct unwind_place *place, gpointer data);
+
+struct unwind_result {
+	guint depth; /* addresses written */
+	enum unwind_end end;
+	gsize used_bytes; /* of the copy, from its first byte to the last one read */
+	gsize wanted_bytes; /* how long the copy must be for the next step; 0 unless UNWIND_END_OUTSIDE and within reach */
+};
+
+/* Writes at most `capacity` addresses. The first is always registers->ip (when capacity > 0). */
+struct unwind_result unwind(const struct unwind_registers *registers, const struct unwind_stack *stack,
+			    unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity);
+const char *unwind_end_name(enum unwind_end end); /* for people; static */
