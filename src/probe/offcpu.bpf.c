@@ -18,6 +18,7 @@
  *
  * The run is [started_ns, stopped_ns]: the hooks ignore what happens outside. Threads blocked all along are found by two
  * passes over all tasks: the first notes the stacks of those already blocked, the last closes open intervals. */
+#define READ_BY_PROBE /* in the shared headers: what of them runs at every switch asks cgroup_key_current() */
 #include "bpf/kernel_types.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -702,9 +703,9 @@ static __always_inline u64 throttled_clock(struct cfs_rq *queue)
 /* How much of the wait `wait_ns` of `task`, which ends now, its cgroup's quota was used up. Before 6.18 a thread that was
  * woken up into a throttled queue waits with it; how long the queue had been throttled before the wake-up is not
  * known then, so at most the whole wait is called throttled, and nothing when it woke up on another CPU. */
-static __always_inline u64 wait_throttled(const struct thread *thread, struct task_struct *task, u64 wait_ns)
+static __always_inline u64 wait_throttled(const struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
+					  u64 wait_ns)
 {
-	struct cfs_rq *queue = task->se.cfs_rq;
 	u64 ns;
 
 	/* Since 6.18 only a thread taken off the queue on its way to user space is throttled; the others still run. */
@@ -716,21 +717,22 @@ static __always_inline u64 wait_throttled(const struct thread *thread, struct ta
 	return ns < wait_ns ? ns : wait_ns;
 }
 
-static __always_inline void wait_add(struct thread *thread, struct task_struct *task, enum thread_time why, u64 wait_ns)
+static __always_inline void wait_add(struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
+				     enum thread_time why, u64 wait_ns)
 {
-	u64 throttled = wait_throttled(thread, task, wait_ns);
+	u64 throttled = wait_throttled(thread, task, queue, wait_ns);
 
 	sum_add(&thread->times[TIME_THROTTLED], throttled);
 	sum_add(&thread->times[why], wait_ns - throttled);
 }
 
 /* How long `task`, runnable again, has been waiting for a CPU since it left one. */
-static __always_inline u64 wait_since(struct task_struct *task, u64 run_delay_ns, u64 late_ns)
+static __always_inline u64 wait_since(struct task_struct *task, struct cfs_rq *queue, u64 run_delay_ns, u64 late_ns)
 {
 	u64 queued = task->sched_info.last_queued, wait = task->sched_info.run_delay - run_delay_ns;
 
 	if (queued) {
-		u64 now = task->se.cfs_rq->rq->clock;
+		u64 now = queue->rq->clock;
 
 		if (now > queued + late_ns)
 			wait += now - queued - late_ns;
@@ -745,11 +747,11 @@ static __always_inline u64 later(u64 a, u64 b)
 
 static __always_inline void thread_own(struct thread *thread, struct task_struct *task, u64 cgroup_key)
 {
-	thread->css_set = (u64)task->cgroups;
+	thread->css_set = (u64)BPF_CORE_READ(task, cgroups);
 	thread->exec_id = task->self_exec_id;
 	thread->owner.cgroup_key = cgroup_key;
 	thread->owner.tgid = task->tgid;
-	stack_comm_read(thread->owner.comm, task->group_leader);
+	stack_comm_read(thread->owner.comm, BPF_CORE_READ(task, group_leader));
 	if (stack_by_thread) {
 		thread->owner.tid = task->pid;
 		stack_comm_read(thread->owner.thread_comm, task);
@@ -804,8 +806,8 @@ static __noinline int thread_flush(struct thread *thread, u64 now)
 	return 0;
 }
 
-static __always_inline void thread_stamp(struct thread *thread, struct task_struct *task, enum thread_state state,
-					 u64 now)
+static __always_inline void thread_stamp(struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
+					 enum thread_state state, u64 now)
 {
 	thread->since_ns = now;
 	thread->run_delay_ns = task->sched_info.run_delay;
@@ -813,8 +815,6 @@ static __always_inline void thread_stamp(struct thread *thread, struct task_stru
 	thread->waker = STACK_NONE;
 	thread->state = state;
 	if (walltime) {
-		struct cfs_rq *queue = task->se.cfs_rq;
-
 		thread->queue = (u64)queue;
 		thread->throttled_ns = throttled_clock(queue);
 		thread->was_throttled = bpf_core_field_exists(task->throttled) ? task->throttled : 0;
@@ -822,7 +822,8 @@ static __always_inline void thread_stamp(struct thread *thread, struct task_stru
 }
 
 /* `prev` leaves the CPU. TRUE: its stack is to be taken. */
-static __always_inline bool switch_out(void *ctx, bool preempt, struct task_struct *prev, u64 now)
+static __always_inline bool switch_out(void *ctx, bool preempt, struct task_struct *prev, struct cfs_rq *queue,
+				       u64 css_set, u64 now)
 {
 	u32 state = prev->__state;
 	bool blocks = state && !preempt;
@@ -831,7 +832,7 @@ static __always_inline bool switch_out(void *ctx, bool preempt, struct task_stru
 
 	if (!walltime && settled && (!blocks || (state & TASK_DEAD)))
 		return false;
-	key = cgroup_key_of(prev);
+	key = cgroup_key_current();
 	if (!filter_wants(prev, key))
 		return false;
 	thread = bpf_task_storage_get(&threads, prev, 0, 0);
@@ -842,7 +843,7 @@ static __always_inline bool switch_out(void *ctx, bool preempt, struct task_stru
 	}
 	if (walltime) {
 		sum_add(&thread->times[TIME_RUNNING], now - thread->since_ns);
-		if (thread->css_set != (u64)prev->cgroups || thread->exec_id != prev->self_exec_id) {
+		if (thread->css_set != css_set || thread->exec_id != prev->self_exec_id) {
 			thread_flush(thread, now);
 			thread_own(thread, prev, key);
 		}
@@ -854,12 +855,13 @@ static __always_inline bool switch_out(void *ctx, bool preempt, struct task_stru
 	}
 	if (blocks)
 		thread->stack = stack_recognise(ctx, prev, key, now);
-	thread_stamp(thread, prev, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
+	thread_stamp(thread, prev, queue, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
 	return blocks && thread->stack == STACK_UNKNOWN;
 }
 
 /* Splits the time off CPU of a thread that blocked: what it waited for the CPU after the wake-up is not blocked time. */
-static __always_inline void off_cpu_add(struct thread *thread, struct task_struct *task, u32 stack, u64 wait, u64 off)
+static __always_inline void off_cpu_add(struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
+					u32 stack, u64 wait, u64 off)
 {
 	if (wait > off) {
 		if (wait > off + CLOCK_SLACK_NS)
@@ -867,28 +869,29 @@ static __always_inline void off_cpu_add(struct thread *thread, struct task_struc
 		wait = off;
 	}
 	if (walltime)
-		wait_add(thread, task, TIME_WOKEN, wait);
+		wait_add(thread, task, queue, TIME_WOKEN, wait);
 	blocked_add(thread, stack, off - wait);
 }
 
 /* A thread that has not run since the run, or its life, began. */
-static __always_inline void unknown_add(struct thread *thread, struct task_struct *task, u64 now, u64 late_ns)
+static __always_inline void unknown_add(struct thread *thread, struct task_struct *task, struct cfs_rq *queue, u64 now,
+					u64 late_ns)
 {
-	u64 off = now - thread->since_ns, wait = wait_since(task, task->sched_info.run_delay, late_ns);
+	u64 off = now - thread->since_ns, wait = wait_since(task, queue, task->sched_info.run_delay, late_ns);
 	u32 stack = STACK_UNSEEN;
 
 	if (task->sched_info.pcount == 0 || wait + CLOCK_SLACK_NS > off) { /* never was anywhere but in the queue */
 		if (walltime)
-			wait_add(thread, task, TIME_WOKEN, off);
+			wait_add(thread, task, queue, TIME_WOKEN, off);
 		return;
 	}
 	if (thread->first_runs == (u32)task->sched_info.pcount + 1)
 		stack = thread->first_stack;
-	off_cpu_add(thread, task, stack, wait, off);
+	off_cpu_add(thread, task, queue, stack, wait, off);
 }
 
 /* `next` gets the CPU. */
-static __always_inline void switch_in(struct task_struct *next, u64 now)
+static __always_inline void switch_in(struct task_struct *next, struct cfs_rq *queue, u64 now)
 {
 	struct thread *thread = bpf_task_storage_get(&threads, next, 0, 0);
 	u64 off;
@@ -907,15 +910,15 @@ static __always_inline void switch_in(struct task_struct *next, u64 now)
 	}
 	off = now - thread->since_ns;
 	if (thread->state == THREAD_UNKNOWN) {
-		unknown_add(thread, next, now, 0);
+		unknown_add(thread, next, queue, now, 0);
 	} else if (thread->state != THREAD_BLOCKED && thread->state != THREAD_PREEMPTED) {
 		return;
 	} else if (thread->runs != next->sched_info.pcount) {
 		loss_add(LOSS_MISSED, 1, off); /* it ran in between and we were not called */
 	} else if (thread->state == THREAD_BLOCKED) {
-		off_cpu_add(thread, next, thread->stack, wait_since(next, thread->run_delay_ns, 0), off);
+		off_cpu_add(thread, next, queue, thread->stack, wait_since(next, queue, thread->run_delay_ns, 0), off);
 	} else if (walltime) {
-		wait_add(thread, next, TIME_PREEMPTED, off);
+		wait_add(thread, next, queue, TIME_PREEMPTED, off);
 	}
 	thread->state = THREAD_RUNNING;
 	thread->since_ns = now;
@@ -924,6 +927,7 @@ static __always_inline void switch_in(struct task_struct *next, u64 now)
 /* Closes the interval a thread was in when the run stopped. */
 static __always_inline void thread_close(struct thread *thread, struct task_struct *task)
 {
+	struct cfs_rq *queue = task->se.cfs_rq;
 	u64 late = bpf_ktime_get_ns() - stopped_ns, off;
 
 	if (thread->since_ns >= stopped_ns)
@@ -932,7 +936,7 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 	switch (thread->state) {
 	case THREAD_UNKNOWN:
 		if (!task->on_cpu)
-			unknown_add(thread, task, stopped_ns, late);
+			unknown_add(thread, task, queue, stopped_ns, late);
 		else if (walltime)
 			sum_add(&thread->times[TIME_RUNNING], off);
 		break;
@@ -942,13 +946,14 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 		break;
 	case THREAD_BLOCKED:
 		if (thread->runs == task->sched_info.pcount)
-			off_cpu_add(thread, task, thread->stack, wait_since(task, thread->run_delay_ns, late), off);
+			off_cpu_add(thread, task, queue, thread->stack,
+				    wait_since(task, queue, thread->run_delay_ns, late), off);
 		else
 			blocked_add(thread, thread->stack, off); /* it ran after the stop: how long it waited is gone */
 		break;
 	case THREAD_PREEMPTED:
 		if (walltime)
-			wait_add(thread, task, TIME_PREEMPTED, off);
+			wait_add(thread, task, queue, TIME_PREEMPTED, off);
 		break;
 	}
 }
@@ -978,6 +983,9 @@ static __always_inline void current_take(void *ctx)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	/* Pointers are loaded once, before the paths part: each visit of such a load costs the verifier a search. */
+	struct cfs_rq *prev_queue = prev->se.cfs_rq, *next_queue = next->se.cfs_rq;
+	u64 prev_css_set = walltime ? (u64)prev->cgroups : 0;
 	bool unknown = false;
 	u64 now;
 
@@ -994,9 +1002,9 @@ int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_
 	}
 	now = bpf_ktime_get_ns();
 	if (prev->pid)
-		unknown = switch_out(ctx, preempt, prev, now);
+		unknown = switch_out(ctx, preempt, prev, prev_queue, prev_css_set, now);
 	if (next->pid)
-		switch_in(next, now);
+		switch_in(next, next_queue, now);
 	if (unknown)
 		current_take(ctx);
 	return 0;
@@ -1014,7 +1022,7 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 
 	/* On the stack of a user task and not in a system call: an interrupt (or, rarely, a page fault). */
 	if (on_own_stack && task->pid && (task->flags & PF_KTHREAD || regs_syscall(regs) >= 0))
-		return stack_recognise(ctx, task, cgroup_key_of(task), now);
+		return stack_recognise(ctx, task, cgroup_key_current(), now);
 	if (!room)
 		return STACK_NONE;
 	print.hash[0] = stack_seed[0];
@@ -1057,7 +1065,7 @@ int offcpu_tick(void *ctx)
 
 	if (!started_ns || stopped_ns || !task->pid)
 		return 0;
-	key = cgroup_key_of(task);
+	key = cgroup_key_current();
 	if (!filter_wants(task, key))
 		return 0;
 	record = stack_record_get(SLOT_TICK);
