@@ -27,7 +27,6 @@ def main():
     with Plain() as docker:
         start_demo(docker)
         for name, *arguments in (("walltime", "walltime", "web", "capped", "waiter"),
-                                 ("profile", "profile", "web", "waiter", "-F", "499"),
                                  ("offcpu", "offcpu", "waiter", "--waker")):
             run(fathom_binary(), *arguments, "-q", "-d", SECONDS, "-o", PICTURES / f"{name}.svg", timeout=60)
     return 0
