@@ -105,6 +105,21 @@ static guint32 weave_hook_frames(const char *const *names, guint32 count)
 	return MAX(last, at + 1);
 }
 
+/* An interrupt (a waker without a process) lies on the stack of whomever it interrupted, who has nothing to do with it:
+ * its own frames end with the entry code. */
+static guint32 weave_kernel_end(struct weave *weave, const struct probe_stack *stack)
+{
+	if (stack->task.tgid != 0 || (stack->flags & PROBE_STACK_KTHREAD) == 0)
+		return stack->kernel_count;
+	for (guint32 i = 0; i < stack->kernel_count; i++) {
+		guint32 frame = weave_resolve(weave, 0, stack->kernel[i], i > 0);
+
+		if (g_str_has_prefix(weave->tree->frames[frame].name, "asm_"))
+			return i + 1;
+	}
+	return stack->kernel_count;
+}
+
 /* Cause of a stack, and where its kernel half begins to be the thread's own. */
 static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
 {
@@ -164,7 +179,7 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 		kept.unresolved = TRUE;
 		g_array_append_val(weave->pool, frame);
 	}
-	for (guint i = stack->kernel_count; i-- > hook_frames;) {
+	for (guint i = weave_kernel_end(weave, stack); i-- > hook_frames;) {
 		guint32 frame = weave_resolve(weave, 0, stack->kernel[i], i > 0);
 
 		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;
