@@ -6,6 +6,7 @@
 /* DWARF's numbers of x86-64 registers (psABI, figure 3.36) */
 #define REGISTER_BP 6
 #define REGISTER_SP 7
+#define REGISTER_R10 10
 #define REGISTER_RETURN 16
 
 #define LEB_BYTES_MAX 10
@@ -311,9 +312,24 @@ static guint32 expression_rule(const struct state *state, gboolean is_signal)
 	return cfi_rule(more ? CFI_SP_DEREF_8 : kind, offset, saved, slot);
 }
 
+static enum cfi_kind register_kind(guint64 reg)
+{
+	switch (reg) {
+	case REGISTER_SP:
+		return CFI_SP;
+	case REGISTER_BP:
+		return CFI_BP;
+	case REGISTER_R10:
+		return CFI_R10;
+	default:
+		return CFI_UNSUPPORTED;
+	}
+}
+
 static guint32 state_rule(const struct state *state, gboolean is_signal)
 {
 	enum cfi_saved saved;
+	enum cfi_kind kind;
 	gint64 slot;
 
 	if (state->ret.where == WHERE_UNDEFINED)
@@ -322,11 +338,11 @@ static guint32 state_rule(const struct state *state, gboolean is_signal)
 		return cfi_rule(CFI_UNSUPPORTED, 0, 0, 0);
 	if (state->is_expression)
 		return expression_rule(state, is_signal);
-	if (state->ret.where != WHERE_AT_CFA || state->ret.offset != -8 ||
-	    (state->cfa_register != REGISTER_SP && state->cfa_register != REGISTER_BP))
+	kind = register_kind(state->cfa_register);
+	if (state->ret.where != WHERE_AT_CFA || state->ret.offset != -8 || kind == CFI_UNSUPPORTED)
 		return cfi_rule(CFI_UNSUPPORTED, 0, 0, 0);
 	saved = bp_saved(&state->bp, &slot);
-	return cfi_rule(state->cfa_register == REGISTER_SP ? CFI_SP : CFI_BP, state->cfa_offset, saved, slot);
+	return cfi_rule(kind, state->cfa_offset, saved, slot);
 }
 
 /* ---- instructions ---- */

@@ -37,6 +37,7 @@ enum cfi_kind {
 		7, /* all of RSP, RIP, RBP at RSP + offset, + 8, - 40: the kernel's frame around a signal handler */
 	CFI_STOP = 8, /* a thread's first frame: it has no caller */
 	CFI_UNSUPPORTED = 9, /* described by what a row cannot hold */
+	CFI_R10 = 10, /* CFA = R10 + offset: while a realigned frame is made or left */
 };
 
 /* Where the caller's RBP is. */

@@ -6,10 +6,12 @@
 #define WORD 8
 #define SIGNAL_IP 8 /* in the kernel's struct sigcontext, from its rsp */
 #define SIGNAL_BP (-40)
+#define SIGNAL_R10 (-104)
 
 struct walk {
 	struct unwind_registers now;
 	gboolean is_bp_known;
+	gboolean is_r10_known; /* no call preserves it */
 	gboolean is_exact; /* `now.ip` is an instruction about to run, not a return address */
 	const struct unwind_stack *stack;
 	unwind_lookup_t lookup;
@@ -48,7 +50,7 @@ static gboolean walk_enter(struct walk *walk, guint64 ip, guint64 sp)
 		return walk_end(walk, UNWIND_END_FIRST);
 	walk->now.ip = ip;
 	walk->now.sp = sp;
-	walk->is_exact = FALSE;
+	walk->is_exact = walk->is_r10_known = FALSE;
 	return TRUE;
 }
 
@@ -77,12 +79,13 @@ static gboolean step_signal(struct walk *walk, gint64 offset)
 	guint64 at = walk->now.sp + (guint64)offset, sp, ip;
 
 	if (!walk_load(walk, at, &sp) || !walk_load(walk, at + SIGNAL_IP, &ip) ||
-	    !walk_load(walk, at + (guint64)(gint64)SIGNAL_BP, &walk->now.bp))
+	    !walk_load(walk, at + (guint64)(gint64)SIGNAL_BP, &walk->now.bp) ||
+	    !walk_load(walk, at + (guint64)(gint64)SIGNAL_R10, &walk->now.r10))
 		return FALSE;
 	walk->is_bp_known = TRUE;
 	if (!walk_enter(walk, ip, sp))
 		return FALSE;
-	walk->is_exact = TRUE;
+	walk->is_exact = walk->is_r10_known = TRUE;
 	return TRUE;
 }
 
@@ -91,9 +94,10 @@ static gboolean walk_find_cfa(struct walk *walk, guint32 rule, guint64 *cfa)
 {
 	enum cfi_kind kind = cfi_rule_kind(rule);
 	gboolean from_bp = kind == CFI_BP || kind == CFI_BP_DEREF;
-	guint64 from = (from_bp ? walk->now.bp : walk->now.sp) + (guint64)cfi_rule_offset(rule);
+	guint64 from = from_bp ? walk->now.bp : kind == CFI_R10 ? walk->now.r10 : walk->now.sp;
 
-	if (from_bp && !walk->is_bp_known)
+	from += (guint64)cfi_rule_offset(rule);
+	if ((from_bp && !walk->is_bp_known) || (kind == CFI_R10 && !walk->is_r10_known))
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
 	*cfa = from;
 	switch (kind) {
@@ -114,32 +118,43 @@ static gboolean walk_find_cfa(struct walk *walk, guint32 rule, guint64 *cfa)
 	return *cfa > walk->now.sp ? TRUE : walk_end(walk, UNWIND_END_BAD);
 }
 
-static gboolean step_row(struct walk *walk, guint32 rule)
+/* The caller's RBP. In an epilogue compilers go on saying where it was saved when it has been popped already: then the
+ * slot lies below the stack pointer, outside the copy, and the register holds the value. */
+static gboolean walk_restore_bp(struct walk *walk, guint32 rule, guint64 cfa)
 {
-	enum cfi_saved saved = cfi_rule_kind(rule) == CFI_PLT ? CFI_SAVED_KEPT : cfi_rule_saved(rule);
-	guint64 cfa, ip;
+	gint64 slot = cfi_rule_slot(rule);
+	guint64 at;
 
-	if (!walk_find_cfa(walk, rule, &cfa) || !walk_load(walk, cfa - WORD, &ip))
-		return FALSE;
-	switch (saved) {
+	switch (cfi_rule_kind(rule) == CFI_PLT ? CFI_SAVED_KEPT : cfi_rule_saved(rule)) {
 	case CFI_SAVED_KEPT:
-		break;
+		return TRUE;
+	case CFI_SAVED_AT_CFA:
+		at = cfa + (guint64)slot;
+		if (at < walk->now.sp && at < walk->stack->address)
+			return TRUE;
+		walk->is_bp_known = TRUE;
+		return walk_load(walk, at, &walk->now.bp);
 	case CFI_SAVED_AT_BP:
 		if (!walk->is_bp_known)
 			return walk_end(walk, UNWIND_END_UNSUPPORTED);
-		if (!walk_load(walk, walk->now.bp + (guint64)cfi_rule_slot(rule), &walk->now.bp))
-			return FALSE;
-		break;
-	case CFI_SAVED_AT_CFA:
-		if (!walk_load(walk, cfa + (guint64)cfi_rule_slot(rule), &walk->now.bp))
-			return FALSE;
-		walk->is_bp_known = TRUE;
-		break;
+		at = walk->now.bp + (guint64)slot;
+		/* Popped, RBP points into the caller's frame, or anywhere but into this one. */
+		if (at < walk->now.sp || at >= cfa)
+			return TRUE;
+		return walk_load(walk, at, &walk->now.bp);
 	case CFI_SAVED_LOST:
-		walk->is_bp_known = FALSE;
 		break;
 	}
-	return walk_enter(walk, ip, cfa);
+	walk->is_bp_known = FALSE;
+	return TRUE;
+}
+
+static gboolean step_row(struct walk *walk, guint32 rule)
+{
+	guint64 cfa, ip;
+
+	return walk_find_cfa(walk, rule, &cfa) && walk_load(walk, cfa - WORD, &ip) &&
+	       walk_restore_bp(walk, rule, cfa) && walk_enter(walk, ip, cfa);
 }
 
 static guint32 walk_rule(const struct walk *walk, guint64 address)
@@ -185,6 +200,7 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 	struct walk walk = {
 		.now = *registers,
 		.is_bp_known = TRUE,
+		.is_r10_known = TRUE,
 		.is_exact = TRUE,
 		.stack = stack,
 		.lookup = lookup,

@@ -28,6 +28,7 @@ enum unwind_end {
 
 struct unwind_registers {
 	guint64 ip, sp, bp;
+	guint64 r10; /* holds the frame for some instructions of a few functions */
 };
 
 struct unwind_stack { /* not owned */

@@ -1,0 +1,1076 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unwind tables against readelf, walks against what a traced program really called, and damaged input. */
+#include "symbol/unwind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 1024
+
+/* ---- rows against readelf ---- */
+
+/* Rows a word cannot hold: CFA in R11 or RBX, a return address in a register, a far slot. Counted, and few. */
+#define EXCEPTIONS_MAX 30
+
+static struct unwind_table *table_of_file(const char *path)
+{
+	g_autoptr(image_t) image = NULL;
+	struct unwind_table *table = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	image = fd >= 0 ? image_open_fd(fd, NULL) : NULL;
+	if (image)
+		table = unwind_table_read(image, NULL);
+	if (fd >= 0)
+		close(fd);
+	return table;
+}
+
+struct comparison {
+	const char *path;
+	const struct unwind_table *table;
+	GHashTable *cies; /* offset as text → struct columns* */
+	guint rows, wrong, exceptions, expressions;
+};
+
+struct columns { /* of one row, as readelf prints them */
+	char *cfa, *bp, *ret; /* `bp` NULL: not mentioned */
+};
+
+static void columns_clear(struct columns *columns)
+{
+	g_clear_pointer(&columns->cfa, g_free);
+	g_clear_pointer(&columns->bp, g_free);
+	g_clear_pointer(&columns->ret, g_free);
+}
+
+static void columns_free(gpointer data)
+{
+	columns_clear(data);
+	g_free(data);
+}
+
+/* TRUE when the rule says the same as readelf; sets what it could not hold. */
+static gboolean columns_match(const struct columns *columns, guint32 rule, gboolean *is_exception,
+			      gboolean *is_expression)
+{
+	enum cfi_kind kind = cfi_rule_kind(rule);
+	enum cfi_saved saved = cfi_rule_saved(rule);
+	gint64 offset = strlen(columns->cfa) > 3 ? strtol(columns->cfa + 3, NULL, 10) : 0;
+	enum cfi_kind wanted = g_str_has_prefix(columns->cfa, "rsp")   ? CFI_SP
+			       : g_str_has_prefix(columns->cfa, "rbp") ? CFI_BP
+			       : g_str_has_prefix(columns->cfa, "r10") ? CFI_R10
+								       : CFI_UNSUPPORTED;
+
+	*is_expression = g_str_equal(columns->cfa, "exp");
+	*is_exception = FALSE;
+	if (g_str_equal(columns->ret, "u"))
+		return kind == CFI_STOP;
+	if (kind == CFI_UNSUPPORTED) { /* only for what we say we cannot hold */
+		*is_exception = TRUE;
+		return *is_expression || wanted == CFI_UNSUPPORTED || !g_str_equal(columns->ret, "c-8") || offset % 8;
+	}
+	if (kind == CFI_SIGNAL)
+		return *is_expression && g_str_equal(columns->ret, "exp") && g_strcmp0(columns->bp, "exp") == 0;
+	if (!g_str_equal(columns->ret, "c-8"))
+		return FALSE;
+	if (*is_expression) {
+		if (kind != CFI_PLT && kind != CFI_BP_DEREF && kind != CFI_SP_DEREF && kind != CFI_SP_DEREF_8)
+			return FALSE;
+		if (kind == CFI_PLT)
+			return !columns->bp || columns->bp[0] == 'u';
+	} else if (kind != wanted || cfi_rule_offset(rule) != offset) {
+		return FALSE;
+	}
+	if (!columns->bp || g_str_equal(columns->bp, "u") || g_str_equal(columns->bp, "s"))
+		return saved == CFI_SAVED_KEPT;
+	if (columns->bp[0] == 'c') {
+		gint64 slot = strtol(columns->bp + 1, NULL, 10);
+
+		*is_exception = saved == CFI_SAVED_LOST;
+		return saved == CFI_SAVED_LOST ? slot < -2048 || slot >= 2048 || slot % 8 != 0
+					       : saved == CFI_SAVED_AT_CFA && cfi_rule_slot(rule) == slot;
+	}
+	*is_exception = saved == CFI_SAVED_LOST;
+	return saved == CFI_SAVED_LOST || (saved == CFI_SAVED_AT_BP && g_str_equal(columns->bp, "exp"));
+}
+
+static void compare_range(struct comparison *comparison, const struct columns *columns, guint64 start, guint64 end)
+{
+	gboolean is_exception = FALSE, is_expression = FALSE;
+
+	if (start >= end || !columns->cfa || !columns->ret)
+		return;
+	comparison->rows++;
+	for (guint i = 0; i < 2; i++) {
+		guint64 at = i ? end - 1 : start;
+		guint32 rule = unwind_table_find(comparison->table, at);
+
+		if (columns_match(columns, rule, &is_exception, &is_expression))
+			continue;
+		comparison->wrong++;
+		if (comparison->wrong < 10)
+			g_test_message("%s %" G_GINT64_MODIFIER "x: CFA %s, RBP %s, return %s, but we: %08x",
+				       comparison->path, at, columns->cfa, columns->bp ? columns->bp : "-",
+				       columns->ret, rule);
+	}
+	comparison->exceptions += is_exception;
+	comparison->expressions += is_expression;
+}
+
+struct block { /* a CIE or an FDE being read */
+	char *place, *cie;
+	gboolean is_fde, has_rows;
+	guint64 start, end, row_start;
+	gint bp_column, ret_column;
+	struct columns row;
+};
+
+static void block_finish(struct comparison *comparison, struct block *block)
+{
+	if (block->is_fde && !block->has_rows) { /* nothing but what its CIE says */
+		const struct columns *cie = g_hash_table_lookup(comparison->cies, block->cie);
+
+		if (cie)
+			compare_range(comparison, cie, block->start, block->end);
+	} else if (block->is_fde) {
+		compare_range(comparison, &block->row, block->row_start, block->end);
+	} else if (block->place && block->row.cfa) {
+		struct columns *cie = g_new(struct columns, 1);
+
+		*cie = block->row;
+		block->row = (struct columns){ 0 };
+		g_hash_table_replace(comparison->cies, g_strdup(block->place), cie);
+	}
+	columns_clear(&block->row);
+	g_free(block->place);
+	g_free(block->cie);
+	*block = (struct block){ 0 };
+}
+
+static void block_begin(struct comparison *comparison, struct block *block, const char *line, char **words)
+{
+	const char *cie = strstr(line, "cie="), *pc = strstr(line, "pc=");
+
+	block_finish(comparison, block);
+	block->place = g_strdup(words[0]);
+	if (!cie || !pc)
+		return;
+	block->is_fde = TRUE;
+	block->cie = g_strndup(cie + 4, strcspn(cie + 4, " "));
+	block->start = g_ascii_strtoull(pc + 3, NULL, 16);
+	block->end = g_ascii_strtoull(strstr(pc, "..") + 2, NULL, 16);
+}
+
+static void block_row(struct comparison *comparison, struct block *block, char **words)
+{
+	guint count = g_strv_length(words);
+	guint64 at = g_ascii_strtoull(words[0], NULL, 16);
+
+	if (block->is_fde && block->has_rows)
+		compare_range(comparison, &block->row, block->row_start, at);
+	columns_clear(&block->row);
+	block->has_rows = TRUE;
+	block->row_start = at;
+	block->row.cfa = g_strdup(words[1]);
+	if (block->bp_column > 0 && (guint)block->bp_column < count)
+		block->row.bp = g_strdup(words[block->bp_column]);
+	if (block->ret_column > 0 && (guint)block->ret_column < count)
+		block->row.ret = g_strdup(words[block->ret_column]);
+}
+
+static char **line_words(const char *line)
+{
+	g_auto(GStrv) parts = g_strsplit_set(line, " \t", -1);
+	GPtrArray *words = g_ptr_array_new();
+
+	for (guint i = 0; parts[i]; i++)
+		if (parts[i][0] && parts[i][0] != '(') /* "r10 (r10)" is one column */
+			g_ptr_array_add(words, g_strdup(parts[i]));
+	g_ptr_array_add(words, NULL);
+	return (char **)g_ptr_array_free(words, FALSE);
+}
+
+static void compare_line(struct comparison *comparison, struct block *block, const char *line)
+{
+	g_auto(GStrv) words = line_words(line);
+	guint count = g_strv_length(words);
+
+	if (strstr(line, " FDE ") || strstr(line, " CIE ")) {
+		block_begin(comparison, block, line, words);
+	} else if (count > 2 && g_str_equal(words[0], "LOC")) {
+		block->bp_column = block->ret_column = 0;
+		for (guint i = 0; i < count; i++) {
+			block->bp_column = g_str_equal(words[i], "rbp") ? (gint)i : block->bp_column;
+			block->ret_column = g_str_equal(words[i], "ra") ? (gint)i : block->ret_column;
+		}
+	} else if (count > 2 && strlen(words[0]) == 16 && strspn(words[0], "0123456789abcdef") == 16) {
+		block_row(comparison, block, words);
+	}
+}
+
+static void compare_file(const char *path, guint rows_min)
+{
+	g_autofree char *readelf = g_find_program_in_path("readelf");
+	g_autoptr(unwind_table_t) table = table_of_file(path);
+	const char *const argv[] = { "readelf", "-W", "--debug-dump=frames-interp", path, NULL };
+	struct comparison comparison = { .path = path, .table = table };
+	struct block block = { 0 };
+	g_autofree char *output = NULL;
+	g_auto(GStrv) lines = NULL;
+
+	if (!readelf || !g_file_test(path, G_FILE_TEST_EXISTS)) {
+		g_test_skip(readelf ? "no such file here" : "no readelf here");
+		return;
+	}
+	g_assert_nonnull(table);
+	g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+				   NULL, &output, NULL, NULL, NULL));
+	comparison.cies = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, columns_free);
+	lines = g_strsplit(output, "\n", -1);
+	for (guint i = 0; lines[i]; i++)
+		compare_line(&comparison, &block, lines[i]);
+	block_finish(&comparison, &block);
+	g_hash_table_unref(comparison.cies);
+	g_test_message("%s: %u rows compared, %u by expression, %u exceptions, %u wrong", path, comparison.rows,
+		       comparison.expressions, comparison.exceptions, comparison.wrong);
+	g_assert_cmpuint(comparison.wrong, ==, 0);
+	g_assert_cmpuint(comparison.rows, >=, rows_min);
+	g_assert_cmpuint(comparison.exceptions, <=, EXCEPTIONS_MAX);
+	g_assert_cmpuint(unwind_table_bad(table), ==, 0);
+}
+
+static void test_libc(void)
+{
+	compare_file("/lib/x86_64-linux-gnu/libc.so.6", 10000);
+}
+
+static void test_libstdcxx(void)
+{
+	compare_file("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", 10000);
+}
+
+static void test_python(void)
+{
+	compare_file(g_file_test("/usr/bin/python3.11", G_FILE_TEST_EXISTS) ? "/usr/bin/python3.11"
+									    : "/usr/bin/python3",
+		     10000);
+}
+
+/* ---- a traced program ---- */
+
+struct mapped {
+	guint64 start, end, bias;
+	char *path;
+	struct unwind_table *table;
+	struct symtab *symbols; /* of the program itself */
+};
+
+struct tracee {
+	pid_t pid;
+	GArray *maps; /* struct mapped */
+	guint64 stack_end;
+	const char *program;
+	gboolean without_tables;
+};
+
+static void mapped_clear(gpointer data)
+{
+	struct mapped *mapped = data;
+
+	g_free(mapped->path);
+	unwind_table_unref(mapped->table);
+	symtab_free(mapped->symbols);
+}
+
+static void mapped_load(struct mapped *mapped, guint64 file_offset, gboolean with_symbols)
+{
+	int fd = open(mapped->path, O_RDONLY | O_CLOEXEC);
+	g_autoptr(image_t) image = fd >= 0 ? image_open_fd(fd, NULL) : NULL;
+	guint64 address;
+
+	if (image && image_address(image->segments, image->segment_count, file_offset, &address)) {
+		mapped->bias = mapped->start - address;
+		mapped->table = unwind_table_read(image, NULL);
+		if (with_symbols) {
+			struct symtab_builder *builder = symtab_builder_new();
+
+			image_add_symbols(image, SHT_SYMTAB, builder);
+			mapped->symbols = symtab_builder_finish(builder);
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void tracee_read_maps(struct tracee *tracee)
+{
+	g_autofree char *maps_path = g_strdup_printf("/proc/%d/maps", tracee->pid), *text = NULL;
+	g_auto(GStrv) lines = NULL;
+
+	g_assert_true(g_file_get_contents(maps_path, &text, NULL, NULL));
+	lines = g_strsplit(text, "\n", -1);
+	for (guint i = 0; lines[i]; i++) {
+		guint64 start, end, offset;
+		char flags[5];
+		int at = 0;
+
+		if (sscanf(lines[i],
+			   "%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x %4s %" G_GINT64_MODIFIER "x %*s %*s %n",
+			   &start, &end, flags, &offset, &at) < 4)
+			continue;
+		if (strstr(lines[i], "[stack]"))
+			tracee->stack_end = end;
+		if (flags[2] == 'x' && at) {
+			struct mapped mapped = { .start = start, .end = end, .path = g_strdup(lines[i] + at) };
+
+			mapped_load(&mapped, offset, strstr(mapped.path, tracee->program) != NULL);
+			g_array_append_val(tracee->maps, mapped);
+		}
+	}
+}
+
+static struct mapped *tracee_find(struct tracee *tracee, guint64 address)
+{
+	for (guint i = 0; i < tracee->maps->len; i++) {
+		struct mapped *mapped = &g_array_index(tracee->maps, struct mapped, i);
+
+		if (address >= mapped->start && address < mapped->end)
+			return mapped;
+	}
+	return NULL;
+}
+
+static gboolean tracee_lookup(guint64 address, struct unwind_place *place, gpointer data)
+{
+	struct tracee *tracee = data;
+	const struct mapped *mapped = tracee_find(tracee, address);
+
+	if (!mapped)
+		return FALSE;
+	*place = (struct unwind_place){ .start = mapped->start,
+					.end = mapped->end,
+					.bias = mapped->bias,
+					.table = tracee->without_tables ? NULL : mapped->table };
+	return TRUE;
+}
+
+static void tracee_start(struct tracee *tracee, const char *program)
+{
+	g_autofree char *path = g_build_filename(PROGRAMS_DIR, program, NULL);
+	int status;
+
+	*tracee = (struct tracee){ .program = program };
+	tracee->maps = g_array_new(FALSE, FALSE, sizeof(struct mapped));
+	g_array_set_clear_func(tracee->maps, mapped_clear);
+	tracee->pid = fork();
+	g_assert_cmpint(tracee->pid, >=, 0);
+	if (tracee->pid == 0) {
+		alarm(120); /* whatever becomes of the test */
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+			_exit(100);
+		execl(path, program, NULL);
+		_exit(101);
+	}
+	g_assert_cmpint(waitpid(tracee->pid, &status, 0), ==, tracee->pid);
+	g_assert_true(WIFSTOPPED(status));
+	ptrace(PTRACE_SETOPTIONS, tracee->pid, NULL, PTRACE_O_EXITKILL);
+}
+
+static void tracee_end(struct tracee *tracee)
+{
+	kill(tracee->pid, SIGKILL);
+	waitpid(tracee->pid, NULL, 0);
+	g_array_unref(tracee->maps);
+}
+
+/* Lets it go on; the signal it stopped with, 0 when it ended. */
+static int tracee_resume(struct tracee *tracee, int how, int deliver)
+{
+	int status;
+
+	g_assert_cmpint(ptrace(how, tracee->pid, NULL, deliver), ==, 0);
+	g_assert_cmpint(waitpid(tracee->pid, &status, 0), ==, tracee->pid);
+	if (!WIFSTOPPED(status)) {
+		g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		return 0;
+	}
+	return WSTOPSIG(status);
+}
+
+static gboolean tracee_is_at_mark(struct tracee *tracee)
+{
+	siginfo_t info;
+
+	return ptrace(PTRACE_GETSIGINFO, tracee->pid, NULL, &info) == 0 && info.si_signo == SIGTRAP &&
+	       info.si_code == SI_KERNEL;
+}
+
+static void tracee_run_to_mark(struct tracee *tracee)
+{
+	int deliver = 0;
+
+	do {
+		deliver = tracee_resume(tracee, PTRACE_CONT, deliver);
+		g_assert_cmpint(deliver, !=, 0);
+	} while (deliver != SIGTRAP);
+	g_assert_true(tracee_is_at_mark(tracee));
+}
+
+struct snapshot {
+	struct unwind_registers registers;
+	guint8 *bytes;
+	gsize length;
+};
+
+static void snapshot_take(struct tracee *tracee, struct snapshot *snapshot)
+{
+	struct user_regs_struct raw;
+	struct iovec here, there;
+
+	g_assert_cmpint(ptrace(PTRACE_GETREGS, tracee->pid, NULL, &raw), ==, 0);
+	snapshot->registers = (struct unwind_registers){ .ip = raw.rip, .sp = raw.rsp, .bp = raw.rbp, .r10 = raw.r10 };
+	snapshot->length = tracee->stack_end - raw.rsp;
+	snapshot->bytes = g_realloc(snapshot->bytes, snapshot->length);
+	here = (struct iovec){ .iov_base = snapshot->bytes, .iov_len = snapshot->length };
+	there = (struct iovec){ .iov_base = (void *)raw.rsp, .iov_len = snapshot->length };
+	g_assert_cmpint(process_vm_readv(tracee->pid, &here, 1, &there, 1, 0), ==, (gssize)snapshot->length);
+}
+
+static guint64 snapshot_word(const struct snapshot *snapshot, guint64 address)
+{
+	guint64 value;
+
+	g_assert_true(address >= snapshot->registers.sp && address - snapshot->registers.sp + 8 <= snapshot->length);
+	memcpy(&value, snapshot->bytes + (address - snapshot->registers.sp), sizeof(value));
+	return value;
+}
+
+static struct unwind_result snapshot_walk(const struct snapshot *snapshot, struct tracee *tracee, gsize length,
+					  guint64 *addresses)
+{
+	struct unwind_stack stack = { .bytes = snapshot->bytes,
+				      .length = MIN(length, snapshot->length),
+				      .address = snapshot->registers.sp };
+
+	return unwind(&snapshot->registers, &stack, tracee_lookup, tracee, addresses, DEPTH_MAX);
+}
+
+/* The functions of a stack: names of the program's own, files' names otherwise. */
+static char *stack_names(struct tracee *tracee, const guint64 *addresses, guint depth)
+{
+	GString *names = g_string_new(NULL);
+
+	for (guint i = 0; i < depth; i++) {
+		guint64 address = addresses[i] - (i ? 1 : 0);
+		struct mapped *mapped = tracee_find(tracee, address);
+		struct symtab_hit hit;
+
+		g_assert_nonnull(mapped);
+		if (mapped->symbols && symtab_find(mapped->symbols, address - mapped->bias, &hit))
+			g_string_append(names, hit.name);
+		else
+			g_string_append(names,
+					strrchr(mapped->path, '/') ? strrchr(mapped->path, '/') + 1 : mapped->path);
+		g_string_append_c(names, ' ');
+	}
+	return g_string_free(names, FALSE);
+}
+
+/* ---- what the processor really did ---- */
+
+struct call {
+	guint64 slot; /* over when the stack pointer is above it */
+	guint64 address; /* as the walk must give it */
+};
+
+static void shadow_push(GArray *shadow, guint64 slot, guint64 address)
+{
+	struct call call = { slot, address };
+
+	g_array_append_val(shadow, call);
+}
+
+static void shadow_pop_above(GArray *shadow, guint64 sp)
+{
+	while (shadow->len && g_array_index(shadow, struct call, shadow->len - 1).slot < sp)
+		g_array_set_size(shadow, shadow->len - 1);
+}
+
+/* From a stack known to be right: where each return address lies is found by looking for it. */
+static void shadow_begin(GArray *shadow, const struct snapshot *snapshot, const guint64 *addresses, guint depth)
+{
+	guint64 slots[DEPTH_MAX], at = snapshot->registers.sp;
+
+	for (guint i = 1; i < depth; i++, at += 8) {
+		while (snapshot_word(snapshot, at) != addresses[i])
+			at += 8;
+		slots[i] = at;
+	}
+	for (guint i = depth; i-- > 1;)
+		shadow_push(shadow, slots[i], addresses[i]);
+}
+
+/* A call pushes the address of the next instruction, which is at most 15 bytes away, and goes elsewhere. */
+static gboolean step_was_call(const struct unwind_registers *before, const struct snapshot *now)
+{
+	guint64 pushed;
+
+	if (now->registers.sp != before->sp - 8)
+		return FALSE;
+	pushed = snapshot_word(now, now->registers.sp);
+	return pushed > before->ip && pushed - before->ip <= 15 && pushed != now->registers.ip;
+}
+
+/* The walk's callers are the last calls, from the innermost on. */
+static gboolean shadow_agrees(const GArray *shadow, const guint64 *addresses, guint depth)
+{
+	if (depth > shadow->len + 1)
+		return FALSE;
+	for (guint i = 1; i < depth; i++)
+		if (addresses[i] != g_array_index(shadow, struct call, shadow->len - i).address)
+			return FALSE;
+	return TRUE;
+}
+
+struct tally {
+	guint steps, wrong, resolver, signals;
+};
+
+static gboolean is_resolver(struct tracee *tracee, guint64 address)
+{
+	const struct mapped *mapped = tracee_find(tracee, address);
+
+	return mapped && strstr(mapped->path, "/ld-linux") != NULL;
+}
+
+static void step_check(struct tracee *tracee, const struct snapshot *snapshot, const GArray *shadow,
+		       struct tally *tally)
+{
+	guint64 addresses[DEPTH_MAX];
+	struct unwind_result result = snapshot_walk(snapshot, tracee, G_MAXSIZE, addresses);
+
+	gboolean agrees = shadow_agrees(shadow, addresses, result.depth);
+
+	tally->steps++;
+	if (agrees && result.end == UNWIND_END_FIRST && result.depth == shadow->len + 1)
+		return;
+	/* Lazy binding: _dl_runtime_resolve keeps its CFA in RBX. The first call of each function, and honestly cut. */
+	if (agrees && result.end == UNWIND_END_UNSUPPORTED && is_resolver(tracee, addresses[result.depth - 1])) {
+		tally->resolver++;
+		return;
+	}
+	if (tally->wrong++ < 10) {
+		g_autofree char *names = stack_names(tracee, addresses, result.depth);
+		const struct mapped *mapped = tracee_find(tracee, addresses[result.depth - 1]);
+
+		g_test_message("wrong at %s+%" G_GINT64_MODIFIER "x: %s, %u of %u: %s", mapped ? mapped->path : "?",
+			       addresses[result.depth - 1] - (mapped ? mapped->bias : 0), unwind_end_name(result.end),
+			       result.depth, shadow->len + 1, names);
+	}
+}
+
+/* One instruction; the signal that arrived, or 0. Keeps the shadow. */
+static void step_follow(struct tracee *tracee, struct snapshot *snapshot, GArray *shadow, struct tally *tally)
+{
+	struct unwind_registers before = snapshot->registers;
+	int signal_number = tracee_resume(tracee, PTRACE_SINGLESTEP, 0);
+
+	if (signal_number == SIGUSR1) {
+		snapshot_take(tracee, snapshot);
+		before = snapshot->registers;
+		g_assert_cmpint(tracee_resume(tracee, PTRACE_SINGLESTEP, SIGUSR1), ==, SIGTRAP);
+		snapshot_take(tracee, snapshot);
+		shadow_pop_above(shadow, before.sp);
+		shadow_push(shadow, before.sp - 1, before.ip + 1);
+		shadow_push(shadow, snapshot->registers.sp, snapshot_word(snapshot, snapshot->registers.sp));
+		tally->signals++;
+		return;
+	}
+	g_assert_cmpint(signal_number, ==, SIGTRAP);
+	snapshot_take(tracee, snapshot);
+	shadow_pop_above(shadow, snapshot->registers.sp);
+	if (step_was_call(&before, snapshot))
+		shadow_push(shadow, snapshot->registers.sp, snapshot_word(snapshot, snapshot->registers.sp));
+}
+
+#define MARKS_STEPPED 5 /* tests/programs/frames.c: main, leaf_alloca, main, compare, on_signal, main */
+
+static void check_every_instruction(const char *program)
+{
+	g_autoptr(GArray) shadow = g_array_new(FALSE, FALSE, sizeof(struct call));
+	struct snapshot snapshot = { 0 };
+	struct tally tally = { 0 };
+	guint64 addresses[DEPTH_MAX];
+	struct unwind_result result;
+	struct tracee tracee;
+
+	tracee_start(&tracee, program);
+	tracee_run_to_mark(&tracee);
+	tracee_read_maps(&tracee);
+	snapshot_take(&tracee, &snapshot);
+	result = snapshot_walk(&snapshot, &tracee, G_MAXSIZE, addresses);
+	g_assert_cmpint(result.end, ==, UNWIND_END_FIRST);
+	shadow_begin(shadow, &snapshot, addresses, result.depth);
+	for (guint marks = 0; marks < MARKS_STEPPED;) {
+		step_follow(&tracee, &snapshot, shadow, &tally);
+		step_check(&tracee, &snapshot, shadow, &tally);
+		marks += tracee_is_at_mark(&tracee);
+	}
+	g_test_message("%s: %u instructions, %u walked wrongly, %u cut in the lazy resolver, %u signals", program,
+		       tally.steps, tally.wrong, tally.resolver, tally.signals);
+	g_assert_cmpuint(tally.wrong, ==, 0);
+	g_assert_cmpuint(tally.signals, ==, 1);
+	g_assert_cmpuint(tally.steps - tally.resolver, >, 2000);
+	tracee_end(&tracee);
+	g_free(snapshot.bytes);
+}
+
+static void test_every_instruction(gconstpointer program)
+{
+	check_every_instruction(program);
+}
+
+/* With PLT calls bound before, nothing at all is left out. */
+static void test_every_instruction_bound(void)
+{
+	g_setenv("LD_BIND_NOW", "1", TRUE);
+	check_every_instruction("frames_omit");
+	g_unsetenv("LD_BIND_NOW");
+}
+
+#define MARKS 7
+
+/* The functions at every mark. */
+static char *names_at_marks(const char *program)
+{
+	GString *all = g_string_new(NULL);
+	struct snapshot snapshot = { 0 };
+	struct tracee tracee;
+
+	tracee_start(&tracee, program);
+	for (guint i = 0; i < MARKS; i++) {
+		guint64 addresses[DEPTH_MAX];
+		g_autofree char *names = NULL;
+		struct unwind_result result;
+
+		tracee_run_to_mark(&tracee);
+		if (i == 0)
+			tracee_read_maps(&tracee);
+		snapshot_take(&tracee, &snapshot);
+		result = snapshot_walk(&snapshot, &tracee, G_MAXSIZE, addresses);
+		g_assert_cmpint(result.end, ==, UNWIND_END_FIRST);
+		names = stack_names(&tracee, addresses, result.depth);
+		g_string_append_printf(all, "%s\n", names);
+	}
+	g_assert_cmpint(tracee_resume(&tracee, PTRACE_CONT, 0), ==, 0);
+	g_array_unref(tracee.maps);
+	g_free(snapshot.bytes);
+	return g_string_free(all, FALSE);
+}
+
+static guint count_text(const char *text, const char *part)
+{
+	guint n = 0;
+
+	for (text = strstr(text, part); text; text = strstr(text + 1, part))
+		n++;
+	return n;
+}
+
+/* Each way of building the program gives the same functions, and those are the ones its source says. */
+static void test_same_functions(void)
+{
+	static const char *const others[] = { "frames_keep", "frames_debug", "frames_compressed" };
+	g_autofree char *omit = names_at_marks("frames_omit");
+	g_auto(GStrv) lines = g_strsplit(omit, "\n", -1);
+
+	g_test_message("%.400s", omit);
+	g_assert_true(g_str_has_prefix(lines[0], "mark main libc.so.6 "));
+	g_assert_true(g_str_has_prefix(lines[1], "mark leaf_alloca leaf_realigned large_frame main libc.so.6 "));
+	g_assert_true(g_str_has_prefix(lines[3], "mark compare libc.so.6 "));
+	g_assert_nonnull(strstr(lines[3], " sorted main libc.so.6 "));
+	g_assert_true(g_str_has_prefix(lines[4], "mark on_signal libc.so.6 "));
+	g_assert_nonnull(strstr(lines[4], " signalled main libc.so.6 "));
+	g_assert_cmpuint(count_text(lines[6], "recurse "), ==, 501);
+	for (guint i = 0; i < MARKS; i++)
+		g_assert_true(g_str_has_suffix(lines[i], " _start "));
+	for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+		g_autofree char *names = names_at_marks(others[i]);
+
+		g_assert_cmpstr(names, ==, omit);
+	}
+}
+
+/* Without any table, a program with frame pointers is walked by them, up to where libc has none. */
+static void test_frame_pointers(void)
+{
+	struct snapshot snapshot = { 0 };
+	guint64 by_row[DEPTH_MAX], by_pointer[DEPTH_MAX];
+	struct unwind_result result;
+	struct tracee tracee;
+
+	tracee_start(&tracee, "frames_keep");
+	tracee_run_to_mark(&tracee);
+	tracee_read_maps(&tracee);
+	tracee_run_to_mark(&tracee);
+	snapshot_take(&tracee, &snapshot);
+	result = snapshot_walk(&snapshot, &tracee, G_MAXSIZE, by_row);
+	g_assert_cmpint(result.end, ==, UNWIND_END_FIRST);
+	tracee.without_tables = TRUE;
+	result = snapshot_walk(&snapshot, &tracee, G_MAXSIZE, by_pointer);
+	/* mark() has no frame of its own, so its caller is lost; then all up to main's caller. */
+	g_assert_cmpuint(result.depth, ==, 5);
+	g_assert_cmpint(result.end, ==, UNWIND_END_NO_ROW);
+	g_assert_cmpuint(by_pointer[0], ==, by_row[0]);
+	g_assert_cmpmem(by_pointer + 1, 4 * sizeof(guint64), by_row + 2, 4 * sizeof(guint64));
+	tracee_end(&tracee);
+	g_free(snapshot.bytes);
+}
+
+/* A copy that is too short says how long it should have been, and what it gave is right. */
+static void test_short_copies(void)
+{
+	struct snapshot snapshot = { 0 };
+	guint64 whole[DEPTH_MAX], part[DEPTH_MAX];
+	struct unwind_result full, result;
+	struct tracee tracee;
+	gsize length = 0;
+	guint rounds = 0;
+
+	tracee_start(&tracee, "frames_omit");
+	tracee_run_to_mark(&tracee);
+	tracee_read_maps(&tracee);
+	tracee_run_to_mark(&tracee);
+	snapshot_take(&tracee, &snapshot);
+	full = snapshot_walk(&snapshot, &tracee, G_MAXSIZE, whole);
+	g_assert_cmpuint(full.used_bytes, >, 100000);
+	for (;; rounds++) {
+		result = snapshot_walk(&snapshot, &tracee, length, part);
+		g_assert_cmpuint(result.used_bytes, <=, length);
+		g_assert_cmpmem(part, result.depth * sizeof(guint64), whole, result.depth * sizeof(guint64));
+		if (result.end == UNWIND_END_FIRST)
+			break;
+		g_assert_cmpint(result.end, ==, UNWIND_END_OUTSIDE);
+		g_assert_cmpuint(result.wanted_bytes, >, length);
+		length = result.wanted_bytes;
+	}
+	g_assert_cmpuint(rounds, >, 3);
+	g_assert_cmpuint(length, ==, full.used_bytes);
+	g_assert_cmpuint(result.depth, ==, full.depth);
+	result = unwind(&snapshot.registers,
+			&(struct unwind_stack){ snapshot.bytes, snapshot.length, snapshot.registers.sp }, tracee_lookup,
+			&tracee, part, 3);
+	g_assert_cmpint(result.end, ==, UNWIND_END_DEPTH);
+	g_assert_cmpuint(result.depth, ==, 3);
+	tracee_end(&tracee);
+	g_free(snapshot.bytes);
+}
+
+/* ---- made-up descriptions ---- */
+
+#define SECTION_ADDRESS 0x100000
+#define CODE 0x1000
+
+static void append_u32(GByteArray *bytes, guint32 value)
+{
+	g_byte_array_append(bytes, (const guint8 *)&value, sizeof(value));
+}
+
+static void append_record(GByteArray *bytes, guint32 id, const guint8 *body, guint length)
+{
+	append_u32(bytes, 4 + length);
+	append_u32(bytes, id);
+	g_byte_array_append(bytes, body, length);
+}
+
+/* version 1, "zR": code × 1, data × -8, return in 16, pointers relative in 4 bytes; CFA = rsp + 8, return at CFA - 8 */
+static const guint8 plain_cie[] = { 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1 };
+
+static void append_fde(GByteArray *bytes, guint32 code, guint32 size, const guint8 *instructions, guint length)
+{
+	g_autoptr(GByteArray) body = g_byte_array_new();
+	guint32 place = bytes->len + 4;
+
+	append_u32(body, code - (SECTION_ADDRESS + place + 4));
+	append_u32(body, size);
+	g_byte_array_append(body, (const guint8 *)"", 1); /* no augmentation data */
+	g_byte_array_append(body, instructions, length);
+	append_record(bytes, place, body->data, body->len); /* its CIE is at 0 */
+}
+
+static struct unwind_table *compile(const GByteArray *bytes, GError **error)
+{
+	struct cfi_section section = { .bytes = bytes->data, .length = bytes->len, .address = SECTION_ADDRESS };
+
+	return unwind_table_compile(0, &section, 1, error);
+}
+
+static enum cfi_kind kind_at(const struct unwind_table *table, guint64 address)
+{
+	return cfi_rule_kind(unwind_table_find(table, address));
+}
+
+static void test_rules(void)
+{
+	guint32 rule = cfi_rule(CFI_SP, 38624, CFI_SAVED_AT_CFA, -16);
+
+	g_assert_cmpint(cfi_rule_kind(rule), ==, CFI_SP);
+	g_assert_cmpint(cfi_rule_offset(rule), ==, 38624);
+	g_assert_cmpint(cfi_rule_saved(rule), ==, CFI_SAVED_AT_CFA);
+	g_assert_cmpint(cfi_rule_slot(rule), ==, -16);
+	rule = cfi_rule(CFI_BP_DEREF, -524288, CFI_SAVED_AT_BP, 2040);
+	g_assert_cmpint(cfi_rule_offset(rule), ==, -524288);
+	g_assert_cmpint(cfi_rule_slot(rule), ==, 2040);
+	g_assert_cmpint(cfi_rule_kind(cfi_rule(CFI_SP, 524288, CFI_SAVED_KEPT, 0)), ==, CFI_UNSUPPORTED);
+	g_assert_cmpint(cfi_rule_kind(cfi_rule(CFI_SP, 12, CFI_SAVED_KEPT, 0)), ==, CFI_UNSUPPORTED);
+	g_assert_cmpint(cfi_rule_saved(cfi_rule(CFI_SP, 8, CFI_SAVED_AT_CFA, -4096)), ==, CFI_SAVED_LOST);
+}
+
+static void test_cover(void)
+{
+	static const guint8 push[] = { 0x41, 0x0e, 16, 0x86, 2 }; /* 1 byte on: CFA = rsp + 16, RBP at CFA - 16 */
+	static const guint8 other[] = { 0x0c, 11, 0 }; /* CFA in R11 */
+	static const guint8 unknown[] = { 0x44, 0x3f, 0x41 };
+	static const guint8 outermost[] = { 0x07, 16 };
+	static const guint8 recall[] = { 0x0b };
+	g_autoptr(GByteArray) bytes = g_byte_array_new();
+	g_autoptr(unwind_table_t) table = NULL;
+
+	append_record(bytes, 0, plain_cie, sizeof(plain_cie));
+	append_fde(bytes, CODE + 0x40, 0x11, push, sizeof(push)); /* not in order */
+	append_fde(bytes, CODE, 0x31, push, sizeof(push)); /* 15 bytes before the next */
+	append_fde(bytes, CODE + 0x61, 0x10, other, sizeof(other)); /* 16 bytes behind */
+	append_fde(bytes, CODE + 0x71, 0x10, unknown, sizeof(unknown));
+	append_fde(bytes, CODE + 0x81, 0x10, outermost, sizeof(outermost));
+	append_fde(bytes, CODE + 0x91, 0x10, recall, sizeof(recall));
+	append_fde(bytes, CODE + 0x95, 0x20, push, sizeof(push)); /* overlaps */
+	append_u32(bytes, 0);
+	table = compile(bytes, NULL);
+	g_assert_nonnull(table);
+	g_assert_cmpuint(unwind_table_find(table, CODE), ==, cfi_rule(CFI_SP, 8, CFI_SAVED_KEPT, 0));
+	g_assert_cmpuint(unwind_table_find(table, CODE + 1), ==, cfi_rule(CFI_SP, 16, CFI_SAVED_AT_CFA, -16));
+	g_assert_cmpint(kind_at(table, CODE + 0x3f), ==, CFI_SP); /* padding */
+	g_assert_cmpuint(unwind_table_find(table, CODE + 0x40), ==, cfi_rule(CFI_SP, 8, CFI_SAVED_KEPT, 0));
+	g_assert_cmpint(kind_at(table, CODE + 0x50), ==, CFI_SP);
+	g_assert_cmpint(kind_at(table, CODE + 0x51), ==, CFI_NONE); /* a gap */
+	g_assert_cmpint(kind_at(table, CODE + 0x60), ==, CFI_NONE);
+	g_assert_cmpint(kind_at(table, CODE + 0x61), ==, CFI_UNSUPPORTED);
+	g_assert_cmpint(kind_at(table, CODE + 0x74), ==, CFI_SP);
+	g_assert_cmpint(kind_at(table, CODE + 0x75), ==, CFI_UNSUPPORTED);
+	g_assert_cmpint(kind_at(table, CODE + 0x81), ==, CFI_STOP);
+	g_assert_cmpint(kind_at(table, CODE + 0x91), ==, CFI_UNSUPPORTED);
+	g_assert_cmpint(kind_at(table, CODE + 0xa0), ==, CFI_UNSUPPORTED); /* the lower start wins */
+	g_assert_cmpuint(unwind_table_find(table, CODE + 0xa1), ==, cfi_rule(CFI_SP, 16, CFI_SAVED_AT_CFA, -16));
+	g_assert_cmpint(kind_at(table, CODE + 0xb5), ==, CFI_NONE);
+	g_assert_cmpint(kind_at(table, CODE - 1), ==, CFI_NONE);
+	g_assert_cmpint(kind_at(table, 0), ==, CFI_NONE);
+	g_assert_cmpint(kind_at(table, G_MAXUINT64), ==, CFI_NONE);
+	g_assert_cmpuint(unwind_table_bad(table), ==, 2);
+}
+
+static void test_hostile(void)
+{
+	static const guint8 unterminated[] = { 1, 'z', 'R', 'R', 'R' };
+	static const guint8 endless[] = { 1, 'z', 'R', 0, 1, 0x78, 16, 0xff, 0xff, 0xff, 0xff, 0x0f };
+	g_autoptr(GByteArray) bytes = g_byte_array_new();
+	g_autoptr(GByteArray) late = g_byte_array_new();
+	g_autoptr(GByteArray) overlong = g_byte_array_new();
+	g_autoptr(GError) error = NULL;
+
+	append_record(bytes, 0, unterminated, sizeof(unterminated));
+	append_fde(bytes, CODE, 16, NULL, 0);
+	g_assert_null(compile(bytes, &error));
+	g_assert_error(error, CFI_ERROR, CFI_ERROR_ABSENT);
+	g_clear_error(&error);
+	append_record(late, 0, endless, sizeof(endless));
+	append_fde(late, CODE, 16, NULL, 0);
+	append_record(late, 0x1000000, plain_cie, sizeof(plain_cie)); /* an FDE whose CIE lies before the section */
+	g_assert_null(compile(late, &error));
+	g_assert_error(error, CFI_ERROR, CFI_ERROR_ABSENT);
+	g_clear_error(&error);
+	append_record(overlong, 0, plain_cie, sizeof(plain_cie));
+	append_u32(overlong, 0xfffffff0);
+	append_u32(overlong, 0);
+	g_assert_null(compile(overlong, &error));
+	g_assert_error(error, CFI_ERROR, CFI_ERROR_MALFORMED);
+}
+
+/* ---- damage to a real file ---- */
+
+#define MUTATIONS 6000
+#define MUTATION_SEED 3
+
+struct victim {
+	guint8 *bytes; /* the whole file */
+	gsize length;
+	gsize frames_at, frames_length;
+	guint64 frames_address;
+};
+
+static gboolean lookup_everywhere(guint64 address, struct unwind_place *place, gpointer data)
+{
+	(void)address;
+	*place = (struct unwind_place){ .end = G_MAXUINT64, .table = data };
+	return TRUE;
+}
+
+static struct unwind_table *read_memory(const guint8 *bytes, gsize length)
+{
+	struct image_bytes memory = { .fd = -1, .memory = bytes, .size = length };
+	g_autoptr(image_t) image = image_open(&memory, NULL);
+
+	return image ? unwind_table_read(image, NULL) : NULL;
+}
+
+static void victim_load(struct victim *victim, const char *program)
+{
+	g_autofree char *path = g_build_filename(PROGRAMS_DIR, program, NULL);
+	struct image_bytes memory = { .fd = -1 };
+	g_autoptr(image_t) image = NULL;
+	const struct image_section *section;
+
+	g_assert_true(g_file_get_contents(path, (char **)&victim->bytes, &victim->length, NULL));
+	memory.memory = victim->bytes;
+	memory.size = victim->length;
+	image = image_open(&memory, NULL);
+	section = image_find_section(image, ".eh_frame");
+	g_assert_nonnull(section);
+	victim->frames_at = section->offset;
+	victim->frames_length = section->size;
+	victim->frames_address = section->address;
+}
+
+/* Whatever it says, it says it in order, and walks end. */
+static void check_sane(struct unwind_table *table, const struct victim *victim)
+{
+	struct unwind_stack stack = { .bytes = victim->bytes, .length = 4096, .address = 0x7f0000000000 };
+	guint64 addresses[64];
+
+	for (guint i = 1; i < unwind_table_count(table); i++)
+		g_assert_cmpuint(unwind_table_row(table, i - 1).at, <, unwind_table_row(table, i).at);
+	for (guint i = 0; i < unwind_table_count(table); i++) {
+		struct unwind_registers registers = { unwind_table_row(table, i).at, stack.address, stack.address + 8 };
+		struct unwind_result result =
+			unwind(&registers, &stack, lookup_everywhere, table, addresses, G_N_ELEMENTS(addresses));
+
+		g_assert_cmpuint(result.depth, >=, 1);
+		g_assert_cmpuint(result.used_bytes, <=, stack.length);
+	}
+}
+
+static void mutate(guint8 *bytes, gsize length, GRand *rand)
+{
+	static const guint8 extremes[] = { 0x00, 0x7f, 0x80, 0xff, 0x0f, 0x0a, 0x0b, 0x16 };
+	gint count = g_rand_int_range(rand, 1, 6);
+
+	for (gint i = 0; i < count; i++) {
+		guint8 *at = bytes + g_rand_int_range(rand, 0, (gint32)length);
+
+		switch (g_rand_int_range(rand, 0, 3)) {
+		case 0:
+			*at ^= (guint8)(1u << g_rand_int_range(rand, 0, 8));
+			break;
+		case 1:
+			*at = extremes[g_rand_int_range(rand, 0, G_N_ELEMENTS(extremes))];
+			break;
+		default:
+			*at = (guint8)g_rand_int(rand);
+		}
+	}
+}
+
+static void test_mutations(void)
+{
+	g_autoptr(GRand) rand = g_rand_new_with_seed(MUTATION_SEED);
+	g_autofree guint8 *original = NULL;
+	struct victim victim;
+	guint made = 0;
+
+	victim_load(&victim, "frames_omit");
+	original = g_memdup2(victim.bytes, victim.length);
+	for (guint i = 0; i < MUTATIONS; i++) {
+		g_autoptr(unwind_table_t) table = NULL;
+
+		memcpy(victim.bytes, original, victim.length);
+		mutate(victim.bytes + victim.frames_at, victim.frames_length, rand);
+		table = read_memory(victim.bytes, victim.length);
+		made += table != NULL;
+		if (table)
+			check_sane(table, &victim);
+	}
+	g_test_message("%u of %u damaged sections still gave a table", made, MUTATIONS);
+	g_assert_cmpuint(made, >, MUTATIONS / 10);
+	g_assert_cmpuint(made, <, MUTATIONS);
+	g_free(victim.bytes);
+}
+
+/* Cut off anywhere, in memory that ends there. */
+static void test_truncations(void)
+{
+	struct victim victim;
+
+	victim_load(&victim, "frames_omit");
+	for (gsize length = 0; length < victim.frames_length; length++) {
+		g_autofree guint8 *bytes = g_memdup2(victim.bytes + victim.frames_at, length);
+		struct cfi_section section = { .bytes = bytes, .length = length, .address = victim.frames_address };
+		g_autoptr(unwind_table_t) table = unwind_table_compile(0, &section, 1, NULL);
+
+		if (table)
+			check_sane(table, &victim);
+	}
+	g_free(victim.bytes);
+}
+
+/* Without section headers the program headers lead to the same table. */
+static void test_no_sections(void)
+{
+	g_autoptr(unwind_table_t) with = NULL;
+	g_autoptr(unwind_table_t) without = NULL;
+	struct victim victim;
+
+	victim_load(&victim, "frames_omit");
+	with = read_memory(victim.bytes, victim.length);
+	((Elf64_Ehdr *)victim.bytes)->e_shoff = 0;
+	((Elf64_Ehdr *)victim.bytes)->e_shnum = 0;
+	without = read_memory(victim.bytes, victim.length);
+	g_assert_nonnull(without);
+	g_assert_cmpuint(unwind_table_count(with), ==, unwind_table_count(without));
+	for (guint i = 0; i < unwind_table_count(with); i++) {
+		struct cfi_row a = unwind_table_row(with, i), b = unwind_table_row(without, i);
+
+		g_assert_cmpmem(&a, sizeof(a), &b, sizeof(b));
+	}
+	g_free(victim.bytes);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/unwind/rules", test_rules);
+	g_test_add_func("/unwind/cover", test_cover);
+	g_test_add_func("/unwind/hostile", test_hostile);
+	g_test_add_func("/unwind/mutations", test_mutations);
+	g_test_add_func("/unwind/truncations", test_truncations);
+	g_test_add_func("/unwind/no-sections", test_no_sections);
+	g_test_add_func("/unwind/readelf/libc", test_libc);
+	g_test_add_func("/unwind/readelf/libstdc++", test_libstdcxx);
+	g_test_add_func("/unwind/readelf/python", test_python);
+	g_test_add_data_func("/unwind/every-instruction/omit", "frames_omit", test_every_instruction);
+	g_test_add_data_func("/unwind/every-instruction/keep", "frames_keep", test_every_instruction);
+	g_test_add_data_func("/unwind/every-instruction/debug", "frames_debug", test_every_instruction);
+	g_test_add_func("/unwind/every-instruction/bound", test_every_instruction_bound);
+	g_test_add_func("/unwind/same-functions", test_same_functions);
+	g_test_add_func("/unwind/frame-pointers", test_frame_pointers);
+	g_test_add_func("/unwind/short-copies", test_short_copies);
+	return g_test_run();
+}
