@@ -28,7 +28,7 @@ static guint count_unsupported(const struct unwind_table *table)
 /* Everything from the open on, each time. */
 static gboolean measure(const char *path)
 {
-	gint64 taken_us[RUNS];
+	gint64 taken_us[RUNS], median_us;
 
 	for (guint i = 0; i < RUNS; i++) {
 		gint64 start_us = g_get_monotonic_time();
@@ -48,9 +48,10 @@ static gboolean measure(const char *path)
 		if (i + 1 < RUNS)
 			continue;
 		qsort(taken_us, RUNS, sizeof(taken_us[0]), compare);
+		median_us = taken_us[RUNS / 2];
 		printf("%8u rows %8.2f MB %8.1f ms  %5u unsupported %3u bad  %s\n", unwind_table_count(table),
-		       (double)unwind_table_bytes(table) / 1e6, (double)taken_us[RUNS / 2] / 1e3,
-		       count_unsupported(table), unwind_table_bad(table), path);
+		       (double)unwind_table_bytes(table) / 1e6, (double)median_us / 1e3, count_unsupported(table),
+		       unwind_table_bad(table), path);
 	}
 	return TRUE;
 }

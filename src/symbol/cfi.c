@@ -660,8 +660,7 @@ static gboolean cie_read(const struct cfi_section *section, struct cursor record
 
 	if (version != 1 && version != 3 && version != 4)
 		return FALSE;
-	/* Version 4: sizes of an address and of a segment selector. */
-	if (version == 4 && (take_fixed(&record, 1) != 8 || take_fixed(&record, 1) != 0))
+	if (version == 4 && take_fixed(&record, 2) != 8) /* sizes of an address and of a segment selector: 8 and 0 */
 		return FALSE;
 	cie->code_align = take_uleb(&record);
 	cie->data_align = take_sleb(&record);
@@ -788,6 +787,8 @@ gboolean cfi_read(const struct cfi_section *section, struct cfi_output *output, 
 	struct reader reader = { .section = section, .output = output };
 	gboolean done;
 
+	if (section->length == 0)
+		return TRUE;
 	if (section->length > CFI_SECTION_BYTES_MAX)
 		return fail(error, CFI_ERROR_TOO_LARGE, "more than 64 MiB of call frame information");
 	reader.cies = g_hash_table_new_full(NULL, NULL, NULL, g_free);
