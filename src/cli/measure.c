@@ -24,7 +24,7 @@ struct measure {
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
 	int frequency_hz;
-	gboolean user, kernel, cycles, waker, inverted, quiet;
+	gboolean user, kernel, cycles, waker, inverted, quiet, json;
 	guint64 duration_ns, threshold_ns;
 	enum observe_by by_what;
 	const struct render_format *writer;
@@ -59,6 +59,7 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "FILE" },
 		{ "format", 0, 0, G_OPTION_ARG_STRING, &measure->format,
 		  "Format instead of the suffix's: text svg html folded json pprof speedscope", "NAME" },
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &measure->json, "The same as --format json", NULL },
 		{ "title", 0, 0, G_OPTION_ARG_STRING, &measure->title, "Heading of the picture", "TEXT" },
 		{ "inverted", 0, 0, G_OPTION_ARG_NONE, &measure->inverted, "Picture with the root on top (icicle)",
 		  NULL },
@@ -146,7 +147,9 @@ static gboolean measure_check(struct measure *measure, GError **error)
 	}
 	if (!measure_check_rung(measure, error))
 		return FALSE;
-	measure->writer = render_format_choose(measure->format, measure->output, "text", error);
+	if (measure->json && measure->format)
+		return measure_fail(error, "--json and --format exclude each other");
+	measure->writer = render_format_choose(measure->json ? "json" : measure->format, measure->output, "text", error);
 	return measure->writer && (!measure->output || render_output_check(measure->output, error));
 }
 
