@@ -149,7 +149,8 @@ static gboolean measure_check(struct measure *measure, GError **error)
 		return FALSE;
 	if (measure->json && measure->format)
 		return measure_fail(error, "--json and --format exclude each other");
-	measure->writer = render_format_choose(measure->json ? "json" : measure->format, measure->output, "text", error);
+	measure->writer =
+		render_format_choose(measure->json ? "json" : measure->format, measure->output, "text", error);
 	return measure->writer && (!measure->output || render_output_check(measure->output, error));
 }
 
