@@ -644,7 +644,7 @@ static void test_rust(struct place *place, gconstpointer flags)
 		return;
 	}
 	write_file(place, "demo.rs",
-		   "mod shop { #[inline(never)] pub fn total(x: u64) -> u64 { unsafe { std::ptr::read_volatile(&x) } * 2 } }\n"
+		   "mod shop { #[inline(never)] pub fn total(x: u64) -> u64 { 2 * unsafe { std::ptr::read_volatile(&x) } } }\n"
 		   "fn main() { std::process::exit(shop::total(std::env::args().count() as u64) as i32) }\n");
 	text = shell(place, "rustc -O %s -o demo demo.rs && nm demo | awk '/shop.*total/ { print $1; exit }'",
 		     (const char *)flags);
