@@ -26,6 +26,10 @@ static struct snapshot *diff_join(const struct snapshot *before, const struct sn
 	struct snapshot *joined;
 	struct shape *shape;
 
+	if (!a || !b) {
+		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "there are no stacks in %s", a ? to : from);
+		return NULL;
+	}
 	if (a->unit != b->unit) {
 		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_FORMAT,
 			    "the two captures count different things: one samples, the other time or bytes");

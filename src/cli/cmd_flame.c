@@ -73,7 +73,10 @@ static int flame_run(const struct flame_command *command, const char *path)
 		command_complain("flame", "%s", error->message);
 		return EXIT_FAILED;
 	}
-	return ledger_is_conclusive(&snapshot_find(snapshot, SHAPE_CALLTREE)->ledger) ? EXIT_OK : EXIT_INCONCLUSIVE;
+	for (guint i = 0; i < snapshot->shapes->len; i++)
+		if (!ledger_is_conclusive(&((struct shape *)g_ptr_array_index(snapshot->shapes, i))->ledger))
+			return EXIT_INCONCLUSIVE;
+	return EXIT_OK;
 }
 
 int cmd_flame(int argc, char **argv)

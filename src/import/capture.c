@@ -221,24 +221,149 @@ static gboolean capture_nodes(struct pull *pull, struct calltree *tree, GError *
 	return more == 0;
 }
 
+/* ---- gauges ---- */
+
+static gboolean capture_key64(struct pull *pull, guint64 *value, GError **error)
+{
+	gboolean is_null;
+
+	if (!pull_string(pull, &is_null, error))
+		return FALSE;
+	return g_ascii_string_to_unsigned(pull->text->str, 10, 0, G_MAXUINT64, value, NULL) ||
+	       pull_fail(pull, error, "a number in quotes is expected");
+}
+
+/* What must be known before the row can be made. */
+struct capture_row {
+	struct gauge_row row;
+	char *name;
+	char *texts[GAUGE_TEXTS];
+};
+
+static void capture_row_clear(struct capture_row *row)
+{
+	g_free(row->name);
+	for (guint i = 0; i < GAUGE_TEXTS; i++)
+		g_free(row->texts[i]);
+}
+
+static gboolean capture_gauge_resource(struct pull *pull, struct gauge_row *row, GError **error)
+{
+	const char *names[GAUGE_RESOURCES];
+	int resource;
+
+	for (guint i = 0; i < GAUGE_RESOURCES; i++)
+		names[i] = gauge_resource_name((enum gauge_resource)i);
+	resource = capture_name(pull, names, GAUGE_RESOURCES, "resource", error);
+	row->resource = resource < 0 ? GAUGE_RESOURCE_HOST : (enum gauge_resource)resource;
+	return resource >= 0;
+}
+
+static gboolean capture_gauge_member(struct pull *pull, struct capture_row *row, guint32 count, GError **error)
+{
+	const char *key = pull->text->str;
+	guint64 value;
+
+	if (strcmp(key, "resource") == 0)
+		return capture_gauge_resource(pull, &row->row, error);
+	if (strcmp(key, "name") == 0)
+		return capture_bytes(pull, &row->name, error);
+	if (strcmp(key, "key") == 0)
+		return capture_key64(pull, &row->row.key, error);
+	if (strcmp(key, "birth_ns") == 0)
+		return capture_key64(pull, &row->row.birth_ns, error);
+	if (strcmp(key, "dead") == 0) {
+		row->row.dead = TRUE; /* written only when it is so */
+		return pull_skip(pull, error);
+	}
+	if (strcmp(key, "parent") == 0) {
+		if (!pull_uint(pull, &value, error))
+			return FALSE;
+		row->row.parent = (guint32)MIN(value, GAUGE_NO_PARENT);
+		return value < count || pull_fail(pull, error, "a row's parent must stand before it");
+	}
+	for (guint i = 0; i < GAUGE_TEXTS; i++)
+		if (strcmp(key, gauge_text_name((enum gauge_text)i)) == 0)
+			return capture_bytes(pull, &row->texts[i], error);
+	for (guint i = 0; i < GAUGES_COUNT; i++) {
+		if (strcmp(key, gauge_metrics[i].name) != 0)
+			continue;
+		if (!pull_uint(pull, &value, error))
+			return FALSE;
+		gauge_set(&row->row, (enum gauge)i, value);
+		return TRUE;
+	}
+	return pull_skip(pull, error);
+}
+
+static gboolean capture_gauge_keep(struct pull *pull, struct gauges *gauges, const struct capture_row *read,
+				   GError **error)
+{
+	struct gauge_row *row;
+
+	if (!read->name)
+		return pull_fail(pull, error, "a row without a name");
+	row = gauges_add(gauges, read->row.resource, read->row.key, read->row.birth_ns, read->name);
+	if (!row)
+		return pull_fail(pull, error, "too many rows");
+	row->parent = read->row.parent;
+	row->dead = read->row.dead;
+	memcpy(row->values, read->row.values, sizeof(row->values));
+	memcpy(row->known, read->row.known, sizeof(row->known));
+	for (guint i = 0; i < GAUGE_TEXTS; i++)
+		gauges_set_text(gauges, row, (enum gauge_text)i, read->texts[i]);
+	return TRUE;
+}
+
+static gboolean capture_gauge_row(struct pull *pull, struct gauges *gauges, GError **error)
+{
+	struct capture_row row = { .row.parent = GAUGE_NO_PARENT };
+	gboolean good;
+	int more = 0;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0)
+		if (!capture_gauge_member(pull, &row, gauges->rows->len, error))
+			break;
+	good = more == 0 && capture_gauge_keep(pull, gauges, &row, error);
+	capture_row_clear(&row);
+	return good;
+}
+
+static gboolean capture_gauges(struct pull *pull, struct gauges *gauges, GError **error)
+{
+	int more;
+
+	if (gauges->rows->len)
+		return pull_fail(pull, error, "rows must stand once");
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0)
+		if (!capture_gauge_row(pull, gauges, error))
+			return FALSE;
+	return more == 0;
+}
+
+/* ---- shapes ---- */
+
 static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GError **error)
 {
 	const char *key = pull->text->str;
-	const char *const calltree = "calltree";
 	int unit;
 
-	if (strcmp(key, "kind") == 0)
-		return capture_name(pull, &calltree, 1, "shape", error) == 0;
 	if (strcmp(key, "probe") == 0)
 		return capture_bytes(pull, &shape->probe, error);
 	if (strcmp(key, "ledger") == 0)
 		return capture_ledger(pull, &shape->ledger, error);
-	if (strcmp(key, "overflow") == 0)
+	if (shape->calltree && strcmp(key, "overflow") == 0)
 		return pull_uint(pull, &shape->calltree->overflow, error);
-	if (strcmp(key, "frames") == 0)
+	if (shape->calltree && strcmp(key, "frames") == 0)
 		return capture_frames(pull, shape->calltree, error);
-	if (strcmp(key, "nodes") == 0)
+	if (shape->calltree && strcmp(key, "nodes") == 0)
 		return capture_nodes(pull, shape->calltree, error);
+	if (shape->gauges && strcmp(key, "rows") == 0)
+		return capture_gauges(pull, shape->gauges, error);
 	if (strcmp(key, "unit") != 0)
 		return pull_skip(pull, error);
 	unit = capture_name(pull, unit_names, G_N_ELEMENTS(unit_names), "unit", error);
@@ -262,25 +387,56 @@ static gboolean capture_sums_fit(const struct calltree *tree)
 	return TRUE;
 }
 
+/* The kind stands first: it says what may follow. */
+static struct shape *capture_shape_begin(struct pull *pull, GError **error)
+{
+	enum shape_kind kind;
+	gboolean is_null;
+	int member;
+
+	if (!pull_begin(pull, '{', error) || (member = pull_member(pull, error)) < 0)
+		return NULL;
+	if (member == 0 || strcmp(pull->text->str, "kind") != 0) {
+		pull_fail(pull, error, "a shape's \"kind\" must come first");
+		return NULL;
+	}
+	if (!pull_string(pull, &is_null, error))
+		return NULL;
+	kind = shape_kind_find(pull->text->str);
+	if (kind == SHAPE_NONE) {
+		pull_fail(pull, error, "not a known shape: use a newer fathom");
+		return NULL;
+	}
+	return shape_new(kind, NULL, UNIT_COUNT);
+}
+
+static gboolean capture_shape_rest(struct pull *pull, struct shape *shape, GError **error)
+{
+	int member;
+
+	while ((member = pull_member(pull, error)) > 0)
+		if (!capture_shape_member(pull, shape, error))
+			return FALSE;
+	if (member < 0)
+		return FALSE;
+	return !shape->calltree || capture_sums_fit(shape->calltree) ||
+	       pull_fail(pull, error, "the weights add up to more than 2^63");
+}
+
 static gboolean capture_shapes(struct pull *pull, struct snapshot *snapshot, GError **error)
 {
-	int more, member = 0;
+	int more;
 
 	if (!pull_begin(pull, '[', error))
 		return FALSE;
 	while ((more = pull_element(pull, error)) > 0) {
-		struct shape *shape = shape_new(SHAPE_CALLTREE, NULL, UNIT_COUNT);
+		struct shape *shape = capture_shape_begin(pull, error);
 
+		if (!shape)
+			return FALSE;
 		g_ptr_array_add(snapshot->shapes, shape);
-		if (!pull_begin(pull, '{', error))
+		if (!capture_shape_rest(pull, shape, error))
 			return FALSE;
-		while ((member = pull_member(pull, error)) > 0)
-			if (!capture_shape_member(pull, shape, error))
-				return FALSE;
-		if (member < 0)
-			return FALSE;
-		if (!capture_sums_fit(shape->calltree))
-			return pull_fail(pull, error, "the weights add up to more than 2^63");
 	}
 	return more == 0;
 }
@@ -350,8 +506,8 @@ struct snapshot *import_capture(struct input *input, const struct import_options
 	pull_init(&pull, input);
 	read = capture_read(&pull, snapshot, error);
 	pull_clear(&pull);
-	if (read && !snapshot_find(snapshot, SHAPE_CALLTREE)) {
-		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "there is no stack in it");
+	if (read && snapshot->shapes->len == 0) {
+		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "there is nothing in it");
 		read = FALSE;
 	}
 	return read ? g_steal_pointer(&snapshot) : NULL;

@@ -1,6 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/snapshot.h"
 
+static const struct {
+	enum shape_kind kind;
+	const char *name;
+} shape_names[] = {
+	{ SHAPE_CALLTREE, "calltree" },
+	{ SHAPE_GAUGES, "gauges" },
+};
+
+const char *shape_kind_name(enum shape_kind kind)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(shape_names); i++)
+		if (shape_names[i].kind == kind)
+			return shape_names[i].name;
+	return NULL;
+}
+
+enum shape_kind shape_kind_find(const char *name)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(shape_names); i++)
+		if (g_str_equal(shape_names[i].name, name))
+			return shape_names[i].kind;
+	return SHAPE_NONE;
+}
+
 struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit)
 {
 	struct shape *shape = g_new0(struct shape, 1);
@@ -10,6 +34,8 @@ struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit)
 	shape->unit = unit;
 	if (kind == SHAPE_CALLTREE)
 		shape->calltree = calltree_new();
+	if (kind == SHAPE_GAUGES)
+		shape->gauges = gauges_new();
 	return shape;
 }
 
@@ -20,6 +46,7 @@ void shape_free(struct shape *shape)
 	g_free(shape->probe);
 	ledger_clear(&shape->ledger);
 	calltree_free(shape->calltree);
+	gauges_free(shape->gauges);
 	g_free(shape);
 }
 

@@ -6,10 +6,13 @@
 
 #include "base/units.h"
 #include "model/calltree.h"
+#include "model/gauges.h"
 #include "model/ledger.h"
 
 enum shape_kind {
+	SHAPE_NONE = 0, /* no such kind */
 	SHAPE_CALLTREE = 1,
+	SHAPE_GAUGES = 5,
 };
 
 struct shape {
@@ -18,6 +21,7 @@ struct shape {
 	enum unit unit;
 	struct ledger ledger;
 	struct calltree *calltree; /* SHAPE_CALLTREE */
+	struct gauges *gauges; /* SHAPE_GAUGES */
 };
 
 struct snapshot {
@@ -28,6 +32,10 @@ struct snapshot {
 	guint32 frequency_hz; /* sampling rate; 0: not sampled */
 	GPtrArray *shapes; /* of struct shape *, owned */
 };
+
+/* "calltree" …: the name in captures. Finding gives SHAPE_NONE when there is no such kind. */
+const char *shape_kind_name(enum shape_kind kind);
+enum shape_kind shape_kind_find(const char *name);
 
 struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit);
 void shape_free(struct shape *shape);

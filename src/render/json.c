@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fathom's capture: a snapshot as JSON that import/ reads back without loss. Names that are not valid UTF-8 stand as
  * {"base64": "…"}; everything else is plain. Nodes are rows [parent, frame, self] or, in a differential tree,
- * [parent, frame, self, baseline]; row 0 is the root; a parent stands before its children. Version 1. */
+ * [parent, frame, self, baseline]; row 0 is the root; a parent stands before its children. Version 1.
+ *
+ * Gauges are objects, one a resource, with what is known of it under the names of gauge_metrics; what is not known is
+ * not there. Their "parent" is the number of the row they are part of. */
 #include <string.h>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "render/formats.h"
+#include "render/gauges.h"
 
 #define JSON_FLUSH_BYTES (64u << 10)
 
@@ -27,6 +31,15 @@ static void json_bytes(struct json_writer *json, const char *key, const char *by
 	json_begin_object(json, key);
 	json_string(json, "base64", encoded);
 	json_end_object(json);
+}
+
+/* 64 bits are too wide for numbers in many readers of JSON. */
+static void json_key64(struct json_writer *json, const char *key, guint64 value)
+{
+	char text[24];
+
+	g_snprintf(text, sizeof(text), "%" G_GUINT64_FORMAT, value);
+	json_string(json, key, text);
 }
 
 static void json_line(struct json_writer *json, const char *key, const struct ledger_line *line)
@@ -96,16 +109,53 @@ static void json_nodes(struct json_writer *json, const struct calltree *tree, FI
 	json_end_array(json);
 }
 
+void render_gauge_members(struct json_writer *json, const struct gauge_row *row)
+{
+	json_string(json, "resource", gauge_resource_name(row->resource));
+	json_bytes(json, "name", row->name);
+	json_key64(json, "key", row->key);
+	if (row->birth_ns)
+		json_key64(json, "birth_ns", row->birth_ns);
+	if (row->dead)
+		json_bool(json, "dead", TRUE);
+	for (guint i = 0; i < GAUGE_TEXTS; i++)
+		if (row->texts[i])
+			json_bytes(json, gauge_text_name((enum gauge_text)i), row->texts[i]);
+	for (guint i = 0; i < GAUGES_COUNT; i++)
+		if (gauge_is_known(row, (enum gauge)i))
+			json_uint(json, gauge_metrics[i].name, row->values[i]);
+}
+
+static void json_gauges(struct json_writer *json, const struct gauges *gauges, FILE *out)
+{
+	json_begin_array(json, "rows");
+	for (guint32 i = 0; i < gauges->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(gauges, i);
+
+		json_begin_object(json, NULL);
+		render_gauge_members(json, row);
+		if (row->parent != GAUGE_NO_PARENT)
+			json_uint(json, "parent", row->parent);
+		json_end_object(json);
+		json_flush(json, out, JSON_FLUSH_BYTES);
+	}
+	json_end_array(json);
+}
+
 static void json_shape(struct json_writer *json, const struct shape *shape, FILE *out)
 {
 	json_begin_object(json, NULL);
-	json_string(json, "kind", "calltree");
+	json_string(json, "kind", shape_kind_name(shape->kind)); /* first: readers must know what follows */
 	json_bytes(json, "probe", shape->probe);
 	json_string(json, "unit", unit_names[shape->unit]);
 	json_ledger(json, &shape->ledger);
-	json_uint(json, "overflow", shape->calltree->overflow);
-	json_frames(json, shape->calltree, out);
-	json_nodes(json, shape->calltree, out);
+	if (shape->calltree) {
+		json_uint(json, "overflow", shape->calltree->overflow);
+		json_frames(json, shape->calltree, out);
+		json_nodes(json, shape->calltree, out);
+	}
+	if (shape->gauges)
+		json_gauges(json, shape->gauges, out);
 	json_end_object(json);
 }
 
@@ -114,8 +164,10 @@ gboolean render_json(const struct snapshot *snapshot, const struct render_option
 	g_autoptr(GString) text = g_string_new(NULL);
 	struct json_writer json;
 
-	if (!render_calltree(snapshot, error))
+	if (snapshot->shapes->len == 0) {
+		g_set_error(error, RENDER_ERROR, RENDER_ERROR_EMPTY, "the capture holds nothing");
 		return FALSE;
+	}
 	json_init(&json, text);
 	json_begin_object(&json, NULL);
 	json_string(&json, "format", "fathom capture");
@@ -129,8 +181,7 @@ gboolean render_json(const struct snapshot *snapshot, const struct render_option
 	for (guint i = 0; i < snapshot->shapes->len; i++) {
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
 
-		if (shape->kind == SHAPE_CALLTREE)
-			json_shape(&json, shape, out);
+		json_shape(&json, shape, out);
 	}
 	json_end_array(&json);
 	json_end_object(&json);

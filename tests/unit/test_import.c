@@ -235,6 +235,55 @@ static void test_long_line(void)
 	g_assert_error(error, IMPORT_ERROR, IMPORT_ERROR_TOO_LARGE);
 }
 
+static void test_gauges_round_trip(void)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_new("top");
+	struct shape *shape = shape_new(SHAPE_GAUGES, "top", UNIT_COUNT);
+	gsize length, again_length;
+	g_autofree char *text = NULL, *again = NULL;
+	g_autoptr(snapshot_t) back = NULL;
+	g_autoptr(GError) error = NULL;
+	struct gauge_row *row;
+
+	g_ptr_array_add(snapshot->shapes, shape);
+	gauges_add(shape->gauges, GAUGE_RESOURCE_HOST, 1, 0, "host");
+	row = gauges_add(shape->gauges, GAUGE_RESOURCE_CONTAINER, G_GUINT64_CONSTANT(1) << 63 | 5, 12345678901234567,
+			 "w\x1b[2J\"\xff");
+	row->parent = 0;
+	row->dead = TRUE;
+	for (guint i = 0; i < GAUGES_COUNT; i += 2)
+		gauge_set(row, (enum gauge)i, i ? G_MAXUINT64 - i : 0);
+	gauges_set_text(shape->gauges, row, GAUGE_TEXT_CGROUP, "/docker/\n\xfe");
+	text = written(snapshot, "json", &length);
+	back = import_bytes(text, length, NULL, &error);
+	g_assert_no_error(error);
+	row = gauges_row(snapshot_find(back, SHAPE_GAUGES)->gauges, 1);
+	g_assert_cmpstr(row->name, ==, "w\x1b[2J\"\xff");
+	g_assert_cmpuint(row->values[GAUGE_CPU_SYSTEM], ==, G_MAXUINT64 - GAUGE_CPU_SYSTEM);
+	g_assert_true(gauge_is_known(row, GAUGE_CPU));
+	g_assert_false(gauge_is_known(row, GAUGE_CPU_USER));
+	again = written(back, "json", &again_length);
+	g_assert_cmpmem(text, length, again, again_length);
+	/* and no stacks in it: said, not drawn */
+	g_assert_null(written(back, "svg", NULL));
+}
+
+static void test_gauges_malformed(void)
+{
+	static const char *const rows[] = { "{\"resource\":\"moon\"}", "{\"name\":\"x\",\"parent\":0}", "{}",
+					    "{\"name\":\"x\",\"key\":\"7x\"}", "{\"name\":\"x\",\"cpu_ns\":-1}" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *text = g_strdup_printf("{\"format\":\"fathom capture\",\"version\":1,\"shapes\":["
+							"{\"kind\":\"gauges\",\"rows\":[%s]}]}",
+							rows[i]);
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(read_text(text, NULL, &error));
+		g_assert_error(error, IMPORT_ERROR, IMPORT_ERROR_MALFORMED);
+	}
+}
+
 static void test_differential_round_trip(void)
 {
 	g_autoptr(snapshot_t) snapshot = read_text("a;b 5\na;c 7\n", NULL, NULL);
@@ -263,5 +312,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/import/deep", test_deep);
 	g_test_add_func("/import/long-line", test_long_line);
 	g_test_add_func("/import/differential-round-trip", test_differential_round_trip);
+	g_test_add_func("/import/gauges", test_gauges_round_trip);
+	g_test_add_func("/import/gauges_malformed", test_gauges_malformed);
 	return g_test_run();
 }

@@ -113,6 +113,74 @@ static void test_ledger(void)
 	ledger_clear(&ledger);
 }
 
+static void test_gauges(void)
+{
+	g_autoptr(gauges_t) before = gauges_new(), after = gauges_new(), changes = NULL, next = gauges_new();
+	struct gauge_row *row = gauges_add(before, GAUGE_RESOURCE_CONTAINER, 7, 100, "web");
+	guint64 value;
+
+	gauge_set(row, GAUGE_CPU, 1000);
+	gauge_set(row, GAUGE_FAULTS, 50);
+	gauge_set(row, GAUGE_MEMORY, 4096);
+	g_assert_false(gauge_get(row, GAUGE_OOM_KILLS, &value));
+	gauges_add(before, GAUGE_RESOURCE_CONTAINER, 9, 100, "gone");
+	gauges_add(after, GAUGE_RESOURCE_HOST, 1, 0, "host");
+	row = gauges_add(after, GAUGE_RESOURCE_CONTAINER, 7, 100, "web renamed");
+	row->parent = 0;
+	gauge_set(row, GAUGE_CPU, 1500);
+	gauge_set(row, GAUGE_FAULTS, 40); /* backwards: nobody knows */
+	gauge_set(row, GAUGE_MEMORY, 0); /* zero, and known */
+	gauge_set(row, GAUGE_OOM_KILLS, 3); /* was not known before */
+	row = gauges_add(after, GAUGE_RESOURCE_CONTAINER, 7, 200, "web again"); /* another life of the same key */
+	gauge_set(row, GAUGE_CPU, 30);
+	changes = gauges_diff(before, after);
+	g_assert_cmpuint(changes->rows->len, ==, 3);
+	row = gauges_find(changes, GAUGE_RESOURCE_CONTAINER, 7, 100);
+	g_assert_cmpstr(row->name, ==, "web renamed");
+	g_assert_cmpuint(row->parent, ==, 0);
+	g_assert_true(gauge_get(row, GAUGE_CPU, &value));
+	g_assert_cmpuint(value, ==, 500);
+	g_assert_false(gauge_get(row, GAUGE_FAULTS, &value));
+	g_assert_true(gauge_get(row, GAUGE_MEMORY, &value));
+	g_assert_cmpuint(value, ==, 0);
+	g_assert_false(gauge_get(row, GAUGE_OOM_KILLS, &value));
+	g_assert_null(gauges_find(changes, GAUGE_RESOURCE_CONTAINER, 9, 100));
+	g_assert_true(gauge_get(gauges_find(changes, GAUGE_RESOURCE_CONTAINER, 7, 200), GAUGE_CPU, &value));
+	g_assert_cmpuint(value, ==, 30);
+
+	gauges_add(next, GAUGE_RESOURCE_CONTAINER, 55, 0, "pod"); /* not there so far */
+	row = gauges_add(next, GAUGE_RESOURCE_CONTAINER, 7, 100, "web");
+	gauge_set(row, GAUGE_CPU, 11);
+	gauge_set(row, GAUGE_FAULTS, 5);
+	gauges_add(next, GAUGE_RESOURCE_PROCESS, 56, 0, "child")->parent = 0;
+	gauges_merge(changes, next);
+	g_assert_cmpuint(changes->rows->len, ==, 5);
+	row = gauges_find(changes, GAUGE_RESOURCE_CONTAINER, 7, 100);
+	g_assert_cmpuint(row->values[GAUGE_CPU], ==, 511);
+	g_assert_false(gauge_is_known(row, GAUGE_FAULTS));
+	row = gauges_find(changes, GAUGE_RESOURCE_PROCESS, 56, 0);
+	g_assert_cmpstr(gauges_row(changes, row->parent)->name, ==, "pod");
+	gauges_clear(changes);
+	g_assert_null(gauges_find(changes, GAUGE_RESOURCE_CONTAINER, 7, 100));
+	row = gauges_add(changes, GAUGE_RESOURCE_CONTAINER, 7, 100, "fresh");
+	g_assert_false(gauge_is_known(row, GAUGE_CPU));
+}
+
+/* Names are what captures go by: there, and each once. */
+static void test_gauge_metrics(void)
+{
+	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; i < GAUGES_COUNT; i++) {
+		g_assert_nonnull(gauge_metrics[i].name);
+		g_assert_nonnull(gauge_metrics[i].exported);
+		g_assert_nonnull(gauge_metrics[i].help);
+		g_assert_true(g_hash_table_add(names, (gpointer)gauge_metrics[i].name));
+	}
+	for (guint i = 0; i < GAUGE_TEXTS; i++)
+		g_assert_true(g_hash_table_add(names, (gpointer)gauge_text_name((enum gauge_text)i)));
+}
+
 static void test_snapshot(void)
 {
 	g_autoptr(snapshot_t) snapshot = snapshot_new("profile of web");
@@ -129,6 +197,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/calltree/stacks", test_tree);
 	g_test_add_func("/model/calltree/growth", test_growth);
 	g_test_add_func("/model/calltree/diff", test_diff);
+	g_test_add_func("/model/gauges", test_gauges);
+	g_test_add_func("/model/gauge_metrics", test_gauge_metrics);
 	g_test_add_func("/model/ledger", test_ledger);
 	g_test_add_func("/model/snapshot", test_snapshot);
 	return g_test_run();
