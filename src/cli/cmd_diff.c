@@ -13,7 +13,13 @@ struct diff_command {
 
 static struct snapshot *diff_load(const char *path, GError **error)
 {
-	return import_file(path, NULL, error);
+	g_autoptr(snapshot_t) snapshot = import_file(path, NULL, error);
+
+	if (snapshot && !snapshot_find(snapshot, SHAPE_CALLTREE)) {
+		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "%s holds no stacks", path);
+		return NULL;
+	}
+	return g_steal_pointer(&snapshot);
 }
 
 /* One snapshot with a differential tree; what either capture rests on is what the difference rests on. */

@@ -62,7 +62,9 @@ static int flame_run(const struct flame_command *command, const char *path)
 		return EXIT_USAGE;
 	}
 	snapshot = import_file(path, &from, &error);
-	if (!snapshot) {
+	if (snapshot && !snapshot_find(snapshot, SHAPE_CALLTREE))
+		g_set_error(&error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "%s holds no stacks", path);
+	if (error) {
 		command_complain("flame", "%s", error->message);
 		return EXIT_USAGE;
 	}

@@ -3,7 +3,7 @@
  * programs read newer captures of the same version. */
 #include <string.h>
 
-#include "import/pull.h"
+#include "import/capture.h"
 #include "import/readers.h"
 
 #define CAPTURE_NOTES_MAX 1000
@@ -29,7 +29,7 @@ static int capture_name(struct pull *pull, const char *const *names, guint count
 }
 
 /* A name into `*bytes` (caller frees; NULL for null): a string, or {"base64": …} for what is not UTF-8. */
-static gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
+gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
 {
 	gboolean is_null = FALSE;
 	gsize length;
@@ -364,6 +364,8 @@ static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GEr
 		return capture_nodes(pull, shape->calltree, error);
 	if (shape->gauges && strcmp(key, "rows") == 0)
 		return capture_gauges(pull, shape->gauges, error);
+	if (shape->events && strcmp(key, "unit") != 0)
+		return capture_events_member(pull, shape->events, error);
 	if (strcmp(key, "unit") != 0)
 		return pull_skip(pull, error);
 	unit = capture_name(pull, unit_names, G_N_ELEMENTS(unit_names), "unit", error);
@@ -419,6 +421,8 @@ static gboolean capture_shape_rest(struct pull *pull, struct shape *shape, GErro
 			return FALSE;
 	if (member < 0)
 		return FALSE;
+	if (shape->events)
+		events_sort(shape->events);
 	return !shape->calltree || capture_sums_fit(shape->calltree) ||
 	       pull_fail(pull, error, "the weights add up to more than 2^63");
 }

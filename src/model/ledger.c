@@ -19,6 +19,7 @@ static const struct {
 	[LEDGER_EXITED] = { "exited", "process gone before its mappings were read" },
 	[LEDGER_BELOW_THRESHOLD] = { "below_threshold", "left out: below the threshold" },
 	[LEDGER_OUT_OF_ORDER] = { "out_of_order", "dropped: impossible interval" },
+	[LEDGER_LOST_FLOOD] = { "lost_flood", "left out: a container made too many" },
 };
 
 void ledger_clear(struct ledger *ledger)
@@ -66,12 +67,19 @@ static double ledger_share(guint64 whole, guint64 lost)
 	return whole == 0 ? NAN : lost >= whole ? 0 : (double)(whole - lost) / (double)whole;
 }
 
+static gboolean ledger_item_is_lost(guint item)
+{
+	return item < LEDGER_LOST_END || item == LEDGER_LOST_FLOOD;
+}
+
 double ledger_coverage(const struct ledger *ledger)
 {
 	guint64 lost_weight = 0, lost_events = 0;
 	double by_weight, by_events, coverage;
 
-	for (guint i = 0; i < LEDGER_LOST_END; i++) {
+	for (guint i = 0; i < LEDGER_ITEMS; i++) {
+		if (!ledger_item_is_lost(i))
+			continue;
 		lost_weight += ledger->items[i].weight;
 		lost_events += ledger->items[i].events;
 	}

@@ -16,14 +16,16 @@ enum ledger_item {
 	LEDGER_LOST_STORAGE = 3, /* no memory for a per-thread record */
 	LEDGER_LOST_MISSED = 4, /* the kernel skipped our program (recursion, throttled timer) */
 	LEDGER_LOST_UNATTRIBUTED = 5, /* nobody to charge it to */
-	LEDGER_LOST_END = 6, /* (number of lost kinds; not an item) */
+	LEDGER_LOST_END = 6, /* (end of the first lost kinds; not an item) */
 	/* present, but weak */
 	LEDGER_TRUNCATED = 6, /* stacks deeper than the limit, or ending before the thread's first frame */
 	LEDGER_UNRESOLVED = 7, /* stacks with at least one frame without a name */
 	LEDGER_EXITED = 8, /* stacks of processes that ended before their mappings could be read */
 	LEDGER_BELOW_THRESHOLD = 9, /* left out because the user asked to */
 	LEDGER_OUT_OF_ORDER = 10, /* intervals that made no sense (negative, clock jump) and were dropped */
-	LEDGER_ITEMS = 11,
+	/* lost, too */
+	LEDGER_LOST_FLOOD = 11, /* one container made too many: left out so that the others stay visible */
+	LEDGER_ITEMS = 12,
 };
 
 struct ledger_line {

@@ -6,6 +6,7 @@ static const struct {
 	const char *name;
 } shape_names[] = {
 	{ SHAPE_CALLTREE, "calltree" },
+	{ SHAPE_EVENTS, "events" },
 	{ SHAPE_GAUGES, "gauges" },
 };
 
@@ -34,6 +35,8 @@ struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit)
 	shape->unit = unit;
 	if (kind == SHAPE_CALLTREE)
 		shape->calltree = calltree_new();
+	if (kind == SHAPE_EVENTS)
+		shape->events = events_new(0);
 	if (kind == SHAPE_GAUGES)
 		shape->gauges = gauges_new();
 	return shape;
@@ -46,6 +49,7 @@ void shape_free(struct shape *shape)
 	g_free(shape->probe);
 	ledger_clear(&shape->ledger);
 	calltree_free(shape->calltree);
+	events_free(shape->events);
 	gauges_free(shape->gauges);
 	g_free(shape);
 }

@@ -6,12 +6,14 @@
 
 #include "base/units.h"
 #include "model/calltree.h"
+#include "model/events.h"
 #include "model/gauges.h"
 #include "model/ledger.h"
 
 enum shape_kind {
 	SHAPE_NONE = 0, /* no such kind */
 	SHAPE_CALLTREE = 1,
+	SHAPE_EVENTS = 4,
 	SHAPE_GAUGES = 5,
 };
 
@@ -21,6 +23,7 @@ struct shape {
 	enum unit unit;
 	struct ledger ledger;
 	struct calltree *calltree; /* SHAPE_CALLTREE */
+	struct events *events; /* SHAPE_EVENTS */
 	struct gauges *gauges; /* SHAPE_GAUGES */
 };
 

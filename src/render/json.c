@@ -10,16 +10,15 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "render/formats.h"
+#include "render/json.h"
 #include "render/gauges.h"
-
-#define JSON_FLUSH_BYTES (64u << 10)
 
 /* In the order of enum frame_kind, enum unit: part of the format. */
 static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",    "inlined", "unresolved",
 						     "container", "process", "thread", "cause",	  "waker" };
 static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
 
-static void json_bytes(struct json_writer *json, const char *key, const char *bytes)
+void json_bytes(struct json_writer *json, const char *key, const char *bytes)
 {
 	g_autofree char *encoded = NULL;
 
@@ -71,7 +70,7 @@ static void json_ledger(struct json_writer *json, const struct ledger *ledger)
 	json_end_object(json);
 }
 
-static void json_flush(struct json_writer *json, FILE *out, gsize least)
+void json_flush(struct json_writer *json, FILE *out, gsize least)
 {
 	if (json->out->len < least)
 		return;
@@ -154,6 +153,8 @@ static void json_shape(struct json_writer *json, const struct shape *shape, FILE
 		json_frames(json, shape->calltree, out);
 		json_nodes(json, shape->calltree, out);
 	}
+	if (shape->events)
+		json_events(json, shape->events, out);
 	if (shape->gauges)
 		json_gauges(json, shape->gauges, out);
 	json_end_object(json);

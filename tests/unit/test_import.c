@@ -179,9 +179,11 @@ static void test_malformed(void)
 		{ "pprof", "\x12\x03\x0a\x01\x05", "byte 5 " },
 		{ "json", "{\"format\":\"x\"}", "byte 13: " },
 		{ "json", "{\"format\":\"fathom capture\",\"version\":2}", "byte 38: " },
-		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"nodes\":[[0,0,0],[1,0,1]]}]}",
+		{ "json",
+		  "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"kind\":\"calltree\",\"nodes\":[[0,0,0],[1,0,1]]}]}",
 		  "byte " },
-		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"nodes\":[[0,0,0],[0,7,1]]}]}",
+		{ "json",
+		  "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[{\"kind\":\"calltree\",\"nodes\":[[0,0,0],[0,7,1]]}]}",
 		  "byte " },
 		{ "json", "{\"format\":\"fathom capture\",\"version\":1,\"shapes\":[", "byte " },
 		{ "json", "{\"a\":\"\\ud800x\"}", "byte " },
@@ -298,6 +300,52 @@ static void test_differential_round_trip(void)
 	g_assert_cmpmem(text, length, again, again_length);
 }
 
+/* Whatever a container may call itself comes back byte for byte. */
+static void test_events_round_trip(void)
+{
+	const struct event_field fields[] = {
+		{ .name = "latency", .unit = EVENT_NANOSECONDS, .number = G_MAXUINT64 },
+		{ .name = "limit", .unit = EVENT_BYTES, .number = 1 << 20 },
+		{ .name = "error", .unit = EVENT_SIGNED, .number = -2 },
+		{ .name = "count", .unit = EVENT_COUNT, .number = 3 },
+		{ .name = "file", .unit = EVENT_TEXT, .text = "/\033[2J\n\"'\\\377" },
+		{ .name = "arguments", .unit = EVENT_LIST, .text = "a\0\377\0\0", .number = 5 },
+		{ .name = "none", .unit = EVENT_LIST, .text = "", .number = 0 },
+	};
+	const struct event event = { .realtime_ns = 1700000000123456789,
+				     .container = "w\"eb\033",
+				     .process = "}\n",
+				     .kind = "slow read",
+				     .pid = 77,
+				     .tid = 78,
+				     .inner_pid = 1,
+				     .fields = fields,
+				     .field_count = G_N_ELEMENTS(fields) };
+	g_autoptr(snapshot_t) snapshot = snapshot_new("events"), back = NULL;
+	struct shape *shape = shape_new(SHAPE_EVENTS, "slow fs", UNIT_COUNT);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(events_t) difference = NULL;
+	g_autofree char *json = NULL;
+	gsize length;
+
+	g_ptr_array_add(snapshot->shapes, shape);
+	events_add(shape->events, &event);
+	events_flood(shape->events, "w\377", 9);
+	shape->events->forgotten = 4;
+	json = written(snapshot, "json", &length);
+	g_assert_nonnull(strstr(json, "\"time\":\"2023-11-14T22:13:20.123456Z\""));
+	back = import_bytes(json, length, NULL, &error);
+	g_assert_no_error(error);
+	shape = snapshot_find(back, SHAPE_EVENTS);
+	g_assert_nonnull(shape);
+	g_assert_cmpuint(g_queue_get_length(&shape->events->rows), ==, 1);
+	g_assert_cmpuint(shape->events->forgotten, ==, 4);
+	difference = events_diff(snapshot_find(snapshot, SHAPE_EVENTS)->events, shape->events);
+	g_assert_cmpuint(g_queue_get_length(&difference->rows), ==, 0);
+	g_assert_cmpstr(g_array_index(shape->events->floods, struct event_flood, 0).container, ==, "w\377");
+	g_assert_cmpuint(difference->floods->len, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -314,5 +362,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/import/differential-round-trip", test_differential_round_trip);
 	g_test_add_func("/import/gauges", test_gauges_round_trip);
 	g_test_add_func("/import/gauges_malformed", test_gauges_malformed);
+	g_test_add_func("/import/events-round-trip", test_events_round_trip);
 	return g_test_run();
 }

@@ -191,6 +191,93 @@ static void test_snapshot(void)
 	g_assert_true(snapshot_find(snapshot, SHAPE_CALLTREE) == shape);
 }
 
+/* ---- events ---- */
+
+static const struct event_field latency_fields[] = {
+	{ .name = "latency", .unit = EVENT_NANOSECONDS, .number = 12 },
+	{ .name = "file", .unit = EVENT_TEXT, .text = "/a\nb" },
+	{ .name = "arguments", .unit = EVENT_LIST, .text = "ls\0\0-l", .number = 6 },
+};
+
+static struct event event_at(guint64 realtime_ns, const char *kind)
+{
+	return (struct event){ .realtime_ns = realtime_ns,
+			       .container = "web",
+			       .process = "sh",
+			       .kind = kind,
+			       .pid = 7,
+			       .inner_pid = 1,
+			       .fields = latency_fields,
+			       .field_count = G_N_ELEMENTS(latency_fields) };
+}
+
+static void assert_kinds(const struct events *events, const char *expected)
+{
+	g_autoptr(GString) kinds = g_string_new(NULL);
+
+	for (const GList *at = events->rows.head; at; at = at->next)
+		g_string_append(kinds, ((const struct event *)at->data)->kind);
+	g_assert_cmpstr(kinds->str, ==, expected);
+}
+
+static void test_event_copy(void)
+{
+	struct event event = event_at(5, "a");
+	struct event *copy = event_copy(&event);
+	const struct event_field *list = event_find(copy, "arguments");
+	const char *at = NULL;
+
+	g_assert_cmpstr(copy->container, ==, "web");
+	g_assert_true(copy->container != event.container && copy->fields != event.fields);
+	g_assert_cmpuint(event_find(copy, "latency")->number, ==, 12);
+	g_assert_cmpstr(event_find(copy, "file")->text, ==, "/a\nb");
+	g_assert_null(event_find(copy, "nothing"));
+	g_assert_cmpuint(list->number, ==, 7); /* the last string has its end now */
+	at = event_list_next(list, at);
+	g_assert_cmpstr(at, ==, "ls");
+	at = event_list_next(list, at);
+	g_assert_cmpstr(at, ==, "");
+	at = event_list_next(list, at);
+	g_assert_cmpstr(at, ==, "-l");
+	g_assert_null(event_list_next(list, at));
+	event_free(copy);
+}
+
+static void test_events_order(void)
+{
+	g_autoptr(events_t) events = events_new(3);
+	const guint64 times[] = { 20, 10, 30, 5, 15 };
+	const char *const kinds[] = { "c", "b", "d", "a", "x" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
+		struct event event = event_at(times[i], kinds[i]);
+
+		g_assert_true((events_add(events, &event) == NULL) == (times[i] == 5));
+	}
+	assert_kinds(events, "xcd"); /* "a" came too late, "b" was pushed out */
+	g_assert_cmpuint(events->forgotten, ==, 2);
+}
+
+static void test_events_merge(void)
+{
+	g_autoptr(events_t) one = events_new(0), two = events_new(0), since = NULL;
+	struct event a = event_at(1, "a"), b = event_at(2, "b"), c = event_at(3, "c");
+
+	events_add(one, &a);
+	events_add(one, &c);
+	events_add(two, &b);
+	events_flood(one, "web", 5);
+	events_flood(two, "web", 2);
+	events_flood(two, NULL, 1);
+	events_merge(two, one);
+	assert_kinds(two, "abc");
+	g_assert_cmpuint(two->floods->len, ==, 2);
+	g_assert_cmpuint(g_array_index(two->floods, struct event_flood, 0).events, ==, 7);
+	since = events_diff(one, two);
+	assert_kinds(since, "b");
+	g_assert_cmpuint(g_array_index(since->floods, struct event_flood, 0).events, ==, 2);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -200,6 +287,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/gauges", test_gauges);
 	g_test_add_func("/model/gauge_metrics", test_gauge_metrics);
 	g_test_add_func("/model/ledger", test_ledger);
+	g_test_add_func("/model/events/copy", test_event_copy);
+	g_test_add_func("/model/events/order", test_events_order);
+	g_test_add_func("/model/events/merge", test_events_merge);
 	g_test_add_func("/model/snapshot", test_snapshot);
 	return g_test_run();
 }

@@ -18,8 +18,9 @@ enum loss {
 	LOSS_BIRTHS = 6, /* births and deaths of cgroups not told; (the ledger's 6 to 8 are found in user space) */
 	LOSS_BELOW_THRESHOLD = 9,
 	LOSS_OUT_OF_ORDER = 10,
-	LOSS_SEEN = 11, /* not a loss: everything that happened to the target */
-	LOSS_COUNT = 12,
+	LOSS_FLOOD = 11, /* more of one container than its share */
+	LOSS_SEEN = 12, /* not a loss: everything that happened to the target */
+	LOSS_COUNT = 13,
 };
 
 struct loss_line {

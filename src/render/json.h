@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pieces of the JSON capture that several files of this room write. */
+#pragma once
+#include <stdio.h>
+
+#include "base/json.h"
+#include "model/snapshot.h"
+
+#define JSON_FLUSH_BYTES (64u << 10)
+
+/* A string of raw bytes: as it is when it is UTF-8, else {"base64": "…"}. NULL: null. */
+void json_bytes(struct json_writer *json, const char *key, const char *bytes);
+/* Writes out what has gathered when it is at least `least` bytes. */
+void json_flush(struct json_writer *json, FILE *out, gsize least);
+
+/* Members of a shape's open object. */
+void json_events(struct json_writer *json, const struct events *events, FILE *out);
+/* One event as an object; also one line of a stream. */
+void json_event(struct json_writer *json, const struct event *event);
