@@ -289,6 +289,11 @@ char *image_read_section(const struct image *image, const struct image_section *
 	return g_steal_pointer(&text);
 }
 
+gboolean image_read(const struct image *image, guint64 offset, gsize length, void *out)
+{
+	return bytes_read(&image->bytes, offset, length, out);
+}
+
 static const struct image_section *image_find_type(const struct image *image, guint32 type)
 {
 	for (guint i = 0; i < image->section_count; i++)

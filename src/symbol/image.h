@@ -70,6 +70,9 @@ const struct image_section *image_find_section(const struct image *image, const 
  * file, or compressed. */
 char *image_read_section(const struct image *image, const struct image_section *section, gsize limit, gsize *length);
 
+/* All of [offset, offset + length) of the file, or FALSE. */
+gboolean image_read(const struct image *image, guint64 offset, gsize length, void *out);
+
 /* Adds the functions of the first section of `type` (SHT_SYMTAB or SHT_DYNSYM); returns how many. */
 guint image_add_symbols(const struct image *image, guint32 type, struct symtab_builder *builder);
 

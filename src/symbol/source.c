@@ -4,6 +4,7 @@
 static const struct source *const sources[] = {
 	&source_symtab,
 	&source_debug_file,
+	&source_gopclntab,
 	&source_minidebug,
 	&source_dynsym,
 };

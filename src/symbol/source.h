@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources of names for one ELF file, a table of operations walked in order (source.c). Adding a source (Go's line table,
- * unwinding tables' function bounds) is one file and one line in that table. */
+/* Sources of names for one ELF file, a table of operations walked in order (source.c). Adding a source
+ * (unwinding tables' function bounds) is one file and one line in that table. */
 #pragma once
 #include <glib.h>
 
@@ -21,7 +21,7 @@ struct source {
 	guint (*add)(const struct source_file *file, struct symtab_builder *builder);
 };
 
-extern const struct source source_symtab, source_dynsym, source_debug_file, source_minidebug;
+extern const struct source source_symtab, source_dynsym, source_debug_file, source_minidebug, source_gopclntab;
 
 /* Walks the sources. `*is_complete` becomes FALSE when only exported functions could be had. Never NULL. */
 struct symtab *source_read(const struct source_file *file, gboolean *is_complete);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Go's own table of functions, files and lines, which the runtime needs for its tracebacks and which therefore is in every
+ * Go program, stripped or not (go/src/debug/gosym, go/src/runtime/symtab.go; layouts of Go 1.16, 1.18 and 1.20).
+ *
+ * Sections may have lost their names and a position-independent program keeps the table among its relocated data, so it
+ * is looked for by name first and then by its magic number in every segment; each candidate is validated. Addresses in
+ * it that the loader would relocate are relocated from the file's own RELA entries. Everything is hostile: offsets are
+ * checked at each use. */
+#pragma once
+#include <glib.h>
+
+#include "symbol/image.h"
+
+#define GOPCLNTAB_BYTES_MAX (128u << 20)
+#define GOPCLNTAB_FUNCTIONS_MAX (2u << 20)
+
+struct gopclntab;
+
+struct gopclntab_function {
+	guint64 start, end; /* addresses as the file counts them */
+	const char *name; /* "main.(*Server).handle"; in the table's bytes, NUL-terminated */
+};
+
+/* NULL when the file holds no such table, or none that makes sense. Owned by the caller. */
+struct gopclntab *gopclntab_open(const struct image *image);
+void gopclntab_free(struct gopclntab *table);
+typedef struct gopclntab gopclntab_t; /* for g_autoptr */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(gopclntab_t, gopclntab_free)
+
+guint gopclntab_count(const struct gopclntab *table);
+/* FALSE for an entry that makes no sense. */
+gboolean gopclntab_function(const struct gopclntab *table, guint index, struct gopclntab_function *function);
+/* Where the instruction at `address` comes from. `*file` lies in the table's bytes. FALSE when not known. */
+gboolean gopclntab_line(const struct gopclntab *table, guint64 address, const char **file, guint32 *line);
