@@ -12,8 +12,7 @@ static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",
 						     "container", "process", "thread", "cause",	  "waker" };
 static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
 
-/* Index of the string just read in `names`, or -1 and `error`. */
-static int capture_name(struct pull *pull, const char *const *names, guint count, const char *what, GError **error)
+int capture_name(struct pull *pull, const char *const *names, guint count, const char *what, GError **error)
 {
 	gboolean is_null;
 	g_autofree char *why = NULL;
@@ -28,7 +27,11 @@ static int capture_name(struct pull *pull, const char *const *names, guint count
 	return -1;
 }
 
-/* A name into `*bytes` (caller frees; NULL for null): a string, or {"base64": …} for what is not UTF-8. */
+int capture_unit(struct pull *pull, GError **error)
+{
+	return capture_name(pull, unit_names, G_N_ELEMENTS(unit_names), "unit", error);
+}
+
 gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
 {
 	gboolean is_null = FALSE;
@@ -364,13 +367,18 @@ static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GEr
 		return capture_nodes(pull, shape->calltree, error);
 	if (shape->gauges && strcmp(key, "rows") == 0)
 		return capture_gauges(pull, shape->gauges, error);
-	if (shape->events && strcmp(key, "unit") != 0)
+	if (strcmp(key, "unit") == 0) {
+		unit = capture_unit(pull, error);
+		shape->unit = unit < 0 ? UNIT_COUNT : (enum unit)unit;
+		return unit >= 0;
+	}
+	if (shape->events)
 		return capture_events_member(pull, shape->events, error);
-	if (strcmp(key, "unit") != 0)
-		return pull_skip(pull, error);
-	unit = capture_name(pull, unit_names, G_N_ELEMENTS(unit_names), "unit", error);
-	shape->unit = unit < 0 ? UNIT_COUNT : (enum unit)unit;
-	return unit >= 0;
+	if (shape->kind == SHAPE_HISTOGRAM)
+		return capture_histogram_member(pull, shape, error);
+	if (shape->kind == SHAPE_EDGES)
+		return capture_edges_member(pull, shape, error);
+	return pull_skip(pull, error);
 }
 
 /* The weights of both columns must add up to something that fits. */
@@ -423,6 +431,8 @@ static gboolean capture_shape_rest(struct pull *pull, struct shape *shape, GErro
 		return FALSE;
 	if (shape->events)
 		events_sort(shape->events);
+	if ((shape->kind == SHAPE_HISTOGRAM && !shape->histogram) || (shape->kind == SHAPE_EDGES && !shape->edges))
+		return pull_fail(pull, error, "labels are missing");
 	return !shape->calltree || capture_sums_fit(shape->calltree) ||
 	       pull_fail(pull, error, "the weights add up to more than 2^63");
 }

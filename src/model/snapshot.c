@@ -7,6 +7,8 @@ static const struct {
 } shape_names[] = {
 	{ SHAPE_CALLTREE, "calltree" },
 	{ SHAPE_EVENTS, "events" },
+	{ SHAPE_HISTOGRAM, "histogram" },
+	{ SHAPE_EDGES, "edges" },
 	{ SHAPE_GAUGES, "gauges" },
 };
 
@@ -50,6 +52,8 @@ void shape_free(struct shape *shape)
 	ledger_clear(&shape->ledger);
 	calltree_free(shape->calltree);
 	events_free(shape->events);
+	histogram_free(shape->histogram);
+	edges_free(shape->edges);
 	gauges_free(shape->gauges);
 	g_free(shape);
 }

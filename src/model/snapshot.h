@@ -6,13 +6,17 @@
 
 #include "base/units.h"
 #include "model/calltree.h"
+#include "model/edges.h"
 #include "model/events.h"
 #include "model/gauges.h"
+#include "model/histogram.h"
 #include "model/ledger.h"
 
 enum shape_kind {
 	SHAPE_NONE = 0, /* no such kind */
 	SHAPE_CALLTREE = 1,
+	SHAPE_HISTOGRAM = 2,
+	SHAPE_EDGES = 3,
 	SHAPE_EVENTS = 4,
 	SHAPE_GAUGES = 5,
 };
@@ -24,6 +28,8 @@ struct shape {
 	struct ledger ledger;
 	struct calltree *calltree; /* SHAPE_CALLTREE */
 	struct events *events; /* SHAPE_EVENTS */
+	struct histogram *histogram; /* SHAPE_HISTOGRAM; NULL until its labels are known */
+	struct edges *edges; /* SHAPE_EDGES; NULL until its columns are known */
 	struct gauges *gauges; /* SHAPE_GAUGES */
 };
 

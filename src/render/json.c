@@ -7,7 +7,6 @@
  * not there. Their "parent" is the number of the row they are part of. */
 #include <string.h>
 
-#include "base/json.h"
 #include "base/text.h"
 #include "render/formats.h"
 #include "render/json.h"
@@ -17,6 +16,11 @@
 static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",    "inlined", "unresolved",
 						     "container", "process", "thread", "cause",	  "waker" };
 static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
+
+const char *json_unit_name(enum unit unit)
+{
+	return unit_names[unit];
+}
 
 void json_bytes(struct json_writer *json, const char *key, const char *bytes)
 {
@@ -155,6 +159,10 @@ static void json_shape(struct json_writer *json, const struct shape *shape, FILE
 	}
 	if (shape->events)
 		json_events(json, shape->events, out);
+	if (shape->histogram)
+		json_histogram(json, shape, out);
+	if (shape->edges)
+		json_edges(json, shape, out);
 	if (shape->gauges)
 		json_gauges(json, shape->gauges, out);
 	json_end_object(json);

@@ -12,8 +12,11 @@
 void json_bytes(struct json_writer *json, const char *key, const char *bytes);
 /* Writes out what has gathered when it is at least `least` bytes. */
 void json_flush(struct json_writer *json, FILE *out, gsize least);
+const char *json_unit_name(enum unit unit);
 
 /* Members of a shape's open object. */
 void json_events(struct json_writer *json, const struct events *events, FILE *out);
+void json_histogram(struct json_writer *json, const struct shape *shape, FILE *out);
+void json_edges(struct json_writer *json, const struct shape *shape, FILE *out);
 /* One event as an object; also one line of a stream. */
 void json_event(struct json_writer *json, const struct event *event);

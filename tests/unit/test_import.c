@@ -286,6 +286,89 @@ static void test_gauges_malformed(void)
 	}
 }
 
+static void test_tables_round_trip(void)
+{
+	static const struct edges_column counters[] = { { "wait", UNIT_NANOSECONDS },
+							{ "bytes", UNIT_BYTES },
+							{ NULL } };
+	static const struct edges_column histograms[] = { { "wait", UNIT_NANOSECONDS }, { NULL } };
+	g_autoptr(snapshot_t) snapshot = snapshot_new("latency");
+	struct shape *table = shape_new(SHAPE_HISTOGRAM, "runq", UNIT_NANOSECONDS);
+	struct shape *pairs = shape_new(SHAPE_EDGES, "blame", UNIT_NANOSECONDS);
+	struct edge_end web = { EDGE_END_CONTAINER, "w\x1b[2J\"\xff" }, quota = { EDGE_END_QUOTA, "own quota" };
+	struct histogram_counts counts = { 0 };
+	g_autofree char *text = NULL, *again = NULL;
+	g_autoptr(snapshot_t) back = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize length, again_length;
+	struct edge *edge;
+
+	g_ptr_array_add(snapshot->shapes, table);
+	g_ptr_array_add(snapshot->shapes, pairs);
+	table->histogram = histogram_new((const char *[]){ "container", "wait", NULL });
+	table->histogram->slot_ns = NS_PER_S;
+	for (guint i = 0; i < 40; i++) {
+		histogram_counts_record(&counts, UNIT_NANOSECONDS, NS_PER_US << (i % 20), i);
+		histogram_add(table->histogram, (const char *[]){ web.name, i % 2 ? "woken" : NULL }, i, &counts);
+	}
+	histogram_row(table->histogram, (const char *[]){ "new", NULL })->baseline = g_memdup2(&counts, sizeof(counts));
+	pairs->edges = edges_new((const char *[]){ "resource", NULL }, counters, histograms);
+	edge = edges_add(pairs->edges, &web, &quota, (const char *[]){ NULL });
+	edge_count(edge, 1, 77);
+	edge_histogram_add(edge, 0, &counts);
+	edge = edges_add(pairs->edges, &quota, &web, (const char *[]){ "cpu" });
+	edge->baseline = g_new0(guint64, EDGES_COUNTERS_MAX);
+	edge->baseline[0] = 5;
+	text = written(snapshot, "json", &length);
+	back = import_bytes(text, length, NULL, &error);
+	g_assert_no_error(error);
+	table = snapshot_find(back, SHAPE_HISTOGRAM);
+	g_assert_cmpint(table->unit, ==, UNIT_NANOSECONDS);
+	g_assert_cmpuint(table->histogram->rows->len, ==, 3);
+	g_assert_cmpstr(histogram_values(table->histogram, 0)[0], ==, web.name);
+	g_assert_cmpstr(edges_source(snapshot_find(back, SHAPE_EDGES)->edges, 0).name, ==, web.name);
+	again = written(back, "json", &again_length);
+	g_assert_cmpmem(text, length, again, again_length);
+}
+
+static void test_tables_malformed(void)
+{
+	static const char *const shapes[] = {
+		"\"histogram\"",
+		"\"edges\"",
+		"\"histogram\",\"labels\":[]",
+		"\"histogram\",\"labels\":[\"a\",null]",
+		"\"histogram\",\"labels\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]",
+		"\"histogram\",\"rows\":[]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[]}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"counts\":{}}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[\"a\"]},{\"values\":[\"a\"]}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[\"a\"],\"counts\":{\"buckets\":[[48,1]]}}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[\"a\"],\"counts\":{\"buckets\":[[1]]}}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[\"a\"],\"counts\":{\"sum\":9223372036854775807}}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[\"a\"],\"slots\":[[2,[]],[1,[]]]}]",
+		"\"histogram\",\"labels\":[\"c\"],\"rows\":[{\"values\":[\"a\"],\"slots\":[[99999999,[]]]}]",
+		"\"edges\",\"rows\":[]",
+		"\"edges\",\"labels\":[\"a\"],\"rows\":[{\"source\":[\"moon\",\"x\"]}]",
+		"\"edges\",\"labels\":[\"a\"],\"rows\":[{\"source\":[\"host\",null]}]",
+		"\"edges\",\"labels\":[\"a\"],\"rows\":[{\"values\":[null]}]",
+		"\"edges\",\"labels\":[\"a\"],\"rows\":[{\"counters\":[]}]",
+		"\"edges\",\"labels\":[],\"counters\":[[\"a\",\"moons\"]]",
+		"\"edges\",\"labels\":[],\"counters\":[[\"a\",\"count\"]],\"rows\":[{\"source\":[\"host\",\"h\"],"
+		"\"target\":[\"host\",\"h\"],\"values\":[],\"counters\":[]}]",
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(shapes); i++) {
+		g_autofree char *text = g_strdup_printf("{\"format\":\"fathom capture\",\"version\":1,\"shapes\":["
+							"{\"kind\":%s}]}",
+							shapes[i]);
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(read_text(text, NULL, &error));
+		g_assert_error(error, IMPORT_ERROR, IMPORT_ERROR_MALFORMED);
+	}
+}
+
 static void test_differential_round_trip(void)
 {
 	g_autoptr(snapshot_t) snapshot = read_text("a;b 5\na;c 7\n", NULL, NULL);
@@ -360,6 +443,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/import/deep", test_deep);
 	g_test_add_func("/import/long-line", test_long_line);
 	g_test_add_func("/import/differential-round-trip", test_differential_round_trip);
+	g_test_add_func("/import/tables", test_tables_round_trip);
+	g_test_add_func("/import/tables-malformed", test_tables_malformed);
 	g_test_add_func("/import/gauges", test_gauges_round_trip);
 	g_test_add_func("/import/gauges_malformed", test_gauges_malformed);
 	g_test_add_func("/import/events-round-trip", test_events_round_trip);

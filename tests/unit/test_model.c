@@ -181,6 +181,147 @@ static void test_gauge_metrics(void)
 		g_assert_true(g_hash_table_add(names, (gpointer)gauge_text_name((enum gauge_text)i)));
 }
 
+static void test_buckets(void)
+{
+	static const struct {
+		enum unit unit;
+		guint64 value;
+		guint bucket;
+	} cases[] = {
+		{ UNIT_NANOSECONDS, 0, 0 },
+		{ UNIT_NANOSECONDS, 1, 0 },
+		{ UNIT_NANOSECONDS, 2, 1 },
+		{ UNIT_NANOSECONDS, 511, 8 },
+		{ UNIT_NANOSECONDS, 512, 9 },
+		{ UNIT_NANOSECONDS, 999, 9 },
+		{ UNIT_NANOSECONDS, 1000, 10 },
+		{ UNIT_NANOSECONDS, 1999, 10 },
+		{ UNIT_NANOSECONDS, 2 * NS_PER_MS - 1, 20 },
+		{ UNIT_NANOSECONDS, 2 * NS_PER_MS, 21 },
+		{ UNIT_NANOSECONDS, 4 * NS_PER_MS - 1, 21 },
+		{ UNIT_NANOSECONDS, NS_PER_S, 30 },
+		{ UNIT_NANOSECONDS, 1000 * NS_PER_S, 40 },
+		{ UNIT_NANOSECONDS, G_MAXUINT64, HISTOGRAM_BUCKETS - 1 },
+		{ UNIT_BYTES, 0, 0 },
+		{ UNIT_BYTES, 4095, 11 },
+		{ UNIT_BYTES, 4096, 12 },
+		{ UNIT_COUNT, G_MAXUINT64, HISTOGRAM_BUCKETS - 1 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+		g_assert_cmpuint(histogram_bucket(cases[i].unit, cases[i].value), ==, cases[i].bucket);
+	for (guint unit = UNIT_COUNT; unit <= UNIT_BYTES; unit++) {
+		for (guint i = 0; i < HISTOGRAM_BUCKETS; i++) {
+			guint64 low = histogram_bucket_low(unit, i), high = histogram_bucket_high(unit, i);
+
+			g_assert_cmpuint(low, <, high);
+			g_assert_cmpuint(histogram_bucket(unit, low), ==, i);
+			g_assert_cmpuint(histogram_bucket(unit, high - 1), ==, i);
+		}
+	}
+}
+
+static void histogram_put(struct histogram *histogram, const char *container, const char *wait, guint32 slot,
+			  guint64 ns)
+{
+	struct histogram_counts counts = { 0 };
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, ns, 1);
+	histogram_add(histogram, (const char *[]){ container, wait }, slot, &counts);
+}
+
+static void test_histogram(void)
+{
+	const char *const labels[] = { "container", "wait", NULL };
+	g_autoptr(histogram_t) a = histogram_new(labels);
+	g_autoptr(histogram_t) b = histogram_new(labels);
+	g_autoptr(histogram_t) other = histogram_new((const char *[]){ "container", NULL });
+	g_autoptr(histogram_t) diff = NULL;
+	struct histogram_counts sum;
+	struct histogram_row *row;
+
+	a->slot_ns = b->slot_ns = NS_PER_S;
+	for (guint64 ns = 1; ns <= 100; ns++)
+		histogram_put(a, "web", "woken", (guint32)(ns / 50), ns * NS_PER_MS);
+	histogram_put(a, "web", NULL, 7, 5);
+	histogram_put(a, "db", "woken", 0, 9);
+	g_assert_cmpuint(a->rows->len, ==, 3);
+	histogram_sum(a, (const char *[]){ "web", NULL }, &sum);
+	g_assert_cmpuint(sum.count, ==, 101);
+	g_assert_cmpuint(sum.max, ==, 100 * NS_PER_MS);
+	g_assert_cmpuint(sum.sum, ==, 5050 * NS_PER_MS + 5);
+	row = histogram_row(a, (const char *[]){ "web", "woken" });
+	g_assert_cmpuint(row->slots->len, ==, 3);
+	g_assert_cmpint(histogram_quantile(&row->counts, 0.5), ==, 25); /* 50 ms: 32–64 ms */
+	g_assert_cmpint(histogram_quantile(&row->counts, 1), ==, 26);
+	g_assert_cmpint(histogram_quantile(&row->counts, 0), ==, 20);
+	g_assert_cmpint(histogram_label(a, "wait"), ==, 1);
+	g_assert_cmpint(histogram_label(a, "device"), ==, -1);
+
+	histogram_put(b, "web", "woken", 2, 3 * NS_PER_MS); /* a slot that is there, one before, one between */
+	histogram_put(b, "cache", "woken", 3, 1);
+	g_assert_false(histogram_merge(other, a));
+	g_assert_null(histogram_diff(other, a));
+	diff = histogram_diff(a, b);
+	g_assert_cmpuint(diff->rows->len, ==, 4);
+	row = histogram_row(diff, (const char *[]){ "web", "woken" });
+	g_assert_cmpuint(row->counts.count, ==, 1);
+	g_assert_cmpuint(row->baseline->count, ==, 100);
+	g_assert_cmpuint(histogram_row(diff, (const char *[]){ "cache", "woken" })->baseline->count, ==, 0);
+	g_assert_true(histogram_merge(b, a));
+	row = histogram_row(b, (const char *[]){ "web", "woken" });
+	g_assert_cmpuint(row->counts.count, ==, 101);
+	g_assert_cmpuint(row->slots->len, ==, 3);
+	for (guint i = 0; i < row->slots->len; i++)
+		g_assert_cmpuint(g_array_index(row->slots, struct histogram_slot, i).slot, ==, i);
+	g_assert_cmpuint(g_array_index(row->slots, struct histogram_slot, 2).buckets[21], ==, 1);
+}
+
+static void test_edges(void)
+{
+	static const struct edges_column counters[] = { { "wait", UNIT_NANOSECONDS },
+							{ "events", UNIT_COUNT },
+							{ NULL } };
+	static const struct edges_column histograms[] = { { "wait", UNIT_NANOSECONDS }, { NULL } };
+	const char *const labels[] = { "resource", NULL };
+	const char *const cpu[] = { "cpu" };
+	g_autoptr(edges_t) a = edges_new(labels, counters, histograms);
+	g_autoptr(edges_t) b = edges_new(labels, counters, histograms);
+	g_autoptr(edges_t) bare = edges_new(NULL, counters, NULL);
+	g_autoptr(edges_t) diff = NULL;
+	struct edge_end web = { EDGE_END_CONTAINER, "web" }, host = { EDGE_END_HOST, "host" };
+	struct edge_end impostor = { EDGE_END_CONTAINER, "host" };
+	struct histogram_counts counts = { 0 };
+	struct edge *edge;
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, 70, 2);
+	edge = edges_add(a, &web, &host, cpu);
+	edge_count(edge, 0, 140);
+	edge_histogram_add(edge, 0, &counts);
+	edge_count(edges_add(a, &web, &impostor, cpu), 0, 1);
+	g_assert_cmpuint(a->rows->len, ==, 2);
+	g_assert_true(edges_add(a, &web, &host, cpu) == edge);
+	g_assert_cmpint(edges_source(a, 0).kind, ==, EDGE_END_CONTAINER);
+	g_assert_cmpint(edges_target(a, 0).kind, ==, EDGE_END_HOST);
+	g_assert_cmpstr(edges_target(a, 1).name, ==, "host");
+	g_assert_cmpstr(edges_labels(a, 0)[0], ==, "cpu");
+	g_assert_cmpint(edges_counter(a, "events"), ==, 1);
+	edge_count(edges_add(b, &web, &host, cpu), 0, 60);
+	edge_count(edges_add(b, &host, &web, cpu), 1, 5);
+	diff = edges_diff(a, b);
+	g_assert_cmpuint(diff->rows->len, ==, 3);
+	edge = edges_add(diff, &web, &host, cpu);
+	g_assert_cmpuint(edge->counters[0], ==, 60);
+	g_assert_cmpuint(edge->baseline[0], ==, 140);
+	g_assert_false(edges_merge(bare, a));
+	g_assert_true(edges_merge(b, a));
+	edge = edges_add(b, &web, &host, cpu);
+	g_assert_cmpuint(edge->counters[0], ==, 200);
+	g_assert_cmpuint(edge->histograms[0]->count, ==, 2);
+	edge_count(edges_add(bare, &web, &host, NULL), 0, 1);
+	g_assert_cmpuint(bare->rows->len, ==, 1);
+}
+
 static void test_snapshot(void)
 {
 	g_autoptr(snapshot_t) snapshot = snapshot_new("profile of web");
@@ -286,6 +427,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/calltree/diff", test_diff);
 	g_test_add_func("/model/gauges", test_gauges);
 	g_test_add_func("/model/gauge_metrics", test_gauge_metrics);
+	g_test_add_func("/model/histogram/buckets", test_buckets);
+	g_test_add_func("/model/histogram/rows", test_histogram);
+	g_test_add_func("/model/edges", test_edges);
 	g_test_add_func("/model/ledger", test_ledger);
 	g_test_add_func("/model/events/copy", test_event_copy);
 	g_test_add_func("/model/events/order", test_events_order);
