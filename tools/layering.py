@@ -30,6 +30,7 @@ HOMES = {
     r"(libelf|gelf|elf|dwarf|libdw|libdwfl|elfutils/.*)(\.h)?": "symbol",
     r"libiberty/.*|demangle\.h": "symbol",
     r"lzma\.h": "symbol",
+    r"seccomp\.h": "symbol",
     r"sqlite3\.h": "store",
     r"microhttpd\.h": "serve",
     r"ncurses.*|curses\.h": "tui",

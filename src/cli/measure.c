@@ -24,7 +24,7 @@ struct measure {
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
 	int frequency_hz;
-	gboolean user, kernel, cycles, waker, inverted, quiet, json;
+	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map;
 	guint64 duration_ns, threshold_ns;
 	enum observe_by by_what;
 	const struct render_format *writer;
@@ -54,6 +54,8 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "WHAT" },
 		{ "user", 'U', 0, G_OPTION_ARG_NONE, &measure->user, "Only the user half of stacks", NULL },
 		{ "kernel", 'K', 0, G_OPTION_ARG_NONE, &measure->kernel, "Only the kernel half of stacks", NULL },
+		{ "java-map", 0, 0, G_OPTION_ARG_NONE, &measure->java_map,
+		  "Ask Java 17+ for its methods' names: a file and SIGQUIT in its container, as jcmd does", NULL },
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &measure->output,
 		  "Write a file, format by its suffix (.svg .html .folded .json .pb.gz .speedscope.json); - is stdout",
 		  "FILE" },
@@ -221,6 +223,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.no_kernel = measure->user,
 		.waker = measure->waker,
 		.threshold_ns = measure->threshold_ns,
+		.java_map = measure->java_map,
 		.rung = measure->rung,
 		.stop_fd = measure_stop_fd(),
 		.progress = !measure->quiet && isatty(STDERR_FILENO) ? measure_progress : NULL,

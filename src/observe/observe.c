@@ -156,6 +156,7 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 	gboolean ok;
 
 	g_ptr_array_add(snapshot->shapes, shape);
+	symbolizer_configure(symbolizer, &(struct symbolizer_options){ .java_map = options->java_map });
 	symbolizer_prepare_kernel(symbolizer);
 	scope_init(&scope, registry, options->targets);
 	request = (struct probe_request){
@@ -177,6 +178,8 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 	snapshot->frequency_hz = options->frequency_hz;
 	ok = observe_measure(options, &request, weave_listener(weave), snapshot, shape, error);
 	scope_clear(&scope);
+	for (guint i = 0; i < symbolizer_notes(symbolizer)->len; i++)
+		ledger_note(&shape->ledger, g_strdup(g_ptr_array_index(symbolizer_notes(symbolizer), i)));
 	weave_free(weave);
 	symbolizer_free(symbolizer);
 	return ok ? g_steal_pointer(&snapshot) : NULL;

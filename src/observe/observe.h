@@ -28,6 +28,7 @@ struct observe_options {
 	gboolean no_user, no_kernel;
 	gboolean waker;
 	guint64 threshold_ns;
+	gboolean java_map; /* Java virtual machines may be asked to write a map of their code */
 	const char *rung; /* NULL: the best that works */
 	int stop_fd; /* readable: end early with what there is; -1: none */
 	/* Called about ten times a second while measuring; may be NULL. */

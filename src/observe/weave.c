@@ -12,6 +12,8 @@
 
 #include "probe/cause.h"
 
+/* In the pool: not a frame id, but the `later` of an address whose names come at the end. */
+#define WEAVE_LATER 0x80000000u
 #define WEAVE_HOOK_FRAMES 8 /* innermost kernel frames looked at for the scheduler's own */
 
 struct weave_stack {
@@ -21,6 +23,7 @@ struct weave_stack {
 	guint32 kernel_count;
 	enum cause cause;
 	gboolean truncated, unresolved, exited;
+	gboolean has_later;
 };
 
 struct weave {
@@ -33,7 +36,8 @@ struct weave {
 	gboolean with_cause;
 	GArray *stacks; /* of struct weave_stack, by probe's stack id */
 	GArray *pool; /* of guint32 frame ids */
-	GHashTable *addresses; /* weave_address → frame id */
+	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
+	guint32 settled; /* stacks whose late names have been taken */
 	struct probe_listener listener;
 };
 
@@ -69,7 +73,10 @@ static guint32 weave_resolve(struct weave *weave, guint32 tgid, guint64 address,
 		symbolizer_user(weave->symbolizer, tgid, address, is_caller, &symbol);
 	else
 		symbolizer_kernel(weave->symbolizer, address, is_caller, &symbol);
-	frame = calltree_frame(weave->tree, symbol.kind, symbol.name, -1, symbol.module);
+	if (symbol.later)
+		frame = WEAVE_LATER | symbol.later;
+	else
+		frame = calltree_frame(weave->tree, symbol.kind, symbol.name, -1, symbol.module);
 	g_hash_table_insert(weave->addresses, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(frame));
 	return frame;
 }
@@ -147,6 +154,10 @@ static void weave_user(struct weave *weave, const struct probe_stack *stack, str
 		const struct calltree_frame *frame;
 
 		frames[i] = weave_resolve(weave, stack->task.tgid, stack->user[i], i > 0);
+		if (frames[i] & WEAVE_LATER) {
+			kept->has_later = TRUE;
+			continue;
+		}
 		frame = &weave->tree->frames[frames[i]];
 		if (i > 0 && frame->kind == FRAME_UNRESOLVED && g_str_has_prefix(frame->name, SYMBOL_UNMAPPED)) {
 			kept->truncated = TRUE;
@@ -194,6 +205,54 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 static const struct weave_stack *weave_stack_find(struct weave *weave, guint32 id)
 {
 	return id < weave->stacks->len ? &g_array_index(weave->stacks, struct weave_stack, id) : NULL;
+}
+
+/* The calltree's frames of one id in the pool, from the root's side, below `node`. */
+static guint32 weave_later_path(struct weave *weave, guint32 later, gboolean innermost_first, guint32 node)
+{
+	const struct symbol *symbols;
+	guint count = symbolizer_answer(weave->symbolizer, later, &symbols);
+
+	for (guint i = 0; i < count; i++) {
+		const struct symbol *symbol = &symbols[innermost_first ? i : count - 1 - i];
+		guint32 frame = calltree_frame(weave->tree, symbol->kind, symbol->name, -1, symbol->module);
+
+		node = calltree_child(weave->tree, node, frame);
+	}
+	return node;
+}
+
+static guint32 weave_pool_path(struct weave *weave, guint32 at, gboolean innermost_first, guint32 node)
+{
+	guint32 id = g_array_index(weave->pool, guint32, at);
+
+	if (id & WEAVE_LATER)
+		return weave_later_path(weave, id & ~WEAVE_LATER, innermost_first, node);
+	return calltree_child(weave->tree, node, id);
+}
+
+/* The names that were missing when their stacks were seen. */
+static void weave_settle(struct weave *weave)
+{
+	guint32 first = weave->settled;
+
+	weave->settled = weave->stacks->len;
+	while (first < weave->stacks->len && !g_array_index(weave->stacks, struct weave_stack, first).has_later)
+		first++;
+	if (first == weave->stacks->len)
+		return;
+	symbolizer_settle(weave->symbolizer);
+	for (guint32 i = first; i < weave->stacks->len; i++) {
+		struct weave_stack *stack = &g_array_index(weave->stacks, struct weave_stack, i);
+
+		for (guint32 at = stack->first; stack->has_later && at < stack->first + stack->count; at++) {
+			guint32 id = g_array_index(weave->pool, guint32, at);
+			const struct symbol *symbols;
+
+			if (id & WEAVE_LATER && symbolizer_answer(weave->symbolizer, id & ~WEAVE_LATER, &symbols))
+				stack->unresolved |= symbols[0].kind == FRAME_UNRESOLVED;
+		}
+	}
 }
 
 static guint32 weave_cause_frame(struct weave *weave, const struct probe_weight *weight,
@@ -246,7 +305,7 @@ static guint32 weave_waker_path(struct weave *weave, const struct weave_stack *w
 
 	node = calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_WAKER, name, -1, NULL));
 	for (guint32 i = waker->count; i-- > 0;)
-		node = calltree_child(weave->tree, node, g_array_index(weave->pool, guint32, waker->first + i));
+		node = weave_pool_path(weave, waker->first + i, TRUE, node);
 	return node;
 }
 
@@ -259,6 +318,8 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 	guint32 owner = weave_owner(weave, weight->task->cgroup_key);
 	guint32 node = CALLTREE_ROOT;
 
+	if (weave->settled < weave->stacks->len)
+		weave_settle(weave);
 	if (owner == G_MAXUINT32) {
 		owner = calltree_frame(weave->tree, FRAME_CONTAINER, "[cgroup gone before it was named]", -1, NULL);
 		ledger_add(ledger, LEDGER_LOST_UNATTRIBUTED, weight->events, weight->weight);
@@ -270,7 +331,7 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 	if (weave->with_cause && !weave->cause_first)
 		node = calltree_child(weave->tree, node, weave_cause_frame(weave, weight, stack));
 	for (guint32 i = 0; stack && i < stack->count; i++)
-		node = calltree_child(weave->tree, node, g_array_index(weave->pool, guint32, stack->first + i));
+		node = weave_pool_path(weave, stack->first + i, FALSE, node);
 	if (waker)
 		node = weave_waker_path(weave, waker, node);
 	calltree_add(weave->tree, node, weight->weight);

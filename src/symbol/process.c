@@ -10,11 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/units.h"
+#include "symbol/hotspot.h"
 
 #define STATUS_MAX (64u << 10)
 #define STAT_MAX 4096
 #define MAPS_CHUNK (64u << 10)
+#define MAP_SLACK_NS NS_PER_S /* start times are counted in ticks, and the clock is adjusted */
 
 struct process *process_new(guint32 tgid)
 {
@@ -30,6 +34,7 @@ void process_free(struct process *process, struct modules *modules)
 	process_unmap_all(process, modules);
 	g_array_unref(process->mappings);
 	perfmap_free(process->perfmap);
+	hotspot_cancel(process->map_request);
 	g_free(process);
 }
 
@@ -331,6 +336,21 @@ static gboolean status_number(const char *status, const char *name, gboolean las
 	return any;
 }
 
+/* A container that starts again has the same inner pid, and perhaps the same /tmp: what was written before the process
+ * began is another one's. */
+static gboolean map_is_older(const struct process *process, const struct stat *st)
+{
+	struct timespec boot;
+	guint64 start_ns, written_ns;
+
+	if (!process->start_ticks || clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
+		return FALSE;
+	start_ns = clock_realtime_ns() - ((guint64)boot.tv_sec * NS_PER_S + (guint64)boot.tv_nsec) +
+		   process->start_ticks * (NS_PER_S / (guint64)sysconf(_SC_CLK_TCK));
+	written_ns = (guint64)st->st_mtim.tv_sec * NS_PER_S + (guint64)st->st_mtim.tv_nsec;
+	return written_ns + MAP_SLACK_NS < start_ns;
+}
+
 void process_open_perfmap(struct process *process, int proc_fd)
 {
 	g_autofree char *status = NULL;
@@ -349,7 +369,7 @@ void process_open_perfmap(struct process *process, int proc_fd)
 	g_snprintf(path, sizeof(path), "/tmp/perf-%u.map", inner);
 	if (!foreign_open_entry_in_root(root, path, &file))
 		return;
-	if (fstat(file.fd, &st) == 0 && (st.st_uid == uid || st.st_uid == 0))
+	if (fstat(file.fd, &st) == 0 && (st.st_uid == uid || st.st_uid == 0) && !map_is_older(process, &st))
 		process->perfmap = perfmap_new(file.fd);
 	else
 		close(file.fd);

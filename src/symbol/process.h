@@ -37,6 +37,9 @@ struct process {
 	guint left_out;
 	struct perfmap *perfmap;
 	guint64 perfmap_tried_ns;
+	struct hotspot_request *map_request; /* asked and not answered yet */
+	gboolean map_failed; /* asked in vain: it is not asked again */
+	gboolean has_unnamed; /* code of its JIT that had no name when it was seen */
 };
 
 struct process *process_new(guint32 tgid);
@@ -57,5 +60,5 @@ void process_identify(struct mapping *mapping, const struct module_locator *loca
 		      GStringChunk *names);
 
 /* Opens /tmp/perf-PID.map as the process sees it, under its innermost pid, when it is owned by the process's user or by
- * root. Does nothing when it is open already. */
+ * root and was written since the process began. Does nothing when it is open already. */
 void process_open_perfmap(struct process *process, int proc_fd);

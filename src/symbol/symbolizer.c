@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "symbol/demangle.h"
+#include "symbol/hotspot.h"
 #include "symbol/kallsyms.h"
 #include "symbol/module.h"
 #include "symbol/process.h"
@@ -15,6 +16,8 @@
 #define START_CHECK_NS NS_PER_S /* how long a pid is believed to be the same process */
 #define MAPS_RETRY_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process */
 #define PERFMAP_RETRY_NS (200 * NS_PER_MS)
+#define LATER_MAX (1u << 20) /* addresses whose names may come later */
+#define NOTES_MAX 32
 #define KERNEL_RETRY_NS NS_PER_S /* between re-reads of kallsyms; doubled whenever one was of no use */
 #define KERNEL_RETRIES_MAX 16
 #define KALLSYMS_PATH "/proc/kallsyms"
@@ -27,7 +30,18 @@ struct kernel {
 	guint retries;
 };
 
+/* An address whose name was not known when it was seen. */
+struct later {
+	guint32 tgid;
+	gboolean is_caller, settled;
+	guint64 start_ticks, address;
+	struct symbol symbol; /* what is known */
+};
+
 struct symbolizer {
+	struct symbolizer_options options;
+	GArray *laters; /* struct later; `later` of a symbol is the index + 1 */
+	GPtrArray *notes; /* char * */
 	GHashTable *processes; /* tgid → struct process */
 	GQueue exited; /* tgids, oldest first */
 	struct modules *modules;
@@ -46,9 +60,16 @@ struct symbolizer *symbolizer_new(void)
 
 	symbolizer->processes = g_hash_table_new(NULL, NULL);
 	symbolizer->modules = modules_new();
+	symbolizer->laters = g_array_new(FALSE, FALSE, sizeof(struct later));
+	symbolizer->notes = g_ptr_array_new_with_free_func(g_free);
 	symbolizer->names = g_string_chunk_new(16 << 10);
 	g_queue_init(&symbolizer->exited);
 	return symbolizer;
+}
+
+void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer_options *options)
+{
+	symbolizer->options = *options;
 }
 
 static void kernel_join(struct kernel *kernel)
@@ -71,6 +92,8 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		process_free(process, symbolizer->modules);
 	g_hash_table_unref(symbolizer->processes);
 	g_queue_clear(&symbolizer->exited);
+	g_array_unref(symbolizer->laters);
+	g_ptr_array_unref(symbolizer->notes);
 	modules_free(symbolizer->modules);
 	g_string_chunk_free(symbolizer->names);
 	g_free(symbolizer);
@@ -116,7 +139,9 @@ static gboolean process_refresh(struct symbolizer *symbolizer, struct process *p
 	if (!process_read_maps(process, proc_fd, symbolizer->modules, symbolizer->names))
 		return FALSE;
 	process->is_stale = FALSE;
-	if (process_has_jit(process))
+	if (symbolizer->options.java_map && !process->map_request && !process->map_failed && hotspot_is(process))
+		process->map_request = hotspot_ask_map(process->tgid, proc_fd, NULL); /* else at the end */
+	else if (process_has_jit(process))
 		process_open_perfmap(process, proc_fd);
 	return TRUE;
 }
@@ -204,6 +229,9 @@ void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid)
 		process = process_add(symbolizer, tgid);
 	process_unmap_all(process, symbolizer->modules);
 	g_clear_pointer(&process->perfmap, perfmap_free);
+	g_clear_pointer(&process->map_request, hotspot_cancel);
+	process->map_failed = FALSE;
+	process->has_unnamed = FALSE;
 	process->is_stale = TRUE;
 }
 
@@ -281,6 +309,21 @@ static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process 
 	return TRUE;
 }
 
+static void name_later(struct symbolizer *symbolizer, struct process *process, guint64 address, struct symbol *symbol)
+{
+	struct later later = {
+		.tgid = process->tgid,
+		.start_ticks = process->start_ticks,
+		.address = address,
+	};
+
+	if (symbolizer->laters->len >= LATER_MAX)
+		return;
+	process->has_unnamed = TRUE;
+	g_array_append_val(symbolizer->laters, later);
+	symbol->later = symbolizer->laters->len;
+}
+
 static void name_jit(struct symbolizer *symbolizer, struct process *process, guint64 address, struct symbol *symbol)
 {
 	if (name_from_perfmap(symbolizer, process, address, symbol))
@@ -289,6 +332,7 @@ static void name_jit(struct symbolizer *symbolizer, struct process *process, gui
 		unresolved(symbolizer, symbol, "[jit: not in the perf map]");
 	else
 		unresolved(symbolizer, symbol, "[jit: no perf map]");
+	name_later(symbolizer, process, address, symbol);
 }
 
 static void name_from_table(struct symbolizer *symbolizer, struct module *module, guint64 file_offset,
@@ -330,8 +374,10 @@ static void name_in_file(struct symbolizer *symbolizer, struct process *process,
 		name_from_table(symbolizer, module, address - mapping->start + mapping->file_offset, symbol);
 		return;
 	case MODULE_NOT_ELF: /* some runtimes keep their JIT's code in a file (memfd) */
-		if (!name_from_perfmap(symbolizer, process, address, symbol))
+		if (!name_from_perfmap(symbolizer, process, address, symbol)) {
 			unresolved(symbolizer, symbol, "[%s: not an ELF file]", module->name);
+			name_later(symbolizer, process, address, symbol);
+		}
 		return;
 	case MODULE_GONE:
 		unresolved(symbolizer, symbol, "[%s: file is gone]", module->name);
@@ -400,6 +446,129 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
 	}
 	if (symbol->kind != FRAME_UNRESOLVED && is_caller)
 		symbol->offset++;
+	if (symbol->later) {
+		struct later *later = &g_array_index(symbolizer->laters, struct later, symbol->later - 1);
+
+		later->is_caller = is_caller;
+		later->symbol = *symbol;
+		later->symbol.later = 0;
+	}
+}
+
+/* ---- names that come later ---- */
+
+G_GNUC_PRINTF(2, 3)
+static void note(struct symbolizer *symbolizer, const char *format, ...)
+{
+	g_autofree char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	text = g_strdup_vprintf(format, arguments);
+	va_end(arguments);
+	if (symbolizer->notes->len < NOTES_MAX &&
+	    !g_ptr_array_find_with_equal_func(symbolizer->notes, text, g_str_equal, NULL))
+		g_ptr_array_add(symbolizer->notes, g_steal_pointer(&text));
+}
+
+static void map_take(struct symbolizer *symbolizer, struct process *process, int proc_fd)
+{
+	g_autoptr(GError) error = NULL;
+	struct perfmap *before = process->perfmap;
+
+	if (!hotspot_finish(g_steal_pointer(&process->map_request), &error)) {
+		process->map_failed = TRUE;
+		note(symbolizer, "Java process %u wrote no map of its code: %s", process->tgid, error->message);
+		return;
+	}
+	process->perfmap = NULL;
+	process_open_perfmap(process, proc_fd); /* it was written anew, perhaps in another file */
+	if (process->perfmap)
+		perfmap_free(before);
+	else
+		process->perfmap = before;
+}
+
+/* What was compiled since the first answer is in the second only. All are asked at once, then waited for. */
+static void maps_ask(struct symbolizer *symbolizer, gboolean wait)
+{
+	GHashTableIter each;
+	gpointer value;
+
+	g_hash_table_iter_init(&each, symbolizer->processes);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct process *process = value;
+		g_autoptr(GError) error = NULL;
+		int proc_fd;
+
+		if (!process->has_unnamed || process->exited || !hotspot_is(process))
+			continue;
+		proc_fd = foreign_open_process(process->tgid);
+		if (proc_fd < 0 || process_start_ticks(proc_fd) != process->start_ticks) {
+			if (proc_fd >= 0)
+				close(proc_fd);
+			continue;
+		}
+		if (wait && process->map_request)
+			map_take(symbolizer, process, proc_fd);
+		else if (!wait && !process->map_failed)
+			process->map_request = hotspot_ask_map(process->tgid, proc_fd, &error);
+		if (error) {
+			process->map_failed = TRUE;
+			note(symbolizer, "Java process %u was not asked for a map of its code: %s", process->tgid,
+			     error->message);
+		}
+		close(proc_fd);
+	}
+}
+
+static void later_settle(struct symbolizer *symbolizer, struct later *later)
+{
+	struct process *process = process_lookup(symbolizer, later->tgid);
+
+	later->settled = TRUE;
+	if (!process || process->start_ticks != later->start_ticks)
+		return;
+	if (name_from_perfmap(symbolizer, process, later->address, &later->symbol) && later->is_caller)
+		later->symbol.offset++;
+}
+
+void symbolizer_settle(struct symbolizer *symbolizer)
+{
+	GHashTableIter each;
+	gpointer value;
+
+	if (symbolizer->options.java_map) {
+		maps_ask(symbolizer, TRUE); /* the answers to the first questions */
+		maps_ask(symbolizer, FALSE);
+		maps_ask(symbolizer, TRUE);
+	}
+	g_hash_table_iter_init(&each, symbolizer->processes);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct process *process = value;
+
+		process->perfmap_tried_ns = 0;
+		if (process->has_unnamed && process->perfmap)
+			perfmap_update(process->perfmap);
+	}
+	for (guint i = 0; i < symbolizer->laters->len; i++) {
+		struct later *later = &g_array_index(symbolizer->laters, struct later, i);
+
+		if (!later->settled)
+			later_settle(symbolizer, later);
+	}
+}
+
+guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 later, const struct symbol **symbols)
+{
+	g_return_val_if_fail(later > 0 && later <= symbolizer->laters->len, 0);
+	*symbols = &g_array_index(symbolizer->laters, struct later, later - 1).symbol;
+	return 1;
+}
+
+const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer)
+{
+	return symbolizer->notes;
 }
 
 /* ---- the kernel ---- */

@@ -21,9 +21,17 @@ struct symbol {
 	const char *name; /* demangled function; for UNRESOLVED the reason: "[libfoo.so: no symbols]" */
 	const char *module; /* file's base name, "[vdso]", kernel module or "vmlinux"; NULL when not known */
 	guint64 offset; /* from the function's start */
+	guint32 later; /* not 0: more may be known at the end, see symbolizer_settle */
+};
+
+struct symbolizer_options {
+	/* May Java virtual machines be asked to write a map of their compiled code? It touches them: see hotspot.h. */
+	gboolean java_map;
 };
 
 struct symbolizer *symbolizer_new(void);
+/* Before first use; without it everything optional is off. */
+void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer_options *options);
 void symbolizer_free(struct symbolizer *symbolizer);
 
 /* Starts reading kernel symbols in the background; the first kernel lookup waits for it. */
@@ -49,4 +57,14 @@ void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid); /* keeps wh
  * `is_caller`: the address is a return address (every frame but the innermost): looked up one byte earlier. */
 void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,
 		     struct symbol *symbol);
+
+/* Some names come late: a runtime writes its map when it likes, or when asked. symbolizer_settle is called when the
+ * measurement is over, takes at most a few seconds, and makes symbolizer_answer know all there is to know about each
+ * symbol whose `later` was set. */
+void symbolizer_settle(struct symbolizer *symbolizer);
+/* The frames of one such address, innermost first: never none, `*symbols` lives as long as the symbolizer. */
+guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 later, const struct symbol **symbols);
+/* Sentences for people about what is missing and how to get it, each once; owned by the symbolizer. */
+const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer);
+
 void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean is_caller, struct symbol *symbol);
