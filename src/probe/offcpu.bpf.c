@@ -161,6 +161,15 @@ struct sight {
 	u32 interrupt; /* it is not the current task that acts, but an interrupt of it */
 };
 
+/* The walk of the current task's frame-pointer chain: state between two turns of the loop. */
+struct chain {
+	struct stack_key print;
+	u64 frame;
+	u64 base, last; /* the window: address, largest offset of a whole frame; both 0: none */
+	u32 depth;
+	u32 pad;
+};
+
 #define BLOOM_WORDS 4
 struct scratch {
 	u64 kernel[KERNEL_WORDS];
@@ -169,6 +178,7 @@ struct scratch {
 	u64 bloom[BLOOM_WORDS];
 	struct path path;
 	struct sight sight;
+	struct chain chain;
 	u32 kept; /* here, because the verifier would follow every value of a counter in a register */
 };
 
@@ -227,38 +237,52 @@ static __always_inline bool regs_walkable(struct pt_regs *regs)
 
 /* ---- fingerprints ---- */
 
+/* The frame at `chain->frame` is in the window after this. FALSE: it cannot be read. */
+static __always_inline bool chain_read(struct scratch *room, struct chain *chain)
+{
+	chain->base = chain->frame;
+	chain->last = USER_WINDOW - USER_FRAME;
+	if (!bpf_probe_read_user(room->user, USER_WINDOW, (void *)chain->frame))
+		return true;
+	chain->last = 0;
+	return !bpf_probe_read_user(room->user, USER_FRAME, (void *)chain->frame);
+}
+
+/* bpf_loop callback: one frame. */
+static long chain_step(u32 i, struct scratch **at)
+{
+	struct scratch *room = *at;
+	struct chain *chain = &room->chain;
+	u64 offset = chain->frame - chain->base, address;
+
+	if (i >= chain->depth || chain->frame < USER_TEXT_LOW) /* nothing is mapped there: spare the fault */
+		return 1;
+	if (offset > chain->last || !chain->base) {
+		if (!chain_read(room, chain))
+			return 1;
+		offset = 0;
+	}
+	if (offset > USER_WINDOW - USER_FRAME)
+		return 1;
+	address = *(u64 *)((void *)room->user + offset + 8);
+	if (!user_text(address))
+		return 1;
+	stack_hash_word(&chain->print, address);
+	chain->frame = *(u64 *)((void *)room->user + offset);
+	return 0;
+}
+
 /* Hashes the return addresses of the current task's frame-pointer chain: the same reads in the same order as the
  * kernel's own walk, several frames at a time. */
 static __always_inline void print_user(struct stack_key *print, struct scratch *room, u64 frame)
 {
-	u64 base = 0, last = 0; /* `last`: largest offset of a whole frame in the window */
-	bool window = false;
-
-	barrier_var(frame); /* or clang shares one load between two kinds of pointers, which the verifier refuses */
-	for (u32 i = 1; i < STACK_DEPTH; i++) {
-		u64 offset = frame - base, address;
-
-		if (i >= stack_depth || frame < USER_TEXT_LOW) /* nothing is mapped there: spare the fault */
-			break;
-		if (!window || offset > last) {
-			window = true;
-			base = frame;
-			offset = 0;
-			last = USER_WINDOW - USER_FRAME;
-			if (bpf_probe_read_user(room->user, USER_WINDOW, (void *)frame)) {
-				last = 0;
-				if (bpf_probe_read_user(room->user, USER_FRAME, (void *)frame))
-					break;
-			}
-		}
-		if (offset > USER_WINDOW - USER_FRAME)
-			break;
-		address = *(u64 *)((void *)room->user + offset + 8);
-		if (!user_text(address))
-			break;
-		stack_hash_word(print, address);
-		frame = *(u64 *)((void *)room->user + offset);
-	}
+	room->chain.print = *print;
+	room->chain.frame = frame;
+	room->chain.base = 0;
+	room->chain.last = 0;
+	room->chain.depth = stack_depth - 1;
+	bpf_loop(STACK_DEPTH, chain_step, &room, 0);
+	*print = room->chain.print;
 }
 
 /* What all stacks of one owner, in one system call, share. */
@@ -305,9 +329,13 @@ static __always_inline bool path_read(struct scratch *room, const void *ctx, u32
 	return bpf_probe_read_kernel(room->kernel, bytes, ctx) == 0;
 }
 
-/* Is the stack in `room` this path's? */
-static __always_inline bool path_fits(const struct path *path, const struct scratch *room)
+/* Is the stack in the scratch memory this path's? Global, so that the verifier follows it once. */
+__noinline int path_fits(const struct path *path)
 {
+	const struct scratch *room = scratch_get();
+
+	if (!path || !room)
+		return false;
 	for (u32 i = 0; i < PATH_WORDS; i++) {
 		if (i >= path->count)
 			break;
@@ -566,7 +594,7 @@ static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx
 			if (have > sight->words || !path_read(room, ctx, have))
 				break;
 		}
-		if (!path_fits(path, room))
+		if (!path_fits(path))
 			continue;
 		stats->hits++;
 		if (((now >> 4) & (AUDIT_EVERY - 1)) != 0)

@@ -40,9 +40,11 @@ struct {
 	__type(value, u8);
 } filter_tgids SEC(".maps");
 
-/* The answer of the nearest registered ancestor of an unregistered cgroup; none registered: not wanted. */
-static __noinline bool filter_inherit(struct css_set *set, u64 key)
+/* The answer of the nearest registered ancestor of an unregistered cgroup; none registered: not wanted. Global, so that
+ * the verifier follows it once instead of once for every way to get here; such functions take no kernel pointers. */
+__noinline int filter_inherit(u64 css_set, u64 key)
 {
+	struct css_set *set = (void *)css_set;
 	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
 	u64 root = BPF_CORE_READ(cgroup, kn, id), bit = 0;
 	u8 *known = NULL, wanted = 0;
@@ -86,5 +88,5 @@ static __always_inline bool filter_wants(struct task_struct *task, u64 key)
 	wanted = bpf_map_lookup_elem(&filter_later, &key);
 	if (wanted)
 		return *wanted;
-	return filter_inherit(READ(task, cgroups), key);
+	return filter_inherit((u64)READ(task, cgroups), key);
 }

@@ -50,6 +50,10 @@ struct stack_task { /* = struct probe_task */
 
 /* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
  * it must be set, padding included. Frames: kernel first, user after, each innermost first. */
+struct stack_key {
+	__u64 hash[2];
+};
+
 struct stack_record {
 	__u64 time_ns; /* of the first event; CLOCK_MONOTONIC */
 	__u32 id; /* unique within the run, not dense when an insert raced */
@@ -60,10 +64,7 @@ struct stack_record {
 	__u16 kernel_count, user_count;
 	__u32 pad2;
 	__u64 frames[2 * STACK_DEPTH];
-};
-
-struct stack_key {
-	__u64 hash[2];
+	struct stack_key key; /* while it is made; does not travel */
 };
 
 /* `sent`: the record reached the ring. While it is 0 the next event with this stack tries again; what is still 0 at the

@@ -133,18 +133,23 @@ static __always_inline u32 stack_record_words(const struct stack_record *record)
 	return words > STACK_HEAD_WORDS + 2 * STACK_DEPTH ? STACK_HEAD_WORDS + 2 * STACK_DEPTH : words;
 }
 
-static __always_inline void stack_record_hash(const struct stack_record *record, struct stack_key *key)
+/* bpf_loop callback (the verifier follows it once): one word into record->key. */
+static long stack_record_hash_word(u32 i, struct stack_record **at)
 {
-	const u64 *word = (const u64 *)&record->task;
-	u32 words = stack_record_words(record);
-	struct stack_key at = { { stack_seed[0], stack_seed[1] } };
+	struct stack_record *record = *at;
 
-	for (u32 i = 0; i < STACK_HEAD_WORDS + 2 * STACK_DEPTH; i++) {
-		if (i >= words)
-			break;
-		stack_hash_word(&at, word[i]);
-	}
-	*key = at;
+	if (i >= stack_record_words(record) || i >= STACK_HEAD_WORDS + 2 * STACK_DEPTH)
+		return 1;
+	stack_hash_word(&record->key, ((const u64 *)&record->task)[i]);
+	return 0;
+}
+
+static __always_inline void stack_record_hash(struct stack_record *record, struct stack_key *key)
+{
+	record->key.hash[0] = stack_seed[0];
+	record->key.hash[1] = stack_seed[1];
+	bpf_loop(STACK_HEAD_WORDS + 2 * STACK_DEPTH, stack_record_hash_word, &record, 0);
+	*key = record->key;
 }
 
 /* Sends the record of a table entry that was not sent yet. */
