@@ -8,8 +8,12 @@
 #define SIGNAL_BP (-40)
 #define SIGNAL_R10 (-104)
 
+/* Where a register's value comes from. */
+#define ORIGIN_REGISTER (-1) /* it is the register's own */
+
 struct walk {
 	struct unwind_registers now;
+	gint64 bp_origin, r10_origin; /* offset in the copy, or ORIGIN_REGISTER */
 	gboolean is_bp_known;
 	gboolean is_r10_known; /* no call preserves it */
 	gboolean is_exact; /* `now.ip` is an instruction about to run, not a return address */
@@ -27,7 +31,37 @@ static gboolean walk_end(struct walk *walk, enum unwind_end end)
 	return FALSE;
 }
 
-static gboolean walk_load(struct walk *walk, guint64 address, guint64 *value)
+/* The walk depends on the word at `offset` of the copy. */
+static void walk_rest_on(struct walk *walk, gint64 offset)
+{
+	struct unwind_basis *basis = walk->stack->basis;
+
+	if (!basis)
+		return;
+	if (basis->count == UNWIND_BASIS_MAX)
+		basis->overflow = TRUE;
+	else
+		basis->at[basis->count++] = (guint32)offset;
+}
+
+static void walk_rest_on_bp(struct walk *walk)
+{
+	if (walk->bp_origin >= 0)
+		walk_rest_on(walk, walk->bp_origin);
+	else if (walk->stack->basis)
+		walk->stack->basis->has_bp = TRUE;
+}
+
+static void walk_rest_on_r10(struct walk *walk)
+{
+	if (walk->r10_origin >= 0)
+		walk_rest_on(walk, walk->r10_origin);
+	else if (walk->stack->basis)
+		walk->stack->basis->has_r10 = TRUE;
+}
+
+/* Reads a word that may turn out not to matter. */
+static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 {
 	const struct unwind_stack *stack = walk->stack;
 	guint64 offset = address - stack->address;
@@ -40,6 +74,23 @@ static gboolean walk_load(struct walk *walk, guint64 address, guint64 *value)
 	}
 	memcpy(value, stack->bytes + offset, WORD);
 	walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)offset + WORD);
+	return TRUE;
+}
+
+static gboolean walk_load(struct walk *walk, guint64 address, guint64 *value)
+{
+	if (!walk_peek(walk, address, value))
+		return FALSE;
+	walk_rest_on(walk, (gint64)(address - walk->stack->address));
+	return TRUE;
+}
+
+/* A caller's RBP, saved at `address`. */
+static gboolean walk_load_bp(struct walk *walk, guint64 address)
+{
+	if (!walk_peek(walk, address, &walk->now.bp))
+		return FALSE;
+	walk->bp_origin = (gint64)(address - walk->stack->address);
 	return TRUE;
 }
 
@@ -61,6 +112,7 @@ static gboolean step_frame_pointer(struct walk *walk)
 
 	if (!walk->is_bp_known)
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
+	walk_rest_on_bp(walk);
 	/* psABI: 0 marks the outermost frame. But to begin with RBP may hold anything, also 0. */
 	if (frame == 0)
 		return walk_end(walk, walk->result.depth > 1 ? UNWIND_END_FIRST : UNWIND_END_NO_ROW);
@@ -71,6 +123,7 @@ static gboolean step_frame_pointer(struct walk *walk)
 	if (caller == frame)
 		return walk_end(walk, UNWIND_END_BAD);
 	walk->now.bp = caller;
+	walk->bp_origin = (gint64)(frame - stack->address);
 	return walk_enter(walk, ip, frame + 2 * WORD);
 }
 
@@ -79,9 +132,10 @@ static gboolean step_signal(struct walk *walk, gint64 offset)
 	guint64 at = walk->now.sp + (guint64)offset, sp, ip;
 
 	if (!walk_load(walk, at, &sp) || !walk_load(walk, at + SIGNAL_IP, &ip) ||
-	    !walk_load(walk, at + (guint64)(gint64)SIGNAL_BP, &walk->now.bp) ||
-	    !walk_load(walk, at + (guint64)(gint64)SIGNAL_R10, &walk->now.r10))
+	    !walk_load_bp(walk, at + (guint64)(gint64)SIGNAL_BP) ||
+	    !walk_peek(walk, at + (guint64)(gint64)SIGNAL_R10, &walk->now.r10))
 		return FALSE;
+	walk->r10_origin = (gint64)(at + (guint64)(gint64)SIGNAL_R10 - walk->stack->address);
 	walk->is_bp_known = TRUE;
 	if (!walk_enter(walk, ip, sp))
 		return FALSE;
@@ -99,6 +153,10 @@ static gboolean walk_find_cfa(struct walk *walk, guint32 rule, guint64 *cfa)
 	from += (guint64)cfi_rule_offset(rule);
 	if ((from_bp && !walk->is_bp_known) || (kind == CFI_R10 && !walk->is_r10_known))
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
+	if (from_bp)
+		walk_rest_on_bp(walk);
+	if (kind == CFI_R10)
+		walk_rest_on_r10(walk);
 	*cfa = from;
 	switch (kind) {
 	case CFI_PLT:
@@ -133,15 +191,16 @@ static gboolean walk_restore_bp(struct walk *walk, guint32 rule, guint64 cfa)
 		if (at < walk->now.sp && at < walk->stack->address)
 			return TRUE;
 		walk->is_bp_known = TRUE;
-		return walk_load(walk, at, &walk->now.bp);
+		return walk_load_bp(walk, at);
 	case CFI_SAVED_AT_BP:
 		if (!walk->is_bp_known)
 			return walk_end(walk, UNWIND_END_UNSUPPORTED);
+		walk_rest_on_bp(walk);
 		at = walk->now.bp + (guint64)slot;
 		/* Popped, RBP points into the caller's frame, or anywhere but into this one. */
 		if (at < walk->now.sp || at >= cfa)
 			return TRUE;
-		return walk_load(walk, at, &walk->now.bp);
+		return walk_load_bp(walk, at);
 	case CFI_SAVED_LOST:
 		break;
 	}
@@ -199,6 +258,8 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 {
 	struct walk walk = {
 		.now = *registers,
+		.bp_origin = ORIGIN_REGISTER,
+		.r10_origin = ORIGIN_REGISTER,
 		.is_bp_known = TRUE,
 		.is_r10_known = TRUE,
 		.is_exact = TRUE,
@@ -207,6 +268,10 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 		.data = data,
 	};
 
+	if (stack->basis) {
+		stack->basis->count = 0;
+		stack->basis->has_bp = stack->basis->has_r10 = stack->basis->overflow = FALSE;
+	}
 	while (walk_step(&walk, addresses, capacity))
 		;
 	return walk.result;

@@ -31,10 +31,23 @@ struct unwind_registers {
 	guint64 r10; /* holds the frame for some instructions of a few functions */
 };
 
+#define UNWIND_BASIS_MAX 512
+
+/* What the outcome of a walk depends on, besides RIP, RSP and the tables: another stack with the same values in these places
+ * gives the same addresses, whatever else it holds. (Where callers' values of RBP were saved is read on the way, too,
+ * but only those matter that a frame was found by.) */
+struct unwind_basis {
+	guint32 at[UNWIND_BASIS_MAX]; /* offsets of words in the copy; in no order, perhaps twice */
+	guint count;
+	gboolean has_bp, has_r10; /* the registers as well */
+	gboolean overflow; /* there were more: not to be used */
+};
+
 struct unwind_stack { /* not owned */
 	const guint8 *bytes;
 	gsize length;
 	guint64 address; /* of its first byte; normally RSP */
+	struct unwind_basis *basis; /* filled when not NULL */
 };
 
 /* The mapping that holds an address. */

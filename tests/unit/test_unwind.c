@@ -579,6 +579,39 @@ static void step_check(struct tracee *tracee, const struct snapshot *snapshot, c
 	}
 }
 
+/* The walk must not depend on anything but its basis: all else is replaced by something that looks like a stack and code. */
+static void step_check_basis(struct tracee *tracee, const struct snapshot *snapshot)
+{
+	struct snapshot other = { .registers = snapshot->registers, .length = snapshot->length };
+	static struct unwind_basis basis;
+	struct unwind_stack stack = { .bytes = snapshot->bytes,
+				      .length = snapshot->length,
+				      .address = snapshot->registers.sp,
+				      .basis = &basis };
+	guint64 addresses[DEPTH_MAX], again[DEPTH_MAX];
+	struct unwind_result result = unwind(&snapshot->registers, &stack, tracee_lookup, tracee, addresses, DEPTH_MAX);
+	struct unwind_result second;
+
+	if (basis.overflow)
+		return;
+	other.bytes = g_malloc(snapshot->length);
+	for (gsize at = 0; at + 8 <= snapshot->length; at += 8) {
+		guint64 word = at % 16 ? snapshot->registers.ip : snapshot->registers.sp + at + 48;
+
+		memcpy(other.bytes + at, &word, sizeof(word));
+	}
+	for (guint i = 0; i < basis.count; i++)
+		memcpy(other.bytes + basis.at[i], snapshot->bytes + basis.at[i], 8);
+	if (!basis.has_bp)
+		other.registers.bp = snapshot->registers.sp + 64;
+	if (!basis.has_r10)
+		other.registers.r10 = snapshot->registers.sp + 64;
+	second = snapshot_walk(&other, tracee, G_MAXSIZE, again);
+	g_assert_cmpint(second.end, ==, result.end);
+	g_assert_cmpmem(again, second.depth * sizeof(guint64), addresses, result.depth * sizeof(guint64));
+	g_free(other.bytes);
+}
+
 /* One instruction; the signal that arrived, or 0. Keeps the shadow. */
 static void step_follow(struct tracee *tracee, struct snapshot *snapshot, GArray *shadow, struct tally *tally)
 {
@@ -624,6 +657,7 @@ static void check_every_instruction(const char *program)
 	for (guint marks = 0; marks < MARKS_STEPPED;) {
 		step_follow(&tracee, &snapshot, shadow, &tally);
 		step_check(&tracee, &snapshot, shadow, &tally);
+		step_check_basis(&tracee, &snapshot);
 		marks += tracee_is_at_mark(&tracee);
 	}
 	g_test_message("%s: %u instructions, %u walked wrongly, %u cut in the lazy resolver, %u signals", program,
