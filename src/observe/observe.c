@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "kernel/cgroupfs.h"
+#include "observe/tally.h"
 #include "observe/weave.h"
 #include "symbol/symbolizer.h"
 
@@ -99,65 +100,194 @@ static char *observe_title(const struct observe_options *options)
 	return g_strdup_printf("%s of %s", options->probe->name, names->str);
 }
 
-/* Waits out the interval. FALSE and `error` only when the probe fails. */
-static gboolean observe_wait(struct probe_run *run, const struct observe_options *options, guint64 start_ns,
-			     GError **error)
+/* One run in progress. What the probe tells goes to `weave` or `tally`, by the probe's shape. */
+struct observe_session {
+	struct registry *registry;
+	const struct observe_options *options;
+	struct symbolizer *symbolizer; /* with `weave` */
+	struct weave *weave;
+	struct tally *tally;
+	struct snapshot *snapshot; /* being filled */
+	struct shape *shape; /* of it */
+	struct probe_run *run;
+	guint64 start_ns; /* of the run */
+	guint64 since_ns; /* start of `snapshot` */
+	guint64 next_slot_ns, next_interval_ns; /* CLOCK_MONOTONIC; G_MAXUINT64: never */
+};
+
+static void session_begin_snapshot(struct observe_session *session)
 {
-	struct pollfd fds[] = {
-		{ .fd = options->probe->fd(run), .events = POLLIN },
-		{ .fd = options->stop_fd, .events = POLLIN },
-	};
+	const struct observe_options *options = session->options;
+	g_autofree char *title = observe_title(options);
 
-	for (;;) {
-		guint64 elapsed_ns = clock_monotonic_ns() - start_ns;
-		guint64 left_ms;
-
-		if (options->progress)
-			options->progress(options->progress_user, MIN(elapsed_ns, options->duration_ns),
-					  options->duration_ns);
-		if (elapsed_ns >= options->duration_ns)
-			return TRUE;
-		left_ms = (options->duration_ns - elapsed_ns + NS_PER_MS - 1) / NS_PER_MS;
-		if (poll(fds, G_N_ELEMENTS(fds), (int)MIN(left_ms, OBSERVE_TICK_MS)) > 0 && fds[1].revents)
-			return TRUE;
-		if (!options->probe->drain(run, error))
-			return FALSE;
-	}
+	session->snapshot = snapshot_new(title);
+	session->snapshot->frequency_hz = options->frequency_hz;
+	session->shape = shape_new(options->probe->shape, options->probe->name, options->probe->unit);
+	g_ptr_array_add(session->snapshot->shapes, session->shape);
+	if (session->tally)
+		tally_into(session->tally, session->shape, options->slot_ns);
 }
 
-static gboolean observe_measure(const struct observe_options *options, const struct probe_request *request,
-				const struct probe_listener *listener, struct snapshot *snapshot, struct shape *shape,
-				GError **error)
+static void session_stamp(struct observe_session *session, guint64 now_ns)
 {
-	struct probe_run *run = options->probe->open(request, listener, error);
-	guint64 start_ns;
+	const struct observe_options *options = session->options;
+
+	session->since_ns = now_ns;
+	session->snapshot->start_realtime_ns = clock_realtime_ns();
+	session->next_slot_ns = options->slot_ns ? now_ns + options->slot_ns : G_MAXUINT64;
+}
+
+static gboolean session_collect(struct observe_session *session, GError **error)
+{
+	return session->options->probe->collect(session->run, &session->shape->ledger, error);
+}
+
+/* A slot of time is over: what has gathered belongs to it. */
+static gboolean session_slot(struct observe_session *session, guint64 now_ns, GError **error)
+{
+	guint64 slot_ns = session->options->slot_ns;
+
+	if (!session_collect(session, error))
+		return FALSE;
+	tally_slot(session->tally, (guint32)MIN((now_ns - session->since_ns) / slot_ns, HISTOGRAM_SLOTS_MAX - 1));
+	while (session->next_slot_ns <= now_ns)
+		session->next_slot_ns += slot_ns;
+	return TRUE;
+}
+
+/* An interval is over: it is handed out, and a new one begins. `*more`: whether to go on. */
+static gboolean session_interval(struct observe_session *session, guint64 now_ns, gboolean *more, GError **error)
+{
+	const struct observe_options *options = session->options;
+	g_autoptr(snapshot_t) done = session->snapshot;
+
+	if (!session_collect(session, error)) {
+		done = NULL; /* stays the session's */
+		return FALSE;
+	}
+	done->duration_ns = now_ns - session->since_ns;
+	session_begin_snapshot(session);
+	session_stamp(session, now_ns);
+	while (session->next_interval_ns <= now_ns)
+		session->next_interval_ns += options->interval_ns;
+	*more = options->interval(options->interval_user, done);
+	return TRUE;
+}
+
+static void session_progress(const struct observe_session *session, guint64 elapsed_ns)
+{
+	const struct observe_options *options = session->options;
+
+	if (options->progress && options->duration_ns)
+		options->progress(options->progress_user, MIN(elapsed_ns, options->duration_ns), options->duration_ns);
+}
+
+/* Milliseconds until something is due, at most a tick. */
+static int session_timeout_ms(const struct observe_session *session, guint64 now_ns)
+{
+	guint64 due_ns = MIN(session->next_slot_ns, session->next_interval_ns);
+
+	if (session->options->duration_ns)
+		due_ns = MIN(due_ns, session->start_ns + session->options->duration_ns);
+	if (due_ns <= now_ns)
+		return 0;
+	return (int)MIN((due_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS, OBSERVE_TICK_MS);
+}
+
+/* Waits until the end. FALSE and `error` only when the probe fails. */
+static gboolean session_wait(struct observe_session *session, GError **error)
+{
+	const struct observe_options *options = session->options;
+	struct pollfd fds[] = {
+		{ .fd = options->probe->fd(session->run), .events = POLLIN },
+		{ .fd = options->stop_fd, .events = POLLIN },
+	};
+	gboolean more = TRUE;
+
+	while (more) {
+		guint64 now_ns = clock_monotonic_ns();
+
+		session_progress(session, now_ns - session->start_ns);
+		if (now_ns >= session->next_slot_ns && !session_slot(session, now_ns, error))
+			return FALSE;
+		if (now_ns >= session->next_interval_ns && !session_interval(session, now_ns, &more, error))
+			return FALSE;
+		if (!more || (options->duration_ns && now_ns - session->start_ns >= options->duration_ns))
+			return TRUE;
+		if (poll(fds, G_N_ELEMENTS(fds), session_timeout_ms(session, now_ns)) > 0 && fds[1].revents)
+			return TRUE;
+		if (!options->probe->drain(session->run, error))
+			return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean session_measure(struct observe_session *session, const struct probe_request *request, GError **error)
+{
+	const struct observe_options *options = session->options;
+	const struct probe_listener *listener =
+		session->weave ? weave_listener(session->weave) : tally_listener(session->tally);
 	gboolean ok;
 
-	if (!run)
+	session->run = options->probe->open(request, listener, error);
+	if (!session->run)
 		return FALSE;
-	start_ns = clock_monotonic_ns();
-	snapshot->start_realtime_ns = clock_realtime_ns();
-	ok = observe_wait(run, options, start_ns, error);
-	snapshot->duration_ns = clock_monotonic_ns() - start_ns;
-	ok = ok && options->probe->finish(run, &shape->ledger, error);
-	options->probe->close(run);
+	session->start_ns = clock_monotonic_ns();
+	session_stamp(session, session->start_ns);
+	session->next_interval_ns = options->interval_ns ? session->start_ns + options->interval_ns : G_MAXUINT64;
+	ok = session_wait(session, error);
+	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
+	ok = ok && options->probe->finish(session->run, &session->shape->ledger, error);
+	options->probe->close(session->run);
 	return ok;
+}
+
+static void session_open(struct observe_session *session)
+{
+	const struct observe_options *options = session->options;
+
+	if (options->probe->shape != SHAPE_CALLTREE) {
+		session->tally = tally_new(session->registry, options->probe, options->by);
+		session_begin_snapshot(session);
+		return;
+	}
+	session_begin_snapshot(session);
+	session->symbolizer = symbolizer_new();
+	symbolizer_configure(session->symbolizer, &(struct symbolizer_options){ .java_map = options->java_map });
+	symbolizer_prepare_kernel(session->symbolizer);
+	session->weave = weave_new(session->registry, session->symbolizer, session->shape, options->by);
+}
+
+/* What the symbolizer has to say goes to the ledger. */
+static void session_note_symbols(struct observe_session *session)
+{
+	const GPtrArray *notes = session->symbolizer ? symbolizer_notes(session->symbolizer) : NULL;
+
+	for (guint i = 0; notes && i < notes->len; i++)
+		ledger_note(&session->shape->ledger, g_strdup(g_ptr_array_index(notes, i)));
+}
+
+static void session_close(struct observe_session *session)
+{
+	weave_free(session->weave);
+	tally_free(session->tally);
+	symbolizer_free(session->symbolizer);
+	snapshot_free(session->snapshot);
 }
 
 struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error)
 {
-	g_autofree char *title = observe_title(options);
-	g_autoptr(snapshot_t) snapshot = snapshot_new(title);
-	struct shape *shape = shape_new(options->probe->shape, options->probe->name, options->probe->unit);
-	struct symbolizer *symbolizer = symbolizer_new();
-	struct weave *weave = weave_new(registry, symbolizer, shape, options->by);
+	struct observe_session session = { .registry = registry, .options = options };
+	struct snapshot *snapshot = NULL;
 	struct observe_scope scope;
 	struct probe_request request;
-	gboolean ok;
 
-	g_ptr_array_add(snapshot->shapes, shape);
-	symbolizer_configure(symbolizer, &(struct symbolizer_options){ .java_map = options->java_map });
-	symbolizer_prepare_kernel(symbolizer);
+	if ((options->interval_ns || options->slot_ns) && !options->probe->collect) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "%s can only be summed up at its end",
+			    options->probe->name);
+		return NULL;
+	}
+	session_open(&session);
 	scope_init(&scope, registry, options->targets);
 	request = (struct probe_request){
 		.filter = scope.filter,
@@ -171,16 +301,18 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 		.no_user = options->no_user,
 		.no_kernel = options->no_kernel,
 		.by_thread = options->by == OBSERVE_BY_THREAD,
+		.by_process = options->by == OBSERVE_BY_PROCESS || options->by == OBSERVE_BY_PID ||
+			      options->by == OBSERVE_BY_THREAD,
+		.by_pidns = options->by == OBSERVE_BY_PIDNS,
 		.waker = options->waker,
 		.threshold_ns = options->threshold_ns,
 		.rung = options->rung,
 	};
-	snapshot->frequency_hz = options->frequency_hz;
-	ok = observe_measure(options, &request, weave_listener(weave), snapshot, shape, error);
+	if (session_measure(&session, &request, error)) {
+		session_note_symbols(&session);
+		snapshot = g_steal_pointer(&session.snapshot);
+	}
 	scope_clear(&scope);
-	for (guint i = 0; i < symbolizer_notes(symbolizer)->len; i++)
-		ledger_note(&shape->ledger, g_strdup(g_ptr_array_index(symbolizer_notes(symbolizer), i)));
-	weave_free(weave);
-	symbolizer_free(symbolizer);
-	return ok ? g_steal_pointer(&snapshot) : NULL;
+	session_close(&session);
+	return snapshot;
 }

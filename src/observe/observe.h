@@ -2,8 +2,9 @@
 /* An observation: one probe, some targets, an interval → a snapshot.
  *
  * This is where the three rooms below meet: the probe's cgroup keys get containers' names (container/), its addresses
- * get functions' names (symbol/), and its weights become a calltree. Every stack is named when it is first seen, not
- * at the end: its process may be gone by then, and the result is ready the moment the interval ends. */
+ * get functions' names (symbol/), and its weights become a calltree (weave.h), its counts tables (tally.h). Every
+ * stack is named when it is first seen, not at the end: its process may be gone by then, and the result is ready the
+ * moment the interval ends. */
 #pragma once
 #include <glib.h>
 
@@ -16,12 +17,16 @@ enum observe_by {
 	OBSERVE_BY_CONTAINER = 0, /* nothing */
 	OBSERVE_BY_PROCESS = 1, /* the process's name; workers of one name are one */
 	OBSERVE_BY_THREAD = 2, /* process and pid, thread and tid */
+	/* tables only */
+	OBSERVE_BY_PID = 3, /* process and pid */
+	OBSERVE_BY_PIDNS = 4, /* pid namespace, by its inode number */
+	OBSERVE_BY_CGROUP = 5, /* path of the container's or unit's cgroup */
 };
 
 struct observe_options {
 	const struct probe *probe;
 	const GPtrArray *targets; /* of struct target */
-	guint64 duration_ns;
+	guint64 duration_ns; /* 0: until `stop_fd` or `interval` ends it */
 	enum observe_by by;
 	guint32 frequency_hz;
 	gboolean cycles;
@@ -30,6 +35,12 @@ struct observe_options {
 	guint64 threshold_ns;
 	gboolean java_map; /* Java virtual machines may be asked to write a map of their code */
 	const char *rung; /* NULL: the best that works */
+	guint64 slot_ns; /* histograms: keep slots of time of this length, for heat maps; 0: none */
+	/* With `interval_ns`: gets every that many nanoseconds what gathered in them, and says whether to go on. Only for
+	 * probes that can `collect`. */
+	guint64 interval_ns;
+	gboolean (*interval)(void *user, const struct snapshot *snapshot);
+	void *interval_user;
 	int stop_fd; /* readable: end early with what there is; -1: none */
 	/* Called about ten times a second while measuring; may be NULL. */
 	void (*progress)(void *user, guint64 elapsed_ns, guint64 duration_ns);
@@ -40,5 +51,6 @@ struct observe_options {
  * now, or all of the machine when there is none. */
 gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error);
 
-/* Measures. The snapshot is owned by the caller; NULL and `error` when no rung works or the probe fails. */
+/* Measures. The snapshot is owned by the caller; NULL and `error` when no rung works or the probe fails. With
+ * `interval_ns` it holds what came after the last full interval (its duration may be next to nothing). */
 struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error);

@@ -4,6 +4,8 @@
  * A probe is a constant `struct probe`. Opening it for a request loads and attaches its kernel half at the best rung
  * that works and returns a run. While it runs, `fd` becomes readable when news (new stacks, mappings) wait;
  * `drain` hands them to the listener. `finish` stops the kernel half, hands out all weights and fills the ledger.
+ * Probes that count in tables (histograms, edges) can also `collect`: hand out what has gathered since the last time,
+ * without stopping.
  * Probes know neither containers' names nor symbols: they speak in cgroup keys, pids and addresses;
  * observe/ gives those their names. */
 #pragma once
@@ -44,6 +46,8 @@ struct probe_request {
 	gboolean cycles; /* sample by CPU cycles instead of the cpu clock, where the machine counts them */
 	gboolean no_user, no_kernel; /* leave out that half of stacks */
 	gboolean by_thread; /* keep threads apart (tid in the task), else tid is 0 */
+	gboolean by_process; /* tables: keep processes apart (tgid and comm in the task), else tgid is 0 */
+	gboolean by_pidns; /* tables: keep pid namespaces apart */
 	gboolean waker; /* also who woke a blocked thread */
 	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */
 	const char *rung; /* force this rung; NULL: the best that works */
@@ -96,6 +100,48 @@ struct probe_weight {
 	guint64 max; /* largest single interval; 0 when not known */
 };
 
+/* What a label's value stands for; observe/ gives numbers their names. */
+enum probe_label_kind {
+	PROBE_LABEL_TEXT = 0, /* bytes, as they are: words of the probe's own, or names seen (hostile) */
+	PROBE_LABEL_DEVICE = 1, /* number: a block device as the kernel has it, major << 20 | minor */
+	PROBE_LABEL_SYSCALL = 2, /* number of a system call */
+};
+
+struct probe_label {
+	const char *name; /* "wait", "device", "operation": as in the shape */
+	enum probe_label_kind kind;
+};
+
+struct probe_value {
+	const char *text; /* PROBE_LABEL_TEXT; NULL: does not apply */
+	guint64 number; /* the others; PROBE_NO_NUMBER: does not apply */
+};
+
+#define PROBE_NO_NUMBER G_MAXUINT64
+
+/* Counts of one key, new since it was last handed out. */
+struct probe_bucket {
+	const struct probe_task *task; /* tgid and comm only with by_process */
+	guint64 pidns; /* inode number of the pid namespace; 0 unless by_pidns */
+	const struct probe_value *values; /* one for each of the probe's labels */
+	const struct histogram_counts *counts;
+};
+
+/* One end of a pair. A cgroup that belongs to no container makes it the host. */
+struct probe_end {
+	enum edge_end_kind kind;
+	guint64 cgroup_key; /* EDGE_END_CONTAINER */
+	const char *text; /* name of the other kinds (NULL: a usual one) */
+};
+
+/* Counters of one pair, new since it was last handed out. */
+struct probe_pair {
+	struct probe_end source, target;
+	const struct probe_value *values; /* one for each of the probe's labels */
+	const guint64 *counters; /* one for each of the probe's counters */
+	const struct histogram_counts *const *histograms; /* likewise; may be NULL, and so may each be */
+};
+
 /* News about mappings (see symbol/symbolizer.h); build_id may be NULL. */
 struct probe_mapping {
 	guint64 start, length, file_offset;
@@ -108,6 +154,8 @@ struct probe_listener {
 	void *user;
 	void (*stack)(void *user, const struct probe_stack *stack);
 	void (*weight)(void *user, const struct probe_weight *weight);
+	void (*bucket)(void *user, const struct probe_bucket *bucket); /* probes of shape histogram */
+	void (*pair)(void *user, const struct probe_pair *pair); /* probes of shape edges */
 	void (*mapped)(void *user, guint32 tgid, const struct probe_mapping *mapping);
 	void (*forked)(void *user, guint32 parent_tgid, guint32 child_tgid);
 	void (*execed)(void *user, guint32 tgid);
@@ -131,11 +179,19 @@ struct probe {
 	enum shape_kind shape;
 	enum unit unit;
 	const struct rung *rungs; /* ends with a NULL name */
+	/* Histograms and edges: labels besides those of the task or the ends; ends with a NULL name. NULL: none. */
+	const struct probe_label *labels;
+	/* Edges; each ends with a NULL name. NULL: none. */
+	const struct edges_column *counters, *histograms;
 	struct probe_run *(*open)(const struct probe_request *request, const struct probe_listener *listener,
 				  GError **error);
 	int (*fd)(struct probe_run *run); /* poll for reading; owned by the run */
 	gboolean (*drain)(struct probe_run *run, GError **error); /* never blocks */
-	/* Stops, hands out weights, adds to `ledger`. After it only `close` may be called. */
+	/* Hands out what has gathered since the last time and adds what `ledger` should say about it, without stopping;
+	 * NULL for probes that cannot. */
+	gboolean (*collect)(struct probe_run *run, struct ledger *ledger, GError **error);
+	/* Stops, hands out the rest (weights, or what a last `collect` would), adds to `ledger`. After it only `close`
+	 * may be called. */
 	gboolean (*finish)(struct probe_run *run, struct ledger *ledger, GError **error);
 	void (*close)(struct probe_run *run);
 };

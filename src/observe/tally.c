@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/tally.h"
+
+#include <string.h>
+
+#include "base/file.h"
+
+#define TALLY_UEVENT_BYTES 4096
+#define DEVICE_MINOR_BITS 20
+
+struct tally {
+	struct registry *registry;
+	const struct probe *probe;
+	enum observe_by by;
+	struct shape *shape;
+	guint32 slot;
+	GHashTable *devices; /* number → name */
+	struct probe_listener listener;
+};
+
+/* The label that keeps apart what --by asks for; NULL: containers only. */
+static const char *tally_by_label(enum observe_by by)
+{
+	switch (by) {
+	case OBSERVE_BY_PROCESS:
+	case OBSERVE_BY_THREAD:
+	case OBSERVE_BY_PID:
+		return "process";
+	case OBSERVE_BY_PIDNS:
+		return "pidns";
+	case OBSERVE_BY_CGROUP:
+		return "cgroup";
+	case OBSERVE_BY_CONTAINER:
+		break;
+	}
+	return NULL;
+}
+
+/* What somebody in no container is called: all of that is the host. */
+static const struct container *tally_owner(struct tally *tally, guint64 cgroup_key)
+{
+	const struct container *owner = registry_by_cgroup(tally->registry, cgroup_key);
+
+	if (owner && owner->runtime == RUNTIME_CGROUP)
+		return registry_host(tally->registry);
+	return owner;
+}
+
+static const char *tally_device(struct tally *tally, guint64 number)
+{
+	guint major = (guint)(number >> DEVICE_MINOR_BITS), minor = number & ((1u << DEVICE_MINOR_BITS) - 1);
+	char *name = g_hash_table_lookup(tally->devices, GUINT_TO_POINTER((guint)number));
+	g_autofree char *path = NULL, *text = NULL;
+	const char *found;
+
+	if (name)
+		return name;
+	path = g_strdup_printf("/sys/dev/block/%u:%u/uevent", major, minor);
+	text = file_read(path, TALLY_UEVENT_BYTES, NULL, NULL);
+	found = text ? strstr(text, "DEVNAME=") : NULL;
+	if (found) {
+		found += strlen("DEVNAME=");
+		name = g_strndup(found, strcspn(found, "\n"));
+	} else {
+		name = g_strdup_printf("%u:%u", major, minor);
+	}
+	g_hash_table_insert(tally->devices, GUINT_TO_POINTER((guint)number), name);
+	return name;
+}
+
+/* Names of the probe's own labels into `values`; what must be made is kept in `made`. */
+static void tally_values(struct tally *tally, const struct probe_value *given, const char **values, GPtrArray *made)
+{
+	const struct probe_label *labels = tally->probe->labels;
+
+	for (guint i = 0; labels && labels[i].name; i++) {
+		switch (labels[i].kind) {
+		case PROBE_LABEL_TEXT:
+			values[i] = given[i].text;
+			break;
+		case PROBE_LABEL_DEVICE:
+			values[i] = given[i].number == PROBE_NO_NUMBER ? NULL : tally_device(tally, given[i].number);
+			break;
+		case PROBE_LABEL_SYSCALL:
+			if (given[i].number == PROBE_NO_NUMBER)
+				break;
+			g_ptr_array_add(made, g_strdup_printf("%" G_GUINT64_FORMAT, given[i].number));
+			values[i] = g_ptr_array_index(made, made->len - 1);
+			break;
+		}
+	}
+}
+
+static char *tally_by_value(struct tally *tally, const struct probe_bucket *bucket, const struct container *owner)
+{
+	const char *comm = bucket->task->comm[0] ? bucket->task->comm : "[no name]";
+
+	switch (tally->by) {
+	case OBSERVE_BY_PROCESS:
+		return g_strdup(comm);
+	case OBSERVE_BY_THREAD:
+	case OBSERVE_BY_PID:
+		return g_strdup_printf("%s (%u)", comm, bucket->task->tgid);
+	case OBSERVE_BY_PIDNS:
+		return g_strdup_printf("%" G_GUINT64_FORMAT, bucket->pidns);
+	case OBSERVE_BY_CGROUP:
+		return g_strdup(owner && owner->cgroup ? owner->cgroup : "/");
+	case OBSERVE_BY_CONTAINER:
+		break;
+	}
+	return NULL;
+}
+
+/* probe_listener.bucket */
+static void tally_bucket(void *user, const struct probe_bucket *bucket)
+{
+	struct tally *tally = user;
+	const struct container *owner = tally_owner(tally, bucket->task->cgroup_key);
+	g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(g_free);
+	const char *values[HISTOGRAM_LABELS_MAX] = { NULL };
+	guint at = 1;
+
+	values[0] = owner ? owner->name : "[cgroup gone before it was named]";
+	if (!owner)
+		ledger_add(&tally->shape->ledger, LEDGER_LOST_UNATTRIBUTED, bucket->counts->count, bucket->counts->sum);
+	if (tally_by_label(tally->by)) {
+		g_ptr_array_add(made, tally_by_value(tally, bucket, owner));
+		values[at++] = g_ptr_array_index(made, 0);
+	}
+	tally_values(tally, bucket->values, values + at, made);
+	histogram_add(tally->shape->histogram, values, tally->slot, bucket->counts);
+}
+
+static struct edge_end tally_end(struct tally *tally, const struct probe_end *end)
+{
+	static const char *const usual[EDGE_END_KINDS] = { NULL, "host", "its own limit", "not known", "outside" };
+	const struct container *owner;
+
+	if (end->kind != EDGE_END_CONTAINER)
+		return (struct edge_end){ .kind = end->kind, .name = end->text ? end->text : usual[end->kind] };
+	owner = tally_owner(tally, end->cgroup_key);
+	if (!owner)
+		return (struct edge_end){ .kind = EDGE_END_UNKNOWN, .name = "cgroup gone before it was named" };
+	if (owner->runtime == RUNTIME_HOST)
+		return (struct edge_end){ .kind = EDGE_END_HOST, .name = owner->name };
+	return (struct edge_end){ .kind = EDGE_END_CONTAINER, .name = owner->name };
+}
+
+/* probe_listener.pair */
+static void tally_pair(void *user, const struct probe_pair *pair)
+{
+	struct tally *tally = user;
+	struct edges *edges = tally->shape->edges;
+	g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(g_free);
+	const char *values[EDGES_LABELS_MAX] = { NULL };
+	struct edge_end source = tally_end(tally, &pair->source), target = tally_end(tally, &pair->target);
+	struct edge *edge;
+
+	tally_values(tally, pair->values, values, made);
+	edge = edges_add(edges, &source, &target, values);
+	for (guint i = 0; i < edges->counter_count; i++)
+		edge_count(edge, i, pair->counters[i]);
+	for (guint i = 0; pair->histograms && i < edges->histogram_count; i++)
+		if (pair->histograms[i])
+			edge_histogram_add(edge, i, pair->histograms[i]);
+}
+
+static void tally_cgroup_born(void *user, guint64 cgroup_key, const char *path)
+{
+	registry_note_birth(((struct tally *)user)->registry, cgroup_key, path);
+}
+
+static void tally_cgroup_died(void *user, guint64 cgroup_key)
+{
+	registry_note_death(((struct tally *)user)->registry, cgroup_key);
+}
+
+struct tally *tally_new(struct registry *registry, const struct probe *probe, enum observe_by by)
+{
+	struct tally *tally = g_new0(struct tally, 1);
+
+	tally->registry = registry;
+	tally->probe = probe;
+	tally->by = by;
+	tally->devices = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	tally->listener = (struct probe_listener){
+		.user = tally,
+		.bucket = tally_bucket,
+		.pair = tally_pair,
+		.cgroup_born = tally_cgroup_born,
+		.cgroup_died = tally_cgroup_died,
+	};
+	return tally;
+}
+
+void tally_free(struct tally *tally)
+{
+	if (!tally)
+		return;
+	g_hash_table_unref(tally->devices);
+	g_free(tally);
+}
+
+void tally_into(struct tally *tally, struct shape *shape, guint64 slot_ns)
+{
+	const char *labels[HISTOGRAM_LABELS_MAX + 1] = { NULL };
+	guint count = 0;
+
+	tally->shape = shape;
+	tally->slot = 0;
+	if (shape->kind == SHAPE_HISTOGRAM) {
+		labels[count++] = "container";
+		if (tally_by_label(tally->by))
+			labels[count++] = tally_by_label(tally->by);
+	}
+	for (const struct probe_label *label = tally->probe->labels;
+	     label && label->name && count < HISTOGRAM_LABELS_MAX; label++)
+		labels[count++] = label->name;
+	if (shape->kind == SHAPE_HISTOGRAM) {
+		shape->histogram = histogram_new(labels);
+		shape->histogram->slot_ns = slot_ns;
+	} else if (shape->kind == SHAPE_EDGES) {
+		shape->edges = edges_new(labels, tally->probe->counters, tally->probe->histograms);
+	}
+}
+
+void tally_slot(struct tally *tally, guint32 slot)
+{
+	tally->slot = slot;
+}
+
+const struct probe_listener *tally_listener(struct tally *tally)
+{
+	return &tally->listener;
+}
