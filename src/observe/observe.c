@@ -8,6 +8,7 @@
 #include "kernel/cgroupfs.h"
 #include "observe/tally.h"
 #include "observe/weave.h"
+#include "probe/kernel_names.h"
 #include "symbol/symbolizer.h"
 
 #define OBSERVE_TICK_MS 100
@@ -105,6 +106,7 @@ struct observe_session {
 	struct registry *registry;
 	const struct observe_options *options;
 	struct symbolizer *symbolizer; /* with `weave` */
+	struct kernel_names *kernel_names; /* of the symbolizer */
 	struct weave *weave;
 	struct tally *tally;
 	struct snapshot *snapshot; /* being filled */
@@ -242,6 +244,24 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	return ok;
 }
 
+/* symbolizer_namer_fn: symbol/ may not know probe/, where BPF programs live. */
+static enum symbolizer_namer_answer observe_name_kernel(void *user, guint64 address,
+							struct symbolizer_kernel_name *name)
+{
+	struct kernel_name found;
+
+	switch (kernel_names_find(user, address, &found)) {
+	case KERNEL_NAMES_FOUND:
+		*name = (struct symbolizer_kernel_name){ found.name, found.module, found.offset };
+		return SYMBOLIZER_NAMER_FOUND;
+	case KERNEL_NAMES_NONE:
+		return SYMBOLIZER_NAMER_NONE;
+	case KERNEL_NAMES_CANNOT:
+	default:
+		return SYMBOLIZER_NAMER_CANNOT;
+	}
+}
+
 static void session_open(struct observe_session *session)
 {
 	const struct observe_options *options = session->options;
@@ -254,7 +274,8 @@ static void session_open(struct observe_session *session)
 	session_begin_snapshot(session);
 	session->symbolizer = symbolizer_new();
 	symbolizer_configure(session->symbolizer, &(struct symbolizer_options){ .java_map = options->java_map });
-	symbolizer_prepare_kernel(session->symbolizer);
+	session->kernel_names = kernel_names_new();
+	symbolizer_set_namer(session->symbolizer, observe_name_kernel, session->kernel_names);
 	session->weave = weave_new(session->registry, session->symbolizer, session->shape, options->by);
 }
 
@@ -272,6 +293,7 @@ static void session_close(struct observe_session *session)
 	weave_free(session->weave);
 	tally_free(session->tally);
 	symbolizer_free(session->symbolizer);
+	kernel_names_free(session->kernel_names);
 	snapshot_free(session->snapshot);
 }
 

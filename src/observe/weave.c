@@ -343,6 +343,13 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 		ledger_add(ledger, LEDGER_EXITED, weight->events, weight->weight);
 }
 
+static void weave_followed(void *user, gboolean all)
+{
+	struct weave *weave = user;
+
+	symbolizer_follow(weave->symbolizer, all);
+}
+
 static void weave_mapped(void *user, guint32 tgid, const struct probe_mapping *mapping)
 {
 	struct weave *weave = user;
@@ -418,6 +425,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 		.user = weave,
 		.stack = weave_stack,
 		.weight = weave_weight,
+		.followed = weave_followed,
 		.mapped = weave_mapped,
 		.forked = weave_forked,
 		.execed = weave_execed,

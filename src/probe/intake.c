@@ -27,6 +27,7 @@ struct intake {
 	GPtrArray *tasks; /* of const struct probe_task *, by our id; owned by `known_tasks` */
 	GHashTable *known_tasks; /* set of struct probe_task *: few tasks have many stacks */
 	guint64 collected_ns; /* the side-band is collected up to here */
+	gboolean followed; /* what the listener was told last */
 	guint malformed;
 	GPtrArray *notes; /* of char *: what could not be opened */
 	int epoll_fd;
@@ -119,6 +120,13 @@ static void intake_tell_stack(struct intake *intake, const struct stack_record *
 		intake->listener.stack(intake->listener.user, &stack);
 }
 
+static void intake_follow(struct intake *intake, gboolean all)
+{
+	if (all != intake->followed && intake->listener.followed)
+		intake->listener.followed(intake->listener.user, all);
+	intake->followed = all;
+}
+
 /* Everything of the side-band that happened before `time_ns`. */
 static void intake_catch_up(struct intake *intake, guint64 time_ns)
 {
@@ -127,6 +135,8 @@ static void intake_catch_up(struct intake *intake, guint64 time_ns)
 	if (time_ns > intake->collected_ns) {
 		intake->collected_ns = clock_monotonic_ns();
 		sideband_collect(intake->sideband);
+		if (sideband_lost(intake->sideband) > 0)
+			intake_follow(intake, FALSE);
 	}
 	sideband_dispatch(intake->sideband, time_ns, intake_tell, intake);
 }
@@ -170,6 +180,7 @@ static void intake_open_extras(struct intake *intake, struct bpf_object *object,
 	if (request->no_user)
 		return;
 	intake->sideband = sideband_open(&sideband_error);
+	intake_follow(intake, intake->sideband != NULL);
 	if (!intake->sideband)
 		g_ptr_array_add(intake->notes, g_strdup_printf("processes that end early may lack their functions: %s",
 							       sideband_error->message));

@@ -156,6 +156,8 @@ struct probe_listener {
 	void (*weight)(void *user, const struct probe_weight *weight);
 	void (*bucket)(void *user, const struct probe_bucket *bucket); /* probes of shape histogram */
 	void (*pair)(void *user, const struct probe_pair *pair); /* probes of shape edges */
+	/* Every mapping, fork, exec and exit of the machine will be told from here on; FALSE: no longer, some were lost. */
+	void (*followed)(void *user, gboolean all);
 	void (*mapped)(void *user, guint32 tgid, const struct probe_mapping *mapping);
 	void (*forked)(void *user, guint32 parent_tgid, guint32 child_tgid);
 	void (*execed)(void *user, guint32 tgid);

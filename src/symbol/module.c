@@ -12,6 +12,8 @@
 struct modules {
 	struct foreign *foreign;
 	guint vdsos;
+	const void *vdso_bytes; /* looked at last: in most runs the only one */
+	struct module *vdso;
 	GHashTable *by_key; /* struct module_key → struct module */
 	GHashTable *by_build_id; /* GBytes → struct module: one that was opened with it */
 	GQueue open, loaded; /* of struct module; most recently used first */
@@ -386,11 +388,15 @@ static struct module_key vdso_key(const guint8 *bytes, gsize length)
 struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsize length)
 {
 	struct image_bytes memory = { .fd = -1, .memory = bytes, .size = length };
-	struct module_key key = vdso_key(bytes, length);
-	struct module *module = g_hash_table_lookup(modules->by_key, &key);
+	struct module_key key;
+	struct module *module;
 	struct symtab_builder *builder;
 	g_autoptr(image_t) image = NULL;
 
+	if (modules->vdso && modules->vdso_bytes == bytes && modules->vdso->key.size == length)
+		return module_ref(modules->vdso);
+	key = vdso_key(bytes, length);
+	module = g_hash_table_lookup(modules->by_key, &key);
 	if (module)
 		return module_ref(module);
 	image = modules->vdsos < MODULES_VDSO_MAX ? image_open(&memory, NULL) : NULL;
@@ -405,6 +411,8 @@ struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsiz
 	module->table = symtab_builder_finish(builder);
 	module->is_complete = TRUE;
 	module->state = MODULE_READY;
+	modules->vdso_bytes = bytes;
+	modules->vdso = module;
 	return module_ref(module); /* one more, for ever: it is small and cannot be read again */
 }
 

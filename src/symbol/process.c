@@ -14,10 +14,10 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "symbol/hotspot.h"
+#include "symbol/maps.h"
 
 #define STATUS_MAX (64u << 10)
 #define STAT_MAX 4096
-#define MAPS_CHUNK (64u << 10)
 #define MAP_SLACK_NS NS_PER_S /* start times are counted in ticks, and the clock is adjusted */
 
 struct process *process_new(guint32 tgid)
@@ -186,45 +186,6 @@ void process_identify(struct mapping *mapping, const struct module_locator *loca
 
 /* ---- /proc/PID/maps ---- */
 
-struct maps_line {
-	guint64 start, end, offset, inode;
-	gboolean executable;
-	const char *path;
-};
-
-static gboolean take_number(char **at, int base, char separator, guint64 *value)
-{
-	char *end;
-
-	*value = g_ascii_strtoull(*at, &end, (guint)base);
-	if (end == *at || *end != separator)
-		return FALSE;
-	*at = end + 1;
-	return TRUE;
-}
-
-/* "start-end rwxp offset major:minor inode     path" (proc_pid_maps(5)); `line` is NUL-terminated */
-static gboolean maps_line_parse(char *line, struct maps_line *out)
-{
-	char *at = line, *end;
-
-	if (!take_number(&at, 16, '-', &out->start) || !take_number(&at, 16, ' ', &out->end) || strlen(at) < 5)
-		return FALSE;
-	out->executable = at[2] == 'x';
-	at += 5;
-	if (!take_number(&at, 16, ' ', &out->offset))
-		return FALSE;
-	at = strchr(at, ' ');
-	if (!at)
-		return FALSE;
-	at++;
-	out->inode = g_ascii_strtoull(at, &end, 10);
-	while (*end == ' ')
-		end++;
-	out->path = end;
-	return TRUE;
-}
-
 struct maps_reader {
 	struct process *process;
 	struct modules *modules;
@@ -232,84 +193,70 @@ struct maps_reader {
 	int proc_fd;
 };
 
-static void maps_line_take(const struct maps_reader *reader, char *text)
+/* A mapping worth keeping: code, and what explains an address by its name alone. */
+static gboolean entry_is_telling(const struct maps_entry *entry)
 {
-	struct mapping mapping = { 0 };
-	struct maps_line line;
-	struct module_locator locator;
-
-	if (!maps_line_parse(text, &line) || line.start >= line.end)
-		return;
-	if (!line.executable && line.path[0] != '[')
-		return;
-	if (!line.executable && (g_str_has_prefix(line.path, "[anon") || g_str_has_prefix(line.path, "[vvar")))
-		return;
-	if (reader->process->mappings->len >= PROCESS_MAPPINGS_MAX) {
-		reader->process->left_out++;
-		return;
-	}
-	locator = (struct module_locator){
-		.tgid = reader->process->tgid,
-		.proc_fd = reader->proc_fd,
-		.start = line.start,
-		.end = line.end,
-		.inode = line.inode,
-		.path = line.path,
-	};
-	mapping.file_offset = line.offset;
-	process_identify(&mapping, &locator, reader->modules, reader->names);
-	process_map(reader->process, &mapping, reader->modules);
+	return entry->executable || (entry->path[0] == '[' && !g_str_has_prefix(entry->path, "[anon") &&
+				     !g_str_has_prefix(entry->path, "[vvar"));
 }
 
-static void maps_read(const struct maps_reader *reader, int fd, char *chunk, gsize first)
+/* maps_each_fn */
+static gboolean reader_take(void *user, const struct maps_entry *entry)
 {
-	gsize kept = first, total = first;
+	const struct maps_reader *reader = user;
+	struct mapping mapping = { .file_offset = entry->offset };
+	struct module_locator locator = {
+		.tgid = reader->process->tgid,
+		.proc_fd = reader->proc_fd,
+		.start = entry->start,
+		.end = entry->end,
+		.inode = entry->inode,
+		.path = entry->path,
+	};
 
-	for (;;) {
-		char *line = chunk, *end;
-		ssize_t n;
-
-		while ((end = memchr(line, '\n', kept - (gsize)(line - chunk)))) {
-			*end = '\0';
-			maps_line_take(reader, line);
-			line = end + 1;
-		}
-		kept -= (gsize)(line - chunk);
-		memmove(chunk, line, kept);
-		if (kept == MAPS_CHUNK || total >= PROCESS_MAPS_BYTES_MAX)
-			return;
-		do
-			n = read(fd, chunk + kept, MAPS_CHUNK - kept);
-		while (n < 0 && errno == EINTR);
-		if (n <= 0)
-			return;
-		kept += (gsize)n;
-		total += (gsize)n;
+	if (!entry_is_telling(entry))
+		return TRUE;
+	if (reader->process->mappings->len >= PROCESS_MAPPINGS_MAX) {
+		reader->process->left_out++;
+		return FALSE;
 	}
+	process_identify(&mapping, &locator, reader->modules, reader->names);
+	process_map(reader->process, &mapping, reader->modules);
+	return TRUE;
 }
 
 gboolean process_read_maps(struct process *process, int proc_fd, struct modules *modules, GStringChunk *names)
 {
 	struct maps_reader reader = { process, modules, names, proc_fd };
-	g_autofree char *chunk = NULL;
-	g_autoptr(GArray) before = NULL;
-	int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	GArray *before = process->mappings; /* its references keep modules from being read twice */
+	guint left_out = process->left_out;
+	gboolean found;
 
-	if (fd < 0)
-		return FALSE;
-	chunk = g_malloc(MAPS_CHUNK);
-	n = read(fd, chunk, MAPS_CHUNK);
-	if (n > 0) { /* an ended process has an empty file */
-		before = g_steal_pointer(&process->mappings); /* its references keep modules from being read twice */
-		process->mappings = g_array_new(FALSE, FALSE, sizeof(struct mapping));
-		process->left_out = 0;
-		maps_read(&reader, fd, chunk, (gsize)n);
-		for (guint i = 0; i < before->len; i++)
-			modules_unref(modules, g_array_index(before, struct mapping, i).module);
+	process->mappings = g_array_new(FALSE, FALSE, sizeof(struct mapping));
+	process->left_out = 0;
+	found = maps_read(proc_fd, reader_take, &reader) == MAPS_FOUND;
+	if (!found) {
+		GArray *none = process->mappings;
+
+		process->mappings = before;
+		process->left_out = left_out;
+		before = none;
 	}
-	close(fd);
-	return n > 0;
+	for (guint i = 0; i < before->len; i++)
+		modules_unref(modules, g_array_index(before, struct mapping, i).module);
+	g_array_unref(before);
+	return found;
+}
+
+gboolean process_read_mapping(struct process *process, int proc_fd, guint64 address, gboolean may_read_all,
+			      struct modules *modules, GStringChunk *names)
+{
+	struct maps_reader reader = { process, modules, names, proc_fd };
+	enum maps_answer answer = maps_find(proc_fd, address, reader_take, &reader);
+
+	if (answer == MAPS_CANNOT && may_read_all)
+		return process_read_maps(process, proc_fd, modules, names);
+	return answer == MAPS_FOUND;
 }
 
 /* ---- the JIT's map ---- */

@@ -10,7 +10,6 @@
 #include "symbol/perfmap.h"
 
 #define PROCESS_MAPPINGS_MAX 8192 /* kept per process; the rest is counted in `left_out` */
-#define PROCESS_MAPS_BYTES_MAX (64u << 20) /* of /proc/PID/maps */
 
 enum mapping_kind {
 	MAPPING_FILE = 0,
@@ -30,7 +29,8 @@ struct process {
 	guint32 tgid, parent;
 	guint64 start_ticks; /* since boot; 0 until known */
 	guint64 checked_ns; /* when start_ticks was last compared */
-	guint64 maps_read_ns; /* when /proc/PID/maps was last read; 0: never */
+	guint64 maps_read_ns; /* when mappings were last read; 0: never */
+	guint64 maps_pause_ns; /* until they may be read again for an address where there is none */
 	gboolean exited;
 	gboolean is_stale; /* exec'd: read the mappings again if still possible */
 	GArray *mappings; /* struct mapping */
@@ -50,6 +50,10 @@ guint64 process_start_ticks(int proc_fd);
 
 /* Replaces the mappings by /proc/PID/maps; FALSE (and nothing changed) when it is gone. Names are put into `names`. */
 gboolean process_read_maps(struct process *process, int proc_fd, struct modules *modules, GStringChunk *names);
+/* Looks for a mapping at `address` that is not known yet: asks for that one where the kernel takes
+ * questions, else reads all again if it may. TRUE when something was read, not necessarily there. */
+gboolean process_read_mapping(struct process *process, int proc_fd, guint64 address, gboolean may_read_all,
+			      struct modules *modules, GStringChunk *names);
 /* Adds one mapping (its module's reference is taken over), replacing what it covers. */
 void process_map(struct process *process, const struct mapping *mapping, struct modules *modules);
 void process_unmap_all(struct process *process, struct modules *modules);

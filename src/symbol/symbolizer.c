@@ -14,7 +14,9 @@
 
 #define PROCESSES_EXITED_MAX 8192 /* remembered after their end; the oldest go first */
 #define START_CHECK_NS NS_PER_S /* how long a pid is believed to be the same process */
-#define MAPS_RETRY_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process */
+#define MAPS_PAUSE_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process; doubled when of no use */
+#define ADDRESS_MIN 4096 /* nothing is mapped below, in any process */
+#define ADDRESS_MAX (G_GUINT64_CONSTANT(1) << 57) /* nor beyond, on any machine */
 #define PERFMAP_RETRY_NS (200 * NS_PER_MS)
 #define LATER_MAX (1u << 20) /* addresses whose names may come later */
 #define NOTES_MAX 32
@@ -23,8 +25,9 @@
 #define KALLSYMS_PATH "/proc/kallsyms"
 
 struct kernel {
-	GThread *loading;
-	struct symtab *table;
+	symbolizer_namer_fn namer; /* NULL: there is none, or it cannot */
+	void *namer_user;
+	struct symtab *table; /* NULL until it is needed */
 	gboolean hidden; /* by kptr_restrict */
 	guint64 retry_at_ns, retry_after_ns;
 	guint retries;
@@ -47,6 +50,7 @@ struct symbolizer {
 	struct modules *modules;
 	GStringChunk *names; /* everything handed out */
 	struct kernel kernel;
+	gboolean follows; /* see symbolizer_follow */
 };
 
 static const char *intern(struct symbolizer *symbolizer, const char *text)
@@ -72,12 +76,6 @@ void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer
 	symbolizer->options = *options;
 }
 
-static void kernel_join(struct kernel *kernel)
-{
-	if (kernel->loading)
-		kernel->table = g_thread_join(g_steal_pointer(&kernel->loading));
-}
-
 void symbolizer_free(struct symbolizer *symbolizer)
 {
 	GHashTableIter each;
@@ -85,7 +83,6 @@ void symbolizer_free(struct symbolizer *symbolizer)
 
 	if (!symbolizer)
 		return;
-	kernel_join(&symbolizer->kernel);
 	symtab_free(symbolizer->kernel.table);
 	g_hash_table_iter_init(&each, symbolizer->processes);
 	while (g_hash_table_iter_next(&each, NULL, &process))
@@ -136,6 +133,7 @@ static gboolean process_has_jit(const struct process *process)
 static gboolean process_refresh(struct symbolizer *symbolizer, struct process *process, int proc_fd)
 {
 	process->maps_read_ns = clock_monotonic_ns();
+	process->maps_pause_ns = MAPS_PAUSE_NS;
 	if (!process_read_maps(process, proc_fd, symbolizer->modules, symbolizer->names))
 		return FALSE;
 	process->is_stale = FALSE;
@@ -154,7 +152,7 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 	int proc_fd;
 
 	if (process && !process->is_stale && !process->exited && process->start_ticks &&
-	    now_ns - process->checked_ns < START_CHECK_NS)
+	    (symbolizer->follows || now_ns - process->checked_ns < START_CHECK_NS))
 		return process;
 	proc_fd = foreign_open_process(tgid);
 	start = proc_fd >= 0 ? process_start_ticks(proc_fd) : 0;
@@ -176,6 +174,11 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 gboolean symbolizer_see(struct symbolizer *symbolizer, guint32 tgid)
 {
 	return process_see(symbolizer, tgid) != NULL;
+}
+
+void symbolizer_follow(struct symbolizer *symbolizer, gboolean all)
+{
+	symbolizer->follows = all;
 }
 
 void symbolizer_mapped(struct symbolizer *symbolizer, guint32 tgid, const struct symbolizer_mapping *mapping)
@@ -390,22 +393,36 @@ static void name_in_file(struct symbolizer *symbolizer, struct process *process,
 	}
 }
 
-/* The mapping of `address`; mappings are read again (not too often) when there is none, since code may have been
- * mapped after first sight. */
+/* Looks once more, since code may have been mapped after first sight. Not too often, and less and less often while it is
+ * of no use: where a stack leads astray, every address is one where nothing is. */
+static void look_again(struct symbolizer *symbolizer, struct process *process, guint64 address)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	int proc_fd;
+
+	if (process->exited || address < ADDRESS_MIN || address >= ADDRESS_MAX ||
+	    (process->maps_read_ns && now_ns - process->maps_read_ns < process->maps_pause_ns))
+		return;
+	proc_fd = foreign_open_process(process->tgid);
+	if (proc_fd < 0)
+		return;
+	process->maps_read_ns = now_ns;
+	if ((symbolizer->follows || process_start_ticks(proc_fd) == process->start_ticks) &&
+	    process_read_mapping(process, proc_fd, address, !symbolizer->follows, symbolizer->modules,
+				 symbolizer->names) &&
+	    process_has_jit(process))
+		process_open_perfmap(process, proc_fd);
+	close(proc_fd);
+	process->maps_pause_ns = process_find(process, address) ? MAPS_PAUSE_NS : 2 * process->maps_pause_ns;
+}
+
 static const struct mapping *find_mapping(struct symbolizer *symbolizer, struct process *process, guint64 address)
 {
 	const struct mapping *mapping = process_find(process, address);
-	int proc_fd;
 
-	if (mapping || process->exited ||
-	    (process->maps_read_ns && clock_monotonic_ns() - process->maps_read_ns < MAPS_RETRY_NS))
+	if (mapping)
 		return mapping;
-	proc_fd = foreign_open_process(process->tgid);
-	if (proc_fd < 0)
-		return NULL;
-	if (process_start_ticks(proc_fd) == process->start_ticks)
-		process_refresh(symbolizer, process, proc_fd);
-	close(proc_fd);
+	look_again(symbolizer, process, address);
 	return process_find(process, address);
 }
 
@@ -573,20 +590,17 @@ const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer)
 
 /* ---- the kernel ---- */
 
-static gpointer kernel_load(gpointer data)
+void symbolizer_set_namer(struct symbolizer *symbolizer, symbolizer_namer_fn namer, void *user)
 {
-	struct kernel *kernel = data; /* `hidden` is read only after the join */
-
-	return kallsyms_load(KALLSYMS_PATH, &kernel->hidden);
+	symbolizer->kernel.namer = namer;
+	symbolizer->kernel.namer_user = user;
 }
 
-void symbolizer_prepare_kernel(struct symbolizer *symbolizer)
+static void kernel_load(struct kernel *kernel)
 {
-	struct kernel *kernel = &symbolizer->kernel;
-
-	if (kernel->loading || kernel->table)
+	if (kernel->table)
 		return;
-	kernel->loading = g_thread_new("kallsyms", kernel_load, kernel);
+	kernel->table = kallsyms_load(KALLSYMS_PATH, &kernel->hidden);
 	kernel->retry_after_ns = KERNEL_RETRY_NS;
 	kernel->retry_at_ns = clock_monotonic_ns() + kernel->retry_after_ns;
 }
@@ -613,24 +627,18 @@ static gboolean kernel_find(struct kernel *kernel, guint64 address, struct symta
 	return FALSE;
 }
 
-void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean is_caller, struct symbol *symbol)
+static void kernel_name_in_table(struct symbolizer *symbolizer, guint64 address, struct symbol *symbol)
 {
 	struct kernel *kernel = &symbolizer->kernel;
 	struct symtab_hit hit;
 
-	*symbol = (struct symbol){ .module = "vmlinux" };
-	if (!kernel->table) {
-		symbolizer_prepare_kernel(symbolizer);
-		kernel_join(kernel);
-	}
-	if (is_caller && address)
-		address--;
+	kernel_load(kernel);
 	if (kernel_find(kernel, address, &hit)) {
 		symbol->kind = FRAME_KERNEL;
 		symbol->name = intern(symbolizer, hit.name);
 		if (hit.tag[0])
 			symbol->module = intern(symbolizer, hit.tag);
-		symbol->offset = address - hit.start + (is_caller ? 1 : 0);
+		symbol->offset = address - hit.start;
 	} else if (kernel->hidden) {
 		unresolved(symbolizer, symbol, "[kernel: addresses hidden (kptr_restrict)]");
 	} else if (symtab_count(kernel->table) == 0) {
@@ -638,4 +646,39 @@ void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean 
 	} else {
 		unresolved(symbolizer, symbol, "[kernel: in no function]");
 	}
+}
+
+static enum symbolizer_namer_answer kernel_name_ask(struct symbolizer *symbolizer, guint64 address,
+						    struct symbol *symbol)
+{
+	struct kernel *kernel = &symbolizer->kernel;
+	struct symbolizer_kernel_name name;
+	enum symbolizer_namer_answer answer;
+
+	if (!kernel->namer)
+		return SYMBOLIZER_NAMER_CANNOT;
+	answer = kernel->namer(kernel->namer_user, address, &name);
+	if (answer == SYMBOLIZER_NAMER_CANNOT) {
+		kernel->namer = NULL;
+	} else if (answer == SYMBOLIZER_NAMER_NONE) {
+		unresolved(symbolizer, symbol, "[kernel: in no function]");
+	} else {
+		symbol->kind = FRAME_KERNEL;
+		symbol->name = intern(symbolizer, name.name);
+		if (name.module[0])
+			symbol->module = intern(symbolizer, name.module);
+		symbol->offset = name.offset;
+	}
+	return answer;
+}
+
+void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean is_caller, struct symbol *symbol)
+{
+	*symbol = (struct symbol){ .module = "vmlinux" };
+	if (is_caller && address)
+		address--;
+	if (kernel_name_ask(symbolizer, address, symbol) == SYMBOLIZER_NAMER_CANNOT)
+		kernel_name_in_table(symbolizer, address, symbol);
+	if (symbol->kind == FRAME_KERNEL && is_caller)
+		symbol->offset++;
 }

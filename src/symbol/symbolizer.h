@@ -34,13 +34,27 @@ struct symbolizer *symbolizer_new(void);
 void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer_options *options);
 void symbolizer_free(struct symbolizer *symbolizer);
 
-/* Starts reading kernel symbols in the background; the first kernel lookup waits for it. */
-void symbolizer_prepare_kernel(struct symbolizer *symbolizer);
+/* Who can name one kernel address without a table of all; `name` and `module` ("" for the kernel's own) are copied. */
+struct symbolizer_kernel_name {
+	const char *name, *module;
+	guint64 offset;
+};
+enum symbolizer_namer_answer {
+	SYMBOLIZER_NAMER_FOUND = 0,
+	SYMBOLIZER_NAMER_NONE = 1, /* the address is in no function */
+	SYMBOLIZER_NAMER_CANNOT = 2, /* /proc/kallsyms is read instead */
+};
+typedef enum symbolizer_namer_answer (*symbolizer_namer_fn)(void *user, guint64 address,
+							    struct symbolizer_kernel_name *name);
+void symbolizer_set_namer(struct symbolizer *symbolizer, symbolizer_namer_fn namer, void *user);
 
 /* First sight of a process: takes its mappings. Cheap when already known. FALSE when the process is gone and nothing
  * is known about it. */
 gboolean symbolizer_see(struct symbolizer *symbolizer, guint32 tgid);
 
+/* `all`: news of every mapping, fork, exec and exit will come from here on, so what is known of a process need not be
+ * looked at again. */
+void symbolizer_follow(struct symbolizer *symbolizer, gboolean all);
 /* Side-band news, in the order they happened (perf mmap2/fork/exec/exit records). `build_id` may be NULL. */
 struct symbolizer_mapping {
 	guint64 start, length, file_offset;

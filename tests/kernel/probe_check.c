@@ -19,12 +19,14 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "probe/cost.h"
+#include "probe/kernel_names.h"
 #include "probe/probe.h"
 
 #define CHECK_RUN_NS (2 * NS_PER_S)
 #define CHECK_TURN_NS (20 * NS_PER_MS)
 #define CHECK_FREQUENCY_HZ 499
 #define CHECK_TOLERANCE 0.25 /* an emulated machine is busy with itself; tight figures are checked elsewhere */
+#define CHECK_NAMES_STEP 47 /* of the kernel's functions, one in so many is asked for; the last hundred all are */
 #define CHECK_GONE_NS (20 * NS_PER_S) /* deadline for the kernel to free what a killed process held */
 
 struct check {
@@ -332,6 +334,77 @@ static gboolean check_kill(void)
 	return gone;
 }
 
+/* ---- names of kernel functions ---- */
+
+struct check_symbol {
+	guint64 address;
+	char *line; /* "address name module" */
+};
+
+static void check_symbol_clear(gpointer data)
+{
+	g_free(((struct check_symbol *)data)->line);
+}
+
+static char *symbol_line(guint64 address, const char *name, const char *module)
+{
+	return g_strdup_printf("%" G_GINT64_MODIFIER "x %s %s", address, name, module);
+}
+
+/* The functions /proc/kallsyms lists. */
+static GArray *symbols_read(void)
+{
+	GArray *symbols = g_array_new(FALSE, FALSE, sizeof(struct check_symbol));
+	FILE *file = fopen("/proc/kallsyms", "re");
+	char line[1024], name[600], module[100], kind;
+
+	g_array_set_clear_func(symbols, check_symbol_clear);
+	while (file && fgets(line, sizeof(line), file)) {
+		struct check_symbol symbol;
+		int words =
+			sscanf(line, "%" G_GINT64_MODIFIER "x %c %599s [%99[^]]", &symbol.address, &kind, name, module);
+
+		if (words < 3 || !strchr("tTwW", kind) || g_str_has_prefix(name, "__pfx_") ||
+		    (words == 4 && g_str_has_prefix(module, "__builtin__")))
+			continue;
+		symbol.line = symbol_line(symbol.address, name, words == 4 ? module : "");
+		g_array_append_val(symbols, symbol);
+	}
+	if (file)
+		fclose(file);
+	return symbols;
+}
+
+/* The kernel's own answers are among what /proc/kallsyms lists at that address (several names may share one). */
+static gboolean check_kernel_names(void)
+{
+	g_autoptr(GArray) symbols = symbols_read();
+	g_autoptr(GHashTable) listed = g_hash_table_new(g_str_hash, g_str_equal);
+	g_autofree char *text = NULL, *wrong = NULL;
+	struct kernel_names *names = kernel_names_new();
+	guint asked = 0, right = 0;
+
+	for (guint i = 0; i < symbols->len; i++)
+		g_hash_table_add(listed, g_array_index(symbols, struct check_symbol, i).line);
+	for (guint i = 0; i < symbols->len; i += i < symbols->len - 100 ? CHECK_NAMES_STEP : 1) {
+		const struct check_symbol *symbol = &g_array_index(symbols, struct check_symbol, i);
+		struct kernel_name name = { .name = "?", .module = "?" };
+		g_autofree char *got = NULL;
+
+		asked++;
+		kernel_names_find(names, symbol->address, &name);
+		got = symbol_line(symbol->address - name.offset, name.name, name.module);
+		right += g_hash_table_contains(listed, got) && name.offset == 0;
+		if (!g_hash_table_contains(listed, got) && !wrong)
+			wrong = g_strdup_printf("; kallsyms \"%s\", asked \"%s\"", symbol->line, got);
+	}
+	kernel_names_free(names);
+	text = g_strdup_printf("%u of %u names as in /proc/kallsyms%s", right, asked, wrong ? wrong : "");
+	check_print("kernel names", "syscall program",
+		    asked > 0 && right >= asked - asked / 1000 ? OUTCOME_OK : OUTCOME_FAIL, text);
+	return asked > 0 && right >= asked - asked / 1000;
+}
+
 int main(void)
 {
 	gboolean right = TRUE;
@@ -339,5 +412,6 @@ int main(void)
 	for (const struct probe *const *probe = probe_registry; *probe; probe++)
 		right &= check_probe(*probe);
 	right &= check_kill();
+	right &= check_kernel_names();
 	return right ? 0 : 1;
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "probe/bpf/hash.h"
+#include "probe/kernel_names.h"
 #include "probe/ladder.h"
 #include "probe/sideband_record.h"
 
@@ -267,6 +268,34 @@ static void test_ladder(void)
 	g_assert_cmpstr(error->message, ==, "forbidden is not to be had");
 }
 
+/* ---- names of kernel functions ---- */
+
+static void assert_kernel_name(const char *said, const char *name, const char *module, guint64 offset)
+{
+	g_autofree char *text = g_strdup(said);
+	struct kernel_name got;
+
+	g_assert_true(kernel_name_parse(text, &got));
+	g_assert_cmpstr(got.name, ==, name);
+	g_assert_cmpstr(got.module, ==, module);
+	g_assert_cmpuint(got.offset, ==, offset);
+}
+
+static void test_kernel_name(void)
+{
+	char bare[] = "0xffffffff81000000";
+
+	assert_kernel_name("vfs_read+0x1a/0x2b0", "vfs_read", "", 0x1a);
+	assert_kernel_name("foo.isra.0+0x0/0x10 [ext4]", "foo.isra.0", "ext4", 0);
+	assert_kernel_name("foo+0x4/0x10 [ext4 0123abcd]", "foo", "ext4", 4);
+	assert_kernel_name("bpf_prog_6deef7357e7b4530_dump+0x8/0x94", "bpf_prog_6deef7357e7b4530_dump", "bpf", 8);
+	assert_kernel_name("bpf_prog_6deef7357e7b4530+0x8/0x94", "bpf_prog_6deef7357e7b4530", "bpf", 8);
+	assert_kernel_name("bpf_prog_load+0x8/0x94", "bpf_prog_load", "", 8);
+	assert_kernel_name("bpf_trampoline_6442508809+0x43/0x94", "bpf_trampoline_6442508809", "bpf", 0x43);
+	assert_kernel_name("bpf_trampoline_get+0x43/0x94", "bpf_trampoline_get", "", 0x43);
+	g_assert_false(kernel_name_parse(bare, &(struct kernel_name){ 0 }));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -276,5 +305,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/sideband/noise", test_noise);
 	g_test_add_func("/probe/stack/hash", test_hash);
 	g_test_add_func("/probe/ladder", test_ladder);
+	g_test_add_func("/probe/kernel_name", test_kernel_name);
 	return g_test_run();
 }

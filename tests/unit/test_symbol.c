@@ -18,6 +18,7 @@
 #include "symbol/demangle.h"
 #include "symbol/image.h"
 #include "symbol/kallsyms.h"
+#include "symbol/maps.h"
 #include "symbol/module.h"
 #include "symbol/perfmap.h"
 #include "symbol/source.h"
@@ -643,9 +644,10 @@ static void test_rust(struct place *place, gconstpointer flags)
 		g_test_skip("no rustc");
 		return;
 	}
-	write_file(place, "demo.rs",
-		   "mod shop { #[inline(never)] pub fn total(x: u64) -> u64 { 2 * unsafe { std::ptr::read_volatile(&x) } } }\n"
-		   "fn main() { std::process::exit(shop::total(std::env::args().count() as u64) as i32) }\n");
+	write_file(
+		place, "demo.rs",
+		"mod shop { #[inline(never)] pub fn total(x: u64) -> u64 { 2 * unsafe { std::ptr::read_volatile(&x) } } }\n"
+		"fn main() { std::process::exit(shop::total(std::env::args().count() as u64) as i32) }\n");
 	text = shell(place, "rustc -O %s -o demo demo.rs && nm demo | awk '/shop.*total/ { print $1; exit }'",
 		     (const char *)flags);
 	g_autoptr(symtab_t) table = read_table(place, "demo", NULL, &complete);
@@ -758,7 +760,6 @@ static void test_kernel(void)
 	guint64 address = 0;
 	struct symbol symbol;
 
-	symbolizer_prepare_kernel(symbolizer);
 	while (file && fgets(line, sizeof(line), file))
 		if (sscanf(line, "%" G_GINT64_MODIFIER "x %c %255s", &address, &kind, name) == 3 &&
 		    strcmp(name, "vfs_read") == 0)
@@ -778,6 +779,100 @@ static void test_kernel(void)
 		g_test_skip("kernel addresses are hidden");
 	}
 	symbolizer_free(symbolizer);
+}
+
+static enum symbolizer_namer_answer namer_of_odd(void *user, guint64 address, struct symbolizer_kernel_name *name)
+{
+	guint *asked = user;
+
+	(*asked)++;
+	if (address == 41)
+		return SYMBOLIZER_NAMER_CANNOT;
+	*name = (struct symbolizer_kernel_name){ .name = "odd", .module = address == 3 ? "ext4" : "", .offset = 6 };
+	return address % 2 ? SYMBOLIZER_NAMER_FOUND : SYMBOLIZER_NAMER_NONE;
+}
+
+static void test_kernel_namer(void)
+{
+	struct symbolizer *symbolizer = symbolizer_new();
+	struct symbol symbol;
+	guint asked = 0;
+
+	symbolizer_set_namer(symbolizer, namer_of_odd, &asked);
+	symbolizer_kernel(symbolizer, 3, FALSE, &symbol);
+	g_assert_cmpint(symbol.kind, ==, FRAME_KERNEL);
+	g_assert_cmpstr(symbol.name, ==, "odd");
+	g_assert_cmpstr(symbol.module, ==, "ext4");
+	g_assert_cmpuint(symbol.offset, ==, 6);
+	symbolizer_kernel(symbolizer, 2, TRUE, &symbol); /* a return address: looked up one byte earlier */
+	g_assert_cmpstr(symbol.module, ==, "vmlinux");
+	g_assert_cmpuint(symbol.offset, ==, 7);
+	symbolizer_kernel(symbolizer, 2, FALSE, &symbol);
+	g_assert_cmpint(symbol.kind, ==, FRAME_UNRESOLVED);
+	symbolizer_kernel(symbolizer, 41, FALSE, &symbol); /* who cannot is not asked again */
+	symbolizer_kernel(symbolizer, 43, FALSE, &symbol);
+	g_assert_cmpint(symbol.kind, ==, FRAME_UNRESOLVED);
+	g_assert_cmpuint(asked, ==, 4);
+	symbolizer_free(symbolizer);
+}
+
+/* ---- what is mapped ---- */
+
+static void test_maps_line(void)
+{
+	char code[] = "7f0000001000-7f0000003000 r-xp 00002000 fd:01 1234                       /usr/lib/a b.so";
+	char heap[] = "7f0000001000-7f0000003000 rw-p 00000000 00:00 0 ";
+	char none[] = "7f0000001000 rw-p", backward[] = "3000-1000 rw-p 00000000 00:00 0 ";
+	struct maps_entry entry;
+
+	g_assert_true(maps_line_parse(code, &entry));
+	g_assert_true(entry.executable);
+	g_assert_cmpuint(entry.start, ==, 0x7f0000001000);
+	g_assert_cmpuint(entry.end, ==, 0x7f0000003000);
+	g_assert_cmpuint(entry.offset, ==, 0x2000);
+	g_assert_cmpuint(entry.inode, ==, 1234);
+	g_assert_cmpstr(entry.path, ==, "/usr/lib/a b.so");
+	g_assert_true(maps_line_parse(heap, &entry));
+	g_assert_false(entry.executable);
+	g_assert_cmpstr(entry.path, ==, "");
+	g_assert_false(maps_line_parse(none, &entry));
+	g_assert_false(maps_line_parse(backward, &entry));
+}
+
+static gboolean maps_collect(void *user, const struct maps_entry *entry)
+{
+	if (entry->executable)
+		g_string_append_printf(user,
+				       "%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x %" G_GINT64_MODIFIER
+				       "x %" G_GINT64_MODIFIER "u %s\n",
+				       entry->start, entry->end, entry->offset, entry->inode, entry->path);
+	return TRUE;
+}
+
+/* Questions and text agree. */
+static void test_maps_both(void)
+{
+	int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	g_autoptr(GString) asked = g_string_new(NULL), read = g_string_new(NULL), one = g_string_new(NULL);
+	g_autofree char *text = NULL;
+
+	g_assert_cmpint(maps_read(proc_fd, maps_collect, asked), ==, MAPS_FOUND);
+	text = file_read("/proc/self/maps", MAPS_BYTES_MAX, NULL, NULL);
+	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+		struct maps_entry entry;
+
+		*end = '\0';
+		/* outside of what a process may map: no question finds it */
+		if (maps_line_parse(line, &entry) && strcmp(entry.path, "[vsyscall]") != 0)
+			maps_collect(read, &entry);
+	}
+	g_assert_cmpstr(asked->str, ==, read->str);
+	if (maps_find(proc_fd, (guintptr)test_maps_both, maps_collect, one) == MAPS_CANNOT)
+		g_test_message("this kernel takes no questions about mappings");
+	else
+		g_assert_true(one->len > 0 && strstr(read->str, one->str));
+	g_assert_cmpint(maps_find(proc_fd, 0, maps_collect, one), !=, MAPS_FOUND);
+	close(proc_fd);
 }
 
 /* ---- perf maps ---- */
@@ -990,6 +1085,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/symbol/demangle-bomb", test_demangle_bomb);
 	g_test_add_func("/symbol/vdso", test_vdso);
 	IN_PLACE("/symbol/kallsyms", NULL, test_kallsyms);
+	g_test_add_func("/symbol/kernel/namer", test_kernel_namer);
+	g_test_add_func("/symbol/maps/line", test_maps_line);
+	g_test_add_func("/symbol/maps/both", test_maps_both);
 	g_test_add_func("/symbol/kernel", test_kernel);
 	IN_PLACE("/symbol/perfmap", NULL, test_perfmap);
 	IN_PLACE("/symbol/jit", NULL, test_jit);
