@@ -181,7 +181,7 @@ static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns
 }
 
 /* Ctrl-C and SIGTERM become a readable descriptor; -1 when that fails (then they end the program as usual). */
-static int measure_stop_fd(void)
+int measure_stop_fd(void)
 {
 	sigset_t signals;
 
@@ -193,7 +193,7 @@ static int measure_stop_fd(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void measure_signals_restore(int stop_fd)
+void measure_signals_restore(int stop_fd)
 {
 	sigset_t signals;
 

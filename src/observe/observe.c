@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "kernel/cgroupfs.h"
+#include "observe/happen.h"
 #include "observe/tally.h"
 #include "observe/weave.h"
 #include "probe/kernel_names.h"
@@ -101,7 +102,7 @@ static char *observe_title(const struct observe_options *options)
 	return g_strdup_printf("%s of %s", options->probe->name, names->str);
 }
 
-/* One run in progress. What the probe tells goes to `weave` or `tally`, by the probe's shape. */
+/* One run in progress. What the probe tells goes to `weave`, `tally` or `happen`, by the probe's shape. */
 struct observe_session {
 	struct registry *registry;
 	const struct observe_options *options;
@@ -109,6 +110,7 @@ struct observe_session {
 	struct kernel_names *kernel_names; /* of the symbolizer */
 	struct weave *weave;
 	struct tally *tally;
+	struct happen *happen;
 	struct snapshot *snapshot; /* being filled */
 	struct shape *shape; /* of it */
 	struct probe_run *run;
@@ -126,6 +128,10 @@ static void session_begin_snapshot(struct observe_session *session)
 	session->snapshot->frequency_hz = options->frequency_hz;
 	session->shape = shape_new(options->probe->shape, options->probe->name, options->probe->unit);
 	g_ptr_array_add(session->snapshot->shapes, session->shape);
+	if (session->shape->events && options->event_limit)
+		session->shape->events->limit = options->event_limit;
+	if (session->happen)
+		happen_into(session->happen, session->shape);
 	if (session->tally)
 		tally_into(session->tally, session->shape, options->slot_ns);
 }
@@ -227,8 +233,9 @@ static gboolean session_wait(struct observe_session *session, GError **error)
 static gboolean session_measure(struct observe_session *session, const struct probe_request *request, GError **error)
 {
 	const struct observe_options *options = session->options;
-	const struct probe_listener *listener =
-		session->weave ? weave_listener(session->weave) : tally_listener(session->tally);
+	const struct probe_listener *listener = session->weave	  ? weave_listener(session->weave)
+						: session->happen ? happen_listener(session->happen)
+								  : tally_listener(session->tally);
 	gboolean ok;
 
 	session->run = options->probe->open(request, listener, error);
@@ -266,6 +273,11 @@ static void session_open(struct observe_session *session)
 {
 	const struct observe_options *options = session->options;
 
+	if (options->probe->shape == SHAPE_EVENTS) {
+		session->happen = happen_new(session->registry, options->event, options->event_user);
+		session_begin_snapshot(session);
+		return;
+	}
 	if (options->probe->shape != SHAPE_CALLTREE) {
 		session->tally = tally_new(session->registry, options->probe, options->by);
 		session_begin_snapshot(session);
@@ -292,6 +304,7 @@ static void session_close(struct observe_session *session)
 {
 	weave_free(session->weave);
 	tally_free(session->tally);
+	happen_free(session->happen);
 	symbolizer_free(session->symbolizer);
 	kernel_names_free(session->kernel_names);
 	snapshot_free(session->snapshot);
@@ -328,6 +341,8 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 		.by_pidns = options->by == OBSERVE_BY_PIDNS,
 		.waker = options->waker,
 		.threshold_ns = options->threshold_ns,
+		.event_rate = options->event_rate,
+		.arguments = options->arguments,
 		.rung = options->rung,
 	};
 	if (session_measure(&session, &request, error)) {

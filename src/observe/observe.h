@@ -34,6 +34,12 @@ struct observe_options {
 	gboolean waker;
 	guint64 threshold_ns;
 	gboolean java_map; /* Java virtual machines may be asked to write a map of their code */
+	/* Probes of events: */
+	void (*event)(void *user, const struct event *event); /* each as it comes; may be NULL */
+	void *event_user;
+	guint event_limit; /* kept in the snapshot; 0: EVENTS_LIMIT */
+	guint32 event_rate; /* a second and container; 0: the probe's own */
+	gboolean arguments; /* also what programs were called with */
 	const char *rung; /* NULL: the best that works */
 	guint64 slot_ns; /* histograms: keep slots of time of this length, for heat maps; 0: none */
 	/* With `interval_ns`: gets every that many nanoseconds what gathered in them, and says whether to go on. Only for

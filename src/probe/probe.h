@@ -50,6 +50,8 @@ struct probe_request {
 	gboolean by_pidns; /* tables: keep pid namespaces apart */
 	gboolean waker; /* also who woke a blocked thread */
 	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */
+	guint32 event_rate; /* events a second and container before a flood is cut; 0: the probe's own */
+	gboolean arguments; /* events: also what programs were called with (may be secret) */
 	const char *rung; /* force this rung; NULL: the best that works */
 };
 
@@ -142,6 +144,33 @@ struct probe_pair {
 	const struct histogram_counts *const *histograms; /* likewise; may be NULL, and so may each be */
 };
 
+/* A cgroup key in a field: what observe/ makes of it. */
+enum probe_owner {
+	PROBE_OWNER_NONE = 0, /* the field is what it is */
+	/* The text becomes the container's name. `text` is the cgroup's path where the key may not be known (that of a
+	 * controller's v1 hierarchy), else NULL. */
+	PROBE_OWNER_NAME = 1,
+	/* The text becomes "container" when that cgroup is the event's container or in it, "ancestor" when it is above,
+	 * "host" when the key is 0. */
+	PROBE_OWNER_SCOPE = 2,
+};
+
+struct probe_field {
+	struct event_field field;
+	enum probe_owner owner;
+	guint64 cgroup_key;
+};
+
+/* One happening, as soon as it is known. */
+struct probe_event {
+	guint64 time_ns; /* CLOCK_MONOTONIC */
+	const struct probe_task *task; /* whose it is */
+	guint32 inner_pid; /* of the process in its own pid namespace; 0: not known */
+	const char *kind;
+	const struct probe_field *fields; /* at most EVENT_FIELDS_MAX; valid during the call */
+	guint field_count;
+};
+
 /* News about mappings (see symbol/symbolizer.h); build_id may be NULL. */
 struct probe_mapping {
 	guint64 start, length, file_offset;
@@ -158,6 +187,9 @@ struct probe_listener {
 	void (*pair)(void *user, const struct probe_pair *pair); /* probes of shape edges */
 	/* Every mapping, fork, exec and exit of the machine will be told from here on; FALSE: no longer, some were lost. */
 	void (*followed)(void *user, gboolean all);
+	void (*event)(void *user, const struct probe_event *event);
+	/* `events` of a container were left out because it made too many. */
+	void (*flood)(void *user, guint64 cgroup_key, guint64 events);
 	void (*mapped)(void *user, guint32 tgid, const struct probe_mapping *mapping);
 	void (*forked)(void *user, guint32 parent_tgid, guint32 child_tgid);
 	void (*execed)(void *user, guint32 tgid);

@@ -23,8 +23,10 @@
 #include "probe/probe.h"
 
 #define CHECK_RUN_NS (2 * NS_PER_S)
+#define CHECK_EVENTS_NS (200 * NS_PER_MS) /* to hear of what has happened already */
 #define CHECK_TURN_NS (20 * NS_PER_MS)
 #define CHECK_FREQUENCY_HZ 499
+#define CHECK_EVENT_RATE 1000000 /* nobody here floods */
 #define CHECK_TOLERANCE 0.25 /* an emulated machine is busy with itself; tight figures are checked elsewhere */
 #define CHECK_NAMES_STEP 47 /* of the kernel's functions, one in so many is asked for; the last hundred all are */
 #define CHECK_GONE_NS (20 * NS_PER_S) /* deadline for the kernel to free what a killed process held */
@@ -36,7 +38,70 @@ struct check {
 	guint32 child;
 	guint64 seen; /* by the ledger */
 	guint64 foreign; /* weights or stacks that are not the child's */
+	const struct event_rule *rule; /* what must happen, for probes of events */
+	guint64 happened; /* events that are as the rule says */
 };
+
+/* ---- events: a short life whose every step is known ---- */
+
+#define BRIEF_FILE "/fathom-no-such-file"
+#define BRIEF_STATUS 7
+
+static void brief_live(void)
+{
+	kill(getpid(), SIGURG);
+	if (open(BRIEF_FILE, O_RDONLY) >= 0)
+		_exit(1);
+	_exit(BRIEF_STATUS);
+}
+
+static void brief_start(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execl("/proc/self/exe", "probe_check", "--brief", NULL);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static const struct event_rule {
+	const char *probe;
+	const char *kind;
+	const char *field; /* … is `text`, or the number */
+	const char *text;
+	guint64 number;
+} event_rules[] = {
+	{ "trace exec", "exec", "file", "/proc/self/exe", 0 },
+	{ "trace exit", "exit", "status", NULL, BRIEF_STATUS },
+	{ "trace signal", "signal", "signal", "SIGURG", 0 },
+	{ "trace open", "open", "file", BRIEF_FILE, 0 },
+};
+
+static const struct event_rule *event_rule_find(const char *probe)
+{
+	for (gsize i = 0; i < G_N_ELEMENTS(event_rules); i++)
+		if (g_str_equal(event_rules[i].probe, probe))
+			return &event_rules[i];
+	return NULL;
+}
+
+static void check_event(void *user, const struct probe_event *event)
+{
+	struct check *check = user;
+	const struct event_rule *rule = check->rule;
+
+	if (!rule || strcmp(event->kind, rule->kind) != 0)
+		return;
+	for (guint i = 0; i < event->field_count; i++) {
+		const struct event_field *field = &event->fields[i].field;
+
+		if (strcmp(field->name, rule->field) == 0 &&
+		    (rule->text ? g_strcmp0(field->text, rule->text) == 0 : field->number == rule->number))
+			check->happened++;
+	}
+}
 
 static void check_stack(void *user, const struct probe_stack *stack)
 {
@@ -171,6 +236,10 @@ static gboolean check_judge(const struct probe *probe, const struct check *check
 {
 	gboolean right = FALSE;
 
+	if (check->rule) {
+		g_string_append_printf(text, "%" G_GUINT64_FORMAT " events as they must be", check->happened);
+		return check->happened > 0;
+	}
 	for (gsize i = 0; i < G_N_ELEMENTS(check_rules); i++)
 		if (g_str_equal(check_rules[i].probe, probe->name))
 			right = check_rules[i].right(check, text);
@@ -203,8 +272,12 @@ static gboolean check_measure(const struct probe *probe, struct probe_run *run, 
 	struct ledger ledger = { 0 };
 	guint64 start_ns = clock_monotonic_ns(), cpu_ns = process_cpu_ns(check->child);
 	guint64 delay_ns = process_delay_ns(check->child);
-	gboolean right =
-		check_watch(probe, run, start_ns + CHECK_RUN_NS, &error) && probe->finish(run, &ledger, &error);
+	gboolean right;
+
+	if (check->rule)
+		brief_start();
+	right = check_watch(probe, run, start_ns + (check->rule ? CHECK_EVENTS_NS : CHECK_RUN_NS), &error) &&
+		probe->finish(run, &ledger, &error);
 
 	check->cpu_ns = process_cpu_ns(check->child) - cpu_ns;
 	check->delay_ns = process_delay_ns(check->child) - delay_ns;
@@ -231,12 +304,15 @@ enum outcome {
 
 static enum outcome check_rung(const struct probe *probe, const struct rung *rung, GString *text)
 {
-	struct check check = { .child = child_start() };
-	const struct probe_listener listener = { .user = &check, .stack = check_stack, .weight = check_weight };
-	const struct probe_request request = { .filter = TRUE,
+	struct check check = { .child = child_start(), .rule = event_rule_find(probe->name) };
+	const struct probe_listener listener = {
+		.user = &check, .stack = check_stack, .weight = check_weight, .event = check_event
+	};
+	const struct probe_request request = { .filter = !check.rule,
 					       .tgids = &check.child,
 					       .tgid_count = 1,
 					       .frequency_hz = CHECK_FREQUENCY_HZ,
+					       .event_rate = CHECK_EVENT_RATE,
 					       .rung = rung->name };
 	g_autoptr(GError) error = NULL;
 	struct probe_run *run = probe->open(&request, &listener, &error);
@@ -405,9 +481,12 @@ static gboolean check_kernel_names(void)
 	return asked > 0 && right >= asked - asked / 1000;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	gboolean right = TRUE;
+
+	if (argc > 1 && strcmp(argv[1], "--brief") == 0)
+		brief_live();
 
 	for (const struct probe *const *probe = probe_registry; *probe; probe++)
 		right &= check_probe(*probe);

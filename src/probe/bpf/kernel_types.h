@@ -23,7 +23,15 @@ typedef _Bool bool;
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct kernfs_node {
+	const char *name;
 	u64 id;
+};
+/* The same pointer under its older and its newer name. */
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
+};
+struct kernfs_node___since_6_15 {
+	struct kernfs_node *__parent;
 };
 
 struct cgroup;
@@ -72,7 +80,116 @@ struct sched_info {
 	unsigned long long last_queued; /* rq->clock when it became runnable; 0 when not waiting */
 };
 
-struct file;
+struct list_head {
+	struct list_head *next;
+};
+
+struct file_system_type {
+	const char *name;
+};
+
+struct super_block {
+	u32 s_dev;
+	struct file_system_type *s_type;
+};
+
+struct inode {
+	u16 i_mode;
+	struct super_block *i_sb;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path___kernel {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct inode *f_inode;
+	struct path___kernel f_path;
+	s64 f_pos;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path___kernel root;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1]; /* level + 1 of them: index by hand */
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	s64 counter;
+} atomic_long_t;
+
+struct signal_struct {
+	atomic_t live; /* threads that have not ended */
+	int group_exit_code;
+	unsigned int flags;
+};
+
+struct percpu_counter {
+	s64 count;
+};
+
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+	struct file *exe_file;
+	struct percpu_counter rss_stat[4]; /* pages, by kind; exact to a batch a CPU */
+};
+
+struct mm_rss_stat {
+	atomic_long_t count[4];
+};
+struct mm_struct___before_6_2 {
+	struct mm_rss_stat rss_stat;
+};
+
+struct linux_binprm {
+	int argc;
+	const char *filename;
+};
+
+struct kernel_siginfo {
+	int si_code;
+};
+
 struct vm_userfaultfd_ctx {
 	void *ctx;
 };
@@ -96,7 +213,15 @@ struct task_struct {
 	u64 self_exec_id; /* grows with every execve */
 	struct sched_entity se;
 	struct sched_info sched_info;
+	struct list_head tasks; /* of process leaders */
+	struct mm_struct *mm;
+	int exit_code;
+	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct signal_struct *signal;
 	struct css_set *cgroups;
 };
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A kind's first event says which columns there are; a field that only later ones have stands at the end of their
+ * line with its name. Every name and text passes text_terminal. */
+#include <string.h>
+
+#include "base/text.h"
+#include "render/events.h"
+#include "render/json.h"
+
+#define LINES_TEXT_COLUMNS 12
+#define LINES_NUMBER_COLUMNS 8
+#define LINES_CONTAINER_COLUMNS 16
+#define LINES_PROCESS_COLUMNS 15
+#define LINES_PID_COLUMNS 7
+
+struct event_lines {
+	FILE *out;
+	gboolean colour;
+	char *kind;
+	GPtrArray *columns; /* of char *: names of fields */
+	GString *line;
+};
+
+struct event_lines *event_lines_new(FILE *out, const struct render_options *options)
+{
+	struct event_lines *lines = g_new0(struct event_lines, 1);
+
+	lines->out = out;
+	lines->colour = options->colour;
+	lines->columns = g_ptr_array_new_with_free_func(g_free);
+	lines->line = g_string_new(NULL);
+	return lines;
+}
+
+void event_lines_free(struct event_lines *lines)
+{
+	if (!lines)
+		return;
+	g_free(lines->kind);
+	g_ptr_array_unref(lines->columns);
+	g_string_free(lines->line, TRUE);
+	g_free(lines);
+}
+
+/* `text` is safe. Pads to `width` columns: before it when `right`, after it otherwise. */
+static void line_pad(GString *line, const char *text, guint width, gboolean right)
+{
+	guint columns = text_columns(text), gap = columns < width ? width - columns : 0;
+
+	if (line->len > 0)
+		g_string_append(line, "  ");
+	g_string_append_printf(line, "%*s%s%*s", right ? (int)gap : 0, "", text, right ? 0 : (int)gap, "");
+}
+
+static void line_raw(GString *line, const char *text, guint width)
+{
+	g_autofree char *safe = text_terminal(text && *text ? text : "-");
+
+	line_pad(line, safe, width, FALSE);
+}
+
+static void line_number(GString *line, guint64 number, guint width)
+{
+	g_autofree char *text = number ? g_strdup_printf("%" G_GUINT64_FORMAT, number) : g_strdup("-");
+
+	line_pad(line, text, width, TRUE);
+}
+
+/* Strings as a shell would take them, so that where one ends can be seen. */
+static char *list_text(const struct event_field *field)
+{
+	GString *text = g_string_new(NULL);
+
+	for (const char *at = event_list_next(field, NULL); at; at = event_list_next(field, at)) {
+		gboolean plain = *at && !strpbrk(at, " \t\n\"'\\$`|&;<>()*?[]#~");
+		g_autofree char *quoted = plain ? g_strdup(at) : g_shell_quote(at);
+
+		g_string_append_printf(text, "%s%s", text->len ? " " : "", quoted);
+	}
+	return g_string_free(text, FALSE);
+}
+
+/* Raw; owned by the caller. */
+static char *field_text(const struct event_field *field)
+{
+	switch (field->unit) {
+	case EVENT_COUNT:
+		return g_strdup_printf("%" G_GUINT64_FORMAT, field->number);
+	case EVENT_SIGNED:
+		return g_strdup_printf("%" G_GINT64_FORMAT, (gint64)field->number);
+	case EVENT_NANOSECONDS:
+		return units_duration(field->number);
+	case EVENT_BYTES:
+		return units_bytes(field->number);
+	case EVENT_LIST:
+		return list_text(field);
+	case EVENT_TEXT:
+	case EVENT_UNITS:
+		break;
+	}
+	return g_strdup(field->text ? field->text : "-");
+}
+
+static gboolean unit_is_number(enum event_unit unit)
+{
+	return unit != EVENT_TEXT && unit != EVENT_LIST;
+}
+
+static guint column_width(const char *name, gboolean number)
+{
+	return MAX((guint)strlen(name), number ? LINES_NUMBER_COLUMNS : LINES_TEXT_COLUMNS);
+}
+
+static void line_field(GString *line, const struct event_field *field, guint width)
+{
+	g_autofree char *text = field_text(field);
+	g_autofree char *safe = text_terminal(text);
+
+	line_pad(line, safe, width, unit_is_number(field->unit));
+}
+
+/* "argument_count" → "ARGUMENT-COUNT" */
+static char *column_heading(const char *name)
+{
+	char *heading = g_ascii_strup(name, -1);
+
+	return g_strdelimit(heading, "_", '-');
+}
+
+/* The last column need not be padded. */
+static void line_print(struct event_lines *lines, const char *before, const char *after)
+{
+	while (lines->line->len > 0 && lines->line->str[lines->line->len - 1] == ' ')
+		g_string_truncate(lines->line, lines->line->len - 1);
+	fprintf(lines->out, "%s%s%s\n", before, lines->line->str, after);
+	g_string_truncate(lines->line, 0);
+}
+
+static void lines_head(struct event_lines *lines, const struct event *event)
+{
+	GString *line = lines->line;
+
+	g_free(lines->kind);
+	lines->kind = g_strdup(event->kind ? event->kind : "");
+	g_ptr_array_set_size(lines->columns, 0);
+	line_pad(line, "TIME", strlen("12:00:00.000"), FALSE);
+	line_pad(line, "CONTAINER", LINES_CONTAINER_COLUMNS, FALSE);
+	line_pad(line, "PROCESS", LINES_PROCESS_COLUMNS, FALSE);
+	line_pad(line, "PID", LINES_PID_COLUMNS, TRUE);
+	line_pad(line, "INNER", LINES_PID_COLUMNS, TRUE);
+	line_pad(line, "EVENT", strlen(lines->kind), FALSE);
+	for (guint32 i = 0; i < event->field_count; i++) {
+		const struct event_field *field = &event->fields[i];
+		g_autofree char *heading = column_heading(field->name);
+		g_autofree char *safe = text_terminal(heading);
+		gboolean number = unit_is_number(field->unit);
+
+		g_ptr_array_add(lines->columns, g_strdup(field->name));
+		line_pad(line, safe, column_width(field->name, number), number);
+	}
+	line_print(lines, lines->colour ? "\033[1m" : "", lines->colour ? "\033[0m" : "");
+}
+
+static gboolean lines_have(const struct event_lines *lines, const char *name)
+{
+	return g_ptr_array_find_with_equal_func(lines->columns, name, g_str_equal, NULL);
+}
+
+static void line_time(GString *line, guint64 realtime_ns)
+{
+	g_autoptr(GDateTime) when = g_date_time_new_from_unix_local((gint64)(realtime_ns / NS_PER_S));
+	g_autofree char *second = when ? g_date_time_format(when, "%H:%M:%S") : g_strdup("-");
+
+	g_string_append_printf(line, "%s.%03u", second, (guint)(realtime_ns % NS_PER_S / NS_PER_MS));
+}
+
+static void lines_extras(struct event_lines *lines, const struct event *event)
+{
+	for (guint32 i = 0; i < event->field_count; i++) {
+		const struct event_field *field = &event->fields[i];
+		g_autofree char *text = NULL;
+
+		if (lines_have(lines, field->name))
+			continue;
+		text = field_text(field);
+		g_string_append(lines->line, "  ");
+		text_append_terminal(lines->line, field->name, -1);
+		g_string_append_c(lines->line, '=');
+		text_append_terminal(lines->line, text, -1);
+	}
+}
+
+void event_lines_put(struct event_lines *lines, const struct event *event)
+{
+	GString *line = lines->line;
+
+	if (!lines->kind || g_strcmp0(lines->kind, event->kind ? event->kind : "") != 0)
+		lines_head(lines, event);
+	line_time(line, event->realtime_ns);
+	line_raw(line, event->container, LINES_CONTAINER_COLUMNS);
+	line_raw(line, event->process, LINES_PROCESS_COLUMNS);
+	line_number(line, event->pid, LINES_PID_COLUMNS);
+	line_number(line, event->inner_pid, LINES_PID_COLUMNS);
+	line_raw(line, event->kind, strlen("EVENT"));
+	for (guint i = 0; i < lines->columns->len; i++) {
+		const char *name = g_ptr_array_index(lines->columns, i);
+		const struct event_field *field = event_find(event, name);
+
+		if (field)
+			line_field(line, field, column_width(name, unit_is_number(field->unit)));
+		else
+			line_pad(line, "-", column_width(name, FALSE), FALSE);
+	}
+	lines_extras(lines, event);
+	line_print(lines, "", "");
+}
+
+void render_event_json(FILE *out, const struct event *event)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	struct json_writer json;
+
+	json_init(&json, text);
+	json_event(&json, event);
+	g_string_append_c(text, '\n');
+	fwrite(text->str, 1, text->len, out);
+}
