@@ -5,12 +5,15 @@ The packages are downloaded and unpacked, never installed. The machine runs in s
 KVM is half there, it hangs), has no disk and no network, and a cgroup v2 hierarchy only. What the guest is asked to do
 is a list of (name, shell command); every answer comes back over a second serial line as exit status and text."""
 import base64
+import bisect
 import gzip
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,13 @@ SERIES = {
 MODULES = ("overlay",)
 MEMORY_MIB = 1536
 BOOT_DEADLINE_S = 120
+# A processor of the emulated machine can stop for good (seen on 6.1 under load: one CPU in an endless loop, the other
+# waiting for it). That says nothing about what was asked, so the machine is started again; a fault of ours comes again.
+ATTEMPTS = 3
+STUCK = re.compile(r"watchdog: BUG: soft lockup|rcu: INFO: \S+ (self-)?detected stall|Kernel panic|rcu: .*kthread starved")
+STUCK_S = 60  # without an answer, once the console has said one of these
+SILENT_S = 60  # without a sign of life
+TICK_S = 5
 LINE = "/dev/ttyS1"
 
 INIT = """#!/bin/busybox sh
@@ -82,6 +92,7 @@ class Kernel:
     release: str
     image: Path
     modules: list
+    symbols: Path
 
     @classmethod
     def fetch(cls, series, cache):
@@ -101,12 +112,14 @@ class Kernel:
             cls._keep(home)
             done.write_text(names[-1].removeprefix("linux-image-"))
         release = done.read_text()
-        return cls(series, release, home / "vmlinuz", sorted(home.glob("*.ko")))
+        return cls(series, release, home / "vmlinuz", sorted(home.glob("*.ko")), home / "System.map")
 
     @staticmethod
     def _keep(home):
         """Keeps the image and the few modules wanted; hundreds of megabytes of others go."""
         shutil.move(str(next((home / "files/boot").glob("vmlinuz-*"))), home / "vmlinuz")
+        for table in (home / "files/boot").glob("System.map-*"):
+            shutil.move(str(table), home / "System.map")
         for name in MODULES:
             for found in (home / "files").rglob(f"{name}.ko*"):
                 target = home / f"{name}.ko"
@@ -174,7 +187,7 @@ class Initramfs:
 
 def script(tasks):
     """Shell that runs each (name, command) and sends status and output, packed, one line each."""
-    lines = [f"exec 3> {LINE}", "echo READY >&3"]
+    lines = [f"exec 3> {LINE}", "echo READY >&3", f"(while sleep {TICK_S}; do echo TICK >&3; done) &"]
     for name, command in tasks:
         lines += [f"echo START {name} >&3",
                   f"( {command} ) > /tmp/answer 2>&1 < /dev/null; status=$?",
@@ -183,26 +196,57 @@ def script(tasks):
     return "\n".join(lines) + "\n"
 
 
+class Stuck(Exception):
+    """The emulated machine stopped; it may do better the next time."""
+
+
 def boot(kernel, archive, directory, deadline_s, cpus=2):
-    """Boots and returns the answers by name. The guest's console is in `directory`/console."""
-    directory = Path(directory)
-    results, console = directory / "results", directory / "console"
+    """Boots, again if the machine gets stuck, and returns (answers by name, seconds until it was up). The guest's
+    console of each attempt is below `directory`."""
+    stuck = []
+    for attempt in range(ATTEMPTS):
+        place = Path(directory) / f"attempt{attempt}"
+        place.mkdir()
+        try:
+            return boot_once(kernel, archive, place, deadline_s, cpus)
+        except Stuck as why:
+            stuck.append(str(why))
+            print(f"guest {kernel.release}, attempt {attempt + 1} of {ATTEMPTS}: {why}", file=sys.stderr)
+    raise TimeoutError(f"guest {kernel.release} got stuck {ATTEMPTS} times:\n" + "\n".join(stuck))
+
+
+def boot_once(kernel, archive, directory, deadline_s, cpus):
+    results, console, monitor = directory / "results", directory / "console", directory / "monitor"
     command = [tool("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m",
                f"{MEMORY_MIB}M", "-display", "none", "-no-reboot", "-nodefaults", "-kernel", str(kernel.image), "-initrd",
-               str(archive), "-append", "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off", "-serial",
-               f"file:{console}", "-serial", f"file:{results}"]
+               str(archive), "-append", "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off nokaslr", "-serial",
+               f"file:{console}", "-serial", f"file:{results}", "-monitor", f"unix:{monitor},server=on,wait=off"]
     started = time.monotonic()
     with open(directory / "qemu.log", "wb") as log:
         machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    ready_s = None
+    ready_s, text, news_s, answered, answer_s = None, "", 0, 0, 0
+
+    def stuck(why):
+        return Stuck(f"{why}; processors at: {', '.join(whereabouts(kernel, monitor))}; it said:\n"
+                     f"{tail(results)}\n{tail(console)}")
+
     try:
         while machine.poll() is None:
             elapsed = time.monotonic() - started
-            text = results.read_text(errors="replace") if results.exists() else ""
+            before, text = text, results.read_text(errors="replace") if results.exists() else ""
+            if text != before:
+                news_s = elapsed
+            if text.count("DONE") != answered:
+                answered, answer_s = text.count("DONE"), elapsed
             if ready_s is None and "READY" in text:
                 ready_s = elapsed
+            complaint = STUCK.search(tail(console, 1 << 20))
+            if complaint and elapsed - answer_s > STUCK_S:
+                raise stuck(f"'{complaint[0]}' and no answer for {STUCK_S} s")
+            if ready_s and elapsed - news_s > SILENT_S:
+                raise stuck(f"no sign of life for {SILENT_S} s")
             if elapsed > (deadline_s if ready_s else BOOT_DEADLINE_S):
-                raise TimeoutError(f"guest {kernel.release} took over {elapsed:.0f} s; it said:\n{tail(results)}\n{tail(console)}")
+                raise stuck(f"took over {elapsed:.0f} s")
             time.sleep(0.1)
     finally:
         if machine.poll() is None:
@@ -210,8 +254,36 @@ def boot(kernel, archive, directory, deadline_s, cpus=2):
             machine.wait()
     answers = parse(results.read_text(errors="replace"))
     if "END" not in results.read_text(errors="replace").split():
-        raise RuntimeError(f"guest {kernel.release} ended early; it said:\n{tail(results)}\n{tail(console)}")
+        raise Stuck(f"ended early; it said:\n{tail(results)}\n{tail(console)}")
     return answers, ready_s
+
+
+def whereabouts(kernel, monitor):
+    """The function each processor is in, as far as the emulator and the kernel's symbol table tell."""
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(5)
+            line.connect(str(monitor))
+            line.sendall(b"info registers -a\n")
+            said = b""
+            while said.count(b"RIP=") < 2:
+                said += line.recv(1 << 16)
+    except OSError as fault:
+        return [f"unknown ({fault})"]
+    symbols = []
+    if kernel.symbols.exists():
+        for row in kernel.symbols.read_text().splitlines():
+            address, kind, name = row.split()[:3]
+            if kind in "tTwW":
+                symbols.append((int(address, 16), name))
+    symbols.sort()
+    found = []
+    for match in re.findall(rb"RIP=([0-9a-f]+)", said):
+        address = int(match, 16)
+        at = bisect.bisect_right(symbols, (address, "\x7f")) - 1
+        name = f"{symbols[at][1]}+{address - symbols[at][0]:#x}" if at >= 0 else "?"
+        found.append(f"{address:#x} {name}")
+    return found
 
 
 def parse(text):
