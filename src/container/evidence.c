@@ -124,6 +124,8 @@ guint32 evidence_eldest(struct evidence *evidence)
 			eldest = pid;
 		}
 	}
+	if (eldest)
+		evidence->eldest_ticks = eldest_ticks;
 	return eldest;
 }
 

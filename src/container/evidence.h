@@ -48,6 +48,7 @@ struct evidence {
 	GArray *direct, *below; /* pids, NULL: not read yet; below: the cgroup and all in it */
 	struct monitor monitor;
 	gboolean monitor_sought;
+	guint64 eldest_ticks; /* when the eldest process started, since boot; 0: not looked at */
 };
 void evidence_init(struct evidence *evidence, struct machine *machine, const struct cgroup_hierarchy *hierarchy,
 		   const char *path, gboolean trusted_place);

@@ -19,6 +19,7 @@
 #include "kernel/procfs.h"
 
 #define IDENTIFY_TRIES 4
+#define IDENTIFY_LATE_NS (30 * NS_PER_S) /* a runtime has written its state by the time a process is that old */
 #define IDENTIFY_AGAIN_NS (200 * NS_PER_MS) /* between refreshes, on being asked */
 #define ROOT_KEY 1 /* the kernfs id of the root of every hierarchy */
 #define STRANGERS_MAX 65536
@@ -209,6 +210,16 @@ static gboolean unit_may_be_container(const char *unit, const char *path)
 	       !g_str_has_prefix(base, "session-");
 }
 
+static gboolean evidence_is_old(const struct evidence *evidence)
+{
+	guint64 since_ns;
+
+	if (!evidence->eldest_ticks)
+		return FALSE;
+	since_ns = procfs_start_realtime_ns(evidence->machine->root, evidence->eldest_ticks);
+	return since_ns && since_ns + IDENTIFY_LATE_NS < clock_realtime_ns();
+}
+
 static void node_identify(struct registry *registry, struct node *node)
 {
 	g_autofree char *unit = systemd_unit_path(node->path);
@@ -242,7 +253,8 @@ static void node_identify(struct registry *registry, struct node *node)
 		} else if (node->verdict == VERDICT_NOT_MINE) {
 			node_become_plain(node, unit);
 		}
-		node->is_settled = verdict == VERDICT_CONFIRMED || (populated && node->tries >= IDENTIFY_TRIES);
+		node->is_settled = verdict == VERDICT_CONFIRMED ||
+				   (populated && (node->tries >= IDENTIFY_TRIES || evidence_is_old(&evidence)));
 	}
 	identity_clear(&identity);
 	evidence_clear(&evidence);

@@ -55,6 +55,14 @@ struct {
 	__type(value, struct stack_record);
 } stack_scratch SEC(".maps");
 
+#define STACK_PROCESSES 4096 /* remembered as told to user space; who is forgotten wakes it once more */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STACK_PROCESSES);
+	__type(key, u32); /* tgid */
+	__type(value, u64); /* start time and count of execs: which life of that pid */
+} stack_told SEC(".maps");
+
 #define STACK_DEPTH_MASK 127
 _Static_assert(STACK_DEPTH == STACK_DEPTH_MASK, "an index up to STACK_DEPTH must pass the mask unchanged");
 
@@ -152,6 +160,27 @@ static __always_inline void stack_record_hash(struct stack_record *record, struc
 	*key = record->key;
 }
 
+/* User space looks at the ring ten times a second anyway. It is woken for the first stack of a process, which may be gone a
+ * moment later, and when the ring fills. */
+static __always_inline u64 stack_wakeup(const struct stack_record *record)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u32 tgid = record->task.tgid;
+	struct task_struct *leader = READ(task, group_leader);
+	u64 life = READ(leader, start_time) + READ(task, self_exec_id); /* another one after an exec */
+	u64 *known;
+
+	if (bpf_ringbuf_query(&stack_ring, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&stack_ring, BPF_RB_RING_SIZE) / 4)
+		return BPF_RB_FORCE_WAKEUP;
+	if ((u32)READ(task, tgid) != tgid)
+		return BPF_RB_FORCE_WAKEUP; /* somebody else's stack */
+	known = bpf_map_lookup_elem(&stack_told, &tgid);
+	if (known && *known == life)
+		return BPF_RB_NO_WAKEUP;
+	bpf_map_update_elem(&stack_told, &tgid, &life, BPF_ANY);
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /* Sends the record of a table entry that was not sent yet. */
 static __always_inline void stack_send(struct stack_record *record, struct stack_value *value)
 {
@@ -161,7 +190,7 @@ static __always_inline void stack_send(struct stack_record *record, struct stack
 		return; /* another CPU is at it */
 	record->time_ns = bpf_ktime_get_ns();
 	record->id = value->id;
-	if (bytes > sizeof(*record) || bpf_ringbuf_output(&stack_ring, record, bytes, 0))
+	if (bytes > sizeof(*record) || bpf_ringbuf_output(&stack_ring, record, bytes, stack_wakeup(record)))
 		value->sent = 0;
 }
 
