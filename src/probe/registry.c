@@ -3,14 +3,15 @@
 #include "probe/offcpu.h"
 #include "probe/probe.h"
 #include "probe/profile.h"
+#include "probe/runq.h"
 #include "probe/trace.h"
 
 G_DEFINE_QUARK(probe - error - quark, probe_error)
 
-const struct probe *const probe_registry[] = { &probe_profile,	  &probe_offcpu,
-					       &probe_walltime,	  &probe_trace_exec,
-					       &probe_trace_exit, &probe_trace_signal,
-					       &probe_trace_open, NULL };
+const struct probe *const probe_registry[] = {
+	&probe_profile,	   &probe_offcpu,	&probe_walltime,   &probe_runq, &probe_trace_exec,
+	&probe_trace_exit, &probe_trace_signal, &probe_trace_open, NULL,
+};
 
 const struct probe *probe_find(const char *name)
 {

@@ -58,6 +58,7 @@ struct css_set {
 };
 
 struct rq {
+	int cpu;
 	u64 clock; /* ns, sched_clock(); advanced at every scheduling event of this CPU */
 	u64 clock_pelt, lost_idle_time; /* the clock of cfs_rq->throttled_clock_pelt is their difference */
 };
@@ -141,8 +142,17 @@ struct fs_struct {
 	struct path___kernel root;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
@@ -204,6 +214,7 @@ struct task_struct {
 	unsigned int flags;
 	unsigned int __state;
 	int on_cpu;
+	int on_rq; /* 0: no, 1: yes, 2: being moved to another CPU's queue */
 	int exit_state;
 	int pid, tgid;
 	unsigned int in_iowait : 1;

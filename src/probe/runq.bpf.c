@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Run-queue latency at one hook, and who ran meanwhile.
+ *
+ * At sched_switch the scheduler itself knows how long `next` has waited: rq->clock - last_queued, the value it adds to
+ * run_delay a moment later. So there is no hook at wake-ups and no record per thread, with two exceptions that are
+ * rare: a thread that loses its CPU while runnable gets a `parked` record (since when its quota was how much used up,
+ * and run_delay then: parts of its wait on other CPUs are in run_delay). Whether a thread has one is seen from
+ * `parked_count`, counters by a hash of its pid.
+ *
+ * On kernels without these stamps, the second rung notes the time at wake-ups (two hooks, one record per thread).
+ *
+ * Throttled time is told apart by the throttled clock of the waiter's queue, see wait_throttled().
+ *
+ * blame: every CPU remembers its last slices (from, to, whose row). When somebody who waited gets the CPU, his wait is
+ * laid over them. Both tracepoints run with the lock of the run queue held, which protects its slices; a waiter moved
+ * to another CPU is charged on the one he leaves. */
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "runq.h"
+#define TABLE_CLASSES RUNQ_WAITS
+#include "bpf/births.bpf.h"
+#include "bpf/table.bpf.h"
+#include "bpf/throttle.bpf.h"
+
+#define PARKED_COUNTERS 16384 /* a power of two */
+#define SLICES 32 /* a power of two; remembered by each CPU */
+#define BLAME_CPUS 1024 /* user space sets the real number */
+#define BLAME_PAIRS 16384
+#define TASK_ON_RQ_MIGRATING 2
+
+const volatile bool blame_on = false;
+const volatile bool two_hooks = false;
+
+__u64 moved_unknown = 0; /* waits of woken threads that began on another CPU */
+__u64 queued_seen = 0; /* waits seen at all: the user half checks that the kernel keeps its stamps */
+
+struct parked {
+	u64 run_delay_ns; /* sched_info.run_delay when it left its CPU */
+	u64 throttled_ns; /* throttled_clock() of `queue` then */
+	u64 queue;
+	u64 charged_ns; /* of run_delay since: charged to somebody already, when it was moved (blame) */
+	u32 parked;
+	u32 was_throttled;
+	u64 queued_ns; /* two hooks: when it became runnable; 0: not waiting */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct parked);
+} parked_tasks SEC(".maps");
+
+__u32 parked_count[PARKED_COUNTERS];
+
+/* A wait that is over. */
+struct wait {
+	u64 ns; /* all of it */
+	u64 here_ns; /* the part on this CPU's queue, which ends now */
+	u64 throttled_ns; /* at the beginning of it all */
+	u64 charged_ns; /* of what lies before: charged when it was moved */
+	u32 why; /* RUNQ_WOKEN or RUNQ_PREEMPTED */
+};
+
+/* ---- throttled ---- */
+
+/* What is known of a queue from the last switch to one of its threads on this CPU; per row, that is per cgroup. */
+struct seen_queue {
+	u64 throttled_ns; /* throttled_clock() then */
+	u64 last_ns; /* how long it was throttled last … */
+	u64 until_ns; /* … and when that was noticed (rq->clock): a moment after its end */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TABLE_ROWS); /* as table_owners */
+	__type(key, u32);
+	__type(value, struct seen_queue);
+} seen_queues SEC(".maps");
+
+/* Woken threads that find their queue throttled wait with it (before 6.18; since then they run, and are throttled on
+ * their way back to user space). The throttled time that ended last is known; what of it lies after `queued`
+ * counts. */
+static __always_inline u64 woken_throttled(u32 row, struct cfs_rq *queue, u64 queued, u64 now)
+{
+	struct seen_queue *seen = bpf_map_lookup_elem(&seen_queues, &row);
+	u64 total = throttled_clock(queue);
+
+	if (!seen)
+		return 0;
+	if (total != seen->throttled_ns) {
+		/* The first time a queue is seen says nothing about when it was throttled. */
+		seen->last_ns = seen->throttled_ns || total < now - queued ? total - seen->throttled_ns : 0;
+		seen->until_ns = now;
+		seen->throttled_ns = total;
+	}
+	if (seen->until_ns <= queued)
+		return 0;
+	return seen->last_ns < seen->until_ns - queued ? seen->last_ns : seen->until_ns - queued;
+}
+
+static __always_inline u64 parked_throttled(const struct parked *parked, struct task_struct *task, struct cfs_rq *queue,
+					    u64 wait_ns)
+{
+	u64 ns;
+
+	if (bpf_core_field_exists(task->throttled) && !parked->was_throttled)
+		return 0;
+	if ((u64)queue != parked->queue)
+		return bpf_core_field_exists(task->throttled) ? wait_ns : 0;
+	ns = throttled_clock(queue) - parked->throttled_ns;
+	return ns < wait_ns ? ns : wait_ns;
+}
+
+/* ---- parked threads ---- */
+
+static __always_inline u32 parked_slot(struct task_struct *task)
+{
+	return (u32)task->pid & (PARKED_COUNTERS - 1);
+}
+
+/* `prev` loses the CPU but could run on. */
+static __always_inline void park(struct task_struct *prev, struct cfs_rq *queue)
+{
+	struct parked *parked = bpf_task_storage_get(&parked_tasks, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!parked) {
+		loss_add(LOSS_STORAGE, 0, 0); /* its wait counts as that of a woken thread */
+		return;
+	}
+	parked->run_delay_ns = prev->sched_info.run_delay;
+	parked->queue = (u64)queue;
+	parked->throttled_ns = throttled_clock(queue);
+	parked->was_throttled = bpf_core_field_exists(prev->throttled) ? prev->throttled : 0;
+	parked->charged_ns = 0;
+	if (!parked->parked)
+		__sync_fetch_and_add(&parked_count[parked_slot(prev)], 1);
+	parked->parked = 1;
+}
+
+static __always_inline struct parked *parked_find(struct task_struct *task)
+{
+	struct parked *parked;
+
+	if (!parked_count[parked_slot(task)])
+		return NULL;
+	parked = bpf_task_storage_get(&parked_tasks, task, 0, 0);
+	return parked && parked->parked ? parked : NULL;
+}
+
+static __always_inline void unpark(struct task_struct *task, struct parked *parked)
+{
+	parked->parked = 0;
+	__sync_fetch_and_add(&parked_count[parked_slot(task)], -1);
+}
+
+/* ---- blame ---- */
+
+struct slice {
+	u64 until_ns; /* rq->clock */
+	u32 row;
+	u32 pad;
+};
+
+struct cpu_slices {
+	u64 since_ns; /* of the slice that runs */
+	u32 row; /* whose it is */
+	u32 next; /* how many there were before it: the newest is past[(next - 1) % SLICES] */
+	u64 first_ns; /* since when we look */
+	struct slice past[SLICES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BLAME_CPUS);
+	__type(key, u32);
+	__type(value, struct cpu_slices);
+} slices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, BLAME_PAIRS);
+	__type(key, struct blame_key);
+	__type(value, struct blame_sum);
+} blame_pairs SEC(".maps");
+
+/* Not static: the verifier looks at it once. */
+__noinline int blame_add(u32 waiter, u32 culprit, u64 ns)
+{
+	struct blame_key key = { .waiter = waiter, .culprit = culprit };
+	struct blame_sum *sum = bpf_map_lookup_elem(&blame_pairs, &key);
+
+	if (!sum) {
+		struct blame_sum fresh = { .ns = ns, .waits = 1 };
+
+		if (bpf_map_update_elem(&blame_pairs, &key, &fresh, BPF_NOEXIST) == 0)
+			return 0;
+		sum = bpf_map_lookup_elem(&blame_pairs, &key);
+		if (!sum) {
+			loss_add(LOSS_MAP, 1, ns);
+			return 0;
+		}
+	}
+	sum->ns += ns;
+	sum->waits++;
+	return 0;
+}
+
+/* Where the slice `back` places before the newest one began; 0: not known. */
+static __always_inline u64 slice_begin(const struct cpu_slices *cpu, u32 back)
+{
+	if (back + 1 < SLICES && back + 1 < cpu->next)
+		return cpu->past[(cpu->next - back - 2) & (SLICES - 1)].until_ns;
+	return cpu->next <= SLICES ? cpu->first_ns : 0;
+}
+
+/* Lays [from, until] over what `cpu` did. The slice that runs now counts up to `until`. */
+static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 from, u64 until)
+{
+	if (from >= until)
+		return;
+	if (cpu->since_ns < until) {
+		u64 begin = cpu->since_ns > from ? cpu->since_ns : from;
+
+		blame_add(waiter, cpu->row, until - begin);
+		until = begin;
+	}
+	for (u32 back = 0; back < SLICES && until > from; back++) {
+		u64 begin = slice_begin(cpu, back);
+
+		if (back >= cpu->next || !begin)
+			break;
+		if (begin >= until)
+			continue;
+		if (begin < from)
+			begin = from;
+		blame_add(waiter, cpu->past[(cpu->next - back - 1) & (SLICES - 1)].row, until - begin);
+		until = begin;
+	}
+	if (until > from)
+		blame_add(waiter, BLAME_OLDER, until - from);
+}
+
+/* The slice of whoever runs on `cpu` ends now. */
+static __always_inline void blame_switch(struct cpu_slices *cpu, u32 row, u64 now)
+{
+	u32 at = cpu->next - 1;
+
+	if (!cpu->first_ns) {
+		cpu->first_ns = now;
+	} else if (cpu->past[at & (SLICES - 1)].row == cpu->row && cpu->past[at & (SLICES - 1)].until_ns) {
+		cpu->past[at & (SLICES - 1)].until_ns = now; /* the same one went on */
+	} else {
+		cpu->past[cpu->next & (SLICES - 1)].until_ns = now;
+		cpu->past[cpu->next & (SLICES - 1)].row = cpu->row;
+		cpu->next++;
+	}
+	cpu->since_ns = now;
+	cpu->row = row;
+}
+
+static __always_inline struct cpu_slices *blame_cpu(u32 cpu)
+{
+	return bpf_map_lookup_elem(&slices, &cpu);
+}
+
+/* ---- accounting ---- */
+
+static __always_inline u32 row_of(struct task_struct *task)
+{
+	struct table_key key;
+
+	table_key_init(&key, task, cgroup_key_of(task), 0);
+	return table_row(task, &key);
+}
+
+/* `task`, of `row`, has waited and gets the CPU. */
+static __always_inline void wait_add(u32 row, const struct wait *wait)
+{
+	struct histogram_cells *cells;
+	u32 class = wait->throttled_ns * 2 > wait->ns ? RUNQ_THROTTLED : wait->why;
+
+	table_add_ns(row, class, wait->ns);
+	if (!wait->throttled_ns || row == TABLE_NO_ROW)
+		return;
+	/* Sums are exact, whatever the wait is counted as. */
+	if (class == RUNQ_THROTTLED) {
+		cells = table_cells_of(row, RUNQ_THROTTLED);
+		if (cells)
+			cells->sum -= wait->ns - wait->throttled_ns;
+		cells = table_cells_of(row, wait->why);
+		if (cells)
+			cells->sum += wait->ns - wait->throttled_ns;
+	} else {
+		cells = table_cells_of(row, wait->why);
+		if (cells)
+			cells->sum -= wait->throttled_ns;
+		cells = table_cells_of(row, RUNQ_THROTTLED);
+		if (cells)
+			cells->sum += wait->throttled_ns;
+	}
+}
+
+/* Fills `wait` of `task`, which became runnable at `queued` on this CPU and runs now. */
+static __always_inline void wait_take(struct wait *wait, u32 row, struct task_struct *task, struct cfs_rq *queue,
+				      u64 queued, u64 now)
+{
+	struct parked *parked = parked_find(task);
+
+	wait->here_ns = now - queued;
+	wait->ns = wait->here_ns;
+	wait->throttled_ns = 0;
+	wait->charged_ns = 0;
+	wait->why = RUNQ_WOKEN;
+	if (parked) {
+		wait->why = RUNQ_PREEMPTED;
+		if (!two_hooks)
+			wait->ns += task->sched_info.run_delay - parked->run_delay_ns;
+		wait->charged_ns = parked->charged_ns;
+		wait->throttled_ns = parked_throttled(parked, task, queue, wait->ns);
+		unpark(task, parked);
+	} else if (!bpf_core_field_exists(task->throttled) && row != TABLE_NO_ROW) {
+		wait->throttled_ns = woken_throttled(row, queue, queued, now);
+	}
+}
+
+/* The quota comes first: what it explains nobody else is to blame for. */
+static __always_inline void blame_wait(struct cpu_slices *cpu, u32 row, const struct wait *wait, u64 now)
+{
+	u64 before = wait->ns - wait->here_ns - wait->charged_ns; /* on other CPUs, charged to nobody yet */
+	u64 throttled = wait->throttled_ns, here = wait->here_ns;
+
+	if (throttled)
+		blame_add(row, BLAME_QUOTA, throttled);
+	if (throttled > before) {
+		throttled -= before;
+		before = 0;
+		here = here > throttled ? here - throttled : 0;
+	} else {
+		before -= throttled;
+	}
+	if (before)
+		blame_add(row, BLAME_ELSEWHERE, before);
+	blame_lay(cpu, row, now - here, now);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct cfs_rq *next_queue = next->se.cfs_rq;
+	struct cpu_slices *cpu = NULL;
+	u64 now = next_queue->rq->clock, queued = next->sched_info.last_queued;
+	u32 row = BLAME_IDLE;
+	struct wait wait;
+
+	if (prev->pid && (preempt || !prev->__state))
+		park(prev, prev->se.cfs_rq);
+	if (blame_on) {
+		cpu = blame_cpu(bpf_get_smp_processor_id());
+		if (!cpu)
+			return 0;
+	}
+	if (!next->pid)
+		goto end;
+	if (blame_on || queued)
+		row = row_of(next);
+	if (!queued || now < queued)
+		goto end;
+	queued_seen = 1;
+	wait_take(&wait, row, next, next_queue, queued, now);
+	if (!table_wants(next, row))
+		goto end;
+	wait_add(row, &wait);
+	if (blame_on)
+		blame_wait(cpu, row, &wait, now);
+end:
+	if (blame_on && cpu)
+		blame_switch(cpu, row, now);
+	return 0;
+}
+
+/* A runnable thread is moved to another CPU: what it has waited so far is charged where it waited. Only for threads that
+ * lost their CPU is that known; of woken ones only the wait on the last CPU is (they are counted). */
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(runq_migrate, struct task_struct *task)
+{
+	struct rq *queue = task->se.cfs_rq->rq;
+	struct cpu_slices *cpu;
+	struct parked *parked;
+	u64 waited;
+	u32 row;
+
+	if (task->on_rq != TASK_ON_RQ_MIGRATING)
+		return 0;
+	parked = parked_find(task);
+	if (!parked) {
+		__sync_fetch_and_add(&moved_unknown, 1);
+		return 0;
+	}
+	if (!blame_on)
+		return 0;
+	row = row_of(task);
+	cpu = blame_cpu(queue->cpu);
+	if (!cpu || !table_wants(task, row))
+		return 0;
+	waited = task->sched_info.run_delay - parked->run_delay_ns - parked->charged_ns;
+	blame_lay(cpu, row, queue->clock - waited, queue->clock);
+	parked->charged_ns += waited;
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

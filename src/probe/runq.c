@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/runq.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "probe/filter.h"
+#include "probe/ladder.h"
+#include "probe/runq_run.h"
+#include "probe/table.h"
+#include "runq.skel.h"
+
+#define RUNQ_SELF_TEST_NAPS 20
+
+const struct rung runq_rungs[] = {
+	{ .name = "tp_btf/sched_switch",
+	  .misses = "of a woken thread moved to another CPU while it waited: the wait before" },
+	{ 0 },
+};
+
+static gboolean runq_values(const struct table_owner *owner, guint which, struct probe_value *values)
+{
+	static const char *const waits[RUNQ_WAITS] = { "woken", "preempted", "throttled" };
+
+	(void)owner;
+	values[0].text = waits[which];
+	return TRUE;
+}
+
+static const struct table_ops runq_table_ops = { .classes = RUNQ_WAITS, .values = 1, .values_of = runq_values };
+
+static gboolean runq_load(struct runq_run *run, GError **error)
+{
+	static const char what[] = "cannot load the run-queue program";
+	struct filter_values values;
+	int result;
+
+	ladder_log_start();
+	run->kernel = runq_bpf__open();
+	if (!run->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, &run->request);
+	run->rows = table_rows_for(&run->request, RUNQ_WAITS);
+	run->rows = MIN(run->rows, BLAME_ROWS_MAX);
+	TABLE_SET(run->kernel->rodata, &values, &run->request, run->rows);
+	run->kernel->rodata->blame_on = run->blame;
+	if (!table_size(run->kernel->obj, &run->request, RUNQ_WAITS, run->rows, error))
+		return FALSE;
+	bpf_map__set_max_entries(run->kernel->maps.seen_queues, run->rows);
+	bpf_map__set_max_entries(run->kernel->maps.slices, run->blame ? libbpf_num_possible_cpus() : 1);
+	if (!run->blame)
+		bpf_map__set_max_entries(run->kernel->maps.blame_pairs, 1);
+	result = runq_bpf__load(run->kernel);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
+}
+
+/* Does the kernel keep its stamps? We sleep and are woken up, so it must have seen one. */
+static gboolean runq_check(const struct runq_run *run, GError **error)
+{
+	const struct timespec nap = { .tv_nsec = 50000 };
+
+	for (guint i = 0; i < RUNQ_SELF_TEST_NAPS; i++) {
+		nanosleep(&nap, NULL);
+		if (__atomic_load_n(&run->kernel->bss->queued_seen, __ATOMIC_RELAXED))
+			return TRUE;
+	}
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED,
+		    "the scheduler does not note when a thread becomes runnable (CONFIG_SCHED_INFO)");
+	return FALSE;
+}
+
+static gboolean runq_attach_programs(struct runq_run *run, GError **error)
+{
+	ladder_log_start();
+	run->links[0] = bpf_program__attach(run->kernel->progs.runq_switch);
+	if (run->links[0])
+		run->links[1] = bpf_program__attach(run->kernel->progs.runq_migrate);
+	if (run->links[0] && run->links[1])
+		return TRUE;
+	ladder_set_error(error, "cannot attach to sched_switch", errno);
+	return FALSE;
+}
+
+static void runq_detach(struct runq_run *run)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(run->links); i++)
+		bpf_link__destroy(g_steal_pointer(&run->links[i]));
+}
+
+static void runq_unload(struct runq_run *run)
+{
+	runq_detach(run);
+	table_close(g_steal_pointer(&run->table));
+	runq_bpf__destroy(g_steal_pointer(&run->kernel));
+}
+
+/* ladder_try_fn */
+static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
+{
+	struct runq_run *run = user;
+
+	(void)rung;
+	if (runq_load(run, error) &&
+	    (run->table = table_open(run->kernel->obj, &run->request, &run->table_listener, &runq_table_ops, run->rows,
+				     error)) &&
+	    runq_attach_programs(run, error) && runq_check(run, error))
+		return TRUE;
+	runq_unload(run);
+	return FALSE;
+}
+
+struct runq_run *runq_run_open(const struct probe_request *request, const struct probe_listener *listener,
+			       gboolean blame, GError **error)
+{
+	struct runq_run *run = g_new0(struct runq_run, 1);
+
+	run->request = *request;
+	run->listener = *listener;
+	run->table_listener = *listener;
+	if (blame)
+		run->table_listener.bucket = NULL;
+	run->blame = blame;
+	run->rung = ladder_climb(runq_rungs, request->rung, runq_attach, run, &run->why_not, error);
+	if (run->rung)
+		return run;
+	runq_run_close(run);
+	return NULL;
+}
+
+void runq_run_close(struct runq_run *run)
+{
+	if (!run)
+		return;
+	runq_unload(run);
+	g_free(run->why_not);
+	g_free(run);
+}
+
+void runq_run_stop(struct runq_run *run)
+{
+	runq_detach(run);
+}
+
+void runq_run_account(struct runq_run *run, struct ledger *ledger)
+{
+	guint64 moved = __atomic_load_n(&run->kernel->bss->moved_unknown, __ATOMIC_RELAXED);
+
+	if (!ledger->rung)
+		ledger->rung = g_strdup(run->rung->name);
+	if (!ledger->misses)
+		ledger->misses = g_strdup(run->rung->misses);
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	if (moved > run->moved_told)
+		ledger_note(
+			ledger,
+			g_strdup_printf(
+				"woken threads that were moved to another CPU while they waited: %" G_GUINT64_FORMAT,
+				moved - run->moved_told));
+	run->moved_told = moved;
+}
+
+/* ---- the probe ---- */
+
+static struct probe_run *runq_open(const struct probe_request *request, const struct probe_listener *listener,
+				   GError **error)
+{
+	return (struct probe_run *)runq_run_open(request, listener, FALSE, error);
+}
+
+static int runq_fd(struct probe_run *run)
+{
+	return table_fd(((struct runq_run *)run)->table);
+}
+
+static gboolean runq_drain(struct probe_run *run, GError **error)
+{
+	(void)error;
+	table_drain(((struct runq_run *)run)->table);
+	return TRUE;
+}
+
+static gboolean runq_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct runq_run *run = (struct runq_run *)opaque;
+
+	runq_run_account(run, ledger);
+	return table_collect(run->table, ledger, error);
+}
+
+static gboolean runq_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	runq_run_stop((struct runq_run *)opaque);
+	return runq_collect(opaque, ledger, error) && runq_collect(opaque, ledger, error); /* the retired, too */
+}
+
+static void runq_close(struct probe_run *run)
+{
+	runq_run_close((struct runq_run *)run);
+}
+
+static const struct probe_label runq_labels[] = { { "wait", PROBE_LABEL_TEXT }, { 0 } };
+
+const struct probe probe_runq = {
+	.name = "runq",
+	.shows = "run-queue latency: how long runnable threads waited for a CPU, and why",
+	.shape = SHAPE_HISTOGRAM,
+	.unit = UNIT_NANOSECONDS,
+	.rungs = runq_rungs,
+	.labels = runq_labels,
+	.open = runq_open,
+	.fd = runq_fd,
+	.drain = runq_drain,
+	.collect = runq_collect,
+	.finish = runq_finish,
+	.close = runq_close,
+};
