@@ -24,7 +24,7 @@ struct measure {
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
 	int frequency_hz;
-	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map;
+	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines;
 	guint64 duration_ns, threshold_ns;
 	enum observe_by by_what;
 	const struct render_format *writer;
@@ -54,6 +54,10 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "WHAT" },
 		{ "user", 'U', 0, G_OPTION_ARG_NONE, &measure->user, "Only the user half of stacks", NULL },
 		{ "kernel", 'K', 0, G_OPTION_ARG_NONE, &measure->kernel, "Only the kernel half of stacks", NULL },
+		{ "inline", 0, 0, G_OPTION_ARG_NONE, &measure->inlined,
+		  "Also functions inlined into others, where there is debug information", NULL },
+		{ "lines", 0, 0, G_OPTION_ARG_NONE, &measure->lines,
+		  "Also source files and lines, where there is debug information", NULL },
 		{ "java-map", 0, 0, G_OPTION_ARG_NONE, &measure->java_map,
 		  "Ask Java 17+ for its methods' names: a file and SIGQUIT in its container, as jcmd does", NULL },
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &measure->output,
@@ -224,6 +228,8 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.waker = measure->waker,
 		.threshold_ns = measure->threshold_ns,
 		.java_map = measure->java_map,
+		.inlined = measure->inlined,
+		.lines = measure->lines,
 		.rung = measure->rung,
 		.stop_fd = measure_stop_fd(),
 		.progress = !measure->quiet && isatty(STDERR_FILENO) ? measure_progress : NULL,

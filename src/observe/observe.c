@@ -285,7 +285,11 @@ static void session_open(struct observe_session *session)
 	}
 	session_begin_snapshot(session);
 	session->symbolizer = symbolizer_new();
-	symbolizer_configure(session->symbolizer, &(struct symbolizer_options){ .java_map = options->java_map });
+	symbolizer_configure(session->symbolizer, &(struct symbolizer_options){
+							  .java_map = options->java_map,
+							  .inlined = options->inlined,
+							  .lines = options->lines,
+						  });
 	session->kernel_names = kernel_names_new();
 	symbolizer_set_namer(session->symbolizer, observe_name_kernel, session->kernel_names);
 	session->weave = weave_new(session->registry, session->symbolizer, session->shape, options->by);

@@ -9,6 +9,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -70,17 +71,25 @@ static gboolean allow_parsing_only(void)
 		SCMP_SYS(madvise),	 SCMP_SYS(futex),	 SCMP_SYS(getpid),     SCMP_SYS(gettid),
 		SCMP_SYS(close),	 SCMP_SYS(exit),	 SCMP_SYS(exit_group), SCMP_SYS(fcntl),
 		SCMP_SYS(clock_gettime), SCMP_SYS(rt_sigreturn), SCMP_SYS(newfstatat),
+
+	};
+	/* Libraries look for more files than they were given, and take no for an answer. */
+	static const int refused[] = {
+		SCMP_SYS(open),	      SCMP_SYS(openat), SCMP_SYS(readlink),
+		SCMP_SYS(readlinkat), SCMP_SYS(access), SCMP_SYS(stat),
 	};
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	gboolean ok = filter != NULL;
 
 	for (guint i = 0; ok && i < G_N_ELEMENTS(allowed); i++)
 		ok = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0) == 0;
+	for (guint i = 0; ok && i < G_N_ELEMENTS(refused); i++)
+		ok = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), refused[i], 0) == 0;
 	/* memory only: a file is read, never mapped */
 	ok = ok && seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				    SCMP_A3(SCMP_CMP_MASKED_EQ, 0x20 /* MAP_ANONYMOUS */, 0x20)) == 0;
+				    SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)) == 0;
 	ok = ok && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENODEV), SCMP_SYS(mmap), 1,
-				    SCMP_A3(SCMP_CMP_MASKED_EQ, 0x20, 0)) == 0;
+				    SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0)) == 0;
 	ok = ok && seccomp_load(filter) == 0;
 	seccomp_release(filter);
 	return ok;

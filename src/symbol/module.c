@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "symbol/debugfile.h"
 #include "symbol/source.h"
 
 #define MAP_FILES_FORMAT "map_files/%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x"
@@ -305,29 +306,35 @@ static void table_take(struct modules *modules, struct module *module, const str
 		table_evict(modules, g_queue_peek_tail(&modules->loaded));
 }
 
-static void reopen_through(struct modules *modules, struct module *module, const struct module_witness *witness)
+/* The module's file, once more; -1 when that process does not map it any more. */
+static int witness_open(struct modules *modules, const struct module *module, const struct module_witness *witness)
 {
 	int proc_fd = witness->tgid ? foreign_open_process(witness->tgid) : -1;
-	struct foreign_file file;
+	struct foreign_file file = { .fd = -1 };
 	char name[64];
 
 	if (proc_fd < 0)
-		return;
+		return -1;
 	g_snprintf(name, sizeof(name), MAP_FILES_FORMAT, witness->start, witness->end);
-	if (foreign_open(modules->foreign, proc_fd, name, &file)) {
-		if (key_equal(&file.key, &module->key))
-			open_begin(modules, module, file.fd);
-		else
-			close(file.fd);
+	if (!foreign_open(modules->foreign, proc_fd, name, &file)) {
+		file.fd = -1;
+	} else if (!key_equal(&file.key, &module->key)) {
+		close(file.fd);
+		file.fd = -1;
 	}
 	close(proc_fd);
+	return file.fd;
 }
 
 static gboolean reopen(struct modules *modules, struct module *module)
 {
-	for (guint i = 0; i < MODULE_WITNESSES && module->fd < 0; i++)
-		reopen_through(modules, module, &module->witnesses[i]);
-	return module->fd >= 0;
+	int fd = -1;
+
+	for (guint i = 0; i < MODULE_WITNESSES && fd < 0; i++)
+		fd = witness_open(modules, module, &module->witnesses[i]);
+	if (fd >= 0)
+		open_begin(modules, module, fd);
+	return fd >= 0;
 }
 
 /* A root through which a container's own debug files can be seen: any process that maps the module. */
@@ -372,6 +379,24 @@ enum module_state modules_load(struct modules *modules, struct module *module)
 			module->state = MODULE_GONE;
 	}
 	return module->state;
+}
+
+gboolean modules_open_dwarf(struct modules *modules, const struct module *module, struct debug_fds *fds)
+{
+	g_autofree char *root = witness_root(module);
+	struct source_file file = { .path = module->path, .root = root };
+	g_autoptr(image_t) image = NULL;
+	gboolean found;
+	int fd = -1;
+
+	for (guint i = 0; i < MODULE_WITNESSES && fd < 0; i++)
+		fd = witness_open(modules, module, &module->witnesses[i]);
+	if (fd < 0)
+		return FALSE;
+	file.image = image = image_open_fd(fd, NULL);
+	found = image && debug_file_dwarf(&file, fd, fds);
+	close(fd);
+	return found;
 }
 
 static struct module_key vdso_key(const guint8 *bytes, gsize length)

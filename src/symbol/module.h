@@ -78,6 +78,10 @@ enum module_state modules_load(struct modules *modules, struct module *module);
 /* File offset → address in the module's own count. */
 gboolean module_address(const struct module *module, guint64 file_offset, guint64 *address);
 
+/* The debug information of a module, through a process that still maps it; see debug_file_dwarf. */
+struct debug_fds;
+gboolean modules_open_dwarf(struct modules *modules, const struct module *module, struct debug_fds *fds);
+
 struct modules_usage {
 	guint modules, open, loaded, evicted, closed_unread;
 	gsize bytes;

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "symbol/demangle.h"
 #include "symbol/hotspot.h"
+#include "symbol/inlines.h"
 #include "symbol/kallsyms.h"
 #include "symbol/module.h"
 #include "symbol/process.h"
@@ -33,16 +34,20 @@ struct kernel {
 	guint retries;
 };
 
-/* An address whose name was not known when it was seen. */
+/* An address of which more may be known later: of a JIT's code the name, of a file's what is inlined there. */
 struct later {
 	guint32 tgid;
+	guint32 place; /* of a file: number in `inlines`; 0: a JIT's */
 	gboolean is_caller, settled;
 	guint64 start_ticks, address;
-	struct symbol symbol; /* what is known */
+	guint32 first, count; /* in `answers` */
+	struct symbol symbol; /* what was known when it was seen */
 };
 
 struct symbolizer {
 	struct symbolizer_options options;
+	struct inlines *inlines; /* NULL: not wanted */
+	GArray *answers; /* struct symbol */
 	GArray *laters; /* struct later; `later` of a symbol is the index + 1 */
 	GPtrArray *notes; /* char * */
 	GHashTable *processes; /* tgid → struct process */
@@ -64,6 +69,7 @@ struct symbolizer *symbolizer_new(void)
 
 	symbolizer->processes = g_hash_table_new(NULL, NULL);
 	symbolizer->modules = modules_new();
+	symbolizer->answers = g_array_new(FALSE, FALSE, sizeof(struct symbol));
 	symbolizer->laters = g_array_new(FALSE, FALSE, sizeof(struct later));
 	symbolizer->notes = g_ptr_array_new_with_free_func(g_free);
 	symbolizer->names = g_string_chunk_new(16 << 10);
@@ -74,6 +80,8 @@ struct symbolizer *symbolizer_new(void)
 void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer_options *options)
 {
 	symbolizer->options = *options;
+	if ((options->inlined || options->lines) && !symbolizer->inlines)
+		symbolizer->inlines = inlines_new();
 }
 
 void symbolizer_free(struct symbolizer *symbolizer)
@@ -90,6 +98,8 @@ void symbolizer_free(struct symbolizer *symbolizer)
 	g_hash_table_unref(symbolizer->processes);
 	g_queue_clear(&symbolizer->exited);
 	g_array_unref(symbolizer->laters);
+	g_array_unref(symbolizer->answers);
+	inlines_free(symbolizer->inlines);
 	g_ptr_array_unref(symbolizer->notes);
 	modules_free(symbolizer->modules);
 	g_string_chunk_free(symbolizer->names);
@@ -312,17 +322,19 @@ static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process 
 	return TRUE;
 }
 
-static void name_later(struct symbolizer *symbolizer, struct process *process, guint64 address, struct symbol *symbol)
+static void name_later(struct symbolizer *symbolizer, struct process *process, guint64 address, guint32 place,
+		       struct symbol *symbol)
 {
 	struct later later = {
 		.tgid = process->tgid,
+		.place = place,
 		.start_ticks = process->start_ticks,
 		.address = address,
 	};
 
 	if (symbolizer->laters->len >= LATER_MAX)
 		return;
-	process->has_unnamed = TRUE;
+	process->has_unnamed |= place == 0;
 	g_array_append_val(symbolizer->laters, later);
 	symbol->later = symbolizer->laters->len;
 }
@@ -335,7 +347,7 @@ static void name_jit(struct symbolizer *symbolizer, struct process *process, gui
 		unresolved(symbolizer, symbol, "[jit: not in the perf map]");
 	else
 		unresolved(symbolizer, symbol, "[jit: no perf map]");
-	name_later(symbolizer, process, address, symbol);
+	name_later(symbolizer, process, address, 0, symbol);
 }
 
 static void name_from_table(struct symbolizer *symbolizer, struct module *module, guint64 file_offset,
@@ -357,6 +369,18 @@ static void name_from_table(struct symbolizer *symbolizer, struct module *module
 	}
 }
 
+static void expand_later(struct symbolizer *symbolizer, struct process *process, const struct mapping *mapping,
+			 guint64 address, struct symbol *symbol)
+{
+	guint64 in_file = address - mapping->start + mapping->file_offset;
+	guint32 place = 0;
+
+	if (symbolizer->inlines && mapping->kind == MAPPING_FILE && module_address(mapping->module, in_file, &in_file))
+		place = inlines_add(symbolizer->inlines, symbolizer->modules, mapping->module, in_file);
+	if (place)
+		name_later(symbolizer, process, address, place, symbol);
+}
+
 static void name_in_file(struct symbolizer *symbolizer, struct process *process, const struct mapping *mapping,
 			 guint64 address, struct symbol *symbol)
 {
@@ -375,11 +399,12 @@ static void name_in_file(struct symbolizer *symbolizer, struct process *process,
 	switch (modules_load(symbolizer->modules, module)) {
 	case MODULE_READY:
 		name_from_table(symbolizer, module, address - mapping->start + mapping->file_offset, symbol);
+		expand_later(symbolizer, process, mapping, address, symbol);
 		return;
 	case MODULE_NOT_ELF: /* some runtimes keep their JIT's code in a file (memfd) */
 		if (!name_from_perfmap(symbolizer, process, address, symbol)) {
 			unresolved(symbolizer, symbol, "[%s: not an ELF file]", module->name);
-			name_later(symbolizer, process, address, symbol);
+			name_later(symbolizer, process, address, 0, symbol);
 		}
 		return;
 	case MODULE_GONE:
@@ -539,15 +564,90 @@ static void maps_ask(struct symbolizer *symbolizer, gboolean wait)
 	}
 }
 
-static void later_settle(struct symbolizer *symbolizer, struct later *later)
+static void later_name(struct symbolizer *symbolizer, struct later *later)
 {
 	struct process *process = process_lookup(symbolizer, later->tgid);
 
-	later->settled = TRUE;
 	if (!process || process->start_ticks != later->start_ticks)
 		return;
 	if (name_from_perfmap(symbolizer, process, later->address, &later->symbol) && later->is_caller)
 		later->symbol.offset++;
+}
+
+static const char *name_with_line(struct symbolizer *symbolizer, const char *name, const struct lines_frame *frame)
+{
+	const char *slash = strrchr(frame->file, '/');
+	g_autofree char *text = NULL;
+
+	if (!symbolizer->options.lines || !frame->line)
+		return name;
+	text = g_strdup_printf("%s (%s:%u)", name, slash ? slash + 1 : frame->file, frame->line);
+	return intern(symbolizer, text);
+}
+
+static void answer_add(struct symbolizer *symbolizer, const struct symbol *known, const struct lines_frame *frame,
+		       gboolean is_inlined)
+{
+	g_autofree char *readable = frame->name[0] ? demangle(frame->name) : NULL;
+	struct symbol symbol = *known;
+
+	if (is_inlined) {
+		symbol.kind = FRAME_INLINED;
+		symbol.name = intern(symbolizer, readable	  ? readable
+						 : frame->name[0] ? frame->name
+								  : "[inlined, without a name]");
+	} else if (known->kind == FRAME_UNRESOLVED && frame->name[0]) {
+		symbol.kind = FRAME_USER;
+		symbol.name = intern(symbolizer, readable ? readable : frame->name);
+	}
+	symbol.name = name_with_line(symbolizer, symbol.name, frame);
+	g_array_append_val(symbolizer->answers, symbol);
+}
+
+/* The function itself keeps the name it has from the symbol table. */
+static void later_expand(struct symbolizer *symbolizer, const struct later *later)
+{
+	const struct lines_place *place = inlines_get(symbolizer->inlines, later->place);
+	guint first;
+
+	if (!place) {
+		g_array_append_val(symbolizer->answers, later->symbol);
+		return;
+	}
+	first = symbolizer->options.inlined ? 0 : place->count - 1;
+	for (guint i = first; i < place->count; i++) {
+		struct lines_frame frame = place->frames[i];
+
+		if (!symbolizer->options.inlined) { /* then the line is the innermost one's */
+			frame.line = place->frames[0].line;
+			frame.file = place->frames[0].file;
+		}
+		answer_add(symbolizer, &later->symbol, &frame, i + 1 < place->count);
+	}
+}
+
+static void later_settle(struct symbolizer *symbolizer, struct later *later)
+{
+	later->settled = TRUE;
+	later->first = symbolizer->answers->len;
+	if (later->place) {
+		later_expand(symbolizer, later);
+	} else {
+		later_name(symbolizer, later);
+		g_array_append_val(symbolizer->answers, later->symbol);
+	}
+	later->count = symbolizer->answers->len - later->first;
+}
+
+static void inlines_finish(struct symbolizer *symbolizer)
+{
+	char *complaint;
+
+	inlines_settle(symbolizer->inlines);
+	for (guint i = 0; (complaint = inlines_complaint(symbolizer->inlines, i)); i++) {
+		note(symbolizer, "%s", complaint);
+		g_free(complaint);
+	}
 }
 
 void symbolizer_settle(struct symbolizer *symbolizer)
@@ -568,6 +668,8 @@ void symbolizer_settle(struct symbolizer *symbolizer)
 		if (process->has_unnamed && process->perfmap)
 			perfmap_update(process->perfmap);
 	}
+	if (symbolizer->inlines)
+		inlines_finish(symbolizer);
 	for (guint i = 0; i < symbolizer->laters->len; i++) {
 		struct later *later = &g_array_index(symbolizer->laters, struct later, i);
 
@@ -576,11 +678,15 @@ void symbolizer_settle(struct symbolizer *symbolizer)
 	}
 }
 
-guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 later, const struct symbol **symbols)
+guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 number, const struct symbol **symbols)
 {
-	g_return_val_if_fail(later > 0 && later <= symbolizer->laters->len, 0);
-	*symbols = &g_array_index(symbolizer->laters, struct later, later - 1).symbol;
-	return 1;
+	const struct later *later;
+
+	g_return_val_if_fail(number > 0 && number <= symbolizer->laters->len, 0);
+	later = &g_array_index(symbolizer->laters, struct later, number - 1);
+	g_return_val_if_fail(later->settled, 0);
+	*symbols = &g_array_index(symbolizer->answers, struct symbol, later->first);
+	return later->count;
 }
 
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer)

@@ -27,6 +27,8 @@ struct symbol {
 struct symbolizer_options {
 	/* May Java virtual machines be asked to write a map of their compiled code? It touches them: see hotspot.h. */
 	gboolean java_map;
+	gboolean inlined; /* functions inlined into others, where debug information tells */
+	gboolean lines; /* "function (file.c:12)", where debug information tells */
 };
 
 struct symbolizer *symbolizer_new(void);
@@ -76,7 +78,7 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
  * measurement is over, takes at most a few seconds, and makes symbolizer_answer know all there is to know about each
  * symbol whose `later` was set. */
 void symbolizer_settle(struct symbolizer *symbolizer);
-/* The frames of one such address, innermost first: never none, `*symbols` lives as long as the symbolizer. */
+/* The frames of one such address, innermost first: never none. `*symbols` lives until the next symbolizer_settle. */
 guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 later, const struct symbol **symbols);
 /* Sentences for people about what is missing and how to get it, each once; owned by the symbolizer. */
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer);

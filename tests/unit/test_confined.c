@@ -37,6 +37,13 @@ static int close_and_spin(void *user G_GNUC_UNUSED, int out)
 	return 0;
 }
 
+/* Not among the system calls of a parser. */
+static int wait_for_signal(void *user G_GNUC_UNUSED, int out G_GNUC_UNUSED)
+{
+	pause();
+	return 0;
+}
+
 static int crash(void *user G_GNUC_UNUSED, int out)
 {
 	confined_write(out, "before", 6);
@@ -75,7 +82,7 @@ static int open_file(void *user G_GNUC_UNUSED, int out)
 {
 	int fd = open("/etc/passwd", O_RDONLY);
 
-	return confined_write(out, &fd, sizeof(fd)) ? 0 : 1;
+	return fd < 0 && confined_write(out, "no", 2) ? 0 : 1;
 }
 
 static int read_and_map(void *user, int out)
@@ -255,7 +262,8 @@ int main(int argc, char **argv)
 		{ "crashes", crash, LONG_NS, CONFINED_ERROR_DIED, "before" },
 		{ "fails", fail, LONG_NS, CONFINED_ERROR_DIED, "" },
 		{ "floods", flood, LONG_NS, CONFINED_ERROR_SIZE, NULL },
-		{ "opens-a-file", open_file, LONG_NS, CONFINED_ERROR_DIED, "" },
+		{ "opens-a-file", open_file, LONG_NS, 0, "no" },
+		{ "waits", wait_for_signal, LONG_NS, CONFINED_ERROR_DIED, "" },
 	};
 
 	g_test_init(&argc, &argv, NULL);
