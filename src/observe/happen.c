@@ -41,9 +41,17 @@ static const struct container *happen_by_path(struct happen *happen, const char 
 	return NULL;
 }
 
+/* By cgroup key; what is in no container and no unit is the host's. */
+static const struct container *happen_by_key(struct happen *happen, guint64 cgroup_key)
+{
+	const struct container *owner = registry_by_cgroup(happen->registry, cgroup_key);
+
+	return owner && owner->runtime == RUNTIME_CGROUP ? registry_host(happen->registry) : owner;
+}
+
 static const struct container *happen_owner(struct happen *happen, const struct probe_field *field)
 {
-	const struct container *owner = registry_by_cgroup(happen->registry, field->cgroup_key);
+	const struct container *owner = happen_by_key(happen, field->cgroup_key);
 
 	if ((!owner || field->cgroup_key & CGROUP_KEY_V1) && field->field.text)
 		owner = happen_by_path(happen, field->field.text);
@@ -85,7 +93,7 @@ static void happen_field(struct happen *happen, const struct probe_field *field,
 static void happen_event(void *user, const struct probe_event *told)
 {
 	struct happen *happen = user;
-	const struct container *own = registry_by_cgroup(happen->registry, told->task->cgroup_key);
+	const struct container *own = happen_by_key(happen, told->task->cgroup_key);
 	struct event_field fields[EVENT_FIELDS_MAX];
 	struct event event = {
 		.realtime_ns = happen->epoch_ns + told->time_ns,
@@ -111,7 +119,7 @@ static void happen_event(void *user, const struct probe_event *told)
 static void happen_flood(void *user, guint64 cgroup_key, guint64 events)
 {
 	struct happen *happen = user;
-	const struct container *owner = registry_by_cgroup(happen->registry, cgroup_key);
+	const struct container *owner = happen_by_key(happen, cgroup_key);
 
 	events_flood(happen->shape->events, owner ? owner->name : NULL, events);
 }

@@ -28,6 +28,8 @@ struct trace_scratch {
 	union {
 		struct trace_exec exec;
 		struct trace_open open;
+		struct trace_oom oom;
+		struct trace_throttle throttle;
 	};
 };
 
@@ -237,6 +239,405 @@ int BPF_PROG(trace_open, struct pt_regs *regs, long result)
 	if (bytes > sizeof(record->path.text))
 		bytes = sizeof(record->path.text);
 	event_send(record, __builtin_offsetof(struct trace_open, path.text) + bytes);
+	return 0;
+}
+
+/* ---- oom ---- */
+
+#define OOM_PROCESSES 65536 /* walked */
+#define OOM_TOLD 512 /* sent */
+#define OOM_LEVELS 32
+#define OOM_PAGES_MIN 16 /* smaller ones are not worth telling */
+#define PID_MAX_LIMIT (4 * 1024 * 1024) /* include/linux/threads.h */
+
+enum {
+	MM_FILE = 0, /* include/linux/mm_types_task.h: MM_FILEPAGES … */
+	MM_ANON = 1,
+	MM_SWAP = 2,
+	MM_SHMEM = 3,
+};
+
+struct oom_walk {
+	u64 at, first; /* tasks; `at` 0: to begin */
+	u64 cgroup; /* in whose reach; 0: all */
+	u64 victim; /* task */
+	u32 victim_pid; /* to look for; 0: found */
+	u32 processes, told;
+	struct trace_oom_process record;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct oom_walk);
+} oom_walks SEC(".maps");
+
+struct oom_context {
+	struct oom_walk *walk;
+};
+
+/* Array elements are found by hand: their size differs, too. */
+static __always_inline u64 oom_pages(struct mm_struct *mm, int kind)
+{
+	struct mm_struct___before_6_2 *before = (void *)mm;
+	s64 pages = 0;
+	void *at;
+
+	if (bpf_core_field_exists(before->rss_stat.count))
+		at = (void *)mm + bpf_core_field_offset(before->rss_stat.count) + kind * sizeof(pages);
+	else
+		at = (void *)mm + bpf_core_field_offset(mm->rss_stat) +
+		     kind * bpf_core_type_size(struct percpu_counter) +
+		     bpf_core_field_offset(struct percpu_counter, count);
+	bpf_probe_read_kernel(&pages, sizeof(pages), at);
+	return pages > 0 ? pages : 0;
+}
+
+static __always_inline struct mem_cgroup *oom_memcg(struct cgroup_subsys_state *css)
+{
+	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
+}
+
+static __always_inline struct cgroup_subsys_state *oom_css(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup_subsys_state *css = NULL;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return NULL;
+	bpf_probe_read_kernel(&css, sizeof(css),
+			      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+				      bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
+	return css;
+}
+
+static __always_inline bool oom_reaches(struct task_struct *task, u64 cgroup)
+{
+	struct cgroup_subsys_state *css = oom_css(task);
+
+	if (!cgroup)
+		return true;
+	for (int i = 0; i < OOM_LEVELS && css; i++) {
+		if ((u64)BPF_CORE_READ(css, cgroup) == cgroup)
+			return true;
+		css = BPF_CORE_READ(css, parent);
+	}
+	return false;
+}
+
+static __always_inline struct task_struct *oom_next(struct task_struct *task)
+{
+	return (void *)BPF_CORE_READ(task, tasks.next) - bpf_core_field_offset(struct task_struct, tasks);
+}
+
+/* One step on the round of all processes; 0 when it is over. */
+static __always_inline struct task_struct *oom_step(struct oom_walk *walk)
+{
+	struct task_struct *task = (void *)walk->at;
+
+	if (walk->at && walk->at == walk->first)
+		return NULL;
+	if (!walk->at)
+		task = (void *)walk->first;
+	walk->at = (u64)oom_next(task);
+	return task;
+}
+
+/* bpf_loop: the victim by its number (before 6.8 the tracepoint has no more). */
+static long oom_seek(u32 i, struct oom_context *context)
+{
+	struct oom_walk *walk = context->walk;
+	struct task_struct *task = oom_step(walk);
+
+	if (!task)
+		return 1;
+	if ((u32)BPF_CORE_READ(task, pid) != walk->victim_pid)
+		return 0;
+	walk->victim = (u64)task;
+	return 1;
+}
+
+/* bpf_loop: sends what each process in reach holds. */
+static long oom_tell(u32 i, struct oom_context *context)
+{
+	struct oom_walk *walk = context->walk;
+	struct trace_oom_process *record = &walk->record;
+	struct task_struct *task = oom_step(walk);
+	struct mm_struct *mm;
+
+	if (!task)
+		return 1;
+	mm = BPF_CORE_READ(task, mm);
+	if (!mm || BPF_CORE_READ(task, flags) & PF_KTHREAD || !oom_reaches(task, walk->cgroup))
+		return 0;
+	walk->processes++;
+	record->anon = oom_pages(mm, MM_ANON);
+	record->file = oom_pages(mm, MM_FILE);
+	record->shmem = oom_pages(mm, MM_SHMEM);
+	record->swap = oom_pages(mm, MM_SWAP);
+	if (record->anon + record->file + record->shmem + record->swap < OOM_PAGES_MIN || walk->told >= OOM_TOLD)
+		return 0;
+	event_head_fill(&record->head, task, cgroup_key_of(task), TRACE_OOM_PROCESS);
+	record->start_time = BPF_CORE_READ(task, start_time);
+	event_send(record, sizeof(*record));
+	walk->told++;
+	return 0;
+}
+
+/* Whose limit was hit. While a cgroup looks for a victim, it and all below it hold `oom_lock`, so it is the outermost
+ * above the victim that does; when none does, the machine itself is out of memory. */
+static __always_inline void oom_culprit(struct trace_oom *record, struct task_struct *victim)
+{
+	struct cgroup_subsys_state *css = oom_css(victim);
+	struct mem_cgroup *culprit = NULL;
+	struct cgroup *cgroup;
+
+	record->cgroup_key = record->usage = record->limit = 0;
+	record->path.flags = record->path.bytes = 0;
+	for (int i = 0; i < OOM_LEVELS && css; i++) {
+		struct mem_cgroup *memcg = oom_memcg(css);
+
+		if (bpf_core_field_exists(memcg->oom_lock) && BPF_CORE_READ(memcg, oom_lock))
+			culprit = memcg;
+		css = BPF_CORE_READ(css, parent);
+	}
+	if (!culprit)
+		return;
+	record->usage = BPF_CORE_READ(culprit, memory.usage.counter);
+	record->limit = BPF_CORE_READ(culprit, memory.max);
+	cgroup = BPF_CORE_READ(culprit, css.cgroup);
+	record->cgroup_key = BPF_CORE_READ(cgroup, kn, id);
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
+		record->cgroup_key |= CGROUP_V1_BIT;
+	path_of_cgroup(&record->path, cgroup);
+}
+
+static __always_inline void oom_victim(struct trace_oom *record, struct task_struct *victim)
+{
+	struct mm_struct *mm = BPF_CORE_READ(victim, mm);
+
+	event_head_fill(&record->head, victim, cgroup_key_of(victim), TRACE_OOM);
+	record->start_time = BPF_CORE_READ(victim, group_leader, start_time);
+	record->anon = oom_pages(mm, MM_ANON);
+	record->file = oom_pages(mm, MM_FILE);
+	record->shmem = oom_pages(mm, MM_SHMEM);
+	record->swap = oom_pages(mm, MM_SWAP);
+	record->score_adjust = BPF_CORE_READ(victim, signal, oom_score_adj);
+	record->known = 1;
+}
+
+static __always_inline void oom_trigger(struct trace_oom *record, struct task_struct *current)
+{
+	record->trigger.cgroup_key = cgroup_key_of(current);
+	record->trigger.tgid = BPF_CORE_READ(current, tgid);
+	record->trigger.tid = BPF_CORE_READ(current, pid);
+	BPF_CORE_READ_INTO(&record->trigger.comm, current, group_leader, comm);
+	BPF_CORE_READ_INTO(&record->trigger.thread_comm, current, comm);
+	record->trigger_inner_pid = event_inner_pid(current);
+}
+
+static __always_inline void oom_record(struct trace_oom *record, struct oom_walk *walk, struct task_struct *current)
+{
+	struct task_struct *victim = (void *)walk->victim;
+
+	__builtin_memset(&record->head, 0, sizeof(record->head));
+	record->known = 0;
+	record->start_time = record->anon = record->file = record->shmem = record->swap = 0;
+	record->score_adjust = 0;
+	oom_trigger(record, current);
+	if (victim) {
+		oom_victim(record, victim);
+		oom_culprit(record, victim);
+	} else {
+		record->head.time_ns = bpf_ktime_get_ns();
+		record->head.task.tgid = walk->victim_pid;
+		record->head.kind = TRACE_OOM;
+		record->cgroup_key = record->usage = record->limit = 0;
+		record->path.flags = record->path.bytes = 0;
+	}
+}
+
+/* Address of the cgroup with that key at or above the victim's in the memory hierarchy. */
+static __always_inline u64 oom_cgroup_at(struct task_struct *victim, u64 key)
+{
+	struct cgroup_subsys_state *css = oom_css(victim);
+
+	for (int i = 0; i < OOM_LEVELS && css; i++) {
+		struct cgroup *cgroup = BPF_CORE_READ(css, cgroup);
+
+		if (BPF_CORE_READ(cgroup, kn, id) == (key & ~CGROUP_V1_BIT))
+			return (u64)cgroup;
+		css = BPF_CORE_READ(css, parent);
+	}
+	return 0;
+}
+
+/* mark_victim's argument is a pid, since 6.8 a task: their values tell. */
+SEC("raw_tp/mark_victim")
+int trace_oom(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *current = (void *)bpf_get_current_task();
+	struct trace_scratch *scratch = trace_scratch_get();
+	struct oom_context context;
+	struct oom_walk *walk;
+	struct trace_oom *record;
+	u64 argument = ctx->args[0];
+	u32 zero = 0, bytes;
+
+	walk = bpf_map_lookup_elem(&oom_walks, &zero);
+	if (!scratch || !walk)
+		return 0;
+	context.walk = walk;
+	record = &scratch->oom;
+	__builtin_memset(walk, 0, sizeof(*walk));
+	walk->first = (u64)BPF_CORE_READ(current, group_leader);
+	if (argument > PID_MAX_LIMIT) {
+		walk->victim = argument;
+	} else {
+		walk->victim_pid = argument;
+		bpf_loop(OOM_PROCESSES, oom_seek, &context, 0);
+	}
+	if (walk->victim && !filter_wants((void *)walk->victim, cgroup_key_of((void *)walk->victim)))
+		return 0;
+	loss_add(LOSS_SEEN, 1, 1);
+	oom_record(record, walk, current);
+	walk->cgroup = 0;
+	if (record->cgroup_key)
+		walk->cgroup = walk->victim ? oom_cgroup_at((void *)walk->victim, record->cgroup_key) : 0;
+	walk->at = 0;
+	bpf_loop(OOM_PROCESSES, oom_tell, &context, 0);
+	record->processes = walk->processes;
+	bytes = record->path.bytes;
+	if (bytes > sizeof(record->path.text))
+		bytes = sizeof(record->path.text);
+	event_send(record, __builtin_offsetof(struct trace_oom, path.text) + bytes);
+	return 0;
+}
+
+/* What every process holds, for the seconds before. */
+SEC("iter/task")
+int trace_memory(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct trace_memory record = { 0 };
+	struct mm_struct *mm;
+
+	if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
+		return 0;
+	mm = BPF_CORE_READ(task, mm);
+	if (!mm || BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return 0;
+	record.tgid = BPF_CORE_READ(task, tgid);
+	record.start_time = BPF_CORE_READ(task, start_time);
+	record.pages = oom_pages(mm, MM_ANON) + oom_pages(mm, MM_FILE) + oom_pages(mm, MM_SHMEM);
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	return 0;
+}
+
+/* ---- throttle ---- */
+
+#define THROTTLES 16384 /* queues (one a cgroup and CPU) that are throttled at the same time */
+#define THROTTLE_LEVELS 16
+
+struct throttle {
+	struct event_head head;
+	struct cgroup *cgroup; /* whose quota; only compared and read while its queue is throttled */
+	u64 cgroup_key, quota_ns, period_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THROTTLES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64); /* address of the queue */
+	__type(value, struct throttle);
+} throttles SEC(".maps");
+
+/* The queue at or above the thread's whose own quota is used up. */
+static __always_inline struct cfs_rq *throttle_queue(struct task_struct *task)
+{
+	struct sched_entity *entity = (void *)task + bpf_core_field_offset(struct task_struct, se);
+
+	for (int i = 0; i < THROTTLE_LEVELS && entity; i++) {
+		struct cfs_rq *queue = BPF_CORE_READ(entity, cfs_rq);
+
+		if (BPF_CORE_READ_BITFIELD_PROBED(queue, throttled))
+			return queue;
+		entity = BPF_CORE_READ(entity, parent);
+	}
+	return NULL;
+}
+
+static __noinline int throttle_begin(struct task_struct *task, u64 address)
+{
+	struct throttle begun;
+	struct task_group *group;
+	struct cgroup *cgroup;
+	struct cfs_rq *queue;
+	u64 key = cgroup_key_of(task);
+
+	if (!filter_wants(task, key))
+		return 0;
+	queue = throttle_queue(task);
+	if (!queue)
+		return 0;
+	__builtin_memset(&begun, 0, sizeof(begun));
+	event_head_fill(&begun.head, task, key, TRACE_THROTTLE);
+	group = BPF_CORE_READ(queue, tg);
+	cgroup = BPF_CORE_READ(group, css.cgroup);
+	begun.cgroup = cgroup;
+	begun.cgroup_key = BPF_CORE_READ(cgroup, kn, id);
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != 0)
+		begun.cgroup_key |= CGROUP_V1_BIT;
+	begun.quota_ns = BPF_CORE_READ(group, cfs_bandwidth.quota);
+	begun.period_ns = BPF_CORE_READ(group, cfs_bandwidth.period);
+	if (bpf_map_update_elem(&throttles, &address, &begun, BPF_NOEXIST) != 0)
+		loss_add(LOSS_MAP, 1, 1);
+	return 0;
+}
+
+static __noinline int throttle_end(struct throttle *begun, u64 address)
+{
+	struct trace_scratch *scratch = trace_scratch_get();
+	u64 now = bpf_ktime_get_ns();
+	struct trace_throttle *record;
+	u32 bytes;
+
+	if (!scratch || !begun)
+		return 0;
+	record = &scratch->throttle;
+	record->head = begun->head;
+	record->head.time_ns = now;
+	record->duration_ns = now - begun->head.time_ns;
+	record->cgroup_key = begun->cgroup_key;
+	record->quota_ns = begun->quota_ns;
+	record->period_ns = begun->period_ns;
+	record->cpu = bpf_get_smp_processor_id();
+	record->pad = 0;
+	path_of_cgroup(&record->path, begun->cgroup);
+	bpf_map_delete_elem(&throttles, &address);
+	loss_add(LOSS_SEEN, 1, 1);
+	if (!event_allowed(record->head.task.cgroup_key))
+		return 0;
+	bytes = record->path.bytes;
+	if (bytes > sizeof(record->path.text))
+		bytes = sizeof(record->path.text);
+	event_send(record, __builtin_offsetof(struct trace_throttle, path.text) + bytes);
+	return 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(trace_throttle, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	u64 was = (u64)BPF_CORE_READ(prev, se.cfs_rq), is = (u64)BPF_CORE_READ(next, se.cfs_rq);
+	struct throttle *begun;
+
+	if (BPF_CORE_READ(prev, se.cfs_rq, throttle_count) > 0 && !bpf_map_lookup_elem(&throttles, &was))
+		throttle_begin(prev, was);
+	begun = bpf_map_lookup_elem(&throttles, &is);
+	if (begun && BPF_CORE_READ(next, se.cfs_rq, throttle_count) == 0)
+		throttle_end(begun, is);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/trace.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "probe/eventring.h"
 #include "probe/filter.h"
 #include "probe/ladder.h"
@@ -17,18 +20,35 @@
 #define TRACE_RING_BYTES (4 << 20)
 #define TRACE_PROGRAMS 3
 
+#define OOM_READ 512 /* records read at once */
+#define OOM_ROWS 10 /* processes shown with a kill */
+#define OOM_PENDING_MAX 4096
+#define OOM_SECONDS 10 /* remembered */
+#define OOM_PROCESSES_MAX 65536 /* remembered a second */
+
+/* Resident memory of every process at one moment. */
+struct oom_moment {
+	guint64 time_ns; /* 0: not yet */
+	GHashTable *pages; /* tgid → struct trace_memory * */
+};
+
 struct trace_run {
 	struct trace_bpf *kernel;
 	struct eventring *ring;
 	struct bpf_link *links[TRACE_PROGRAMS];
 	const struct trace_what *what;
+	/* OOM kills */
+	struct bpf_link *iterator;
+	GArray *pending; /* of struct trace_oom_process: heard of since the last kill */
+	struct oom_moment moments[OOM_SECONDS]; /* a ring */
+	guint moment; /* the newest */
 };
 
 struct trace_what {
 	enum trace_kind kind;
 	const struct rung *rungs;
 	const char *programs[TRACE_PROGRAMS + 1];
-	gboolean (*decode)(struct eventring *ring, const struct event_head *head, gsize bytes);
+	gboolean (*decode)(struct trace_run *run, struct eventring *ring, const struct event_head *head, gsize bytes);
 };
 
 static const struct rung exec_rungs[] = {
@@ -43,6 +63,16 @@ static const struct rung signal_rungs[] = {
 };
 static const struct rung open_rungs[] = {
 	{ .name = "tp_btf/sys_exit", .misses = "files opened by io_uring, by 32-bit programs, and by name handle" },
+	{ 0 },
+};
+
+static const struct rung oom_rungs[] = {
+	{ .name = "raw_tp/mark_victim", .misses = "processes of less than 64 KiB, and all beyond the 512th" },
+	{ 0 },
+};
+static const struct rung throttle_rungs[] = {
+	{ .name = "tp_btf/sched_switch",
+	  .misses = "how long a queue stays throttled with nobody left who wants to run" },
 	{ 0 },
 };
 
@@ -93,13 +123,14 @@ static char *name_signal(int number)
 
 /* ---- records → events ---- */
 
-static gboolean decode_exec(struct eventring *ring, const struct event_head *head, gsize bytes)
+static gboolean decode_exec(struct trace_run *run, struct eventring *ring, const struct event_head *head, gsize bytes)
 {
 	const struct trace_exec *record = (const void *)head;
 	gsize start = G_STRUCT_OFFSET(struct trace_exec, arguments);
 	g_autofree char *program = NULL, *parent = NULL, *file = NULL;
 	struct fields fields = { 0 };
 
+	(void)run;
 	if (bytes < start || bytes - start > TRACE_ARGUMENTS)
 		return FALSE;
 	program = eventring_path(&record->program, sizeof(record->program.text));
@@ -122,12 +153,13 @@ static gboolean decode_exec(struct eventring *ring, const struct event_head *hea
 	return TRUE;
 }
 
-static gboolean decode_exit(struct eventring *ring, const struct event_head *head, gsize bytes)
+static gboolean decode_exit(struct trace_run *run, struct eventring *ring, const struct event_head *head, gsize bytes)
 {
 	const struct trace_exit *record = (const void *)head;
 	g_autofree char *signal = NULL;
 	struct fields fields = { 0 };
 
+	(void)run;
 	if (bytes < sizeof(*record))
 		return FALSE;
 	if (WIFSIGNALED(record->status)) {
@@ -143,7 +175,7 @@ static gboolean decode_exit(struct eventring *ring, const struct event_head *hea
 	return TRUE;
 }
 
-static gboolean decode_signal(struct eventring *ring, const struct event_head *head, gsize bytes)
+static gboolean decode_signal(struct trace_run *run, struct eventring *ring, const struct event_head *head, gsize bytes)
 {
 	static const char *const results[] = { "delivered", "ignored", "already pending", "lost: queue full",
 					       "delivered without its details: queue full" };
@@ -151,6 +183,7 @@ static gboolean decode_signal(struct eventring *ring, const struct event_head *h
 	g_autofree char *signal = NULL, *sender = NULL;
 	struct fields fields = { 0 };
 
+	(void)run;
 	if (bytes < sizeof(*record))
 		return FALSE;
 	signal = name_signal(record->signal);
@@ -175,6 +208,238 @@ static gboolean decode_signal(struct eventring *ring, const struct event_head *h
 	return TRUE;
 }
 
+/* ---- OOM kills ---- */
+
+static guint64 pages_bytes(guint64 pages)
+{
+	return pages * (guint64)getpagesize();
+}
+
+static guint64 process_pages(const struct trace_oom_process *process)
+{
+	return process->anon + process->file + process->shmem;
+}
+
+static gint process_by_pages(gconstpointer left, gconstpointer right)
+{
+	guint64 a = process_pages(left), b = process_pages(right);
+
+	return (a < b) - (a > b);
+}
+
+/* The moment about `seconds` before `time_ns`; NULL when there is none. */
+static const struct oom_moment *oom_moment_before(const struct trace_run *run, guint64 time_ns, guint seconds)
+{
+	for (guint i = 0; i < OOM_SECONDS; i++) {
+		const struct oom_moment *moment = &run->moments[(run->moment + OOM_SECONDS - i) % OOM_SECONDS];
+
+		if (moment->time_ns && moment->time_ns + seconds * NS_PER_S <= time_ns)
+			return moment->time_ns + (seconds + 2) * NS_PER_S > time_ns ? moment : NULL;
+	}
+	return NULL;
+}
+
+/* What the process held then; FALSE when that is not known. */
+static gboolean oom_pages_then(const struct oom_moment *moment, guint32 tgid, guint64 start_time, guint64 *pages)
+{
+	const struct trace_memory *memory = moment ? g_hash_table_lookup(moment->pages, GUINT_TO_POINTER(tgid)) : NULL;
+
+	if (!memory || memory->start_time != start_time)
+		return FALSE;
+	*pages = memory->pages;
+	return TRUE;
+}
+
+static const struct {
+	guint seconds;
+	const char *name;
+} oom_looks[] = { { 1, "1s_before" }, { 5, "5s_before" } };
+
+static void fields_memory(struct fields *fields, guint64 anon, guint64 file, guint64 shmem, guint64 swap)
+{
+	field_number(fields, "resident", EVENT_BYTES, pages_bytes(anon + file + shmem));
+	field_number(fields, "anon", EVENT_BYTES, pages_bytes(anon));
+	field_number(fields, "file", EVENT_BYTES, pages_bytes(file));
+	field_number(fields, "shmem", EVENT_BYTES, pages_bytes(shmem));
+	field_number(fields, "swap", EVENT_BYTES, pages_bytes(swap));
+}
+
+/* One row of the table of processes; its time is the kill's, so that it stands beside it. */
+static void oom_tell_process(struct trace_run *run, struct eventring *ring, const struct trace_oom *kill,
+			     const struct trace_oom_process *process)
+{
+	struct event_head head = process->head;
+	struct fields fields = { 0 };
+
+	head.time_ns = kill->head.time_ns;
+	fields_memory(&fields, process->anon, process->file, process->shmem, process->swap);
+	for (gsize i = 0; i < G_N_ELEMENTS(oom_looks); i++) {
+		const struct oom_moment *moment = oom_moment_before(run, kill->head.time_ns, oom_looks[i].seconds);
+		guint64 pages;
+
+		if (oom_pages_then(moment, head.task.tgid, process->start_time, &pages))
+			field_number(&fields, oom_looks[i].name, EVENT_BYTES, pages_bytes(pages));
+	}
+	field_text(&fields, "killed", head.task.tgid == kill->head.task.tgid ? "yes" : "no");
+	eventring_tell(ring, &head, "oom process", fields.each, fields.count);
+}
+
+/* What all processes in reach held in the seconds before. */
+static void fields_history(struct fields *fields, const struct trace_run *run, const struct trace_oom *kill)
+{
+	for (gsize i = 0; i < G_N_ELEMENTS(oom_looks); i++) {
+		const struct oom_moment *moment = oom_moment_before(run, kill->head.time_ns, oom_looks[i].seconds);
+		guint64 sum = 0, pages;
+
+		for (guint at = 0; moment && at < run->pending->len; at++) {
+			const struct trace_oom_process *process =
+				&g_array_index(run->pending, struct trace_oom_process, at);
+
+			if (oom_pages_then(moment, process->head.task.tgid, process->start_time, &pages))
+				sum += pages;
+		}
+		if (moment)
+			field_number(fields, oom_looks[i].name, EVENT_BYTES, pages_bytes(sum));
+	}
+}
+
+static void field_owner(struct fields *fields, const char *name, enum probe_owner owner, guint64 key, const char *path)
+{
+	struct probe_field *field = field_add(fields, name, EVENT_TEXT);
+
+	field->owner = owner;
+	field->cgroup_key = key;
+	field->field.text = path;
+}
+
+static void oom_tell(struct trace_run *run, struct eventring *ring, const struct trace_oom *kill, const char *path)
+{
+	g_autofree char *trigger = g_strndup(kill->trigger.comm, STACK_COMM);
+	struct fields fields = { 0 };
+	guint64 sum = 0;
+
+	for (guint i = 0; i < run->pending->len; i++)
+		sum += process_pages(&g_array_index(run->pending, struct trace_oom_process, i));
+	field_owner(&fields, "scope", PROBE_OWNER_SCOPE, kill->cgroup_key, path);
+	if (kill->cgroup_key) {
+		field_owner(&fields, "culprit", PROBE_OWNER_NAME, kill->cgroup_key, path);
+		field_number(&fields, "usage", EVENT_BYTES, pages_bytes(kill->usage));
+		field_number(&fields, "limit", EVENT_BYTES, pages_bytes(kill->limit));
+	}
+	if (kill->known)
+		fields_memory(&fields, kill->anon, kill->file, kill->shmem, kill->swap);
+	field_number(&fields, "score_adjust", EVENT_SIGNED, (guint64)(gint64)kill->score_adjust);
+	field_number(&fields, "processes", EVENT_COUNT, kill->processes);
+	field_number(&fields, "processes_resident", EVENT_BYTES, pages_bytes(sum));
+	fields_history(&fields, run, kill);
+	field_text(&fields, "trigger", trigger);
+	field_number(&fields, "trigger_pid", EVENT_COUNT, kill->trigger.tgid);
+	if (path)
+		field_text(&fields, "cgroup", path);
+	eventring_tell(ring, &kill->head, "oom", fields.each, fields.count);
+}
+
+static gboolean decode_oom(struct trace_run *run, struct eventring *ring, const struct event_head *head, gsize bytes)
+{
+	const struct trace_oom *kill = (const void *)head;
+	gsize start = G_STRUCT_OFFSET(struct trace_oom, path.text);
+	g_autofree char *path = NULL;
+
+	if (head->kind == TRACE_OOM_PROCESS) {
+		if (bytes < sizeof(struct trace_oom_process))
+			return FALSE;
+		if (run->pending->len < OOM_PENDING_MAX)
+			g_array_append_vals(run->pending, head, 1);
+		return TRUE;
+	}
+	if (bytes < start)
+		return FALSE;
+	path = eventring_path(&kill->path, bytes - start);
+	g_array_sort(run->pending, process_by_pages);
+	oom_tell(run, ring, kill, path);
+	for (guint i = 0; i < run->pending->len && i < OOM_ROWS; i++)
+		oom_tell_process(run, ring, kill, &g_array_index(run->pending, struct trace_oom_process, i));
+	g_array_set_size(run->pending, 0);
+	return TRUE;
+}
+
+static void oom_moment_read(struct oom_moment *moment, int fd)
+{
+	struct trace_memory memory[OOM_READ];
+	gssize bytes;
+
+	/* The kernel hands out whole records, as many as fit. */
+	while ((bytes = read(fd, memory, sizeof(memory))) > 0)
+		for (gsize i = 0; i < (gsize)bytes / sizeof(memory[0]); i++)
+			if (g_hash_table_size(moment->pages) < OOM_PROCESSES_MAX)
+				g_hash_table_insert(moment->pages, GUINT_TO_POINTER(memory[i].tgid),
+						    g_memdup2(&memory[i], sizeof(memory[i])));
+}
+
+/* Once a second: what every process holds. */
+static void oom_remember(struct trace_run *run)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	struct oom_moment *moment;
+	int fd;
+
+	if (!run->iterator || now_ns < run->moments[run->moment].time_ns + NS_PER_S)
+		return;
+	fd = bpf_iter_create(bpf_link__fd(run->iterator));
+	if (fd < 0)
+		return;
+	run->moment = (run->moment + 1) % OOM_SECONDS;
+	moment = &run->moments[run->moment];
+	moment->time_ns = now_ns;
+	if (!moment->pages)
+		moment->pages = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	g_hash_table_remove_all(moment->pages);
+	oom_moment_read(moment, fd);
+	close(fd);
+}
+
+static void oom_start(struct trace_run *run)
+{
+	run->pending = g_array_new(FALSE, FALSE, sizeof(struct trace_oom_process));
+	run->iterator = bpf_program__attach_iter(run->kernel->progs.trace_memory, NULL);
+	oom_remember(run);
+}
+
+static void oom_stop(struct trace_run *run)
+{
+	bpf_link__destroy(run->iterator);
+	for (guint i = 0; i < OOM_SECONDS; i++)
+		g_clear_pointer(&run->moments[i].pages, g_hash_table_unref);
+	if (run->pending)
+		g_array_unref(run->pending);
+}
+
+/* ---- throttling ---- */
+
+static gboolean decode_throttle(struct trace_run *run, struct eventring *ring, const struct event_head *head,
+				gsize bytes)
+{
+	const struct trace_throttle *record = (const void *)head;
+	gsize start = G_STRUCT_OFFSET(struct trace_throttle, path.text);
+	g_autofree char *path = NULL;
+	struct fields fields = { 0 };
+
+	(void)run;
+	if (bytes < start)
+		return FALSE;
+	path = eventring_path(&record->path, bytes - start);
+	field_number(&fields, "duration", EVENT_NANOSECONDS, record->duration_ns);
+	field_number(&fields, "cpu", EVENT_COUNT, record->cpu);
+	field_number(&fields, "quota", EVENT_NANOSECONDS, record->quota_ns);
+	field_number(&fields, "period", EVENT_NANOSECONDS, record->period_ns);
+	field_owner(&fields, "limit_of", PROBE_OWNER_NAME, record->cgroup_key, path);
+	field_owner(&fields, "scope", PROBE_OWNER_SCOPE, record->cgroup_key, path);
+	if (path)
+		field_text(&fields, "cgroup", path);
+	eventring_tell(ring, head, "throttle", fields.each, fields.count);
+	return TRUE;
+}
+
 /* "read", "write,create,truncate" … */
 static char *open_flags(guint32 flags)
 {
@@ -194,13 +459,14 @@ static char *open_flags(guint32 flags)
 	return g_string_free(text, FALSE);
 }
 
-static gboolean decode_open(struct eventring *ring, const struct event_head *head, gsize bytes)
+static gboolean decode_open(struct trace_run *run, struct eventring *ring, const struct event_head *head, gsize bytes)
 {
 	const struct trace_open *record = (const void *)head;
 	gsize start = G_STRUCT_OFFSET(struct trace_open, path.text);
 	g_autofree char *path = NULL, *asked = NULL, *flags = NULL, *error = NULL;
 	struct fields fields = { 0 };
 
+	(void)run;
 	if (bytes < start)
 		return FALSE;
 	path = eventring_path(&record->path, bytes - start);
@@ -224,6 +490,8 @@ static const struct trace_what trace_whats[TRACE_KINDS] = {
 	[TRACE_EXEC] = { TRACE_EXEC, exec_rungs, { "trace_exec" }, decode_exec },
 	[TRACE_EXIT] = { TRACE_EXIT, exit_rungs, { "trace_exit" }, decode_exit },
 	[TRACE_SIGNAL] = { TRACE_SIGNAL, signal_rungs, { "trace_signal" }, decode_signal },
+	[TRACE_OOM] = { TRACE_OOM, oom_rungs, { "trace_oom" }, decode_oom },
+	[TRACE_THROTTLE] = { TRACE_THROTTLE, throttle_rungs, { "trace_throttle" }, decode_throttle },
 	[TRACE_OPEN] = { TRACE_OPEN, open_rungs, { "trace_open" }, decode_open },
 };
 
@@ -234,12 +502,14 @@ static gboolean trace_decode(void *user, struct eventring *ring, const struct ev
 {
 	const struct trace_run *run = user;
 
-	return run->what->decode(ring, head, bytes);
+	return run->what->decode((struct trace_run *)run, ring, head, bytes);
 }
 
 static gboolean trace_uses(const struct trace_what *what, const char *program)
 {
-	return g_str_has_prefix(program, "births_") || g_strv_contains(what->programs, program);
+	return g_str_has_prefix(program, "births_") ||
+	       (what->kind == TRACE_OOM && strcmp(program, "trace_memory") == 0) ||
+	       g_strv_contains(what->programs, program);
 }
 
 static struct trace_system_calls trace_calls(void)
@@ -318,6 +588,7 @@ static void trace_close(struct probe_run *opaque)
 	if (!run)
 		return;
 	trace_detach(run);
+	oom_stop(run);
 	eventring_close(run->ring);
 	trace_bpf__destroy(run->kernel);
 	g_free(run);
@@ -335,6 +606,8 @@ static struct probe_run *trace_open(enum trace_kind kind, const struct probe_req
 		trace_close((struct probe_run *)run);
 		return NULL;
 	}
+	if (kind == TRACE_OOM)
+		oom_start(run);
 	return (struct probe_run *)run;
 }
 
@@ -345,7 +618,11 @@ static int trace_fd(struct probe_run *opaque)
 
 static gboolean trace_drain(struct probe_run *opaque, GError **error)
 {
-	return eventring_drain(((struct trace_run *)opaque)->ring, error);
+	struct trace_run *run = (struct trace_run *)opaque;
+	gboolean ok = eventring_drain(run->ring, error);
+
+	oom_remember(run);
+	return ok;
 }
 
 static gboolean trace_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
@@ -380,4 +657,6 @@ static gboolean trace_finish(struct probe_run *opaque, struct ledger *ledger, GE
 TRACE_PROBE(exec, TRACE_EXEC, "programs that start")
 TRACE_PROBE(exit, TRACE_EXIT, "processes that end, with their status or signal")
 TRACE_PROBE(signal, TRACE_SIGNAL, "signals: who sent which to whom")
+TRACE_PROBE(oom, TRACE_OOM, "processes killed because memory ran out: whose limit, who held what")
+TRACE_PROBE(throttle, TRACE_THROTTLE, "CPU quota used up: when, for how long, whose")
 TRACE_PROBE(open, TRACE_OPEN, "files opened, or not")

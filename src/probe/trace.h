@@ -55,6 +55,43 @@ struct trace_open {
 	struct path_text path; /* of what was opened: last, sent as far as it goes */
 };
 
+/* A process in the reach of an OOM kill, as it was then. Pages. */
+struct trace_oom_process {
+	struct event_head head;
+	__u64 start_time;
+	__u64 anon, file, shmem, swap;
+};
+
+struct trace_oom {
+	struct event_head head; /* of the victim */
+	struct stack_task trigger; /* who asked for memory */
+	__u64 start_time; /* of the victim */
+	__u64 cgroup_key; /* whose limit was hit; 0: the machine ran out */
+	__u64 usage, limit; /* of that cgroup, pages */
+	__u64 anon, file, shmem, swap; /* of the victim, pages */
+	__u32 trigger_inner_pid;
+	__s32 score_adjust;
+	__u32 processes; /* looked at, in reach of the limit */
+	__u32 known; /* 0: the victim could not be found: only its pid (in head) is known */
+	struct path_text path; /* of the cgroup */
+};
+
+/* What the iterator says of every process, once a second. */
+struct trace_memory {
+	__u32 tgid, pad;
+	__u64 start_time;
+	__u64 pages; /* resident */
+};
+
+struct trace_throttle {
+	struct event_head head; /* of the thread that found the quota used up */
+	__u64 duration_ns;
+	__u64 cgroup_key; /* whose quota */
+	__u64 quota_ns, period_ns;
+	__u32 cpu, pad;
+	struct path_text path; /* of the cgroup */
+};
+
 struct trace_system_calls { /* numbers on this machine; -1: none */
 	__s32 open, openat, openat2, creat;
 };
@@ -62,5 +99,6 @@ struct trace_system_calls { /* numbers on this machine; -1: none */
 #ifndef __bpf__
 #include "probe/probe.h"
 
-extern const struct probe probe_trace_exec, probe_trace_exit, probe_trace_signal, probe_trace_open;
+extern const struct probe probe_trace_exec, probe_trace_exit, probe_trace_signal, probe_trace_open, probe_trace_oom,
+	probe_trace_throttle;
 #endif

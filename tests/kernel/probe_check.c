@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +54,73 @@ struct check {
 
 #define BRIEF_FILE "/fathom-no-such-file"
 #define BRIEF_STATUS 7
+#define HUNGRY_LIMIT "16777216"
+#define HUNGRY_LIMIT_BYTES (16 << 20)
+#define HUNGRY_BYTES (256 << 20)
+#define BUSY_NS (500 * NS_PER_MS)
+
+/* A cgroup with a limit, made for the moment, on v2 or v1; NULL when that cannot be. Owned by the caller. */
+static char *limit_make(const char *controller, const char *const *files)
+{
+	gboolean unified = access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+	char *directory = g_strdup_printf("/sys/fs/cgroup%s%s/fathom-check-%d", unified ? "" : "/",
+					  unified ? "" : controller, getpid());
+	gboolean made = mkdir(directory, 0755) == 0;
+
+	/* Of `files` (name, content …) those exist that the version has. */
+	for (gsize i = 0; made && files[i]; i += 2) {
+		g_autofree char *path = g_build_filename(directory, files[i], NULL);
+		int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+		if (fd >= 0 && write(fd, files[i + 1], strlen(files[i + 1])) < 0)
+			made = FALSE;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (!made) {
+		rmdir(directory);
+		g_clear_pointer(&directory, g_free);
+	}
+	return directory;
+}
+
+static gboolean limit_enter(const char *directory)
+{
+	g_autofree char *path = g_build_filename(directory, "cgroup.procs", NULL);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	gboolean entered = fd >= 0 && write(fd, "0", 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return entered;
+}
+
+/* Takes memory until it is killed. */
+static void hungry_live(const char *directory)
+{
+	if (!limit_enter(directory))
+		_exit(1);
+	for (gsize taken = 0; taken < HUNGRY_BYTES; taken += 4096) {
+		char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (page == MAP_FAILED)
+			_exit(1);
+		*page = 1;
+	}
+	_exit(1);
+}
+
+/* Uses up a quota, some times over. */
+static void busy_live(const char *directory)
+{
+	guint64 until_ns = clock_monotonic_ns() + BUSY_NS;
+
+	if (!limit_enter(directory))
+		_exit(1);
+	while (clock_monotonic_ns() < until_ns)
+		;
+	_exit(0);
+}
 
 static void brief_live(void)
 {
@@ -59,6 +128,39 @@ static void brief_live(void)
 	if (open(BRIEF_FILE, O_RDONLY) >= 0)
 		_exit(1);
 	_exit(BRIEF_STATUS);
+}
+
+static void limited_start(const char *controller, const char *const *files, void (*live)(const char *directory))
+{
+	g_autofree char *directory = limit_make(controller, files);
+	pid_t pid;
+
+	if (!directory)
+		return;
+	pid = fork();
+	if (pid == 0)
+		live(directory);
+	waitpid(pid, NULL, 0);
+	for (guint i = 0; rmdir(directory) != 0 && i < 100; i++)
+		g_usleep(10000);
+}
+
+static void hungry_start(void)
+{
+	static const char *const files[] = { "memory.max", HUNGRY_LIMIT,      "memory.limit_in_bytes",
+					     HUNGRY_LIMIT, "memory.swap.max", "0",
+					     NULL };
+
+	limited_start("memory", files, hungry_live);
+}
+
+static void busy_start(void)
+{
+	static const char *const files[] = { "cpu.max", "10000 100000",	    "cpu.cfs_period_us",
+					     "100000",	"cpu.cfs_quota_us", "10000",
+					     NULL };
+
+	limited_start("cpu", files, busy_live);
 }
 
 static void brief_start(void)
@@ -78,11 +180,14 @@ static const struct event_rule {
 	const char *field; /* … is `text`, or the number */
 	const char *text;
 	guint64 number;
+	void (*start)(void);
 } event_rules[] = {
-	{ "trace exec", "exec", "file", "/proc/self/exe", 0 },
-	{ "trace exit", "exit", "status", NULL, BRIEF_STATUS },
-	{ "trace signal", "signal", "signal", "SIGURG", 0 },
-	{ "trace open", "open", "file", BRIEF_FILE, 0 },
+	{ "trace exec", "exec", "file", "/proc/self/exe", 0, brief_start },
+	{ "trace exit", "exit", "status", NULL, BRIEF_STATUS, brief_start },
+	{ "trace signal", "signal", "signal", "SIGURG", 0, brief_start },
+	{ "trace open", "open", "file", BRIEF_FILE, 0, brief_start },
+	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
+	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
 };
 
 static const struct event_rule *event_rule_find(const char *probe)
@@ -301,7 +406,7 @@ static gboolean check_measure(const struct probe *probe, struct probe_run *run, 
 	gboolean right;
 
 	if (check->rule)
-		brief_start();
+		check->rule->start();
 	right = check_watch(probe, run, start.elapsed_ns + (check->rule ? CHECK_EVENTS_NS : CHECK_RUN_NS), &error);
 
 	check->least = deed_since(check->child, &start);

@@ -22,7 +22,7 @@ struct event_bucket {
 
 enum path_flags {
 	PATH_COMPLETE = 1 << 0, /* up to the task's root directory */
-	PATH_OUTSIDE = 1 << 1, /* met the root of its mount namespace, but not the task's: as that namespace names it */
+	PATH_OUTSIDE = 1 << 1, /* met no mount above, but not the task's root: as its file system names it */
 	PATH_CUT = 1 << 2, /* the first names are missing: too long */
 };
 

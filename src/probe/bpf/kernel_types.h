@@ -65,6 +65,8 @@ struct rq {
 
 struct cfs_rq {
 	struct rq *rq;
+	struct task_group *tg;
+	u32 throttled : 1; /* its own quota is used up */
 	int throttle_count; /* > 0: this queue or one above it has used up its quota */
 	u64 throttled_clock_pelt, throttled_clock_pelt_time;
 	u64 throttled_clock_self, throttled_clock_self_time; /* since 6.6 */
@@ -72,6 +74,7 @@ struct cfs_rq {
 
 struct sched_entity {
 	u64 sum_exec_runtime; /* ns on a CPU, up to the last scheduling event or tick */
+	struct sched_entity *parent;
 	struct cfs_rq *cfs_rq;
 };
 
@@ -172,6 +175,7 @@ struct signal_struct {
 	atomic_t live; /* threads that have not ended */
 	int group_exit_code;
 	unsigned int flags;
+	short oom_score_adj;
 };
 
 struct percpu_counter {
@@ -189,6 +193,27 @@ struct mm_rss_stat {
 };
 struct mm_struct___before_6_2 {
 	struct mm_rss_stat rss_stat;
+};
+
+struct page_counter {
+	atomic_long_t usage; /* pages */
+	unsigned long max;
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+	bool oom_lock; /* it, or one above it, is out of memory and looks for a victim */
+};
+
+struct cfs_bandwidth {
+	s64 period; /* ns */
+	u64 quota; /* ns; ~0: none */
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+	struct cfs_bandwidth cfs_bandwidth;
 };
 
 struct linux_binprm {
@@ -236,7 +261,13 @@ struct task_struct {
 	struct css_set *cgroups;
 };
 
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 };
 

@@ -40,23 +40,76 @@ static long path_step(u32 i, struct path_walk *walk)
 		path->flags |= PATH_COMPLETE;
 		return 1;
 	}
-	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+	if (mount && dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
 		above = BPF_CORE_READ(mount, mnt_parent);
-		if (above == mount || !above) {
+		if (above == mount || !above) { /* no mount above: on as its file system names it */
 			path->flags |= PATH_OUTSIDE;
-			return 1;
+			path->mount = 0;
+			goto up;
 		}
 		path->dentry = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
 		path->mount = (u64)above;
 		return 0;
 	}
+up:
 	parent = BPF_CORE_READ(dentry, d_parent);
 	if (parent == dentry || !parent)
-		return 1; /* hangs on no mount */
+		return 1; /* the root of a file system, or on no tree (a pipe) */
 	path_name(path, dentry);
 	path->dentry = (u64)parent;
 	return (path->flags & PATH_CUT) != 0;
 }
+
+/* ---- cgroups ---- */
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
+{
+	struct kernfs_node___since_6_15 *since = (void *)node;
+	struct kernfs_node___before_6_15 *before = (void *)node;
+
+	if (bpf_core_field_exists(since->__parent))
+		return (void *)BPF_CORE_READ(since, __parent);
+	return (void *)BPF_CORE_READ(before, parent);
+}
+
+static long path_kernfs_step(u32 i, struct path_walk *walk)
+{
+	struct path_text *path = walk->path;
+	struct kernfs_node *node = (void *)path->dentry, *parent = kernfs_parent(node);
+	u32 at = path->bytes;
+	long bytes;
+
+	if (!parent) { /* the root has no name */
+		path->flags |= PATH_COMPLETE;
+		return 1;
+	}
+	if (at >= PATH_BYTES) {
+		path->flags |= PATH_CUT;
+		return 1;
+	}
+	bytes = bpf_probe_read_kernel_str(path->text + at, PATH_NAME, BPF_CORE_READ(node, name));
+	if (bytes > 0)
+		path->bytes = at + bytes;
+	path->dentry = (u64)parent;
+	return 0;
+}
+
+/* Fills `path` (in a map) with the path of a cgroup below its hierarchy's root. */
+static __noinline int path_of_cgroup(struct path_text *path, struct cgroup *cgroup)
+{
+	struct path_walk walk = { .path = path };
+
+	if (!path)
+		return 0;
+	path->flags = 0;
+	path->bytes = 0;
+	path->mount = path->root_dentry = path->root_mount = 0;
+	path->dentry = (u64)BPF_CORE_READ(cgroup, kn);
+	bpf_loop(PATH_STEPS, path_kernfs_step, &walk, 0);
+	return 0;
+}
+
+/* ---- files ---- */
 
 static __always_inline struct mount *path_mount(struct vfsmount *mount)
 {
