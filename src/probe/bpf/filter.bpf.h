@@ -88,5 +88,5 @@ static __always_inline bool filter_wants(struct task_struct *task, u64 key)
 	wanted = bpf_map_lookup_elem(&filter_later, &key);
 	if (wanted)
 		return *wanted;
-	return filter_inherit((u64)READ(task, cgroups), key);
+	return filter_inherit((u64)BPF_CORE_READ(task, cgroups), key); /* a number: by probe, whoever includes this */
 }
