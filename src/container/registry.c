@@ -594,6 +594,13 @@ const struct container *registry_by_cgroup(struct registry *registry, guint64 cg
 	return node ? owner_of(registry, node) : NULL;
 }
 
+gboolean registry_is_alive(struct registry *registry, guint64 cgroup_key)
+{
+	const struct node *node = g_hash_table_lookup(registry->keys, &cgroup_key);
+
+	return node && !node->is_dead;
+}
+
 static struct node *node_by_path(struct registry *registry, int tree, const char *path)
 {
 	struct node *node = g_hash_table_lookup(registry->paths, path);
@@ -676,6 +683,22 @@ GPtrArray *registry_list(struct registry *registry)
 			g_ptr_array_add(list, &node->container);
 	}
 	g_ptr_array_sort(list, by_life_runtime_name);
+	return list;
+}
+
+GPtrArray *registry_list_living(struct registry *registry)
+{
+	GPtrArray *list = g_ptr_array_new();
+	GHashTableIter nodes;
+	gpointer value;
+
+	g_hash_table_iter_init(&nodes, registry->paths);
+	while (g_hash_table_iter_next(&nodes, NULL, &value)) {
+		struct node *node = value;
+
+		if (node->is_own && node_owner(node) == node)
+			g_ptr_array_add(list, &node->container);
+	}
 	return list;
 }
 

@@ -27,12 +27,17 @@ const char *registry_root(const struct registry *registry);
  * elements by the registry. */
 GPtrArray *registry_list(struct registry *registry);
 
+/* The living ones only, in no order: for who asks often. The same ownership. */
+GPtrArray *registry_list_living(struct registry *registry);
+
 /* The container a cgroup belongs to: itself, or the outermost container above it; the host when there is none.
  * An unknown key is looked up afresh once (it may have been born a moment ago); NULL when it cannot be found. */
 const struct container *registry_by_cgroup(struct registry *registry, guint64 cgroup_key);
 /* By host pid; `start_ticks` 0 or the process's start time (field 22 of /proc/PID/stat) to guard against reuse. */
 const struct container *registry_by_pid(struct registry *registry, guint32 pid, guint64 start_ticks);
 const struct container *registry_host(struct registry *registry);
+/* Is there a cgroup with this key, as far as is known? */
+gboolean registry_is_alive(struct registry *registry, guint64 cgroup_key);
 /* By path below the hierarchy's root, the living only; NULL when there is none. */
 const struct container *registry_by_path(struct registry *registry, const char *path);
 /* Appends the host pids (guint32) of its processes, nested cgroups included; of the host: those in no other cgroup. */

@@ -72,6 +72,28 @@ gboolean procfs_stat_read(const char *root, guint32 pid, struct procfs_stat *sta
 	return FALSE;
 }
 
+gboolean procfs_usage_read(const char *root, guint32 pid, struct procfs_stat *stat, struct procfs_usage *usage)
+{
+	g_autofree char *line = procfs_read(root, pid, "stat", STAT_MAX, NULL, NULL);
+	const char *close = line ? strrchr(line, ')') : NULL;
+	unsigned long long faults, major, user, system;
+	long rss;
+
+	/* Fields 10 minor faults, 12 major faults, 14 user, 15 system, 24 resident pages. */
+	if (!close || !procfs_stat_parse(line, stat) ||
+	    sscanf(/* NOLINT(cert-err34-c) */
+		   close + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u %ld",
+		   &faults, &major, &user, &system, &rss) != 5)
+		return FALSE;
+	*usage = (struct procfs_usage){ .user_ticks = user,
+					.system_ticks = system,
+					.faults = faults,
+					.major_faults = major,
+					.rss_pages = rss > 0 ? (guint64)rss : 0 };
+	return TRUE;
+}
+
 /* ---- status ---- */
 
 static guint32 status_levels(const char *value, guint32 *levels)
@@ -156,6 +178,14 @@ GArray *procfs_cgroups_read(const char *root, guint32 pid, GError **error)
 		g_array_append_val(cgroups, cgroup);
 	}
 	return cgroups;
+}
+
+gboolean procfs_delay_accounting(const char *root)
+{
+	g_autofree char *path = g_build_filename(root, "proc/sys/kernel/task_delayacct", NULL);
+	g_autofree char *text = file_read(path, 64, NULL, NULL);
+
+	return text && text[0] == '1';
 }
 
 /* ---- arguments, links, namespaces ---- */

@@ -20,6 +20,15 @@ gboolean procfs_stat_read(const char *root, guint32 pid, struct procfs_stat *sta
 /* Understands one line of /proc/PID/stat. The name may hold anything, also ") R 1": it ends at the last ')'. */
 gboolean procfs_stat_parse(const char *line, struct procfs_stat *stat);
 
+/* The same line's figures of the whole process. */
+struct procfs_usage {
+	guint64 user_ticks, system_ticks; /* CPU time, ended threads included */
+	guint64 faults, major_faults; /* minor, major */
+	guint64 rss_pages;
+};
+/* FALSE when there is no such process. */
+gboolean procfs_usage_read(const char *root, guint32 pid, struct procfs_stat *stat, struct procfs_usage *usage);
+
 struct procfs_status {
 	guint32 tgid, ppid, uid;
 	guint32 levels; /* entries below; 1 for a process in the reader's pid namespace, 0 on kernels before 4.1 */
@@ -36,6 +45,9 @@ struct procfs_cgroup {
 };
 /* Array of struct procfs_cgroup, owned by the caller. */
 GArray *procfs_cgroups_read(const char *root, guint32 pid, GError **error);
+
+/* Does the kernel count the time threads wait for block devices (sysctl kernel.task_delayacct)? */
+gboolean procfs_delay_accounting(const char *root);
 
 /* Arguments, NULL-terminated, at most 64 KiB; longer ones are cut. NULL when the process is gone or has none. */
 char **procfs_arguments_read(const char *root, guint32 pid);

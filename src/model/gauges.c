@@ -111,10 +111,13 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 				       GAUGE_COUNTER, "times its threads went to sleep" },
 	[GAUGE_SWITCHES_INVOLUNTARY] = { "switches_involuntary", "context_switches_total", "type=\"involuntary\"",
 					 COUNT, GAUGE_COUNTER, "times its threads lost the CPU to another" },
+	[GAUGE_STARTED] = { "started_ns", "start_time_seconds", NULL, NS, GAUGE_LEVEL, "when it began, since 1970" },
+	[GAUGE_CPUS] = { "cpus", "cpus", NULL, COUNT, GAUGE_LEVEL, "CPUs of the machine" },
 };
 
 static const char *const text_names[GAUGE_TEXTS] = {
-	"id", "runtime", "image", "pod", "cgroup", "cpu_limit_of", "memory_limit_of", "pids_limit_of", "net_shared",
+	"id",	      "runtime", "image",     "pod", "cgroup", "cpu_limit_of", "memory_limit_of", "pids_limit_of",
+	"net_shared", "state",	 "inner_pid",
 };
 
 static const char *const resource_names[GAUGE_RESOURCES] = {
@@ -246,17 +249,16 @@ static void row_subtract(struct gauge_row *row, const struct gauge_row *before)
 	}
 }
 
-/* A copy with strings of its own. */
-static struct gauge_row *row_copy(struct gauges *into, const struct gauge_row *from)
+struct gauge_row *gauges_copy(struct gauges *gauges, const struct gauge_row *from)
 {
-	struct gauge_row *row = gauges_add(into, from->resource, from->key, from->birth_ns, from->name);
+	struct gauge_row *row = gauges_add(gauges, from->resource, from->key, from->birth_ns, from->name);
 
 	if (!row)
 		return NULL;
 	row->parent = from->parent;
 	row->dead = from->dead;
 	for (guint i = 0; i < GAUGE_TEXTS; i++)
-		gauges_set_text(into, row, i, from->texts[i]);
+		gauges_set_text(gauges, row, i, from->texts[i]);
 	memcpy(row->values, from->values, sizeof(row->values));
 	memcpy(row->known, from->known, sizeof(row->known));
 	return row;
@@ -269,7 +271,7 @@ struct gauges *gauges_diff(struct gauges *before, const struct gauges *after)
 	for (guint32 i = 0; i < after->rows->len; i++) {
 		const struct gauge_row *now = gauges_row(after, i);
 		const struct gauge_row *then = gauges_find(before, now->resource, now->key, now->birth_ns);
-		struct gauge_row *row = row_copy(changes, now);
+		struct gauge_row *row = gauges_copy(changes, now);
 
 		if (then)
 			row_subtract(row, then);
@@ -306,7 +308,7 @@ void gauges_merge(struct gauges *into, const struct gauges *from)
 		if (row) {
 			row_add(into, row, later);
 		} else {
-			row = row_copy(into, later);
+			row = gauges_copy(into, later);
 			if (row && later->parent != GAUGE_NO_PARENT)
 				row->parent = place[later->parent];
 		}

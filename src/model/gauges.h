@@ -73,7 +73,9 @@ enum gauge {
 	GAUGE_THREADS = 49,
 	GAUGE_SWITCHES_VOLUNTARY = 50,
 	GAUGE_SWITCHES_INVOLUNTARY = 51,
-	GAUGES_COUNT = 52,
+	GAUGE_STARTED = 52, /* realtime */
+	GAUGE_CPUS = 53, /* the host's */
+	GAUGES_COUNT = 54,
 };
 
 enum gauge_unit {
@@ -110,7 +112,9 @@ enum gauge_text {
 	GAUGE_TEXT_MEMORY_LIMIT_OF = 6,
 	GAUGE_TEXT_PIDS_LIMIT_OF = 7,
 	GAUGE_TEXT_NET_SHARED = 8, /* whose network namespace this is, too: "host", "web" */
-	GAUGE_TEXTS = 9,
+	GAUGE_TEXT_STATE = 9, /* of processes and threads: R S D T Z I */
+	GAUGE_TEXT_INNER_PID = 10, /* as they see it in their pid namespace */
+	GAUGE_TEXTS = 11,
 };
 const char *gauge_text_name(enum gauge_text text);
 
@@ -160,6 +164,8 @@ void gauges_clear(struct gauges *gauges);
 /* A new row without values; NULL beyond GAUGES_ROWS_MAX. `name` is copied. */
 struct gauge_row *gauges_add(struct gauges *gauges, enum gauge_resource resource, guint64 key, guint64 birth_ns,
 			     const char *name);
+/* A copy of a row of another shape, with its strings; `parent` is the same number. NULL beyond GAUGES_ROWS_MAX. */
+struct gauge_row *gauges_copy(struct gauges *gauges, const struct gauge_row *from);
 /* NULL: nothing to say. Copied. */
 void gauges_set_text(struct gauges *gauges, struct gauge_row *row, enum gauge_text text, const char *value);
 /* NULL when absent. */

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* All threads, once an interval, by an iterator: sums per cgroup (tasks_walk), or a record each (tasks_list).
+ *
+ * The kernel counts run delay per thread and forgets it with the thread, so the sums are made of differences: what each
+ * thread had at the last walk is kept with it; what it added since then is added to its cgroup, by the walk or, when it
+ * ends, by tasks_exit. Nothing is lost between walks and nothing counts twice (compare and swap). What a thread had
+ * before the programs were loaded is not counted. */
+#define READ_BY_PROBE
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/births.bpf.h"
+#include "bpf/cgroup.bpf.h"
+#include "bpf/loss.bpf.h"
+#include "tasks_record.h"
+
+#define TASKS_CGROUPS 16384
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct task_delay_info {
+	u64 blkio_delay;
+};
+
+struct task_io_accounting {
+	u64 read_bytes, write_bytes;
+};
+
+struct signal_struct___tasks {
+	u64 utime, stime;
+	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
+};
+
+struct task_struct___tasks {
+	u64 utime, stime;
+	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
+	struct task_io_accounting ioac;
+	struct task_delay_info *delays;
+};
+
+struct bpf_iter__task___meta {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+#pragma clang attribute pop
+
+#define RSS_FILE 0 /* include/linux/mm_types_task.h: MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES */
+#define RSS_ANON 1
+#define RSS_SHMEM 3
+
+const volatile __u64 loaded_ns = 0; /* threads born later are counted from their birth */
+const volatile __u32 page_bytes = 4096;
+__u32 generation = 0; /* set by user space before each walk */
+
+struct seen {
+	u64 run_delay_ns, disk_delay_ns, voluntary, involuntary;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct seen);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TASKS_CGROUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, struct tasks_sum);
+} sums SEC(".maps");
+
+static __always_inline u64 disk_delay(struct task_struct *task)
+{
+	struct task_delay_info *delays = NULL;
+	struct task_struct___tasks *wide = (void *)task;
+
+	if (bpf_core_field_exists(wide->delays))
+		delays = BPF_CORE_READ(wide, delays);
+	return delays ? BPF_CORE_READ(delays, blkio_delay) : 0;
+}
+
+/* With what it waits right now, else a starving thread would show only when it is over. (Since 6.12 a sleeper may stay
+ * queued for a while: it is not waiting.) */
+static __always_inline u64 run_delay(struct task_struct *task)
+{
+	u64 delay = BPF_CORE_READ(task, sched_info.run_delay), queued = BPF_CORE_READ(task, sched_info.last_queued);
+	bool waits = queued && BPF_CORE_READ(task, __state) == 0 && !BPF_CORE_READ(task, on_cpu);
+	u64 now = waits ? BPF_CORE_READ(task, se.cfs_rq, rq, clock) : 0;
+
+	return now > queued ? delay + (now - queued) : delay;
+}
+
+static __always_inline void read_now(struct task_struct *task, struct seen *now)
+{
+	struct task_struct___tasks *wide = (void *)task;
+
+	now->run_delay_ns = run_delay(task);
+	now->disk_delay_ns = disk_delay(task);
+	now->voluntary = BPF_CORE_READ(wide, nvcsw);
+	now->involuntary = BPF_CORE_READ(wide, nivcsw);
+}
+
+static __always_inline struct tasks_sum *sum_of(u64 key)
+{
+	struct tasks_sum *sum = bpf_map_lookup_elem(&sums, &key);
+
+	if (!sum) {
+		struct tasks_sum fresh = {};
+
+		bpf_map_update_elem(&sums, &key, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&sums, &key);
+	}
+	return sum;
+}
+
+/* Adds to `sum` what `now` is beyond `*seen`, once. */
+#define ADD_SINCE(sum, seen, now)                                                                                      \
+	do {                                                                                                           \
+		u64 before = *(seen);                                                                                  \
+		if ((now) > before && __sync_bool_compare_and_swap(seen, before, now))                                 \
+			__sync_fetch_and_add(sum, (now)-before);                                                       \
+	} while (0)
+
+static __always_inline void account(struct task_struct *task, struct tasks_sum *sum)
+{
+	struct seen now = {}, *seen;
+
+	read_now(task, &now);
+	seen = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!seen) {
+		struct seen zero = {};
+		bool later = BPF_CORE_READ(task, start_time) >= loaded_ns;
+
+		seen = bpf_task_storage_get(&threads, task, later ? &zero : &now, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!seen) {
+			loss_add(LOSS_STORAGE, 1, 0);
+			return;
+		}
+	}
+	ADD_SINCE(&sum->run_delay_ns, &seen->run_delay_ns, now.run_delay_ns);
+	ADD_SINCE(&sum->disk_delay_ns, &seen->disk_delay_ns, now.disk_delay_ns);
+	ADD_SINCE(&sum->voluntary, &seen->voluntary, now.voluntary);
+	ADD_SINCE(&sum->involuntary, &seen->involuntary, now.involuntary);
+}
+
+static __always_inline char state_of(struct task_struct *task)
+{
+	u32 state = BPF_CORE_READ(task, __state) & 0x7fff;
+
+	if (BPF_CORE_READ(task, exit_state))
+		return 'Z';
+	if (state == 0)
+		return 'R';
+	if (state & 0x2) /* TASK_UNINTERRUPTIBLE; with TASK_NOLOAD it is idle */
+		return state & 0x400 ? 'I' : 'D';
+	if (state & 0x1)
+		return 'S';
+	return state & (0x4 | 0x8) ? 'T' : 'S';
+}
+
+SEC("iter/task")
+int tasks_walk(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct tasks_sum *sum;
+	char state;
+
+	if (!task)
+		return 0;
+	sum = sum_of(cgroup_key_of(task));
+	if (!sum) {
+		loss_add(LOSS_MAP, 1, 0);
+		return 0;
+	}
+	loss_add(LOSS_SEEN, 1, 0);
+	account(task, sum);
+	if (sum->generation != generation) {
+		sum->generation = generation;
+		sum->threads = sum->processes = sum->running = sum->blocked = 0;
+	}
+	state = state_of(task);
+	if (state == 'Z')
+		return 0;
+	sum->threads++;
+	sum->processes += BPF_CORE_READ(task, pid) == BPF_CORE_READ(task, tgid);
+	sum->running += state == 'R';
+	sum->blocked += state == 'D';
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(tasks_exit, struct task_struct *task)
+{
+	struct tasks_sum *sum = sum_of(cgroup_key_of(task));
+	struct seen now = {}, *seen;
+
+	if (!sum) {
+		loss_add(LOSS_MAP, 1, 0);
+		return 0;
+	}
+	seen = bpf_task_storage_get(&threads, task, 0, 0);
+	if (seen) {
+		account(task, sum);
+		return 0;
+	}
+	if (BPF_CORE_READ(task, start_time) < loaded_ns)
+		return 0; /* ended before the first walk: what of it is new is not known, and little */
+	read_now(task, &now);
+	__sync_fetch_and_add(&sum->run_delay_ns, now.run_delay_ns);
+	__sync_fetch_and_add(&sum->disk_delay_ns, now.disk_delay_ns);
+	__sync_fetch_and_add(&sum->voluntary, now.voluntary);
+	__sync_fetch_and_add(&sum->involuntary, now.involuntary);
+	return 0;
+}
+
+/* ---- the list ---- */
+
+/* The index must be a constant, or it is not relocated. */
+#define RSS_PAGES(mm, kind)                                                                                            \
+	(bpf_core_type_exists(struct mm_rss_stat)                                                                      \
+		 ? BPF_CORE_READ((struct mm_struct___before_6_2 *)(mm), rss_stat.count[kind].counter)                  \
+		 : BPF_CORE_READ(mm, rss_stat[kind].count))
+
+static __always_inline u64 rss_bytes(struct mm_struct *mm)
+{
+	s64 file, anon, shmem;
+
+	if (!mm)
+		return 0;
+	file = RSS_PAGES(mm, RSS_FILE);
+	anon = RSS_PAGES(mm, RSS_ANON);
+	shmem = RSS_PAGES(mm, RSS_SHMEM);
+	return ((file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0)) * page_bytes;
+}
+
+static __always_inline u32 inner_tid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u32 level = pid ? BPF_CORE_READ(pid, level) : 0;
+	int number = 0;
+
+	if (!pid || level > 32)
+		return 0;
+	bpf_probe_read_kernel(&number, sizeof(number),
+			      (char *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      level * bpf_core_type_size(struct upid));
+	return number;
+}
+
+static __always_inline void fill_ended(struct tasks_record *record, struct signal_struct___tasks *signal)
+{
+	record->ended_cpu_ns = BPF_CORE_READ(signal, sum_sched_runtime);
+	record->ended_user_ns = BPF_CORE_READ(signal, utime);
+	record->ended_system_ns = BPF_CORE_READ(signal, stime);
+	record->ended_major_faults = BPF_CORE_READ(signal, maj_flt);
+	record->ended_faults = BPF_CORE_READ(signal, min_flt) + record->ended_major_faults;
+	record->ended_voluntary = BPF_CORE_READ(signal, nvcsw);
+	record->ended_involuntary = BPF_CORE_READ(signal, nivcsw);
+	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
+		record->ended_read_bytes = BPF_CORE_READ(signal, ioac.read_bytes);
+		record->ended_write_bytes = BPF_CORE_READ(signal, ioac.write_bytes);
+	}
+}
+
+SEC("iter/task")
+int tasks_list(struct bpf_iter__task___meta *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct task_struct___tasks *wide = (void *)task;
+	struct tasks_record record = {};
+	struct signal_struct___tasks *signal;
+	struct mm_struct *mm;
+
+	if (!task)
+		return 0;
+	record.cgroup_key = cgroup_key_of(task);
+	record.start_ns = BPF_CORE_READ(task, start_time);
+	record.cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
+	record.user_ns = BPF_CORE_READ(wide, utime);
+	record.system_ns = BPF_CORE_READ(wide, stime);
+	record.run_delay_ns = run_delay(task);
+	record.disk_delay_ns = disk_delay(task);
+	record.voluntary = BPF_CORE_READ(wide, nvcsw);
+	record.involuntary = BPF_CORE_READ(wide, nivcsw);
+	record.major_faults = BPF_CORE_READ(wide, maj_flt);
+	record.faults = BPF_CORE_READ(wide, min_flt) + record.major_faults;
+	if (bpf_core_field_exists(wide->ioac.read_bytes)) {
+		record.read_bytes = BPF_CORE_READ(wide, ioac.read_bytes);
+		record.write_bytes = BPF_CORE_READ(wide, ioac.write_bytes);
+	}
+	mm = BPF_CORE_READ(task, mm);
+	record.rss_bytes = rss_bytes(mm);
+	record.tgid = BPF_CORE_READ(task, tgid);
+	record.tid = BPF_CORE_READ(task, pid);
+	record.inner_tid = inner_tid(task);
+	record.state = state_of(task);
+	BPF_CORE_READ_INTO(&record.comm, task, comm);
+	signal = (void *)BPF_CORE_READ(task, signal);
+	if (record.tid == record.tgid && signal)
+		fill_ended(&record, signal);
+	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

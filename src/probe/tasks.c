@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/tasks.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "probe/births.h"
+#include "probe/filter.h"
+#include "probe/ladder.h"
+#include "probe/losses.h"
+#include "probe/mapread.h"
+#include "tasks.skel.h"
+
+#define TASKS_READ_BYTES (64 << 10)
+
+struct tasks {
+	struct tasks_bpf *kernel;
+	struct births *births;
+	struct bpf_link *exit, *walk, *list;
+};
+
+static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GError **error)
+{
+	static const char what[] = "cannot load the task iterator";
+	struct probe_request request = { .v1_controller = v1_controller };
+	struct filter_values values;
+	int result;
+
+	ladder_log_start();
+	tasks->kernel = tasks_bpf__open();
+	if (!tasks->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, &request);
+	tasks->kernel->rodata->v1_controller = values.v1_controller;
+	tasks->kernel->rodata->page_bytes = (guint32)sysconf(_SC_PAGESIZE);
+	tasks->kernel->rodata->loaded_ns = clock_monotonic_ns();
+	result = tasks_bpf__load(tasks->kernel);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
+}
+
+static struct bpf_link *tasks_attach(struct bpf_program *program, gboolean iterator, GError **error)
+{
+	struct bpf_link *link;
+
+	ladder_log_start();
+	link = iterator ? bpf_program__attach_iter(program, NULL) : bpf_program__attach(program);
+	if (!link)
+		ladder_set_error(error, "cannot attach the task iterator", errno);
+	return link;
+}
+
+struct tasks *tasks_open(const char *v1_controller, const struct probe_listener *listener, GError **error)
+{
+	struct tasks *tasks = g_new0(struct tasks, 1);
+
+	if (tasks_load(tasks, v1_controller, error) &&
+	    (tasks->births = births_open(tasks->kernel->obj, listener, error)) &&
+	    (tasks->exit = tasks_attach(tasks->kernel->progs.tasks_exit, FALSE, error)) &&
+	    (tasks->walk = tasks_attach(tasks->kernel->progs.tasks_walk, TRUE, error)) &&
+	    (tasks->list = tasks_attach(tasks->kernel->progs.tasks_list, TRUE, error)))
+		return tasks;
+	tasks_close(tasks);
+	return NULL;
+}
+
+void tasks_close(struct tasks *tasks)
+{
+	if (!tasks)
+		return;
+	bpf_link__destroy(tasks->list);
+	bpf_link__destroy(tasks->walk);
+	bpf_link__destroy(tasks->exit);
+	births_close(tasks->births);
+	tasks_bpf__destroy(tasks->kernel);
+	g_free(tasks);
+}
+
+void tasks_drain(struct tasks *tasks)
+{
+	births_drain(tasks->births);
+}
+
+/* Runs an iterator once and hands out what it wrote, in whole records. */
+static gboolean tasks_run(struct bpf_link *link, tasks_record_fn each, void *user, GError **error)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	g_autofree char *buffer = g_malloc(TASKS_READ_BYTES);
+	gsize have = 0;
+	gssize got;
+
+	if (fd < 0) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot look at all threads: %s", g_strerror(-fd));
+		return FALSE;
+	}
+	while ((got = read(fd, buffer + have, TASKS_READ_BYTES - have)) != 0) {
+		struct tasks_record record;
+		gsize at = 0;
+
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (got < 0)
+			break;
+		have += (gsize)got;
+		for (; have - at >= sizeof(record); at += sizeof(record)) {
+			memcpy(&record, buffer + at, sizeof(record));
+			record.comm[sizeof(record.comm) - 1] = '\0';
+			if (each)
+				each(user, &record);
+		}
+		memmove(buffer, buffer + at, have - at);
+		have -= at;
+	}
+	if (got < 0)
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot look at all threads: %s",
+			    g_strerror(errno));
+	close(fd);
+	return got == 0;
+}
+
+struct tasks_sums {
+	tasks_sum_fn each;
+	void *user;
+};
+
+static void tasks_take_sum(void *user, const void *key, const void *value)
+{
+	struct tasks_sums *sums = user;
+	struct tasks_sum sum;
+	guint64 cgroup_key;
+
+	memcpy(&cgroup_key, key, sizeof(cgroup_key));
+	memcpy(&sum, value, sizeof(sum));
+	sums->each(sums->user, cgroup_key, &sum);
+}
+
+gboolean tasks_walk(struct tasks *tasks, tasks_sum_fn each, void *user, GError **error)
+{
+	struct tasks_sums sums = { .each = each, .user = user };
+
+	tasks->kernel->bss->generation++;
+	return tasks_run(tasks->walk, NULL, NULL, error) &&
+	       mapread_each(bpf_map__fd(tasks->kernel->maps.sums), sizeof(guint64), sizeof(struct tasks_sum),
+			    tasks_take_sum, &sums, error);
+}
+
+guint32 tasks_generation(const struct tasks *tasks)
+{
+	return tasks->kernel->bss->generation;
+}
+
+void tasks_forget(struct tasks *tasks, guint64 cgroup_key)
+{
+	bpf_map_delete_elem(bpf_map__fd(tasks->kernel->maps.sums), &cgroup_key);
+}
+
+gboolean tasks_list(struct tasks *tasks, tasks_record_fn each, void *user, GError **error)
+{
+	return tasks_run(tasks->list, each, user, error);
+}
+
+gboolean tasks_losses(struct tasks *tasks, struct ledger *ledger, GError **error)
+{
+	return losses_read(bpf_map__fd(tasks->kernel->maps.losses), ledger, error);
+}
