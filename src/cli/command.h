@@ -29,6 +29,8 @@ gboolean command_need_bpf(const char *command);
 int cmd_profile(int argc, char **argv);
 int cmd_offcpu(int argc, char **argv);
 int cmd_walltime(int argc, char **argv);
+int cmd_blame(int argc, char **argv);
+int cmd_latency(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);

@@ -9,17 +9,9 @@
 G_DEFINE_QUARK(probe - error - quark, probe_error)
 
 const struct probe *const probe_registry[] = {
-	&probe_profile,
-	&probe_offcpu,
-	&probe_walltime,
-	&probe_runq,
-	&probe_trace_exec,
-	&probe_trace_exit,
-	&probe_trace_oom,
-	&probe_trace_signal,
-	&probe_trace_open,
-	&probe_trace_throttle,
-	NULL,
+	&probe_profile,	     &probe_offcpu,	&probe_walltime,       &probe_runq,
+	&probe_blame,	     &probe_trace_exec, &probe_trace_exit,     &probe_trace_oom,
+	&probe_trace_signal, &probe_trace_open, &probe_trace_throttle, NULL,
 };
 
 const struct probe *probe_find(const char *name)

@@ -223,7 +223,7 @@ static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 fr
 {
 	if (from >= until)
 		return;
-	if (cpu->since_ns < until) {
+	if (cpu->first_ns && cpu->since_ns < until) {
 		u64 begin = cpu->since_ns > from ? cpu->since_ns : from;
 
 		blame_add(waiter, cpu->row, until - begin);

@@ -17,7 +17,9 @@
 
 const struct rung runq_rungs[] = {
 	{ .name = "tp_btf/sched_switch",
-	  .misses = "of a woken thread moved to another CPU while it waited: the wait before" },
+	  .misses =
+		  "the microseconds of a woken thread that takes the CPU at once (it reads 0: the scheduler's clock stands "
+		  "still), and what a woken thread waited before it was moved to another CPU" },
 	{ 0 },
 };
 

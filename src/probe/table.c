@@ -42,6 +42,8 @@ struct table {
 	struct table_row *state; /* by row */
 	struct ledger lost; /* as it was at the last collect */
 	guint64 missed;
+	void (*freed)(void *user, guint32 row);
+	void *freed_user;
 };
 
 static guint table_cpus(void)
@@ -141,6 +143,29 @@ void table_drain(struct table *table)
 	births_drain(table->births);
 }
 
+gboolean table_owner_at(const struct table *table, guint32 row, struct table_owner *owner)
+{
+	if (row == TABLE_NO_ROW || row >= table->rows)
+		return FALSE;
+	if (table->state[row].retired)
+		*owner = table->state[row].owner;
+	else
+		memcpy(owner, (const void *)&table->owners[row], sizeof(*owner));
+	return owner->key.cgroup_key != 0;
+}
+
+void table_touch(struct table *table, guint32 row)
+{
+	if (row < table->rows)
+		table->state[row].idle = 0;
+}
+
+void table_on_free(struct table *table, void (*freed)(void *user, guint32 row), void *user)
+{
+	table->freed = freed;
+	table->freed_user = user;
+}
+
 static struct histogram_cells *table_cells_at(const struct table *table, guint cpu, guint32 row, guint which)
 {
 	return &table->cells[((gsize)cpu * table->rows + row) * table->ops->classes + which];
@@ -230,6 +255,8 @@ static void table_free_row(struct table *table, guint32 row)
 {
 	struct table_row *state = &table->state[row];
 
+	if (table->freed)
+		table->freed(table->freed_user, row);
 	for (guint cpu = 0; cpu < table->cpus; cpu++)
 		for (guint which = 0; which < table->ops->classes; which++)
 			memset(table_cells_at(table, cpu, row, which), 0, sizeof(struct histogram_cells));

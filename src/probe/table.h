@@ -44,5 +44,11 @@ struct table *table_open(struct bpf_object *object, const struct probe_request *
 void table_close(struct table *table);
 int table_fd(const struct table *table);
 void table_drain(struct table *table);
+/* Whose row `row` is, or was until it was retired; FALSE: nobody's. */
+gboolean table_owner_at(const struct table *table, guint32 row, struct table_owner *owner);
+/* The row is in use although nothing is added to it. */
+void table_touch(struct table *table, guint32 row);
+/* Calls `freed` before a row's number becomes free for another key. */
+void table_on_free(struct table *table, void (*freed)(void *user, guint32 row), void *user);
 /* Hands out what is new, and adds what was seen and lost since the last time to `ledger`. */
 gboolean table_collect(struct table *table, struct ledger *ledger, GError **error);

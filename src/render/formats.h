@@ -15,5 +15,7 @@ gboolean render_text(const struct snapshot *snapshot, const struct render_option
 
 /* The calltree of a snapshot, or NULL and `error` when it has none. */
 struct shape *render_calltree(const struct snapshot *snapshot, GError **error);
+/* The first shape that text and pictures can show (calltree, histogram or edges), or NULL and `error`. */
+struct shape *render_shape(const struct snapshot *snapshot, GError **error);
 /* The heading: the option's title, the snapshot's, or "flame graph". */
 const char *render_title(const struct snapshot *snapshot, const struct render_options *options);

@@ -19,10 +19,16 @@ static void facts_add(GString *facts, const char *text)
 	g_string_append_printf(facts, "%s%s", facts->len ? DOT : "", text);
 }
 
-char *heading_facts(const struct snapshot *snapshot, const struct shape *shape)
+static char *heading_total(const struct shape *shape)
 {
 	g_autofree guint64 *totals = calltree_totals(shape->calltree, shape->calltree->self);
-	g_autofree char *total = heading_weight(shape->unit, totals[0]);
+
+	return heading_weight(shape->unit, totals[0]);
+}
+
+char *heading_facts(const struct snapshot *snapshot, const struct shape *shape)
+{
+	g_autofree char *total = shape->calltree ? heading_total(shape) : NULL;
 	GString *facts = g_string_new(NULL);
 
 	if (snapshot->host && snapshot->start_realtime_ns)
@@ -47,7 +53,8 @@ char *heading_facts(const struct snapshot *snapshot, const struct shape *shape)
 	}
 	if (shape->probe)
 		facts_add(facts, shape->probe);
-	facts_add(facts, total);
+	if (total)
+		facts_add(facts, total);
 	return g_string_free(facts, FALSE);
 }
 

@@ -85,6 +85,20 @@ struct shape *render_calltree(const struct snapshot *snapshot, GError **error)
 	return shape;
 }
 
+struct shape *render_shape(const struct snapshot *snapshot, GError **error)
+{
+	static const enum shape_kind kinds[] = { SHAPE_CALLTREE, SHAPE_HISTOGRAM, SHAPE_EDGES };
+
+	for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		struct shape *shape = snapshot_find(snapshot, kinds[i]);
+
+		if (shape)
+			return shape;
+	}
+	g_set_error(error, RENDER_ERROR, RENDER_ERROR_EMPTY, "the capture holds nothing that could be shown this way");
+	return NULL;
+}
+
 const char *render_title(const struct snapshot *snapshot, const struct render_options *options)
 {
 	if (options->title && options->title[0])

@@ -7,6 +7,7 @@
 #include "render/flame.h"
 #include "render/formats.h"
 #include "render/heading.h"
+#include "render/text_page.h"
 
 #define TEXT_COLUMNS 100 /* when the output is not a terminal */
 #define TEXT_COLUMNS_MIN 40
@@ -15,14 +16,6 @@
 #define ARROW " \342\206\222 "
 #define ELLIPSIS "\342\200\246"
 
-struct text_page {
-	FILE *out;
-	const struct render_options *options;
-	const struct shape *shape;
-	guint64 total;
-	guint columns, top;
-};
-
 static const char *const text_colours[FRAME_KINDS] = {
 	[FRAME_USER] = "\033[33m",    [FRAME_KERNEL] = "\033[36m",     [FRAME_JIT] = "\033[32m",
 	[FRAME_INLINED] = "\033[93m", [FRAME_UNRESOLVED] = "\033[90m", [FRAME_CONTAINER] = "\033[35m",
@@ -30,18 +23,18 @@ static const char *const text_colours[FRAME_KINDS] = {
 	[FRAME_WAKER] = "\033[34m",
 };
 
-static const char *page_colour(const struct text_page *page, const char *sequence)
+const char *page_colour(const struct text_page *page, const char *sequence)
 {
 	return page->options->colour ? sequence : "";
 }
 
-static void page_heading(const struct text_page *page, const char *text)
+void page_heading(const struct text_page *page, const char *text)
 {
 	fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1m"), text, page_colour(page, "\033[0m"));
 }
 
 /* `text` (safe) cut to `columns`, the last one an ellipsis. */
-static char *text_cut(const char *text, guint columns)
+char *text_cut(const char *text, guint columns)
 {
 	GString *cut = g_string_new(NULL);
 	guint used = 0;
@@ -60,7 +53,7 @@ static char *text_cut(const char *text, guint columns)
 	return g_string_free(g_string_append(cut, ELLIPSIS), FALSE);
 }
 
-static void page_bar(const struct text_page *page, guint64 weight)
+void page_bar(const struct text_page *page, guint64 weight)
 {
 	static const char *const eighths[] = { "",
 					       "\342\226\217",
@@ -82,14 +75,21 @@ static void page_bar(const struct text_page *page, guint64 weight)
 }
 
 /* Pads by columns, not bytes: "µs" is three bytes in two columns. */
-static void page_right(const struct text_page *page, const char *text, guint width)
+void page_right(const struct text_page *page, const char *text, guint width)
 {
 	guint columns = text_columns(text);
 
 	fprintf(page->out, "%*s%s", (int)(columns < width ? width - columns : 0), "", text);
 }
 
-static void page_percent(const struct text_page *page, guint64 weight, guint width)
+void page_left(const struct text_page *page, const char *text, guint width)
+{
+	guint columns = text_columns(text);
+
+	fprintf(page->out, "%s%*s", text, (int)(columns < width ? width - columns : 0), "");
+}
+
+void page_percent(const struct text_page *page, guint64 weight, guint width)
 {
 	g_autofree char *text = units_percent((double)weight, (double)page->total);
 
@@ -447,7 +447,7 @@ static void page_changes(const struct text_page *page)
 	fprintf(page->out, "%13s  all\n", "");
 }
 
-static void page_ledger(const struct text_page *page)
+void page_ledger(const struct text_page *page)
 {
 	g_autoptr(GPtrArray) phrases = heading_ledger(page->shape);
 	const GPtrArray *notes = page->shape->ledger.notes;
@@ -469,32 +469,43 @@ static void page_ledger(const struct text_page *page)
 			page_colour(page, "\033[0m"));
 }
 
+static void text_calltree(struct text_page *page)
+{
+	const struct calltree *tree = page->shape->calltree;
+	g_autofree guint64 *totals = calltree_totals(tree, tree->self);
+
+	page->total = totals[0];
+	if (tree->baseline) {
+		page_changes(page);
+	} else if (page->total) {
+		page_causes(page);
+		page_paths(page);
+		page_functions(page);
+	} else {
+		fputs("\nNothing was seen: the target did nothing of this kind in that time.\n", page->out);
+	}
+}
+
 gboolean render_text(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error)
 {
-	struct shape *shape = render_calltree(snapshot, error);
-	g_autofree guint64 *totals = NULL;
+	struct shape *shape = render_shape(snapshot, error);
 	g_autofree char *facts = NULL, *safe_facts = NULL, *title = NULL;
 	struct text_page page = { .out = out, .options = options, .shape = shape };
 
 	if (!shape)
 		return FALSE;
-	totals = calltree_totals(shape->calltree, shape->calltree->self);
-	page.total = totals[0];
 	page.columns = MAX(options->columns ? options->columns : TEXT_COLUMNS, TEXT_COLUMNS_MIN);
 	page.top = options->top ? options->top : TEXT_TOP;
 	facts = heading_facts(snapshot, shape);
 	safe_facts = text_terminal(facts);
 	title = text_terminal(render_title(snapshot, options));
 	fprintf(out, "%s%s%s\n%s\n", page_colour(&page, "\033[1m"), title, page_colour(&page, "\033[0m"), safe_facts);
-	if (shape->calltree->baseline) {
-		page_changes(&page);
-	} else if (page.total) {
-		page_causes(&page);
-		page_paths(&page);
-		page_functions(&page);
-	} else {
-		fputs("\nNothing was seen: the target did nothing of this kind in that time.\n", out);
-	}
+	if (shape->calltree)
+		text_calltree(&page);
+	else if (shape->histogram)
+		text_histogram(&page);
+	else if (shape->edges)
+		text_edges(&page);
 	page_ledger(&page);
 	return TRUE;
 }

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the terminal summaries of all shapes share. Names pass text_terminal before they get here. */
+#pragma once
+#include <stdio.h>
+
+#include "model/snapshot.h"
+#include "render/render.h"
+
+struct text_page {
+	FILE *out;
+	const struct render_options *options;
+	const struct shape *shape;
+	guint64 total;
+	guint columns, top;
+};
+
+const char *page_colour(const struct text_page *page, const char *sequence);
+void page_heading(const struct text_page *page, const char *text);
+/* A bar for `weight` of page->total. */
+void page_bar(const struct text_page *page, guint64 weight);
+/* Pads by columns, not bytes. */
+void page_right(const struct text_page *page, const char *text, guint width);
+void page_left(const struct text_page *page, const char *text, guint width);
+void page_percent(const struct text_page *page, guint64 weight, guint width);
+/* `text` (safe) cut to `columns`, the last one an ellipsis. Owned by the caller. */
+char *text_cut(const char *text, guint columns);
+/* What a bucket holds: "2–4 ms", "512 µs–1 ms", "over 128000 s". Owned by the caller. */
+char *units_range(enum unit unit, guint bucket);
+void page_ledger(const struct text_page *page);
+
+void text_histogram(struct text_page *page);
+void text_edges(struct text_page *page);
