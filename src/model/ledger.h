@@ -28,6 +28,21 @@ enum ledger_item {
 	LEDGER_ITEMS = 12,
 };
 
+/* How far the walk of a user stack came. Explicit values: they travel in JSON by name. */
+enum stack_end {
+	STACK_END_NONE = 0, /* there is no user half */
+	STACK_END_FIRST = 1, /* complete: the thread's first frame was reached */
+	STACK_END_FRAME_POINTERS = 2, /* walked by frame pointers, which (as checked on some stacks) are complete */
+	STACK_END_UNCHECKED = 3, /* walked by frame pointers; whether they are complete is not known */
+	STACK_END_SHORT = 4, /* more of the stack is needed than was copied */
+	STACK_END_NO_TABLE = 5, /* code that says nothing about its frames and keeps no frame pointer */
+	STACK_END_BROKEN = 6, /* contradicts itself */
+	STACK_END_DEEP = 7, /* more frames than are kept */
+	STACK_END_UNSUPPORTED = 8, /* code whose frames we cannot follow */
+	STACK_END_GONE = 9, /* the process ended before its mappings were read */
+	STACK_ENDS = 10,
+};
+
 struct ledger_line {
 	guint64 events;
 	guint64 weight;

@@ -147,8 +147,8 @@ static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack 
  * the stack counts as cut short. */
 static void weave_user(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
 {
-	guint32 frames[PROBE_STACK_DEPTH];
-	guint count = MIN(stack->user_count, PROBE_STACK_DEPTH);
+	guint32 frames[PROBE_UNWOUND_DEPTH];
+	guint count = MIN(stack->user_count, PROBE_UNWOUND_DEPTH);
 
 	for (guint i = 0; i < count; i++) {
 		const struct calltree_frame *frame;
@@ -170,6 +170,24 @@ static void weave_user(struct weave *weave, const struct probe_stack *stack, str
 		g_array_append_val(weave->pool, frames[count]);
 }
 
+static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy, guint64 *addresses, guint capacity,
+			 struct probe_unwound *unwound)
+{
+	struct weave *weave = user;
+	struct unwind_registers registers = { .ip = copy->ip, .sp = copy->sp, .bp = copy->bp, .r10 = copy->r10 };
+	struct unwind_stack stack = { .bytes = copy->bytes, .length = copy->length, .address = copy->sp };
+	struct symbolizer_walk walk;
+
+	symbolizer_unwind(weave->symbolizer, tgid, &registers, &stack, addresses, capacity, &walk);
+	*unwound = (struct probe_unwound){
+		.count = walk.result.depth,
+		.end = walk.end,
+		.used_bytes = walk.result.used_bytes,
+		.wanted_bytes = walk.result.wanted_bytes,
+		.frame_pointers_do = walk.frame_pointers_do,
+	};
+}
+
 static void weave_stack(void *user, const struct probe_stack *stack)
 {
 	struct weave *weave = user;
@@ -182,6 +200,7 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 	kept.owner_frame = weave_owner(weave, stack->task.cgroup_key);
 	kept.comm_frame = weave_comm(weave, stack->task.comm);
 	kept.truncated = (stack->flags & (PROBE_STACK_USER_TRUNCATED | PROBE_STACK_KERNEL_TRUNCATED)) != 0;
+	kept.truncated |= stack->user_end >= STACK_END_SHORT;
 	kept.exited = !seen;
 	weave_user(weave, stack, &kept);
 	if (stack->flags & PROBE_STACK_NO_USER) {
@@ -423,6 +442,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
 	weave->listener = (struct probe_listener){
 		.user = weave,
+		.unwind = weave_unwind,
 		.stack = weave_stack,
 		.weight = weave_weight,
 		.followed = weave_followed,

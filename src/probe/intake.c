@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "probe/births.h"
+#include "probe/bpf/hash.h"
 #include "probe/bpf/shared.h"
+#include "probe/copyplan.h"
 #include "probe/sideband.h"
 
 #define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
@@ -26,6 +29,11 @@ struct intake {
 	GArray *ids; /* of guint32: kernel's stack id → ours */
 	GPtrArray *tasks; /* of const struct probe_task *, by our id; owned by `known_tasks` */
 	GHashTable *known_tasks; /* set of struct probe_task *: few tasks have many stacks */
+	struct copyplan *plan; /* NULL when the kernel half makes no copies */
+	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
+	GArray *copied; /* of struct intake_copied, for each of them */
+	struct stack_key seed;
+	guint64 unwound[PROBE_UNWOUND_DEPTH];
 	guint64 collected_ns; /* the side-band is collected up to here */
 	gboolean followed; /* what the listener was told last */
 	guint malformed;
@@ -33,9 +41,15 @@ struct intake {
 	int epoll_fd;
 };
 
+struct intake_copied {
+	guint32 stack;
+	guint64 events;
+};
+
 static void intake_tell(void *user, const struct sideband_record *record)
 {
-	const struct probe_listener *listener = &((struct intake *)user)->listener;
+	struct intake *intake = user;
+	const struct probe_listener *listener = &intake->listener;
 
 	switch (record->kind) {
 	case SIDEBAND_MAPPED:
@@ -47,10 +61,12 @@ static void intake_tell(void *user, const struct sideband_record *record)
 			listener->forked(listener->user, record->parent_tgid, record->tgid);
 		break;
 	case SIDEBAND_EXECED:
+		copyplan_forget(intake->plan, record->tgid);
 		if (listener->execed)
 			listener->execed(listener->user, record->tgid);
 		break;
 	case SIDEBAND_EXITED:
+		copyplan_forget(intake->plan, record->tgid);
 		if (listener->exited)
 			listener->exited(listener->user, record->tgid);
 		break;
@@ -74,6 +90,16 @@ static guint intake_task_hash(gconstpointer pointer)
 static gboolean intake_task_equal(gconstpointer a, gconstpointer b)
 {
 	return memcmp(a, b, sizeof(struct probe_task)) == 0;
+}
+
+static guint intake_key_hash(gconstpointer key)
+{
+	return (guint)((const struct stack_key *)key)->hash[0];
+}
+
+static gboolean intake_key_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct stack_key)) == 0;
 }
 
 static const struct probe_task *intake_keep_task(struct intake *intake, const struct probe_task *task)
@@ -101,23 +127,105 @@ static gboolean intake_number(struct intake *intake, guint32 kernel_id, const st
 	return TRUE;
 }
 
-static void intake_tell_stack(struct intake *intake, const struct stack_record *record)
+static void intake_tell_stack(struct intake *intake, const struct probe_stack *stack)
+{
+	if (intake->listener.stack)
+		intake->listener.stack(intake->listener.user, stack);
+}
+
+/* A stack of its own for each distinct one: as in bpf/stack.bpf.h, but of what the walk gave. */
+static struct stack_key intake_copied_key(const struct intake *intake, const struct probe_stack *stack)
+{
+	struct stack_key key = intake->seed;
+	guint64 words[sizeof(stack->task) / 8];
+
+	memcpy(words, &stack->task, sizeof(words));
+	for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
+		stack_hash_word(&key, words[i]);
+	stack_hash_word(&key, (guint64)stack->flags << 32 | stack->user_end);
+	stack_hash_word(&key, (guint64)stack->kernel_count << 32 | stack->user_count);
+	for (guint i = 0; i < stack->kernel_count; i++)
+		stack_hash_word(&key, stack->kernel[i]);
+	for (guint i = 0; i < stack->user_count; i++)
+		stack_hash_word(&key, stack->user[i]);
+	return key;
+}
+
+static void intake_count_copied(struct intake *intake, struct probe_stack *stack)
+{
+	struct stack_key key = intake_copied_key(intake, stack);
+	guint index = GPOINTER_TO_UINT(g_hash_table_lookup(intake->copied_ids, &key));
+
+	if (index == 0) {
+		struct intake_copied copied = { .stack = intake->tasks->len };
+
+		stack->id = copied.stack;
+		g_ptr_array_add(intake->tasks, (gpointer)intake_keep_task(intake, &stack->task));
+		g_array_append_val(intake->copied, copied);
+		index = intake->copied->len;
+		g_hash_table_insert(intake->copied_ids, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(index));
+		intake_tell_stack(intake, stack);
+	}
+	g_array_index(intake->copied, struct intake_copied, index - 1).events++;
+}
+
+/* The user half from the copy behind the record's kernel frames. */
+static void intake_unwind(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
+{
+	const guint8 *behind = (const guint8 *)(record->frames + record->kernel_count);
+	struct probe_unwound unwound = { .end = STACK_END_NO_TABLE };
+	struct probe_copy copy = {
+		.bytes = behind + sizeof(struct stack_registers),
+		.length = record->copy_bytes,
+		.is_all = (record->flags & STACK_COPY_ENDS) != 0,
+	};
+	struct stack_registers registers;
+
+	memcpy(&registers, behind, sizeof(registers));
+	copy.ip = registers.ip;
+	copy.sp = registers.sp;
+	copy.bp = registers.bp;
+	copy.r10 = registers.r10;
+	stack->flags &= ~(guint32)(STACK_COPIED | STACK_COPY_ENDS);
+	if (intake->listener.unwind) {
+		intake->listener.unwind(intake->listener.user, stack->task.tgid, &copy, intake->unwound,
+					G_N_ELEMENTS(intake->unwound), &unwound);
+		if (intake->plan)
+			copyplan_learn(intake->plan, stack->task.tgid, &copy, &unwound);
+	}
+	stack->user = intake->unwound;
+	stack->user_count = (guint16)unwound.count;
+	stack->user_end = unwound.end;
+	if (unwound.count == 0)
+		stack->flags |= PROBE_STACK_NO_USER;
+}
+
+static void intake_take_record(struct intake *intake, const struct stack_record *record)
 {
 	struct probe_stack stack = {
-		.id = intake->tasks->len,
 		.kernel = (const guint64 *)record->frames,
 		.user = (const guint64 *)record->frames + record->kernel_count,
 		.kernel_count = record->kernel_count,
 		.user_count = record->user_count,
 		.syscall = record->syscall,
 		.flags = record->flags,
+		.user_end = record->user_count ? STACK_END_UNCHECKED : STACK_END_NONE,
 	};
 
 	memcpy(&stack.task, &record->task, sizeof(stack.task));
 	stack.task.comm[PROBE_COMM - 1] = '\0';
 	stack.task.thread_comm[PROBE_COMM - 1] = '\0';
-	if (intake_number(intake, record->id, &stack.task) && intake->listener.stack)
-		intake->listener.stack(intake->listener.user, &stack);
+	if (record->id != STACK_NO_ID) {
+		stack.id = intake->tasks->len;
+		if (!intake_number(intake, record->id, &stack.task))
+			return;
+	}
+	if (record->copy_bytes)
+		intake_unwind(intake, record, &stack);
+	if (record->id == STACK_NO_ID)
+		intake_count_copied(intake, &stack);
+	else
+		intake_tell_stack(intake, &stack);
 }
 
 static void intake_follow(struct intake *intake, gboolean all)
@@ -141,20 +249,32 @@ static void intake_catch_up(struct intake *intake, guint64 time_ns)
 	sideband_dispatch(intake->sideband, time_ns, intake_tell, intake);
 }
 
+static gboolean intake_record_is_sound(const struct stack_record *record, gsize bytes)
+{
+	gsize need = G_STRUCT_OFFSET(struct stack_record, frames);
+
+	if (bytes < need || record->kernel_count > STACK_DEPTH || record->user_count > STACK_DEPTH ||
+	    record->copy_bytes > STACK_COPY_BYTES_MAX)
+		return FALSE;
+	need += 8 * (gsize)(record->kernel_count + record->user_count);
+	if (record->copy_bytes)
+		need += sizeof(struct stack_registers) + record->copy_bytes;
+	if (record->copy_bytes && record->user_count)
+		return FALSE;
+	return bytes >= need && (record->id < INTAKE_STACK_IDS_MAX || record->id == STACK_NO_ID);
+}
+
 static int intake_take_stack(void *user, void *data, size_t bytes)
 {
 	struct intake *intake = user;
 	const struct stack_record *record = data;
-	gsize head = G_STRUCT_OFFSET(struct stack_record, frames);
 
-	if (bytes < head || record->kernel_count > STACK_DEPTH || record->user_count > STACK_DEPTH ||
-	    bytes < head + 8 * (gsize)(record->kernel_count + record->user_count) ||
-	    record->id >= INTAKE_STACK_IDS_MAX) {
+	if (!intake_record_is_sound(record, bytes)) {
 		intake->malformed++;
 		return 0;
 	}
 	intake_catch_up(intake, record->time_ns);
-	intake_tell_stack(intake, record);
+	intake_take_record(intake, record);
 	return 0;
 }
 
@@ -210,6 +330,12 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 	intake->tasks = g_ptr_array_new();
 	intake->known_tasks = g_hash_table_new_full(intake_task_hash, intake_task_equal, g_free, NULL);
 	intake->notes = g_ptr_array_new_with_free_func(g_free);
+	intake->copied = g_array_new(FALSE, FALSE, sizeof(struct intake_copied));
+	intake->copied_ids = g_hash_table_new_full(intake_key_hash, intake_key_equal, g_free, NULL);
+	intake->seed = (struct stack_key){ { 0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL } };
+	if (getrandom(&intake->seed, sizeof(intake->seed), GRND_NONBLOCK) < 0)
+		g_debug("no random numbers yet");
+	intake->plan = copyplan_new(object);
 	intake->stacks = ring_buffer__new(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack,
 					  intake, NULL);
 	if (!intake->stacks) {
@@ -239,6 +365,9 @@ void intake_close(struct intake *intake)
 	g_ptr_array_free(intake->tasks, TRUE);
 	g_hash_table_destroy(intake->known_tasks);
 	g_ptr_array_free(intake->notes, TRUE);
+	g_hash_table_destroy(intake->copied_ids);
+	g_array_free(intake->copied, TRUE);
+	copyplan_free(intake->plan);
 	g_free(intake);
 }
 
@@ -269,6 +398,17 @@ guint32 intake_stack(const struct intake *intake, guint32 kernel_id)
 const struct probe_task *intake_task(const struct intake *intake, guint32 id)
 {
 	return id < intake->tasks->len ? g_ptr_array_index(intake->tasks, id) : NULL;
+}
+
+void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user)
+{
+	for (guint i = 0; i < intake->copied->len; i++) {
+		struct intake_copied *copied = &g_array_index(intake->copied, struct intake_copied, i);
+
+		if (copied->events > 0)
+			each(user, copied->stack, copied->events);
+		copied->events = 0;
+	}
 }
 
 void intake_account(struct intake *intake, struct ledger *ledger)

@@ -25,5 +25,9 @@ gboolean intake_drain(struct intake *intake, GError **error);
 guint32 intake_stack(const struct intake *intake, guint32 kernel_id);
 /* Whose that stack is (`id` as handed to the listener); owned by the intake. NULL for PROBE_NO_STACK. */
 const struct probe_task *intake_task(const struct intake *intake, guint32 id);
+
+typedef void (*intake_copied_fn)(void *user, guint32 stack, guint64 events);
+/* Hands out how often each stack came that the kernel half sent without counting it (STACK_NO_ID), since the last time. */
+void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user);
 /* Adds notes on what could not be heard. */
 void intake_account(struct intake *intake, struct ledger *ledger);

@@ -23,7 +23,8 @@ enum probe_error {
 	PROBE_ERROR_FAILED = 3,
 };
 
-#define PROBE_STACK_DEPTH 127 /* frames kept, each for user and kernel */
+#define PROBE_STACK_DEPTH 127 /* frames the kernel walks, each for user and kernel */
+#define PROBE_UNWOUND_DEPTH 1024 /* user frames of a stack walked from a copy */
 #define PROBE_COMM 16
 
 /* What to watch. With `filter` FALSE everything is. Otherwise a task is watched when its thread group is in `tgids`, or
@@ -79,6 +80,24 @@ struct probe_stack {
 	guint16 user_count, kernel_count;
 	gint32 syscall; /* number when inside a system call, -1 when not or not known */
 	guint32 flags; /* enum probe_stack_flags */
+	enum stack_end user_end;
+};
+
+/* What a user stack is walked from where frame pointers do not carry: registers and the top of the stack. */
+struct probe_copy {
+	guint64 ip, sp, bp, r10;
+	const guint8 *bytes; /* from `sp` on; valid during the call */
+	gsize length;
+	gboolean is_all; /* no more can be copied: behind it no memory is mapped or resident */
+};
+
+/* What walking it yields. */
+struct probe_unwound {
+	guint count; /* addresses */
+	enum stack_end end;
+	gsize used_bytes; /* of the copy */
+	gsize wanted_bytes; /* STACK_END_SHORT: length that would do for the next step */
+	gboolean frame_pointers_do; /* complete, and the chain of frame pointers gives exactly the same */
 };
 
 enum probe_state {
@@ -181,6 +200,10 @@ struct probe_mapping {
 
 struct probe_listener {
 	void *user;
+	/* Walks a copy: writes at most `capacity` addresses, innermost first, return addresses as they are on the stack.
+	 * Called before `stack` is with the result. NULL: user halves that need it are missing. */
+	void (*unwind)(void *user, guint32 tgid, const struct probe_copy *copy, guint64 *addresses, guint capacity,
+		       struct probe_unwound *unwound);
 	void (*stack)(void *user, const struct probe_stack *stack);
 	void (*weight)(void *user, const struct probe_weight *weight);
 	void (*bucket)(void *user, const struct probe_bucket *bucket); /* probes of shape histogram */

@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/births.bpf.h"
+#include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/stack.bpf.h"
@@ -51,6 +52,24 @@ static __always_inline void profile_pace(struct task_struct *task, u32 tid)
 	*last = now;
 }
 
+/* A copy is sent one by one: hardly two samples have the same registers, so there is nothing to gather under a
+ * fingerprint. FALSE when frame pointers are to be followed. */
+static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u64 key)
+{
+	u32 bytes = stack_copy_wanted(task);
+	struct stack_copy_room *room = bytes ? stack_copy_room_get(0) : NULL;
+
+	if (!room)
+		return false;
+	stack_record_begin(&room->record, task, key);
+	stack_record_kernel(&room->record, ctx, 0);
+	if (!stack_copy_take(room, bytes))
+		return false;
+	if (!stack_copy_send(room, STACK_NO_ID))
+		loss_add(LOSS_RING, 1, 1);
+	return true;
+}
+
 SEC("perf_event")
 int profile_tick(void *ctx)
 {
@@ -66,6 +85,8 @@ int profile_tick(void *ctx)
 		return 0;
 	loss_add(LOSS_SEEN, 1, 1);
 	profile_pace(task, tid);
+	if (profile_copy(ctx, task, key))
+		return 0;
 	record = stack_record_get(0);
 	if (!record)
 		return 0;

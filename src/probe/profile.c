@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "probe/copyplan.h"
 #include "probe/filter.h"
 #include "probe/intake.h"
 #include "probe/ladder.h"
@@ -20,8 +21,8 @@
 #include "profile.skel.h"
 
 #define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
-#define PROFILE_RING_BYTES_PER_CPU (512 << 10)
-#define PROFILE_RING_BYTES_MAX (16 << 20)
+#define PROFILE_RING_BYTES_PER_CPU (1 << 20)
+#define PROFILE_RING_BYTES_MAX (64 << 20)
 
 struct profile_event {
 	int cpu, fd; /* fd owned by the link */
@@ -113,7 +114,7 @@ static gboolean profile_attach(void *user, const struct rung *rung, GError **err
 	return cpus != NULL;
 }
 
-/* Room for some 250 of the deepest stacks per CPU between two drains; a power of two. */
+/* Room for 15 of the longest copies per CPU between two drains, or 200 of usual ones; a power of two. */
 static guint32 profile_ring_bytes(void)
 {
 	guint32 bytes = PROFILE_RING_BYTES_PER_CPU;
@@ -160,7 +161,8 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	filter_values_init(&values, request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes());
-	if (!filter_size(run->kernel->obj, request, error))
+	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes() / 4;
+	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
 		return FALSE;
 	result = profile_bpf__load(run->kernel);
 	if (result != 0) {
@@ -247,6 +249,23 @@ static void profile_weigh(void *user, const void *key, const void *value)
 	}
 }
 
+/* intake_copied_fn: one distinct stack that was walked from copies. */
+static void profile_weigh_copied(void *user, guint32 stack, guint64 events)
+{
+	struct profile_run *run = user;
+	struct probe_weight weight = {
+		.task = intake_task(run->intake, stack),
+		.stack = stack,
+		.waker_stack = PROBE_NO_STACK,
+		.state = PROBE_STATE_RUNNING,
+		.events = events,
+		.weight = events,
+	};
+
+	if (run->listener.weight)
+		run->listener.weight(run->listener.user, &weight);
+}
+
 /* The kernel may have lowered its limit while we ran; it then drops samples without telling. */
 static void profile_account_limit(const struct profile_run *run, struct ledger *ledger)
 {
@@ -325,6 +344,7 @@ static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, 
 			  profile_weigh, run, error) ||
 	    !losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error))
 		return FALSE;
+	intake_take_copied(run->intake, profile_weigh_copied, run);
 	if (run->unsent.events > 0)
 		ledger_add(ledger, LEDGER_LOST_RING, run->unsent.events, run->unsent.weight);
 	profile_account_missed(run, ledger);

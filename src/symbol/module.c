@@ -20,6 +20,11 @@ struct modules {
 	GQueue open, loaded; /* of struct module; most recently used first */
 	guint evicted, closed_unread;
 	gsize bytes;
+	GQueue unwinds; /* of struct module with an unwind table, most recently used first; vDSOs are not in it */
+	gsize unwind_bytes;
+	guint unwind_evicted, unwind_put_off;
+	gint64 unwind_budget_us, unwind_budget_at_us;
+	guint64 unwind_us;
 };
 
 static guint key_hash(gconstpointer data)
@@ -44,6 +49,9 @@ struct modules *modules_new(void)
 	modules->by_build_id = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
 	g_queue_init(&modules->open);
 	g_queue_init(&modules->loaded);
+	g_queue_init(&modules->unwinds);
+	modules->unwind_budget_us = MODULES_UNWIND_BURST_US;
+	modules->unwind_budget_at_us = g_get_monotonic_time();
 	return modules;
 }
 
@@ -52,6 +60,8 @@ static void module_free(struct module *module)
 	if (module->fd >= 0)
 		close(module->fd);
 	symtab_free(module->table);
+	unwind_table_unref(module->unwind);
+	g_free(module->unwind_segments);
 	g_free(module->segments);
 	g_free(module->path);
 	g_free(module);
@@ -72,6 +82,7 @@ void modules_free(struct modules *modules)
 	g_hash_table_unref(modules->by_build_id);
 	g_queue_clear(&modules->open);
 	g_queue_clear(&modules->loaded);
+	g_queue_clear(&modules->unwinds);
 	g_free(modules);
 }
 
@@ -93,8 +104,21 @@ static void open_end(struct modules *modules, struct module *module)
 	module->place = NULL;
 }
 
+static void unwind_end(struct modules *modules, struct module *module)
+{
+	if (!module->unwind_place)
+		return;
+	modules->unwind_bytes -= unwind_table_bytes(module->unwind);
+	g_queue_delete_link(&modules->unwinds, module->unwind_place);
+	module->unwind_place = NULL;
+	g_clear_pointer(&module->unwind, unwind_table_unref);
+	g_clear_pointer(&module->unwind_segments, g_free);
+	module->unwind_state = MODULE_UNWIND_PENDING;
+}
+
 static void module_drop(struct modules *modules, struct module *module)
 {
+	unwind_end(modules, module);
 	open_end(modules, module);
 	build_id_forget(modules, module);
 	g_hash_table_remove(modules->by_key, &module->key);
@@ -399,6 +423,88 @@ gboolean modules_open_dwarf(struct modules *modules, const struct module *module
 	return found;
 }
 
+/* ---- unwind tables ---- */
+
+/* Whoever can make us read files could make us read for ever: time for it grows with the time that passes. */
+static gboolean unwind_budget_left(struct modules *modules)
+{
+	gint64 now_us = g_get_monotonic_time();
+
+	modules->unwind_budget_us += (now_us - modules->unwind_budget_at_us) / MODULES_UNWIND_SHARE;
+	modules->unwind_budget_us = MIN(modules->unwind_budget_us, (gint64)MODULES_UNWIND_BURST_US);
+	modules->unwind_budget_at_us = now_us;
+	return modules->unwind_budget_us > 0;
+}
+
+static void unwind_compile(struct module *module, const struct image *image)
+{
+	g_autoptr(GError) error = NULL;
+
+	module->unwind = unwind_table_read(image, &error);
+	if (!module->unwind) {
+		module->unwind_state = g_error_matches(error, CFI_ERROR, CFI_ERROR_ABSENT) ? MODULE_UNWIND_ABSENT
+											   : MODULE_UNWIND_UNREADABLE;
+		return;
+	}
+	module->unwind_state = MODULE_UNWIND_READY;
+	module->unwind_segment_count = image->segment_count;
+	module->unwind_segments = g_memdup2(image->segments, image->segment_count * sizeof(*image->segments));
+}
+
+static void unwind_keep(struct modules *modules, struct module *module)
+{
+	g_queue_push_head(&modules->unwinds, module);
+	module->unwind_place = modules->unwinds.head;
+	modules->unwind_bytes += unwind_table_bytes(module->unwind);
+	while (modules->unwind_bytes > MODULES_UNWIND_BYTES_MAX && modules->unwinds.length > 1) {
+		modules->unwind_evicted++;
+		unwind_end(modules, g_queue_peek_tail(&modules->unwinds));
+	}
+}
+
+static void unwind_read(struct modules *modules, struct module *module)
+{
+	gint64 start_us = g_get_monotonic_time(), taken_us;
+	gboolean was_open = module->fd >= 0;
+	g_autoptr(image_t) image = NULL;
+
+	if (!was_open && !reopen(modules, module)) {
+		module->unwind_state = MODULE_UNWIND_UNREADABLE;
+		return;
+	}
+	image = image_open_fd(module->fd, NULL);
+	if (image)
+		unwind_compile(module, image);
+	else
+		module->unwind_state = MODULE_UNWIND_UNREADABLE;
+	if (!was_open)
+		open_end(modules, module);
+	if (module->unwind)
+		unwind_keep(modules, module);
+	taken_us = g_get_monotonic_time() - start_us;
+	modules->unwind_budget_us -= taken_us;
+	modules->unwind_us += (guint64)taken_us;
+}
+
+enum module_unwind_state modules_load_unwind(struct modules *modules, struct module *module)
+{
+	if (module->unwind_place) {
+		g_queue_unlink(&modules->unwinds, module->unwind_place);
+		g_queue_push_head_link(&modules->unwinds, module->unwind_place);
+	} else if (module->unwind_state == MODULE_UNWIND_PENDING) {
+		if (unwind_budget_left(modules))
+			unwind_read(modules, module);
+		else
+			modules->unwind_put_off++;
+	}
+	return module->unwind_state;
+}
+
+gboolean module_unwind_address(const struct module *module, guint64 file_offset, guint64 *address)
+{
+	return image_address(module->unwind_segments, module->unwind_segment_count, file_offset, address);
+}
+
 static struct module_key vdso_key(const guint8 *bytes, gsize length)
 {
 	struct module_key key = { .device = VDSO_DEVICE,
@@ -438,6 +544,7 @@ struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsiz
 	module->state = MODULE_READY;
 	modules->vdso_bytes = bytes;
 	modules->vdso = module;
+	unwind_compile(module, image);
 	return module_ref(module); /* one more, for ever: it is small and cannot be read again */
 }
 
@@ -455,5 +562,10 @@ void modules_usage(const struct modules *modules, struct modules_usage *usage)
 		.evicted = modules->evicted,
 		.closed_unread = modules->closed_unread,
 		.bytes = modules->bytes,
+		.unwind_tables = modules->unwinds.length,
+		.unwind_evicted = modules->unwind_evicted,
+		.unwind_put_off = modules->unwind_put_off,
+		.unwind_bytes = modules->unwind_bytes,
+		.unwind_us = modules->unwind_us,
 	};
 }

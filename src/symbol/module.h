@@ -12,9 +12,13 @@
 #include "symbol/foreign.h"
 #include "symbol/image.h"
 #include "symbol/symtab.h"
+#include "symbol/unwind_table.h"
 
 #define MODULES_OPEN_MAX 256 /* descriptors kept for tables not read yet; beyond, the oldest is closed */
 #define MODULES_BYTES_MAX (64u << 20) /* of tables */
+#define MODULES_UNWIND_BYTES_MAX (96u << 20) /* of unwind tables */
+#define MODULES_UNWIND_BURST_US 1000000 /* compiling may take this long at once … */
+#define MODULES_UNWIND_SHARE 10 /* … and, over time, one part in so many */
 #define MODULES_VDSO_MAX 16 /* different vDSO images */
 
 enum module_state {
@@ -23,6 +27,13 @@ enum module_state {
 	MODULE_NOT_ELF = 2,
 	MODULE_UNREADABLE = 3,
 	MODULE_GONE = 4, /* no process is left through which the file could be opened */
+};
+
+enum module_unwind_state {
+	MODULE_UNWIND_PENDING = 0, /* not compiled yet, evicted, or put off */
+	MODULE_UNWIND_READY = 1,
+	MODULE_UNWIND_ABSENT = 2, /* the file does not describe its frames */
+	MODULE_UNWIND_UNREADABLE = 3,
 };
 
 #define MODULE_WITNESSES 4
@@ -38,7 +49,12 @@ struct module {
 	struct symtab *table; /* MODULE_READY */
 	struct image_segment *segments;
 	guint segment_count;
+	enum module_unwind_state unwind_state;
+	struct unwind_table *unwind; /* MODULE_UNWIND_READY */
 	/* private to module.c */
+	struct image_segment *unwind_segments;
+	guint unwind_segment_count;
+	GList *unwind_place; /* in the list of unwind tables */
 	int fd;
 	guint refs;
 	struct module_witness { /* who maps it: ways to open it again */
@@ -82,8 +98,17 @@ gboolean module_address(const struct module *module, guint64 file_offset, guint6
 struct debug_fds;
 gboolean modules_open_dwarf(struct modules *modules, const struct module *module, struct debug_fds *fds);
 
+/* Makes sure the unwind table is there if it can be. Compiling happens here and now: a file takes 1 ms (libc) to 50 ms
+ * (libLLVM); what would exceed the budget of time stays pending until later. */
+enum module_unwind_state modules_load_unwind(struct modules *modules, struct module *module);
+/* File offset → address as the unwind table counts it; MODULE_UNWIND_READY only. */
+gboolean module_unwind_address(const struct module *module, guint64 file_offset, guint64 *address);
+
 struct modules_usage {
 	guint modules, open, loaded, evicted, closed_unread;
 	gsize bytes;
+	guint unwind_tables, unwind_evicted, unwind_put_off;
+	gsize unwind_bytes;
+	guint64 unwind_us; /* spent on compiling */
 };
 void modules_usage(const struct modules *modules, struct modules_usage *usage);

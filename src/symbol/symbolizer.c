@@ -451,6 +451,91 @@ static const struct mapping *find_mapping(struct symbolizer *symbolizer, struct 
 	return process_find(process, address);
 }
 
+/* ---- walks ---- */
+
+struct place_finder {
+	struct symbolizer *symbolizer;
+	struct process *process;
+	gboolean has_gaps; /* some code's table could not be had */
+};
+
+/* unwind_lookup_t */
+static gboolean place_find(guint64 address, struct unwind_place *place, gpointer data)
+{
+	struct place_finder *finder = data;
+	struct modules *modules = finder->symbolizer->modules;
+	const struct mapping *mapping = find_mapping(finder->symbolizer, finder->process, address);
+	guint64 in_file;
+
+	*place = (struct unwind_place){ .start = address, .end = address + 1 };
+	if (!mapping)
+		return finder->process->left_out > 0;
+	if (mapping->kind == MAPPING_SPECIAL && (g_str_equal(mapping->name, "[heap]") || /* data */
+						 g_str_has_prefix(mapping->name, "[stack")))
+		return FALSE;
+	place->start = mapping->start;
+	place->end = mapping->end;
+	if (!mapping->module) {
+		finder->has_gaps |= mapping->kind == MAPPING_FILE;
+		return TRUE;
+	}
+	switch (modules_load_unwind(modules, mapping->module)) {
+	case MODULE_UNWIND_READY:
+		if (!module_unwind_address(mapping->module, address - mapping->start + mapping->file_offset, &in_file))
+			return TRUE;
+		place->bias = address - in_file;
+		place->table = mapping->module->unwind;
+		return TRUE;
+	case MODULE_UNWIND_ABSENT:
+		return TRUE;
+	case MODULE_UNWIND_PENDING:
+	case MODULE_UNWIND_UNREADABLE:
+	default:
+		finder->has_gaps = TRUE;
+		return TRUE;
+	}
+}
+
+static enum stack_end walk_end(const struct unwind_result *result)
+{
+	switch (result->end) {
+	case UNWIND_END_FIRST:
+		return STACK_END_FIRST;
+	case UNWIND_END_NO_ROW:
+		return STACK_END_NO_TABLE;
+	case UNWIND_END_OUTSIDE:
+		return result->wanted_bytes ? STACK_END_SHORT : STACK_END_BROKEN;
+	case UNWIND_END_DEPTH:
+		return STACK_END_DEEP;
+	case UNWIND_END_UNSUPPORTED:
+		return STACK_END_UNSUPPORTED;
+	case UNWIND_END_BAD:
+	default:
+		return STACK_END_BROKEN;
+	}
+}
+
+void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct unwind_registers *registers,
+		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,
+		       struct symbolizer_walk *walk)
+{
+	struct place_finder finder = { .symbolizer = symbolizer, .process = process_lookup(symbolizer, tgid) };
+
+	*walk = (struct symbolizer_walk){ .end = STACK_END_GONE };
+	if (!finder.process || finder.process->is_stale)
+		finder.process = process_see(symbolizer, tgid);
+	if (!finder.process || (finder.process->exited && finder.process->mappings->len == 0)) {
+		if (capacity)
+			addresses[walk->result.depth++] = registers->ip;
+		return;
+	}
+	walk->result = unwind(registers, stack, place_find, &finder, addresses, capacity);
+	walk->end = walk_end(&walk->result);
+	walk->frame_pointers_do = walk->end == STACK_END_FIRST &&
+				  unwind_equals_frame_pointers(registers, stack, addresses, walk->result.depth);
+	/* A module's table may be dropped at the next first sight of another: nothing of the walk refers to it. */
+}
+
 void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,
 		     struct symbol *symbol)
 {

@@ -10,6 +10,7 @@
 
 #include "model/calltree.h"
 #include "model/ledger.h"
+#include "symbol/unwind.h"
 
 struct symbolizer;
 
@@ -68,6 +69,16 @@ void symbolizer_mapped(struct symbolizer *symbolizer, guint32 tgid, const struct
 void symbolizer_forked(struct symbolizer *symbolizer, guint32 parent_tgid, guint32 child_tgid);
 void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid);
 void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid); /* keeps what is known until the end */
+
+/* Walks a copy of a process's stack (see symbol/unwind.h), as its mappings are now. */
+struct symbolizer_walk {
+	struct unwind_result result;
+	enum stack_end end;
+	gboolean frame_pointers_do; /* complete, and the chain of frame pointers gives the same addresses */
+};
+void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct unwind_registers *registers,
+		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,
+		       struct symbolizer_walk *walk);
 
 /* Resolves. Strings in `symbol` live as long as the symbolizer. Never fails: the kind says UNRESOLVED and the name why.
  * `is_caller`: the address is a return address (every frame but the innermost): looked up one byte earlier. */

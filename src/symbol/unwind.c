@@ -277,6 +277,26 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 	return walk.result;
 }
 
+gboolean unwind_equals_frame_pointers(const struct unwind_registers *registers, const struct unwind_stack *stack,
+				      const guint64 *addresses, guint depth)
+{
+	guint64 frame = registers->bp;
+
+	if (depth == 0 || addresses[0] != registers->ip)
+		return FALSE;
+	for (guint i = 1; i < depth; i++) {
+		guint64 offset = frame - stack->address, link[2];
+
+		if (frame < stack->address || offset > stack->length || stack->length - offset < sizeof(link))
+			return FALSE;
+		memcpy(link, stack->bytes + offset, sizeof(link));
+		if (link[1] != addresses[i])
+			return FALSE;
+		frame = link[0];
+	}
+	return TRUE;
+}
+
 const char *unwind_end_name(enum unwind_end end)
 {
 	static const char *const names[UNWIND_ENDS] = {

@@ -70,4 +70,7 @@ struct unwind_result {
 /* Writes at most `capacity` addresses. The first is always registers->ip (when capacity > 0). */
 struct unwind_result unwind(const struct unwind_registers *registers, const struct unwind_stack *stack,
 			    unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity);
+/* Whether following frame pointers alone, as the kernel does, gives these addresses. */
+gboolean unwind_equals_frame_pointers(const struct unwind_registers *registers, const struct unwind_stack *stack,
+				      const guint64 *addresses, guint depth);
 const char *unwind_end_name(enum unwind_end end); /* for people; static */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "probe/copyplan.h"
 #include "probe/bpf/hash.h"
 #include "probe/kernel_names.h"
 #include "probe/ladder.h"
@@ -296,6 +297,75 @@ static void test_kernel_name(void)
 	g_assert_false(kernel_name_parse(bare, &(struct kernel_name){ 0 }));
 }
 
+/* ---- how much is copied ---- */
+
+static gboolean need_learn(struct copyplan_need *need, enum stack_end end, gsize used_or_wanted_bytes,
+			   gboolean frame_pointers_do)
+{
+	struct probe_copy copy = { .length = need->bytes };
+	struct probe_unwound unwound = { .end = end,
+					 .used_bytes = used_or_wanted_bytes,
+					 .wanted_bytes = used_or_wanted_bytes,
+					 .frame_pointers_do = frame_pointers_do };
+
+	return copyplan_need_learn(need, &copy, &unwound);
+}
+
+static void test_copyplan_length(void)
+{
+	struct copyplan_need need;
+
+	copyplan_need_init(&need);
+	g_assert_cmpuint(need.bytes, ==, 16384);
+	g_assert_cmpuint(need.one_in, ==, 1);
+	for (int i = 0; i < COPYPLAN_WINDOW - 1; i++)
+		g_assert_false(need_learn(&need, STACK_END_FIRST, 900, FALSE));
+	g_assert_true(need_learn(&need, STACK_END_FIRST, 900, FALSE));
+	g_assert_cmpuint(need.bytes, ==, 2048);
+	g_assert_true(need_learn(&need, STACK_END_SHORT, 2100, FALSE));
+	g_assert_cmpuint(need.bytes, ==, 4096);
+	g_assert_true(need_learn(&need, STACK_END_SHORT, 40000, FALSE));
+	g_assert_cmpuint(need.bytes, ==, 65536);
+	g_assert_false(need_learn(&need, STACK_END_SHORT, 70000, FALSE)); /* no longer than that */
+	for (int i = 0; i < COPYPLAN_WINDOW; i++) /* the window that held a short one does not shrink */
+		g_assert_false(need_learn(&need, STACK_END_FIRST, 900, FALSE));
+	for (int i = 0; i < COPYPLAN_WINDOW; i++)
+		need_learn(&need, STACK_END_FIRST, 7000, FALSE);
+	g_assert_cmpuint(need.bytes, ==, 16384); /* 7000 and a quarter more */
+}
+
+static void test_copyplan_all(void)
+{
+	struct copyplan_need need;
+	struct probe_copy copy = { .length = 1000, .is_all = TRUE };
+	struct probe_unwound unwound = { .end = STACK_END_SHORT, .wanted_bytes = 5000 };
+
+	copyplan_need_init(&need);
+	g_assert_false(copyplan_need_learn(&need, &copy, &unwound)); /* a longer copy would not help */
+	g_assert_cmpuint(need.bytes, ==, 16384);
+}
+
+static void test_copyplan_frames(void)
+{
+	struct copyplan_need need;
+
+	copyplan_need_init(&need);
+	for (int i = 0; i < COPYPLAN_TRUST - 1; i++)
+		need_learn(&need, STACK_END_FIRST, 900, TRUE);
+	g_assert_cmpuint(need.one_in, ==, 1);
+	g_assert_true(need_learn(&need, STACK_END_FIRST, 900, TRUE));
+	g_assert_cmpuint(need.one_in, ==, COPYPLAN_AUDIT);
+	need_learn(&need, STACK_END_SHORT, 5000, FALSE); /* says nothing about frame pointers */
+	g_assert_cmpuint(need.one_in, ==, COPYPLAN_AUDIT);
+	g_assert_true(need_learn(&need, STACK_END_FIRST, 900, FALSE)); /* the audit found one that differs */
+	g_assert_cmpuint(need.one_in, ==, 1);
+	for (int i = 0; i < COPYPLAN_TRUST * 4 - 1; i++)
+		need_learn(&need, STACK_END_FIRST, 900, TRUE);
+	g_assert_cmpuint(need.one_in, ==, 1);
+	need_learn(&need, STACK_END_FIRST, 900, TRUE);
+	g_assert_cmpuint(need.one_in, ==, COPYPLAN_AUDIT);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -306,5 +376,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/stack/hash", test_hash);
 	g_test_add_func("/probe/ladder", test_ladder);
 	g_test_add_func("/probe/kernel_name", test_kernel_name);
+	g_test_add_func("/probe/copyplan/length", test_copyplan_length);
+	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
+	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
 	return g_test_run();
 }

@@ -48,12 +48,36 @@ struct stack_task { /* = struct probe_task */
 	char thread_comm[STACK_COMM];
 };
 
-/* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
- * it must be set, padding included. Frames: kernel first, user after, each innermost first. */
+/* Copies of the top of the user stack (copy.bpf.h). */
+#define STACK_COPY_BYTES_MIN 2048
+#define STACK_COPY_BYTES_FIRST 16384 /* of a process nothing is known of */
+#define STACK_COPY_BYTES_MAX 65536
+#define STACK_PLANS 16384 /* processes whose needs are remembered; the others are as if new */
+
+/* What user space wants to see of a process's stacks. */
+struct stack_plan {
+	__u32 bytes; /* length of a copy */
+	__u32 one_in; /* of so many stacks one is copied, the others are told by their frame pointers */
+};
+
+/* Flags of a record besides enum probe_stack_flags, for user space's intake alone. */
+#define STACK_COPIED (1 << 16) /* registers and a copy instead of user frames */
+#define STACK_COPY_ENDS (1 << 17) /* the copy is shorter than asked for: memory ends there */
+
+struct stack_registers { /* user space's */
+	__u64 ip, sp, bp, r10;
+};
+
+#define STACK_NO_ID 0xffffffffu /* of a record that was sent without being looked up in `stacks` */
+
 struct stack_key {
 	__u64 hash[2];
 };
 
+/* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
+ * it must be set, padding included. Frames: kernel first, user after, each innermost first.
+ * With a copy there are no user frames; behind the kernel's come struct stack_registers and `copy_bytes` bytes, the first
+ * of them from where the stack pointer points to. */
 struct stack_record {
 	__u64 time_ns; /* of the first event; CLOCK_MONOTONIC */
 	__u32 id; /* unique within the run, not dense when an insert raced */
@@ -62,7 +86,7 @@ struct stack_record {
 	__s32 syscall; /* -1: none or not known */
 	__u32 flags; /* enum probe_stack_flags */
 	__u16 kernel_count, user_count;
-	__u32 pad2;
+	__u32 copy_bytes; /* 0 without STACK_COPIED */
 	__u64 frames[2 * STACK_DEPTH];
 	struct stack_key key; /* while it is made; does not travel */
 };

@@ -102,36 +102,48 @@ static __always_inline void stack_record_begin(struct stack_record *record, stru
 	record->flags = READ(task, flags) & PF_KTHREAD ? STACK_KTHREAD : 0;
 	record->kernel_count = 0;
 	record->user_count = 0;
-	record->pad2 = 0;
+	record->copy_bytes = 0;
 }
 
 /* Which frames: of the current task, in the context `ctx`. `kernel_skip` innermost kernel frames are left out. */
-static __always_inline void stack_record_frames(struct stack_record *record, void *ctx, u64 kernel_skip)
+static __always_inline void stack_record_kernel(struct stack_record *record, void *ctx, u64 kernel_skip)
 {
 	u32 kernel = 0;
 	long got;
 
-	if (stack_kernel) {
-		got = bpf_get_stack(ctx, record->frames, STACK_DEPTH * 8, kernel_skip & BPF_F_SKIP_FIELD_MASK);
-		if (got > 0 && got <= STACK_DEPTH * 8)
-			kernel = (u32)got / 8;
-		if (kernel >= stack_depth)
-			record->flags |= STACK_KERNEL_TRUNCATED;
-		record->kernel_count = kernel;
-	}
-	if (stack_user && !(record->flags & STACK_KTHREAD)) {
-		u32 user = 0;
+	if (!stack_kernel)
+		return;
+	got = bpf_get_stack(ctx, record->frames, STACK_DEPTH * 8, kernel_skip & BPF_F_SKIP_FIELD_MASK);
+	if (got > 0 && got <= STACK_DEPTH * 8)
+		kernel = (u32)got / 8;
+	if (kernel >= stack_depth)
+		record->flags |= STACK_KERNEL_TRUNCATED;
+	record->kernel_count = kernel;
+}
 
-		asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
-		got = bpf_get_stack(ctx, &record->frames[kernel & STACK_DEPTH_MASK], STACK_DEPTH * 8, BPF_F_USER_STACK);
-		if (got > 0 && got <= STACK_DEPTH * 8)
-			user = (u32)got / 8;
-		if (user == 0)
-			record->flags |= STACK_NO_USER;
-		if (user >= stack_depth)
-			record->flags |= STACK_USER_TRUNCATED;
-		record->user_count = user;
-	}
+/* By frame pointers; after the kernel's. */
+static __always_inline void stack_record_user(struct stack_record *record, void *ctx)
+{
+	u32 kernel = record->kernel_count, user = 0;
+	long got;
+
+	if (!stack_user || (record->flags & STACK_KTHREAD))
+		return;
+	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
+	got = bpf_get_stack(ctx, &record->frames[kernel & STACK_DEPTH_MASK], STACK_DEPTH * 8, BPF_F_USER_STACK);
+	if (got > 0 && got <= STACK_DEPTH * 8)
+		user = (u32)got / 8;
+	if (user == 0)
+		record->flags |= STACK_NO_USER;
+	if (user >= stack_depth)
+		record->flags |= STACK_USER_TRUNCATED;
+	record->user_count = user;
+}
+
+static __always_inline void stack_record_frames(struct stack_record *record, void *ctx, u64 kernel_skip)
+{
+	stack_record_kernel(record, ctx, kernel_skip);
+	stack_record_user(record, ctx);
 }
 
 static __always_inline u32 stack_record_words(const struct stack_record *record)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* User stacks where frame pointers do not carry: registers and a bounded copy of the top of the stack, walked in user space.
+ *
+ * Whether and how much is copied follows what user space learned of the process (map `stack_plans`). The copy is put behind
+ * the kernel's frames of a record of its own, in memory that each CPU has, and goes through `stack_ring`, which wakes its
+ * reader only when it fills: readers look regularly. Copies are for 64-bit programs of x86; others have frame pointers. */
+#pragma once
+#include "stack.bpf.h"
+
+#define STACK_COPY_PAGE 4096
+#define STACK_COPY_PAGES (STACK_COPY_BYTES_MAX / STACK_COPY_PAGE + 1)
+#define STACK_COPY_MASK (2 * STACK_COPY_BYTES_MAX - 1)
+#define USER64_CS 0x33
+#define PF_IO_WORKER 0x00000010 /* include/linux/sched.h: never was in user space */
+
+const volatile bool stack_copying = true;
+const volatile __u32 stack_wake_bytes = 256 << 10; /* in the ring */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STACK_PLANS);
+	__type(key, u32); /* thread group */
+	__type(value, struct stack_plan);
+} stack_plans SEC(".maps");
+
+struct stack_copy_room {
+	struct stack_record record;
+	u8 rest[sizeof(struct stack_registers) + STACK_COPY_BYTES_MAX + STACK_COPY_PAGE];
+};
+
+/* One for each CPU and slot: user space sets max_entries. (Per-CPU memory ends at 32 KiB.) */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct stack_copy_room);
+} stack_copies SEC(".maps");
+
+static __always_inline struct stack_copy_room *stack_copy_room_get(u32 slot)
+{
+	u32 index = bpf_get_smp_processor_id() * STACK_SLOTS + slot;
+
+	return bpf_map_lookup_elem(&stack_copies, &index);
+}
+
+/* How much of the current task's stack is to be copied now; 0: its frame pointers do, or it cannot be copied. */
+static __always_inline u32 stack_copy_wanted(struct task_struct *task)
+{
+	u32 tgid = READ(task, tgid);
+	struct stack_plan *plan;
+
+	if (!stack_copying || !stack_user || (READ(task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
+		return 0;
+	plan = bpf_map_lookup_elem(&stack_plans, &tgid);
+	if (!plan)
+		return STACK_COPY_BYTES_FIRST;
+	if (plan->one_in > 1 && bpf_get_prandom_u32() % plan->one_in)
+		return 0;
+	return plan->bytes > STACK_COPY_BYTES_MAX ? STACK_COPY_BYTES_MAX : plan->bytes;
+}
+
+/* The current task's; FALSE when it is no 64-bit program. */
+static __always_inline bool stack_registers_read(struct stack_registers *registers)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	if (READ(regs, cs) != USER64_CS)
+		return false;
+	registers->ip = READ(regs, ip);
+	registers->sp = READ(regs, sp);
+	registers->bp = READ(regs, bp);
+	registers->r10 = READ(regs, r10);
+	return registers->sp != 0;
+#else
+	return false;
+#endif
+}
+
+/* Page by page, up to the first that is not there → how much. */
+static __noinline u32 stack_copy_pages(u8 *to, u64 from, u32 bytes)
+{
+	u32 done = 0;
+
+	for (u32 page = 0; page < STACK_COPY_PAGES; page++) {
+		u64 at = from + done;
+		u32 part = STACK_COPY_PAGE - (at & (STACK_COPY_PAGE - 1));
+
+		if (done >= bytes || done > STACK_COPY_BYTES_MAX)
+			break;
+		if (part > bytes - done)
+			part = bytes - done;
+		if (part > STACK_COPY_PAGE || bpf_probe_read_user(to + done, part, (void *)at))
+			break;
+		done += part;
+	}
+	return done;
+}
+
+/* Copies registers and at most `bytes` of the current task's user stack behind the record's kernel frames (which must be
+ * there already). FALSE when there is nothing to copy: then the record is as it was. */
+static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 bytes)
+{
+	struct stack_record *record = &room->record;
+	struct stack_registers registers;
+	u32 kernel = record->kernel_count, got;
+	u8 *to;
+
+	if (!stack_registers_read(&registers))
+		return false;
+	if (bytes > STACK_COPY_BYTES_MAX)
+		bytes = STACK_COPY_BYTES_MAX;
+	asm volatile("" : "+r"(kernel), "+r"(bytes)); /* or clang drops the masks, which the verifier needs to see */
+	to = (u8 *)&record->frames[kernel & STACK_DEPTH_MASK];
+	__builtin_memcpy(to, &registers, sizeof(registers));
+	to += sizeof(registers);
+	bytes &= STACK_COPY_MASK;
+	if (bytes > STACK_COPY_BYTES_MAX)
+		return false;
+	got = bytes;
+	if (bpf_probe_read_user(to, bytes, (void *)registers.sp)) {
+		got = stack_copy_pages(to, registers.sp, bytes);
+		record->flags |= STACK_COPY_ENDS;
+	}
+	if (got == 0) {
+		record->flags &= ~STACK_COPY_ENDS;
+		return false;
+	}
+	record->flags |= STACK_COPIED;
+	record->user_count = 0;
+	record->copy_bytes = got;
+	return true;
+}
+
+/* Sends what stack_copy_take made; FALSE when the ring is full (nothing counted). */
+static __always_inline bool stack_copy_send(struct stack_copy_room *room, u32 id)
+{
+	struct stack_record *record = &room->record;
+	u64 bytes = __builtin_offsetof(struct stack_record, frames) +
+		    (u64)(record->kernel_count & STACK_DEPTH_MASK) * 8 + sizeof(struct stack_registers) +
+		    (record->copy_bytes & STACK_COPY_MASK);
+	u64 wake = bpf_ringbuf_query(&stack_ring, BPF_RB_AVAIL_DATA) >= stack_wake_bytes ? BPF_RB_FORCE_WAKEUP
+											 : BPF_RB_NO_WAKEUP;
+
+	record->time_ns = bpf_ktime_get_ns();
+	record->id = id;
+	return bytes <= sizeof(*room) && bpf_ringbuf_output(&stack_ring, room, bytes, wake) == 0;
+}

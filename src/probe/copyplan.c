@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/copyplan.h"
+
+#include <bpf/bpf.h>
+
+#include "probe/bpf/shared.h"
+#include "probe/ladder.h"
+
+#define COPYPLAN_SPARE(bytes) ((bytes) + (bytes) / 4) /* frames differ from stack to stack */
+
+struct copyplan {
+	int map_fd;
+	GHashTable *needs; /* tgid → struct copyplan_need */
+};
+
+void copyplan_need_init(struct copyplan_need *need)
+{
+	*need = (struct copyplan_need){ .bytes = STACK_COPY_BYTES_FIRST, .one_in = 1, .trust = COPYPLAN_TRUST };
+}
+
+/* The next power of two within the limits. */
+static guint32 copyplan_round(gsize bytes)
+{
+	guint32 rounded = STACK_COPY_BYTES_MIN;
+
+	while (rounded < bytes && rounded < STACK_COPY_BYTES_MAX)
+		rounded *= 2;
+	return rounded;
+}
+
+static void need_learn_length(struct copyplan_need *need, const struct probe_copy *copy,
+			      const struct probe_unwound *unwound)
+{
+	if (unwound->end == STACK_END_SHORT) {
+		need->peak_bytes = STACK_COPY_BYTES_MAX; /* no shrinking before a whole window without this */
+		need->stacks = 0;
+		if (!copy->is_all && copy->length >= need->bytes) /* else it was made under an older plan */
+			need->bytes = copyplan_round(MAX(unwound->wanted_bytes, (gsize)need->bytes * 2));
+		return;
+	}
+	need->peak_bytes = MAX(need->peak_bytes, (guint32)MIN(unwound->used_bytes, (gsize)STACK_COPY_BYTES_MAX));
+	if (++need->stacks < COPYPLAN_WINDOW)
+		return;
+	need->bytes = MIN(need->bytes, copyplan_round(COPYPLAN_SPARE(need->peak_bytes)));
+	need->peak_bytes = need->stacks = 0;
+}
+
+static void need_learn_frames(struct copyplan_need *need, const struct probe_unwound *unwound)
+{
+	if (unwound->end == STACK_END_SHORT)
+		return; /* says nothing */
+	if (unwound->frame_pointers_do) {
+		need->equal++;
+		if (need->equal >= need->trust)
+			need->one_in = COPYPLAN_AUDIT;
+		return;
+	}
+	if (need->one_in > 1)
+		need->trust = MIN(need->trust * 4, (guint32)COPYPLAN_TRUST_MAX);
+	need->one_in = 1;
+	need->equal = 0;
+}
+
+gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy *copy,
+			     const struct probe_unwound *unwound)
+{
+	guint32 bytes = need->bytes, one_in = need->one_in;
+
+	need_learn_length(need, copy, unwound);
+	need_learn_frames(need, unwound);
+	return need->bytes != bytes || need->one_in != one_in;
+}
+
+gboolean copyplan_size(struct bpf_object *object, guint slots, GError **error)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, "stack_copies");
+	int cpus = libbpf_num_possible_cpus(), result = cpus;
+
+	if (map && cpus > 0)
+		result = bpf_map__set_max_entries(map, (guint32)cpus * slots);
+	if (result >= 0)
+		return TRUE;
+	ladder_set_error(error, "cannot make room for copies of stacks", -result);
+	return FALSE;
+}
+
+struct copyplan *copyplan_new(struct bpf_object *object)
+{
+	int map_fd = bpf_object__find_map_fd_by_name(object, "stack_plans");
+	struct copyplan *plan;
+
+	if (map_fd < 0)
+		return NULL;
+	plan = g_new0(struct copyplan, 1);
+	plan->map_fd = map_fd;
+	plan->needs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	return plan;
+}
+
+void copyplan_free(struct copyplan *plan)
+{
+	if (!plan)
+		return;
+	g_hash_table_destroy(plan->needs);
+	g_free(plan);
+}
+
+static struct copyplan_need *copyplan_need(struct copyplan *plan, guint32 tgid)
+{
+	struct copyplan_need *need = g_hash_table_lookup(plan->needs, GUINT_TO_POINTER(tgid));
+
+	if (need)
+		return need;
+	if (g_hash_table_size(plan->needs) >= STACK_PLANS) /* exits were missed: learn anew */
+		g_hash_table_remove_all(plan->needs);
+	need = g_new(struct copyplan_need, 1);
+	copyplan_need_init(need);
+	g_hash_table_insert(plan->needs, GUINT_TO_POINTER(tgid), need);
+	return need;
+}
+
+void copyplan_learn(struct copyplan *plan, guint32 tgid, const struct probe_copy *copy,
+		    const struct probe_unwound *unwound)
+{
+	struct copyplan_need *need = copyplan_need(plan, tgid);
+	struct stack_plan told;
+
+	if (!copyplan_need_learn(need, copy, unwound))
+		return;
+	told = (struct stack_plan){ .bytes = need->bytes, .one_in = need->one_in };
+	/* When this fails the kernel half goes on as it did: longer or shorter copies than needed, none wrong. */
+	bpf_map_update_elem(plan->map_fd, &tgid, &told, BPF_ANY);
+}
+
+void copyplan_forget(struct copyplan *plan, guint32 tgid)
+{
+	if (plan && g_hash_table_remove(plan->needs, GUINT_TO_POINTER(tgid)))
+		bpf_map_delete_elem(plan->map_fd, &tgid);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much of a process's user stack is copied (bpf/copy.bpf.h), from what walking its copies really needed: a copy that was
+ * too short makes the next ones longer, long ones shrink to what was used, and a process whose frame pointers give the very
+ * same stacks is copied only now and then, to see whether that is still so. */
+#pragma once
+#include <bpf/libbpf.h>
+#include <glib.h>
+
+#include "probe/probe.h"
+
+#define COPYPLAN_WINDOW 64 /* stacks after which a length may shrink */
+#define COPYPLAN_TRUST                                                                                                 \
+	32 /* equal stacks in a row until frame pointers are relied on; four times as many after a mistake */
+#define COPYPLAN_TRUST_MAX 8192
+#define COPYPLAN_AUDIT 64 /* of so many stacks of a process with frame pointers one is checked */
+
+/* Of one process. Pure: for tests. */
+struct copyplan_need {
+	guint32 bytes, one_in; /* the plan, as struct stack_plan */
+	guint32 peak_bytes, stacks; /* in this window */
+	guint32 equal, trust;
+};
+
+void copyplan_need_init(struct copyplan_need *need);
+/* TRUE when the plan changed. */
+gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy *copy,
+			     const struct probe_unwound *unwound);
+
+struct copyplan;
+
+/* Before loading a kernel half that includes copy.bpf.h: makes room for each CPU's copies, `slots` at a time. */
+gboolean copyplan_size(struct bpf_object *object, guint slots, GError **error);
+/* After loading. NULL when the kernel half makes no copies. */
+struct copyplan *copyplan_new(struct bpf_object *object);
+void copyplan_free(struct copyplan *plan);
+void copyplan_learn(struct copyplan *plan, guint32 tgid, const struct probe_copy *copy,
+		    const struct probe_unwound *unwound);
+/* It ended, or is another program now. */
+void copyplan_forget(struct copyplan *plan, guint32 tgid);
