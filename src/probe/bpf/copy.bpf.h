@@ -77,12 +77,13 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 #endif
 }
 
-/* Page by page, up to the first that is not there → how much. */
-static __noinline u32 stack_copy_pages(u8 *to, u64 from, u32 bytes)
+/* Page by page, up to the first that is not there → record->copy_bytes. (The counter lives there, because the verifier would
+ * follow every value of one in a register.) */
+static __noinline int stack_copy_pages(struct stack_record *record, u8 *to, u64 from, u32 bytes)
 {
-	u32 done = 0;
-
+	record->copy_bytes = 0;
 	for (u32 page = 0; page < STACK_COPY_PAGES; page++) {
+		u32 done = record->copy_bytes;
 		u64 at = from + done;
 		u32 part = STACK_COPY_PAGE - (at & (STACK_COPY_PAGE - 1));
 
@@ -90,11 +91,12 @@ static __noinline u32 stack_copy_pages(u8 *to, u64 from, u32 bytes)
 			break;
 		if (part > bytes - done)
 			part = bytes - done;
+		asm volatile("" : "+r"(part)); /* the bound is clear to clang, but not to Linux 6.1 */
 		if (part > STACK_COPY_PAGE || bpf_probe_read_user(to + done, part, (void *)at))
 			break;
-		done += part;
+		record->copy_bytes = done + part;
 	}
-	return done;
+	return 0;
 }
 
 /* Copies registers and at most `bytes` of the current task's user stack behind the record's kernel frames (which must be
@@ -103,7 +105,7 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 {
 	struct stack_record *record = &room->record;
 	struct stack_registers registers;
-	u32 kernel = record->kernel_count, got;
+	u32 kernel = record->kernel_count;
 	u8 *to;
 
 	if (!stack_registers_read(&registers))
@@ -117,18 +119,17 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 	bytes &= STACK_COPY_MASK;
 	if (bytes > STACK_COPY_BYTES_MAX)
 		return false;
-	got = bytes;
+	record->copy_bytes = bytes;
 	if (bpf_probe_read_user(to, bytes, (void *)registers.sp)) {
-		got = stack_copy_pages(to, registers.sp, bytes);
 		record->flags |= STACK_COPY_ENDS;
+		stack_copy_pages(record, to, registers.sp, bytes);
 	}
-	if (got == 0) {
+	if (record->copy_bytes == 0) {
 		record->flags &= ~STACK_COPY_ENDS;
 		return false;
 	}
 	record->flags |= STACK_COPIED;
 	record->user_count = 0;
-	record->copy_bytes = got;
 	return true;
 }
 
