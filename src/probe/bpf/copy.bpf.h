@@ -77,25 +77,30 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 #endif
 }
 
-/* Page by page, up to the first that is not there → record->copy_bytes. (The counter lives there, because the verifier would
- * follow every value of one in a register.) */
-static __noinline int stack_copy_pages(struct stack_record *record, u8 *to, u64 from, u32 bytes)
-{
-	record->copy_bytes = 0;
-	for (u32 page = 0; page < STACK_COPY_PAGES; page++) {
-		u32 done = record->copy_bytes;
-		u64 at = from + done;
-		u32 part = STACK_COPY_PAGE - (at & (STACK_COPY_PAGE - 1));
+struct stack_copy_walk {
+	struct stack_record
+		*record; /* ->copy_bytes: done so far; kept there because Linux 6.1 loses what a callback changes on
+					its caller's stack */
+	u8 *to;
+	u64 from;
+	u32 bytes;
+};
 
-		if (done >= bytes || done > STACK_COPY_BYTES_MAX)
-			break;
-		if (part > bytes - done)
-			part = bytes - done;
-		asm volatile("" : "+r"(part)); /* the bound is clear to clang, but not to Linux 6.1 */
-		if (part > STACK_COPY_PAGE || bpf_probe_read_user(to + done, part, (void *)at))
-			break;
-		record->copy_bytes = done + part;
-	}
+/* bpf_loop: one page more; ends at the first that is not there. */
+static long stack_copy_page(u64 page, struct stack_copy_walk *walk)
+{
+	u32 done = walk->record->copy_bytes, bytes = walk->bytes;
+	u64 at = walk->from + done;
+	u32 part = STACK_COPY_PAGE - (at & (STACK_COPY_PAGE - 1));
+
+	if (done >= bytes || done > STACK_COPY_BYTES_MAX)
+		return 1;
+	if (part > bytes - done)
+		part = bytes - done;
+	asm volatile("" : "+r"(part)); /* the bound is clear to clang, but not to Linux 6.1 */
+	if (part > STACK_COPY_PAGE || bpf_probe_read_user(walk->to + done, part, (void *)at))
+		return 1;
+	walk->record->copy_bytes = done + part;
 	return 0;
 }
 
@@ -121,8 +126,11 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 		return false;
 	record->copy_bytes = bytes;
 	if (bpf_probe_read_user(to, bytes, (void *)registers.sp)) {
+		struct stack_copy_walk walk = { record, to, registers.sp, bytes };
+
 		record->flags |= STACK_COPY_ENDS;
-		stack_copy_pages(record, to, registers.sp, bytes);
+		record->copy_bytes = 0;
+		bpf_loop(STACK_COPY_PAGES, stack_copy_page, &walk, 0);
 	}
 	if (record->copy_bytes == 0) {
 		record->flags &= ~STACK_COPY_ENDS;
