@@ -28,6 +28,9 @@
 
 #define PARKED_COUNTERS 16384 /* a power of two */
 #define SLICES 32 /* a power of two; remembered by each CPU */
+#define ERAS 128 /* a power of two */
+#define ERA_ROWS 6
+#define ERA_NS 1000000
 #define BLAME_CPUS 1024 /* user space sets the real number */
 #define BLAME_PAIRS 16384
 #define TASK_ON_RQ_MIGRATING 2
@@ -161,17 +164,32 @@ static __always_inline void unpark(struct task_struct *task, struct parked *park
 /* ---- blame ---- */
 
 struct slice {
-	u64 until_ns; /* rq->clock */
+	u64 until_ns; /* rq->clock; it began when the one before it ended */
 	u32 row;
 	u32 pad;
 };
 
+/* Many slices together: who had how much of [end of the one before, until_ns]. */
+struct era {
+	u64 until_ns;
+	u64 ns[ERA_ROWS];
+	u32 row[ERA_ROWS];
+};
+
+/* What a CPU did: the newest slices one by one, and what lies before them by eras of a millisecond or more. Both are
+ * rings; `next` says how many there ever were, so the newest is at (next - 1) % size. */
 struct cpu_slices {
 	u64 since_ns; /* of the slice that runs */
-	u32 row; /* whose it is */
-	u32 next; /* how many there were before it: the newest is past[(next - 1) % SLICES] */
-	u64 first_ns; /* since when we look */
+	u64 first_ns; /* since when we look; 0: not yet */
+	u64 era_since_ns; /* of the era being filled */
+	u32 row; /* whose the slice that runs is */
+	u32 next, era_next;
+	u32 pad;
 	struct slice past[SLICES];
+	struct era eras[ERAS]; /* the one at era_next % ERAS is being filled */
+	/* While a wait is laid: what is left of it. Here, not on the stack: 6.1 forgets what a loop changes there. */
+	u64 left_from, left_until;
+	u32 waiter;
 };
 
 struct {
@@ -218,9 +236,70 @@ static __always_inline u64 slice_begin(const struct cpu_slices *cpu, u32 back)
 	return cpu->next <= SLICES ? cpu->first_ns : 0;
 }
 
+struct lay {
+	struct cpu_slices *cpu;
+};
+
+static long lay_slice(u32 back, struct lay *lay)
+{
+	struct cpu_slices *cpu = lay->cpu;
+	u64 begin = slice_begin(cpu, back), until = cpu->left_until;
+
+	if (back >= cpu->next || !begin || until <= cpu->left_from)
+		return 1;
+	if (begin >= until)
+		return 0;
+	if (begin < cpu->left_from)
+		begin = cpu->left_from;
+	blame_add(cpu->waiter, cpu->past[(cpu->next - back - 1) & (SLICES - 1)].row, until - begin);
+	cpu->left_until = begin;
+	return 0;
+}
+
+/* Within an era the order is forgotten: everybody gets the same share of his part. */
+static long lay_era(u32 back, struct lay *lay)
+{
+	struct cpu_slices *cpu = lay->cpu;
+	struct era *era = &cpu->eras[(cpu->era_next - back) & (ERAS - 1)];
+	u64 until = cpu->left_until, begin, length, part, given = 0;
+	u32 shift;
+
+	if (back > cpu->era_next || until <= cpu->left_from)
+		return 1;
+	begin = cpu->era_since_ns;
+	if (back)
+		begin = back < cpu->era_next ? cpu->eras[(cpu->era_next - back - 1) & (ERAS - 1)].until_ns
+					     : cpu->first_ns;
+	if (begin >= until)
+		return 0;
+	length = era->until_ns - begin;
+	if (!era->until_ns || era->until_ns < begin || !length)
+		return 0;
+	if (begin < cpu->left_from)
+		begin = cpu->left_from;
+	if (era->until_ns < until)
+		return 0; /* what is missing between them is nobody's */
+	part = until - begin;
+	shift = length >> 31 ? 16 : 0; /* the product must fit */
+	for (u32 i = 0; i < ERA_ROWS; i++) {
+		u64 ns = (era->ns[i] >> shift) * part / (length >> shift);
+
+		if (!ns)
+			break;
+		blame_add(cpu->waiter, era->row[i], ns);
+		given += ns;
+	}
+	cpu->left_until = begin;
+	if (given < part)
+		blame_add(cpu->waiter, BLAME_OLDER, part - given); /* rounding */
+	return 0;
+}
+
 /* Lays [from, until] over what `cpu` did. The slice that runs now counts up to `until`. */
 static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 from, u64 until)
 {
+	struct lay lay = { .cpu = cpu };
+
 	if (from >= until)
 		return;
 	if (cpu->first_ns && cpu->since_ns < until) {
@@ -229,35 +308,65 @@ static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 fr
 		blame_add(waiter, cpu->row, until - begin);
 		until = begin;
 	}
-	for (u32 back = 0; back < SLICES && until > from; back++) {
-		u64 begin = slice_begin(cpu, back);
+	if (until <= from)
+		return;
+	cpu->waiter = waiter;
+	cpu->left_from = from;
+	cpu->left_until = until;
+	bpf_loop(SLICES, lay_slice, &lay, 0);
+	if (cpu->left_until > from)
+		bpf_loop(ERAS, lay_era, &lay, 0);
+	if (cpu->left_until > from)
+		blame_add(waiter, BLAME_OLDER, cpu->left_until - from);
+}
 
-		if (back >= cpu->next || !begin)
-			break;
-		if (begin >= until)
+static __always_inline void era_add(struct cpu_slices *cpu, u32 row, u64 ns, u64 now)
+{
+	struct era *era = &cpu->eras[cpu->era_next & (ERAS - 1)];
+	bool kept = false;
+
+	for (u32 i = 0; i < ERA_ROWS; i++) {
+		if (era->ns[i] && era->row[i] != row)
 			continue;
-		if (begin < from)
-			begin = from;
-		blame_add(waiter, cpu->past[(cpu->next - back - 1) & (SLICES - 1)].row, until - begin);
-		until = begin;
+		era->row[i] = row;
+		era->ns[i] += ns;
+		kept = true;
+		break;
 	}
-	if (until > from)
-		blame_add(waiter, BLAME_OLDER, until - from);
+	if (kept) {
+		era->until_ns = now;
+		if (now - cpu->era_since_ns < ERA_NS)
+			return;
+	}
+	cpu->era_since_ns = era->until_ns;
+	cpu->era_next++;
+	era = &cpu->eras[cpu->era_next & (ERAS - 1)];
+	__builtin_memset(era, 0, sizeof(*era));
+	if (!kept) { /* no place was left: it begins the next one */
+		era->row[0] = row;
+		era->ns[0] = ns;
+		era->until_ns = now;
+	}
 }
 
 /* The slice of whoever runs on `cpu` ends now. */
 static __always_inline void blame_switch(struct cpu_slices *cpu, u32 row, u64 now)
 {
-	u32 at = cpu->next - 1;
+	struct slice *newest = &cpu->past[(cpu->next - 1) & (SLICES - 1)];
 
 	if (!cpu->first_ns) {
 		cpu->first_ns = now;
-	} else if (cpu->past[at & (SLICES - 1)].row == cpu->row && cpu->past[at & (SLICES - 1)].until_ns) {
-		cpu->past[at & (SLICES - 1)].until_ns = now; /* the same one went on */
-	} else {
-		cpu->past[cpu->next & (SLICES - 1)].until_ns = now;
-		cpu->past[cpu->next & (SLICES - 1)].row = cpu->row;
-		cpu->next++;
+		cpu->era_since_ns = now;
+	} else if (now > cpu->since_ns) {
+		era_add(cpu, cpu->row, now - cpu->since_ns, now);
+		if (cpu->next && newest->row == cpu->row) {
+			newest->until_ns = now; /* the same one went on */
+		} else {
+			newest = &cpu->past[cpu->next & (SLICES - 1)];
+			newest->until_ns = now;
+			newest->row = cpu->row;
+			cpu->next++;
+		}
 	}
 	cpu->since_ns = now;
 	cpu->row = row;
