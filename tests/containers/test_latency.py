@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom latency and blame beside workloads whose truth is known, and beside libbpf-tools' runqlat."""
+import re
+import subprocess
+import time
+
+import pytest
+
+import support
+from test_walltime import throttled_us
+
+SECONDS = 4
+
+
+def rows(capture, shape="histogram"):
+    """A table's rows as (labels, row)."""
+    table = next(s for s in capture["shapes"] if s["kind"] == shape)
+    if shape == "edges":
+        return [((row["source"][1], row["target"][0], row["target"][1]), row["counters"][0]) for row in table["rows"]]
+    return [(dict(zip(table["labels"], row["values"])), row["counts"]) for row in table["rows"]]
+
+
+def waits(capture, **labels):
+    """Count and sum (ns) of everything with these labels."""
+    found = [counts for values, counts in rows(capture) if all(values.get(k) == v for k, v in labels.items())]
+    return sum(c["count"] for c in found), sum(c["sum"] for c in found)
+
+
+def test_throttled_share_at_a_fifth_of_a_cpu(docker, start, fathom):
+    capped = start(docker, "fifth", "/bin/split7525", cpus=0.2, args=["--cpuset-cpus", "1"])
+    before, began = throttled_us(capped), time.monotonic()
+    capture = fathom.json("latency", "runq", capped.name, "-d", SECONDS, "--json")
+    seconds = capture["duration_ns"] / 1e9
+    truth = (throttled_us(capped) - before) / (time.monotonic() - began) * seconds
+    count, ns = waits(capture, container=capped.name, wait="throttled")
+    assert count > 0
+    assert ns / 1000 == pytest.approx(truth, rel=0.02, abs=0.02 * seconds * 1e6)
+    # The same by blame: the one it waits for is its own quota.
+    capture = fathom.json("blame", capped.name, "-d", SECONDS, "--json")
+    culprits = sorted(rows(capture, "edges"), key=lambda row: -row[1])
+    assert culprits[0][0][1:] == ("quota", "its own CPU quota")
+
+
+def test_beside_runqlat(docker, start, fathom, tmp_path):
+    """Two that share a CPU 3 to 1: what the one waited, by fathom and by runqlat in the same seconds."""
+    try:
+        runqlat = support.tool("runqlat")
+    except support.Missing as missing:
+        pytest.skip(str(missing))
+    start(docker, "loud", "/bin/split7525", cpu_shares=3072, args=["--cpuset-cpus", "0"])
+    quiet = start(docker, "quiet", "/bin/split7525", cpu_shares=1024, args=["--cpuset-cpus", "0"])
+    inner = subprocess.run(["readlink", f"/proc/{quiet.pid}/ns/pid"], capture_output=True, text=True).stdout
+    pidns = re.search(r"\d+", inner)[0]
+    peer = subprocess.Popen(["stdbuf", "-oL", runqlat, "--pidnss", str(SECONDS + 2), "1"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)  # either interval lies within the other but for a moment at its ends; rates are compared
+    capture = fathom.json("latency", "runq", quiet.name, "-d", SECONDS, "--json", "--pidns")
+    table = peer.communicate(timeout=60)[0].split("pidns = ")
+    ours = next(counts for values, counts in rows(capture) if values["pidns"] == pidns and values["wait"] == "preempted")
+    theirs = next(block for block in table if block.startswith(pidns))
+    peers = sum(int(c) for c in re.findall(r"->\s+\d+\s+:\s+(\d+)", theirs))
+    rate = ours["count"] / (capture["duration_ns"] / 1e9)
+    assert rate == pytest.approx(peers / (SECONDS + 2), rel=0.15)
+
+
+def test_planted_culprit_is_named_first(docker, start, fathom):
+    """A victim and the one who takes its CPU, beside an innocent on the other."""
+    innocent = start(docker, "innocent", "/bin/burn", args=["--cpuset-cpus", "1"])
+    culprit = start(docker, "culprit", "/bin/burn", "2", cpu_shares=4096, args=["--cpuset-cpus", "0"])
+    victim = start(docker, "victim", "/bin/split7525", args=["--cpuset-cpus", "0"])
+    capture = fathom.json("blame", victim.name, "-d", SECONDS, "--json")
+    culprits = sorted(rows(capture, "edges"), key=lambda row: -row[1])
+    assert all(source == victim.name for (source, _, _), _ in culprits)
+    # What else the machine is busy with is the host's, and may be more.
+    assert [end[1:] for end, _ in culprits if end[1] != "host"][0] == ("container", culprit.name)
+    assert not any(name == innocent.name and ns > sum(n for _, n in culprits) / 50 for (_, _, name), ns in culprits)
+    # The parts add up to the wait that is measured at the same hook by itself.
+    ledger = next(s for s in capture["shapes"] if s["kind"] == "edges")["ledger"]
+    assert sum(ns for _, ns in culprits) == pytest.approx(ledger["expected_weight"], rel=0.05)
+    text = fathom("blame", victim.name, "-d", "0.5").stdout
+    assert culprit.name in text and victim.name in text
+
+
+def test_intervals(docker, start, fathom):
+    ticking = start(docker, "ticking", "sh", "-c", "while :; do usleep 1000; done").name
+    done = fathom("latency", "runq", ticking, "-i", "0.3", "--count", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    done = fathom("latency", "runq", ticking, "-i", "0.3", "--count", "2")
+    assert done.stdout.count("What this rests on") == 2
+
+
+@pytest.mark.parametrize("arguments", [["latency"], ["latency", "moon"], ["latency", "runq", "--by", "moon"],
+                                       ["latency", "runq", "--count", "3"], ["latency", "runq", "-d", "x"],
+                                       ["latency", "runq", "-o", "a.folded"], ["latency", "runq", "nosuchcontainer"],
+                                       ["latency", "runq", "--rung", "moon"], ["blame", "nosuchcontainer"],
+                                       ["blame", "-i", "1", "-o", "a.svg"]])
+def test_bad_input_is_one_sentence(fathom, arguments):
+    done = fathom(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"fathom {arguments[0]}: ")
