@@ -21,6 +21,7 @@ ROOMS = {
     "render": {"base", "model"},
     "diagnose": {"base", "model"},
     "store": {"base", "model"},
+    "tui": {"base", "model", "render"},
 }
 ROOMS["cli"] = set(ROOMS)
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fathom top: what every container uses and loses, again and again: a screen on a terminal, columns or JSON elsewhere. */
 #include <poll.h>
+#include <glib/gstdio.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -14,10 +17,12 @@
 #include "observe/usage.h"
 #include "render/gauge_table.h"
 #include "render/gauges.h"
+#include "tui/top.h"
 
 #define TOP_INTERVAL_MIN_NS (50 * NS_PER_MS)
 #define TOP_INTERVAL_MAX_NS (3600 * NS_PER_S)
 #define TOP_COLUMNS_MAX 32
+#define TOP_MEASURE_SECONDS "5"
 
 struct top {
 	char *interval_text, *sort, *filter_text;
@@ -31,11 +36,25 @@ struct top {
 	struct usage *usage;
 	struct gauges *before, *changes; /* of containers; `before` belongs to the usage */
 	struct gauges *process_changes;
-	guint64 read_ns; /* when the last reading was made; 0: not yet */
+	guint64 read_ns, processes_ns; /* when the last reading was made; 0: not yet */
+	guint64 processes_key; /* of the container whose processes were read last */
+	char *directory; /* for captures on their way to a picture; NULL: none yet */
 };
+
+static void top_clear_directory(struct top *top)
+{
+	g_autofree char *capture = top->directory ? g_build_filename(top->directory, "capture.json", NULL) : NULL;
+
+	if (!top->directory)
+		return;
+	g_unlink(capture);
+	g_rmdir(top->directory);
+	g_free(top->directory);
+}
 
 static void top_clear(struct top *top)
 {
+	top_clear_directory(top);
 	g_free(top->interval_text);
 	g_free(top->sort);
 	g_free(top->filter_text);
@@ -136,11 +155,22 @@ static gboolean top_read(struct top *top, struct gauge_interval *interval, GErro
 	*interval = (struct gauge_interval){ .readings = now, .changes = top->changes };
 	interval->length_ns = top->read_ns ? now_ns - top->read_ns : 0;
 	top->read_ns = now_ns;
-	if (!top->processes && !top->threads)
-		return TRUE;
-	if (!usage_processes(top->usage, 0, top->threads, top->process_changes, error))
+	return TRUE;
+}
+
+/* The processes of a container (0: all): what they did since the last reading of the same. */
+static gboolean top_read_processes(struct top *top, guint64 key, gboolean threads, struct gauge_interval *interval,
+				   GError **error)
+{
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (!usage_processes(top->usage, key, threads, top->process_changes, error))
 		return FALSE;
-	interval->readings = interval->changes = top->process_changes;
+	*interval = (struct gauge_interval){ .readings = top->process_changes, .changes = top->process_changes };
+	if (top->processes_ns && key == top->processes_key)
+		interval->length_ns = now_ns - top->processes_ns;
+	top->processes_key = key;
+	top->processes_ns = now_ns;
 	return TRUE;
 }
 
@@ -249,19 +279,26 @@ static gboolean top_wait(guint64 until_ns, int stop_fd)
 	return TRUE;
 }
 
+/* What is to be printed. */
+static gboolean top_read_shown(struct top *top, struct gauge_interval *interval, GError **error)
+{
+	return top_read(top, interval, error) &&
+	       ((!top->processes && !top->threads) || top_read_processes(top, 0, top->threads, interval, error));
+}
+
 /* Columns or JSON, interval by interval; what was read before an error stays. */
 static gboolean top_print_all(struct top *top, int stop_fd, GError **error)
 {
 	struct gauge_interval interval;
 	guint64 next_ns;
 
-	if (!top_read(top, &interval, error))
+	if (!top_read_shown(top, &interval, error))
 		return FALSE;
 	next_ns = top->read_ns + top->interval_ns;
 	for (int done = 0; !top->count || done < top->count; done++, next_ns += top->interval_ns) {
 		if (!top_wait(next_ns, stop_fd))
 			return TRUE;
-		if (!top_read(top, &interval, error))
+		if (!top_read_shown(top, &interval, error))
 			return FALSE;
 		if (done && !top->json)
 			putchar('\n');
@@ -271,12 +308,128 @@ static gboolean top_print_all(struct top *top, int stop_fd, GError **error)
 	return TRUE;
 }
 
-static void top_watch(struct top *top)
+/* A sentence about what is missing, owned by the caller; NULL: nothing. */
+static char *top_watch(struct top *top)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!usage_watch(top->usage, &error))
-		command_complain("top", "run-queue wait is left out: %s", error->message);
+	if (top->no_bpf || usage_watch(top->usage, &error))
+		return NULL;
+	return g_strdup_printf("run-queue wait is left out: %s", error->message);
+}
+
+/* ---- screen ---- */
+
+static gboolean feed_read(void *user, const struct tui_top_want *want, struct gauge_interval *containers,
+			  struct gauge_interval *processes, GError **error)
+{
+	struct top *top = user;
+
+	if (want->all != top->all) {
+		top->all = want->all;
+		usage_set_all(top->usage, top->all);
+	}
+	if (!top_read(top, containers, error))
+		return FALSE;
+	if (want->container_key)
+		return top_read_processes(top, want->container_key, want->threads, processes, error);
+	usage_processes_stop(top->usage);
+	top->processes_ns = 0;
+	return TRUE;
+}
+
+static char *feed_start(void *user)
+{
+	return top_watch(user);
+}
+
+static const GPtrArray *feed_missed(void *user)
+{
+	return usage_missed(((struct top *)user)->usage);
+}
+
+static void add_command(GPtrArray *commands, const char *first, ...) G_GNUC_NULL_TERMINATED;
+static void add_command(GPtrArray *commands, const char *first, ...)
+{
+	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+	GPtrArray *argv = g_ptr_array_new();
+	va_list args;
+
+	g_ptr_array_add(argv, self ? g_steal_pointer(&self) : g_strdup("fathom"));
+	va_start(args, first);
+	for (const char *word = first; word; word = va_arg(args, const char *))
+		g_ptr_array_add(argv, g_strdup(word));
+	va_end(args);
+	g_ptr_array_add(argv, NULL);
+	g_ptr_array_add(commands, g_ptr_array_free(argv, FALSE));
+}
+
+/* "fathom-web-143012.svg" in the working directory: the name is the container's, so only plain letters are kept. */
+static char *picture_path(const char *name)
+{
+	g_autofree char *plain = g_strcanon(g_strndup(name, 60),
+					    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", '_');
+	g_autoptr(GDateTime) now = g_date_time_new_now_local();
+	g_autofree char *time = g_date_time_format(now, "%H%M%S");
+	g_autofree char *file = g_strdup_printf("fathom-%s-%s.svg", plain, time);
+	g_autofree char *directory = g_get_current_dir();
+
+	return g_build_filename(access(directory, W_OK) == 0 ? directory : g_get_tmp_dir(), file, NULL);
+}
+
+static gboolean measure_flame(struct top *top, const struct gauge_row *row, GPtrArray *commands, char **note,
+			      GError **error)
+{
+	g_autofree char *picture = picture_path(row->name), *capture = NULL;
+
+	if (!top->directory)
+		top->directory = g_dir_make_tmp("fathom-XXXXXX", error);
+	if (!top->directory)
+		return FALSE;
+	capture = g_build_filename(top->directory, "capture.json", NULL);
+	add_command(commands, "walltime", "-q", "-d", TOP_MEASURE_SECONDS, "-o", capture, row->texts[GAUGE_TEXT_CGROUP],
+		    NULL);
+	add_command(commands, "flame", "-o", picture, capture, NULL);
+	add_command(commands, "flame", capture, NULL);
+	*note = g_strdup_printf("The flame graph is in %s", picture);
+	return TRUE;
+}
+
+static GPtrArray *feed_measure(void *user, enum tui_top_measure what, const struct gauge_row *row, char **note,
+			       GError **error)
+{
+	g_autoptr(GPtrArray) commands = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
+
+	*note = NULL;
+	if (!row->texts[GAUGE_TEXT_CGROUP] || row->dead) {
+		top_fail(error, "%s is no container that runs now", row->name);
+		return NULL;
+	}
+	if (what == TUI_TOP_LATENCY)
+		add_command(commands, "latency", "runq", "-q", "-d", TOP_MEASURE_SECONDS, row->texts[GAUGE_TEXT_CGROUP],
+			    NULL);
+	else if (!measure_flame(user, row, commands, note, error))
+		return NULL;
+	return g_steal_pointer(&commands);
+}
+
+static gboolean top_screen(struct top *top, int stop_fd, GError **error)
+{
+	const struct tui_top_feed feed = {
+		.user = top, .read = feed_read, .start = feed_start, .missed = feed_missed, .measure = feed_measure
+	};
+	const struct tui_top_options options = {
+		.interval_ns = top->interval_ns,
+		.count = top->count,
+		.stop_fd = stop_fd,
+		.sort = top->order.column,
+		.ascending = top->order.ascending,
+		.tree = top->order.tree,
+		.all = top->all,
+		.filter = top->filter_text,
+	};
+
+	return tui_top_run(&feed, &options, error);
 }
 
 static gboolean top_open(struct top *top, char **targets, GError **error)
@@ -297,6 +450,21 @@ static gboolean top_open(struct top *top, char **targets, GError **error)
 	return TRUE;
 }
 
+static gboolean top_has_screen(const struct top *top)
+{
+	return !top->json && !top->plain && !top->processes && !top->threads && isatty(STDIN_FILENO) &&
+	       isatty(STDOUT_FILENO) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+}
+
+static gboolean top_columns(struct top *top, int stop_fd, GError **error)
+{
+	g_autofree char *missing = top_watch(top);
+
+	if (missing)
+		command_complain("top", "%s", missing);
+	return top_print_all(top, stop_fd, error);
+}
+
 static int top_run(struct top *top, char **targets)
 {
 	g_autoptr(GError) error = NULL;
@@ -311,9 +479,8 @@ static int top_run(struct top *top, char **targets)
 			command_complain("top", "%s", error->message);
 		return error ? EXIT_FAILED : EXIT_USAGE; /* a target was complained about already */
 	}
-	top_watch(top);
 	stop_fd = measure_stop_fd();
-	if (!top_print_all(top, stop_fd, &error)) {
+	if (!(top_has_screen(top) ? top_screen(top, stop_fd, &error) : top_columns(top, stop_fd, &error))) {
 		command_complain("top", "%s", error->message);
 		status = EXIT_FAILED;
 	}

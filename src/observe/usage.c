@@ -184,6 +184,13 @@ gboolean usage_is_watching(const struct usage *usage)
 	return usage->tasks != NULL;
 }
 
+void usage_set_all(struct usage *usage, gboolean all)
+{
+	usage->options.all = all;
+	/* Who is left out now has not ended. */
+	g_hash_table_remove_all(usage->entries);
+}
+
 /* ---- limits ---- */
 
 static void tighten(guint64 *limit, char **of, guint64 other, const char *path)
@@ -605,6 +612,25 @@ static void set_parents(struct gauges *gauges)
 	}
 }
 
+/* Files speak of a cgroup and all below it, sums over tasks of it alone: what is below is added. */
+static void add_to_parents(struct gauges *gauges)
+{
+	static const enum gauge summed[] = { GAUGE_RUNQUEUE_WAIT,	 GAUGE_DISK_WAIT, GAUGE_SWITCHES_VOLUNTARY,
+					     GAUGE_SWITCHES_INVOLUNTARY, GAUGE_THREADS,	  GAUGE_PROCESSES };
+
+	for (guint32 i = gauges->rows->len; i-- > 1;) {
+		const struct gauge_row *row = gauges_row(gauges, i);
+		struct gauge_row *parent;
+
+		if (row->dead || row->parent == GAUGE_NO_PARENT || row->parent == 0)
+			continue; /* the host's sum has everything already */
+		parent = gauges_row(gauges, row->parent);
+		for (guint j = 0; j < G_N_ELEMENTS(summed); j++)
+			if (gauge_is_known(row, summed[j]) && gauge_is_known(parent, summed[j]))
+				parent->values[summed[j]] += row->values[summed[j]];
+	}
+}
+
 static gboolean learn_births(struct usage *usage, GError **error)
 {
 	guint64 now_ns = clock_monotonic_ns();
@@ -642,6 +668,7 @@ struct gauges *usage_read(struct usage *usage, GError **error)
 			read_container(usage, gauges, container, spaces);
 	}
 	set_parents(gauges);
+	add_to_parents(gauges);
 	bury_entries(usage, gauges, usage->readings[(usage->serial + 1) % 2]);
 	return gauges;
 }

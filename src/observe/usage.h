@@ -24,6 +24,8 @@ void usage_free(struct usage *usage);
  * what only they can tell, and the tree is scanned each time. */
 gboolean usage_watch(struct usage *usage, GError **error);
 gboolean usage_is_watching(const struct usage *usage);
+/* From the next reading on. */
+void usage_set_all(struct usage *usage, gboolean all);
 
 /* Reads all: the host first, then the containers by path, each with the row it is part of. A container that ended since
  * the last reading is there once more with its last values, marked dead. NULL and `error` when the tree cannot be read.

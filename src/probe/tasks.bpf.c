@@ -43,11 +43,6 @@ struct task_struct___tasks {
 	struct task_delay_info *delays;
 };
 
-struct bpf_iter__task___meta {
-	struct bpf_iter_meta *meta;
-	struct task_struct *task;
-};
-
 #pragma clang attribute pop
 
 #define RSS_FILE 0 /* include/linux/mm_types_task.h: MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES */
@@ -271,7 +266,7 @@ static __always_inline void fill_ended(struct tasks_record *record, struct signa
 }
 
 SEC("iter/task")
-int tasks_list(struct bpf_iter__task___meta *ctx)
+int tasks_list(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct task_struct___tasks *wide = (void *)task;
