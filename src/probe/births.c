@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "probe/bpf/shared.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
 #define BIRTHS_LINKS 2
@@ -41,7 +42,7 @@ static gboolean births_attach(struct births *births, struct bpf_object *object, 
 	for (gsize i = 0; births->ring && i < BIRTHS_LINKS; i++) {
 		struct bpf_program *program = bpf_object__find_program_by_name(object, programs[i]);
 
-		births->links[i] = program ? bpf_program__attach(program) : NULL;
+		births->links[i] = program ? kernel_btf_attach(program) : NULL;
 		if (!births->links[i]) {
 			ladder_set_error(error, "cannot watch the birth of cgroups", program ? errno : ENOENT);
 			return FALSE;

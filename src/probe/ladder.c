@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probe/kernel_btf.h"
+
 #define LADDER_LOG_BYTES 4096
 
 /* What libbpf said. Its print callback carries no user pointer, so the text has to live with the thread. */
@@ -31,6 +33,7 @@ static int ladder_print(enum libbpf_print_level level, const char *format, va_li
 void ladder_log_start(void)
 {
 	libbpf_set_print(ladder_print);
+	kernel_btf_register();
 	ladder_log_bytes = 0;
 	ladder_log[0] = '\0';
 }
@@ -42,6 +45,7 @@ static const struct {
 } ladder_meanings[] = {
 	{ "failed to find valid kernel BTF", "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)" },
 	{ "kernel BTF is missing", "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)" },
+	{ "vmlinux BTF is not found", "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)" },
 	{ "is not found in vmlinux BTF", "this kernel has no such tracepoint" },
 	{ "failed to find BTF ID", "this kernel has no such tracepoint" },
 	{ "invalid CO-RE relocation", "this kernel lacks a field or type we read" },

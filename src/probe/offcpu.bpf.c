@@ -1008,7 +1008,7 @@ static __always_inline void current_take(void *ctx)
 		thread->stack = stack;
 }
 
-SEC("tp_btf/sched_switch")
+SEC("btf_tp/sched_switch")
 int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	/* Pointers are loaded once, before the paths part: each visit of such a load costs the verifier a search. */
@@ -1063,7 +1063,7 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 	return sight_recognise(room, ctx, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
 }
 
-SEC("tp_btf/sched_waking")
+SEC("btf_tp/sched_waking")
 int BPF_PROG(offcpu_waking, struct task_struct *task)
 {
 	struct thread *thread;
@@ -1234,7 +1234,7 @@ static __always_inline void pass_first(struct task_struct *task, bool user)
 	thread->first_runs = runs + 1;
 }
 
-SEC("iter.s/task")
+SEC("btf_iter.s/task")
 int offcpu_first(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -1244,7 +1244,7 @@ int offcpu_first(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-SEC("iter/task")
+SEC("btf_iter/task")
 int offcpu_first_kernel(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -1254,7 +1254,7 @@ int offcpu_first_kernel(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-SEC("iter/task")
+SEC("btf_iter/task")
 int offcpu_last(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "offcpu.skel.h"
 #include "probe/filter.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
@@ -68,10 +69,11 @@ static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
 static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GError **error)
 {
 	static const char what[] = "cannot load the scheduler programs";
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	int result;
 
 	ladder_log_start();
-	run->kernel = offcpu_bpf__open();
+	run->kernel = offcpu_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -79,6 +81,7 @@ static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GEr
 	offcpu_configure(run, rung);
 	if (!filter_size(run->kernel->obj, &run->request, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = offcpu_bpf__load(run->kernel);
 	if (result != 0) {
 		ladder_set_error(error, what, -result);
@@ -89,14 +92,14 @@ static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GEr
 
 static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
 {
-	run->switch_link = bpf_program__attach(run->kernel->progs.offcpu_switch);
+	run->switch_link = kernel_btf_attach(run->kernel->progs.offcpu_switch);
 	if (!run->switch_link) {
 		ladder_set_error(error, "cannot attach to sched_switch", errno);
 		return FALSE;
 	}
 	if (!run->request.waker)
 		return TRUE;
-	run->waking_link = bpf_program__attach(run->kernel->progs.offcpu_waking);
+	run->waking_link = kernel_btf_attach(run->kernel->progs.offcpu_waking);
 	if (!run->waking_link)
 		ladder_set_error(error, "cannot attach to sched_waking", errno);
 	return run->waking_link != NULL;

@@ -13,6 +13,7 @@
 #include "probe/copyplan.h"
 #include "probe/filter.h"
 #include "probe/intake.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
@@ -150,10 +151,11 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 {
 	static const char what[] = "cannot load the sampling program";
 	struct filter_values values;
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	int result;
 
 	ladder_log_start();
-	run->kernel = profile_bpf__open();
+	run->kernel = profile_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -164,6 +166,7 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes() / 4;
 	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = profile_bpf__load(run->kernel);
 	if (result != 0) {
 		ladder_set_error(error, what, -result);

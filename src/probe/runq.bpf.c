@@ -457,7 +457,7 @@ static __always_inline void blame_wait(struct cpu_slices *cpu, u32 row, const st
 	blame_lay(cpu, row, now - here, now);
 }
 
-SEC("tp_btf/sched_switch")
+SEC("btf_tp/sched_switch")
 int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct cfs_rq *next_queue = next->se.cfs_rq;
@@ -494,7 +494,7 @@ end:
 
 /* A runnable thread is moved to another CPU: what it has waited so far is charged where it waited. Only for threads that
  * lost their CPU is that known; of woken ones only the wait on the last CPU is (they are counted). */
-SEC("tp_btf/sched_migrate_task")
+SEC("btf_tp/sched_migrate_task")
 int BPF_PROG(runq_migrate, struct task_struct *task)
 {
 	struct rq *queue = task->se.cfs_rq->rq;

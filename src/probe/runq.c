@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "probe/filter.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/runq_run.h"
 #include "probe/table.h"
@@ -36,12 +37,13 @@ static const struct table_ops runq_table_ops = { .classes = RUNQ_WAITS, .values 
 
 static gboolean runq_load(struct runq_run *run, GError **error)
 {
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the run-queue program";
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	run->kernel = runq_bpf__open();
+	run->kernel = runq_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -57,6 +59,7 @@ static gboolean runq_load(struct runq_run *run, GError **error)
 	bpf_map__set_max_entries(run->kernel->maps.slices, run->blame ? libbpf_num_possible_cpus() : 1);
 	if (!run->blame)
 		bpf_map__set_max_entries(run->kernel->maps.blame_pairs, 1);
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = runq_bpf__load(run->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);
@@ -81,9 +84,9 @@ static gboolean runq_check(const struct runq_run *run, GError **error)
 static gboolean runq_attach_programs(struct runq_run *run, GError **error)
 {
 	ladder_log_start();
-	run->links[0] = bpf_program__attach(run->kernel->progs.runq_switch);
+	run->links[0] = kernel_btf_attach(run->kernel->progs.runq_switch);
 	if (run->links[0])
-		run->links[1] = bpf_program__attach(run->kernel->progs.runq_migrate);
+		run->links[1] = kernel_btf_attach(run->kernel->progs.runq_migrate);
 	if (run->links[0] && run->links[1])
 		return TRUE;
 	ladder_set_error(error, "cannot attach to sched_switch", errno);

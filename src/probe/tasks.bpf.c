@@ -161,7 +161,7 @@ static __always_inline char state_of(struct task_struct *task)
 	return state & (0x4 | 0x8) ? 'T' : 'S';
 }
 
-SEC("iter/task")
+SEC("btf_iter/task")
 int tasks_walk(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -191,7 +191,7 @@ int tasks_walk(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
+SEC("btf_tp/sched_process_exit")
 int BPF_PROG(tasks_exit, struct task_struct *task)
 {
 	struct tasks_sum *sum = sum_of(cgroup_key_of(task));
@@ -265,7 +265,7 @@ static __always_inline void fill_ended(struct tasks_record *record, struct signa
 	}
 }
 
-SEC("iter/task")
+SEC("btf_iter/task")
 int tasks_list(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "probe/births.h"
 #include "probe/filter.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
@@ -25,13 +26,14 @@ struct tasks {
 
 static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GError **error)
 {
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the task iterator";
 	struct probe_request request = { .v1_controller = v1_controller };
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	tasks->kernel = tasks_bpf__open();
+	tasks->kernel = tasks_bpf__open_opts(kernel_btf_options(btf));
 	if (!tasks->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -40,6 +42,7 @@ static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GErro
 	tasks->kernel->rodata->v1_controller = values.v1_controller;
 	tasks->kernel->rodata->page_bytes = (guint32)sysconf(_SC_PAGESIZE);
 	tasks->kernel->rodata->loaded_ns = clock_monotonic_ns();
+	kernel_btf_supply(btf, tasks->kernel->obj);
 	result = tasks_bpf__load(tasks->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);
@@ -51,7 +54,7 @@ static struct bpf_link *tasks_attach(struct bpf_program *program, gboolean itera
 	struct bpf_link *link;
 
 	ladder_log_start();
-	link = iterator ? bpf_program__attach_iter(program, NULL) : bpf_program__attach(program);
+	link = iterator ? bpf_program__attach_iter(program, NULL) : kernel_btf_attach(program);
 	if (!link)
 		ladder_set_error(error, "cannot attach the task iterator", errno);
 	return link;

@@ -75,7 +75,7 @@ static __always_inline u32 exec_arguments(struct trace_exec *record, struct task
 	return bytes;
 }
 
-SEC("tp_btf/sched_process_exec")
+SEC("btf_tp/sched_process_exec")
 int BPF_PROG(trace_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct trace_scratch *scratch = trace_scratch_get();
@@ -120,7 +120,7 @@ static __always_inline bool exit_is_first(struct task_struct *task, u64 start_ti
 	return true;
 }
 
-SEC("tp_btf/sched_process_exit")
+SEC("btf_tp/sched_process_exit")
 int BPF_PROG(trace_exit, struct task_struct *task)
 {
 	u64 key = cgroup_key_current(), start_time = BPF_CORE_READ(task, group_leader, start_time);
@@ -152,7 +152,7 @@ static __always_inline void signal_sender(struct trace_signal *record, struct ta
 }
 
 /* si_code > 0: the kernel sends, for its own reasons or because of a timer, a fault, a child. */
-SEC("tp_btf/signal_generate")
+SEC("btf_tp/signal_generate")
 int BPF_PROG(trace_signal, int number, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
 {
 	struct task_struct *sender = (void *)bpf_get_current_task();
@@ -210,7 +210,7 @@ static __always_inline bool open_asked(struct pt_regs *regs, struct open_call *c
 	return true;
 }
 
-SEC("tp_btf/sys_exit")
+SEC("btf_tp/sys_exit")
 int BPF_PROG(trace_open, struct pt_regs *regs, long result)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -516,7 +516,7 @@ int trace_oom(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* What every process holds, for the seconds before. */
-SEC("iter/task")
+SEC("btf_iter/task")
 int trace_memory(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -627,7 +627,7 @@ static __noinline int throttle_end(struct throttle *begun, u64 address)
 	return 0;
 }
 
-SEC("tp_btf/sched_switch")
+SEC("btf_tp/sched_switch")
 int BPF_PROG(trace_throttle, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	u64 was = (u64)BPF_CORE_READ(prev, se.cfs_rq), is = (u64)BPF_CORE_READ(next, se.cfs_rq);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "probe/eventring.h"
 #include "probe/filter.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "trace.skel.h"
 
@@ -529,10 +530,11 @@ static gboolean trace_load(struct trace_run *run, const struct probe_request *re
 	struct trace_system_calls calls = trace_calls();
 	struct filter_values values;
 	struct bpf_program *program;
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	int result;
 
 	ladder_log_start();
-	run->kernel = trace_bpf__open();
+	run->kernel = trace_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -547,6 +549,7 @@ static gboolean trace_load(struct trace_run *run, const struct probe_request *re
 	bpf_map__set_max_entries(run->kernel->maps.event_ring, TRACE_RING_BYTES);
 	if (!filter_size(run->kernel->obj, request, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = trace_bpf__load(run->kernel);
 	if (result != 0) {
 		ladder_set_error(error, what, -result);
@@ -571,7 +574,7 @@ static gboolean trace_attach(void *user, const struct rung *rung, GError **error
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(run->kernel->obj, run->what->programs[i]);
 
-		run->links[i] = bpf_program__attach(program);
+		run->links[i] = kernel_btf_attach(program);
 		if (!run->links[i]) {
 			ladder_set_error(error, "cannot attach", errno);
 			trace_detach(run);

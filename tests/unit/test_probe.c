@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <bpf/btf.h>
 #include <glib.h>
 #include <linux/perf_event.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 
 #include "probe/copyplan.h"
 #include "probe/bpf/hash.h"
+#include "probe/kernel_btf.h"
 #include "probe/kernel_names.h"
 #include "probe/ladder.h"
 #include "probe/sideband_record.h"
@@ -366,6 +368,88 @@ static void test_copyplan_frames(void)
 	g_assert_cmpuint(need.one_in, ==, COPYPLAN_AUDIT);
 }
 
+/* ---- the kernel's types ---- */
+
+/* What an object would hold that reads these. */
+static struct btf *object_types(void)
+{
+	struct btf *btf = btf__new_empty();
+	int number = btf__add_int(btf, "int", 4, BTF_INT_SIGNED);
+
+	btf__add_struct(btf, "task_struct___new", 16);
+	btf__add_field(btf, "pid", number, 0, 0);
+	btf__add_field(btf, "in_iowait", number, 32, 1);
+	btf__add_field(btf, "se", number, 64, 0);
+	btf__add_field(btf, "sum_exec_runtime", number, 64, 0);
+	btf__add_field(btf, "comm", number, 64, 0);
+	btf__add_struct(btf, "iov_iter", 8);
+	btf__add_field(btf, "__iov", number, 0, 0); /* inside fields without a name */
+	btf__add_enum(btf, "pid_type", 4);
+	btf__add_enum_value(btf, "PIDTYPE_SID", 3);
+	btf__add_typedef(btf, "atomic_t", number);
+	btf__add_struct(btf, "no_such_struct_anywhere", 4);
+	return btf;
+}
+
+static const struct btf_member *member_find(const struct btf *btf, const struct btf_type *type, const char *name)
+{
+	for (guint i = 0; type && i < btf_vlen(type); i++)
+		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
+			return &btf_members(type)[i];
+	return NULL;
+}
+
+static const struct btf_type *type_of(const struct btf *btf, const char *name, guint32 kind)
+{
+	return btf__type_by_id(btf, (guint32)MAX(btf__find_by_name_kind(btf, name, kind), 0));
+}
+
+static void assert_same_member(const struct btf *whole, const struct btf *small, const char *name)
+{
+	const struct btf_type *theirs = type_of(whole, "task_struct", BTF_KIND_STRUCT);
+	const struct btf_type *ours = type_of(small, "task_struct", BTF_KIND_STRUCT);
+	const struct btf_member *there = member_find(whole, theirs, name), *here = member_find(small, ours, name);
+
+	g_assert_nonnull(there);
+	g_assert_nonnull(here);
+	g_assert_cmpuint(btf_member_bit_offset(ours, (guint32)(here - btf_members(ours))), ==,
+			 btf_member_bit_offset(theirs, (guint32)(there - btf_members(theirs))));
+	g_assert_cmpuint(btf_member_bitfield_size(ours, (guint32)(here - btf_members(ours))), ==,
+			 btf_member_bitfield_size(theirs, (guint32)(there - btf_members(theirs))));
+	g_assert_cmpint(btf__resolve_size(small, here->type), ==, btf__resolve_size(whole, there->type));
+}
+
+/* The small description says of what it holds the same as libbpf's reading of the whole. */
+static void test_kernel_btf(void)
+{
+	g_autoptr(kernel_btf_t) kernel = kernel_btf_new();
+	struct btf *whole = btf__load_vmlinux_btf(), *object = object_types(), *small;
+	const struct btf_type *type;
+
+	if (!whole) {
+		g_test_skip("the kernel has no BTF");
+		btf__free(object);
+		return;
+	}
+	small = kernel_btf_reduce(kernel, object);
+	g_assert_nonnull(small);
+	g_assert_cmpuint(btf__type_cnt(small), <, btf__type_cnt(whole) / 100);
+	for (guint i = 0; i < 4; i++)
+		assert_same_member(whole, small, ((const char *[]){ "pid", "in_iowait", "se", "comm" })[i]);
+	type = type_of(small, "task_struct", BTF_KIND_STRUCT);
+	g_assert_null(member_find(small, type, "tgid")); /* nobody asked for it */
+	g_assert_cmpuint(type->size, ==, type_of(whole, "task_struct", BTF_KIND_STRUCT)->size);
+	g_assert_nonnull(member_find(small, type_of(small, "sched_entity", BTF_KIND_STRUCT), "sum_exec_runtime"));
+	type = type_of(small, "pid_type", BTF_KIND_ENUM);
+	g_assert_cmpuint(btf_vlen(type), ==, 1);
+	g_assert_cmpint(btf_enum(type)->val, ==, 3);
+	g_assert_cmpint(btf__find_by_name_kind(small, "atomic_t", BTF_KIND_TYPEDEF), >, 0);
+	g_assert_cmpint(btf__find_by_name(small, "no_such_struct_anywhere"), <, 0);
+	btf__free(small);
+	btf__free(object);
+	btf__free(whole);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -375,6 +459,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/sideband/noise", test_noise);
 	g_test_add_func("/probe/stack/hash", test_hash);
 	g_test_add_func("/probe/ladder", test_ladder);
+	g_test_add_func("/probe/kernel_btf", test_kernel_btf);
 	g_test_add_func("/probe/kernel_name", test_kernel_name);
 	g_test_add_func("/probe/copyplan/length", test_copyplan_length);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);

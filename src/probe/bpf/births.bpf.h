@@ -53,14 +53,14 @@ static __always_inline void birth_tell(struct cgroup *cgroup, const char *path, 
 	bpf_ringbuf_submit(record, 0);
 }
 
-SEC("tp_btf/cgroup_mkdir")
+SEC("btf_tp/cgroup_mkdir")
 int BPF_PROG(births_mkdir, struct cgroup *cgroup, const char *path)
 {
 	birth_tell(cgroup, path, false);
 	return 0;
 }
 
-SEC("tp_btf/cgroup_rmdir")
+SEC("btf_tp/cgroup_rmdir")
 int BPF_PROG(births_rmdir, struct cgroup *cgroup, const char *path)
 {
 	birth_tell(cgroup, path, true);

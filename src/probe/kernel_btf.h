@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What libbpf must know of the running kernel's types, without its reading all of them.
+ *
+ * The kernel describes its 130,000 types in 5 MB (/sys/kernel/btf/vmlinux). libbpf makes a tree of them and searches it for each type a program
+ * touches: 15 to 25 ms for each object opened, a third of a short measurement. We look through the bytes once (1 to 2 ms) and
+ * hand libbpf a description of only those types, fields and values whose names occur in the object.
+ *
+ * Programs for tracepoints and iterators also need the number of the kernel type they attach to, for which libbpf would read all
+ * again: in objects opened this way they are in sections "btf_tp/NAME", "btf_iter/NAME" and "btf_iter.s/NAME" instead of "tp_btf/NAME" and
+ * so on. */
+#pragma once
+#include <bpf/libbpf.h>
+#include <glib.h>
+
+struct kernel_btf;
+
+/* Makes the section names above known to libbpf; called by ladder_log_start, before any object is opened. */
+void kernel_btf_register(void);
+
+/* For one object: open it with the options, supply, load, free. */
+struct kernel_btf *kernel_btf_new(void);
+void kernel_btf_free(struct kernel_btf *btf);
+/* For X_bpf__open_opts. Owned by `btf`. */
+const struct bpf_object_open_opts *kernel_btf_options(const struct kernel_btf *btf);
+/* Between opening and loading. Never fails: where the kernel's types cannot be read this way, libbpf gets them all. */
+void kernel_btf_supply(struct kernel_btf *btf, const struct bpf_object *object);
+
+/* The small description for an object with the types `object`; to be freed with btf__free; NULL when it cannot be made. */
+struct btf;
+struct btf *kernel_btf_reduce(const struct kernel_btf *btf, const struct btf *object);
+
+typedef struct kernel_btf kernel_btf_t; /* for g_autoptr */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(kernel_btf_t, kernel_btf_free)
+
+/* As bpf_program__attach, also for the sections above. */
+struct bpf_link *kernel_btf_attach(const struct bpf_program *program);
