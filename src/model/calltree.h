@@ -26,7 +26,8 @@ enum frame_kind {
 	FRAME_THREAD = 7,
 	FRAME_CAUSE = 8, /* "running", "blocked: disk", "waiting for CPU: throttled" … */
 	FRAME_WAKER = 9, /* separates a blocked stack from its waker's stack: "woken by web" */
-	FRAME_KINDS = 10,
+	FRAME_SCRIPT = 10, /* interpreted code (Python): "handle (server.py:12)"; the module is the file */
+	FRAME_KINDS = 11,
 };
 
 struct calltree_frame {

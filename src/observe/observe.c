@@ -230,6 +230,14 @@ static gboolean session_wait(struct observe_session *session, GError **error)
 	return TRUE;
 }
 
+/* splice_teach_fn */
+static void session_teach(void *user, guint32 tgid, const struct python_process *process)
+{
+	struct observe_session *session = user;
+
+	session->options->probe->teach(session->run, tgid, process);
+}
+
 static gboolean session_measure(struct observe_session *session, const struct probe_request *request, GError **error)
 {
 	const struct observe_options *options = session->options;
@@ -241,6 +249,8 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	session->run = options->probe->open(request, listener, error);
 	if (!session->run)
 		return FALSE;
+	if (session->weave && options->probe->teach)
+		splice_set_teacher(weave_splice(session->weave), session_teach, session);
 	session->start_ns = clock_monotonic_ns();
 	session_stamp(session, session->start_ns);
 	session->next_interval_ns = options->interval_ns ? session->start_ns + options->interval_ns : G_MAXUINT64;
@@ -293,6 +303,8 @@ static void session_open(struct observe_session *session)
 	session->kernel_names = kernel_names_new();
 	symbolizer_set_namer(session->symbolizer, observe_name_kernel, session->kernel_names);
 	session->weave = weave_new(session->registry, session->symbolizer, session->shape, options->by);
+	if (options->probe->teach && !options->no_user)
+		splice_see_all(weave_splice(session->weave));
 }
 
 /* What the symbolizer has to say goes to the ledger. */
@@ -339,6 +351,7 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 		.cycles = options->cycles,
 		.no_user = options->no_user,
 		.no_kernel = options->no_kernel,
+		.lines = options->lines,
 		.by_thread = options->by == OBSERVE_BY_THREAD,
 		.by_process = options->by == OBSERVE_BY_PROCESS || options->by == OBSERVE_BY_PID ||
 			      options->by == OBSERVE_BY_THREAD,

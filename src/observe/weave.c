@@ -10,7 +10,9 @@
 
 #include <string.h>
 
+#include "observe/splice.h"
 #include "probe/cause.h"
+#include "symbol/language.h"
 
 /* In the pool: not a frame id, but the `later` of an address whose names come at the end. */
 #define WEAVE_LATER 0x80000000u
@@ -29,6 +31,7 @@ struct weave_stack {
 struct weave {
 	struct registry *registry;
 	struct symbolizer *symbolizer;
+	struct splice *splice;
 	struct shape *shape;
 	struct calltree *tree;
 	enum observe_by by;
@@ -73,7 +76,7 @@ static guint32 weave_resolve(struct weave *weave, guint32 tgid, guint64 address,
 		symbolizer_user(weave->symbolizer, tgid, address, is_caller, &symbol);
 	else
 		symbolizer_kernel(weave->symbolizer, address, is_caller, &symbol);
-	if (symbol.later)
+	if (symbol.later && !splice_is_evaluation(symbol.name)) /* those give way to what they interpret */
 		frame = WEAVE_LATER | symbol.later;
 	else
 		frame = calltree_frame(weave->tree, symbol.kind, symbol.name, -1, symbol.module);
@@ -147,7 +150,7 @@ static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack 
  * the stack counts as cut short. */
 static void weave_user(struct weave *weave, const struct probe_stack *stack, struct weave_stack *kept)
 {
-	guint32 frames[PROBE_UNWOUND_DEPTH];
+	guint32 frames[SPLICE_FRAMES_MAX];
 	guint count = MIN(stack->user_count, PROBE_UNWOUND_DEPTH);
 
 	for (guint i = 0; i < count; i++) {
@@ -166,6 +169,8 @@ static void weave_user(struct weave *weave, const struct probe_stack *stack, str
 		}
 		kept->unresolved |= frame->kind == FRAME_UNRESOLVED;
 	}
+	if (stack->script[0])
+		count = splice_frames(weave->splice, stack->script, frames, count);
 	while (count-- > 0)
 		g_array_append_val(weave->pool, frames[count]);
 }
@@ -195,6 +200,8 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 	gboolean seen = stack->user_count == 0 || symbolizer_see(weave->symbolizer, stack->task.tgid);
 	guint32 hook_frames = 0;
 
+	if (stack->user_count > 0)
+		splice_see(weave->splice, stack->task.tgid);
 	if (weave->with_cause)
 		hook_frames = weave_kernel_names(weave, stack, &kept);
 	kept.owner_frame = weave_owner(weave, stack->task.cgroup_key);
@@ -369,6 +376,14 @@ static void weave_followed(void *user, gboolean all)
 	symbolizer_follow(weave->symbolizer, all);
 }
 
+static gboolean weave_is_python(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	const struct language *language = slash ? language_of_file(slash + 1) : NULL;
+
+	return language && language->kind == LANGUAGE_PYTHON;
+}
+
 static void weave_mapped(void *user, guint32 tgid, const struct probe_mapping *mapping)
 {
 	struct weave *weave = user;
@@ -382,6 +397,18 @@ static void weave_mapped(void *user, guint32 tgid, const struct probe_mapping *m
 	};
 
 	symbolizer_mapped(weave->symbolizer, tgid, &news);
+	if (weave_is_python(mapping->path))
+		splice_see(weave->splice, tgid);
+}
+
+static void weave_script(void *user, const struct script_stack_record *script)
+{
+	splice_script(((struct weave *)user)->splice, script);
+}
+
+static void weave_script_code(void *user, const struct script_code_record *code)
+{
+	splice_code(((struct weave *)user)->splice, code);
 }
 
 static void weave_forked(void *user, guint32 parent_tgid, guint32 child_tgid)
@@ -389,6 +416,8 @@ static void weave_forked(void *user, guint32 parent_tgid, guint32 child_tgid)
 	struct weave *weave = user;
 
 	symbolizer_forked(weave->symbolizer, parent_tgid, child_tgid);
+	if (parent_tgid != child_tgid)
+		splice_fork(weave->splice, parent_tgid, child_tgid);
 }
 
 static gboolean weave_address_of_process(gpointer key, gpointer value G_GNUC_UNUSED, gpointer tgid)
@@ -401,6 +430,7 @@ static void weave_execed(void *user, guint32 tgid)
 	struct weave *weave = user;
 
 	symbolizer_execed(weave->symbolizer, tgid);
+	splice_forget(weave->splice, tgid);
 	g_hash_table_foreach_remove(weave->addresses, weave_address_of_process, GUINT_TO_POINTER(tgid));
 }
 
@@ -409,6 +439,7 @@ static void weave_exited(void *user, guint32 tgid)
 	struct weave *weave = user;
 
 	symbolizer_exited(weave->symbolizer, tgid);
+	splice_forget(weave->splice, tgid);
 }
 
 static void weave_cgroup_born(void *user, guint64 cgroup_key, const char *path)
@@ -437,6 +468,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->by = by;
 	weave->cause_first = strcmp(shape->probe, "walltime") == 0;
 	weave->with_cause = weave->cause_first || strcmp(shape->probe, "offcpu") == 0;
+	weave->splice = splice_new(symbolizer, weave->tree);
 	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));
 	weave->pool = g_array_new(FALSE, FALSE, sizeof(guint32));
 	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
@@ -445,6 +477,8 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 		.unwind = weave_unwind,
 		.stack = weave_stack,
 		.weight = weave_weight,
+		.script = weave_script,
+		.script_code = weave_script_code,
 		.followed = weave_followed,
 		.mapped = weave_mapped,
 		.forked = weave_forked,
@@ -463,10 +497,16 @@ void weave_free(struct weave *weave)
 	g_array_unref(weave->stacks);
 	g_array_unref(weave->pool);
 	g_hash_table_unref(weave->addresses);
+	splice_free(weave->splice);
 	g_free(weave);
 }
 
 const struct probe_listener *weave_listener(struct weave *weave)
 {
 	return &weave->listener;
+}
+
+struct splice *weave_splice(struct weave *weave)
+{
+	return weave->splice;
 }

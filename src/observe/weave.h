@@ -6,6 +6,7 @@
 #include "container/registry.h"
 #include "model/snapshot.h"
 #include "observe/observe.h"
+#include "observe/splice.h"
 #include "probe/probe.h"
 #include "symbol/symbolizer.h"
 
@@ -17,3 +18,5 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 void weave_free(struct weave *weave);
 /* The listener to open a probe with; valid until weave_free. */
 const struct probe_listener *weave_listener(struct weave *weave);
+/* Its part for interpreters, to be told how to reach the probe. */
+struct splice *weave_splice(struct weave *weave);

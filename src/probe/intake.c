@@ -13,6 +13,7 @@
 #include "probe/bpf/hash.h"
 #include "probe/bpf/shared.h"
 #include "probe/copyplan.h"
+#include "probe/scripts.h"
 #include "probe/sideband.h"
 
 #define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
@@ -25,6 +26,7 @@ struct intake {
 	struct probe_listener listener;
 	struct ring_buffer *stacks;
 	struct sideband *sideband; /* NULL when not wanted or refused */
+	struct scripts *scripts; /* NULL when the kernel half follows no interpreters */
 	struct births *births; /* NULL when refused */
 	GArray *ids; /* of guint32: kernel's stack id → ours */
 	GPtrArray *tasks; /* of const struct probe_task *, by our id; owned by `known_tasks` */
@@ -143,6 +145,8 @@ static struct stack_key intake_copied_key(const struct intake *intake, const str
 	for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
 		stack_hash_word(&key, words[i]);
 	stack_hash_word(&key, (guint64)stack->flags << 32 | stack->user_end);
+	stack_hash_word(&key, stack->script[0]);
+	stack_hash_word(&key, stack->script[1]);
 	stack_hash_word(&key, (guint64)stack->kernel_count << 32 | stack->user_count);
 	for (guint i = 0; i < stack->kernel_count; i++)
 		stack_hash_word(&key, stack->kernel[i]);
@@ -210,6 +214,7 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 		.syscall = record->syscall,
 		.flags = record->flags,
 		.user_end = record->user_count ? STACK_END_UNCHECKED : STACK_END_NONE,
+		.script = { record->script[0], record->script[1] },
 	};
 
 	memcpy(&stack.task, &record->task, sizeof(stack.task));
@@ -274,6 +279,8 @@ static int intake_take_stack(void *user, void *data, size_t bytes)
 		return 0;
 	}
 	intake_catch_up(intake, record->time_ns);
+	if (intake->scripts && record->script[0])
+		scripts_drain(intake->scripts);
 	intake_take_record(intake, record);
 	return 0;
 }
@@ -291,7 +298,7 @@ static gboolean intake_poll(struct intake *intake, int fd, GError **error)
 /* Extras: the result is weaker without them, but stands. */
 static void intake_open_extras(struct intake *intake, struct bpf_object *object, const struct probe_request *request)
 {
-	g_autoptr(GError) births_error = NULL, sideband_error = NULL;
+	g_autoptr(GError) births_error = NULL, scripts_error = NULL, sideband_error = NULL;
 
 	intake->births = births_open(object, &intake->listener, &births_error);
 	if (!intake->births)
@@ -299,6 +306,10 @@ static void intake_open_extras(struct intake *intake, struct bpf_object *object,
 							       births_error->message));
 	if (request->no_user)
 		return;
+	if (bpf_object__find_map_by_name(object, "script_ring"))
+		intake->scripts = scripts_open(object, &intake->listener, &scripts_error);
+	if (scripts_error)
+		g_ptr_array_add(intake->notes, g_strdup_printf("Python functions are not named: %s", scripts_error->message));
 	intake->sideband = sideband_open(&sideband_error);
 	intake_follow(intake, intake->sideband != NULL);
 	if (!intake->sideband)
@@ -361,6 +372,7 @@ void intake_close(struct intake *intake)
 	ring_buffer__free(intake->stacks);
 	sideband_close(intake->sideband);
 	births_close(intake->births);
+	scripts_close(intake->scripts);
 	g_array_free(intake->ids, TRUE);
 	g_ptr_array_free(intake->tasks, TRUE);
 	g_hash_table_destroy(intake->known_tasks);
@@ -411,6 +423,12 @@ void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user
 	}
 }
 
+void intake_teach(struct intake *intake, guint32 tgid, const struct python_process *process)
+{
+	if (intake->scripts)
+		scripts_teach(intake->scripts, tgid, process);
+}
+
 void intake_account(struct intake *intake, struct ledger *ledger)
 {
 	guint64 lost = intake->sideband ? sideband_lost(intake->sideband) : 0;
@@ -421,6 +439,8 @@ void intake_account(struct intake *intake, struct ledger *ledger)
 		ledger_note(ledger,
 			    g_strdup_printf("%" G_GUINT64_FORMAT " records of mappings, forks and exits were lost",
 					    lost));
+	if (intake->scripts)
+		scripts_account(intake->scripts, ledger);
 	if (intake->malformed > 0)
 		ledger_note(ledger, g_strdup_printf("%u stack records were malformed", intake->malformed));
 }

@@ -29,5 +29,7 @@ const struct probe_task *intake_task(const struct intake *intake, guint32 id);
 typedef void (*intake_copied_fn)(void *user, guint32 stack, guint64 events);
 /* Hands out how often each stack came that the kernel half sent without counting it (STACK_NO_ID), since the last time. */
 void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user);
+/* See probe.h. */
+void intake_teach(struct intake *intake, guint32 tgid, const struct python_process *process);
 /* Adds notes on what could not be heard. */
 void intake_account(struct intake *intake, struct ledger *ledger);

@@ -46,6 +46,7 @@ struct probe_request {
 	guint32 frequency_hz; /* sampling probes */
 	gboolean cycles; /* sample by CPU cycles instead of the cpu clock, where the machine counts them */
 	gboolean no_user, no_kernel; /* leave out that half of stacks */
+	gboolean lines; /* of interpreted code: tell lines apart, not only functions */
 	gboolean by_thread; /* keep threads apart (tid in the task), else tid is 0 */
 	gboolean by_process; /* tables: keep processes apart (tgid and comm in the task), else tgid is 0 */
 	gboolean by_pidns; /* tables: keep pid namespaces apart */
@@ -81,6 +82,7 @@ struct probe_stack {
 	gint32 syscall; /* number when inside a system call, -1 when not or not known */
 	guint32 flags; /* enum probe_stack_flags */
 	enum stack_end user_end;
+	guint64 script[2]; /* fingerprint of the interpreter's frames, told before (listener.script); 0, 0: none */
 };
 
 /* What a user stack is walked from where frame pointers do not carry: registers and the top of the stack. */
@@ -198,6 +200,10 @@ struct probe_mapping {
 	const char *path;
 };
 
+struct python_process; /* bpf/script.h, and the next two */
+struct script_stack_record;
+struct script_code_record;
+
 struct probe_listener {
 	void *user;
 	/* Walks a copy: writes at most `capacity` addresses, innermost first, return addresses as they are on the stack.
@@ -217,6 +223,9 @@ struct probe_listener {
 	void (*forked)(void *user, guint32 parent_tgid, guint32 child_tgid);
 	void (*execed)(void *user, guint32 tgid);
 	void (*exited)(void *user, guint32 tgid);
+	/* A distinct chain of an interpreter's frames; a function in it, before the chains that refer to it. */
+	void (*script)(void *user, const struct script_stack_record *script);
+	void (*script_code)(void *user, const struct script_code_record *code);
 	void (*cgroup_born)(void *user, guint64 cgroup_key, const char *path);
 	void (*cgroup_died)(void *user, guint64 cgroup_key);
 };
@@ -244,6 +253,8 @@ struct probe {
 				  GError **error);
 	int (*fd)(struct probe_run *run); /* poll for reading; owned by the run */
 	gboolean (*drain)(struct probe_run *run, GError **error); /* never blocks */
+	/* The process runs an interpreter whose frames are to be followed; NULL: no more. NULL where a probe cannot. */
+	void (*teach)(struct probe_run *run, guint32 tgid, const struct python_process *process);
 	/* Hands out what has gathered since the last time and adds what `ledger` should say about it, without stopping;
 	 * NULL for probes that cannot. */
 	gboolean (*collect)(struct probe_run *run, struct ledger *ledger, GError **error);

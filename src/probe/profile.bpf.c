@@ -9,6 +9,7 @@
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "profile_pace.h"
 
@@ -63,6 +64,7 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 		return false;
 	stack_record_begin(&room->record, task, key);
 	stack_record_kernel(&room->record, ctx, 0);
+	script_of_current(task, 0, room->record.script);
 	if (!stack_copy_take(room, bytes))
 		return false;
 	if (!stack_copy_send(room, STACK_NO_ID))
@@ -92,6 +94,7 @@ int profile_tick(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
+	script_of_current(task, 0, record->script);
 	stack_record_count(record, 1);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "probe/mapread.h"
 #include "probe/percpu.h"
 #include "probe/profile_pace.h"
+#include "probe/scripts.h"
 #include "profile.skel.h"
 
 #define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
@@ -162,6 +163,7 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	}
 	filter_values_init(&values, request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
+	SCRIPTS_SET(run->kernel->rodata, request);
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes());
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes() / 4;
 	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
@@ -227,6 +229,11 @@ static int profile_fd(struct probe_run *opaque)
 static gboolean profile_drain(struct probe_run *opaque, GError **error)
 {
 	return intake_drain(((struct profile_run *)opaque)->intake, error);
+}
+
+static void profile_teach(struct probe_run *opaque, guint32 tgid, const struct python_process *process)
+{
+	intake_teach(((struct profile_run *)opaque)->intake, tgid, process);
 }
 
 /* mapread_fn: one distinct stack and how often it was seen. */
@@ -370,6 +377,7 @@ const struct probe probe_profile = {
 	.open = profile_open,
 	.fd = profile_fd,
 	.drain = profile_drain,
+	.teach = profile_teach,
 	.finish = profile_finish,
 	.close = profile_close,
 };

@@ -16,6 +16,7 @@ const struct palette_group palette_groups[] = {
 	[FRAME_THREAD] = { "thread", "thread", 285, 12, 88, 32, 14 },
 	[FRAME_CAUSE] = { "cause", "cause", 240, 24, 78, 40, 8 },
 	[FRAME_WAKER] = { "waker", "waker", 176, 46, 62, 28, 8 },
+	[FRAME_SCRIPT] = { "script", "interpreted", 116, 52, 70, 30, 18 },
 	{ "running", "running", 6, 80, 72, 42, 10 },
 	{ "waiting", "waiting for a CPU", 325, 62, 74, 40, 16 },
 	{ "disk", "blocked: disk", 218, 62, 64, 44, 4 },

@@ -20,7 +20,7 @@ static const char *const text_colours[FRAME_KINDS] = {
 	[FRAME_USER] = "\033[33m",    [FRAME_KERNEL] = "\033[36m",     [FRAME_JIT] = "\033[32m",
 	[FRAME_INLINED] = "\033[93m", [FRAME_UNRESOLVED] = "\033[90m", [FRAME_CONTAINER] = "\033[35m",
 	[FRAME_PROCESS] = "\033[35m", [FRAME_THREAD] = "\033[35m",     [FRAME_CAUSE] = "\033[31m",
-	[FRAME_WAKER] = "\033[34m",
+	[FRAME_WAKER] = "\033[34m",   [FRAME_SCRIPT] = "\033[92m",
 };
 
 const char *page_colour(const struct text_page *page, const char *sequence)

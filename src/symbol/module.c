@@ -381,11 +381,13 @@ static void table_read(struct modules *modules, struct module *module)
 	struct source_file file = { .image = image, .path = module->path, .root = root };
 	struct symtab *table = NULL;
 
-	if (image)
+	if (image) {
 		table = source_read(&file, &module->is_complete);
-	else
+		module->has_python = python_read(image, &module->python);
+	} else {
 		module->state =
 			g_error_matches(error, IMAGE_ERROR, IMAGE_ERROR_NOT_ELF) ? MODULE_NOT_ELF : MODULE_UNREADABLE;
+	}
 	open_end(modules, module);
 	if (table)
 		table_take(modules, module, image, table);

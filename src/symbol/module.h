@@ -11,6 +11,7 @@
 
 #include "symbol/foreign.h"
 #include "symbol/image.h"
+#include "symbol/python.h"
 #include "symbol/symtab.h"
 #include "symbol/unwind_table.h"
 
@@ -51,6 +52,8 @@ struct module {
 	guint segment_count;
 	enum module_unwind_state unwind_state;
 	struct unwind_table *unwind; /* MODULE_UNWIND_READY */
+	struct python python; /* MODULE_READY, and only with: */
+	gboolean has_python; /* it holds a Python interpreter */
 	/* private to module.c */
 	struct image_segment *unwind_segments;
 	guint unwind_segment_count;

@@ -112,6 +112,7 @@ void process_map(struct process *process, const struct mapping *mapping, struct 
 {
 	guint at;
 
+	process->python_tried_ns = 0;
 	if (mapping->start >= mapping->end || process->mappings->len >= PROCESS_MAPPINGS_MAX) {
 		process->left_out++;
 		modules_unref(modules, mapping->module);
@@ -126,6 +127,7 @@ void process_unmap_all(struct process *process, struct modules *modules)
 	for (guint i = 0; i < process->mappings->len; i++)
 		modules_unref(modules, mapping_at(process, i)->module);
 	g_array_set_size(process->mappings, 0);
+	process->python_tried_ns = 0;
 	process->left_out = 0;
 }
 

@@ -35,6 +35,8 @@ struct process {
 	gboolean is_stale; /* exec'd: read the mappings again if still possible */
 	GArray *mappings; /* struct mapping */
 	guint left_out;
+	guint64 python_tried_ns; /* when it was last looked for an interpreter; 0: never, with these mappings */
+	gboolean has_python;
 	struct perfmap *perfmap;
 	guint64 perfmap_tried_ns;
 	struct hotspot_request *map_request; /* asked and not answered yet */

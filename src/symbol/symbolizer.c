@@ -10,6 +10,7 @@
 #include "symbol/hotspot.h"
 #include "symbol/inlines.h"
 #include "symbol/kallsyms.h"
+#include "symbol/language.h"
 #include "symbol/module.h"
 #include "symbol/process.h"
 
@@ -18,6 +19,7 @@
 #define MAPS_PAUSE_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process; doubled when of no use */
 #define ADDRESS_MIN 4096 /* nothing is mapped below, in any process */
 #define ADDRESS_MAX (G_GUINT64_CONSTANT(1) << 57) /* nor beyond, on any machine */
+#define PYTHON_RETRY_NS NS_PER_S /* between looks for an interpreter under another name */
 #define PERFMAP_RETRY_NS (200 * NS_PER_MS)
 #define LATER_MAX (1u << 20) /* addresses whose names may come later */
 #define NOTES_MAX 32
@@ -777,6 +779,62 @@ guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 number, con
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer)
 {
 	return symbolizer->notes;
+}
+
+/* ---- Python ---- */
+
+/* Where the file's address 0 lies in the process, by one of its mappings. */
+static gboolean mapping_bias(const struct mapping *mapping, guint64 *bias)
+{
+	guint64 address;
+
+	if (!module_address(mapping->module, mapping->file_offset, &address))
+		return FALSE;
+	*bias = mapping->start - address;
+	return TRUE;
+}
+
+/* Files that are named like Python are read for it; of the others those are known that were read for their symbols. */
+static gboolean mapping_python(struct symbolizer *symbolizer, const struct mapping *mapping)
+{
+	struct module *module = mapping->module;
+	const struct language *language;
+
+	if (mapping->kind != MAPPING_FILE || !module)
+		return FALSE;
+	language = language_of_file(module->name);
+	if (language && language->kind == LANGUAGE_PYTHON)
+		modules_load(symbolizer->modules, module);
+	return module->state == MODULE_READY && module->has_python;
+}
+
+static gboolean process_find_python(struct symbolizer *symbolizer, const struct process *process, struct python *python,
+				    guint64 *runtime)
+{
+	for (guint i = 0; i < process->mappings->len; i++) {
+		const struct mapping *mapping = &g_array_index(process->mappings, struct mapping, i);
+		guint64 bias;
+
+		if (mapping_python(symbolizer, mapping) && mapping_bias(mapping, &bias)) {
+			*python = mapping->module->python;
+			*runtime = python->runtime + bias;
+			return TRUE;
+		}
+	}
+	return FALSE;
+}
+
+gboolean symbolizer_python(struct symbolizer *symbolizer, guint32 tgid, struct python *python, guint64 *runtime)
+{
+	struct process *process = process_see(symbolizer, tgid);
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (!process ||
+	    (process->python_tried_ns && !process->has_python && now_ns - process->python_tried_ns < PYTHON_RETRY_NS))
+		return FALSE;
+	process->python_tried_ns = now_ns;
+	process->has_python = process_find_python(symbolizer, process, python, runtime);
+	return process->has_python;
 }
 
 /* ---- the kernel ---- */

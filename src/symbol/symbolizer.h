@@ -10,6 +10,7 @@
 
 #include "model/calltree.h"
 #include "model/ledger.h"
+#include "symbol/python.h"
 #include "symbol/unwind.h"
 
 struct symbolizer;
@@ -79,6 +80,10 @@ struct symbolizer_walk {
 void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct unwind_registers *registers,
 		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,
 		       struct symbolizer_walk *walk);
+
+/* The Python interpreter of a process. TRUE when it has one; `python` as in its file, `runtime` where it is in memory.
+ * Cheap when asked again. */
+gboolean symbolizer_python(struct symbolizer *symbolizer, guint32 tgid, struct python *python, guint64 *runtime);
 
 /* Resolves. Strings in `symbol` live as long as the symbolizer. Never fails: the kind says UNRESOLVED and the name why.
  * `is_caller`: the address is a return address (every frame but the innermost): looked up one byte earlier. */

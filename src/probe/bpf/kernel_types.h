@@ -235,6 +235,14 @@ struct vm_area_struct {
 	struct vm_userfaultfd_ctx vm_userfaultfd_ctx;
 };
 
+#if defined(__TARGET_ARCH_x86)
+struct thread_struct {
+	unsigned long fsbase; /* thread pointer */
+};
+#else
+struct thread_struct;
+#endif
+
 struct task_struct {
 	unsigned int flags;
 	unsigned int __state;
@@ -259,6 +267,9 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+#if defined(__TARGET_ARCH_x86)
+	struct thread_struct thread;
+#endif
 };
 
 struct seq_file;

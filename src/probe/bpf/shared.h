@@ -83,6 +83,7 @@ struct stack_record {
 	__u32 id; /* unique within the run, not dense when an insert raced */
 	__u32 pad;
 	struct stack_task task;
+	__u64 script[2]; /* fingerprint of the interpreter's frames (script.h); 0, 0: none */
 	__s32 syscall; /* -1: none or not known */
 	__u32 flags; /* enum probe_stack_flags */
 	__u16 kernel_count, user_count;

@@ -100,6 +100,8 @@ static __always_inline void stack_record_begin(struct stack_record *record, stru
 		((u64 *)record->task.thread_comm)[0] = 0;
 		((u64 *)record->task.thread_comm)[1] = 0;
 	}
+	record->script[0] = 0;
+	record->script[1] = 0;
 	record->syscall = -1;
 	record->flags = READ(task, flags) & PF_KTHREAD ? STACK_KTHREAD : 0;
 	record->kernel_count = 0;
