@@ -66,6 +66,7 @@ def make_rootfs(directory):
     root = Path(directory)
     for name in ("bin", "etc", "proc", "sys", "dev", "tmp", "root", "run"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "tmp").chmod(0o1777)
     busybox = tool("busybox")
     shutil.copy(busybox, root / "bin/busybox")
     for applet in run(busybox, "--list").stdout.split():

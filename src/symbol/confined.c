@@ -53,7 +53,9 @@ gboolean confined_become(uid_t uid, gid_t gid)
 	/* Without the capability to change identity there is none to give up. */
 	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0))
 		return FALSE;
-	return syscall(SYS_capset, &header, none) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+	/* A change of identity forgets whose death is ours. */
+	return syscall(SYS_capset, &header, none) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
 }
 
 static void limit(int resource, rlim_t value)

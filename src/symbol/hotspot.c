@@ -21,7 +21,7 @@
 #include "symbol/confined.h"
 #include "symbol/process.h"
 
-#define TIME_MAX_NS (3 * NS_PER_S) /* for one machine to answer */
+#define TIME_MAX_NS (8 * NS_PER_S) /* for one machine to answer */
 #define SOCKET_POLL_NS (20 * NS_PER_MS) /* between looks for the socket */
 #define STATUS_MAX 16384
 #define CMDLINE_MAX (128u << 10)
@@ -38,6 +38,7 @@ struct target {
 	guint32 tgid, inner_pid;
 	uid_t uid;
 	gid_t gid;
+	const char *deaf; /* why SIGQUIT must not be sent; NULL: it may */
 	int root_fd, pid_fd;
 	guint64 deadline_ns;
 };
@@ -83,47 +84,37 @@ static int open_below(int directory, const char *name, guint64 flags, guint64 mo
 	return (int)syscall(SYS_openat2, directory, name, &how, sizeof(how));
 }
 
-/* A connection to the target's socket; -1 and errno. The socket is looked at before it is connected to, and what was
- * looked at is what is connected to. */
+/* A connection to the target's socket; -1 and errno. Whatever the name leads to lies inside the target's root, and who answers
+ * must be the target. */
 static int connect_target(const struct target *target, int tmp)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct ucred peer = { 0 };
 	socklen_t length = sizeof(peer);
-	char name[64];
 	struct stat st;
-	int seen, fd;
+	int fd, kept;
 
-	g_snprintf(name, sizeof(name), ".java_pid%u", target->inner_pid);
-	seen = open_below(tmp, name, O_PATH, 0);
-	if (seen < 0)
+	g_snprintf(address.sun_path, sizeof(address.sun_path), ".java_pid%u", target->inner_pid);
+	if (fstatat(tmp, address.sun_path, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return -1;
+	errno = EPERM;
+	if (!S_ISSOCK(st.st_mode) || (st.st_uid != target->uid && st.st_uid != 0))
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	errno = EPERM;
-	if (fd >= 0 && fstat(seen, &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_uid == target->uid || st.st_uid == 0)) {
-		g_snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", seen);
-		if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
-			close(seen);
-			if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-			    (guint32)peer.pid == target->tgid)
-				return fd;
-			close(fd);
-			errno = EPERM;
-			return -1;
-		}
+	if (fd >= 0 && fchdir(tmp) == 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && (guint32)peer.pid == target->tgid)
+			return fd;
+		errno = EPERM;
 	}
-	if (fd >= 0) {
-		int kept = errno;
-
+	kept = errno;
+	if (fd >= 0)
 		close(fd);
-		errno = kept;
-	}
-	close(seen);
+	errno = kept;
 	return -1;
 }
 
-/* Makes the machine open its socket, and waits for that. */
-static int trigger(const struct target *target, int tmp)
+/* Makes the machine open its socket, and waits for that. -1 and errno, which is 0 when it said itself what is wrong. */
+static int trigger(const struct target *target, int tmp, int out)
 {
 	struct timespec pause = { .tv_nsec = (long)SOCKET_POLL_NS };
 	char name[64];
@@ -131,8 +122,11 @@ static int trigger(const struct target *target, int tmp)
 
 	g_snprintf(name, sizeof(name), ".attach_pid%u", target->inner_pid);
 	file = open_below(tmp, name, O_CREAT | O_RDWR | O_NONBLOCK, 0600);
-	if (file < 0)
+	if (file < 0) {
+		say(out, "no file can be made in its /tmp: %s", strerrordesc_np(errno));
+		errno = 0;
 		return -1;
+	}
 	close(file);
 	if (syscall(SYS_pidfd_send_signal, target->pid_fd, SIGQUIT, NULL, 0) < 0) {
 		int kept = errno;
@@ -173,18 +167,25 @@ static int attach(void *user, int out)
 	const struct target *target = user;
 	int tmp, fd;
 
+	if (fchdir(target->root_fd) < 0 || chroot(".") < 0)
+		return say(out, "its root cannot be entered: %s", strerrordesc_np(errno));
 	if (!confined_become(target->uid, target->gid))
 		return say(out, "cannot take its user's identity");
 	tmp = open_below(target->root_fd, "tmp", O_PATH | O_DIRECTORY, 0);
 	if (tmp < 0)
-		return say(out, "its /tmp cannot be entered: %s", strerror(errno));
+		return say(out, "its /tmp cannot be entered: %s", strerrordesc_np(errno));
 	fd = connect_target(target, tmp);
-	if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED))
-		fd = trigger(target, tmp);
+	if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED)) {
+		if (target->deaf)
+			return say(out, "it takes no questions: %s", target->deaf);
+		fd = trigger(target, tmp, out);
+	}
+	if (fd < 0 && errno == 0)
+		return 0;
 	if (fd < 0 && errno == ENOENT)
 		return say(out, "it did not open its socket (is -XX:+DisableAttachMechanism set?)");
 	if (fd < 0)
-		return say(out, "its socket cannot be used: %s", strerror(errno));
+		return say(out, "its socket cannot be used: %s", strerrordesc_np(errno));
 	return converse(fd, out);
 }
 
@@ -270,11 +271,12 @@ static gboolean target_check(struct target *target, int proc_fd, GError **error)
 	target->uid = (uid_t)uid;
 	target->gid = (gid_t)gid;
 	target->inner_pid = inner_pid(status);
-	if (!hotspot_handles_quit(status) || !has_dispatcher(proc_fd))
-		return refuse(error, "it takes no questions: it does not handle SIGQUIT as HotSpot does (-Xrs?)");
 	cmdline = file_read_at(proc_fd, "cmdline", CMDLINE_MAX, &length, NULL);
-	if (!cmdline || has_flag(cmdline, length, "+DisableAttachMechanism"))
-		return refuse(error, "it takes no questions (-XX:+DisableAttachMechanism)");
+	if (!hotspot_handles_quit(status) || !has_dispatcher(proc_fd))
+		target->deaf =
+			"it does not handle SIGQUIT as HotSpot does"; /* with -Xrs its socket is open from the start */
+	else if (!cmdline || has_flag(cmdline, length, "+DisableAttachMechanism"))
+		target->deaf = "-XX:+DisableAttachMechanism";
 	return TRUE;
 }
 

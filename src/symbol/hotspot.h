@@ -6,8 +6,8 @@
  * makes it write /tmp/perf-N.map. It touches the target, so it happens only when the user asked for it, and SIGQUIT is sent
  * only to a process that handles it and runs HotSpot's signal dispatcher: any other would be killed by it.
  *
- * Socket, reply and map belong to a container: paths are resolved inside its root without symbolic links, with the
- * target's own identity and none of our rights, in a process with a deadline; the peer must be the target itself. */
+ * Socket, reply and map belong to a container: a process with a deadline, confined to the target's root,
+ * with the target's own identity and none of our rights, talks to it; the peer must be the target itself. */
 #pragma once
 #include <glib.h>
 

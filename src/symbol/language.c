@@ -24,12 +24,12 @@ static const struct entry entries[] = {
 	    "on the command line also opcache.enable_cli=1)" },
 	  { "libphp", "php", "php-fpm", "php-cgi" } },
 	{ { LANGUAGE_NODE, "Node.js",
-	    "JavaScript functions are not named: start it with --perf-basic-prof --interpreted-frames-native-stack "
-	    "(writes /tmp/perf-PID.map)" },
+	    "JavaScript functions are not named: start it with --perf-basic-prof-only-functions "
+	    "--interpreted-frames-native-stack, or with both in NODE_OPTIONS (writes /tmp/perf-PID.map)" },
 	  { "libnode", "node", "nodejs" } },
 	{ { LANGUAGE_JAVA, "Java",
-	    "Java stacks are complete with -XX:+PreserveFramePointer; methods are named after "
-	    "`jcmd PID Compiler.perfmap`" },
+	    "Java methods are not named: measure with --java-map (JDK 17 and later), or run `jcmd PID Compiler.perfmap` "
+	    "before; stacks are complete when it was started with -XX:+PreserveFramePointer" },
 	  { "libjvm" } },
 	{ { LANGUAGE_PERL, "Perl", "Perl functions are not named, only the interpreter's own" },
 	  { "libperl", "perl" } },

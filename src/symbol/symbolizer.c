@@ -9,6 +9,7 @@
 #include "symbol/demangle.h"
 #include "symbol/hotspot.h"
 #include "symbol/inlines.h"
+#include "symbol/jitname.h"
 #include "symbol/kallsyms.h"
 #include "symbol/language.h"
 #include "symbol/module.h"
@@ -23,6 +24,7 @@
 #define PERFMAP_RETRY_NS (200 * NS_PER_MS)
 #define LATER_MAX (1u << 20) /* addresses whose names may come later */
 #define NOTES_MAX 32
+#define ADVICE_PIDS_MAX 3
 #define KERNEL_RETRY_NS NS_PER_S /* between re-reads of kallsyms; doubled whenever one was of no use */
 #define KERNEL_RETRIES_MAX 16
 #define KALLSYMS_PATH "/proc/kallsyms"
@@ -299,6 +301,7 @@ static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process 
 				  struct symbol *symbol)
 {
 	const char *name = process->perfmap ? perfmap_find(process->perfmap, address, &symbol->offset) : NULL;
+	g_autofree char *readable = NULL, *module = NULL;
 	guint64 now_ns;
 	int proc_fd;
 
@@ -319,8 +322,10 @@ static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process 
 	}
 	if (!name)
 		return FALSE;
+	readable = jitname_read(name, &module);
 	symbol->kind = FRAME_JIT;
-	symbol->name = intern(symbolizer, name);
+	symbol->name = intern(symbolizer, readable);
+	symbol->module = module ? intern(symbolizer, module) : NULL;
 	return TRUE;
 }
 
@@ -737,6 +742,57 @@ static void inlines_finish(struct symbolizer *symbolizer)
 	}
 }
 
+static const struct language *process_language(const struct process *process)
+{
+	for (guint i = 0; i < process->mappings->len; i++) {
+		const struct mapping *mapping = &g_array_index(process->mappings, struct mapping, i);
+		const char *slash = mapping->kind == MAPPING_FILE ? strrchr(mapping->name, '/') : NULL;
+		const struct language *language = slash ? language_of_file(slash + 1) : NULL;
+
+		if (language)
+			return language;
+	}
+	return NULL;
+}
+
+/* Pids of one runtime, "12, 13, 14 and 5 more". */
+static void pids_append(GString *pids, guint count, guint32 tgid)
+{
+	if (count < ADVICE_PIDS_MAX)
+		g_string_append_printf(pids, "%s%u", count ? ", " : "", tgid);
+}
+
+/* What would have named the code that has no name: one sentence for all processes of a runtime. */
+static void advise(struct symbolizer *symbolizer, const struct language *language)
+{
+	g_autoptr(GString) pids = g_string_new(NULL);
+	GHashTableIter each;
+	guint count = 0;
+	gpointer value;
+
+	g_hash_table_iter_init(&each, symbolizer->processes);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		const struct process *process = value;
+
+		if (process->has_unnamed && !process->perfmap && process_language(process) == language)
+			pids_append(pids, count++, process->tgid);
+	}
+	if (count == 0)
+		return;
+	if (count > ADVICE_PIDS_MAX)
+		g_string_append_printf(pids, " and %u more", count - ADVICE_PIDS_MAX);
+	note(symbolizer, "%s (pid %s): %s", language ? language->name : "code made at run time", pids->str,
+	     language && language->advice ? language->advice
+					  : "its functions are not named, because it writes no /tmp/perf-PID.map");
+}
+
+static void advise_all(struct symbolizer *symbolizer)
+{
+	advise(symbolizer, NULL);
+	for (guint kind = LANGUAGE_NATIVE + 1; language_find((enum language_kind)kind); kind++)
+		advise(symbolizer, language_find((enum language_kind)kind));
+}
+
 void symbolizer_settle(struct symbolizer *symbolizer)
 {
 	GHashTableIter each;
@@ -763,6 +819,7 @@ void symbolizer_settle(struct symbolizer *symbolizer)
 		if (!later->settled)
 			later_settle(symbolizer, later);
 	}
+	advise_all(symbolizer);
 }
 
 guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 number, const struct symbol **symbols)
