@@ -163,13 +163,10 @@ void runq_run_account(struct runq_run *run, struct ledger *ledger)
 		ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
-	if (moved > run->moved_told)
-		ledger_note(
-			ledger,
-			g_strdup_printf(
-				"woken threads that were moved to another CPU while they waited: %" G_GUINT64_FORMAT,
-				moved - run->moved_told));
-	run->moved_told = moved;
+	if (moved && !run->links[0])
+		ledger_note(ledger,
+			    g_strdup_printf("woken threads moved to another CPU while they waited: %" G_GUINT64_FORMAT,
+					    moved));
 }
 
 /* ---- the probe ---- */

@@ -19,7 +19,6 @@ struct runq_run {
 	char *why_not; /* better rungs that did not work; NULL: none */
 	struct bpf_link *links[2];
 	guint32 rows;
-	guint64 moved_told;
 };
 
 extern const struct rung runq_rungs[];

@@ -6,3 +6,4 @@ extern const char asset_page_css[];
 extern const char asset_page_js[];
 extern const char asset_svg_css[];
 extern const char asset_svg_js[];
+extern const char asset_tables_css[];

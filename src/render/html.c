@@ -37,7 +37,7 @@ static void html_flush(struct html_page *page, gsize least)
 	g_string_truncate(page->text, 0);
 }
 
-static char *html_hash(const char *content)
+char *render_csp_hash(const char *content)
 {
 	g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
 	guint8 digest[32];
@@ -50,7 +50,7 @@ static char *html_hash(const char *content)
 
 static void html_head(struct html_page *page)
 {
-	g_autofree char *script = html_hash(asset_page_js), *style = html_hash(asset_page_css);
+	g_autofree char *script = render_csp_hash(asset_page_js), *style = render_csp_hash(asset_page_css);
 
 	g_string_append_printf(page->text,
 			       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -342,13 +342,17 @@ static void html_data(struct html_page *page)
 
 gboolean render_html(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error)
 {
-	struct shape *shape = render_calltree(snapshot, error);
+	struct shape *shape = render_shape(snapshot, error);
 	g_autoptr(calltree_t) reversed = NULL;
 	g_autoptr(flame_t) flame = NULL;
 	struct html_page page = { .out = out, .snapshot = snapshot, .shape = shape, .options = options };
 
 	if (!shape)
 		return FALSE;
+	if (!shape->calltree) {
+		html_tables(snapshot, shape, options, out);
+		return TRUE;
+	}
 	reversed = options->reversed ? flame_reverse(shape->calltree) : NULL;
 	page.tree = reversed ? reversed : shape->calltree;
 	flame = flame_new(page.tree, 1, HTML_BOXES_MAX, options->normalized);

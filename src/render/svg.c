@@ -418,7 +418,7 @@ static void svg_write(struct svg_page *page)
 
 gboolean render_svg(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error)
 {
-	struct shape *shape = render_calltree(snapshot, error);
+	struct shape *shape = render_shape(snapshot, error);
 	g_autoptr(calltree_t) reversed = NULL;
 	g_autoptr(flame_t) flame = NULL;
 	struct svg_page page = { .out = out, .snapshot = snapshot, .shape = shape, .options = options };
@@ -426,6 +426,10 @@ gboolean render_svg(const struct snapshot *snapshot, const struct render_options
 
 	if (!shape)
 		return FALSE;
+	if (!shape->calltree) {
+		svg_tables(snapshot, shape, options, out);
+		return TRUE;
+	}
 	reversed = options->reversed ? flame_reverse(shape->calltree) : NULL;
 	page.tree = reversed ? reversed : shape->calltree;
 	totals = calltree_totals(page.tree, page.tree->self);

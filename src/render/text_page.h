@@ -24,8 +24,6 @@ void page_left(const struct text_page *page, const char *text, guint width);
 void page_percent(const struct text_page *page, guint64 weight, guint width);
 /* `text` (safe) cut to `columns`, the last one an ellipsis. Owned by the caller. */
 char *text_cut(const char *text, guint columns);
-/* What a bucket holds: "2–4 ms", "512 µs–1 ms", "over 128000 s". Owned by the caller. */
-char *units_range(enum unit unit, guint bucket);
 void page_ledger(const struct text_page *page);
 
 void text_histogram(struct text_page *page);
