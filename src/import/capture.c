@@ -114,6 +114,106 @@ static gboolean capture_notes(struct pull *pull, struct ledger *ledger, GError *
 	return more == 0;
 }
 
+static gboolean capture_ends(struct pull *pull, struct coverage_process *process, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0) {
+		guint64 *to = NULL;
+
+		for (guint end = 0; end < STACK_ENDS; end++)
+			if (strcmp(stack_end_name((enum stack_end)end), pull->text->str) == 0)
+				to = &process->weight[end];
+		if (to ? !pull_uint(pull, to, error) : !pull_skip(pull, error))
+			return FALSE;
+	}
+	return more == 0;
+}
+
+static gboolean capture_missing(struct pull *pull, struct coverage_process *process, GError **error)
+{
+	g_autofree char *text = NULL;
+	guint64 weight = 0;
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0) {
+		gboolean good = strcmp(pull->text->str, "text") == 0	 ? capture_bytes(pull, &text, error)
+				: strcmp(pull->text->str, "weight") == 0 ? pull_uint(pull, &weight, error)
+									 : pull_skip(pull, error);
+
+		if (!good)
+			return FALSE;
+	}
+	if (more == 0 && text)
+		coverage_add_missing(process, text, weight);
+	return more == 0;
+}
+
+static gboolean capture_all_missing(struct pull *pull, struct coverage_process *process, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0)
+		if (!capture_missing(pull, process, error))
+			return FALSE;
+	return more == 0;
+}
+
+/* Container and name come first, as they are written. */
+static gboolean capture_process(struct pull *pull, struct coverage *coverage, GError **error)
+{
+	g_autofree char *container = NULL, *name = NULL, *advice = NULL;
+	struct coverage_process *process = NULL;
+	gboolean good = TRUE;
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while (good && (more = pull_member(pull, error)) != 0) {
+		const char *key = pull->text->str;
+
+		if (more < 0)
+			return FALSE;
+		if (!process && container && name)
+			process = coverage_process(coverage, container, name);
+		if (strcmp(key, "container") == 0 && !process)
+			good = capture_bytes(pull, &container, error);
+		else if (strcmp(key, "name") == 0 && !process)
+			good = capture_bytes(pull, &name, error);
+		else if (strcmp(key, "stacks") == 0 && process)
+			good = capture_ends(pull, process, error);
+		else if (strcmp(key, "missing") == 0 && process)
+			good = capture_all_missing(pull, process, error);
+		else if (strcmp(key, "advice") == 0 && process && !advice)
+			good = capture_bytes(pull, &advice, error);
+		else
+			good = pull_skip(pull, error);
+	}
+	if (process && advice)
+		coverage_advise(process, advice);
+	return good;
+}
+
+static gboolean capture_coverage(struct pull *pull, struct ledger *ledger, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	if (!ledger->coverage)
+		ledger->coverage = coverage_new();
+	while ((more = pull_element(pull, error)) > 0)
+		if (!capture_process(pull, ledger->coverage, error))
+			return FALSE;
+	return more == 0;
+}
+
 static gboolean capture_ledger(struct pull *pull, struct ledger *ledger, GError **error)
 {
 	gboolean good = TRUE;
@@ -136,6 +236,8 @@ static gboolean capture_ledger(struct pull *pull, struct ledger *ledger, GError 
 			good = pull_uint(pull, &ledger->expected_weight, error);
 		else if (strcmp(key, "items") == 0)
 			good = capture_items(pull, ledger, error);
+		else if (strcmp(key, "processes") == 0)
+			good = capture_coverage(pull, ledger, error);
 		else if (strcmp(key, "notes") == 0)
 			good = capture_notes(pull, ledger, error);
 		else

@@ -28,6 +28,7 @@ void ledger_clear(struct ledger *ledger)
 	g_free(ledger->misses);
 	if (ledger->notes)
 		g_ptr_array_unref(ledger->notes);
+	coverage_free(ledger->coverage);
 	memset(ledger, 0, sizeof(*ledger));
 }
 
@@ -58,6 +59,9 @@ void ledger_merge(struct ledger *into, const struct ledger *from)
 	into->expected_weight += from->expected_weight;
 	for (guint i = 0; i < LEDGER_ITEMS; i++)
 		ledger_add(into, (enum ledger_item)i, from->items[i].events, from->items[i].weight);
+	if (from->coverage && !into->coverage)
+		into->coverage = coverage_new();
+	coverage_merge(into->coverage, from->coverage);
 	for (guint i = 0; from->notes && i < from->notes->len; i++)
 		ledger_note(into, g_strdup(g_ptr_array_index(from->notes, i)));
 }

@@ -8,6 +8,8 @@
 #pragma once
 #include <glib.h>
 
+#include "model/coverage.h"
+
 enum ledger_item {
 	/* lost */
 	LEDGER_LOST_RING = 0, /* ring buffer full: the stack did not reach user space */
@@ -28,21 +30,6 @@ enum ledger_item {
 	LEDGER_ITEMS = 12,
 };
 
-/* How far the walk of a user stack came. Explicit values: they travel in JSON by name. */
-enum stack_end {
-	STACK_END_NONE = 0, /* there is no user half */
-	STACK_END_FIRST = 1, /* complete: the thread's first frame was reached */
-	STACK_END_FRAME_POINTERS = 2, /* walked by frame pointers, which (as checked on some stacks) are complete */
-	STACK_END_UNCHECKED = 3, /* walked by frame pointers; whether they are complete is not known */
-	STACK_END_SHORT = 4, /* more of the stack is needed than was copied */
-	STACK_END_NO_TABLE = 5, /* code that says nothing about its frames and keeps no frame pointer */
-	STACK_END_BROKEN = 6, /* contradicts itself */
-	STACK_END_DEEP = 7, /* more frames than are kept */
-	STACK_END_UNSUPPORTED = 8, /* code whose frames we cannot follow */
-	STACK_END_GONE = 9, /* the process ended before its mappings were read */
-	STACK_ENDS = 10,
-};
-
 struct ledger_line {
 	guint64 events;
 	guint64 weight;
@@ -54,6 +41,7 @@ struct ledger {
 	struct ledger_line seen; /* everything that happened to the target, lost or not */
 	guint64 expected_weight; /* what an independent count says the total must be; 0 = no such count */
 	struct ledger_line items[LEDGER_ITEMS];
+	struct coverage *coverage; /* of user stacks, by process; NULL when there are none */
 	GPtrArray *notes; /* of char *: one sentence each, for people; may be NULL */
 };
 

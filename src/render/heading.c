@@ -4,6 +4,8 @@
 #include <math.h>
 
 #define DOT " \302\267 "
+#define COVERAGE_GOOD 0.99 /* share of complete user stacks from which a process is not told of */
+#define COVERAGE_SHOWN 6 /* processes told of */
 
 char *heading_weight(enum unit unit, guint64 weight)
 {
@@ -72,6 +74,76 @@ static char *ledger_phrase(const struct shape *shape, enum ledger_item item)
 	return g_strdup_printf("%s: %s (%s)", ledger_item_phrase(item), weight, share);
 }
 
+static guint64 coverage_lacking(const struct coverage_process *process)
+{
+	return coverage_weight(process) - coverage_complete(process);
+}
+
+static gint coverage_compare(gconstpointer a, gconstpointer b)
+{
+	guint64 x = coverage_lacking(*(const struct coverage_process *const *)a);
+	guint64 y = coverage_lacking(*(const struct coverage_process *const *)b);
+
+	return x < y ? 1 : -(x > y);
+}
+
+/* What most of its incomplete stacks lack. */
+static const char *coverage_missing_text(const struct coverage_process *process)
+{
+	const struct coverage_missing *most = NULL;
+	enum stack_end worst = STACK_END_UNCHECKED;
+
+	for (guint i = 0; i < process->missing->len; i++) {
+		const struct coverage_missing *missing = &g_array_index(process->missing, struct coverage_missing, i);
+
+		if (!most || missing->weight > most->weight)
+			most = missing;
+	}
+	for (guint end = STACK_END_UNCHECKED; end < STACK_ENDS; end++)
+		if (process->weight[end] > process->weight[worst])
+			worst = (enum stack_end)end;
+	return most && most->weight * 2 >= process->weight[worst] ? most->text : stack_end_phrase(worst);
+}
+
+static char *coverage_phrase(const struct coverage_process *process)
+{
+	guint64 weight = coverage_weight(process);
+	double share = (double)coverage_complete(process) / (double)weight;
+
+	return g_strdup_printf("%s%s%s: %.1f %% of user stacks complete: %s%s%s", process->container,
+			       process->container[0] ? "/" : "", process->name, floor(share * 1000) / 10,
+			       coverage_missing_text(process), process->advice ? "; " : "",
+			       process->advice ? process->advice : "");
+}
+
+/* How many user stacks are complete, and who has many that are not, the worst first. */
+static void coverage_phrases(const struct coverage *coverage, GPtrArray *phrases)
+{
+	g_autoptr(GPtrArray) lacking = g_ptr_array_new();
+	guint64 weight = 0, complete = 0;
+
+	for (guint i = 0; i < coverage_count(coverage); i++) {
+		struct coverage_process *process = coverage_at(coverage, i);
+		guint64 of_it = coverage_weight(process);
+
+		weight += of_it;
+		complete += coverage_complete(process);
+		if ((double)coverage_complete(process) < COVERAGE_GOOD * (double)of_it || process->advice)
+			g_ptr_array_add(lacking, process);
+	}
+	if (weight == 0)
+		return;
+	g_ptr_array_add(phrases, g_strdup_printf("user stacks complete: %.1f %%",
+						 floor((double)complete / (double)weight * 1000) / 10));
+	g_ptr_array_sort(lacking, coverage_compare);
+	for (guint i = 0; i < lacking->len && i < COVERAGE_SHOWN; i++)
+		g_ptr_array_add(phrases, coverage_phrase(g_ptr_array_index(lacking, i)));
+	if (lacking->len > COVERAGE_SHOWN)
+		g_ptr_array_add(phrases,
+				g_strdup_printf("and %u more processes with incomplete user stacks (JSON has all)",
+						lacking->len - COVERAGE_SHOWN));
+}
+
 GPtrArray *heading_ledger(const struct shape *shape)
 {
 	GPtrArray *phrases = g_ptr_array_new_with_free_func(g_free);
@@ -89,6 +161,7 @@ GPtrArray *heading_ledger(const struct shape *shape)
 	for (guint i = 0; i < LEDGER_ITEMS; i++)
 		if (ledger->items[i].events || ledger->items[i].weight)
 			g_ptr_array_add(phrases, ledger_phrase(shape, (enum ledger_item)i));
+	coverage_phrases(ledger->coverage, phrases);
 	if (shape->calltree && shape->calltree->overflow)
 		g_ptr_array_add(phrases, g_strdup_printf("stacks cut short at the size limit: %" G_GUINT64_FORMAT,
 							 shape->calltree->overflow));

@@ -54,6 +54,39 @@ static void json_line(struct json_writer *json, const char *key, const struct le
 	json_end_object(json);
 }
 
+static void json_coverage_process(struct json_writer *json, const struct coverage_process *process)
+{
+	json_begin_object(json, NULL);
+	json_bytes(json, "container", process->container);
+	json_bytes(json, "name", process->name);
+	json_begin_object(json, "stacks");
+	for (guint end = 0; end < STACK_ENDS; end++)
+		if (process->weight[end])
+			json_uint(json, stack_end_name((enum stack_end)end), process->weight[end]);
+	json_end_object(json);
+	json_begin_array(json, "missing");
+	for (guint i = 0; i < process->missing->len; i++) {
+		const struct coverage_missing *missing = &g_array_index(process->missing, struct coverage_missing, i);
+
+		json_begin_object(json, NULL);
+		json_bytes(json, "text", missing->text);
+		json_uint(json, "weight", missing->weight);
+		json_end_object(json);
+	}
+	json_end_array(json);
+	if (process->advice)
+		json_bytes(json, "advice", process->advice);
+	json_end_object(json);
+}
+
+static void json_coverage(struct json_writer *json, const struct coverage *coverage)
+{
+	json_begin_array(json, "processes");
+	for (guint i = 0; i < coverage_count(coverage); i++)
+		json_coverage_process(json, coverage_at(coverage, i));
+	json_end_array(json);
+}
+
 static void json_ledger(struct json_writer *json, const struct ledger *ledger)
 {
 	json_begin_object(json, "ledger");
@@ -68,6 +101,8 @@ static void json_ledger(struct json_writer *json, const struct ledger *ledger)
 		if (ledger->items[i].events || ledger->items[i].weight)
 			json_line(json, ledger_item_name((enum ledger_item)i), &ledger->items[i]);
 	json_end_object(json);
+	if (ledger->coverage)
+		json_coverage(json, ledger->coverage);
 	json_begin_array(json, "notes");
 	for (guint i = 0; ledger->notes && i < ledger->notes->len; i++)
 		json_bytes(json, NULL, g_ptr_array_index(ledger->notes, i));
