@@ -8,9 +8,8 @@
 
 #define CAPTURE_NOTES_MAX 1000
 
-static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",    "inlined", "unresolved",
-						     "container", "process", "thread", "cause",	  "waker",
-						     "script" };
+static const char *const kind_names[FRAME_KINDS] = { "user",	"kernel", "jit",   "inlined", "unresolved", "container",
+						     "process", "thread", "cause", "waker",   "script" };
 static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
 
 int capture_name(struct pull *pull, const char *const *names, guint count, const char *what, GError **error)

@@ -26,6 +26,8 @@ struct weave_stack {
 	enum cause cause;
 	gboolean truncated, unresolved, exited;
 	gboolean has_later;
+	enum stack_end user_end;
+	const char *missing; /* what the user half lacks to be complete; NULL: no more to say than `user_end` does */
 };
 
 struct weave {
@@ -39,6 +41,7 @@ struct weave {
 	gboolean with_cause;
 	GArray *stacks; /* of struct weave_stack, by probe's stack id */
 	GArray *pool; /* of guint32 frame ids */
+	GStringChunk *sentences; /* of weave_stack.missing */
 	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
 	guint32 settled; /* stacks whose late names have been taken */
 	struct probe_listener listener;
@@ -145,6 +148,62 @@ static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack 
 	return weave_hook_frames(names, count);
 }
 
+/* Where a thread begins: of frame pointers that lead there we know that they were complete. */
+static gboolean weave_is_first(const char *name)
+{
+	static const char *const names[] = {
+		"_start",	    "clone",
+		"__clone",	    "clone3",
+		"__clone3",	    "start_thread",
+		"runtime.goexit",   "runtime.goexit.abi0",
+		"runtime.mstart",   "runtime.mstart.abi0",
+		"runtime.rt0_go",   "runtime.rt0_go.abi0",
+		"_rt0_amd64_linux",
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+/* What is said of a user half that ends in a function before the thread's first. */
+static const char *weave_missing(struct weave *weave, enum stack_end end, const char *name, const char *module)
+{
+	g_autofree char *text = NULL;
+
+	switch (end) {
+	case STACK_END_NO_TABLE:
+		text = g_strdup_printf("%s has no unwind table and keeps no frame pointers", module ? module : name);
+		break;
+	case STACK_END_UNSUPPORTED:
+	case STACK_END_BROKEN:
+		text = g_strdup_printf("the frames of %s in %s cannot be followed", name, module ? module : "?");
+		break;
+	default:
+		return NULL;
+	}
+	return g_string_chunk_insert_const(weave->sentences, text);
+}
+
+static void weave_judge(struct weave *weave, struct weave_stack *kept, const char *name, const char *module)
+{
+	if (kept->user_end == STACK_END_UNCHECKED)
+		kept->user_end = weave_is_first(name) ? STACK_END_FIRST : STACK_END_NO_TABLE;
+	kept->missing = weave_missing(weave, kept->user_end, name, module);
+	kept->truncated |= kept->user_end >= STACK_END_SHORT;
+}
+
+static void weave_judge_user(struct weave *weave, const struct probe_stack *stack, guint32 outermost,
+			     struct weave_stack *kept)
+{
+	kept->user_end = stack->flags & PROBE_STACK_USER_TRUNCATED ? STACK_END_DEEP : stack->user_end;
+	if (!(outermost & WEAVE_LATER))
+		weave_judge(weave, kept, weave->tree->frames[outermost].name, weave->tree->frames[outermost].module);
+	else if (kept->user_end != STACK_END_UNCHECKED) /* else its name will tell */
+		kept->truncated |= kept->user_end >= STACK_END_SHORT;
+}
+
 /* The user half, root first. Where code was compiled without frame pointers, the chain leads through whatever the
  * register held to addresses where no code is: from there outwards nothing can be believed, so it is left out, and
  * the stack counts as cut short. */
@@ -169,6 +228,8 @@ static void weave_user(struct weave *weave, const struct probe_stack *stack, str
 		}
 		kept->unresolved |= frame->kind == FRAME_UNRESOLVED;
 	}
+	if (count > 0)
+		weave_judge_user(weave, stack, frames[count - 1], kept);
 	if (stack->script[0])
 		count = splice_frames(weave->splice, stack->script, frames, count);
 	while (count-- > 0)
@@ -207,7 +268,6 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 	kept.owner_frame = weave_owner(weave, stack->task.cgroup_key);
 	kept.comm_frame = weave_comm(weave, stack->task.comm);
 	kept.truncated = (stack->flags & (PROBE_STACK_USER_TRUNCATED | PROBE_STACK_KERNEL_TRUNCATED)) != 0;
-	kept.truncated |= stack->user_end >= STACK_END_SHORT;
 	kept.exited = !seen;
 	weave_user(weave, stack, &kept);
 	if (stack->flags & PROBE_STACK_NO_USER) {
@@ -275,8 +335,15 @@ static void weave_settle(struct weave *weave)
 			guint32 id = g_array_index(weave->pool, guint32, at);
 			const struct symbol *symbols;
 
-			if (id & WEAVE_LATER && symbolizer_answer(weave->symbolizer, id & ~WEAVE_LATER, &symbols))
-				stack->unresolved |= symbols[0].kind == FRAME_UNRESOLVED;
+			guint count = id & WEAVE_LATER
+					      ? symbolizer_answer(weave->symbolizer, id & ~WEAVE_LATER, &symbols)
+					      : 0;
+
+			if (count == 0)
+				continue;
+			stack->unresolved |= symbols[0].kind == FRAME_UNRESOLVED;
+			if (at == stack->first && stack->user_end > STACK_END_FIRST)
+				weave_judge(weave, stack, symbols[count - 1].name, symbols[count - 1].module);
 		}
 	}
 }
@@ -335,6 +402,20 @@ static guint32 weave_waker_path(struct weave *weave, const struct weave_stack *w
 	return node;
 }
 
+static void weave_cover(struct weave *weave, guint64 weight, const struct weave_stack *stack, guint32 owner)
+{
+	struct ledger *ledger = &weave->shape->ledger;
+	struct coverage_process *process;
+
+	if (!ledger->coverage)
+		ledger->coverage = coverage_new();
+	process = coverage_process(ledger->coverage, weave->tree->frames[owner].name,
+				   weave->tree->frames[stack->comm_frame].name);
+	process->weight[stack->user_end] += weight;
+	if (stack->missing)
+		coverage_add_missing(process, stack->missing, weight);
+}
+
 static void weave_weight(void *user, const struct probe_weight *weight)
 {
 	struct weave *weave = user;
@@ -361,6 +442,8 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 	if (waker)
 		node = weave_waker_path(weave, waker, node);
 	calltree_add(weave->tree, node, weight->weight);
+	if (stack && stack->user_end != STACK_END_NONE)
+		weave_cover(weave, weight->weight, stack, owner);
 	if (stack && stack->truncated)
 		ledger_add(ledger, LEDGER_TRUNCATED, weight->events, weight->weight);
 	if (stack && stack->unresolved)
@@ -471,6 +554,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->splice = splice_new(symbolizer, weave->tree);
 	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));
 	weave->pool = g_array_new(FALSE, FALSE, sizeof(guint32));
+	weave->sentences = g_string_chunk_new(1024);
 	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
 	weave->listener = (struct probe_listener){
 		.user = weave,
@@ -497,6 +581,7 @@ void weave_free(struct weave *weave)
 	g_array_unref(weave->stacks);
 	g_array_unref(weave->pool);
 	g_hash_table_unref(weave->addresses);
+	g_string_chunk_free(weave->sentences);
 	splice_free(weave->splice);
 	g_free(weave);
 }

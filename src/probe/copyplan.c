@@ -47,7 +47,7 @@ static void need_learn_length(struct copyplan_need *need, const struct probe_cop
 
 static void need_learn_frames(struct copyplan_need *need, const struct probe_unwound *unwound)
 {
-	if (unwound->end == STACK_END_SHORT)
+	if (unwound->end == STACK_END_SHORT && !unwound->frame_pointers_do)
 		return; /* says nothing */
 	if (unwound->frame_pointers_do) {
 		need->equal++;

@@ -99,7 +99,7 @@ struct probe_unwound {
 	enum stack_end end;
 	gsize used_bytes; /* of the copy */
 	gsize wanted_bytes; /* STACK_END_SHORT: length that would do for the next step */
-	gboolean frame_pointers_do; /* complete, and the chain of frame pointers gives exactly the same */
+	gboolean frame_pointers_do; /* the chain of frame pointers gives as much */
 };
 
 enum probe_state {

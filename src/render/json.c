@@ -13,9 +13,8 @@
 #include "render/gauges.h"
 
 /* In the order of enum frame_kind, enum unit: part of the format. */
-static const char *const kind_names[FRAME_KINDS] = { "user",	  "kernel",  "jit",    "inlined", "unresolved",
-						     "container", "process", "thread", "cause",	  "waker",
-						     "script" };
+static const char *const kind_names[FRAME_KINDS] = { "user",	"kernel", "jit",   "inlined", "unresolved", "container",
+						     "process", "thread", "cause", "waker",   "script" };
 static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
 
 const char *json_unit_name(enum unit unit)

@@ -75,7 +75,7 @@ void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid); /* keeps wh
 struct symbolizer_walk {
 	struct unwind_result result;
 	enum stack_end end;
-	gboolean frame_pointers_do; /* complete, and the chain of frame pointers gives the same addresses */
+	gboolean frame_pointers_do; /* the chain of frame pointers gives as much */
 };
 void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct unwind_registers *registers,
 		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,

@@ -239,6 +239,8 @@ static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
 	if (!walk->has_place)
 		return walk_end(walk, UNWIND_END_BAD);
 	rule = walk_rule(walk, address);
+	if (cfi_rule_kind(rule) != CFI_NONE)
+		walk->result.by_frame_pointers = FALSE;
 	switch (cfi_rule_kind(rule)) {
 	case CFI_NONE:
 		return step_frame_pointer(walk);
@@ -266,6 +268,7 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 		.stack = stack,
 		.lookup = lookup,
 		.data = data,
+		.result.by_frame_pointers = TRUE,
 	};
 
 	if (stack->basis) {

@@ -61,6 +61,8 @@ struct unwind_place {
 typedef gboolean (*unwind_lookup_t)(guint64 address, struct unwind_place *place, gpointer data);
 
 struct unwind_result {
+	gboolean
+		by_frame_pointers; /* no row was used: the kernel's own walk, which can go anywhere, does at least as well */
 	guint depth; /* addresses written */
 	enum unwind_end end;
 	gsize used_bytes; /* of the copy, from its first byte to the last one read */
