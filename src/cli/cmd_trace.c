@@ -9,7 +9,7 @@ int cmd_trace(int argc, char **argv)
 		.command = "trace",
 		.summary =
 			"What happens, one line each, as it happens: programs that start or end, signals, files opened.",
-		.kinds = "exec exit oom signal open throttle",
+		.kinds = "exec exit oom block open signal throttle",
 		.with_arguments = TRUE,
 	};
 

@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{ "namespaces", "Who is there", "which namespaces containers share", cmd_namespaces },
 	{ "whois", "Who is there", "host pid to container and back", cmd_whois },
 	{ "top", "Who uses what", "what each container uses and loses: CPU, time, memory, I/O", cmd_top },
+	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },
 	{ "trace", "What happens", "exec, exit, signal, open: one line each, as it happens", cmd_trace },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },

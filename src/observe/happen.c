@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "observe/device.h"
 
 struct happen {
 	struct registry *registry;
 	struct shape *shape;
 	happen_fn each;
 	void *user;
+	GHashTable *devices; /* number → name */
 	guint64 epoch_ns; /* realtime of monotonic 0 */
 	struct probe_listener listener;
 };
@@ -74,13 +76,26 @@ static const char *happen_scope(struct happen *happen, const struct probe_field 
 													 : "other";
 }
 
+static const char *happen_device(struct happen *happen, guint64 number)
+{
+	char *name = g_hash_table_lookup(happen->devices, GUINT_TO_POINTER((guint)number));
+
+	if (!name) {
+		name = device_name(number);
+		g_hash_table_insert(happen->devices, GUINT_TO_POINTER((guint)number), name);
+	}
+	return name;
+}
+
 static void happen_field(struct happen *happen, const struct probe_field *field, const struct container *own,
 			 struct event_field *named)
 {
 	const struct container *owner;
 
 	*named = field->field;
-	if (field->owner == PROBE_OWNER_SCOPE) {
+	if (field->owner == PROBE_OWNER_DEVICE) {
+		named->text = happen_device(happen, field->field.number);
+	} else if (field->owner == PROBE_OWNER_SCOPE) {
 		named->text = happen_scope(happen, field, own);
 	} else if (field->owner == PROBE_OWNER_NAME) {
 		owner = happen_owner(happen, field);
@@ -144,6 +159,7 @@ struct happen *happen_new(struct registry *registry, happen_fn each, void *user)
 	struct happen *happen = g_new0(struct happen, 1);
 
 	happen->registry = registry;
+	happen->devices = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	happen->each = each;
 	happen->user = user;
 	happen->epoch_ns = clock_realtime_ns() - clock_monotonic_ns();
@@ -159,6 +175,9 @@ struct happen *happen_new(struct registry *registry, happen_fn each, void *user)
 
 void happen_free(struct happen *happen)
 {
+	if (!happen)
+		return;
+	g_hash_table_unref(happen->devices);
 	g_free(happen);
 }
 

@@ -3,10 +3,8 @@
 
 #include <string.h>
 
-#include "base/file.h"
-
-#define TALLY_UEVENT_BYTES 4096
-#define DEVICE_MINOR_BITS 20
+#include "kernel/syscalls.h"
+#include "observe/device.h"
 
 struct tally {
 	struct registry *registry;
@@ -48,23 +46,12 @@ static const struct container *tally_owner(struct tally *tally, guint64 cgroup_k
 
 static const char *tally_device(struct tally *tally, guint64 number)
 {
-	guint major = (guint)(number >> DEVICE_MINOR_BITS), minor = number & ((1u << DEVICE_MINOR_BITS) - 1);
 	char *name = g_hash_table_lookup(tally->devices, GUINT_TO_POINTER((guint)number));
-	g_autofree char *path = NULL, *text = NULL;
-	const char *found;
 
-	if (name)
-		return name;
-	path = g_strdup_printf("/sys/dev/block/%u:%u/uevent", major, minor);
-	text = file_read(path, TALLY_UEVENT_BYTES, NULL, NULL);
-	found = text ? strstr(text, "DEVNAME=") : NULL;
-	if (found) {
-		found += strlen("DEVNAME=");
-		name = g_strndup(found, strcspn(found, "\n"));
-	} else {
-		name = g_strdup_printf("%u:%u", major, minor);
+	if (!name) {
+		name = device_name(number);
+		g_hash_table_insert(tally->devices, GUINT_TO_POINTER((guint)number), name);
 	}
-	g_hash_table_insert(tally->devices, GUINT_TO_POINTER((guint)number), name);
 	return name;
 }
 
@@ -83,6 +70,9 @@ static void tally_values(struct tally *tally, const struct probe_value *given, c
 			break;
 		case PROBE_LABEL_SYSCALL:
 			if (given[i].number == PROBE_NO_NUMBER)
+				break;
+			values[i] = syscall_name(given[i].number);
+			if (values[i])
 				break;
 			g_ptr_array_add(made, g_strdup_printf("%" G_GUINT64_FORMAT, given[i].number));
 			values[i] = g_ptr_array_index(made, made->len - 1);

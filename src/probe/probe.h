@@ -174,6 +174,8 @@ enum probe_owner {
 	/* The text becomes "container" when that cgroup is the event's container or in it, "ancestor" when it is above,
 	 * "host" when the key is 0. */
 	PROBE_OWNER_SCOPE = 2,
+	/* The text becomes the name of the block device whose number (major << 20 | minor) is in `number`. */
+	PROBE_OWNER_DEVICE = 3,
 };
 
 struct probe_field {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of probes. */
+#include "probe/block.h"
+#include "probe/calls.h"
 #include "probe/offcpu.h"
 #include "probe/probe.h"
 #include "probe/profile.h"
@@ -9,9 +11,10 @@
 G_DEFINE_QUARK(probe - error - quark, probe_error)
 
 const struct probe *const probe_registry[] = {
-	&probe_profile,	     &probe_offcpu,	&probe_walltime,       &probe_runq,
-	&probe_blame,	     &probe_trace_exec, &probe_trace_exit,     &probe_trace_oom,
-	&probe_trace_signal, &probe_trace_open, &probe_trace_throttle, NULL,
+	&probe_profile,	       &probe_offcpu,	    &probe_walltime,   &probe_runq,	    &probe_blame,
+	&probe_trace_exec,     &probe_trace_exit,   &probe_trace_oom,  &probe_trace_signal, &probe_trace_open,
+	&probe_trace_throttle, &probe_block,	    &probe_fs,	       &probe_syscall,	    &probe_slow_block,
+	&probe_slow_fs,	       &probe_slow_syscall, &probe_slow_futex, &probe_trace_block,  NULL,
 };
 
 const struct probe *probe_find(const char *name)

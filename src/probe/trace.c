@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "probe/eventring.h"
+#include "probe/fields.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
@@ -76,51 +77,6 @@ static const struct rung throttle_rungs[] = {
 	  .misses = "how long a queue stays throttled with nobody left who wants to run" },
 	{ 0 },
 };
-
-/* ---- fields ---- */
-
-struct fields {
-	struct probe_field each[EVENT_FIELDS_MAX];
-	guint count;
-};
-
-static struct probe_field *field_add(struct fields *fields, const char *name, enum event_unit unit)
-{
-	struct probe_field *field = &fields->each[fields->count++];
-
-	*field = (struct probe_field){ .field = { .name = name, .unit = unit } };
-	return field;
-}
-
-static void field_text(struct fields *fields, const char *name, const char *text)
-{
-	if (text)
-		field_add(fields, name, EVENT_TEXT)->field.text = text;
-}
-
-static void field_number(struct fields *fields, const char *name, enum event_unit unit, guint64 number)
-{
-	field_add(fields, name, unit)->field.number = number;
-}
-
-/* "ENOENT", "SIGKILL"; the number when it has no name. Owned by the caller. */
-static char *name_errno(int number)
-{
-	const char *name = strerrorname_np(number);
-
-	return name ? g_strdup(name) : g_strdup_printf("%d", number);
-}
-
-static char *name_signal(int number)
-{
-	const char *name = sigabbrev_np(number);
-
-	if (name)
-		return g_strdup_printf("SIG%s", name);
-	if (number >= SIGRTMIN && number <= SIGRTMAX)
-		return g_strdup_printf("SIGRTMIN+%d", number - SIGRTMIN);
-	return g_strdup_printf("%d", number);
-}
 
 /* ---- records → events ---- */
 
@@ -302,15 +258,6 @@ static void fields_history(struct fields *fields, const struct trace_run *run, c
 		if (moment)
 			field_number(fields, oom_looks[i].name, EVENT_BYTES, pages_bytes(sum));
 	}
-}
-
-static void field_owner(struct fields *fields, const char *name, enum probe_owner owner, guint64 key, const char *path)
-{
-	struct probe_field *field = field_add(fields, name, EVENT_TEXT);
-
-	field->owner = owner;
-	field->cgroup_key = key;
-	field->field.text = path;
 }
 
 static void oom_tell(struct trace_run *run, struct eventring *ring, const struct trace_oom *kill, const char *path)

@@ -25,7 +25,7 @@ SERIES = {
     "6.1": r"linux-image-6\.1\.[0-9.+~a-z-]*-cloud-amd64",
     "6.12": r"linux-image-6\.12\.[0-9.+~a-z-]*-cloud-amd64",
 }
-MODULES = ("overlay",)
+MODULES = ("overlay", "loop")
 MEMORY_MIB = 1536
 BOOT_DEADLINE_S = 120
 # A processor of the emulated machine can stop for good (seen on 6.1 under load: one CPU in an endless loop, the other
@@ -99,7 +99,7 @@ class Kernel:
         """The newest kernel of the series, unpacked below `cache`; what is there already is not fetched again."""
         home = Path(cache) / series
         done = home / "release"
-        if not done.exists():
+        if not done.exists() or not all((home / f"{name}.ko").exists() for name in MODULES):
             names = apt_candidates(series)
             if not names:
                 raise Missing(f"apt knows no cloud kernel of series {series}: run apt-get update, or add bookworm-security")

@@ -7,13 +7,16 @@
  * works. Runs as root, also as init's only child in an initramfs: needs /proc and /sys mounted. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +49,7 @@ struct check {
 	guint32 child;
 	guint64 seen; /* by the ledger */
 	guint64 foreign; /* weights or stacks that are not the child's */
+	const struct probe *probe;
 	const struct event_rule *rule; /* what must happen, for probes of events */
 	guint64 happened; /* events that are as the rule says */
 };
@@ -57,6 +61,7 @@ struct check {
 #define HUNGRY_LIMIT "16777216"
 #define HUNGRY_LIMIT_BYTES (16 << 20)
 #define HUNGRY_BYTES (256 << 20)
+#define DISK_BYTES (1 << 20)
 #define BUSY_NS (500 * NS_PER_MS)
 
 /* A cgroup with a limit, made for the moment, on v2 or v1; NULL when that cannot be. Owned by the caller. */
@@ -122,12 +127,51 @@ static void busy_live(const char *directory)
 	_exit(0);
 }
 
+static void brief_file(void)
+{
+	char name[] = "/tmp/fathom-check-XXXXXX";
+	int fd = mkstemp(name);
+
+	if (fd < 0 || write(fd, name, sizeof(name)) != sizeof(name) || fsync(fd) != 0 || unlink(name) != 0)
+		_exit(1);
+}
+
+static void brief_wait(void)
+{
+	const struct timespec nap = { .tv_nsec = 20 * NS_PER_MS };
+	int word = 0;
+
+	syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &nap, NULL, 0);
+}
+
 static void brief_live(void)
 {
+	brief_file();
+	brief_wait();
 	kill(getpid(), SIGURG);
 	if (open(BRIEF_FILE, O_RDONLY) >= 0)
 		_exit(1);
 	_exit(BRIEF_STATUS);
+}
+
+/* Writes to a disk: a file as one. */
+static void disk_start(void)
+{
+	char name[] = "/tmp/fathom-check-XXXXXX", block[4096] = { 0 };
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), file = mkstemp(name);
+	int number = control >= 0 ? ioctl(control, LOOP_CTL_GET_FREE) : -1;
+	g_autofree char *path = g_strdup_printf("/dev/loop%d", number);
+	int disk = number >= 0 ? open(path, O_RDWR | O_CLOEXEC) : -1;
+
+	if (disk >= 0 && ftruncate(file, DISK_BYTES) == 0 && ioctl(disk, LOOP_SET_FD, file) == 0) {
+		if (write(disk, block, sizeof(block)) != sizeof(block) || fsync(disk) != 0)
+			fputs("cannot write to the loop device\n", stderr);
+		ioctl(disk, LOOP_CLR_FD);
+	}
+	close(disk);
+	close(control);
+	close(file);
+	unlink(name);
 }
 
 static void limited_start(const char *controller, const char *const *files, void (*live)(const char *directory))
@@ -176,7 +220,7 @@ static void brief_start(void)
 
 static const struct event_rule {
 	const char *probe;
-	const char *kind;
+	const char *kind; /* NULL: a histogram, and `field` is a label */
 	const char *field; /* … is `text`, or the number */
 	const char *text;
 	guint64 number;
@@ -186,6 +230,14 @@ static const struct event_rule {
 	{ "trace exit", "exit", "status", NULL, BRIEF_STATUS, brief_start },
 	{ "trace signal", "signal", "signal", "SIGURG", 0, brief_start },
 	{ "trace open", "open", "file", BRIEF_FILE, 0, brief_start },
+	{ "fs", NULL, "operation", "fsync", 0, brief_start },
+	{ "syscall", NULL, "error", "ENOENT", 0, brief_start },
+	{ "block", NULL, "operation", "write", 0, disk_start },
+	{ "slow fs", "slow", "operation", "fsync", 0, brief_start },
+	{ "slow syscall", "slow", "syscall", "fsync", 0, brief_start },
+	{ "slow futex", "slow", "error", "ETIMEDOUT", 0, brief_start },
+	{ "slow block", "slow", "operation", "write", 0, disk_start },
+	{ "trace block", "block", "operation", "write", 0, disk_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
 };
@@ -203,7 +255,7 @@ static void check_event(void *user, const struct probe_event *event)
 	struct check *check = user;
 	const struct event_rule *rule = check->rule;
 
-	if (!rule || strcmp(event->kind, rule->kind) != 0)
+	if (!rule || g_strcmp0(event->kind, rule->kind) != 0)
 		return;
 	for (guint i = 0; i < event->field_count; i++) {
 		const struct event_field *field = &event->fields[i].field;
@@ -212,6 +264,17 @@ static void check_event(void *user, const struct probe_event *event)
 		    (rule->text ? g_strcmp0(field->text, rule->text) == 0 : field->number == rule->number))
 			check->happened++;
 	}
+}
+
+static void check_bucket(void *user, const struct probe_bucket *bucket)
+{
+	struct check *check = user;
+	const struct event_rule *rule = check->rule;
+	const struct probe_label *labels = check->probe->labels;
+
+	for (guint i = 0; rule && labels && labels[i].name; i++)
+		if (strcmp(labels[i].name, rule->field) == 0 && g_strcmp0(bucket->values[i].text, rule->text) == 0)
+			check->happened += bucket->counts->count;
 }
 
 static void check_stack(void *user, const struct probe_stack *stack)
@@ -438,9 +501,13 @@ enum outcome {
 
 static enum outcome check_rung(const struct probe *probe, const struct rung *rung, GString *text)
 {
-	struct check check = { .child = child_start(), .rule = event_rule_find(probe->name) };
+	struct check check = { .child = child_start(), .probe = probe, .rule = event_rule_find(probe->name) };
 	const struct probe_listener listener = {
-		.user = &check, .stack = check_stack, .weight = check_weight, .event = check_event
+		.user = &check,
+		.stack = check_stack,
+		.weight = check_weight,
+		.event = check_event,
+		.bucket = check_bucket,
 	};
 	const struct probe_request request = { .filter = !check.rule,
 					       .tgids = &check.child,

@@ -94,6 +94,7 @@ struct file_system_type {
 
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
 	struct file_system_type *s_type;
 };
 
@@ -216,6 +217,35 @@ struct task_group {
 	struct cfs_bandwidth cfs_bandwidth;
 };
 
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
+struct bio {
+	struct blkcg_gq *bi_blkg; /* whom it is accounted to */
+};
+
+struct gendisk {
+	int major, first_minor;
+};
+
+struct request_queue {
+	struct gendisk *disk;
+};
+
+struct request {
+	struct request_queue *q;
+	u32 cmd_flags;
+	u32 __data_len; /* bytes left to do */
+	u64 __sector;
+	struct bio *bio;
+	u64 start_time_ns; /* when it was made; 0 where nobody asks */
+};
+
 struct linux_binprm {
 	int argc;
 	const char *filename;
@@ -299,6 +329,7 @@ enum cgroup_subsys_id {
 	devices_cgrp_id = 4,
 	freezer_cgrp_id = 5,
 	pids_cgrp_id = 6,
+	io_cgrp_id = 7,
 };
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */

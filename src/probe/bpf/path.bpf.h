@@ -95,7 +95,7 @@ static long path_kernfs_step(u32 i, struct path_walk *walk)
 }
 
 /* Fills `path` (in a map) with the path of a cgroup below its hierarchy's root. */
-static __noinline int path_of_cgroup(struct path_text *path, struct cgroup *cgroup)
+static __noinline __attribute__((unused)) int path_of_cgroup(struct path_text *path, struct cgroup *cgroup)
 {
 	struct path_walk walk = { .path = path };
 

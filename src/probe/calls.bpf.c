@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How long system calls take, seen at their entry and exit; and through the file behind their descriptor how long file
+ * operations take, by file system. At the entry there is nothing but a stamp, and that only for calls and tasks that
+ * were asked for. */
+#define READ_BY_PROBE
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "calls.h"
+#define TABLE_CLASSES 1
+#include "bpf/births.bpf.h"
+#include "bpf/event.bpf.h"
+#include "bpf/filter.bpf.h"
+#include "bpf/loss.bpf.h"
+#include "bpf/path.bpf.h"
+#include "bpf/syscall.bpf.h"
+#include "bpf/table.bpf.h"
+#include "fs_types.h"
+
+#define S_IFMT 0170000 /* include/uapi/linux/stat.h */
+#define S_IFREG 0100000
+#define S_IFDIR 0040000
+#define MAX_ERRNO 4095
+#define FUTEX_CMD_MASK 0x7f
+
+const volatile __u32 calls_mode = CALLS_SYSCALL;
+const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is argument 1 */
+const volatile __u64 calls_over_ns = 0; /* slow: only what takes this long */
+const volatile __u8 calls_classes[CALLS_NUMBERS] = {}; /* enum calls_class by number */
+
+struct call {
+	u64 start_ns; /* 0: none */
+	u64 number;
+	s64 offset; /* of the file, before; only for slow */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct calls_record);
+} calls_scratches SEC(".maps");
+
+static __always_inline u32 call_class(u64 number)
+{
+	return number < CALLS_NUMBERS ? calls_classes[number & (CALLS_NUMBERS - 1)] : CALLS_OTHER;
+}
+
+static __always_inline bool call_is_slow_mode(void)
+{
+	return calls_mode == CALLS_SLOW_SYSCALL || calls_mode == CALLS_SLOW_FS || calls_mode == CALLS_SLOW_FUTEX;
+}
+
+/* Does this run want calls of the class at all? */
+static __always_inline bool call_matters(u32 class)
+{
+	switch (calls_mode) {
+	case CALLS_SYSCALL:
+		return true;
+	case CALLS_FS:
+	case CALLS_SLOW_FS:
+		return (class >= CALLS_READ && class <= CALLS_SYNC) || class == CALLS_OPEN;
+	case CALLS_SLOW_FUTEX:
+		return class == CALLS_FUTEX;
+	default:
+		return class != CALLS_WAIT && class != CALLS_FUTEX;
+	}
+}
+
+static __always_inline bool call_has_file(u32 class)
+{
+	return class >= CALLS_READ && class <= CALLS_FILE;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 class = call_class(number);
+	struct call *call;
+
+	if (!call_matters(class))
+		return 0;
+	if (filter_on && !filter_wants(task, cgroup_key_current()))
+		return 0;
+	call = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		loss_add(LOSS_STORAGE, 1, 0);
+		return 0;
+	}
+	call->number = number;
+	if (call_is_slow_mode()) {
+		struct file *file = NULL;
+
+		if (class == CALLS_READ || class == CALLS_WRITE)
+			file = path_file(task, syscall_argument(regs, 0));
+		call->offset = file ? BPF_CORE_READ(file, f_pos) : -1;
+	}
+	call->start_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline u32 fs_operation(u32 class)
+{
+	switch (class) {
+	case CALLS_READ:
+	case CALLS_PREAD:
+		return CALLS_OPERATION_READ;
+	case CALLS_WRITE:
+	case CALLS_PWRITE:
+		return CALLS_OPERATION_WRITE;
+	case CALLS_SYNC:
+		return CALLS_OPERATION_SYNC;
+	default:
+		return CALLS_OPERATION_OPEN;
+	}
+}
+
+/* The file the call worked on, if it is one of a file system: regular, or a directory. */
+static __always_inline struct file *fs_file(struct task_struct *task, struct pt_regs *regs, u32 class, long result,
+					    struct super_block **sb, u32 *mode)
+{
+	struct file *file = NULL;
+	struct inode *inode;
+
+	if (call_has_file(class))
+		file = path_file(task, syscall_argument(regs, 0));
+	else if (class == CALLS_OPEN && result >= 0)
+		file = path_file(task, result);
+	if (!file)
+		return NULL;
+	inode = BPF_CORE_READ(file, f_inode);
+	*mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	*sb = BPF_CORE_READ(inode, i_sb);
+	return file;
+}
+
+static __always_inline void calls_count(struct task_struct *task, u64 label, u64 ns)
+{
+	struct table_key key;
+	u32 row;
+
+	table_key_init(&key, task, cgroup_key_current(), label);
+	row = table_row(task, &key);
+	table_add_ns(row, 0, ns);
+}
+
+static __always_inline void fs_count(struct task_struct *task, struct pt_regs *regs, u32 class, long result, u64 ns)
+{
+	struct super_block *sb = NULL;
+	u32 mode = 0;
+
+	if (!fs_file(task, regs, class, result, &sb, &mode) || (mode != S_IFREG && mode != S_IFDIR))
+		return;
+	calls_count(task,
+		    CALLS_LABEL_FS(BPF_CORE_READ(sb, s_dev), fs_type_of(BPF_CORE_READ(sb, s_magic)),
+				   fs_operation(class)),
+		    ns);
+}
+
+static __always_inline bool futex_waits(struct pt_regs *regs)
+{
+	switch (syscall_argument(regs, 1) & FUTEX_CMD_MASK) {
+	case 0: /* FUTEX_WAIT */
+	case 6: /* FUTEX_LOCK_PI */
+	case 9: /* FUTEX_WAIT_BITSET */
+	case 11: /* FUTEX_WAIT_REQUEUE_PI */
+	case 13: /* FUTEX_LOCK_PI2 */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *regs, u32 class, long result, u64 ns,
+				 s64 offset)
+{
+	struct super_block *sb = NULL;
+	struct calls_record *record;
+	struct file *file;
+	u64 key = cgroup_key_current();
+	u32 zero = 0, bytes, mode = 0;
+
+	if (calls_mode == CALLS_SLOW_FUTEX && !futex_waits(regs))
+		return 0;
+	file = fs_file(task, regs, class, result, &sb, &mode);
+	if (calls_mode == CALLS_SLOW_FS && class != CALLS_OPEN && (!file || (mode != S_IFREG && mode != S_IFDIR)))
+		return 0;
+	loss_add(LOSS_SEEN, 1, 1);
+	record = bpf_map_lookup_elem(&calls_scratches, &zero);
+	if (!record || !event_allowed(key))
+		return 0;
+	event_head_fill(&record->head, task, key, calls_mode);
+	record->latency_ns = ns;
+	record->result = result;
+	record->arguments[0] = syscall_argument(regs, 0);
+	record->arguments[1] = syscall_argument(regs, 1);
+	record->arguments[2] = syscall_argument(regs, 2);
+	record->arguments[3] = syscall_argument(regs, 3);
+	record->offset = class == CALLS_PREAD || class == CALLS_PWRITE ? (s64)record->arguments[3] : offset;
+	record->number = syscall_number(regs);
+	record->class = class;
+	record->mode = mode;
+	record->type = file ? fs_type_of(BPF_CORE_READ(sb, s_magic)) : 0;
+	record->path.flags = record->path.bytes = 0;
+	if (file) {
+		path_of(&record->path, file, task);
+	} else if (class == CALLS_OPEN) { /* what it was asked for, as one name */
+		long length = bpf_probe_read_user_str(record->path.text, PATH_BYTES,
+						      (void *)(record->number == openat_number ||
+									       record->number == openat2_number
+								       ? record->arguments[1]
+								       : record->arguments[0]));
+
+		record->path.bytes = length > 0 ? length : 0;
+	}
+	bytes = record->path.bytes;
+	if (bytes > sizeof(record->path.text))
+		bytes = sizeof(record->path.text);
+	event_send(record, __builtin_offsetof(struct calls_record, path.text) + bytes);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 number = syscall_number(regs), ns;
+	u32 class = call_class(number);
+	struct call *call;
+
+	if (!call_matters(class))
+		return 0;
+	call = bpf_task_storage_get(&calls, task, 0, 0);
+	if (!call || !call->start_ns || call->number != number)
+		return 0;
+	ns = bpf_ktime_get_ns() - call->start_ns;
+	call->start_ns = 0;
+	if (calls_mode == CALLS_SYSCALL)
+		calls_count(task, CALLS_LABEL_SYSCALL(number, result < 0 && result >= -MAX_ERRNO ? -result : 0), ns);
+	else if (calls_mode == CALLS_FS)
+		fs_count(task, regs, class, result, ns);
+	else if (ns >= calls_over_ns)
+		calls_tell(task, regs, class, result, ns, call->offset);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/gather.h"
+
+#include <errno.h>
+
+#include "probe/filter.h"
+#include "probe/ladder.h"
+
+gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GError **error)
+{
+	struct bpf_map *ring = bpf_object__find_map_by_name(gather->object, "event_ring");
+	gboolean events = setup->decode != NULL;
+
+	bpf_map__set_max_entries(ring, events ? GATHER_RING_BYTES : GATHER_RING_BYTES_MIN);
+	return table_size(gather->object, setup->request, events ? 1 : setup->table->classes, setup->rows, error);
+}
+
+gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GError **error)
+{
+	if (!setup->decode) {
+		gather->table =
+			table_open(gather->object, setup->request, setup->listener, setup->table, setup->rows, error);
+		return gather->table != NULL;
+	}
+	if (filter_fill(gather->object, setup->request, error))
+		gather->ring = eventring_open(gather->object, setup->listener, setup->decode, setup->user, error);
+	return gather->ring != NULL;
+}
+
+gboolean gather_attach(struct gather *gather, struct bpf_program *program, GError **error)
+{
+	g_autofree char *what = g_strdup_printf("cannot attach to %s", bpf_program__section_name(program));
+	struct bpf_link *link;
+
+	g_return_val_if_fail(gather->link_count < GATHER_LINKS, FALSE);
+	link = bpf_program__attach(program);
+	if (!link) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	gather->links[gather->link_count++] = link;
+	return TRUE;
+}
+
+void gather_detach(struct gather *gather)
+{
+	while (gather->link_count > 0)
+		bpf_link__destroy(gather->links[--gather->link_count]);
+}
+
+void gather_close(struct gather *gather)
+{
+	gather_detach(gather);
+	g_clear_pointer(&gather->table, table_close);
+	g_clear_pointer(&gather->ring, eventring_close);
+}
+
+int gather_fd(const struct gather *gather)
+{
+	return gather->table ? table_fd(gather->table) : eventring_fd(gather->ring);
+}
+
+gboolean gather_drain(struct gather *gather, GError **error)
+{
+	if (gather->ring)
+		return eventring_drain(gather->ring, error);
+	table_drain(gather->table);
+	return TRUE;
+}
+
+gboolean gather_collect(struct gather *gather, struct ledger *ledger, GError **error)
+{
+	return table_collect(gather->table, ledger, error);
+}
+
+gboolean gather_finish(struct gather *gather, struct ledger *ledger, GError **error)
+{
+	gather_detach(gather);
+	if (gather->ring)
+		return eventring_drain(gather->ring, error) && eventring_account(gather->ring, ledger, error);
+	/* Twice: rows that were being taken back, too. */
+	return gather_collect(gather, ledger, error) && gather_collect(gather, ledger, error);
+}
