@@ -177,12 +177,15 @@ static void table_read(const struct table *table, guint32 row, guint which, stru
 	*counts = (struct histogram_counts){ 0 };
 	for (guint cpu = 0; cpu < table->cpus; cpu++) {
 		struct histogram_cells *cells = table_cells_at(table, cpu, row, which);
+		guint64 max;
 
 		counts->sum += __atomic_load_n(&cells->sum, __ATOMIC_RELAXED);
 		for (guint i = 0; i < HISTOGRAM_CELLS; i++)
 			counts->buckets[i] += __atomic_load_n(&cells->buckets[i], __ATOMIC_RELAXED);
-		if (__atomic_load_n(&cells->max, __ATOMIC_RELAXED))
-			counts->max = MAX(counts->max, __atomic_exchange_n(&cells->max, 0, __ATOMIC_RELAXED));
+		max = __atomic_load_n(&cells->max, __ATOMIC_RELAXED);
+		if (max)
+			max = __atomic_exchange_n(&cells->max, 0, __ATOMIC_RELAXED);
+		counts->max = MAX(counts->max, max);
 	}
 	for (guint i = 0; i < HISTOGRAM_CELLS; i++)
 		counts->count += counts->buckets[i];
