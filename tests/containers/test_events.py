@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom trace, slow and latency of files, block I/O and system calls, against programs that say what they did."""
+import json
+import signal
+from dataclasses import dataclass
+
+import pytest
+
+from support import wait_for
+
+SECRET = "hunter2-not-to-be-seen"
+HOSTILE = "e\033[2J\"q'\n}"
+HOSTILE_SHELL = "$(printf 'e\\033[2J\\042q\\047\\n}')"
+STOP_S = 20
+
+
+def events_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@dataclass
+class Truth:
+    times: int
+    ns: int
+    longest_ns: int
+
+
+class Worker:
+    """A container that does something the moment it is told to."""
+
+    def __init__(self, container, directory):
+        self.container, self.directory = container, directory
+        self.name = container.name
+
+    def go(self):
+        (self.directory / "go").touch()
+
+    def result(self):
+        path = wait_for(lambda: (self.directory / "result").exists() and self.directory / "result", 60, "the result")
+        return {line.split()[0]: Truth(*map(int, line.split()[1:])) for line in path.read_text().splitlines()}
+
+
+@pytest.fixture
+def worker(docker, start, tmp_path):
+    """worker(name, *command, **options): DIR in the command is a directory the host sees, too."""
+    def make(name, *command, **options):
+        directory = tmp_path / f"{name}-files"
+        directory.mkdir()
+        container = start(docker, name, *[c.replace("DIR", "/work") for c in command],
+                          mounts={directory: "/work"}, **options)
+        return Worker(container, directory)
+    return make
+
+
+def shell(worker, name, script, **options):
+    return worker(name, "sh", "-c", f"until [ -e DIR/go ]; do sleep 0.02; done; {script}\nsleep 600", **options)
+
+
+@pytest.fixture
+def follow(fathom, wait_attached):
+    """follow(worker, *arguments, until=…): runs fathom, lets the worker go, and returns (events, process's stderr,
+    exit status) once `until` finds what it waits for in the events so far."""
+    def run(worker, *arguments, until, out="follow.jsonl"):
+        path = fathom.directory / out
+        with open(path, "w") as output:
+            process = fathom.start(*arguments, "--json", stdout=output)
+        wait_attached(process)
+        worker.go()
+        try:
+            wait_for(lambda: until(events_of(whole_lines(path))), 30, "the events")
+        except TimeoutError as late:
+            raise AssertionError(path.read_text()) from late
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=STOP_S)
+        return events_of(path.read_text()), errors, process.returncode
+    return run
+
+
+def whole_lines(path):
+    return path.read_text().rpartition("\n")[0]
+
+
+def kinds(events, kind, **fields):
+    return [e for e in events if e["kind"] == kind and all(e.get(k) == v for k, v in fields.items())]
+
+
+def some(kind, **fields):
+    return lambda events: kinds(events, kind, **fields)
+
+
+# ---- trace ----
+
+def test_exec_without_secrets(worker, follow):
+    web = shell(worker, "web", f"/bin/echo {SECRET} >/dev/null")
+    events, errors, status = follow(web, "trace", "exec", web.name, until=some("exec", process="echo"))
+    assert status == 0, errors
+    event = kinds(events, "exec", process="echo")[0]
+    assert event["container"] == web.name and event["file"] == "/bin/echo" and event["program"] == "/bin/busybox"
+    assert event["argument_count"] == 2 and 1 < event["inner_pid"] < event["pid"] and event["parent"] == "sh"
+    assert SECRET not in json.dumps(events)
+
+
+def test_exec_with_arguments(worker, follow):
+    web = shell(worker, "web", f"/bin/echo {SECRET} 'a b' '' >/dev/null")
+    events, _, _ = follow(web, "trace", "exec", "--args", web.name, until=some("exec", process="echo"))
+    assert kinds(events, "exec", process="echo")[0]["arguments"] == ["/bin/echo", SECRET, "a b", ""]
+
+
+def test_exit_status_and_signal(worker, follow):
+    web = shell(worker, "web", "sh -c 'exit 3'; sleep 100 & kill -TERM $!; wait")
+    events, _, _ = follow(web, "trace", "exit", web.name, until=some("exit", signal="SIGTERM"))
+    assert kinds(events, "exit", status=3)[0]["process"] == "sh"
+    killed = kinds(events, "exit", signal="SIGTERM")[0]
+    assert "status" not in killed and killed["container"] == web.name and killed["lifetime_ns"] > 0
+
+
+def test_signal_names_sender(worker, follow):
+    web = shell(worker, "web", "sleep 100 & kill -USR1 $!; wait")
+    events, _, _ = follow(web, "trace", "signal", web.name, until=some("signal", signal="SIGUSR1"))
+    event = kinds(events, "signal", signal="SIGUSR1")[0]
+    assert event["from"] == web.name and event["sender"] == "sh" and event["sender_inner_pid"] == 1
+    assert event["result"] == "delivered" and event["inner_pid"] > 1
+
+
+def test_open_path_and_error(worker, follow):
+    web = shell(worker, "web", "cd /etc; cat ../etc/./passwd nothing-there >/dev/null 2>&1")
+    events, _, _ = follow(web, "trace", "open", web.name, until=some("open", error="ENOENT", file="nothing-there"))
+    event = kinds(events, "open", file="/etc/passwd")[0]
+    assert event["asked"] == "../etc/./passwd" and event["flags"] == "read" and event["process"] == "cat"
+
+
+def test_oom_names_culprit(worker, follow):
+    # A shell inside takes the memory, so that the container lives on.
+    web = shell(worker, "web", "tail /dev/zero", memory="64m")
+    events, errors, status = follow(web, "trace", "oom", web.name, until=some("oom process", process="tail"))
+    assert status == 0, errors
+    event = kinds(events, "oom")[0]
+    assert event["container"] == web.name and event["process"] == "tail" and event["culprit"] == web.name
+    assert event["scope"] == "container" and event["limit_bytes"] == 64 << 20
+    assert 0.8 * event["limit_bytes"] <= event["usage_bytes"] <= 1.01 * event["limit_bytes"]
+    assert 0.5 * event["limit_bytes"] <= event["resident_bytes"] <= 1.1 * event["limit_bytes"]
+    rows = kinds(events, "oom process")
+    assert rows[0]["killed"] == "yes" and rows[0]["process"] == "tail"
+    assert {e["container"] for e in rows} == {web.name}
+    assert sum(e["resident_bytes"] for e in rows) <= event["processes_resident_bytes"] * 1.01
+
+
+def test_throttle_names_quota(worker, follow):
+    web = shell(worker, "web", "while :; do :; done", cpus=0.1)
+    events, _, _ = follow(web, "trace", "throttle", web.name, until=lambda e: len(e) >= 5)
+    for event in events:
+        assert event["container"] == web.name and event["limit_of"] == web.name and event["scope"] == "container"
+        assert event["quota_ns"] * 10 == event["period_ns"]
+    assert any(0.1 * e["period_ns"] < e["duration_ns"] < 2 * e["period_ns"] for e in events)
+
+
+def test_flood_does_not_hide_others(worker, follow, fathom):
+    loud = shell(worker, "loud", "while :; do cat /etc/passwd >/dev/null; done")
+    quiet = shell(worker, "quiet", "cat /etc/group >/dev/null")
+    loud.go()
+    events, errors, status = follow(quiet, "trace", "open", loud.name, quiet.name, "--rate", 20, "-o", "capture.json",
+                                    until=lambda e: kinds(e, "open", container=quiet.name, file="/etc/group") and
+                                    len(kinds(e, "open", container=loud.name)) > 20)
+    assert status == 3 and "left out" in errors and loud.name in errors, errors
+    capture = json.loads((fathom.directory / "capture.json").read_text())
+    shape = capture["shapes"][0]
+    floods = {f["container"]: f["events"] for f in shape["floods"]}
+    assert floods[loud.name] > 0 and quiet.name not in floods
+    ledger = shape["ledger"]
+    assert ledger["items"]["lost_flood"]["events"] == sum(floods.values())
+    assert ledger["seen"]["events"] == len(events) + sum(floods.values())
+
+
+def test_hostile_names(worker, follow, fathom, wait_attached):
+    script = f"f=/tmp/{HOSTILE_SHELL}; cp /bin/busybox \"$f\"; \"$f\" \"$f\" 2>/dev/null; cat \"$f\" >/dev/null"
+    for number, arguments in enumerate((("trace", "exec", "--args"), ("trace", "open"), ("trace", "exit"),
+                                        ("slow", "fs", "--over", "0"))):
+        web = shell(worker, f"web{number}", script)
+        events, _, _ = follow(web, *arguments, web.name, until=lambda e: "[2J" in json.dumps(e), out=f"{number}.jsonl")
+        assert f"/tmp/{HOSTILE}" in json.dumps(events, ensure_ascii=False).encode().decode("unicode_escape") or \
+            any(HOSTILE[:15] in e.get("process", "") for e in events)
+        web = shell(worker, f"text{number}", script)
+        with open(fathom.directory / "text", "wb") as output:
+            process = fathom.start(*arguments, web.name, stdout=output)
+        wait_attached(process)
+        web.go()
+        wait_for(lambda: b"[2J" in (fathom.directory / "text").read_bytes(), 30, "the name")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=STOP_S)
+        text = (fathom.directory / "text").read_bytes()
+        assert b"\033" not in text and all(32 <= b or b == 10 for b in text)
+        assert all(line.startswith((b"TIME", b"0", b"1", b"2")) for line in text.splitlines()), text
+
+
+# ---- slow ----
+
+def test_slow_syscall_finds_fifo(worker, follow):
+    web = worker("web", "/bin/slowops", "DIR")
+    events, _, _ = follow(web, "slow", "syscall", "--over", "40ms", web.name, until=some("slow", file="/work/fifo", syscall="read"))
+    truth = web.result()["fifo"]
+    event = kinds(events, "slow", file="/work/fifo", syscall="read")[0]
+    assert event["container"] == web.name and event["inner_pid"] == 1 and event["size_bytes"] == 1
+    assert 0.9 * truth.longest_ns <= event["latency_ns"] <= truth.longest_ns
+
+
+def test_slow_futex(worker, follow):
+    web = worker("web", "/bin/slowops", "DIR")
+    events, _, _ = follow(web, "slow", "futex", "--over", "40ms", web.name, until=lambda e: len(e) >= 3)
+    truth = web.result()["futex"]
+    assert len(events) == truth.times
+    assert 0.9 * truth.ns <= sum(e["latency_ns"] for e in events) <= truth.ns
+    assert {(e["operation"], e["likely"], e["error"]) for e in events} == {("wait", "lock", "ETIMEDOUT")}
+
+
+def test_slow_fs_lists_every_operation(worker, follow):
+    web = worker("web", "/bin/slowops", "DIR")
+    events, _, _ = follow(web, "slow", "fs", "--over", "0", web.name,
+                          until=lambda e: len(kinds(e, "slow", operation="fsync", file="/work/file")) >= 50)
+    truth = web.result()
+    for operation in ("open", "write", "read", "fsync"):
+        mine = kinds(events, "slow", operation=operation, file="/work/file")
+        assert len(mine) == truth[operation].times, operation
+        assert 0.5 * truth[operation].ns <= sum(e["latency_ns"] for e in mine) <= truth[operation].ns
+    sizes = {e["size_bytes"] for e in kinds(events, "slow", operation="write", file="/work/file")}
+    assert sizes == {4096}
+    assert {e["offset_bytes"] for e in kinds(events, "slow", operation="read", file="/work/file")} == {0}
+
+
+# ---- latency ----
+
+def rows_of(text, **wanted):
+    """count and sum of the histogram's rows that have these labels."""
+    shape = json.loads(text)["shapes"][0]
+    found = [row for row in shape["rows"] if all(labels_of(shape, row)[k] == v for k, v in wanted.items())]
+    return sum(row["counts"]["count"] for row in found), sum(row["counts"]["sum"] for row in found)
+
+
+def labels_of(shape, row):
+    return dict(zip(shape["labels"], row["values"]))
+
+
+@pytest.fixture
+def measure(fathom, wait_attached):
+    """measure(worker, *arguments): the JSON of a measurement during which the worker did all it does, and its truth."""
+    def run(worker, *arguments):
+        process = fathom.start(*arguments, worker.name, "-d", "300", "--json")
+        wait_attached(process)
+        worker.go()
+        truth = worker.result()
+        process.send_signal(signal.SIGINT)
+        text, errors = process.communicate(timeout=STOP_S)
+        assert process.returncode == 0, errors
+        return text, truth
+    return run
+
+
+def test_fs_latency_is_what_the_program_measured(worker, measure):
+    web = worker("web", "/bin/slowops", "DIR")
+    text, truth = measure(web, "latency", "fs")
+    for operation in ("open", "fsync"):
+        count, ns = rows_of(text, container=web.name, operation=operation)
+        assert truth[operation].times <= count <= truth[operation].times + 10, operation  # its own start and result
+    count, ns = rows_of(text, container=web.name, operation="fsync")
+    assert 0.9 * truth["fsync"].ns <= ns <= truth["fsync"].ns
+
+
+def test_syscall_counts_and_errors(worker, measure):
+    web = worker("web", "/bin/slowops", "DIR")
+    text, truth = measure(web, "latency", "syscall")
+    count, ns = rows_of(text, container=web.name, syscall="futex", error="ETIMEDOUT")
+    assert count == truth["futex"].times and 0.9 * truth["futex"].ns <= ns <= truth["futex"].ns
+    assert rows_of(text, container=web.name, syscall="fsync")[0] == truth["fsync"].times
+
+
+def test_block_latency_of_direct_writes(worker, measure):
+    web = worker("web", "/bin/slowops", "DIR")
+    text, truth = measure(web, "latency", "block")
+    if not truth["direct"].times:
+        pytest.skip("this file system has no direct I/O")
+    count, device_ns = rows_of(text, container=web.name, time="device", operation="write", size="to 64 KiB")
+    _, queue_ns = rows_of(text, container=web.name, time="queue", operation="write", size="to 64 KiB")
+    assert count >= truth["direct"].times  # fsync writes, too
+    direct_ns = truth["direct"].ns + truth["fsync"].ns
+    assert 0 < device_ns + queue_ns <= direct_ns * 1.05
