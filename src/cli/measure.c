@@ -15,6 +15,7 @@
 #include "observe/observe.h"
 #include "probe/probe.h"
 #include "render/render.h"
+#include "symbol/debuginfod.h"
 
 #define MEASURE_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define MEASURE_FREQUENCY_MAX_HZ 10000
@@ -24,7 +25,7 @@ struct measure {
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
 	int frequency_hz;
-	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines;
+	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod;
 	guint64 duration_ns, threshold_ns;
 	enum observe_by by_what;
 	const struct render_format *writer;
@@ -58,6 +59,8 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "Also functions inlined into others, where there is debug information", NULL },
 		{ "lines", 0, 0, G_OPTION_ARG_NONE, &measure->lines,
 		  "Also source files and lines, where there is debug information, and of Python", NULL },
+		{ "debuginfod", 0, 0, G_OPTION_ARG_NONE, &measure->debuginfod,
+		  "Fetch missing debug files from the servers in DEBUGINFOD_URLS", NULL },
 		{ "java-map", 0, 0, G_OPTION_ARG_NONE, &measure->java_map,
 		  "Ask Java 17+ for its methods' names: a file and SIGQUIT in its container, as jcmd does", NULL },
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &measure->output,
@@ -141,6 +144,9 @@ static gboolean measure_check(struct measure *measure, GError **error)
 		return measure_fail(error, "\"%s\" is not a time: give e.g. 1ms", measure->threshold);
 	if (measure->user && measure->kernel)
 		return measure_fail(error, "--user and --kernel exclude each other; without both you get both halves");
+	if (measure->debuginfod && !debuginfod_is_configured())
+		return measure_fail(error, "--debuginfod needs DEBUGINFOD_URLS, the servers to ask (with sudo: "
+					   "--preserve-env=DEBUGINFOD_URLS)");
 	measure->by_what = OBSERVE_BY_PROCESS;
 	if (measure->by) {
 		guint i = 0;
@@ -230,6 +236,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.java_map = measure->java_map,
 		.inlined = measure->inlined,
 		.lines = measure->lines,
+		.debuginfod = measure->debuginfod,
 		.rung = measure->rung,
 		.stop_fd = measure_stop_fd(),
 		.progress = !measure->quiet && isatty(STDERR_FILENO) ? measure_progress : NULL,

@@ -298,6 +298,7 @@ static void session_open(struct observe_session *session)
 	symbolizer_configure(session->symbolizer, &(struct symbolizer_options){
 							  .java_map = options->java_map,
 							  .inlined = options->inlined,
+							  .debuginfod = options->debuginfod,
 							  .lines = options->lines,
 						  });
 	session->kernel_names = kernel_names_new();

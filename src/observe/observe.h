@@ -33,6 +33,7 @@ struct observe_options {
 	gboolean no_user, no_kernel;
 	gboolean waker;
 	guint64 threshold_ns;
+	gboolean debuginfod; /* missing debug files may be fetched from the servers in DEBUGINFOD_URLS */
 	gboolean java_map; /* Java virtual machines may be asked to write a map of their code */
 	/* Probes of events: */
 	void (*event)(void *user, const struct event *event); /* each as it comes; may be NULL */
@@ -40,7 +41,8 @@ struct observe_options {
 	guint event_limit; /* kept in the snapshot; 0: EVENTS_LIMIT */
 	guint32 event_rate; /* a second and container; 0: the probe's own */
 	gboolean arguments; /* also what programs were called with */
-	gboolean inlined, lines; /* what debug information tells: inlined functions, source files and lines (Python's, too) */
+	gboolean inlined,
+		lines; /* what debug information tells: inlined functions, source files and lines (Python's, too) */
 	const char *rung; /* NULL: the best that works */
 	guint64 slot_ns; /* histograms: keep slots of time of this length, for heat maps; 0: none */
 	/* With `interval_ns`: gets every that many nanoseconds what gathered in them, and says whether to go on. Only for

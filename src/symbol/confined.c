@@ -131,7 +131,7 @@ G_NORETURN static void child_run(const struct confined_job *job, int out, pid_t 
 	signal(SIGPIPE, SIG_IGN);
 	close_others(job, out);
 	limit(RLIMIT_CORE, 0);
-	limit(RLIMIT_FSIZE, 0);
+	limit(RLIMIT_FSIZE, (rlim_t)job->file_max);
 	limit(RLIMIT_CPU, (rlim_t)(job->time_max_ns / NS_PER_S + 1));
 	if (job->memory_max)
 		limit(RLIMIT_AS, job->memory_max);

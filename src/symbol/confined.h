@@ -29,6 +29,7 @@ struct confined_job {
 	gboolean parse_only; /* no identity, no capability, and only system calls that read, allocate and write */
 	gsize memory_max; /* bytes of address space; 0: no limit */
 	gsize answer_max; /* bytes */
+	guint64 file_max; /* bytes of a file it writes; 0: none */
 	guint64 time_max_ns; /* from the start */
 };
 

@@ -64,6 +64,28 @@ void inlines_free(struct inlines *inlines)
 	g_free(inlines);
 }
 
+static void file_open(struct inlines *inlines, struct modules *modules, const struct module *module, struct file *file)
+{
+	file->fds = (struct debug_fds){ -1, -1 };
+	if (inlines->open >= INLINES_FILES_MAX) {
+		inlines->refused_files++;
+		return;
+	}
+	if (!modules_open_dwarf(modules, module, &file->fds))
+		return;
+	inlines->open++;
+	file->numbers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	file->wanted = g_array_new(FALSE, FALSE, sizeof(guint32));
+}
+
+void inlines_retry(struct inlines *inlines, struct modules *modules, struct module *module)
+{
+	struct file *file = g_hash_table_lookup(inlines->files, module);
+
+	if (file && file->fds.dwarf < 0)
+		file_open(inlines, modules, module, file);
+}
+
 static struct file *file_get(struct inlines *inlines, struct modules *modules, struct module *module)
 {
 	struct file *file = g_hash_table_lookup(inlines->files, module);
@@ -72,15 +94,7 @@ static struct file *file_get(struct inlines *inlines, struct modules *modules, s
 		return file;
 	file = g_new0(struct file, 1);
 	file->name = g_strdup(module->name);
-	file->fds = (struct debug_fds){ -1, -1 };
-	if (inlines->open >= INLINES_FILES_MAX)
-		inlines->refused_files++;
-	else if (modules_open_dwarf(modules, module, &file->fds))
-		inlines->open++;
-	if (file->fds.dwarf >= 0) {
-		file->numbers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-		file->wanted = g_array_new(FALSE, FALSE, sizeof(guint32));
-	}
+	file_open(inlines, modules, module, file);
 	g_hash_table_insert(inlines->files, module_ref(module), file); /* kept: a pointer is the key */
 	g_ptr_array_add(inlines->in_order, file);
 	return file;

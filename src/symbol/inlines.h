@@ -24,6 +24,8 @@ void inlines_free(struct inlines *inlines);
 /* Remembers an address of `module`, as the module counts them. Returns a number for inlines_get; 0 when the module has no
  * debug information, or a limit is reached (counted). */
 guint32 inlines_add(struct inlines *inlines, struct modules *modules, struct module *module, guint64 address);
+/* A debug file may have come meanwhile: looks again whether the module has debug information. */
+void inlines_retry(struct inlines *inlines, struct modules *modules, struct module *module);
 /* Looks up what was added since the last time. */
 void inlines_settle(struct inlines *inlines);
 /* NULL when it was not looked up in time, or DWARF knows nothing of it. Lives as long as `inlines`. */

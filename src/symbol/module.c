@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "symbol/module.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,6 +60,8 @@ static void module_free(struct module *module)
 {
 	if (module->fd >= 0)
 		close(module->fd);
+	if (module->downloaded)
+		close(module->downloaded);
 	symtab_free(module->table);
 	unwind_table_unref(module->unwind);
 	g_free(module->unwind_segments);
@@ -378,7 +381,9 @@ static void table_read(struct modules *modules, struct module *module)
 	g_autoptr(GError) error = NULL;
 	g_autoptr(image_t) image = image_open_fd(module->fd, &error);
 	g_autofree char *root = witness_root(module);
-	struct source_file file = { .image = image, .path = module->path, .root = root };
+	struct source_file file = {
+		.image = image, .path = module->path, .root = root, .downloaded = module->downloaded
+	};
 	struct symtab *table = NULL;
 
 	if (image) {
@@ -407,16 +412,46 @@ enum module_state modules_load(struct modules *modules, struct module *module)
 	return module->state;
 }
 
+gboolean modules_take_downloaded(struct modules *modules, struct module *module, int fd)
+{
+	g_autoptr(image_t) debug = image_open_fd(fd, NULL);
+	symtab_builder_t *builder;
+	struct symtab *table;
+
+	if (!debug || module->downloaded || !build_id_is(module, debug->build_id, debug->build_id_size)) {
+		close(fd);
+		return FALSE;
+	}
+	module->downloaded = fd;
+	if (module->state != MODULE_READY || module->is_complete)
+		return TRUE;
+	builder = symtab_builder_new();
+	image_add_symbols(debug, SHT_SYMTAB, builder);
+	table = symtab_builder_finish(builder);
+	if (symtab_count(table) <= symtab_count(module->table)) {
+		symtab_free(table);
+		return TRUE;
+	}
+	modules->bytes -= symtab_bytes(module->table);
+	modules->bytes += symtab_bytes(table);
+	symtab_free(module->table);
+	module->table = table;
+	module->is_complete = TRUE;
+	return TRUE;
+}
+
 gboolean modules_open_dwarf(struct modules *modules, const struct module *module, struct debug_fds *fds)
 {
 	g_autofree char *root = witness_root(module);
-	struct source_file file = { .path = module->path, .root = root };
+	struct source_file file = { .path = module->path, .root = root, .downloaded = module->downloaded };
 	g_autoptr(image_t) image = NULL;
 	gboolean found;
 	int fd = -1;
 
 	for (guint i = 0; i < MODULE_WITNESSES && fd < 0; i++)
 		fd = witness_open(modules, module, &module->witnesses[i]);
+	if (fd < 0 && module->downloaded) /* its process is gone: the debug file stands for it */
+		fd = fcntl(module->downloaded, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return FALSE;
 	file.image = image = image_open_fd(fd, NULL);

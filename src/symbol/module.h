@@ -50,6 +50,7 @@ struct module {
 	struct symtab *table; /* MODULE_READY */
 	struct image_segment *segments;
 	guint segment_count;
+	int downloaded; /* its debug file from a server, open; 0: none */
 	enum module_unwind_state unwind_state;
 	struct unwind_table *unwind; /* MODULE_UNWIND_READY */
 	struct python python; /* MODULE_READY, and only with: */
@@ -96,6 +97,9 @@ void modules_unref(struct modules *modules, struct module *module);
 enum module_state modules_load(struct modules *modules, struct module *module);
 /* File offset → address in the module's own count. */
 gboolean module_address(const struct module *module, guint64 file_offset, guint64 *address);
+
+/* Takes over `fd`, a debug file fetched for the module; FALSE when it is not its. A loaded table is completed from it. */
+gboolean modules_take_downloaded(struct modules *modules, struct module *module, int fd);
 
 /* The debug information of a module, through a process that still maps it; see debug_file_dwarf. */
 struct debug_fds;

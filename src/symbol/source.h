@@ -11,6 +11,7 @@ struct source_file {
 	const struct image *image;
 	const char *path; /* as its process names it; NULL when not known */
 	const char *root; /* directory to look for debug files in besides "/", such as /proc/PID/root; may be NULL */
+	int downloaded; /* a debug file got for it from a server, open; 0: none */
 };
 
 struct source {

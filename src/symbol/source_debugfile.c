@@ -73,6 +73,14 @@ static gboolean try_one(const char *root, const char *path, const struct source_
 	return taken;
 }
 
+static gboolean try_downloaded(const struct source_file *file, debug_file_take_fn take, void *user)
+{
+	g_autoptr(image_t) debug = file->downloaded ? image_open_fd(file->downloaded, NULL) : NULL;
+
+	return debug && file->image->build_id_size && belongs(debug, file->image, NULL) &&
+	       take(user, file->downloaded, debug);
+}
+
 static char *build_id_path(const guint8 *build_id, gsize size)
 {
 	GString *path = g_string_new(DEBUG_DIR "/.build-id/");
@@ -108,7 +116,7 @@ gboolean debug_file_each(const struct source_file *file, debug_file_take_fn take
 		for (guint p = 0; roots[r] && p < paths->len && !taken; p++)
 			taken = try_one(roots[r], g_ptr_array_index(paths, p), file, &link, take, user);
 	g_free(link.name);
-	return taken;
+	return taken || try_downloaded(file, take, user);
 }
 
 static gboolean take_symbols(void *user, int fd G_GNUC_UNUSED, const struct image *debug)

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "symbol/debuginfod.h"
 #include "symbol/demangle.h"
 #include "symbol/hotspot.h"
 #include "symbol/inlines.h"
@@ -41,9 +42,10 @@ struct kernel {
 /* An address of which more may be known later: of a JIT's code the name, of a file's what is inlined there. */
 struct later {
 	guint32 tgid;
-	guint32 place; /* of a file: number in `inlines`; 0: a JIT's */
+	struct module *module; /* of a file's: one reference; NULL: a JIT's */
+	guint32 place; /* of a file's: number in `inlines`; 0: none (yet) */
 	gboolean is_caller, settled;
-	guint64 start_ticks, address;
+	guint64 start_ticks, address; /* of a file's: as the file counts them */
 	guint32 first, count; /* in `answers` */
 	struct symbol symbol; /* what was known when it was seen */
 };
@@ -51,6 +53,7 @@ struct later {
 struct symbolizer {
 	struct symbolizer_options options;
 	struct inlines *inlines; /* NULL: not wanted */
+	struct debuginfod *debuginfod; /* NULL: not wanted */
 	GArray *answers; /* struct symbol */
 	GArray *laters; /* struct later; `later` of a symbol is the index + 1 */
 	GPtrArray *notes; /* char * */
@@ -86,6 +89,8 @@ void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer
 	symbolizer->options = *options;
 	if ((options->inlined || options->lines) && !symbolizer->inlines)
 		symbolizer->inlines = inlines_new();
+	if (options->debuginfod && !symbolizer->debuginfod)
+		symbolizer->debuginfod = debuginfod_new();
 }
 
 void symbolizer_free(struct symbolizer *symbolizer)
@@ -101,7 +106,10 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		process_free(process, symbolizer->modules);
 	g_hash_table_unref(symbolizer->processes);
 	g_queue_clear(&symbolizer->exited);
+	for (guint i = 0; i < symbolizer->laters->len; i++)
+		modules_unref(symbolizer->modules, g_array_index(symbolizer->laters, struct later, i).module);
 	g_array_unref(symbolizer->laters);
+	debuginfod_free(symbolizer->debuginfod);
 	g_array_unref(symbolizer->answers);
 	inlines_free(symbolizer->inlines);
 	g_ptr_array_unref(symbolizer->notes);
@@ -329,21 +337,22 @@ static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process 
 	return TRUE;
 }
 
-static void name_later(struct symbolizer *symbolizer, struct process *process, guint64 address, guint32 place,
-		       struct symbol *symbol)
+static void later_add(struct symbolizer *symbolizer, const struct later *later, struct symbol *symbol)
 {
-	struct later later = {
-		.tgid = process->tgid,
-		.place = place,
-		.start_ticks = process->start_ticks,
-		.address = address,
-	};
-
 	if (symbolizer->laters->len >= LATER_MAX)
 		return;
-	process->has_unnamed |= place == 0;
-	g_array_append_val(symbolizer->laters, later);
+	if (later->module)
+		module_ref(later->module);
+	g_array_append_val(symbolizer->laters, *later);
 	symbol->later = symbolizer->laters->len;
+}
+
+static void name_later(struct symbolizer *symbolizer, struct process *process, guint64 address, struct symbol *symbol)
+{
+	struct later later = { .tgid = process->tgid, .start_ticks = process->start_ticks, .address = address };
+
+	process->has_unnamed = TRUE;
+	later_add(symbolizer, &later, symbol);
 }
 
 static void name_jit(struct symbolizer *symbolizer, struct process *process, guint64 address, struct symbol *symbol)
@@ -354,16 +363,15 @@ static void name_jit(struct symbolizer *symbolizer, struct process *process, gui
 		unresolved(symbolizer, symbol, "[jit: not in the perf map]");
 	else
 		unresolved(symbolizer, symbol, "[jit: no perf map]");
-	name_later(symbolizer, process, address, 0, symbol);
+	name_later(symbolizer, process, address, symbol);
 }
 
-static void name_from_table(struct symbolizer *symbolizer, struct module *module, guint64 file_offset,
-			    struct symbol *symbol)
+/* The name of an address as the module counts them. */
+static void name_at(struct symbolizer *symbolizer, struct module *module, guint64 address, struct symbol *symbol)
 {
 	struct symtab_hit hit;
-	guint64 address;
 
-	if (module_address(module, file_offset, &address) && symtab_find(module->table, address, &hit)) {
+	if (symtab_find(module->table, address, &hit)) {
 		symbol->kind = FRAME_USER;
 		symbol->name = shown_name(symbolizer, module->table, &hit);
 		symbol->offset = address - hit.start;
@@ -376,16 +384,36 @@ static void name_from_table(struct symbolizer *symbolizer, struct module *module
 	}
 }
 
-static void expand_later(struct symbolizer *symbolizer, struct process *process, const struct mapping *mapping,
-			 guint64 address, struct symbol *symbol)
+static void name_from_table(struct symbolizer *symbolizer, struct module *module, guint64 file_offset,
+			    struct symbol *symbol)
 {
-	guint64 in_file = address - mapping->start + mapping->file_offset;
-	guint32 place = 0;
+	guint64 address;
 
-	if (symbolizer->inlines && mapping->kind == MAPPING_FILE && module_address(mapping->module, in_file, &in_file))
-		place = inlines_add(symbolizer->inlines, symbolizer->modules, mapping->module, in_file);
-	if (place)
-		name_later(symbolizer, process, address, place, symbol);
+	if (module_address(module, file_offset, &address))
+		name_at(symbolizer, module, address, symbol);
+	else
+		unresolved(symbolizer, symbol, "[%s: in no function]", module->name);
+}
+
+/* What debug information may add to an address of a file. */
+static void expand_later(struct symbolizer *symbolizer, const struct mapping *mapping, guint64 address,
+			 struct symbol *symbol)
+{
+	struct module *module = mapping->module;
+	struct later later = { .module = module };
+	gboolean fetch = FALSE;
+
+	if (mapping->kind != MAPPING_FILE ||
+	    !module_address(module, address - mapping->start + mapping->file_offset, &later.address))
+		return;
+	if (symbolizer->inlines)
+		later.place = inlines_add(symbolizer->inlines, symbolizer->modules, module, later.address);
+	if (symbolizer->debuginfod && module->build_id_size)
+		fetch = !module->is_complete || (symbolizer->inlines && !later.place);
+	if (fetch)
+		debuginfod_want(symbolizer->debuginfod, module, module->build_id, module->build_id_size);
+	if (fetch || later.place)
+		later_add(symbolizer, &later, symbol);
 }
 
 static void name_in_file(struct symbolizer *symbolizer, struct process *process, const struct mapping *mapping,
@@ -406,12 +434,12 @@ static void name_in_file(struct symbolizer *symbolizer, struct process *process,
 	switch (modules_load(symbolizer->modules, module)) {
 	case MODULE_READY:
 		name_from_table(symbolizer, module, address - mapping->start + mapping->file_offset, symbol);
-		expand_later(symbolizer, process, mapping, address, symbol);
+		expand_later(symbolizer, mapping, address, symbol);
 		return;
 	case MODULE_NOT_ELF: /* some runtimes keep their JIT's code in a file (memfd) */
 		if (!name_from_perfmap(symbolizer, process, address, symbol)) {
 			unresolved(symbolizer, symbol, "[%s: not an ELF file]", module->name);
-			name_later(symbolizer, process, address, 0, symbol);
+			name_later(symbolizer, process, address, symbol);
 		}
 		return;
 	case MODULE_GONE:
@@ -726,10 +754,56 @@ static void later_settle(struct symbolizer *symbolizer, struct later *later)
 	if (later->place) {
 		later_expand(symbolizer, later);
 	} else {
-		later_name(symbolizer, later);
+		if (!later->module)
+			later_name(symbolizer, later);
 		g_array_append_val(symbolizer->answers, later->symbol);
 	}
 	later->count = symbolizer->answers->len - later->first;
+}
+
+/* ---- debug files from servers ---- */
+
+static void downloads_take(struct symbolizer *symbolizer)
+{
+	guint missing = 0;
+	gpointer owner;
+	int fd;
+
+	for (;;) {
+		g_autoptr(GError) error = NULL;
+		gboolean any = debuginfod_take(symbolizer->debuginfod, &owner, &fd, &error);
+
+		if (!any)
+			break;
+		if (fd >= 0 && modules_take_downloaded(symbolizer->modules, owner, fd)) {
+			if (symbolizer->inlines)
+				inlines_retry(symbolizer->inlines, symbolizer->modules, owner);
+		} else {
+			missing++;
+		}
+	}
+	if (missing)
+		note(symbolizer, "debuginfod: the servers had no debug file for %u of the programs and libraries seen",
+		     missing);
+}
+
+/* The names and places that the debug files which came know. */
+static void downloads_apply(struct symbolizer *symbolizer)
+{
+	for (guint i = 0; i < symbolizer->laters->len; i++) {
+		struct later *later = &g_array_index(symbolizer->laters, struct later, i);
+		guint64 caller = later->is_caller ? 1 : 0;
+
+		if (later->settled || !later->module || !later->module->downloaded)
+			continue;
+		if (later->module->state == MODULE_READY)
+			name_at(symbolizer, later->module, later->address, &later->symbol);
+		if (later->symbol.kind != FRAME_UNRESOLVED)
+			later->symbol.offset += caller;
+		if (symbolizer->inlines && !later->place)
+			later->place =
+				inlines_add(symbolizer->inlines, symbolizer->modules, later->module, later->address);
+	}
 }
 
 static void inlines_finish(struct symbolizer *symbolizer)
@@ -811,6 +885,10 @@ void symbolizer_settle(struct symbolizer *symbolizer)
 		process->perfmap_tried_ns = 0;
 		if (process->has_unnamed && process->perfmap)
 			perfmap_update(process->perfmap);
+	}
+	if (symbolizer->debuginfod) {
+		downloads_take(symbolizer);
+		downloads_apply(symbolizer);
 	}
 	if (symbolizer->inlines)
 		inlines_finish(symbolizer);

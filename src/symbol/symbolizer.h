@@ -30,6 +30,7 @@ struct symbolizer_options {
 	/* May Java virtual machines be asked to write a map of their compiled code? It touches them: see hotspot.h. */
 	gboolean java_map;
 	gboolean inlined; /* functions inlined into others, where debug information tells */
+	gboolean debuginfod; /* fetch debug files that are missing from the servers in DEBUGINFOD_URLS */
 	gboolean lines; /* "function (file.c:12)", where debug information tells */
 };
 

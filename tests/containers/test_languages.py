@@ -4,15 +4,17 @@
 The programs and what they need are the machine's own, mounted into the container, so that no image has to be made."""
 import os
 import shutil
+import socket
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from conftest import lack
 from folded import stacks, total
+from runtimes import PROGRAMS, die_with_parent
 from support import Missing, run, tool, wait_for
-from runtimes import PROGRAMS
 
 POINTS = 0.03
 SYSTEM = {path: path for path in ("/usr", "/lib", "/lib64", "/etc/java-17-openjdk") if Path(path).exists()}
@@ -216,3 +218,52 @@ def test_debug_file_of_the_container_counts_before_the_hosts(docker, start, meas
     app = start(docker, "app", "/srv/split", mounts=mounts)
     found, notes = measure(app, "--inline")
     assert total(found, "main", "three_quarters") > 0, (found[:3], notes)
+
+
+# ---- debug files from a server ----
+
+@pytest.fixture
+def server(tmp_path):
+    """A real debuginfod on loopback, serving tmp_path/served; yields its URL."""
+    (tmp_path / "served").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([need("debuginfod"), "-d", ":memory:", "-p", str(port), "-F", "-t", "1", "-c", "1",
+                                str(tmp_path / "served")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(20)
+
+
+def is_served(url):
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def test_debug_files_come_from_a_server_only_when_asked(docker, start, fathom, tmp_path, server):
+    run(need("g++"), "-O2", "-g", "-Wl,--build-id", "-o", "split", PROGRAMS / "split.cc", cwd=tmp_path, timeout=120)
+    build_id = run("readelf", "-n", tmp_path / "split").stdout.split("Build ID: ")[1].split()[0]
+    run(need("objcopy"), "--only-keep-debug", tmp_path / "split", tmp_path / "served/split.debug")
+    run("strip", "-s", tmp_path / "split")
+    wait_for(lambda: is_served(f"{server}/buildid/{build_id}/debuginfo"), 30, "the server to index the file")
+    app = start(docker, "app", "/srv/split", mounts={**SYSTEM, str(tmp_path / "split"): "/srv/split"})
+    environment = {**os.environ, "DEBUGINFOD_URLS": server, "DEBUGINFOD_CACHE_PATH": str(tmp_path / "cache")}
+
+    def measure(*options):
+        done = fathom("profile", app.name, "-d", 1, "-o", "d.folded", *options, env=environment)
+        assert done.returncode in (0, 3), done.stderr
+        return strip(stacks(tmp_path / "d.folded"))
+
+    found = measure("--inline")
+    assert total(found, "[split: ") > 0 and total(found, "three_quarters") == 0
+    assert not (tmp_path / "cache").exists()
+    assert total(measure("--debuginfod"), "main") > 0
+    assert total(measure("--debuginfod", "--inline"), "main", "three_quarters") > 0
+    done = fathom("profile", app.name, "-d", 1, "--debuginfod",
+                  env={name: value for name, value in environment.items() if name != "DEBUGINFOD_URLS"})
+    assert done.returncode == 2 and "DEBUGINFOD_URLS" in done.stderr
