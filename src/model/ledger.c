@@ -48,6 +48,14 @@ void ledger_note(struct ledger *ledger, char *note)
 		g_ptr_array_add(ledger->notes, note);
 }
 
+void ledger_set_rung(struct ledger *ledger, const char *rung, const char *misses)
+{
+	if (!ledger->rung)
+		ledger->rung = g_strdup(rung);
+	if (!ledger->misses)
+		ledger->misses = g_strdup(misses);
+}
+
 void ledger_merge(struct ledger *into, const struct ledger *from)
 {
 	if (!into->rung)

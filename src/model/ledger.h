@@ -54,6 +54,9 @@ void ledger_add(struct ledger *ledger, enum ledger_item item, guint64 events, gu
 void ledger_note(struct ledger *ledger, char *note);
 void ledger_merge(struct ledger *into, const struct ledger *from);
 
+/* How it was observed, and what that cannot see (may be NULL); the first to say so counts. */
+void ledger_set_rung(struct ledger *ledger, const char *rung, const char *misses);
+
 /* Share of what happened that is in the result: 0 … 1; NAN when nothing was seen and nothing was expected. */
 double ledger_coverage(const struct ledger *ledger);
 gboolean ledger_is_conclusive(const struct ledger *ledger); /* TRUE when nothing happened, too */

@@ -24,7 +24,6 @@
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
 #define MAX_ERRNO 4095
-#define FUTEX_CMD_MASK 0x7f
 
 const volatile __u32 calls_mode = CALLS_SYSCALL;
 const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is argument 1 */
@@ -71,6 +70,7 @@ static __always_inline bool call_matters(u32 class)
 	case CALLS_SLOW_FS:
 		return (class >= CALLS_READ && class <= CALLS_SYNC) || class == CALLS_OPEN;
 	case CALLS_SLOW_FUTEX:
+	case CALLS_FUTEX_WAITS:
 		return class == CALLS_FUTEX;
 	default:
 		return class != CALLS_WAIT && class != CALLS_FUTEX;
@@ -183,7 +183,7 @@ static __always_inline bool futex_waits(struct pt_regs *regs)
 }
 
 static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *regs, u32 class, long result, u64 ns,
-				 s64 offset)
+				      s64 offset)
 {
 	struct super_block *sb = NULL;
 	struct calls_record *record;
@@ -231,6 +231,16 @@ static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *
 	return 0;
 }
 
+static __always_inline void futex_count(struct task_struct *task, struct pt_regs *regs, long result, u64 ns)
+{
+	u32 command = syscall_argument(regs, 1) & FUTEX_CMD_MASK;
+	bool lock =
+		command == 6 || command == 13 || (command == 0 && (u32)syscall_argument(regs, 2) == FUTEX_CONTENDED);
+
+	if (futex_waits(regs))
+		calls_count(task, CALLS_LABEL_FUTEX(lock, result < 0 ? -result : 0), ns);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 {
@@ -250,6 +260,8 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 		calls_count(task, CALLS_LABEL_SYSCALL(number, result < 0 && result >= -MAX_ERRNO ? -result : 0), ns);
 	else if (calls_mode == CALLS_FS)
 		fs_count(task, regs, class, result, ns);
+	else if (calls_mode == CALLS_FUTEX_WAITS)
+		futex_count(task, regs, result, ns);
 	else if (ns >= calls_over_ns)
 		calls_tell(task, regs, class, result, ns, call->offset);
 	return 0;

@@ -16,8 +16,6 @@
 
 #define CALLS_EVENT_ROWS 64 /* the table is not used then */
 #define CALLS_SYSCALL_ROWS 8192 /* as many system calls and errors as there are, for some hundred containers */
-#define FUTEX_CMD_MASK 0x7f
-#define FUTEX_CONTENDED 2 /* what a mutex of glibc holds while somebody waits for it */
 
 struct calls_run {
 	struct calls_bpf *kernel;
@@ -132,6 +130,30 @@ static gboolean fs_values(const struct table_owner *owner, guint which, struct p
 	return TRUE;
 }
 
+/* A wait for a lock is told from one for a condition by what glibc's mutexes hold; other libraries may differ. */
+static gboolean futex_values(const struct table_owner *owner, guint which, struct probe_value *values)
+{
+	static const struct {
+		int error;
+		const char *name;
+	} ends[] = { { 0, "woken" }, { ETIMEDOUT, "timed out" }, { EAGAIN, "did not wait" }, { EINTR, "interrupted" } };
+	guint32 error = (guint32)owner->key.label;
+
+	(void)which;
+	values[0].text = owner->key.label >> 32 ? "likely a lock" : "likely a condition";
+	values[1].text = "other error";
+	for (gsize i = 0; i < G_N_ELEMENTS(ends); i++)
+		if ((guint32)ends[i].error == error)
+			values[1].text = ends[i].name;
+	return TRUE;
+}
+
+static const struct table_ops futex_table_ops = { .classes = 1, .values = 2, .values_of = futex_values };
+static const struct probe_label futex_labels[] = {
+	{ "wait", PROBE_LABEL_TEXT },
+	{ "end", PROBE_LABEL_TEXT },
+	{ 0 },
+};
 static const struct table_ops syscall_table_ops = { .classes = 1, .values = 2, .values_of = syscall_values };
 static const struct table_ops fs_table_ops = { .classes = 1, .values = 3, .values_of = fs_values };
 
@@ -314,7 +336,7 @@ static guint32 calls_rows(enum calls_mode mode, const struct probe_request *requ
 {
 	guint32 rows = table_rows_for(request, 1);
 
-	if (mode != CALLS_SYSCALL && mode != CALLS_FS)
+	if (mode != CALLS_SYSCALL && mode != CALLS_FS && mode != CALLS_FUTEX_WAITS)
 		return CALLS_EVENT_ROWS;
 	return mode == CALLS_SYSCALL ? MAX(rows, CALLS_SYSCALL_ROWS) : rows;
 }
@@ -328,11 +350,13 @@ static struct probe_run *calls_start(enum calls_mode mode, const struct probe_re
 				     const struct probe_listener *listener, GError **error)
 {
 	struct calls_run *run = g_new0(struct calls_run, 1);
-	gboolean events = mode != CALLS_SYSCALL && mode != CALLS_FS;
+	gboolean events = mode != CALLS_SYSCALL && mode != CALLS_FS && mode != CALLS_FUTEX_WAITS;
 	struct gather_setup setup = {
 		.request = request,
 		.listener = listener,
-		.table = mode == CALLS_FS ? &fs_table_ops : &syscall_table_ops,
+		.table = mode == CALLS_FS	     ? &fs_table_ops
+			 : mode == CALLS_FUTEX_WAITS ? &futex_table_ops
+						     : &syscall_table_ops,
 		.decode = events ? calls_decode : NULL,
 		.user = run,
 		.rows = calls_rows(mode, request),
@@ -393,6 +417,7 @@ CALLS_OPEN_OF(fs, CALLS_FS)
 CALLS_OPEN_OF(slow_syscall, CALLS_SLOW_SYSCALL)
 CALLS_OPEN_OF(slow_fs, CALLS_SLOW_FS)
 CALLS_OPEN_OF(slow_futex, CALLS_SLOW_FUTEX)
+CALLS_OPEN_OF(futex, CALLS_FUTEX_WAITS)
 
 const struct probe probe_syscall = {
 	.name = "syscall",
@@ -402,6 +427,21 @@ const struct probe probe_syscall = {
 	.rungs = calls_rungs,
 	.labels = syscall_labels,
 	.open = calls_open_syscall,
+	.fd = calls_fd,
+	.drain = calls_drain,
+	.collect = calls_collect,
+	.finish = calls_finish,
+	.close = calls_close,
+};
+
+const struct probe probe_futex = {
+	.name = "futex",
+	.shows = "waits for user-space locks and conditions",
+	.shape = SHAPE_HISTOGRAM,
+	.unit = UNIT_NANOSECONDS,
+	.rungs = calls_rungs,
+	.labels = futex_labels,
+	.open = calls_open_futex,
 	.fd = calls_fd,
 	.drain = calls_drain,
 	.collect = calls_collect,

@@ -13,6 +13,7 @@ enum calls_mode {
 	CALLS_SLOW_SYSCALL = 2,
 	CALLS_SLOW_FS = 3,
 	CALLS_SLOW_FUTEX = 4,
+	CALLS_FUTEX_WAITS = 5, /* histograms of waits, by what they are likely for and how they ended */
 };
 
 /* What a system call is, by its number. */
@@ -41,6 +42,9 @@ enum calls_operation {
 
 /* Labels of keys. */
 #define CALLS_LABEL_SYSCALL(number, error) ((__u64)(number) << 32 | (__u32)(error))
+#define CALLS_LABEL_FUTEX(lock, error) ((__u64)(lock) << 32 | (__u32)(error))
+#define FUTEX_CMD_MASK 0x7f
+#define FUTEX_CONTENDED 2 /* what a mutex of glibc holds while somebody waits for it */
 #define CALLS_LABEL_FS(device, type, operation) ((__u64)(device) << 32 | (__u64)(type) << 8 | (operation))
 
 struct calls_record {
@@ -59,5 +63,5 @@ struct calls_record {
 #ifndef __bpf__
 #include "probe/probe.h"
 
-extern const struct probe probe_syscall, probe_fs, probe_slow_syscall, probe_slow_fs, probe_slow_futex;
+extern const struct probe probe_syscall, probe_fs, probe_futex, probe_slow_syscall, probe_slow_fs, probe_slow_futex;
 #endif

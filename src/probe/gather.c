@@ -11,7 +11,8 @@ gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GE
 	struct bpf_map *ring = bpf_object__find_map_by_name(gather->object, "event_ring");
 	gboolean events = setup->decode != NULL;
 
-	bpf_map__set_max_entries(ring, events ? GATHER_RING_BYTES : GATHER_RING_BYTES_MIN);
+	if (ring)
+		bpf_map__set_max_entries(ring, events ? GATHER_RING_BYTES : GATHER_RING_BYTES_MIN);
 	return table_size(gather->object, setup->request, events ? 1 : setup->table->classes, setup->rows, error);
 }
 

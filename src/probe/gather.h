@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What probes share that can do both: count into tables of histograms (table.h), or tell of single happenings
- * (eventring.h). Their kernel halves include both; a run does one of the two. */
+ * (eventring.h). Their kernel halves include both, or tables only; a run does one of the two. */
 #pragma once
 #include <bpf/libbpf.h>
 #include <glib.h>

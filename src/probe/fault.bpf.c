@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How long page faults take. No tracepoint says when one ends, but the kernel counts it then (mm_account_fault), as minor
+ * or major, by a software event of perf: that is the end. The beginning is the tracepoint of the exception, or, where
+ * an architecture has none, perf's count of all faults, a moment later.
+ *
+ * A fault that ends in a signal is counted nowhere; its beginning is forgotten at the next one. A major fault sleeps, so
+ * the beginning stays with the task. */
+#define READ_BY_PROBE
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "fault.h"
+#define TABLE_CLASSES FAULT_KINDS
+#include "bpf/births.bpf.h"
+#include "bpf/table.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, u64);
+} fault_starts SEC(".maps");
+
+static __always_inline int fault_begin(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 *start;
+
+	if (filter_on && !filter_wants(task, cgroup_key_current()))
+		return 0;
+	start = bpf_task_storage_get(&fault_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (start)
+		*start = bpf_ktime_get_ns();
+	else
+		loss_add(LOSS_STORAGE, 1, 0);
+	return 0;
+}
+
+static __always_inline int fault_end(u32 kind)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 *start = bpf_task_storage_get(&fault_starts, task, 0, 0), ns;
+	struct table_key key;
+	u32 row;
+
+	if (!start || !*start)
+		return 0; /* nobody's we watch, or begun before we looked */
+	ns = bpf_ktime_get_ns() - *start;
+	*start = 0;
+	table_key_init(&key, task, cgroup_key_current(), 0);
+	row = table_row(task, &key);
+	table_add_ns(row, kind, ns);
+	return 0;
+}
+
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(fault_user)
+{
+	return fault_begin();
+}
+
+/* The kernel touching a process's memory. */
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(fault_kernel)
+{
+	return fault_begin();
+}
+
+SEC("perf_event")
+int fault_any(void *ctx)
+{
+	return fault_begin();
+}
+
+SEC("perf_event")
+int fault_minor(void *ctx)
+{
+	return fault_end(FAULT_MINOR);
+}
+
+SEC("perf_event")
+int fault_major(void *ctx)
+{
+	return fault_end(FAULT_MAJOR);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

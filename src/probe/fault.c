@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/fault.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "fault.skel.h"
+#include "probe/filter.h"
+#include "probe/gather.h"
+#include "probe/ladder.h"
+#include "probe/percpu.h"
+
+struct fault_run {
+	struct fault_bpf *kernel;
+	struct gather gather;
+	struct gather_setup setup;
+	const struct rung *rung;
+	char *why_not;
+	GPtrArray *ends; /* of struct bpf_link *: one a CPU and event */
+};
+
+static const struct rung fault_rungs[] = {
+	{ .name = "tp_btf/page_fault + perf min-faults, maj-faults",
+	  .misses = "faults that end in a signal, and pages the kernel gets on a process's behalf without a fault" },
+	{ .name = "perf page-faults, min-faults, maj-faults",
+	  .misses =
+		  "faults that end in a signal, pages the kernel gets without a fault, and the first part of each fault, "
+		  "before it is counted" },
+	{ 0 },
+};
+#define FAULT_RUNG_TRACEPOINT (&fault_rungs[0])
+
+static gboolean fault_values(const struct table_owner *owner, guint which, struct probe_value *values)
+{
+	(void)owner;
+	values[0].text = which == FAULT_MAJOR ? "major" : "minor";
+	return TRUE;
+}
+
+static const struct table_ops fault_ops = { .classes = FAULT_KINDS, .values = 1, .values_of = fault_values };
+static const struct probe_label fault_labels[] = { { "kind", PROBE_LABEL_TEXT }, { 0 } };
+
+static void fault_link_free(gpointer link)
+{
+	bpf_link__destroy(link);
+}
+
+static gboolean fault_load(struct fault_run *run, const struct rung *rung, GError **error)
+{
+	static const char what[] = "cannot load the page fault program";
+	gboolean tracepoint = rung == FAULT_RUNG_TRACEPOINT;
+	struct filter_values values;
+	int result;
+
+	ladder_log_start();
+	run->kernel = fault_bpf__open();
+	if (!run->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, run->setup.request);
+	TABLE_SET(run->kernel->rodata, &values, run->setup.request, run->setup.rows);
+	bpf_program__set_autoload(run->kernel->progs.fault_user, tracepoint);
+	bpf_program__set_autoload(run->kernel->progs.fault_kernel, tracepoint);
+	bpf_program__set_autoload(run->kernel->progs.fault_any, !tracepoint);
+	run->gather.object = run->kernel->obj;
+	if (!gather_size(&run->gather, &run->setup, error))
+		return FALSE;
+	result = fault_bpf__load(run->kernel);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
+}
+
+/* Runs `program` each time the software event `config` is counted, on every CPU. */
+static gboolean fault_attach_event(struct fault_run *run, struct bpf_program *program, guint64 config,
+				   const GArray *cpus, GError **error)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
+					.size = sizeof(attr),
+					.config = config,
+					.sample_period = 1,
+					.wakeup_events = 1 };
+
+	for (guint i = 0; i < cpus->len; i++) {
+		int fd = percpu_event_open(&attr, g_array_index(cpus, int, i));
+		struct bpf_link *link = fd < 0 ? NULL : bpf_program__attach_perf_event(program, fd);
+
+		if (!link) {
+			ladder_set_error(error, "cannot count page faults", fd < 0 ? -fd : errno);
+			if (fd >= 0)
+				close(fd);
+			return FALSE;
+		}
+		g_ptr_array_add(run->ends, link);
+	}
+	return TRUE;
+}
+
+static void fault_unload(struct fault_run *run)
+{
+	g_ptr_array_set_size(run->ends, 0);
+	gather_close(&run->gather);
+	fault_bpf__destroy(g_steal_pointer(&run->kernel));
+}
+
+/* ladder_try_fn */
+static gboolean fault_attach(void *user, const struct rung *rung, GError **error)
+{
+	struct fault_run *run = user;
+	g_autoptr(GArray) cpus = percpu_online(error);
+	gboolean tracepoint = rung == FAULT_RUNG_TRACEPOINT;
+	gboolean good =
+		cpus && fault_load(run, rung, error) && gather_open(&run->gather, &run->setup, error) &&
+		fault_attach_event(run, run->kernel->progs.fault_minor, PERF_COUNT_SW_PAGE_FAULTS_MIN, cpus, error) &&
+		fault_attach_event(run, run->kernel->progs.fault_major, PERF_COUNT_SW_PAGE_FAULTS_MAJ, cpus, error);
+
+	if (good && tracepoint)
+		good = gather_attach(&run->gather, run->kernel->progs.fault_user, error) &&
+		       gather_attach(&run->gather, run->kernel->progs.fault_kernel, error);
+	else if (good)
+		good = fault_attach_event(run, run->kernel->progs.fault_any, PERF_COUNT_SW_PAGE_FAULTS, cpus, error);
+	if (!good)
+		fault_unload(run);
+	return good;
+}
+
+static void fault_close(struct probe_run *opaque)
+{
+	struct fault_run *run = (struct fault_run *)opaque;
+
+	if (!run)
+		return;
+	fault_unload(run);
+	g_ptr_array_unref(run->ends);
+	g_free(run->why_not);
+	g_free(run);
+}
+
+static struct probe_run *fault_open(const struct probe_request *request, const struct probe_listener *listener,
+				    GError **error)
+{
+	struct fault_run *run = g_new0(struct fault_run, 1);
+
+	run->ends = g_ptr_array_new_with_free_func(fault_link_free);
+	run->setup = (struct gather_setup){
+		.request = request,
+		.listener = listener,
+		.table = &fault_ops,
+		.rows = table_rows_for(request, FAULT_KINDS),
+	};
+	run->rung = ladder_climb(fault_rungs, request->rung, fault_attach, run, &run->why_not, error);
+	if (run->rung)
+		return (struct probe_run *)run;
+	fault_close((struct probe_run *)run);
+	return NULL;
+}
+
+static int fault_fd(struct probe_run *run)
+{
+	return gather_fd(&((struct fault_run *)run)->gather);
+}
+
+static gboolean fault_drain(struct probe_run *run, GError **error)
+{
+	return gather_drain(&((struct fault_run *)run)->gather, error);
+}
+
+static void fault_account(const struct fault_run *run, struct ledger *ledger)
+{
+	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+}
+
+static gboolean fault_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct fault_run *run = (struct fault_run *)opaque;
+
+	fault_account(run, ledger);
+	return gather_collect(&run->gather, ledger, error);
+}
+
+static gboolean fault_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct fault_run *run = (struct fault_run *)opaque;
+
+	fault_account(run, ledger);
+	g_ptr_array_set_size(run->ends, 0);
+	return gather_finish(&run->gather, ledger, error);
+}
+
+const struct probe probe_fault = {
+	.name = "fault",
+	.shows = "page faults: how long a process waits for its memory, minor and major",
+	.shape = SHAPE_HISTOGRAM,
+	.unit = UNIT_NANOSECONDS,
+	.rungs = fault_rungs,
+	.labels = fault_labels,
+	.open = fault_open,
+	.fd = fault_fd,
+	.drain = fault_drain,
+	.collect = fault_collect,
+	.finish = fault_finish,
+	.close = fault_close,
+};
