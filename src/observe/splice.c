@@ -41,6 +41,7 @@ G_STATIC_ASSERT(PYTHON_LAYOUT_THREAD_MAX <= PYTHON_THREAD_BYTES - 8 &&
 		PYTHON_LAYOUT_FRAME_MAX <= PYTHON_FRAME_BYTES - 8);
 G_STATIC_ASSERT(PYTHON_LAYOUT_CODE_MAX <= PYTHON_CODE_BYTES - 8 && PYTHON_LAYOUT_TEXT_MAX <= PYTHON_TEXT_BYTES - 8);
 G_STATIC_ASSERT(PYTHON_LAYOUT_DIRECT == PYTHON_DIRECT && PYTHON_LAYOUT_OWNER_ANY == PYTHON_OWNER_ANY);
+G_STATIC_ASSERT(PYTHON_LAYOUT_NO_VERSION == PYTHON_NO_VERSION);
 
 static void code_free(gpointer data)
 {
@@ -115,6 +116,7 @@ static void process_fill(struct python_process *process, const struct python_lay
 	TAKE(frame_instruction);
 	TAKE(frame_owner);
 	TAKE(owner_entry);
+	TAKE(code_version);
 	TAKE(code_first_line);
 	TAKE(code_file);
 	TAKE(code_name);

@@ -23,6 +23,7 @@ static const struct python_layout layout_3_11 = {
 	.frame_instruction = 56,
 	.frame_owner = 68, /* is_entry */
 	.owner_entry = PYTHON_LAYOUT_OWNER_ANY,
+	.code_version = PYTHON_LAYOUT_NO_VERSION,
 	.code_first_line = 72,
 	.code_file = 112,
 	.code_name = 128,
@@ -50,6 +51,7 @@ static const struct python_layout layout_3_12 = {
 	.frame_instruction = 56,
 	.frame_owner = 70,
 	.owner_entry = 3, /* FRAME_OWNED_BY_CSTACK */
+	.code_version = 92,
 	.code_first_line = 68,
 	.code_file = 112,
 	.code_name = 128,
@@ -67,6 +69,7 @@ static const struct python_layout layout_3_12 = {
 static const struct python_layout layout_3_13 = {
 	.cframe_frame = PYTHON_LAYOUT_DIRECT,
 	.owner_entry = 3,
+	.code_version = 92,
 };
 
 /* Words of struct _Py_DebugOffsets of 3.13, counted from its beginning (the cookie). */

@@ -21,6 +21,7 @@
 #define PYTHON_LAYOUT_MAX (1u << 20) /* of any other */
 #define PYTHON_LAYOUT_DIRECT 0xffff
 #define PYTHON_LAYOUT_OWNER_ANY 0xffff
+#define PYTHON_LAYOUT_NO_VERSION 0xffff
 
 struct python_layout { /* offsets in bytes */
 	guint32 runtime_interpreters, interpreter_next, interpreter_threads;
@@ -29,6 +30,7 @@ struct python_layout { /* offsets in bytes */
 	guint32 cframe_frame; /* … or, unless _DIRECT, a structure with it at this offset */
 	guint32 frame_code, frame_previous, frame_instruction, frame_owner;
 	guint32 owner_entry; /* value of the owner byte that marks a call from C; _OWNER_ANY: of the frame itself, not 0 */
+	guint32 code_version; /* a number no other code object has had; _NO_VERSION: there is none */
 	guint32 code_first_line, code_file, code_name, code_lines, code_instructions;
 	guint32 text_state, text_length, text_ascii, text_wide;
 	guint32 bytes_length, bytes_data;

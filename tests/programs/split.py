@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Burns CPU in functions whose shares are known: 70, 20 and 10 per cent of the steps, reached in every way one Python
-function can reach another. `split.py WAY [SECONDS]`; ways: call, sorted, map, generator, threads, asyncio, deep, eval, mixed."""
+function can reach another. `split.py WAY [SECONDS]`; ways: call, sorted, map, generator, asyncio, deep, eval,
+mixed (most of them in turn), threads, fork (children that live for half a second)."""
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -106,7 +108,14 @@ def loop(way, end):
 def main():
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 600
     end = time.monotonic() + seconds
-    if sys.argv[1] == "threads":
+    if sys.argv[1] == "fork":
+        while time.monotonic() < end:
+            child = os.fork()
+            if child == 0:
+                loop(by_call, time.monotonic() + 0.5)
+                os._exit(0)
+            os.waitpid(child, 0)
+    elif sys.argv[1] == "threads":
         threads = [threading.Thread(target=loop, args=(by_call, end), name=f"worker{n}") for n in range(3)]
         for thread in threads:
             thread.start()

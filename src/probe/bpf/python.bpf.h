@@ -31,6 +31,7 @@
 #define SCRIPT_RING_BYTES (2 << 20)
 #define SCRIPT_STEPS (2 * SCRIPT_DEPTH) /* frames, and marks of calls from C between them */
 #define SCRIPT_DEPTH_MASK 127
+#define PYTHON_TAIL 32 /* last bytes of a text that are compared */
 
 const volatile bool script_on = false;
 const volatile bool script_lines = false; /* tell instructions apart, so that lines can be named */
@@ -40,7 +41,8 @@ __u32 script_next_code = 1;
 
 struct script_code_key {
 	u32 tgid, first_line;
-	u64 code, name, lines; /* addresses: one code object is told from another that took its place */
+	u64 code, name, lines; /* addresses */
+	u64 mark; /* tells the code object from another that took its place */
 };
 
 struct script_kept {
@@ -107,6 +109,7 @@ struct python_walk {
 	u64 frame_bytes[PYTHON_BUFFER(128)];
 	u64 code_bytes[PYTHON_BUFFER(256)];
 	u64 text_bytes[PYTHON_BUFFER(64)];
+	u64 tail[PYTHON_TAIL / 8];
 	struct script_stack_record script;
 	struct script_code_record code;
 };
@@ -282,14 +285,54 @@ static __always_inline void python_text(struct python_walk *walk, u64 address, s
 	text->length = length / width;
 }
 
+static __always_inline u64 python_mix(u64 mark, u64 word)
+{
+	mark = (mark ^ word) * 0x9fb21c651e98df25ULL;
+	return mark ^ (mark >> 29);
+}
+
+/* A str object's length, its hash where it has been asked for, and its end: texts that differ hardly agree in all. */
+static __always_inline u64 python_text_mark(struct python_walk *walk, u64 address, u64 mark)
+{
+	const struct python_process *at = &walk->at;
+	u64 size, from;
+	u32 state;
+
+	if (!python_read(walk->text_bytes, PYTHON_TEXT_BYTES, address))
+		return mark;
+	state = PYTHON_FIELD(u32, walk->text_bytes, at->text_state);
+	size = (u64)PYTHON_FIELD(u32, walk->text_bytes, at->text_length) * ((state >> 2) & 7);
+	from = address + (state & 0x40 ? at->text_ascii : at->text_wide);
+	walk->tail[0] = walk->tail[1] = walk->tail[2] = walk->tail[3] = 0;
+	if (size >= PYTHON_TAIL)
+		python_read(walk->tail, PYTHON_TAIL, from + size - PYTHON_TAIL);
+	else
+		python_read_some((u8 *)walk->tail, size, PYTHON_TAIL, from);
+	mark = python_mix(mark, size << 32 | state);
+	mark = python_mix(mark, PYTHON_FIELD(u64, walk->text_bytes, at->text_length + 8)); /* the hash follows */
+	for (u32 i = 0; i < PYTHON_TAIL / 8; i++)
+		mark = python_mix(mark, walk->tail[i]);
+	return mark;
+}
+
+/* Code objects made by eval() and the like come and go, and the next one may lie at the same addresses throughout. */
+static __always_inline u64 python_code_mark(struct python_walk *walk, u64 name)
+{
+	u64 file = python_code_field(walk, walk->at.code_file);
+
+	if (walk->at.code_version != PYTHON_NO_VERSION)
+		return PYTHON_FIELD(u32, walk->code_bytes, walk->at.code_version);
+	return python_text_mark(walk, file, python_text_mark(walk, name, 0));
+}
+
 static __always_inline void python_lines(struct python_walk *walk, u64 address)
 {
 	u32 length = 0;
 
 	walk->code.lines_bytes = 0;
 	if (script_lines && python_read(&length, sizeof(length), address + walk->at.bytes_length))
-		walk->code.lines_bytes = python_read_some(walk->code.lines, length, SCRIPT_LINES,
-							  address + walk->at.bytes_data);
+		walk->code.lines_bytes =
+			python_read_some(walk->code.lines, length, SCRIPT_LINES, address + walk->at.bytes_data);
 }
 
 static __always_inline void python_code_send(struct python_walk *walk, struct script_kept *kept, u32 first_line)
@@ -326,6 +369,7 @@ static __always_inline u32 python_code(struct python_walk *walk, u64 address)
 	key.first_line = PYTHON_FIELD(u32, walk->code_bytes, walk->at.code_first_line);
 	key.name = python_code_field(walk, walk->at.code_name);
 	key.lines = python_code_field(walk, walk->at.code_lines);
+	key.mark = python_code_mark(walk, key.name);
 	kept = bpf_map_lookup_elem(&script_codes, &key);
 	if (!kept) {
 		struct script_kept fresh = { .id = __sync_fetch_and_add(&script_next_code, 1) };
@@ -448,27 +492,42 @@ static __always_inline void script_send(struct python_walk *walk, const struct s
 		bpf_map_update_elem(&script_stacks, key, &one, BPF_ANY);
 }
 
+/* What is known of the task's process; of one that was forked a moment ago, what is known of its parent. */
+static __always_inline struct python_process *python_process_of(struct task_struct *task)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct python_process *process = bpf_map_lookup_elem(&python_processes, &tgid);
+	struct task_struct *parent;
+
+	if (process)
+		return process;
+	parent = BPF_CORE_READ(task, group_leader, real_parent);
+	tgid = BPF_CORE_READ(parent, tgid);
+	process = bpf_map_lookup_elem(&python_processes, &tgid);
+	if (process && BPF_CORE_READ(parent, self_exec_id) == BPF_CORE_READ(task, self_exec_id))
+		return process;
+	return NULL;
+}
+
 /* The fingerprint of the current thread's frames of Python into `hash`; zero when it has none. */
 static __always_inline void script_of_current(struct task_struct *task, u32 slot, u64 *hash)
 {
 	struct python_process *process;
 	struct python_walk *walk;
 	struct stack_key key;
-	u32 tgid;
 
 	hash[0] = 0;
 	hash[1] = 0;
 	if (!script_on)
 		return;
-	tgid = bpf_get_current_pid_tgid() >> 32;
-	process = bpf_map_lookup_elem(&python_processes, &tgid);
+	process = python_process_of(task);
 	if (!process)
 		return;
 	walk = bpf_map_lookup_elem(&python_walks, &slot);
 	if (!walk)
 		return;
 	walk->at = *process;
-	walk->tgid = tgid;
+	walk->tgid = bpf_get_current_pid_tgid() >> 32;
 	walk->thread_mark = python_thread_mark(task);
 	script_lose(SCRIPT_SEEN);
 	if (!python_thread_find(walk)) {

@@ -29,12 +29,14 @@ struct python_process {
 	__u16 frame_code, frame_previous, frame_instruction, frame_owner;
 	__u16 owner_entry; /* PYTHON_OWNER_ANY: the frame is the first of a call from C when the owner byte is not 0. Else: a
 			    * frame with this owner is no frame of Python's but marks the call from C */
+	__u16 code_version; /* a number no other code object has had; or PYTHON_NO_VERSION */
 	__u16 code_first_line, code_file, code_name, code_lines, code_instructions;
 	__u16 text_state, text_length, text_ascii, text_wide; /* the last two: where characters begin */
 	__u16 bytes_length, bytes_data;
 };
 #define PYTHON_DIRECT 0xffff
 #define PYTHON_OWNER_ANY 0xffff
+#define PYTHON_NO_VERSION 0xffff
 
 /* A frame: code id (never 0, unless the code object could not be read or kept) | entry bit | instruction. */
 #define SCRIPT_CODE(word) ((__u32)((word) >> 32))
