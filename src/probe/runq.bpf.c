@@ -48,6 +48,7 @@ struct parked {
 	u64 charged_ns; /* of run_delay since: charged to somebody already, when it was moved (blame) */
 	u32 parked;
 	u32 was_throttled;
+	u64 runs; /* sched_info.pcount then: another number means it has run since, and we were not called */
 	u64 queued_ns; /* two hooks: when it became runnable; 0: not waiting */
 };
 
@@ -218,9 +219,16 @@ static __always_inline void park(struct task_struct *prev, struct cfs_rq *queue)
 	parked->throttled_ns = throttled_clock(queue);
 	parked->was_throttled = bpf_core_field_exists(prev->throttled) ? prev->throttled : 0;
 	parked->charged_ns = 0;
+	parked->runs = prev->sched_info.pcount;
 	if (!parked->parked)
 		__sync_fetch_and_add(&parked_count[parked_slot(prev)], 1);
 	parked->parked = 1;
+}
+
+static __always_inline void unpark(struct task_struct *task, struct parked *parked)
+{
+	parked->parked = 0;
+	__sync_fetch_and_add(&parked_count[parked_slot(task)], -1);
 }
 
 static __always_inline struct parked *parked_find(struct task_struct *task)
@@ -230,13 +238,12 @@ static __always_inline struct parked *parked_find(struct task_struct *task)
 	if (!parked_count[parked_slot(task)])
 		return NULL;
 	parked = bpf_task_storage_get(&parked_tasks, task, 0, 0);
-	return parked && parked->parked ? parked : NULL;
-}
-
-static __always_inline void unpark(struct task_struct *task, struct parked *parked)
-{
-	parked->parked = 0;
-	__sync_fetch_and_add(&parked_count[parked_slot(task)], -1);
+	if (!parked || !parked->parked)
+		return NULL;
+	if (parked->runs == task->sched_info.pcount)
+		return parked;
+	unpark(task, parked);
+	return NULL;
 }
 
 /* ---- blame ---- */

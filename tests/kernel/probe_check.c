@@ -27,6 +27,7 @@
 #include "probe/kernel_names.h"
 #include "probe/probe.h"
 
+#define CHECK_AT_ONCE_NS 200000 /* an emulated processor is slow */
 #define CHECK_RUN_NS (2 * NS_PER_S)
 #define CHECK_EVENTS_NS (200 * NS_PER_MS) /* to hear of what has happened already */
 #define CHECK_TURN_NS (20 * NS_PER_MS)
@@ -232,6 +233,10 @@ static const struct event_rule {
 	{ "trace open", "open", "file", BRIEF_FILE, 0, brief_start },
 	{ "fs", NULL, "operation", "fsync", 0, brief_start },
 	{ "syscall", NULL, "error", "ENOENT", 0, brief_start },
+	{ "fault", NULL, "kind", "minor", 0, brief_start },
+	{ "futex", NULL, "end", "timed out", 0, brief_start },
+	{ "softirq", NULL, "softirq", "timer", 0, brief_start },
+	{ "irq", NULL, "irq", NULL, 0, brief_start },
 	{ "block", NULL, "operation", "write", 0, disk_start },
 	{ "slow fs", "slow", "operation", "fsync", 0, brief_start },
 	{ "slow syscall", "slow", "syscall", "fsync", 0, brief_start },
@@ -272,9 +277,20 @@ static void check_bucket(void *user, const struct probe_bucket *bucket)
 	const struct event_rule *rule = check->rule;
 	const struct probe_label *labels = check->probe->labels;
 
+	check->events += bucket->counts->count;
+	check->weight[PROBE_STATE_WAIT_WOKEN] += bucket->counts->sum;
 	for (guint i = 0; rule && labels && labels[i].name; i++)
-		if (strcmp(labels[i].name, rule->field) == 0 && g_strcmp0(bucket->values[i].text, rule->text) == 0)
+		if (strcmp(labels[i].name, rule->field) == 0 &&
+		    (!rule->text || g_strcmp0(bucket->values[i].text, rule->text) == 0))
 			check->happened += bucket->counts->count;
+}
+
+static void check_pair(void *user, const struct probe_pair *pair)
+{
+	struct check *check = user;
+
+	check->weight[PROBE_STATE_WAIT_WOKEN] += pair->counters[0];
+	check->events += pair->counters[1];
 }
 
 static void check_stack(void *user, const struct probe_stack *stack)
@@ -405,13 +421,22 @@ static gboolean check_walltime(const struct check *check, GString *text)
 			  (double)check->most.elapsed_ns / NS_PER_S, text);
 }
 
+/* The kernel's own books, and what they leave out: a thread that takes the CPU at once waits for some microseconds. */
+static gboolean check_runq(const struct check *check, GString *text)
+{
+	double most_s = (double)(check->most.delay_ns + check->events * CHECK_AT_ONCE_NS) / NS_PER_S;
+
+	return check_near("waited", (double)check->weight[PROBE_STATE_WAIT_WOKEN] / NS_PER_S,
+			  (double)check->least.delay_ns / NS_PER_S, most_s, text) &&
+	       check->events > 0;
+}
+
 static const struct {
 	const char *probe;
 	gboolean (*right)(const struct check *check, GString *text);
 } check_rules[] = {
-	{ "profile", check_profile },
-	{ "offcpu", check_offcpu },
-	{ "walltime", check_walltime },
+	{ "profile", check_profile }, { "offcpu", check_offcpu },  { "walltime", check_walltime },
+	{ "runq", check_runq },	      { "blame cpu", check_runq },
 };
 
 static gboolean check_judge(const struct probe *probe, const struct check *check, GString *text)
@@ -427,6 +452,8 @@ static gboolean check_judge(const struct probe *probe, const struct check *check
 			right = check_rules[i].right(check, text);
 	if (text->len == 0)
 		g_string_append(text, "no rule says what is right for this probe");
+	if (probe->shape != SHAPE_CALLTREE)
+		return right;
 	if (check->stacks == 0 || check->user_frames == 0)
 		g_string_append(text, ", no user stacks");
 	if (check->foreign > 0)
@@ -508,6 +535,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		.weight = check_weight,
 		.event = check_event,
 		.bucket = check_bucket,
+		.pair = check_pair,
 	};
 	const struct probe_request request = { .filter = !check.rule,
 					       .tgids = &check.child,
