@@ -37,6 +37,7 @@ struct top {
 	struct gauges *before, *changes; /* of containers; `before` belongs to the usage */
 	struct gauges *process_changes;
 	guint64 read_ns, processes_ns; /* when the last reading was made; 0: not yet */
+	guint64 reading_ns; /* what the last one took */
 	guint64 processes_key; /* of the container whose processes were read last */
 	char *directory; /* for captures on their way to a picture; NULL: none yet */
 };
@@ -155,6 +156,7 @@ static gboolean top_read(struct top *top, struct gauge_interval *interval, GErro
 	*interval = (struct gauge_interval){ .readings = now, .changes = top->changes };
 	interval->length_ns = top->read_ns ? now_ns - top->read_ns : 0;
 	top->read_ns = now_ns;
+	top->reading_ns = clock_monotonic_ns() - now_ns;
 	return TRUE;
 }
 
@@ -223,6 +225,8 @@ static void top_print_json(const struct top *top, const struct gauge_interval *i
 		json_begin_object(&json, NULL);
 		json_uint(&json, "time_ns", realtime_ns);
 		json_uint(&json, "interval_ns", interval->length_ns);
+		if (row->resource == GAUGE_RESOURCE_HOST)
+			json_uint(&json, "reading_ns", top->reading_ns);
 		render_gauge_members(&json, row);
 		if (row->parent != GAUGE_NO_PARENT)
 			json_string(&json, "parent", gauges_row(interval->readings, row->parent)->name);

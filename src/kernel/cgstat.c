@@ -209,37 +209,50 @@ static void parse_blkio_operations(const char *text, struct cgstat *stat)
 
 /* ---- files ---- */
 
+/* Who changes what a file tells. */
+enum source_kind {
+	SOURCE_OWN = 0, /* only the threads of the cgroup, by running */
+	SOURCE_ANYBODY = 1,
+	SOURCE_WITH_MEMORY = 2, /* its threads, or reclaim, which shows in its memory */
+	SOURCE_WRITEBACK = 3, /* its threads, reclaim, or the kernel writing out what is dirty */
+};
+
 struct source {
 	const char *controller; /* of the hierarchy; "": unified */
 	const char *file;
 	void (*parse)(const char *text, struct cgstat *stat);
+	enum source_kind kind;
+	gsize skip_if_known; /* offset of a field: with it this file is not needed; 0 = none */
 };
 
-/* Read at each reading; what an earlier one told is not replaced. */
+#define KNOWN(member) G_STRUCT_OFFSET(struct cgstat, member)
+
+/* Read in this order; what an earlier one told is not replaced. On a hybrid machine CPU time of the unified hierarchy
+ * is one file instead of three. (cpu_ns is at offset 0, so what comes with it stands for it.) */
 static const struct source sources[] = {
-	{ "cpuacct", "cpuacct.usage", parse_cpuacct_usage },
-	{ "cpuacct", "cpuacct.usage_user", parse_cpuacct_user },
-	{ "cpuacct", "cpuacct.usage_sys", parse_cpuacct_system },
-	{ "cpu", "cpu.stat", parse_cpu_stat_v1 },
-	{ "memory", "memory.usage_in_bytes", parse_memory_current },
-	{ "memory", "memory.stat", parse_memory_stat_v1 },
-	{ "memory", "memory.oom_control", parse_oom_control },
-	{ "memory", "memory.failcnt", parse_memory_failcnt },
-	{ "pids", "pids.current", parse_pids_current },
-	{ "pids", "pids.events", parse_pids_events },
-	{ "blkio", "blkio.throttle.io_service_bytes_recursive", parse_blkio_bytes },
-	{ "blkio", "blkio.throttle.io_serviced_recursive", parse_blkio_operations },
-	{ "", "cpu.stat", parse_cpu_stat_v2 },
-	{ "", "memory.current", parse_memory_current },
-	{ "", "memory.stat", parse_memory_stat_v2 },
-	{ "", "memory.events", parse_memory_events },
-	{ "", "memory.swap.current", parse_memory_swap },
-	{ "", "pids.current", parse_pids_current },
-	{ "", "pids.events", parse_pids_events },
-	{ "", "io.stat", parse_io_stat },
-	{ "", "cpu.pressure", parse_cpu_pressure },
-	{ "", "memory.pressure", parse_memory_pressure },
-	{ "", "io.pressure", parse_io_pressure },
+	{ "", "cpu.stat", parse_cpu_stat_v2, SOURCE_OWN, 0 },
+	{ "cpuacct", "cpuacct.usage", parse_cpuacct_usage, SOURCE_OWN, KNOWN(cpu_user_ns) },
+	{ "cpuacct", "cpuacct.usage_user", parse_cpuacct_user, SOURCE_OWN, KNOWN(cpu_user_ns) },
+	{ "cpuacct", "cpuacct.usage_sys", parse_cpuacct_system, SOURCE_OWN, KNOWN(cpu_system_ns) },
+	{ "cpu", "cpu.stat", parse_cpu_stat_v1, SOURCE_OWN, 0 },
+	{ "memory", "memory.usage_in_bytes", parse_memory_current, SOURCE_ANYBODY, 0 },
+	{ "memory", "memory.stat", parse_memory_stat_v1, SOURCE_WITH_MEMORY, 0 },
+	{ "memory", "memory.oom_control", parse_oom_control, SOURCE_OWN, 0 },
+	{ "memory", "memory.failcnt", parse_memory_failcnt, SOURCE_OWN, 0 },
+	{ "pids", "pids.current", parse_pids_current, SOURCE_OWN, 0 },
+	{ "pids", "pids.events", parse_pids_events, SOURCE_OWN, 0 },
+	{ "blkio", "blkio.throttle.io_service_bytes_recursive", parse_blkio_bytes, SOURCE_WRITEBACK, 0 },
+	{ "blkio", "blkio.throttle.io_serviced_recursive", parse_blkio_operations, SOURCE_WRITEBACK, 0 },
+	{ "", "memory.current", parse_memory_current, SOURCE_ANYBODY, 0 },
+	{ "", "memory.stat", parse_memory_stat_v2, SOURCE_WITH_MEMORY, 0 },
+	{ "", "memory.events", parse_memory_events, SOURCE_OWN, 0 },
+	{ "", "memory.swap.current", parse_memory_swap, SOURCE_WITH_MEMORY, 0 },
+	{ "", "pids.current", parse_pids_current, SOURCE_OWN, 0 },
+	{ "", "pids.events", parse_pids_events, SOURCE_OWN, 0 },
+	{ "", "io.stat", parse_io_stat, SOURCE_WRITEBACK, 0 },
+	{ "", "cpu.pressure", parse_cpu_pressure, SOURCE_OWN, 0 },
+	{ "", "memory.pressure", parse_memory_pressure, SOURCE_OWN, 0 },
+	{ "", "io.pressure", parse_io_pressure, SOURCE_OWN, 0 },
 };
 
 enum {
@@ -252,6 +265,8 @@ struct cgstat_reader {
 	const struct cgroupfs *cgroupfs;
 	char *path;
 	int fds[G_N_ELEMENTS(sources)];
+	struct cgstat last;
+	gboolean has_last;
 };
 
 /* The whole file into `buffer` with a NUL; -1 and errno when it cannot be read. */
@@ -368,19 +383,66 @@ static void all_unknown(void *values, gsize bytes)
 	memset(values, 0xff, bytes); /* CGSTAT_UNKNOWN */
 }
 
-gboolean cgstat_read(struct cgstat_reader *reader, struct cgstat *stat)
+static gboolean is_known(const struct cgstat *stat, gsize offset)
+{
+	return offset && *(const guint64 *)((const char *)stat + offset) != CGSTAT_UNKNOWN;
+}
+
+/* Reads the sources of some kinds (a bit each) into `stat`. */
+static gboolean read_kinds(struct cgstat_reader *reader, guint kinds, struct cgstat *stat)
 {
 	char buffer[FILE_BYTES_MAX];
 	gboolean any = FALSE;
 
-	all_unknown(stat, sizeof(*stat));
 	for (guint i = 0; i < G_N_ELEMENTS(sources); i++) {
-		if (reader->fds[i] == FILE_ABSENT || source_read(reader, i, buffer, sizeof(buffer)) < 0)
-			continue; /* gone, or switched off (pressure) */
+		if (reader->fds[i] == FILE_ABSENT || !(kinds >> sources[i].kind & 1) ||
+		    is_known(stat, sources[i].skip_if_known) || source_read(reader, i, buffer, sizeof(buffer)) < 0)
+			continue; /* not asked for; gone, or switched off (pressure) */
 		any = TRUE;
 		sources[i].parse(buffer, stat);
 	}
 	return any;
+}
+
+/* What `stat` does not know, from the last reading. */
+static void fill_from_last(const struct cgstat *last, struct cgstat *stat)
+{
+	for (gsize offset = 0; offset < sizeof(*stat); offset += sizeof(guint64))
+		value_set(stat, offset, *(const guint64 *)((const char *)last + offset));
+}
+
+G_STATIC_ASSERT(sizeof(struct cgstat) % sizeof(guint64) == 0);
+
+/* Those of a quiet cgroup that can have changed. */
+static gboolean read_quiet(struct cgstat_reader *reader, struct cgstat *stat)
+{
+	const struct cgstat *last = &reader->last;
+	gboolean any = read_kinds(reader, 1 << SOURCE_ANYBODY, stat);
+	guint kinds = 0;
+
+	if (!any)
+		return FALSE;
+	if (stat->memory_bytes != last->memory_bytes)
+		kinds = 1 << SOURCE_WITH_MEMORY | 1 << SOURCE_WRITEBACK;
+	else if (last->dirty_bytes || last->writeback_bytes) /* or not known */
+		kinds = 1 << SOURCE_WRITEBACK;
+	if (kinds)
+		read_kinds(reader, kinds, stat);
+	fill_from_last(last, stat);
+	return TRUE;
+}
+
+gboolean cgstat_read(struct cgstat_reader *reader, gboolean quiet, struct cgstat *stat)
+{
+	const guint all = 1 << SOURCE_OWN | 1 << SOURCE_ANYBODY | 1 << SOURCE_WITH_MEMORY | 1 << SOURCE_WRITEBACK;
+
+	all_unknown(stat, sizeof(*stat));
+	/* Without a file that anybody changes there is nothing to tell a quiet cgroup from one that is gone. */
+	reader->has_last = quiet && reader->has_last && reader->last.memory_bytes != CGSTAT_UNKNOWN
+				   ? read_quiet(reader, stat)
+				   : read_kinds(reader, all, stat);
+	reader->last = *stat;
+	return reader->has_last;
 }
 
 /* ---- limits ---- */

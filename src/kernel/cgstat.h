@@ -54,8 +54,9 @@ struct cgstat_budget {
 /* NULL when there is no cgroup `path` in any hierarchy. `budget` must outlive the reader. */
 struct cgstat_reader *cgstat_open(const struct cgroupfs *cgroupfs, const char *path, struct cgstat_budget *budget);
 void cgstat_close(struct cgstat_reader *reader);
-/* FALSE when the cgroup is gone. */
-gboolean cgstat_read(struct cgstat_reader *reader, struct cgstat *stat);
+/* FALSE when the cgroup is gone. `quiet`: none of its threads has run since the last reading, so that only what others
+ * can change (its memory, by reclaim; writing back) need be read; the rest is as it was. */
+gboolean cgstat_read(struct cgstat_reader *reader, gboolean quiet, struct cgstat *stat);
 /* The rarely changing ones of one cgroup, opened anew each time. */
 void cglimits_read(const struct cgroupfs *cgroupfs, const char *path, struct cglimits *limits);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NETDEV_PIECE_BYTES 3500
 #define NETDEV_BYTES_MAX (256 << 10) /* 120 bytes an interface */
 
 /* Columns of /proc/net/dev after the name. */
@@ -61,7 +62,8 @@ static char *netdev_text(int fd)
 			return NULL;
 		}
 		used += (gsize)n;
-		if (n == 0 || used >= NETDEV_BYTES_MAX)
+		/* The kernel fills a page with whole lines: less than that is all there is. */
+		if (n < NETDEV_PIECE_BYTES || used >= NETDEV_BYTES_MAX)
 			break;
 		if (used == room - 1)
 			text = g_realloc(text, room *= 2);

@@ -211,7 +211,7 @@ struct gauge_row *gauges_add(struct gauges *gauges, enum gauge_resource resource
 	row->key = key;
 	row->birth_ns = birth_ns;
 	row->parent = GAUGE_NO_PARENT;
-	row->name = g_string_chunk_insert_const(gauges->strings, name);
+	row->name = g_string_chunk_insert(gauges->strings, name);
 	if (gauges->index)
 		index_add(gauges, gauges->rows->len - 1);
 	return row;
@@ -219,7 +219,7 @@ struct gauge_row *gauges_add(struct gauges *gauges, enum gauge_resource resource
 
 void gauges_set_text(struct gauges *gauges, struct gauge_row *row, enum gauge_text text, const char *value)
 {
-	row->texts[text] = value ? g_string_chunk_insert_const(gauges->strings, value) : NULL;
+	row->texts[text] = value ? g_string_chunk_insert(gauges->strings, value) : NULL;
 }
 
 struct gauge_row *gauges_find(struct gauges *gauges, enum gauge_resource resource, guint64 key, guint64 birth_ns)
@@ -282,9 +282,10 @@ struct gauges *gauges_diff(struct gauges *before, const struct gauges *after)
 static void row_add(struct gauges *into, struct gauge_row *row, const struct gauge_row *later)
 {
 	row->dead = later->dead;
-	row->name = g_string_chunk_insert_const(into->strings, later->name);
+	if (strcmp(row->name, later->name) != 0)
+		row->name = g_string_chunk_insert(into->strings, later->name);
 	for (guint i = 0; i < GAUGE_TEXTS; i++)
-		if (later->texts[i])
+		if (later->texts[i] && g_strcmp0(row->texts[i], later->texts[i]) != 0)
 			gauges_set_text(into, row, i, later->texts[i]);
 	for (guint i = 0; i < GAUGES_COUNT; i++) {
 		if (gauge_metrics[i].kind == GAUGE_LEVEL && gauge_is_known(later, i))

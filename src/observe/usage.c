@@ -15,7 +15,7 @@
 
 #define USAGE_FILES_MAX 20000 /* kept open; the rest is opened anew each time */
 #define USAGE_FILES_SPARE 64 /* for everything else */
-#define USAGE_LIMITS_TURNS 8 /* limits are read again in every so many readings */
+#define USAGE_TURNS 16 /* limits, and files of those who did not run, are read again in every so many readings */
 #define USAGE_RESCAN_NS (30 * NS_PER_S) /* while births are told */
 #define USAGE_MISSED_MAX 10000
 
@@ -25,7 +25,7 @@ struct entry {
 	guint64 cgroup_key;
 	enum gauge_resource resource;
 	guint32 serial; /* of the last reading that saw it */
-	guint32 turn; /* when its limits are read */
+	guint32 turn; /* when its limits are read, and all its files */
 	struct cgstat_reader *reader;
 	int net_fd; /* -1: none */
 	guint64 net_namespace; /* 0: not known */
@@ -34,6 +34,8 @@ struct entry {
 	char *limit_of[3]; /* CPU, memory, pids: the ancestor's path; NULL: its own, or none */
 	struct tasks_sum tasks; /* of the last walk, with those of cgroups buried */
 	struct tasks_sum buried;
+	guint64 switches; /* context switches up to the reading before */
+	guint32 threads; /* in the reading before */
 	gboolean has_tasks;
 };
 
@@ -396,7 +398,7 @@ static struct entry *entry_new(struct usage *usage, const struct container *cont
 	entry->container = container;
 	entry->cgroup_key = container->cgroup_key;
 	entry->net_fd = -1;
-	entry->turn = g_hash_table_size(usage->entries) % USAGE_LIMITS_TURNS;
+	entry->turn = g_hash_table_size(usage->entries) % USAGE_TURNS;
 	entry_read_limits(usage, entry);
 	return entry;
 }
@@ -440,6 +442,19 @@ static void row_set_identity(struct gauges *gauges, struct gauge_row *row, const
 		gauge_set(row, GAUGE_STARTED, container->start_realtime_ns);
 }
 
+/* Has none of its threads run since the last reading? */
+static gboolean entry_is_quiet(struct usage *usage, struct entry *entry)
+{
+	guint64 switches = entry->tasks.voluntary + entry->tasks.involuntary;
+	gboolean quiet = usage->tasks && entry->has_tasks && switches == entry->switches &&
+			 entry->tasks.threads == entry->threads && entry->tasks.threads > 0 && !entry->tasks.running &&
+			 !entry->tasks.blocked;
+
+	entry->switches = switches;
+	entry->threads = entry->tasks.threads;
+	return quiet && usage->serial % USAGE_TURNS != entry->turn;
+}
+
 /* FALSE when the cgroup has gone meanwhile. */
 static gboolean read_container(struct usage *usage, struct gauges *gauges, const struct container *container,
 			       GHashTable *spaces)
@@ -450,14 +465,14 @@ static gboolean read_container(struct usage *usage, struct gauges *gauges, const
 
 	if (!entry->reader)
 		entry->reader = cgstat_open(registry_cgroupfs(usage->registry), container->cgroup, &usage->budget);
-	if (!entry->reader || !cgstat_read(entry->reader, &stat))
+	if (!entry->reader || !cgstat_read(entry->reader, entry_is_quiet(usage, entry), &stat))
 		return FALSE;
 	entry->resource = resource_of(container);
 	row = gauges_add(gauges, entry->resource, container->cgroup_key, 0, container->name);
 	if (!row)
 		return FALSE;
 	entry->serial = usage->serial;
-	if (usage->serial % USAGE_LIMITS_TURNS == entry->turn)
+	if (usage->serial % USAGE_TURNS == entry->turn)
 		entry_read_limits(usage, entry);
 	row->parent = 0;
 	row_set_identity(gauges, row, container);

@@ -5,7 +5,6 @@
  * thread had at the last walk is kept with it; what it added since then is added to its cgroup, by the walk or, when it
  * ends, by tasks_exit. Nothing is lost between walks and nothing counts twice (compare and swap). What a thread had
  * before the programs were loaded is not counted. */
-#define READ_BY_PROBE
 #include "bpf/kernel_types.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -78,7 +77,7 @@ static __always_inline u64 disk_delay(struct task_struct *task)
 	struct task_struct___tasks *wide = (void *)task;
 
 	if (bpf_core_field_exists(wide->delays))
-		delays = BPF_CORE_READ(wide, delays);
+		delays = wide->delays;
 	return delays ? BPF_CORE_READ(delays, blkio_delay) : 0;
 }
 
@@ -86,8 +85,8 @@ static __always_inline u64 disk_delay(struct task_struct *task)
  * queued for a while: it is not waiting.) */
 static __always_inline u64 run_delay(struct task_struct *task)
 {
-	u64 delay = BPF_CORE_READ(task, sched_info.run_delay), queued = BPF_CORE_READ(task, sched_info.last_queued);
-	bool waits = queued && BPF_CORE_READ(task, __state) == 0 && !BPF_CORE_READ(task, on_cpu);
+	u64 delay = task->sched_info.run_delay, queued = task->sched_info.last_queued;
+	bool waits = queued && task->__state == 0 && !task->on_cpu;
 	u64 now = waits ? BPF_CORE_READ(task, se.cfs_rq, rq, clock) : 0;
 
 	return now > queued ? delay + (now - queued) : delay;
@@ -99,8 +98,8 @@ static __always_inline void read_now(struct task_struct *task, struct seen *now)
 
 	now->run_delay_ns = run_delay(task);
 	now->disk_delay_ns = disk_delay(task);
-	now->voluntary = BPF_CORE_READ(wide, nvcsw);
-	now->involuntary = BPF_CORE_READ(wide, nivcsw);
+	now->voluntary = wide->nvcsw;
+	now->involuntary = wide->nivcsw;
 }
 
 static __always_inline struct tasks_sum *sum_of(u64 key)
@@ -132,7 +131,7 @@ static __always_inline void account(struct task_struct *task, struct tasks_sum *
 	seen = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!seen) {
 		struct seen zero = {};
-		bool later = BPF_CORE_READ(task, start_time) >= loaded_ns;
+		bool later = task->start_time >= loaded_ns;
 
 		seen = bpf_task_storage_get(&threads, task, later ? &zero : &now, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!seen) {
@@ -148,9 +147,9 @@ static __always_inline void account(struct task_struct *task, struct tasks_sum *
 
 static __always_inline char state_of(struct task_struct *task)
 {
-	u32 state = BPF_CORE_READ(task, __state) & 0x7fff;
+	u32 state = task->__state & 0x7fff;
 
-	if (BPF_CORE_READ(task, exit_state))
+	if (task->exit_state)
 		return 'Z';
 	if (state == 0)
 		return 'R';
@@ -185,7 +184,7 @@ int tasks_walk(struct bpf_iter__task *ctx)
 	if (state == 'Z')
 		return 0;
 	sum->threads++;
-	sum->processes += BPF_CORE_READ(task, pid) == BPF_CORE_READ(task, tgid);
+	sum->processes += task->pid == task->tgid;
 	sum->running += state == 'R';
 	sum->blocked += state == 'D';
 	return 0;
@@ -206,7 +205,7 @@ int BPF_PROG(tasks_exit, struct task_struct *task)
 		account(task, sum);
 		return 0;
 	}
-	if (BPF_CORE_READ(task, start_time) < loaded_ns)
+	if (task->start_time < loaded_ns)
 		return 0; /* ended before the first walk: what of it is new is not known, and little */
 	read_now(task, &now);
 	__sync_fetch_and_add(&sum->run_delay_ns, now.run_delay_ns);

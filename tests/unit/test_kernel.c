@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include "kernel/cgroupfs.h"
+#include "kernel/cgstat.h"
+#include "kernel/netdev.h"
 #include "kernel/procfs.h"
 #include "tree.h"
 
@@ -216,6 +218,183 @@ static void test_hostname(void)
 	g_assert_cmpstr(name, ==, g_get_host_name());
 }
 
+static void put(const char *root, const char *directory, const char *file, const char *text)
+{
+	g_autofree char *path = g_build_filename(directory, file, NULL);
+
+	tree_file(root, path, text);
+}
+
+/* Opened with and without files to spare: the same numbers. */
+static struct cgstat stat_of(const char *root, const char *path, struct cglimits *limits)
+{
+	struct cgroupfs *cgroupfs = cgroupfs_open(root, NULL);
+	struct cgstat_budget none = { 0 }, plenty = { 100 };
+	struct cgstat_reader *kept = cgstat_open(cgroupfs, path, &plenty), *opened = cgstat_open(cgroupfs, path, &none);
+	struct cgstat stat, other;
+
+	g_assert_true(cgstat_read(kept, FALSE, &stat));
+	g_assert_true(cgstat_read(opened, FALSE, &other));
+	g_assert_cmpmem(&stat, sizeof(stat), &other, sizeof(other));
+	g_assert_true(cgstat_read(kept, FALSE, &other)); /* again, from the start */
+	g_assert_cmpmem(&stat, sizeof(stat), &other, sizeof(other));
+	g_assert_cmpuint(plenty.files_left, <, 100);
+	cglimits_read(cgroupfs, path, limits);
+	cgstat_close(kept);
+	cgstat_close(opened);
+	g_assert_cmpuint(plenty.files_left, ==, 100);
+	g_assert_null(cgstat_open(cgroupfs, "/nobody", &plenty));
+	cgroupfs_free(cgroupfs);
+	return stat;
+}
+
+static void test_cgstat_v2(void)
+{
+	g_autofree char *root = tree_new();
+	static const char at[] = "sys/fs/cgroup/web";
+	struct cglimits limits;
+	struct cgstat stat;
+
+	tree_machine(root, TREE_MODE_V2);
+	put(root, at, "cpu.stat",
+	    "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\nnr_periods 9\nnr_throttled 3\nthrottled_usec 70\n");
+	put(root, at, "cpu.max", "25000 100000\n");
+	put(root, at, "memory.current", "8192\n");
+	put(root, at, "memory.stat",
+	    "anon 4096\nfile 2048\nfile_mapped 99\ninactive_file 1024\nworkingset_refault_anon 0\n"
+	    "workingset_refault_file 6\npgfault 77\npgmajfault 2\n");
+	put(root, at, "memory.max", "max\n");
+	put(root, at, "memory.events", "low 0\nhigh 4\nmax 5\noom 1\noom_kill 2\noom_group_kill 0\n");
+	put(root, at, "pids.current", "12\n");
+	put(root, at, "pids.max", "50\n");
+	put(root, at, "io.stat",
+	    "8:0 rbytes=100 wbytes=200 rios=1 wios=2 dbytes=9 dios=9\n8:16 rbytes=11 wbytes=0 rios=1 wios=0\n");
+	put(root, at, "cpu.pressure",
+	    "some avg10=0.00 avg60=0.00 avg300=0.00 total=10\n"
+	    "full avg10=0.00 avg60=0.00 avg300=0.00 total=4\n");
+	stat = stat_of(root, "/web", &limits);
+	g_assert_cmpuint(stat.cpu_ns, ==, 1500000);
+	g_assert_cmpuint(stat.cpu_user_ns, ==, 1000000);
+	g_assert_cmpuint(stat.throttled_periods, ==, 3);
+	g_assert_cmpuint(stat.throttled_ns, ==, 70000);
+	g_assert_cmpuint(stat.burst_ns, ==, CGSTAT_UNKNOWN);
+	g_assert_cmpuint(stat.memory_bytes, ==, 8192);
+	g_assert_cmpuint(stat.inactive_file_bytes, ==, 1024);
+	g_assert_cmpuint(stat.refaults_file, ==, 6);
+	g_assert_cmpuint(stat.refaults_anon, ==, 0);
+	g_assert_cmpuint(stat.faults, ==, 77);
+	g_assert_cmpuint(stat.oom_kills, ==, 2);
+	g_assert_cmpuint(stat.oom_events, ==, 1);
+	g_assert_cmpuint(stat.read_bytes, ==, 111);
+	g_assert_cmpuint(stat.writes, ==, 2);
+	g_assert_cmpuint(stat.pressure[PRESSURE_CPU].some_ns, ==, 10000);
+	g_assert_cmpuint(stat.pressure[PRESSURE_CPU].full_ns, ==, 4000);
+	g_assert_cmpuint(stat.pressure[PRESSURE_IO].some_ns, ==, CGSTAT_UNKNOWN);
+	g_assert_cmpuint(limits.cpu_nanocores, ==, 250000000);
+	g_assert_cmpuint(limits.memory_bytes, ==, CGSTAT_UNLIMITED);
+	g_assert_cmpuint(limits.memory_high_bytes, ==, CGSTAT_UNKNOWN);
+	g_assert_cmpuint(limits.pids, ==, 50);
+	tree_remove(root);
+}
+
+static void test_cgstat_v1(void)
+{
+	g_autofree char *root = tree_new();
+	static const char memory[] = "sys/fs/cgroup/memory/web";
+	struct cglimits limits;
+	struct cgstat stat;
+
+	tree_machine(root, TREE_MODE_V1);
+	put(root, memory, "memory.usage_in_bytes", "8192\n");
+	put(root, memory, "memory.limit_in_bytes", "9223372036854771712\n");
+	put(root, memory, "memory.stat",
+	    "cache 1\nrss 2\npgfault 3\ninactive_file 4\ntotal_cache 2048\ntotal_rss 4096\ntotal_swap 0\n"
+	    "total_pgfault 30\ntotal_pgmajfault 0\ntotal_inactive_file 512\n");
+	put(root, memory, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n");
+	stat = stat_of(root, "/web", &limits);
+	g_assert_cmpuint(stat.memory_bytes, ==, 8192);
+	g_assert_cmpuint(stat.inactive_file_bytes, ==, 512);
+	g_assert_cmpuint(stat.anon_bytes, ==, 4096);
+	g_assert_cmpuint(stat.swap_bytes, ==, 0);
+	g_assert_cmpuint(stat.faults, ==, 30);
+	g_assert_cmpuint(stat.oom_kills, ==, 7);
+	g_assert_cmpuint(stat.cpu_ns, ==, CGSTAT_UNKNOWN);
+	g_assert_cmpuint(limits.memory_bytes, ==, CGSTAT_UNLIMITED);
+	g_assert_cmpuint(limits.cpu_nanocores, ==, CGSTAT_UNKNOWN);
+	tree_remove(root);
+}
+
+/* On a hybrid machine a namesake without processes says nothing. */
+static void test_cgstat_hybrid(void)
+{
+	g_autofree char *root = tree_new();
+	static const char memory[] = "sys/fs/cgroup/memory/web", unified[] = "sys/fs/cgroup/unified/web";
+	struct cglimits limits;
+	struct cgstat stat;
+
+	tree_machine(root, TREE_MODE_HYBRID);
+	put(root, memory, "memory.usage_in_bytes", "8192\n");
+	put(root, unified, "cgroup.events", "populated 0\nfrozen 0\n");
+	put(root, unified, "cpu.stat", "usage_usec 5\n");
+	stat = stat_of(root, "/web", &limits);
+	g_assert_cmpuint(stat.memory_bytes, ==, 8192);
+	g_assert_cmpuint(stat.cpu_ns, ==, CGSTAT_UNKNOWN);
+	put(root, unified, "cgroup.events", "populated 1\nfrozen 0\n");
+	stat = stat_of(root, "/web", &limits);
+	g_assert_cmpuint(stat.cpu_ns, ==, 5000);
+	tree_remove(root);
+}
+
+static void test_hoststat(void)
+{
+	g_autofree char *root = tree_new();
+	struct hoststat_reader *reader;
+	struct hoststat host;
+
+	tree_file(root, "proc/stat", "cpu  100 10 40 500 5 1 2 30 0 0\ncpu0 1 1\ncpu1 1 1\nintr 5\n");
+	tree_file(root, "proc/meminfo", "MemTotal: 1000 kB\nMemFree: 5 kB\nMemAvailable: 400 kB\n");
+	tree_file(
+		root, "proc/diskstats",
+		" 254 0 vda 10 0 8 0 20 0 16 0 0 0 0\n 254 1 vda1 10 0 8 0 20 0 16 0 0 0 0\n 7 0 loop0 9 0 9 0 9 0 9 0\n");
+	reader = hoststat_open(root);
+	hoststat_read(reader, &host);
+	g_assert_cmpuint(host.processors, ==, 2);
+	g_assert_cmpuint(host.stat.cpu_user_ns / host.stat.cpu_system_ns, ==, 110 / 43);
+	g_assert_cmpuint(host.stat.memory_bytes, ==, 600 * 1024);
+	g_assert_cmpuint(host.memory_total_bytes, ==, 1000 * 1024);
+	g_assert_cmpuint(host.stat.reads, ==, 10);
+	g_assert_cmpuint(host.stat.write_bytes, ==, 16 * 512);
+	g_assert_cmpuint(host.stat.faults, ==, CGSTAT_UNKNOWN);
+	g_assert_cmpuint(host.stat.pressure[PRESSURE_CPU].some_ns, ==, CGSTAT_UNKNOWN);
+	hoststat_close(reader);
+	tree_remove(root);
+}
+
+static void test_netdev(void)
+{
+	g_autofree char *root = tree_new();
+	struct netdev_traffic traffic;
+	int fd;
+
+	tree_file(root, "proc/7/net/dev",
+		  "Inter-|   Receive                                                |  Transmit\n"
+		  " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop\n"
+		  "    lo: 999 9 0 0 0 0 0 0 999 9 0 0 0 0 0 0\n"
+		  "  eth0: 100 2 0 1 0 0 0 0 50 1 0 3 0 0 0 0\n"
+		  "  eth1: 1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n");
+	fd = netdev_open(root, 7);
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_true(netdev_read(fd, &traffic));
+	g_assert_cmpuint(traffic.received_bytes, ==, 101);
+	g_assert_cmpuint(traffic.sent_bytes, ==, 52);
+	g_assert_cmpuint(traffic.received_packets, ==, 3);
+	g_assert_cmpuint(traffic.drops, ==, 4);
+	g_assert_cmpuint(traffic.interfaces, ==, 2);
+	close(fd);
+	g_assert_cmpint(netdev_open(root, 8), <, 0);
+	tree_remove(root);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -228,5 +407,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/kernel/cgroupfs/none", test_no_cgroups);
 	g_test_add_func("/kernel/cgroupfs/walk", test_walk);
 	g_test_add_func("/kernel/cgroupfs/handle", test_handle);
+	g_test_add_func("/kernel/cgstat/v2", test_cgstat_v2);
+	g_test_add_func("/kernel/cgstat/v1", test_cgstat_v1);
+	g_test_add_func("/kernel/cgstat/hybrid", test_cgstat_hybrid);
+	g_test_add_func("/kernel/cgstat/host", test_hoststat);
+	g_test_add_func("/kernel/netdev", test_netdev);
 	return g_test_run();
 }
