@@ -6,6 +6,7 @@
 
 #include "symbol/gopclntab.h"
 #include "symbol/language.h"
+#include "symbol/python.h"
 #include "symbol/source.h"
 
 struct place {
@@ -219,6 +220,181 @@ static void test_go_none(void)
 	close(fd);
 }
 
+/* ---- Python ---- */
+
+static void check_python_file(const char *path, guint16 version)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	g_autoptr(image_t) image = image_open_fd(fd, NULL);
+	struct python python;
+
+	g_assert_nonnull(image);
+	g_assert_true(python_read(image, &python));
+	g_assert_cmphex(python.version, ==, version);
+	g_assert_true(python_is_known(&python));
+	g_assert_cmpuint(python.runtime, !=, 0);
+	g_assert_cmpuint(python.layout.thread_next, ==, 8); /* since ever */
+	g_assert_cmpuint(python.layout.text_length, ==, 16);
+	close(fd);
+}
+
+static void test_python_files(void)
+{
+	static const char *const places[] = { "/usr/lib/x86_64-linux-gnu", "/usr/local/lib" };
+
+	if (g_file_test("/usr/bin/python3.11", G_FILE_TEST_EXISTS))
+		check_python_file("/usr/bin/python3.11", 0x030b);
+	else
+		g_test_skip("no python3.11");
+	for (guint i = 0; i < G_N_ELEMENTS(places); i++)
+		for (guint minor = 11; minor <= 13; minor++) {
+			g_autofree char *path = g_strdup_printf("%s/libpython3.%u.so.1.0", places[i], minor);
+
+			if (g_file_test(path, G_FILE_TEST_EXISTS))
+				check_python_file(path, (guint16)(0x0300 | minor));
+		}
+}
+
+static void test_python_none(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	g_autoptr(image_t) image = image_open_fd(fd, NULL);
+	struct python python;
+
+	g_assert_nonnull(image);
+	g_assert_false(python_read(image, &python));
+	close(fd);
+}
+
+/* An image of one segment that is all `_PyRuntime`. */
+static gboolean read_described(const guint64 *words, guint count, struct python *python)
+{
+	static char names[] = ".PyRuntime";
+	struct image_section section = { .type = SHT_PROGBITS, .address = 0x1000, .size = 8 * count };
+	struct image image = { .bytes = { .fd = -1, .memory = (const guint8 *)words, .size = 8 * count },
+			       .is_64bit = TRUE,
+			       .segments = { { .address = 0x1000, .file_size = 8 * count } },
+			       .segment_count = 1,
+			       .sections = &section,
+			       .section_count = 1,
+			       .section_names = names,
+			       .section_names_size = sizeof(names) };
+
+	return python_read(&image, python);
+}
+
+/* 3.13 says itself where things lie. A file may say anything: offsets beyond what is read are refused. */
+static void test_python_described(void)
+{
+	guint64 words[80];
+	struct python python;
+	guint refused = 0;
+
+	memcpy(words, "xdebugpy", 8);
+	for (guint i = 1; i < G_N_ELEMENTS(words); i++)
+		words[i] = 8;
+	words[1] = 0x030d00f0;
+	g_assert_true(read_described(words, 80, &python));
+	g_assert_true(python_is_known(&python));
+	g_assert_cmpuint(python.layout.text_wide, ==, 8 + 16);
+	for (guint i = 5; i < G_N_ELEMENTS(words); i++) {
+		words[i] = G_MAXUINT64;
+		g_assert_true(read_described(words, 80, &python));
+		refused += !python_is_known(&python);
+		words[i] = 8;
+	}
+	g_assert_cmpuint(refused, ==, 21); /* the words that are used */
+	words[1] = 0x030e00f0; /* 3.14 has other words */
+	g_assert_true(read_described(words, 80, &python));
+	g_assert_false(python_is_known(&python));
+	g_assert_true(read_described(words, 40, &python)); /* cut off */
+	g_assert_false(python_is_known(&python));
+}
+
+static void test_python_text(void)
+{
+	static const struct {
+		guint32 state;
+		const char *bytes;
+		gsize size;
+		guint32 length;
+		const char *text; /* NULL: refused */
+	} cases[] = {
+		{ 0x64, "main", 4, 4, "main" },
+		{ 0x24, "caf\351", 4, 4, "caf\303\251" },
+		{ 0x28, "\x14\x04\x30\x04", 4, 2, "\320\224\320\260" },
+		{ 0x30, "\x00\xf6\x01\x00", 4, 1, "\360\237\230\200" },
+		{ 0x64, "abc", 3, 1000, "abc" }, /* a length that cannot be */
+		{ 0x28, "\x00\xd8", 2, 1, "\357\277\275" }, /* half a surrogate pair */
+		{ 0x64, "a\0b", 3, 3, "a\357\277\275b" },
+		{ 0x04, "main", 4, 4, NULL }, /* not compact */
+		{ 0x6c, "main", 4, 4, NULL }, /* three bytes a character */
+		{ 0, "main", 4, 4, NULL },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autoptr(GString) text = g_string_new(NULL);
+		gboolean ok = python_text(cases[i].state, (const guint8 *)cases[i].bytes, cases[i].size,
+					  cases[i].length, text);
+
+		g_assert_cmpint(ok, ==, cases[i].text != NULL);
+		if (ok)
+			g_assert_cmpstr(text->str, ==, cases[i].text);
+	}
+}
+
+/* Prints first line, table and the line of every instruction of every function of some of Python's own modules. */
+static const char python_lines_program[] =
+	"import argparse, ast, dis, inspect, json.decoder, textwrap, types, typing\n"
+	"def walk(code):\n"
+	"    lines = ','.join(str(p[0] or 0) for p in code.co_positions())\n"
+	"    print(code.co_firstlineno, code.co_linetable.hex(), lines)\n"
+	"    for constant in code.co_consts:\n"
+	"        if isinstance(constant, types.CodeType):\n"
+	"            walk(constant)\n"
+	"for module in argparse, ast, dis, inspect, json.decoder, textwrap, typing:\n"
+	"    walk(compile(open(module.__file__).read(), 'x', 'exec'))\n";
+
+static GByteArray *hex_take(const char *hex)
+{
+	GByteArray *bytes = g_byte_array_new();
+
+	for (; hex[0] && hex[1]; hex += 2) {
+		guint8 byte = (guint8)(g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
+
+		g_byte_array_append(bytes, &byte, 1);
+	}
+	return bytes;
+}
+
+static void test_python_lines(struct place *place, gconstpointer data G_GNUC_UNUSED)
+{
+	g_autofree char *path = g_build_filename(place->dir, "lines.py", NULL);
+	g_autofree char *out = NULL;
+	g_auto(GStrv) functions = NULL;
+	guint compared = 0;
+
+	if (!g_file_test("/usr/bin/python3.11", G_FILE_TEST_EXISTS)) {
+		g_test_skip("no python3.11");
+		return;
+	}
+	g_assert_true(g_file_set_contents(path, python_lines_program, -1, NULL));
+	out = shell(place, "/usr/bin/python3.11 lines.py");
+	functions = g_strsplit(out, "\n", -1);
+	for (guint i = 0; functions[i] && functions[i][0]; i++) {
+		g_auto(GStrv) parts = g_strsplit(functions[i], " ", 3);
+		g_auto(GStrv) lines = g_strsplit(parts[2], ",", -1);
+		g_autoptr(GByteArray) table = hex_take(parts[1]);
+		guint32 first = (guint32)g_ascii_strtoull(parts[0], NULL, 10);
+
+		for (guint32 at = 0; lines[at]; at++, compared++)
+			g_assert_cmpuint(python_line(table->data, table->len, first, at), ==,
+					 g_ascii_strtoull(lines[at], NULL, 10));
+		g_assert_cmpuint(python_line(table->data, table->len, first, 1u << 30), ==, 0);
+	}
+	g_assert_cmpuint(compared, >, 50000);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -229,5 +405,10 @@ int main(int argc, char **argv)
 		g_test_add(path, struct place, &go_ways[i], place_setup, test_go, place_teardown);
 	}
 	g_test_add_func("/go/none", test_go_none);
+	g_test_add_func("/python/files", test_python_files);
+	g_test_add_func("/python/none", test_python_none);
+	g_test_add_func("/python/described", test_python_described);
+	g_test_add_func("/python/text", test_python_text);
+	g_test_add("/python/lines", struct place, NULL, place_setup, test_python_lines, place_teardown);
 	return g_test_run();
 }
