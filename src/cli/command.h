@@ -31,6 +31,7 @@ int cmd_offcpu(int argc, char **argv);
 int cmd_walltime(int argc, char **argv);
 int cmd_blame(int argc, char **argv);
 int cmd_latency(int argc, char **argv);
+int cmd_cost(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);

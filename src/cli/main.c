@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{ "trace", "What happens", "exec, exit, signal, open: one line each, as it happens", cmd_trace },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
+	{ "cost", "This machine", "what fathom and every other BPF program takes, and who pays", cmd_cost },
 	{ "doctor", "This machine", "every probe, every way to attach it: works, or why not", cmd_doctor },
 };
 

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What kernel halves cost: the kernel's own count of runs and nanoseconds of each loaded program. */
+/* What kernel halves cost: the kernel's own count of runs and nanoseconds of each loaded program, and its memory. */
 #pragma once
 #include <glib.h>
 
+#define COST_PROGRAMS_MAX 4096 /* looked at on one machine */
+#define COST_NAME_BYTES 128
+
 struct cost_program {
 	guint32 id;
-	char name[16];
+	char name[COST_NAME_BYTES]; /* in full where the program carries its types, else 15 bytes of it */
+	const char *type; /* "tracing", "perf_event" */
 	guint64 run_count; /* both since statistics were on: 0 when they never were */
 	guint64 run_time_ns;
+	guint64 missed_count; /* runs left out because the program was running already */
+	guint64 memory_bytes; /* of its code */
+	guint64 map_bytes; /* filled by cost_add_maps */
 };
 
 /* Turns the kernel's BPF statistics on while the returned descriptor is open (some 40 ns more per run); -1 and
@@ -17,6 +24,17 @@ int cost_enable(GError **error);
 /* The programs process `pid` holds, sorted by id (array of struct cost_program, owned by the caller): fathom's when
  * `pid` is a fathom, or our own. NULL and `error` when the process is gone or its descriptors cannot be read. */
 GArray *cost_programs(guint32 pid, GError **error);
+/* All that are loaded, sorted by id; the same kind of array. */
+GArray *cost_all_programs(GError **error);
+/* Fills map_bytes: a map that several programs use is counted with the one of lowest id. */
+void cost_add_maps(GArray *programs);
+/* Program id → pid of the process that holds it (directly or by a link; the eldest such pid). A program without one is
+ * pinned, or attached to something that keeps it. */
+GHashTable *cost_holders(void);
+
+/* Reads one program again, or holds it so that it stays: a descriptor, -1 when it is gone. */
+gboolean cost_read(guint32 program_id, struct cost_program *program);
+int cost_hold(guint32 program_id);
 
 /* TRUE while a program with this id is loaded. */
 gboolean cost_is_loaded(guint32 program_id);

@@ -307,6 +307,31 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 };
 
+struct u64_stats {
+	u64 v;
+};
+
+struct bpf_prog_stats {
+	struct u64_stats cnt, nsecs; /* next to each other */
+};
+
+struct bpf_prog_aux {
+	u32 id;
+};
+
+struct bpf_prog {
+	struct bpf_prog_stats *stats; /* per CPU */
+	struct bpf_prog_aux *aux;
+};
+
+struct bpf_iter__bpf_prog {
+	struct bpf_prog *prog;
+};
+
+struct bpf_array {
+	void *pptrs[1];
+};
+
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/payers.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "payers.skel.h"
+#include "probe/filter.h"
+#include "probe/kernel_btf.h"
+#include "probe/ladder.h"
+#include "probe/mapread.h"
+#include "probe/probe.h"
+
+struct payers {
+	struct payers_bpf *kernel;
+	struct bpf_link *link;
+	guint32 ids[PAYERS_PROGRAMS];
+	guint count;
+};
+
+static gboolean payers_load(struct payers *payers, const char *v1_controller, GError **error)
+{
+	static const char what[] = "cannot tell who pays for BPF programs";
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
+	struct probe_request request = { .v1_controller = v1_controller };
+	struct filter_values values;
+	int result;
+
+	ladder_log_start();
+	payers->kernel = payers_bpf__open_opts(kernel_btf_options(btf));
+	if (!payers->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, &request);
+	payers->kernel->rodata->v1_controller = values.v1_controller;
+	payers->kernel->rodata->programs_count = payers->count;
+	kernel_btf_supply(btf, payers->kernel->obj);
+	result = payers_bpf__load(payers->kernel);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
+}
+
+/* Runs the iterator over all programs once: it notes where the watched ones' counters are. */
+static gboolean payers_find_counters(struct payers *payers, GError **error)
+{
+	int ids = bpf_map__fd(payers->kernel->maps.program_ids);
+	struct bpf_link *link;
+	char nothing[64];
+	gssize got = -1;
+	int fd;
+
+	for (guint32 i = 0; i < payers->count; i++)
+		bpf_map_update_elem(ids, &payers->ids[i], &i, BPF_ANY);
+	link = kernel_btf_attach(payers->kernel->progs.payers_find);
+	fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
+	if (fd >= 0) {
+		do {
+			got = read(fd, nothing, sizeof(nothing));
+		} while (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN)));
+		close(fd);
+	}
+	if (got < 0)
+		ladder_set_error(error, "cannot look at all BPF programs", errno);
+	bpf_link__destroy(link);
+	return got == 0;
+}
+
+struct payers *payers_open(const guint32 *program_ids, guint count, const char *v1_controller, GError **error)
+{
+	struct payers *payers = g_new0(struct payers, 1);
+
+	payers->count = MIN(count, (guint)PAYERS_PROGRAMS);
+	memcpy(payers->ids, program_ids, payers->count * sizeof(*program_ids));
+	if (payers_load(payers, v1_controller, error) && payers_find_counters(payers, error)) {
+		payers->link = kernel_btf_attach(payers->kernel->progs.payers_switch);
+		if (payers->link)
+			return payers;
+		ladder_set_error(error, "cannot attach to sched_switch", errno);
+	}
+	payers_close(payers);
+	return NULL;
+}
+
+void payers_close(struct payers *payers)
+{
+	if (!payers)
+		return;
+	bpf_link__destroy(payers->link);
+	payers_bpf__destroy(payers->kernel);
+	g_free(payers);
+}
+
+struct payers_reading {
+	const struct payers *payers;
+	GArray *result;
+};
+
+/* mapread_fn */
+static void payers_take(void *user, const void *key, const void *value)
+{
+	const struct payers_reading *reading = user;
+	const struct payer_key *who = key;
+	const struct payer_sum *sum = value;
+	struct payer payer = { .cgroup_key = who->cgroup_key,
+			       .run_count = sum->run_count,
+			       .run_time_ns = sum->run_time_ns };
+
+	if (who->program >= reading->payers->count)
+		return;
+	payer.program_id = reading->payers->ids[who->program];
+	g_array_append_val(reading->result, payer);
+}
+
+GArray *payers_finish(struct payers *payers, guint64 *lost_ns, GError **error)
+{
+	g_autoptr(GArray) result = g_array_new(FALSE, FALSE, sizeof(struct payer));
+	struct payers_reading reading = { payers, result };
+
+	g_clear_pointer(&payers->link, bpf_link__destroy);
+	*lost_ns = payers->kernel->bss->payers_lost_ns;
+	if (!mapread_each(bpf_map__fd(payers->kernel->maps.payers), sizeof(struct payer_key), sizeof(struct payer_sum),
+			  payers_take, &reading, error))
+		return NULL;
+	return g_steal_pointer(&result);
+}
