@@ -132,7 +132,7 @@ static __always_inline bool block_begin(struct request *request, struct block_fl
 	return table_wants(task, flight->row);
 }
 
-SEC("tp_btf/block_rq_insert")
+SEC("btf_tp/block_rq_insert")
 int BPF_PROG(block_insert, struct request *request)
 {
 	u64 address = (u64)request, now = bpf_ktime_get_ns();
@@ -145,7 +145,7 @@ int BPF_PROG(block_insert, struct request *request)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_issue")
+SEC("btf_tp/block_rq_issue")
 int BPF_PROG(block_issue, struct request *request)
 {
 	u64 address = (u64)request, now = bpf_ktime_get_ns();
@@ -163,7 +163,7 @@ int BPF_PROG(block_issue, struct request *request)
 	return 0;
 }
 
-SEC("tp_btf/block_rq_requeue")
+SEC("btf_tp/block_rq_requeue")
 int BPF_PROG(block_requeue, struct request *request)
 {
 	u64 address = (u64)request;
@@ -177,7 +177,7 @@ int BPF_PROG(block_requeue, struct request *request)
 }
 
 /* Merged into another one: its data goes on, it does not. */
-SEC("tp_btf/block_rq_merge")
+SEC("btf_tp/block_rq_merge")
 int BPF_PROG(block_merge, struct request *request)
 {
 	u64 address = (u64)request;
@@ -213,7 +213,7 @@ static __always_inline void block_tell(struct request *request, const struct blo
 	event_send(&record, sizeof(record));
 }
 
-SEC("tp_btf/block_rq_complete")
+SEC("btf_tp/block_rq_complete")
 int BPF_PROG(block_complete, struct request *request, int status, unsigned int bytes)
 {
 	u64 address = (u64)request, now;

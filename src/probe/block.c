@@ -7,6 +7,7 @@
 #include "probe/fields.h"
 #include "probe/filter.h"
 #include "probe/gather.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
 #define BLOCK_OPERATION_MASK 0xff
@@ -134,12 +135,13 @@ static gboolean block_decode(void *user, struct eventring *ring, const struct ev
 
 static gboolean block_load(struct block_run *run, const struct gather_setup *setup, GError **error)
 {
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the block I/O program";
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	run->kernel = block_bpf__open();
+	run->kernel = block_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -152,6 +154,7 @@ static gboolean block_load(struct block_run *run, const struct gather_setup *set
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = block_bpf__load(run->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);

@@ -82,7 +82,7 @@ static __always_inline bool call_has_file(u32 class)
 	return class >= CALLS_READ && class <= CALLS_FILE;
 }
 
-SEC("tp_btf/sys_enter")
+SEC("btf_tp/sys_enter")
 int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -241,7 +241,7 @@ static __always_inline void futex_count(struct task_struct *task, struct pt_regs
 		calls_count(task, CALLS_LABEL_FUTEX(lock, result < 0 ? -result : 0), ns);
 }
 
-SEC("tp_btf/sys_exit")
+SEC("btf_tp/sys_exit")
 int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

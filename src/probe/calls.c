@@ -12,6 +12,7 @@
 #include "probe/filter.h"
 #include "probe/fs_types.h"
 #include "probe/gather.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
 #define CALLS_EVENT_ROWS 64 /* the table is not used then */
@@ -279,12 +280,13 @@ static gboolean calls_decode(void *user, struct eventring *ring, const struct ev
 
 static gboolean calls_load(struct calls_run *run, const struct gather_setup *setup, GError **error)
 {
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the system call program";
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	run->kernel = calls_bpf__open();
+	run->kernel = calls_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -302,6 +304,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = calls_bpf__load(run->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);
