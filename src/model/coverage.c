@@ -15,6 +15,7 @@ static const struct {
 	[STACK_END_BROKEN] = { "broken", "stacks that contradict themselves" },
 	[STACK_END_DEEP] = { "too_deep", "more frames than are kept" },
 	[STACK_END_UNSUPPORTED] = { "unsupported", "code whose frames cannot be followed" },
+	[STACK_END_UNREAD] = { "table_unread", "unwind tables that could not be read, or not in time" },
 	[STACK_END_GONE] = { "gone", "ended before its mappings were read" },
 };
 

@@ -18,7 +18,8 @@ enum stack_end {
 	STACK_END_DEEP = 6, /* more frames than are kept */
 	STACK_END_UNSUPPORTED = 7, /* code whose frames we cannot follow */
 	STACK_END_GONE = 8, /* the process ended before its mappings were read */
-	STACK_ENDS = 9,
+	STACK_END_UNREAD = 9, /* the unwind table of a file could not be read, or not in the time allowed for it */
+	STACK_ENDS = 10,
 };
 
 #define COVERAGE_PROCESSES_MAX 1024 /* the rest is one entry, COVERAGE_OTHERS of container "" */

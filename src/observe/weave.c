@@ -197,7 +197,9 @@ static void weave_judge(struct weave *weave, struct weave_stack *kept, const cha
 static void weave_judge_user(struct weave *weave, const struct probe_stack *stack, guint32 outermost,
 			     struct weave_stack *kept)
 {
-	kept->user_end = stack->flags & PROBE_STACK_USER_TRUNCATED ? STACK_END_DEEP : stack->user_end;
+	kept->user_end = stack->flags & PROBE_STACK_NO_COPY	     ? STACK_END_SHORT
+			 : stack->flags & PROBE_STACK_USER_TRUNCATED ? STACK_END_DEEP
+								     : stack->user_end;
 	if (!(outermost & WEAVE_LATER))
 		weave_judge(weave, kept, weave->tree->frames[outermost].name, weave->tree->frames[outermost].module);
 	else if (kept->user_end != STACK_END_UNCHECKED) /* else its name will tell */
@@ -241,7 +243,9 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 {
 	struct weave *weave = user;
 	struct unwind_registers registers = { .ip = copy->ip, .sp = copy->sp, .bp = copy->bp, .r10 = copy->r10 };
-	struct unwind_stack stack = { .bytes = copy->bytes, .length = copy->length, .address = copy->sp };
+	struct unwind_stack stack = {
+		.bytes = copy->bytes, .length = copy->length, .address = copy->address, .holes = copy->holes
+	};
 	struct symbolizer_walk walk;
 
 	symbolizer_unwind(weave->symbolizer, tgid, &registers, &stack, addresses, capacity, &walk);

@@ -9,7 +9,7 @@
 #define COPYPLAN_SPARE(bytes) ((bytes) + (bytes) / 4) /* frames differ from stack to stack */
 
 struct copyplan {
-	int map_fd;
+	int map_fd, named_fd;
 	GHashTable *needs; /* tgid → struct copyplan_need */
 };
 
@@ -28,21 +28,32 @@ static guint32 copyplan_round(gsize bytes)
 	return rounded;
 }
 
-static void need_learn_length(struct copyplan_need *need, const struct probe_copy *copy,
-			      const struct probe_unwound *unwound)
+/* TRUE when the kernel half must be told (again). */
+static gboolean need_learn_length(struct copyplan_need *need, const struct probe_copy *copy,
+				  const struct probe_unwound *unwound)
 {
+	guint32 before = need->bytes;
+
+	if (!need->is_known && copy->is_all) /* all there was, of how much it would have been we do not know */
+		need->bytes = before = MAX(need->bytes, copyplan_round(copy->length));
+	else if (!need->is_known) /* it began with what others of its name needed */
+		need->bytes = before = copyplan_round(copy->length);
+	need->is_known |= !copy->is_all;
 	if (unwound->end == STACK_END_SHORT) {
 		need->peak_bytes = STACK_COPY_BYTES_MAX; /* no shrinking before a whole window without this */
 		need->stacks = 0;
-		if (!copy->is_all && copy->length >= need->bytes) /* else it was made under an older plan */
-			need->bytes = copyplan_round(MAX(unwound->wanted_bytes, (gsize)need->bytes * 2));
-		return;
+		if (copy->is_all || unwound->wanted_bytes <= copy->length)
+			return FALSE; /* longer would not help */
+		if (copy->length >= need->bytes) /* else it was made before the plan was heard of */
+			need->bytes = copyplan_round(MAX(unwound->wanted_bytes, copy->length * 2));
+		return need->bytes != before || copy->length < need->bytes;
 	}
 	need->peak_bytes = MAX(need->peak_bytes, (guint32)MIN(unwound->used_bytes, (gsize)STACK_COPY_BYTES_MAX));
 	if (++need->stacks < COPYPLAN_WINDOW)
-		return;
+		return FALSE;
 	need->bytes = MIN(need->bytes, copyplan_round(COPYPLAN_SPARE(need->peak_bytes)));
 	need->peak_bytes = need->stacks = 0;
+	return need->bytes != before;
 }
 
 static void need_learn_frames(struct copyplan_need *need, const struct probe_unwound *unwound)
@@ -64,11 +75,11 @@ static void need_learn_frames(struct copyplan_need *need, const struct probe_unw
 gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy *copy,
 			     const struct probe_unwound *unwound)
 {
-	guint32 bytes = need->bytes, one_in = need->one_in;
+	guint32 one_in = need->one_in;
+	gboolean is_news = need_learn_length(need, copy, unwound);
 
-	need_learn_length(need, copy, unwound);
 	need_learn_frames(need, unwound);
-	return need->bytes != bytes || need->one_in != one_in;
+	return is_news || need->one_in != one_in;
 }
 
 gboolean copyplan_size(struct bpf_object *object, guint slots, GError **error)
@@ -93,6 +104,7 @@ struct copyplan *copyplan_new(struct bpf_object *object)
 		return NULL;
 	plan = g_new0(struct copyplan, 1);
 	plan->map_fd = map_fd;
+	plan->named_fd = bpf_object__find_map_fd_by_name(object, "stack_named_plans");
 	plan->needs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	return plan;
 }
@@ -119,17 +131,30 @@ static struct copyplan_need *copyplan_need(struct copyplan *plan, guint32 tgid)
 	return need;
 }
 
-void copyplan_learn(struct copyplan *plan, guint32 tgid, const struct probe_copy *copy,
+/* Lengths that were not enough, only: what a process needs later says little of what the next begins with, and whether frame pointers do is a matter of the program. */
+static void copyplan_learn_name(struct copyplan *plan, const char *comm, guint32 bytes)
+{
+	struct stack_plan told = { .bytes = bytes, .one_in = 1 };
+	struct stack_name name = { 0 };
+
+	g_strlcpy(name.comm, comm, sizeof(name.comm));
+	bpf_map_update_elem(plan->named_fd, &name, &told, BPF_ANY);
+}
+
+void copyplan_learn(struct copyplan *plan, const struct probe_task *task, const struct probe_copy *copy,
 		    const struct probe_unwound *unwound)
 {
-	struct copyplan_need *need = copyplan_need(plan, tgid);
+	struct copyplan_need *need = copyplan_need(plan, task->tgid);
+	guint32 before = need->bytes;
 	struct stack_plan told;
 
 	if (!copyplan_need_learn(need, copy, unwound))
 		return;
 	told = (struct stack_plan){ .bytes = need->bytes, .one_in = need->one_in };
 	/* When this fails the kernel half goes on as it did: longer or shorter copies than needed, none wrong. */
-	bpf_map_update_elem(plan->map_fd, &tgid, &told, BPF_ANY);
+	bpf_map_update_elem(plan->map_fd, &task->tgid, &told, BPF_ANY);
+	if (need->bytes > before)
+		copyplan_learn_name(plan, task->comm, need->bytes);
 }
 
 void copyplan_forget(struct copyplan *plan, guint32 tgid)

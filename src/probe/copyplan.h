@@ -8,7 +8,7 @@
 
 #include "probe/probe.h"
 
-#define COPYPLAN_WINDOW 64 /* stacks after which a length may shrink */
+#define COPYPLAN_WINDOW 256 /* stacks after which a length may shrink */
 #define COPYPLAN_TRUST                                                                                                 \
 	32 /* equal stacks in a row until frame pointers are relied on; four times as many after a mistake */
 #define COPYPLAN_TRUST_MAX 8192
@@ -17,6 +17,7 @@
 /* Of one process. Pure: for tests. */
 struct copyplan_need {
 	guint32 bytes, one_in; /* the plan, as struct stack_plan */
+	gboolean is_known; /* `bytes` is what the kernel half uses */
 	guint32 peak_bytes, stacks; /* in this window */
 	guint32 equal, trust;
 };
@@ -33,7 +34,7 @@ gboolean copyplan_size(struct bpf_object *object, guint slots, GError **error);
 /* After loading. NULL when the kernel half makes no copies. */
 struct copyplan *copyplan_new(struct bpf_object *object);
 void copyplan_free(struct copyplan *plan);
-void copyplan_learn(struct copyplan *plan, guint32 tgid, const struct probe_copy *copy,
+void copyplan_learn(struct copyplan *plan, const struct probe_task *task, const struct probe_copy *copy,
 		    const struct probe_unwound *unwound);
 /* It ended, or is another program now. */
 void copyplan_forget(struct copyplan *plan, guint32 tgid);

@@ -190,12 +190,14 @@ static void intake_unwind(struct intake *intake, const struct stack_record *reco
 	copy.sp = registers.sp;
 	copy.bp = registers.bp;
 	copy.r10 = registers.r10;
+	copy.address = registers.copied_from;
+	copy.holes = registers.holes;
 	stack->flags &= ~(guint32)(STACK_COPIED | STACK_COPY_ENDS);
 	if (intake->listener.unwind) {
 		intake->listener.unwind(intake->listener.user, stack->task.tgid, &copy, intake->unwound,
 					G_N_ELEMENTS(intake->unwound), &unwound);
 		if (intake->plan)
-			copyplan_learn(intake->plan, stack->task.tgid, &copy, &unwound);
+			copyplan_learn(intake->plan, &stack->task, &copy, &unwound);
 	}
 	stack->user = intake->unwound;
 	stack->user_count = (guint16)unwound.count;
@@ -309,7 +311,8 @@ static void intake_open_extras(struct intake *intake, struct bpf_object *object,
 	if (bpf_object__find_map_by_name(object, "script_ring"))
 		intake->scripts = scripts_open(object, &intake->listener, &scripts_error);
 	if (scripts_error)
-		g_ptr_array_add(intake->notes, g_strdup_printf("Python functions are not named: %s", scripts_error->message));
+		g_ptr_array_add(intake->notes,
+				g_strdup_printf("Python functions are not named: %s", scripts_error->message));
 	intake->sideband = sideband_open(&sideband_error);
 	intake_follow(intake, intake->sideband != NULL);
 	if (!intake->sideband)

@@ -71,6 +71,7 @@ enum probe_stack_flags {
 	PROBE_STACK_IOWAIT = 1 << 2, /* the kernel counts the sleep as waiting for I/O */
 	PROBE_STACK_NO_USER = 1 << 3, /* user half could not be read (not: "is a kernel thread") */
 	PROBE_STACK_KTHREAD = 1 << 4,
+	PROBE_STACK_NO_COPY = 1 << 5, /* should have been walked from a copy, for which there was no room in the ring */
 };
 
 /* One distinct stack, handed out once, soon after it was first seen. */
@@ -88,7 +89,9 @@ struct probe_stack {
 /* What a user stack is walked from where frame pointers do not carry: registers and the top of the stack. */
 struct probe_copy {
 	guint64 ip, sp, bp, r10;
-	const guint8 *bytes; /* from `sp` on; valid during the call */
+	guint64 address; /* of the first byte: somewhat below `sp` */
+	guint64 holes; /* bit i: the i-th page of memory of the copy is not there; its bytes mean nothing */
+	const guint8 *bytes; /* valid during the call */
 	gsize length;
 	gboolean is_all; /* no more can be copied: behind it no memory is mapped or resident */
 };

@@ -54,8 +54,8 @@ static __always_inline void profile_pace(struct task_struct *task, u32 tid)
 }
 
 /* A copy is sent one by one: hardly two samples have the same registers, so there is nothing to gather under a
- * fingerprint. FALSE when frame pointers are to be followed. */
-static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u64 key)
+ * fingerprint. FALSE when frame pointers are to be followed: they do, or have to, because the ring is full. */
+static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u64 key, u32 *flags)
 {
 	u32 bytes = stack_copy_wanted(task);
 	struct stack_copy_room *room = bytes ? stack_copy_room_get(0) : NULL;
@@ -67,9 +67,8 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 	script_of_current(task, 0, room->record.script);
 	if (!stack_copy_take(room, bytes))
 		return false;
-	if (!stack_copy_send(room, STACK_NO_ID))
-		loss_add(LOSS_RING, 1, 1);
-	return true;
+	*flags = STACK_NO_COPY;
+	return stack_copy_send(room, STACK_NO_ID);
 }
 
 SEC("perf_event")
@@ -78,6 +77,7 @@ int profile_tick(void *ctx)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u32 tid = READ(task, pid);
 	struct stack_record *record;
+	u32 flags = 0;
 	u64 key;
 
 	if (tid == 0)
@@ -87,13 +87,14 @@ int profile_tick(void *ctx)
 		return 0;
 	loss_add(LOSS_SEEN, 1, 1);
 	profile_pace(task, tid);
-	if (profile_copy(ctx, task, key))
+	if (profile_copy(ctx, task, key, &flags))
 		return 0;
 	record = stack_record_get(0);
 	if (!record)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
+	record->flags |= flags;
 	script_of_current(task, 0, record->script);
 	stack_record_count(record, 1);
 	return 0;

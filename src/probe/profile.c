@@ -23,7 +23,7 @@
 #include "profile.skel.h"
 
 #define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
-#define PROFILE_RING_BYTES_PER_CPU (1 << 20)
+#define PROFILE_RING_BYTES_PER_CPU (2 << 20)
 #define PROFILE_RING_BYTES_MAX (64 << 20)
 
 struct profile_event {
@@ -116,12 +116,14 @@ static gboolean profile_attach(void *user, const struct rung *rung, GError **err
 	return cpus != NULL;
 }
 
-/* Room for 15 of the longest copies per CPU between two drains, or 200 of usual ones; a power of two. */
-static guint32 profile_ring_bytes(void)
+/* Room for two thirds of a second of usual copies on all CPUs: a busy machine lets the reader wait. A power of two. */
+static guint32 profile_ring_bytes(guint32 frequency_hz)
 {
 	guint32 bytes = PROFILE_RING_BYTES_PER_CPU;
 
 	for (int cpus = libbpf_num_possible_cpus(); cpus > 1 && bytes < PROFILE_RING_BYTES_MAX; cpus = (cpus + 1) / 2)
+		bytes *= 2;
+	for (guint32 hz = PROFILE_FREQUENCY_HZ; hz < frequency_hz && bytes < PROFILE_RING_BYTES_MAX; hz *= 2)
 		bytes *= 2;
 	return bytes;
 }
@@ -164,8 +166,8 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	filter_values_init(&values, request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
 	SCRIPTS_SET(run->kernel->rodata, request);
-	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes());
-	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes() / 4;
+	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes(run->frequency_hz));
+	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
 	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
 		return FALSE;
 	kernel_btf_supply(btf, run->kernel->obj);

@@ -18,7 +18,7 @@
 #define MODULES_OPEN_MAX 256 /* descriptors kept for tables not read yet; beyond, the oldest is closed */
 #define MODULES_BYTES_MAX (64u << 20) /* of tables */
 #define MODULES_UNWIND_BYTES_MAX (96u << 20) /* of unwind tables */
-#define MODULES_UNWIND_BURST_US 1000000 /* compiling may take this long at once … */
+#define MODULES_UNWIND_BURST_US 1000000 /* of CPU time: compiling may take this long at once … */
 #define MODULES_UNWIND_SHARE 10 /* … and, over time, one part in so many */
 #define MODULES_VDSO_MAX 16 /* different vDSO images */
 

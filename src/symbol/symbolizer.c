@@ -566,6 +566,8 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 	}
 	walk->result = unwind(registers, stack, place_find, &finder, addresses, capacity);
 	walk->end = walk_end(&walk->result);
+	if (finder.has_gaps && walk->end != STACK_END_FIRST)
+		walk->end = STACK_END_UNREAD;
 	walk->frame_pointers_do = walk->result.by_frame_pointers && !finder.has_gaps;
 	if (walk->end == STACK_END_FIRST && !walk->frame_pointers_do)
 		walk->frame_pointers_do = unwind_equals_frame_pointers(registers, stack, addresses, walk->result.depth);

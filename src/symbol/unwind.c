@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define WORD 8
+#define PAGE_SHIFT 12
 #define SIGNAL_IP 8 /* in the kernel's struct sigcontext, from its rsp */
 #define SIGNAL_BP (-40)
 #define SIGNAL_R10 (-104)
@@ -24,6 +25,13 @@ struct walk {
 	gboolean has_place;
 	struct unwind_result result;
 };
+
+static gboolean stack_has(const struct unwind_stack *stack, guint64 address)
+{
+	guint64 page = (address >> PAGE_SHIFT) - (stack->address >> PAGE_SHIFT);
+
+	return page >= 64 || !(stack->holes >> page & 1);
+}
 
 static gboolean walk_end(struct walk *walk, enum unwind_end end)
 {
@@ -68,7 +76,7 @@ static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 
 	if (address < stack->address || offset > UNWIND_REACH_BYTES_MAX)
 		return walk_end(walk, UNWIND_END_OUTSIDE);
-	if (offset + WORD > stack->length) {
+	if (offset + WORD > stack->length || !stack_has(stack, address)) {
 		walk->result.wanted_bytes = (gsize)offset + WORD;
 		return walk_end(walk, UNWIND_END_OUTSIDE);
 	}

@@ -46,7 +46,8 @@ struct unwind_basis {
 struct unwind_stack { /* not owned */
 	const guint8 *bytes;
 	gsize length;
-	guint64 address; /* of its first byte; normally RSP */
+	guint64 address; /* of its first byte: RSP, or less */
+	guint64 holes; /* bit i: the i-th page of memory, from that of `address` on, was not there: its bytes mean nothing */
 	struct unwind_basis *basis; /* filled when not NULL */
 };
 

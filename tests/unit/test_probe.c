@@ -326,14 +326,28 @@ static void test_copyplan_length(void)
 	g_assert_cmpuint(need.bytes, ==, 2048);
 	g_assert_true(need_learn(&need, STACK_END_SHORT, 2100, FALSE));
 	g_assert_cmpuint(need.bytes, ==, 4096);
-	g_assert_true(need_learn(&need, STACK_END_SHORT, 40000, FALSE));
-	g_assert_cmpuint(need.bytes, ==, 65536);
-	g_assert_false(need_learn(&need, STACK_END_SHORT, 70000, FALSE)); /* no longer than that */
+	g_assert_true(need_learn(&need, STACK_END_SHORT, 80000, FALSE));
+	g_assert_cmpuint(need.bytes, ==, 131072);
+	g_assert_false(need_learn(&need, STACK_END_SHORT, 140000, FALSE)); /* no longer than that */
 	for (int i = 0; i < COPYPLAN_WINDOW; i++) /* the window that held a short one does not shrink */
 		g_assert_false(need_learn(&need, STACK_END_FIRST, 900, FALSE));
 	for (int i = 0; i < COPYPLAN_WINDOW; i++)
 		need_learn(&need, STACK_END_FIRST, 7000, FALSE);
 	g_assert_cmpuint(need.bytes, ==, 16384); /* 7000 and a quarter more */
+}
+
+/* The kernel half began with another length than we think. */
+static void test_copyplan_named(void)
+{
+	struct copyplan_need need;
+	struct probe_copy copy = { .length = 2048 };
+	struct probe_unwound unwound = { .end = STACK_END_SHORT, .wanted_bytes = 2500 };
+
+	copyplan_need_init(&need);
+	g_assert_true(copyplan_need_learn(&need, &copy, &unwound));
+	g_assert_cmpuint(need.bytes, ==, 4096);
+	g_assert_true(copyplan_need_learn(&need, &copy, &unwound)); /* told again, not made longer */
+	g_assert_cmpuint(need.bytes, ==, 4096);
 }
 
 static void test_copyplan_all(void)
@@ -462,6 +476,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/kernel_btf", test_kernel_btf);
 	g_test_add_func("/probe/kernel_name", test_kernel_name);
 	g_test_add_func("/probe/copyplan/length", test_copyplan_length);
+	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
 	return g_test_run();

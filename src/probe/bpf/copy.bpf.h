@@ -8,6 +8,9 @@
 #include "stack.bpf.h"
 
 #define STACK_COPY_PAGE 4096
+#define STACK_COPY_REACH (8 << 20) /* how deep a stack may be: the usual limit */
+#define STACK_COPY_UNPLANNED (STACK_COPY_BYTES_MAX + 1) /* wanted, when nothing is known of a process */
+#define STACK_COPY_HOLE_MAX (64 << 10)
 #define STACK_COPY_PAGES (STACK_COPY_BYTES_MAX / STACK_COPY_PAGE + 1)
 #define STACK_COPY_MASK (2 * STACK_COPY_BYTES_MAX - 1)
 #define USER64_CS 0x33
@@ -23,6 +26,14 @@ struct {
 	__type(value, struct stack_plan);
 } stack_plans SEC(".maps");
 
+/* What a process nothing is known of begins with: most live too short a time to be learned about. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STACK_NAMED_PLANS);
+	__type(key, struct stack_name);
+	__type(value, struct stack_plan);
+} stack_named_plans SEC(".maps");
+
 struct stack_copy_room {
 	struct stack_record record;
 	u8 rest[sizeof(struct stack_registers) + STACK_COPY_BYTES_MAX + STACK_COPY_PAGE];
@@ -36,6 +47,8 @@ struct {
 	__type(value, struct stack_copy_room);
 } stack_copies SEC(".maps");
 
+_Static_assert(STACK_COPY_PAGES <= 64, "a bit for each page");
+
 static __always_inline struct stack_copy_room *stack_copy_room_get(u32 slot)
 {
 	u32 index = bpf_get_smp_processor_id() * STACK_SLOTS + slot;
@@ -48,12 +61,17 @@ static __always_inline u32 stack_copy_wanted(struct task_struct *task)
 {
 	u32 tgid = READ(task, tgid);
 	struct stack_plan *plan;
+	struct stack_name name;
 
 	if (!stack_copying || !stack_user || (READ(task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
 		return 0;
 	plan = bpf_map_lookup_elem(&stack_plans, &tgid);
+	if (!plan) {
+		stack_comm_read(name.comm, READ(task, group_leader));
+		plan = bpf_map_lookup_elem(&stack_named_plans, &name);
+	}
 	if (!plan)
-		return STACK_COPY_BYTES_FIRST;
+		return STACK_COPY_UNPLANNED;
 	if (plan->one_in > 1 && bpf_get_prandom_u32() % plan->one_in)
 		return 0;
 	return plan->bytes > STACK_COPY_BYTES_MAX ? STACK_COPY_BYTES_MAX : plan->bytes;
@@ -71,36 +89,63 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 	registers->sp = READ(regs, sp);
 	registers->bp = READ(regs, bp);
 	registers->r10 = READ(regs, r10);
+	registers->holes = 0;
+	registers->copied_from = registers->sp - STACK_COPY_RED_ZONE;
 	return registers->sp != 0;
 #else
 	return false;
 #endif
 }
 
+/* How much there is between the stack pointer and where the thread began, where that is known: a program's first thread begins
+ * where execve put it, and libc keeps the others' descriptors (the thread pointer) at the top of their stacks. 0: not known. */
+static __always_inline u64 stack_depth_bytes(const struct stack_registers *registers)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 first = BPF_CORE_READ(task, mm, start_stack) - registers->copied_from;
+	u64 descriptor = BPF_CORE_READ(task, thread.fsbase) - registers->copied_from;
+	u64 depth = first < descriptor ? first : descriptor;
+
+	return depth < STACK_COPY_REACH ? depth : 0;
+#else
+	return 0;
+#endif
+}
+
 struct stack_copy_walk {
 	struct stack_record
-		*record; /* ->copy_bytes: done so far; kept there because Linux 6.1 loses what a callback changes on
-					its caller's stack */
+		*record; /* ->copy_bytes: end of the last page read; kept there because Linux 6.1 loses what a
+					callback changes on its caller's stack */
+	struct stack_registers *registers; /* in the record */
 	u8 *to;
 	u64 from;
 	u32 bytes;
 };
 
-/* bpf_loop: one page more; ends at the first that is not there. */
+/* bpf_loop: one page more. Pages a large frame never touched are left out; a long row of them is the stack's end. */
 static long stack_copy_page(u64 page, struct stack_copy_walk *walk)
 {
-	u32 done = walk->record->copy_bytes, bytes = walk->bytes;
-	u64 at = walk->from + done;
-	u32 part = STACK_COPY_PAGE - (at & (STACK_COPY_PAGE - 1));
+	u64 at = walk->from + page * STACK_COPY_PAGE;
+	u32 part = STACK_COPY_PAGE, bytes = walk->bytes, offset;
 
-	if (done >= bytes || done > STACK_COPY_BYTES_MAX)
+	if (page == 0)
+		part -= at & (STACK_COPY_PAGE - 1);
+	else
+		at &= ~(u64)(STACK_COPY_PAGE - 1);
+	offset = at - walk->from;
+	if (offset >= bytes || offset > STACK_COPY_BYTES_MAX || page >= STACK_COPY_PAGES ||
+	    offset > walk->record->copy_bytes + STACK_COPY_HOLE_MAX)
 		return 1;
-	if (part > bytes - done)
-		part = bytes - done;
+	if (part > bytes - offset)
+		part = bytes - offset;
 	asm volatile("" : "+r"(part)); /* the bound is clear to clang, but not to Linux 6.1 */
-	if (part > STACK_COPY_PAGE || bpf_probe_read_user(walk->to + done, part, (void *)at))
+	if (part > STACK_COPY_PAGE)
 		return 1;
-	walk->record->copy_bytes = done + part;
+	if (bpf_probe_read_user(walk->to + offset, part, (void *)at))
+		walk->registers->holes |= 1ULL << (page & 63);
+	else
+		walk->record->copy_bytes = offset + part;
 	return 0;
 }
 
@@ -111,12 +156,18 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 	struct stack_record *record = &room->record;
 	struct stack_registers registers;
 	u32 kernel = record->kernel_count;
+	u64 depth;
 	u8 *to;
 
 	if (!stack_registers_read(&registers))
 		return false;
-	if (bytes > STACK_COPY_BYTES_MAX)
-		bytes = STACK_COPY_BYTES_MAX;
+	depth = stack_depth_bytes(&registers);
+	if (bytes == STACK_COPY_UNPLANNED)
+		bytes = depth ? STACK_COPY_BYTES_WHOLE : STACK_COPY_BYTES_FIRST;
+	if (depth && depth <= bytes) {
+		bytes = depth;
+		record->flags |= STACK_COPY_ENDS;
+	}
 	asm volatile("" : "+r"(kernel), "+r"(bytes)); /* or clang drops the masks, which the verifier needs to see */
 	to = (u8 *)&record->frames[kernel & STACK_DEPTH_MASK];
 	__builtin_memcpy(to, &registers, sizeof(registers));
@@ -125,12 +176,14 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 	if (bytes > STACK_COPY_BYTES_MAX)
 		return false;
 	record->copy_bytes = bytes;
-	if (bpf_probe_read_user(to, bytes, (void *)registers.sp)) {
-		struct stack_copy_walk walk = { record, to, registers.sp, bytes };
+	if (bpf_probe_read_user(to, bytes, (void *)registers.copied_from)) {
+		struct stack_registers *kept = (struct stack_registers *)to - 1;
+		struct stack_copy_walk walk = { record, kept, to, registers.copied_from, bytes };
 
-		record->flags |= STACK_COPY_ENDS;
 		record->copy_bytes = 0;
 		bpf_loop(STACK_COPY_PAGES, stack_copy_page, &walk, 0);
+		if (record->copy_bytes < bytes)
+			record->flags |= STACK_COPY_ENDS;
 	}
 	if (record->copy_bytes == 0) {
 		record->flags &= ~STACK_COPY_ENDS;

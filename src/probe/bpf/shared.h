@@ -51,7 +51,10 @@ struct stack_task { /* = struct probe_task */
 /* Copies of the top of the user stack (copy.bpf.h). */
 #define STACK_COPY_BYTES_MIN 2048
 #define STACK_COPY_BYTES_FIRST 16384 /* of a process nothing is known of */
-#define STACK_COPY_BYTES_MAX 65536
+#define STACK_COPY_BYTES_WHOLE 65536 /* likewise, where we know how deep the stack is and it is not deeper */
+#define STACK_COPY_BYTES_MAX 131072 /* clang has deeper stacks than the 64 KiB perf copies at most */
+#define STACK_COPY_RED_ZONE 128 /* bytes below the stack pointer that are in use, too (psABI) */
+#define STACK_NAMED_PLANS 4096 /* names of processes whose last need is what the next one of that name begins with */
 #define STACK_PLANS 16384 /* processes whose needs are remembered; the others are as if new */
 
 /* What user space wants to see of a process's stacks. */
@@ -66,6 +69,12 @@ struct stack_plan {
 
 struct stack_registers { /* user space's */
 	__u64 ip, sp, bp, r10;
+	__u64 copied_from; /* address of the copy's first byte */
+	__u64 holes; /* bit i: the copy's i-th page (of memory; the first may be cut) is not resident: zeros in the copy */
+};
+
+struct stack_name {
+	char comm[STACK_COMM]; /* zeros behind the NUL */
 };
 
 #define STACK_NO_ID 0xffffffffu /* of a record that was sent without being looked up in `stacks` */
@@ -76,8 +85,7 @@ struct stack_key {
 
 /* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
  * it must be set, padding included. Frames: kernel first, user after, each innermost first.
- * With a copy there are no user frames; behind the kernel's come struct stack_registers and `copy_bytes` bytes, the first
- * of them from where the stack pointer points to. */
+ * With a copy there are no user frames; behind the kernel's come struct stack_registers and `copy_bytes` bytes. */
 struct stack_record {
 	__u64 time_ns; /* of the first event; CLOCK_MONOTONIC */
 	__u32 id; /* unique within the run, not dense when an insert raced */

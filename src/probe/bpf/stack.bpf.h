@@ -27,6 +27,7 @@
 #define STACK_IOWAIT (1 << 2)
 #define STACK_NO_USER (1 << 3)
 #define STACK_KTHREAD (1 << 4)
+#define STACK_NO_COPY (1 << 5)
 
 const volatile bool stack_user = true;
 const volatile bool stack_kernel = true;
