@@ -27,6 +27,7 @@ struct weave_stack {
 	gboolean truncated, unresolved, exited;
 	gboolean has_later;
 	enum stack_end user_end;
+	guint32 tgid;
 	const char *missing; /* what the user half lacks to be complete; NULL: no more to say than `user_end` does */
 };
 
@@ -167,13 +168,24 @@ static gboolean weave_is_first(const char *name)
 	return FALSE;
 }
 
-/* What is said of a user half that ends in a function before the thread's first. */
-static const char *weave_missing(struct weave *weave, enum stack_end end, const char *name, const char *module)
+/* A method its compiler made, named or not; some of the routines a runtime is born with keep no frame pointers whatever one asks. */
+static gboolean weave_is_jit(enum frame_kind kind, const char *name)
 {
+	return (kind == FRAME_JIT && !g_str_has_prefix(name, "StubRoutines")) ||
+	       (kind == FRAME_UNRESOLVED && g_str_has_prefix(name, "[jit"));
+}
+
+/* What is said of a user half that ends in a function before the thread's first. */
+static const char *weave_missing(struct weave *weave, const struct weave_stack *kept, const char *name,
+				 const char *module, gboolean is_jit)
+{
+	const char *advice = is_jit ? symbolizer_stacks_advice(weave->symbolizer, kept->tgid) : NULL;
 	g_autofree char *text = NULL;
 
-	switch (end) {
+	switch (kept->user_end) {
 	case STACK_END_NO_TABLE:
+		if (advice)
+			return advice;
 		text = g_strdup_printf("%s has no unwind table and keeps no frame pointers", module ? module : name);
 		break;
 	case STACK_END_UNSUPPORTED:
@@ -186,11 +198,12 @@ static const char *weave_missing(struct weave *weave, enum stack_end end, const 
 	return g_string_chunk_insert_const(weave->sentences, text);
 }
 
-static void weave_judge(struct weave *weave, struct weave_stack *kept, const char *name, const char *module)
+static void weave_judge(struct weave *weave, struct weave_stack *kept, const char *name, const char *module,
+			gboolean is_jit)
 {
 	if (kept->user_end == STACK_END_UNCHECKED)
 		kept->user_end = weave_is_first(name) ? STACK_END_FIRST : STACK_END_NO_TABLE;
-	kept->missing = weave_missing(weave, kept->user_end, name, module);
+	kept->missing = weave_missing(weave, kept, name, module, is_jit);
 	kept->truncated |= kept->user_end >= STACK_END_SHORT;
 }
 
@@ -201,7 +214,8 @@ static void weave_judge_user(struct weave *weave, const struct probe_stack *stac
 			 : stack->flags & PROBE_STACK_USER_TRUNCATED ? STACK_END_DEEP
 								     : stack->user_end;
 	if (!(outermost & WEAVE_LATER))
-		weave_judge(weave, kept, weave->tree->frames[outermost].name, weave->tree->frames[outermost].module);
+		weave_judge(weave, kept, weave->tree->frames[outermost].name, weave->tree->frames[outermost].module,
+			    weave_is_jit(weave->tree->frames[outermost].kind, weave->tree->frames[outermost].name));
 	else if (kept->user_end != STACK_END_UNCHECKED) /* else its name will tell */
 		kept->truncated |= kept->user_end >= STACK_END_SHORT;
 }
@@ -261,7 +275,9 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 static void weave_stack(void *user, const struct probe_stack *stack)
 {
 	struct weave *weave = user;
-	struct weave_stack kept = { .first = weave->pool->len, .kernel_count = stack->kernel_count };
+	struct weave_stack kept = { .first = weave->pool->len,
+				    .kernel_count = stack->kernel_count,
+				    .tgid = stack->task.tgid };
 	gboolean seen = stack->user_count == 0 || symbolizer_see(weave->symbolizer, stack->task.tgid);
 	guint32 hook_frames = 0;
 
@@ -347,7 +363,8 @@ static void weave_settle(struct weave *weave)
 				continue;
 			stack->unresolved |= symbols[0].kind == FRAME_UNRESOLVED;
 			if (at == stack->first && stack->user_end > STACK_END_FIRST)
-				weave_judge(weave, stack, symbols[count - 1].name, symbols[count - 1].module);
+				weave_judge(weave, stack, symbols[count - 1].name, symbols[count - 1].module,
+					    weave_is_jit(symbols[count - 1].kind, symbols[count - 1].name));
 		}
 	}
 }

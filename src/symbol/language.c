@@ -29,7 +29,8 @@ static const struct entry entries[] = {
 	  { "libnode", "node", "nodejs" } },
 	{ { LANGUAGE_JAVA, "Java",
 	    "Java methods are not named: measure with --java-map (JDK 17 and later), or run `jcmd PID Compiler.perfmap` "
-	    "before; stacks are complete when it was started with -XX:+PreserveFramePointer" },
+	    "before",
+	    "Java keeps frame pointers when it is started with -XX:+PreserveFramePointer" },
 	  { "libjvm" } },
 	{ { LANGUAGE_PERL, "Perl", "Perl functions are not named, only the interpreter's own" },
 	  { "libperl", "perl" } },

@@ -22,6 +22,7 @@ struct language {
 	const char *name; /* for people: "Ruby" */
 	/* What is missing without help and how to get it, one sentence; NULL when nothing has to be done. */
 	const char *advice;
+	const char *stacks; /* the same for stacks that end in code it made: what makes them complete; NULL */
 };
 
 /* The runtime a mapped file belongs to, by its base name ("libruby-3.1.so.3.1", "php8.2", "node"); NULL when it is none. */

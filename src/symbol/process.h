@@ -41,6 +41,7 @@ struct process {
 	guint64 perfmap_tried_ns;
 	struct hotspot_request *map_request; /* asked and not answered yet */
 	gboolean map_failed; /* asked in vain: it is not asked again */
+	gboolean is_left_unnamed; /* and some that has none at the end either */
 	gboolean has_unnamed; /* code of its JIT that had no name when it was seen */
 };
 

@@ -693,7 +693,9 @@ static void later_name(struct symbolizer *symbolizer, struct later *later)
 
 	if (!process || process->start_ticks != later->start_ticks)
 		return;
-	if (name_from_perfmap(symbolizer, process, later->address, &later->symbol) && later->is_caller)
+	if (!name_from_perfmap(symbolizer, process, later->address, &later->symbol))
+		process->is_left_unnamed = TRUE;
+	else if (later->is_caller)
 		later->symbol.offset++;
 }
 
@@ -839,6 +841,12 @@ static void pids_append(GString *pids, guint count, guint32 tgid)
 		g_string_append_printf(pids, "%s%u", count ? ", " : "", tgid);
 }
 
+/* Java's map holds what was compiled when it was asked; others are written as code is made. */
+static gboolean map_is_old(const struct symbolizer *symbolizer, const struct language *language)
+{
+	return language && language->kind == LANGUAGE_JAVA && !symbolizer->options.java_map;
+}
+
 /* What would have named the code that has no name: one sentence for all processes of a runtime. */
 static void advise(struct symbolizer *symbolizer, const struct language *language)
 {
@@ -851,7 +859,8 @@ static void advise(struct symbolizer *symbolizer, const struct language *languag
 	while (g_hash_table_iter_next(&each, NULL, &value)) {
 		const struct process *process = value;
 
-		if (process->has_unnamed && !process->perfmap && process_language(process) == language)
+		if (process->is_left_unnamed && process_language(process) == language &&
+		    (!process->perfmap || map_is_old(symbolizer, language)))
 			pids_append(pids, count++, process->tgid);
 	}
 	if (count == 0)
@@ -912,6 +921,14 @@ guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 number, con
 	g_return_val_if_fail(later->settled, 0);
 	*symbols = &g_array_index(symbolizer->answers, struct symbol, later->first);
 	return later->count;
+}
+
+const char *symbolizer_stacks_advice(const struct symbolizer *symbolizer, guint32 tgid)
+{
+	const struct process *process = g_hash_table_lookup(symbolizer->processes, GUINT_TO_POINTER(tgid));
+	const struct language *language = process ? process_language(process) : NULL;
+
+	return language ? language->stacks : NULL;
 }
 
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer)

@@ -97,6 +97,8 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
 void symbolizer_settle(struct symbolizer *symbolizer);
 /* The frames of one such address, innermost first: never none. `*symbols` lives until the next symbolizer_settle. */
 guint symbolizer_answer(const struct symbolizer *symbolizer, guint32 later, const struct symbol **symbols);
+/* What would make stacks complete that end in code this process's runtime made; NULL when there is nothing to say. */
+const char *symbolizer_stacks_advice(const struct symbolizer *symbolizer, guint32 tgid);
 /* Sentences for people about what is missing and how to get it, each once; owned by the symbolizer. */
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer);
 

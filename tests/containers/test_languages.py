@@ -3,9 +3,11 @@
 
 The programs and what they need are the machine's own, mounted into the container, so that no image has to be made."""
 import os
+import re
 import shutil
 import socket
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -89,18 +91,30 @@ def test_node_without_a_map_says_how_to_get_one_once(docker, start, measure):
     assert len(advice) == 1 and all(flag in advice[0] for flag in NODE_FLAGS), notes
 
 
+FIRST = ("_start", "clone", "clone3", "start_thread")
+
+
+def complete(found):
+    """Share of samples with a user half that begins where its thread does. (The frames before are container and process.)"""
+    user = [(stack[2:], weight) for stack, weight in found]
+    user = [(stack, weight) for stack, weight in user if stack and not stack[0].endswith("_[k]")]
+    whole = sum(weight for _, weight in user)
+    assert whole > 200, found
+    return sum(weight for stack, weight in user if stack[0] in FIRST) / whole
+
+
 # ---- Java ----
 
 @pytest.fixture(scope="module")
 def java(tmp_path_factory):
     directory = tmp_path_factory.mktemp("java")
-    run(need("javac"), "-d", directory, PROGRAMS / "Split.java", timeout=120)
+    run(need("javac"), "-d", directory, PROGRAMS / "Split.java", PROGRAMS / "Busy.java", timeout=120)
     directory.chmod(0o755)  # for another user in the container
     return directory
 
 
-def start_java(docker, start, java, *flags, **options):
-    container = start(docker, "shop", os.path.realpath(need("java")), "-Xmx64m", *flags, "-cp", "/srv", "Split",
+def start_java(docker, start, java, *flags, main="Split", **options):
+    container = start(docker, "shop", os.path.realpath(need("java")), "-Xmx64m", *flags, "-cp", "/srv", main,
                       mounts={**SYSTEM, str(java): "/srv"}, **options)
     # Its first thread only waits for the one that runs main(); that runs when it has used CPU for a while.
     wait_for(lambda: max(map(cpu_ns, Path(f"/proc/{container.pid}/task").iterdir())) > 5e8, 60, "it to run")
@@ -126,6 +140,19 @@ def test_java_is_asked_for_its_map(docker, start, java, measure):
     assert abs(share(found) - 0.75) < POINTS
     assert total(found, "Interpreter") + total(found, "main") > 0.9 * total(found, "JavaMain")
     assert sorted(attach_files(shop)) == [".java_pid1", "perf-1.map"]
+
+
+def test_java_with_frame_pointers_is_complete(docker, start, java, measure):
+    shop = start_java(docker, start, java, "-XX:+PreserveFramePointer", main="Busy")
+    found, notes = measure(shop, "--java-map")
+    assert complete(found) >= 0.95, notes
+    assert total(found, "Busy.sort") > 0 and total(found, "Busy.maps") > 0
+
+
+def test_java_without_frame_pointers_says_which_flag(docker, start, java, fathom):
+    shop = start_java(docker, start, java, main="Busy")
+    done = fathom("profile", shop.name, "-d", 2, "--java-map")
+    assert done.stdout.count("-XX:+PreserveFramePointer") == 1, done.stdout
 
 
 def test_java_is_not_touched_unless_asked(docker, start, java, measure):
@@ -158,6 +185,36 @@ def test_java_of_another_user_is_asked_as_that_user(docker, start, java, measure
     assert total(found, "three_quarters") > 0, notes
     written = Path(f"/proc/{shop.pid}/root/tmp/perf-1.map").stat()
     assert written.st_uid == 4711
+
+
+# ---- what passes for Java ----
+
+@pytest.mark.parametrize("how, said", [
+    ("silent", "did not end in time"),
+    ("deaf", "did not open its socket"),
+    ("endless", "Java process"),
+    ("link", "takes no questions|cannot be used|did not open"),
+    ("none", "takes no questions"),
+])
+def test_hostile_java_costs_a_bounded_time_and_nothing_else(docker, start, fathom, tmp_path, how, said):
+    """Nothing outside of the container is touched, the target lives, the result is there."""
+    outside = tmp_path / "outside.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(outside))
+        listening.listen()
+        bad = start(docker, "bad", "sh", "-c", f"cp /bin/busybox /libjvm.so && exec notjava /libjvm.so {how} {outside}")
+        wait_for(lambda: Path(f"/proc/{bad.pid}/comm").read_text() == "notjava\n", what="the program to start")
+        began = time.monotonic()
+        done = fathom("profile", bad.name, "-d", 1, "--java-map")
+        took = time.monotonic() - began
+        assert done.returncode in (0, 3), done.stderr
+        assert re.search(said, done.stdout), done.stdout
+        assert took < 40  # two questions of 8 s, on a busy machine
+        listening.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert bad.alive()
+    assert not [name for name in attach_files(bad) if name.startswith(".attach_pid")]
 
 
 # ---- inlined functions ----
