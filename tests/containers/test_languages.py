@@ -103,6 +103,16 @@ def complete(found):
     return sum(weight for stack, weight in user if stack[0] in FIRST) / whole
 
 
+def test_node_under_load_is_complete(docker, start, measure):
+    """JIT code, V8's and libuv's C++ without frame pointers, OpenSSL's assembler, zlib: mixed, in several threads."""
+    web = start(docker, "web", os.path.realpath(need("node")), *NODE_FLAGS, "/srv/load.js",
+                mounts={**SYSTEM, str(PROGRAMS / "load.js"): "/srv/load.js"})
+    wait_for(lambda: max(map(cpu_ns, Path(f"/proc/{web.pid}/task").iterdir())) > 5e8, 60, "it to run")
+    found, notes = measure(web)
+    assert complete(found) >= 0.99, notes
+    assert total(found, "total_of") + total(found, "answer") > 0
+
+
 # ---- Java ----
 
 @pytest.fixture(scope="module")
