@@ -59,6 +59,8 @@ def compile_programs(directory):
     for source in sorted(PROGRAMS.glob("*.c")):
         run("cc", "-O2", "-g", "-static", "-pthread", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-o",
             Path(directory) / source.stem, source, timeout=120)
+    run("cc", "-O2", "-g", "-static", "-pthread", "-fomit-frame-pointer", "-o", Path(directory) / "hardstacks_omit",
+        PROGRAMS / "hardstacks.c", timeout=120)
 
 
 def make_rootfs(directory):

@@ -163,7 +163,7 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 		return false;
 	depth = stack_depth_bytes(&registers);
 	if (bytes == STACK_COPY_UNPLANNED)
-		bytes = depth ? STACK_COPY_BYTES_WHOLE : STACK_COPY_BYTES_FIRST;
+		bytes = depth ? STACK_COPY_BYTES_MAX : STACK_COPY_BYTES_FIRST;
 	if (depth && depth <= bytes) {
 		bytes = depth;
 		record->flags |= STACK_COPY_ENDS;

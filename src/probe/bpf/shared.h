@@ -50,8 +50,8 @@ struct stack_task { /* = struct probe_task */
 
 /* Copies of the top of the user stack (copy.bpf.h). */
 #define STACK_COPY_BYTES_MIN 2048
-#define STACK_COPY_BYTES_FIRST 16384 /* of a process nothing is known of */
-#define STACK_COPY_BYTES_WHOLE 65536 /* likewise, where we know how deep the stack is and it is not deeper */
+#define STACK_COPY_BYTES_FIRST                                                                                         \
+	16384 /* of a process nothing is known of, unless we know how deep the stack is: then all of it */
 #define STACK_COPY_BYTES_MAX 131072 /* clang has deeper stacks than the 64 KiB perf copies at most */
 #define STACK_COPY_RED_ZONE 128 /* bytes below the stack pointer that are in use, too (psABI) */
 #define STACK_NAMED_PLANS 4096 /* names of processes whose last need is what the next one of that name begins with */
