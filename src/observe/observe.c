@@ -13,6 +13,7 @@
 #include "symbol/symbolizer.h"
 
 #define OBSERVE_TICK_MS 100
+#define OBSERVE_COLLECT_NS NS_PER_S /* so often, lest a kernel's tables fill with those who are gone */
 
 gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error)
 {
@@ -116,7 +117,7 @@ struct observe_session {
 	struct probe_run *run;
 	guint64 start_ns; /* of the run */
 	guint64 since_ns; /* start of `snapshot` */
-	guint64 next_slot_ns, next_interval_ns; /* CLOCK_MONOTONIC; G_MAXUINT64: never */
+	guint64 next_collect_ns, next_slot_ns, next_interval_ns; /* CLOCK_MONOTONIC; G_MAXUINT64: never */
 };
 
 static void session_begin_snapshot(struct observe_session *session)
@@ -147,6 +148,7 @@ static void session_stamp(struct observe_session *session, guint64 now_ns)
 
 static gboolean session_collect(struct observe_session *session, GError **error)
 {
+	session->next_collect_ns = clock_monotonic_ns() + OBSERVE_COLLECT_NS;
 	return session->options->probe->collect(session->run, &session->shape->ledger, error);
 }
 
@@ -193,7 +195,7 @@ static void session_progress(const struct observe_session *session, guint64 elap
 /* Milliseconds until something is due, at most a tick. */
 static int session_timeout_ms(const struct observe_session *session, guint64 now_ns)
 {
-	guint64 due_ns = MIN(session->next_slot_ns, session->next_interval_ns);
+	guint64 due_ns = MIN(session->next_collect_ns, MIN(session->next_slot_ns, session->next_interval_ns));
 
 	if (session->options->duration_ns)
 		due_ns = MIN(due_ns, session->start_ns + session->options->duration_ns);
@@ -216,6 +218,8 @@ static gboolean session_wait(struct observe_session *session, GError **error)
 		guint64 now_ns = clock_monotonic_ns();
 
 		session_progress(session, now_ns - session->start_ns);
+		if (now_ns >= session->next_collect_ns && !session_collect(session, error))
+			return FALSE;
 		if (now_ns >= session->next_slot_ns && !session_slot(session, now_ns, error))
 			return FALSE;
 		if (now_ns >= session->next_interval_ns && !session_interval(session, now_ns, &more, error))
@@ -253,6 +257,7 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 		splice_set_teacher(weave_splice(session->weave), session_teach, session);
 	session->start_ns = clock_monotonic_ns();
 	session_stamp(session, session->start_ns);
+	session->next_collect_ns = options->probe->collect ? session->start_ns + OBSERVE_COLLECT_NS : G_MAXUINT64;
 	session->next_interval_ns = options->interval_ns ? session->start_ns + options->interval_ns : G_MAXUINT64;
 	ok = session_wait(session, error);
 	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;

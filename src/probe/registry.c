@@ -7,18 +7,40 @@
 #include "probe/offcpu.h"
 #include "probe/probe.h"
 #include "probe/profile.h"
+#include "probe/queue.h"
+#include "probe/reclaim.h"
 #include "probe/runq.h"
 #include "probe/trace.h"
 
 G_DEFINE_QUARK(probe - error - quark, probe_error)
 
 const struct probe *const probe_registry[] = {
-	&probe_profile,	     &probe_offcpu,	&probe_walltime,       &probe_runq,
-	&probe_blame,	     &probe_trace_exec, &probe_trace_exit,     &probe_trace_oom,
-	&probe_trace_signal, &probe_trace_open, &probe_trace_throttle, &probe_block,
-	&probe_fs,	     &probe_syscall,	&probe_fault,	       &probe_softirq,
-	&probe_irq,	     &probe_futex,	&probe_slow_block,     &probe_slow_fs,
-	&probe_slow_syscall, &probe_slow_futex, &probe_trace_block,    NULL,
+	&probe_profile,
+	&probe_offcpu,
+	&probe_walltime,
+	&probe_runq,
+	&probe_blame,
+	&probe_blame_block,
+	&probe_blame_memory,
+	&probe_trace_exec,
+	&probe_trace_exit,
+	&probe_trace_oom,
+	&probe_trace_signal,
+	&probe_trace_open,
+	&probe_trace_throttle,
+	&probe_block,
+	&probe_fs,
+	&probe_syscall,
+	&probe_fault,
+	&probe_softirq,
+	&probe_irq,
+	&probe_futex,
+	&probe_slow_block,
+	&probe_slow_fs,
+	&probe_slow_syscall,
+	&probe_slow_futex,
+	&probe_trace_block,
+	NULL,
 };
 
 const struct probe *probe_find(const char *name)

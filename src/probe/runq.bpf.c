@@ -23,6 +23,7 @@
 #include "runq.h"
 #define TABLE_CLASSES RUNQ_WAITS
 #include "bpf/births.bpf.h"
+#include "bpf/blame.bpf.h"
 #include "bpf/table.bpf.h"
 #include "bpf/throttle.bpf.h"
 
@@ -32,7 +33,6 @@
 #define ERA_ROWS 6
 #define ERA_NS 1000000
 #define BLAME_CPUS 1024 /* user space sets the real number */
-#define BLAME_PAIRS 16384
 #define TASK_ON_RQ_MIGRATING 2
 
 const volatile bool blame_on = false;
@@ -283,35 +283,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct cpu_slices);
 } slices SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, BLAME_PAIRS);
-	__type(key, struct blame_key);
-	__type(value, struct blame_sum);
-} blame_pairs SEC(".maps");
-
-/* Not static: the verifier looks at it once. */
-__noinline int blame_add(u32 waiter, u32 culprit, u64 ns)
-{
-	struct blame_key key = { .waiter = waiter, .culprit = culprit };
-	struct blame_sum *sum = bpf_map_lookup_elem(&blame_pairs, &key);
-
-	if (!sum) {
-		struct blame_sum fresh = { .ns = ns, .waits = 1 };
-
-		if (bpf_map_update_elem(&blame_pairs, &key, &fresh, BPF_NOEXIST) == 0)
-			return 0;
-		sum = bpf_map_lookup_elem(&blame_pairs, &key);
-		if (!sum) {
-			loss_add(LOSS_MAP, 1, ns);
-			return 0;
-		}
-	}
-	sum->ns += ns;
-	sum->waits++;
-	return 0;
-}
 
 /* Where the slice `back` places before the newest one began; 0: not known. */
 static __always_inline u64 slice_begin(const struct cpu_slices *cpu, u32 back)
