@@ -98,3 +98,26 @@ def test_bad_input_is_one_sentence(fathom, arguments):
     done = fathom(*arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"fathom {arguments[0]}: ")
+
+
+def test_blame_of_a_memory_limit(docker, start, fathom):
+    """A page cache that does not fit below the limit: whoever fills it makes room himself."""
+    tight = start(docker, "tight", "sh", "-c", "while :; do dd if=/dev/zero of=/big bs=1M count=100 2>/dev/null; done",
+                  args=["--memory", "24m"])
+    capture = fathom.json("blame", "memory", tight.name, "-d", SECONDS, "--json")
+    culprits = sorted(rows(capture, "edges"), key=lambda row: -row[1])
+    assert culprits and culprits[0][0] == (tight.name, "quota", "its own memory limit") and culprits[0][1] > 0
+
+
+def test_blame_at_a_disk(docker, start, fathom):
+    """One that floods the disk and one that writes a little: the flood is what the other waits for."""
+    flood = start(docker, "flood", "sh", "-c", "while :; do dd if=/dev/zero of=/big bs=1M count=64 conv=fsync 2>/dev/null; done")
+    little = start(docker, "little", "sh", "-c",
+                   "while :; do dd if=/dev/zero of=/small bs=4k count=1 conv=fsync 2>/dev/null; usleep 20000; done")
+    capture = fathom.json("blame", "block", little.name, "-d", SECONDS, "--json")
+    ledger = next(s for s in capture["shapes"] if s["kind"] == "edges")["ledger"]
+    found = rows(capture, "edges")
+    if not found:
+        pytest.skip("the containers' file system is on no disk")
+    assert sum(ns for _, ns in found) == pytest.approx(ledger["expected_weight"], rel=0.05)
+    assert any(target == flood.name and ns > 0 for (_, _, target), ns in found), found

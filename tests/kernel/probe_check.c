@@ -233,6 +233,8 @@ static const struct event_rule {
 	{ "trace open", "open", "file", BRIEF_FILE, 0, brief_start },
 	{ "fs", NULL, "operation", "fsync", 0, brief_start },
 	{ "syscall", NULL, "error", "ENOENT", 0, brief_start },
+	{ "blame block", NULL, "resource", "block", 0, disk_start },
+	{ "blame memory", NULL, "resource", "memory", 0, hungry_start },
 	{ "fault", NULL, "kind", "minor", 0, brief_start },
 	{ "futex", NULL, "end", "timed out", 0, brief_start },
 	{ "softirq", NULL, "softirq", "timer", 0, brief_start },
@@ -291,6 +293,7 @@ static void check_pair(void *user, const struct probe_pair *pair)
 
 	check->weight[PROBE_STATE_WAIT_WOKEN] += pair->counters[0];
 	check->events += pair->counters[1];
+	check->happened += pair->counters[1];
 }
 
 static void check_stack(void *user, const struct probe_stack *stack)
