@@ -36,6 +36,7 @@ int cmd_ps(int argc, char **argv);
 int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);
 int cmd_flame(int argc, char **argv);
+int cmd_connections(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_slow(int argc, char **argv);

@@ -13,7 +13,7 @@
 #include "model/keys.h"
 
 #define EDGES_LABELS_MAX 4
-#define EDGES_COUNTERS_MAX 16
+#define EDGES_COUNTERS_MAX 24
 #define EDGES_HISTOGRAMS_MAX 4
 
 /* Explicit values: they travel in captures. */

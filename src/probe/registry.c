@@ -10,10 +10,12 @@
 #include "probe/queue.h"
 #include "probe/reclaim.h"
 #include "probe/runq.h"
+#include "probe/tcp.h"
 #include "probe/trace.h"
 
 G_DEFINE_QUARK(probe - error - quark, probe_error)
 
+/* clang-format off */
 const struct probe *const probe_registry[] = {
 	&probe_profile,
 	&probe_offcpu,
@@ -40,8 +42,10 @@ const struct probe *const probe_registry[] = {
 	&probe_slow_syscall,
 	&probe_slow_futex,
 	&probe_trace_block,
+	&probe_connections,
 	NULL,
 };
+/* clang-format on */
 
 const struct probe *probe_find(const char *name)
 {

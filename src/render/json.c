@@ -86,7 +86,7 @@ static void json_coverage(struct json_writer *json, const struct coverage *cover
 	json_end_array(json);
 }
 
-static void json_ledger(struct json_writer *json, const struct ledger *ledger)
+void json_ledger(struct json_writer *json, const struct ledger *ledger)
 {
 	json_begin_object(json, "ledger");
 	json_bytes(json, "rung", ledger->rung);

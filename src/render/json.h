@@ -14,6 +14,10 @@ void json_bytes(struct json_writer *json, const char *key, const char *bytes);
 void json_flush(struct json_writer *json, FILE *out, gsize least);
 const char *json_unit_name(enum unit unit);
 
+/* As "ledger" and `key`. */
+void json_ledger(struct json_writer *json, const struct ledger *ledger);
+void json_counts(struct json_writer *json, const char *key, const struct histogram_counts *counts);
+
 /* Members of a shape's open object. */
 void json_events(struct json_writer *json, const struct events *events, FILE *out);
 void json_histogram(struct json_writer *json, const struct shape *shape, FILE *out);

@@ -33,7 +33,7 @@ static void json_buckets(struct json_writer *json, const char *key, const guint6
 	json_end_array(json);
 }
 
-static void json_counts(struct json_writer *json, const char *key, const struct histogram_counts *counts)
+void json_counts(struct json_writer *json, const char *key, const struct histogram_counts *counts)
 {
 	json_begin_object(json, key);
 	json_uint(json, "count", counts->count);

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/tcp.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "probe/births.h"
+#include "probe/filter.h"
+#include "probe/ladder.h"
+#include "probe/losses.h"
+#include "probe/mapread.h"
+#include "tcp.skel.h"
+
+#define TCP_WALK_BYTES 4096
+
+enum tcp_counter {
+	COUNTER_OPENS = 0,
+	COUNTER_ACCEPTS = 1,
+	COUNTER_CLOSES = 2,
+	COUNTER_EXISTING = 3,
+	COUNTER_FAILED = 4, /* TCP_FAILURES of them */
+	COUNTER_RESETS = COUNTER_FAILED + TCP_FAILURES,
+	COUNTER_SENT_BYTES,
+	COUNTER_RECEIVED_BYTES,
+	COUNTER_SENT_SEGMENTS,
+	COUNTER_RECEIVED_SEGMENTS,
+	COUNTER_RETRANSMITS, /* TCP_RETRANSMITS of them */
+	COUNTER_SPURIOUS = COUNTER_RETRANSMITS + TCP_RETRANSMITS,
+	COUNTERS,
+};
+G_STATIC_ASSERT(COUNTERS <= EDGES_COUNTERS_MAX);
+
+static const struct edges_column tcp_counters[] = {
+	[COUNTER_OPENS] = { "opens", UNIT_COUNT },
+	[COUNTER_ACCEPTS] = { "accepts", UNIT_COUNT },
+	[COUNTER_CLOSES] = { "closes", UNIT_COUNT },
+	[COUNTER_EXISTING] = { "existing", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_REFUSED] = { "failed_refused", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_TIMEOUT] = { "failed_timeout", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_UNREACHABLE] = { "failed_unreachable", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_RESET] = { "failed_reset", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_ABANDONED] = { "failed_abandoned", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_OTHER] = { "failed_other", UNIT_COUNT },
+	[COUNTER_RESETS] = { "resets", UNIT_COUNT },
+	[COUNTER_SENT_BYTES] = { "sent_bytes", UNIT_BYTES },
+	[COUNTER_RECEIVED_BYTES] = { "received_bytes", UNIT_BYTES },
+	[COUNTER_SENT_SEGMENTS] = { "sent_segments", UNIT_COUNT },
+	[COUNTER_RECEIVED_SEGMENTS] = { "received_segments", UNIT_COUNT },
+	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_SYN] = { "retransmits_syn", UNIT_COUNT },
+	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_RTO] = { "retransmits_rto", UNIT_COUNT },
+	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_FAST] = { "retransmits_fast", UNIT_COUNT },
+	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_PROBE] = { "retransmits_probe", UNIT_COUNT },
+	[COUNTER_SPURIOUS] = { "spurious", UNIT_COUNT },
+	{ 0 },
+};
+
+static const struct edges_column tcp_times[] = {
+	[TCP_TIME_CONNECT] = { "connect", UNIT_NANOSECONDS },
+	[TCP_TIME_RTT] = { "rtt", UNIT_NANOSECONDS },
+	[TCP_TIME_SESSION] = { "session", UNIT_NANOSECONDS },
+	{ 0 },
+};
+
+static const struct probe_label tcp_labels[] = { { "port", PROBE_LABEL_TEXT }, { 0 } };
+
+static const struct rung tcp_rungs[] = {
+	{ .name = "tp_btf/inet_sock_set_state",
+	  .misses = "connections of processes' sockets passed on and held by nobody when watching began" },
+	{ 0 },
+};
+
+struct tcp_run {
+	struct probe_listener listener;
+	struct probe_request request;
+	const struct rung *rung;
+	char *why_not;
+	struct tcp_bpf *kernel;
+	struct bpf_link *state, *retransmit, *existing, *collect;
+	struct births *births;
+	const struct tcp_edge *edges; /* the kernel's, mapped */
+	gsize edges_bytes;
+	struct tcp_edge_key *keys; /* by number; all 0: not read yet */
+	struct tcp_edge *told; /* by number: what has been handed out */
+	guint32 known; /* numbers whose keys have been read */
+};
+
+/* ---- start ---- */
+
+static gboolean tcp_load(struct tcp_run *run, GError **error)
+{
+	static const char what[] = "cannot load the program that watches connections";
+	struct filter_values values;
+	int result;
+
+	ladder_log_start();
+	run->kernel = tcp_bpf__open();
+	if (!run->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, &run->request);
+	run->kernel->rodata->v1_controller = values.v1_controller;
+	result = tcp_bpf__load(run->kernel);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
+}
+
+static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
+{
+	gsize page = sysconf(_SC_PAGESIZE);
+
+	run->edges_bytes = (TCP_EDGES * sizeof(struct tcp_edge) + page - 1) / page * page;
+	run->edges = mmap(NULL, run->edges_bytes, PROT_READ, MAP_SHARED, bpf_map__fd(run->kernel->maps.tcp_edges), 0);
+	if (run->edges != MAP_FAILED)
+		return TRUE;
+	run->edges = NULL;
+	ladder_set_error(error, "cannot map the table of edges", errno);
+	return FALSE;
+}
+
+static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
+{
+	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(run->kernel->maps.tcp_sockets) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
+
+	ladder_log_start();
+	run->births = births_open(run->kernel->obj, &run->listener, error);
+	if (!run->births)
+		return FALSE;
+	run->state = bpf_program__attach(run->kernel->progs.tcp_state);
+	if (run->state)
+		run->retransmit = bpf_program__attach(run->kernel->progs.tcp_retransmit);
+	if (run->retransmit)
+		run->existing = bpf_program__attach_iter(run->kernel->progs.tcp_existing, NULL);
+	if (run->existing)
+		run->collect = bpf_program__attach_iter(run->kernel->progs.tcp_collect, &options);
+	if (run->collect)
+		return TRUE;
+	ladder_set_error(error, "cannot attach to inet_sock_set_state", errno);
+	return FALSE;
+}
+
+/* Runs an iterator once over everything. */
+static gboolean tcp_walk(struct bpf_link *link, GError **error)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char nothing[TCP_WALK_BYTES];
+	ssize_t got;
+
+	if (fd < 0) {
+		ladder_set_error(error, "cannot walk over the open sockets", -fd);
+		return FALSE;
+	}
+	while ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN))
+		;
+	if (got < 0)
+		ladder_set_error(error, "cannot walk over the open sockets", errno);
+	close(fd);
+	return got == 0;
+}
+
+/* After attaching: what is open already. What opens meanwhile is seen by both, and counted once. */
+static gboolean tcp_find_existing(struct tcp_run *run, GError **error)
+{
+	for (guint32 pass = 0; pass < TCP_PASSES; pass++) {
+		__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
+		if (!tcp_walk(run->existing, error))
+			return FALSE;
+	}
+	return TRUE;
+}
+
+static void tcp_detach(struct tcp_run *run)
+{
+	bpf_link__destroy(g_steal_pointer(&run->state));
+	bpf_link__destroy(g_steal_pointer(&run->retransmit));
+	bpf_link__destroy(g_steal_pointer(&run->existing));
+	bpf_link__destroy(g_steal_pointer(&run->collect));
+}
+
+static void tcp_unload(struct tcp_run *run)
+{
+	tcp_detach(run);
+	births_close(g_steal_pointer(&run->births));
+	if (run->edges)
+		munmap((void *)run->edges, run->edges_bytes);
+	run->edges = NULL;
+	tcp_bpf__destroy(g_steal_pointer(&run->kernel));
+}
+
+/* ladder_try_fn */
+static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
+{
+	struct tcp_run *run = user;
+
+	(void)rung;
+	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
+	    tcp_find_existing(run, error))
+		return TRUE;
+	tcp_unload(run);
+	return FALSE;
+}
+
+static void tcp_close(struct probe_run *opaque)
+{
+	struct tcp_run *run = (struct tcp_run *)opaque;
+
+	if (!run)
+		return;
+	tcp_unload(run);
+	g_free(run->why_not);
+	g_free(run->keys);
+	g_free(run->told);
+	g_free(run);
+}
+
+static struct probe_run *tcp_open(const struct probe_request *request, const struct probe_listener *listener,
+				  GError **error)
+{
+	struct tcp_run *run = g_new0(struct tcp_run, 1);
+
+	run->request = *request;
+	run->listener = *listener;
+	run->keys = g_new0(struct tcp_edge_key, TCP_EDGES);
+	run->told = g_new0(struct tcp_edge, TCP_EDGES);
+	run->rung = ladder_climb(tcp_rungs, request->rung, tcp_attach, run, &run->why_not, error);
+	if (run->rung)
+		return (struct probe_run *)run;
+	tcp_close((struct probe_run *)run);
+	return NULL;
+}
+
+/* ---- handing out ---- */
+
+/* mapread_fn */
+static void tcp_take_key(void *user, const void *key, const void *value)
+{
+	struct tcp_run *run = user;
+	guint32 number = *(const guint32 *)value;
+
+	if (number < TCP_EDGES)
+		run->keys[number] = *(const struct tcp_edge_key *)key;
+}
+
+static gboolean tcp_read_keys(struct tcp_run *run, GError **error)
+{
+	guint32 used = __atomic_load_n(&run->kernel->data->tcp_edges_used, __ATOMIC_ACQUIRE);
+
+	if (used == run->known)
+		return TRUE;
+	if (!mapread_each(bpf_map__fd(run->kernel->maps.tcp_edge_numbers), sizeof(struct tcp_edge_key), sizeof(guint32),
+			  tcp_take_key, run, error))
+		return FALSE;
+	run->known = used;
+	return TRUE;
+}
+
+/* What a number that only grows has grown by since it was handed out. One that shrank for the moment (a connection that
+ * moved to another edge) is made up for by what comes. */
+static guint64 tcp_news(guint64 now, __u64 *told)
+{
+	guint64 before = *told;
+
+	if ((gint64)(now - before) <= 0)
+		return 0;
+	*told = now;
+	return now - before;
+}
+
+static gboolean tcp_news_times(const struct tcp_times *now, struct tcp_times *told, struct histogram_counts *counts)
+{
+	memset(counts, 0, sizeof(*counts));
+	counts->sum = tcp_news(now->sum_ns, &told->sum_ns);
+	for (guint i = 0; i < HISTOGRAM_CELLS; i++) {
+		gint32 news = (gint32)(now->buckets[i] - told->buckets[i]);
+
+		if (news <= 0)
+			continue;
+		told->buckets[i] = now->buckets[i];
+		counts->buckets[i] = news;
+		counts->count += news;
+	}
+	return counts->count > 0;
+}
+
+/* The side whose view of the connection counts: the client's where it is here. Bytes are as the client sees them. */
+static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_edge *now, struct tcp_edge *told,
+			      guint64 *counters)
+{
+	gboolean client = key->client != 0 || key->server == 0, any = FALSE;
+	const struct tcp_side *side = client ? &now->client : &now->server;
+	struct tcp_side *side_told = client ? &told->client : &told->server;
+	guint64 sent = tcp_news(side->sent_bytes, &side_told->sent_bytes);
+	guint64 received = tcp_news(side->received_bytes, &side_told->received_bytes);
+	guint64 sent_segments = tcp_news(side->sent_segments, &side_told->sent_segments);
+	guint64 received_segments = tcp_news(side->received_segments, &side_told->received_segments);
+
+	counters[COUNTER_OPENS] = tcp_news(now->opens, &told->opens);
+	counters[COUNTER_ACCEPTS] = tcp_news(now->accepts, &told->accepts);
+	counters[COUNTER_CLOSES] = tcp_news(side->closes, &side_told->closes);
+	counters[COUNTER_EXISTING] = tcp_news(now->existing, &told->existing);
+	for (guint i = 0; i < TCP_FAILURES; i++)
+		counters[COUNTER_FAILED + i] = tcp_news(now->failures[i], &told->failures[i]);
+	counters[COUNTER_RESETS] = tcp_news(now->resets, &told->resets);
+	counters[COUNTER_SENT_BYTES] = client ? sent : received;
+	counters[COUNTER_RECEIVED_BYTES] = client ? received : sent;
+	counters[COUNTER_SENT_SEGMENTS] = client ? sent_segments : received_segments;
+	counters[COUNTER_RECEIVED_SEGMENTS] = client ? received_segments : sent_segments;
+	for (guint i = 0; i < TCP_RETRANSMITS; i++)
+		counters[COUNTER_RETRANSMITS + i] = tcp_news(now->client.retransmits[i], &told->client.retransmits[i]) +
+						    tcp_news(now->server.retransmits[i], &told->server.retransmits[i]);
+	counters[COUNTER_SPURIOUS] = tcp_news(now->client.spurious, &told->client.spurious) +
+				     tcp_news(now->server.spurious, &told->server.spurious);
+	for (guint i = 0; i < COUNTERS; i++)
+		any |= counters[i] > 0;
+	return any;
+}
+
+static void tcp_end(guint64 owner, const char *outside, struct probe_end *end)
+{
+	*end = (struct probe_end){ .kind = owner ? EDGE_END_CONTAINER : EDGE_END_EXTERNAL, .cgroup_key = owner };
+	if (!owner)
+		end->text = outside;
+}
+
+static void tcp_hand_out(struct tcp_run *run, guint32 number)
+{
+	const struct tcp_edge_key *key = &run->keys[number];
+	const struct tcp_edge *now = &run->edges[number];
+	struct tcp_edge *told = &run->told[number];
+	struct histogram_counts counts[TCP_TIMES];
+	const struct histogram_counts *times[TCP_TIMES] = { NULL };
+	char address[INET6_ADDRSTRLEN] = "other addresses", port[8];
+	struct probe_value value = { .text = port };
+	guint64 counters[COUNTERS];
+	struct probe_pair pair = { .values = &value, .counters = counters, .histograms = times };
+	gboolean any = tcp_news_edge(key, now, told, counters);
+
+	for (guint i = 0; i < TCP_TIMES; i++) {
+		if (!tcp_news_times(&now->times[i], &told->times[i], &counts[i]))
+			continue;
+		times[i] = &counts[i];
+		any = TRUE;
+	}
+	if (!any || !run->listener.pair)
+		return;
+	if (!key->other && key->family)
+		inet_ntop(key->family, key->address, address, sizeof(address));
+	g_snprintf(port, sizeof(port), "%u", key->port);
+	if (key->port == 0)
+		value.text = NULL;
+	tcp_end(key->client, address, &pair.source);
+	tcp_end(key->server, address, &pair.target);
+	if (number == 0) {
+		pair.source = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "too many edges to tell apart" };
+		pair.target = pair.source;
+	}
+	run->listener.pair(run->listener.user, &pair);
+}
+
+static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GError **error)
+{
+	guint64 strangers = __atomic_load_n(&run->kernel->bss->tcp_strangers, __ATOMIC_RELAXED);
+
+	if (!tcp_read_keys(run, error))
+		return FALSE;
+	for (guint32 i = 0; i < MIN(run->known, TCP_EDGES); i++)
+		tcp_hand_out(run, i);
+	if (!ledger->rung)
+		ledger->rung = g_strdup(run->rung->name);
+	if (!ledger->misses)
+		ledger->misses = g_strdup(run->rung->misses);
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	if (strangers)
+		ledger_note(ledger,
+			    g_strdup_printf("ends of connections whose beginning was not seen: %" G_GUINT64_FORMAT,
+					    strangers));
+	return TRUE;
+}
+
+static int tcp_fd(struct probe_run *run)
+{
+	return births_fd(((struct tcp_run *)run)->births);
+}
+
+static gboolean tcp_drain(struct probe_run *run, GError **error)
+{
+	(void)error;
+	births_drain(((struct tcp_run *)run)->births);
+	return TRUE;
+}
+
+static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct tcp_run *run = (struct tcp_run *)opaque;
+
+	return tcp_walk(run->collect, error) && tcp_hand_out_all(run, ledger, error);
+}
+
+static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct tcp_run *run = (struct tcp_run *)opaque;
+
+	if (!tcp_walk(run->collect, error))
+		return FALSE;
+	tcp_detach(run);
+	births_drain(run->births);
+	return tcp_hand_out_all(run, ledger, error) &&
+	       losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error);
+}
+
+const struct probe probe_connections = {
+	.name = "connections",
+	.shows = "TCP connections by edge: who connects to whom, and how it goes",
+	.shape = SHAPE_EDGES,
+	.unit = UNIT_COUNT,
+	.rungs = tcp_rungs,
+	.labels = tcp_labels,
+	.counters = tcp_counters,
+	.histograms = tcp_times,
+	.open = tcp_open,
+	.fd = tcp_fd,
+	.drain = tcp_drain,
+	.collect = tcp_collect,
+	.finish = tcp_finish,
+	.close = tcp_close,
+};

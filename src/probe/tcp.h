@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP connections, summed up by edge: what both halves agree on.
+ *
+ * An edge joins a client and a server. Where both ends are on this machine they are found to belong together by the
+ * connection's two initial sequence numbers: those survive address translation, proxies of addresses (IPVS, service
+ * addresses, published ports) and network namespaces, and two live connections have the same pair by a chance of
+ * 2^-64 each. The ends themselves are named by the cgroup that owns the socket, never by who happens to run. */
+#pragma once
+#include "bpf/histogram.h"
+#include "bpf/shared.h"
+
+#define TCP_EDGES 8192 /* kept at a time, for the whole machine */
+#define TCP_EDGES_OWNER 1024 /* of these with addresses outside, for one cgroup; the rest goes to its "other" */
+#define TCP_OWNERS 4096
+#define TCP_SOCKETS 262144 /* live connections whose two ends are paired */
+#define TCP_LISTENERS 16384
+#define TCP_ADDRESS 16
+
+enum tcp_failure {
+	TCP_FAILURE_REFUSED = 0,
+	TCP_FAILURE_TIMEOUT = 1,
+	TCP_FAILURE_UNREACHABLE = 2,
+	TCP_FAILURE_RESET = 3, /* while connecting, or accepted and reset before it was taken */
+	TCP_FAILURE_ABANDONED = 4, /* the caller closed it before there was an answer */
+	TCP_FAILURE_OTHER = 5,
+	TCP_FAILURES = 6,
+};
+
+enum tcp_retransmit {
+	TCP_RETRANSMIT_SYN = 0,
+	TCP_RETRANSMIT_RTO = 1,
+	TCP_RETRANSMIT_FAST = 2,
+	TCP_RETRANSMIT_PROBE = 3, /* tail loss probe */
+	TCP_RETRANSMITS = 4,
+};
+
+/* Passes of the walk over all open sockets at the start. */
+enum tcp_pass {
+	TCP_PASS_LISTENERS = 0,
+	TCP_PASS_CLIENTS = 1,
+	TCP_PASS_SERVERS = 2,
+	TCP_PASSES = 3,
+};
+
+enum tcp_time {
+	TCP_TIME_CONNECT = 0, /* SYN sent → established, retransmissions included */
+	TCP_TIME_RTT = 1, /* smoothed, as the connection ends or a collection passes by */
+	TCP_TIME_SESSION = 2, /* established → closed */
+	TCP_TIMES = 3,
+};
+
+/* One of an owner is 0 when that end is not on this machine (or not known yet): then `address` is that end's. Both 0
+ * only in the edge that holds what found no other. */
+struct tcp_edge_key {
+	__u64 client, server; /* cgroup keys */
+	__u32 netns; /* inode number of the known end's network namespace; 0 when both are known */
+	__u16 port; /* the server's */
+	__u8 family; /* AF_INET (mapped ones, too), AF_INET6 */
+	__u8 other; /* 1: addresses (and on the client's side ports) are no longer told apart: too many */
+	__u8 address[TCP_ADDRESS]; /* IPv4 in the first four bytes */
+};
+
+/* What one end says. Payload bytes, each counted once however often it was sent. */
+struct tcp_side {
+	__u64 closes, sent_bytes, received_bytes, sent_segments, received_segments;
+	__u64 spurious; /* retransmissions the other end had already had (DSACK) */
+	__u64 retransmits[TCP_RETRANSMITS];
+};
+
+struct tcp_times {
+	__u64 sum_ns;
+	__u32 buckets[HISTOGRAM_CELLS];
+};
+
+/* All numbers only grow, but for `opens` and the connect times: a connection whose server is found a moment later
+ * moves to the edge that names both. */
+struct tcp_edge {
+	__u64 opens, accepts, existing, resets; /* existing: found open at the start */
+	__u64 failures[TCP_FAILURES];
+	struct tcp_side client, server;
+	struct tcp_times times[TCP_TIMES];
+};
+
+/* A listening socket, by network namespace and port. */
+struct tcp_listener_key {
+	__u32 netns;
+	__u16 port;
+	__u16 pad;
+};
+
+#ifndef __bpf__
+#include "probe/probe.h"
+
+extern const struct probe probe_connections;
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The edges of the probe "connections" for people and programs: who connects to whom. */
+#pragma once
+#include <stdio.h>
+
+#include "model/snapshot.h"
+
+/* What stands in a table's row or a JSON edge, worked out from an edge's counters. Units in the names. */
+struct connection_numbers {
+	guint64 opens, accepts, closes, live, failed, resets;
+	guint64 sent_bytes, received_bytes, sent_segments, received_segments, retransmits, spurious;
+	/* Medians, as the bounds of their buckets; both 0: not measured. */
+	guint64 connect_low_ns, connect_high_ns, rtt_low_ns, rtt_high_ns, session_low_ns, session_high_ns;
+};
+
+/* Row `row` of an edges shape with the probe's counters; what it lacks is 0. */
+void connection_numbers(const struct edges *edges, guint32 row, struct connection_numbers *numbers);
+/* "3 refused, 1 timeout": what failed, owned by the caller; NULL when nothing did. */
+char *connection_failures(const struct edges *edges, guint32 row);
+/* Rows for people to see: busiest first (opens, then bytes); array of guint32, owned by the caller. */
+GArray *connection_order(const struct edges *edges);
+
+/* One JSON object in a line: {"edges": […], "ledger": {…}}. */
+void render_connections_json(FILE *out, const struct snapshot *snapshot, const struct shape *shape);
