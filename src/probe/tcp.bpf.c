@@ -267,7 +267,7 @@ static __always_inline u64 grown(u64 *kept, u64 now)
 static __always_inline u64 socket_received(struct sock *sk, struct tcp_sock *tcp)
 {
 	u64 received = BPF_CORE_READ(tcp, bytes_received);
-	bool fin = BPF_CORE_READ(sk, sk_flags) & SOCK_DONE_BIT;
+	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT;
 
 	return fin && received ? received - 1 : received;
 }
@@ -482,7 +482,7 @@ static __always_inline void listener_starts(struct sock *sk, u64 owner)
 	bpf_map_update_elem(&tcp_listeners, &key, &owner, BPF_ANY);
 }
 
-SEC("tp_btf/inet_sock_set_state")
+SEC("btf_tp/inet_sock_set_state")
 int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 {
 	struct tcp_socket *socket;
@@ -529,7 +529,7 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 	return 0;
 }
 
-SEC("tp_btf/tcp_retransmit_skb")
+SEC("btf_tp/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit, struct sock *sk)
 {
 	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
@@ -562,7 +562,7 @@ int BPF_PROG(tcp_retransmit, struct sock *sk)
 /* ---- what is open already ---- */
 
 /* Every socket of every process, in passes: a client must be known before its server. */
-SEC("iter/task_file")
+SEC("btf_iter/task_file")
 int tcp_existing(struct bpf_iter__task_file *context)
 {
 	struct task_struct *task = context->task;
@@ -623,7 +623,7 @@ int tcp_existing(struct bpf_iter__task_file *context)
 }
 
 /* All sockets we keep something of: what they did since the last time. */
-SEC("iter/bpf_sk_storage_map")
+SEC("btf_iter/bpf_sk_storage_map")
 int tcp_collect(struct bpf_iter__bpf_sk_storage_map *context)
 {
 	struct tcp_socket *socket = context->value;

@@ -11,6 +11,7 @@
 
 #include "probe/births.h"
 #include "probe/filter.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
@@ -94,17 +95,19 @@ struct tcp_run {
 static gboolean tcp_load(struct tcp_run *run, GError **error)
 {
 	static const char what[] = "cannot load the program that watches connections";
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	run->kernel = tcp_bpf__open();
+	run->kernel = tcp_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
 	}
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = tcp_bpf__load(run->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);
@@ -133,9 +136,9 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	run->births = births_open(run->kernel->obj, &run->listener, error);
 	if (!run->births)
 		return FALSE;
-	run->state = bpf_program__attach(run->kernel->progs.tcp_state);
+	run->state = kernel_btf_attach(run->kernel->progs.tcp_state);
 	if (run->state)
-		run->retransmit = bpf_program__attach(run->kernel->progs.tcp_retransmit);
+		run->retransmit = kernel_btf_attach(run->kernel->progs.tcp_retransmit);
 	if (run->retransmit)
 		run->existing = bpf_program__attach_iter(run->kernel->progs.tcp_existing, NULL);
 	if (run->existing)

@@ -24,6 +24,7 @@ struct sock_common {
 	u16 skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	unsigned long skc_flags;
 	struct in6_addr___kernel skc_v6_daddr, skc_v6_rcv_saddr;
 };
 
@@ -35,7 +36,6 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_protocol;
 	int sk_err;
-	unsigned long sk_flags;
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
