@@ -4,7 +4,8 @@ so that nothing here touches containers the machine already has. Used by the tes
 
 Every runtime has run(name, *command, **options) -> Container, rm(container) and close(). Names get a suffix that is
 unique per runtime object; use container.name. Options: cpus (a quota), cpu_shares, memory, env, mounts
-{host: inside}, labels, annotations, cgroup (a path), args (raw ones for this runtime). No container has a network."""
+{host: inside}, labels, annotations, cgroup (a path), args (raw ones for this runtime). No container has a network (docker
+alone knows the option network: "container:ID")."""
 import ctypes
 import json
 import os
@@ -210,7 +211,8 @@ class Docker(Runtime):
         return run(tool("docker"), *command, env=self.env, **options)
 
     def create(self, name, command, options):
-        identity = self.cli("run", "-d", "--network=none", "--name", name, *common_flags(options), IMAGE,
+        network = options.pop("network", "none")
+        identity = self.cli("run", "-d", f"--network={network}", "--name", name, *common_flags(options), IMAGE,
                             *command).stdout.strip()
         pid = int(self.cli("inspect", "-f", "{{.State.Pid}}", identity).stdout)
         return Container(self, identity, name, pid)

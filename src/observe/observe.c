@@ -52,6 +52,20 @@ static gboolean targets_want(const GPtrArray *targets, const struct container *o
 	return FALSE;
 }
 
+/* tally_wants_fn */
+static gboolean observe_wants(const void *targets, const struct container *owner)
+{
+	return targets_want(targets, owner);
+}
+
+static gboolean targets_are_all(const GPtrArray *targets)
+{
+	for (guint i = 0; i < targets->len; i++)
+		if (((const struct target *)g_ptr_array_index(targets, i))->kind == TARGET_ALL)
+			return TRUE;
+	return FALSE;
+}
+
 struct observe_scope {
 	GArray *cgroups; /* of struct probe_cgroup */
 	GArray *tgids; /* of guint32 */
@@ -295,6 +309,8 @@ static void session_open(struct observe_session *session)
 	}
 	if (options->probe->shape != SHAPE_CALLTREE) {
 		session->tally = tally_new(session->registry, options->probe, options->by);
+		if (!targets_are_all(options->targets))
+			tally_only(session->tally, observe_wants, options->targets);
 		session_begin_snapshot(session);
 		return;
 	}

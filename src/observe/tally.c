@@ -13,6 +13,8 @@ struct tally {
 	struct shape *shape;
 	guint32 slot;
 	GHashTable *devices; /* number → name */
+	tally_wants_fn wants; /* NULL: all pairs */
+	const void *wants_user;
 	struct probe_listener listener;
 };
 
@@ -136,6 +138,14 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 	return (struct edge_end){ .kind = EDGE_END_CONTAINER, .name = owner->name };
 }
 
+static gboolean tally_wants(struct tally *tally, const struct probe_end *end)
+{
+	const struct container *owner =
+		end->kind == EDGE_END_CONTAINER ? tally_owner(tally, end->cgroup_key) : NULL;
+
+	return owner && tally->wants(tally->wants_user, owner);
+}
+
 /* probe_listener.pair */
 static void tally_pair(void *user, const struct probe_pair *pair)
 {
@@ -146,6 +156,8 @@ static void tally_pair(void *user, const struct probe_pair *pair)
 	struct edge_end source = tally_end(tally, &pair->source), target = tally_end(tally, &pair->target);
 	struct edge *edge;
 
+	if (tally->wants && !tally_wants(tally, &pair->source) && !tally_wants(tally, &pair->target))
+		return;
 	tally_values(tally, pair->values, values, made);
 	edge = edges_add(edges, &source, &target, values);
 	for (guint i = 0; i < edges->counter_count; i++)
@@ -212,6 +224,12 @@ void tally_into(struct tally *tally, struct shape *shape, guint64 slot_ns)
 	} else if (shape->kind == SHAPE_EDGES) {
 		shape->edges = edges_new(labels, tally->probe->counters, tally->probe->histograms);
 	}
+}
+
+void tally_only(struct tally *tally, tally_wants_fn wants, const void *user)
+{
+	tally->wants = wants;
+	tally->wants_user = user;
 }
 
 void tally_slot(struct tally *tally, guint32 slot)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -219,9 +221,31 @@ static void brief_start(void)
 	waitpid(pid, NULL, 0);
 }
 
+#define TALKS 7
+
+/* Connects to itself. */
+static void talk_start(void)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(here);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (listener < 0 || bind(listener, (struct sockaddr *)&here, size) != 0 || listen(listener, TALKS) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&here, &size) != 0)
+		return;
+	for (guint i = 0; i < TALKS; i++) {
+		int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (client >= 0 && connect(client, (struct sockaddr *)&here, size) == 0)
+			close(accept(listener, NULL, NULL));
+		close(client);
+	}
+	close(listener);
+}
+
 static const struct event_rule {
 	const char *probe;
-	const char *kind; /* NULL: a histogram, and `field` is a label */
+	const char *kind; /* NULL: a histogram, and `field` is a label; or edges, and it is a counter */
 	const char *field; /* … is `text`, or the number */
 	const char *text;
 	guint64 number;
@@ -245,6 +269,7 @@ static const struct event_rule {
 	{ "slow futex", "slow", "error", "ETIMEDOUT", 0, brief_start },
 	{ "slow block", "slow", "operation", "write", 0, disk_start },
 	{ "trace block", "block", "operation", "write", 0, disk_start },
+	{ "connections", NULL, "accepts", NULL, TALKS, talk_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
 };
@@ -290,10 +315,20 @@ static void check_bucket(void *user, const struct probe_bucket *bucket)
 static void check_pair(void *user, const struct probe_pair *pair)
 {
 	struct check *check = user;
+	const struct event_rule *rule = check->rule;
 
 	check->weight[PROBE_STATE_WAIT_WOKEN] += pair->counters[0];
 	check->events += pair->counters[1];
-	check->happened += pair->counters[1];
+	if (!rule)
+		return;
+	if (!rule->field) { /* blame */
+		check->happened += pair->counters[1];
+		return;
+	}
+	for (guint i = 0; check->probe->counters[i].name; i++) /* connections: both ends are ours */
+		if (strcmp(check->probe->counters[i].name, rule->field) == 0 && pair->counters[i] == rule->number &&
+		    pair->source.kind == EDGE_END_CONTAINER && pair->target.kind == EDGE_END_CONTAINER)
+			check->happened++;
 }
 
 static void check_stack(void *user, const struct probe_stack *stack)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom connections against programs that know how many connections they made: right containers, right direction,
+exact numbers, whether the two ends share a network namespace, are joined by a wire, or by a translated address."""
+import itertools
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support import run, tool, wait_for
+
+MANY = 2000
+REFUSED = 500
+HELD = 20
+REQUEST, ANSWER = 100, 1000
+PORT = 7000
+subnets = itertools.count(1)
+
+
+def inside(container, *command, **options):
+    """Runs a program in the container: its namespaces and its cgroup."""
+    return container.runtime.cli("exec", container.id, *command, **options)
+
+
+@contextmanager
+def watching(fathom, wait_attached, *arguments):
+    """fathom connections runs in the body; the yielded list holds its JSON object afterwards."""
+    found = []
+    process = fathom.start("connections", "-d", "600", "--json", *arguments)
+    wait_attached(process)
+    yield found
+    process.send_signal(signal.SIGINT)
+    text, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    found.append(json.loads(text))
+
+
+def edges(result, source, target, port=None):
+    """The edges whose two ends are so named."""
+    return [e for e in result["edges"] if source in e["source"].values() and target in e["target"].values() and
+            port in (None, e["target"].get("port"))]
+
+
+def check_exact(result, source, target, count, port=PORT):
+    found = edges(result, source, target, port)
+    assert len(found) == 1, result["edges"]
+    edge = found[0]
+    assert (edge["opens"], edge["accepts"], edge["closes"]) == (count, count, count), edge
+    assert edge["live"] == 0
+    assert (edge["sent_bytes"], edge["received_bytes"]) == (count * REQUEST, count * ANSWER), edge
+    assert not any(edge["failures"].values())
+    assert edge["connect_ns"]["count"] == edge["session_ns"]["count"] == count
+    return edge
+
+
+@contextmanager
+def wire(left, right):
+    """A pair of virtual Ethernet interfaces between two containers without a network; yields right's addresses."""
+    number = next(subnets)
+    a, b = f"fa{left.pid}", f"fb{right.pid}"
+    run(tool("ip"), "link", "add", a, "type", "veth", "peer", "name", b)
+    run(tool("ip"), "link", "set", a, "netns", left.pid)
+    run(tool("ip"), "link", "set", b, "netns", right.pid)
+    for container, device, host in ((left, a, 1), (right, b, 2)):
+        enter = ("nsenter", "-t", container.pid, "-n", "ip")
+        run("nsenter", "-t", container.pid, "-n", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+        run(*enter, "address", "add", f"10.77.{number}.{host}/24", "dev", device)
+        run(*enter, "address", "add", f"fd77:{number}::{host}/64", "dev", device, "nodad")
+        run(*enter, "link", "set", device, "up")
+        run(*enter, "link", "set", "lo", "up")
+    yield f"10.77.{number}.2", f"fd77:{number}::2"
+    run("nsenter", "-t", left.pid, "-n", "ip", "link", "del", a, check=False)
+
+
+def listening(container, port=PORT):
+    """Whether something listens on the port in the container's network namespace."""
+    table = run("nsenter", "-t", container.pid, "-n", "cat", "/proc/net/tcp", "/proc/net/tcp6", check=False).stdout
+    return any(line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+               for line in table.splitlines() if ":" in line.split()[0])
+
+
+@pytest.fixture
+def pair(docker, start):
+    """A server on all its addresses, and a client that waits to be told; each in its own network namespace."""
+    server = start(docker, "shop", "/bin/tcpload", "serve", "::", PORT)
+    client = start(docker, "caller", "sleep", "600")
+    wait_for(lambda: listening(server), what="the server to listen")
+    return client, server
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_every_connection_is_counted(fathom, wait_attached, pair, family):
+    client, server = pair
+    with wire(client, server) as addresses, watching(fathom, wait_attached) as found:
+        address = addresses[0 if family == "ipv4" else 1]
+        assert inside(client, "tcpload", "connect", address, PORT, MANY).stdout == "done 0\n"
+    check_exact(found[0], client.name, server.name, MANY)
+    assert not found[0]["ledger"]["items"], found[0]["ledger"]
+
+
+def test_shared_network_namespace(fathom, wait_attached, docker, start):
+    server = start(docker, "shop", "/bin/tcpload", "serve", "127.0.0.1", PORT)
+    run("nsenter", "-t", server.pid, "-n", "ip", "link", "set", "lo", "up")
+    wait_for(lambda: listening(server), what="the server to listen")
+    client = start(docker, "caller", "sleep", "600", network=f"container:{server.id}")
+    with watching(fathom, wait_attached) as found:
+        assert inside(client, "tcpload", "connect", "127.0.0.1", PORT, MANY).stdout == "done 0\n"
+    check_exact(found[0], client.name, server.name, MANY)
+
+
+def test_translated_address(fathom, wait_attached, pair):
+    """As with a published port or a service address: the client knows another address and port than the server's."""
+    client, server = pair
+    tables = ("nsenter", "-t", client.pid, "-n", "iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", "10.99.0.1",
+              "--dport", "80", "-j", "DNAT", "--to-destination")
+    with wire(client, server) as addresses:
+        run("nsenter", "-t", client.pid, "-n", "ip", "route", "add", "default", "via", addresses[0])
+        run(*tables, f"{addresses[0]}:{PORT}")
+        with watching(fathom, wait_attached) as found:
+            assert inside(client, "tcpload", "connect", "10.99.0.1", 80, MANY).stdout == "done 0\n"
+    check_exact(found[0], client.name, server.name, MANY)
+
+
+def test_refused_connections_are_counted_and_end(fathom, wait_attached, pair):
+    client, server = pair
+    with wire(client, server) as addresses, watching(fathom, wait_attached) as found:
+        assert inside(client, "tcpload", "connect", addresses[0], PORT + 1, REFUSED).stdout == f"done {REFUSED}\n"
+    refused = edges(found[0], client.name, addresses[0], PORT + 1)
+    assert len(refused) == 1, found[0]["edges"]
+    assert refused[0]["failures"]["refused"] == REFUSED
+    assert sum(refused[0]["failures"].values()) == REFUSED
+    assert (refused[0]["opens"], refused[0]["live"]) == (0, 0)
+
+
+def test_open_before_the_start(fathom, wait_attached, pair):
+    client, server = pair
+    with wire(client, server) as addresses:
+        with subprocess.Popen(["nsenter", "-t", str(client.pid), "-a", "/bin/tcpload", "hold", addresses[0], str(PORT),
+                               str(HELD)], stdout=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: join(client)) as holder:
+            try:
+                assert holder.stdout.readline() == "open\n"
+                with watching(fathom, wait_attached) as found:
+                    pass
+            finally:
+                holder.kill()
+    held = edges(found[0], client.name, server.name, PORT)
+    assert len(held) == 1, found[0]["edges"]
+    assert (held[0]["existing"], held[0]["live"], held[0]["opens"]) == (HELD, HELD, 0)
+
+
+def join(container):
+    """Into the container's cgroups, as its own processes are."""
+    for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        root = Path("/sys/fs/cgroup")
+        for base in ([root / controllers.replace("name=", "")] if controllers else [root / "unified", root]):
+            procs = base / path.strip("/") / "cgroup.procs"
+            if procs.exists():
+                procs.write_text(str(os.getpid()))
+
+
+def test_a_short_life_is_named(fathom, wait_attached, docker, pair):
+    """A container that is born, connects and is gone while fathom watches."""
+    _, server = pair
+    run("nsenter", "-t", server.pid, "-n", "ip", "link", "set", "lo", "up")
+    with watching(fathom, wait_attached) as found:
+        name = docker.unique("brief")
+        docker.cli("run", "--rm", "--name", name, "--network", f"container:{server.id}", "fathom-test", "sh", "-c",
+                   f"tcpload connect 127.0.0.1 {PORT} 3")
+    check_exact(found[0], name, server.name, 3)
+
+
+def test_targets_choose_edges(fathom, wait_attached, docker, start, pair):
+    client, server = pair
+    with wire(client, server) as addresses, watching(fathom, wait_attached, server.name) as found:
+        inside(client, "tcpload", "connect", addresses[0], PORT, 5)
+        run("nsenter", "-t", client.pid, "-n", "python3", "-c",
+            "import socket\ntry: socket.create_connection(('127.0.0.1', 9))\nexcept OSError: pass")
+    assert [list(e["source"].values()) for e in found[0]["edges"]] == [[client.name]], found[0]["edges"]
+
+
+def test_bad_input(fathom):
+    for arguments, word in ((("-d", "0"), "duration"), (("-i", "1ms"), "interval"), (("nobody-here",), "nobody-here"),
+                            (("-o", "x.svg"), "json")):
+        done = fathom("connections", *arguments)
+        assert done.returncode == 2 and word in done.stderr and done.stderr.count("\n") <= 2, done.stderr
