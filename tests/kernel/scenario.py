@@ -93,6 +93,10 @@ TASKS = (
     ("profile_crun", f"fathom profile crunweb -d {PROFILE_S} --user -o /tmp/c.folded; s=$?; cat /tmp/c.folded; exit $s"),
     ("profile_podman", f"fathom profile podweb -d {PROFILE_S} --user -o /tmp/p.folded; s=$?; cat /tmp/p.folded; exit $s"),
     ("walltime_crun", f"fathom walltime crunweb -d {PROFILE_S} -o /tmp/w.folded; s=$?; cat /tmp/w.folded; exit $s"),
+    # How many user stacks without frame pointers reach the thread's first frame, and of how many.
+    ("stacks", f"/srv/rootfs/bin/hardstacks_omit >/dev/null & p=$!; fathom profile $p -d {PROFILE_S} -o /tmp/h.folded; s=$?; kill $p;"
+               " awk -F';' '{ n = $NF; sub(/.* /, \"\", n); if ($3 !~ /_\\[k\\]/) all += n; if ($3 == \"_start\" || $3 == \"clone3\") whole += n }"
+               " END { print \"whole\", whole + 0, \"of\", all + 0 }' /tmp/h.folded; exit $s"),
     ("left", "find /sys/fs/bpf -mindepth 1"),
 )
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every probe on every rung, on Debian's 6.1 and 6.12 and on the running kernel; and whole commands on containers of
 crun and podman on cgroup v2, in the guests."""
+import re
 
 import pytest
 
@@ -58,6 +59,13 @@ def test_walltime_finds_running_time(answers):
     answer = answers["walltime_crun"]
     assert answer.status == 0, answer.text
     assert "split7525" in answer.text and "three_quarters" in answer.text
+
+
+def test_stacks_are_complete(answers):
+    answer = answers["stacks"]
+    assert answer.status in (0, 3), answer.text # 3: emulated CPUs miss ticks
+    whole, total = re.search(r"whole (\d+) of (\d+)", answer.text).groups()
+    assert int(total) >= FEW_SAMPLES and int(whole) >= 0.99 * int(total), answer.text
 
 
 def test_nothing_stays_pinned(answers):
