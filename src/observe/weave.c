@@ -28,6 +28,7 @@ struct weave_stack {
 	gboolean has_later;
 	enum stack_end user_end;
 	guint32 tgid;
+	const char *advice; /* how to get names the process does not give; NULL: nothing known */
 	const char *missing; /* what the user half lacks to be complete; NULL: no more to say than `user_end` does */
 };
 
@@ -281,8 +282,10 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 	gboolean seen = stack->user_count == 0 || symbolizer_see(weave->symbolizer, stack->task.tgid);
 	guint32 hook_frames = 0;
 
-	if (stack->user_count > 0)
+	if (stack->user_count > 0) {
 		splice_see(weave->splice, stack->task.tgid);
+		kept.advice = symbolizer_advice(weave->symbolizer, stack->task.tgid);
+	}
 	if (weave->with_cause)
 		hook_frames = weave_kernel_names(weave, stack, &kept);
 	kept.owner_frame = weave_owner(weave, stack->task.cgroup_key);
@@ -433,6 +436,8 @@ static void weave_cover(struct weave *weave, guint64 weight, const struct weave_
 	process = coverage_process(ledger->coverage, weave->tree->frames[owner].name,
 				   weave->tree->frames[stack->comm_frame].name);
 	process->weight[stack->user_end] += weight;
+	if (stack->advice)
+		coverage_advise(process, stack->advice);
 	if (stack->missing)
 		coverage_add_missing(process, stack->missing, weight);
 }

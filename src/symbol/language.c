@@ -20,8 +20,8 @@ static const struct entry entries[] = {
 	  { "libruby", "ruby" } },
 	{ { LANGUAGE_PHP, "PHP",
 	    "PHP functions are not named, only the interpreter's own: start it with opcache.enable=1, "
-	    "opcache.jit=function, opcache.jit_buffer_size=64M and opcache.jit_debug=16 (writes /tmp/perf-PID.map; "
-	    "on the command line also opcache.enable_cli=1)" },
+	    "opcache.jit=function, opcache.jit_buffer_size=64M and opcache.jit_debug=16 (on the "
+	    "command line also opcache.enable_cli=1): it writes /tmp/perf-PID.map, but callers of compiled functions are lost" },
 	  { "libphp", "php", "php-fpm", "php-cgi" } },
 	{ { LANGUAGE_NODE, "Node.js",
 	    "JavaScript functions are not named: start it with --perf-basic-prof-only-functions "

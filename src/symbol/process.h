@@ -37,6 +37,8 @@ struct process {
 	guint left_out;
 	guint64 python_tried_ns; /* when it was last looked for an interpreter; 0: never, with these mappings */
 	gboolean has_python;
+	const char *advice; /* for `advice_mappings` mappings; static */
+	guint advice_mappings;
 	struct perfmap *perfmap;
 	guint64 perfmap_tried_ns;
 	struct hotspot_request *map_request; /* asked and not answered yet */

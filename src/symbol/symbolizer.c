@@ -992,6 +992,45 @@ gboolean symbolizer_python(struct symbolizer *symbolizer, guint32 tgid, struct p
 	return process->has_python;
 }
 
+/* ---- what other languages would have to do ---- */
+
+/* Node and Java are told by their own readers, when it is known what they miss. */
+static gboolean language_has_reader(const struct language *language)
+{
+	return language->kind == LANGUAGE_NODE || language->kind == LANGUAGE_JAVA;
+}
+
+static const char *mapping_advice(const struct mapping *mapping)
+{
+	const char *slash = strrchr(mapping->name, '/');
+	const struct language *language = mapping->kind == MAPPING_FILE && slash ? language_of_file(slash + 1) : NULL;
+	const struct module *module = mapping->module;
+
+	if (!language || language_has_reader(language))
+		return NULL;
+	if (language->kind != LANGUAGE_PYTHON)
+		return language->advice;
+	if (module && module->state == MODULE_READY && module->has_python && !python_is_known(&module->python))
+		return "Python functions are named for CPython 3.11 to 3.13, and this is another version";
+	return NULL;
+}
+
+const char *symbolizer_advice(struct symbolizer *symbolizer, guint32 tgid)
+{
+	struct process *process = process_lookup(symbolizer, tgid);
+	const char *advice = NULL;
+
+	if (!process || process->perfmap)
+		return NULL;
+	if (process->advice_mappings == process->mappings->len)
+		return process->advice;
+	for (guint i = 0; i < process->mappings->len && !advice; i++)
+		advice = mapping_advice(&g_array_index(process->mappings, struct mapping, i));
+	process->advice_mappings = process->mappings->len;
+	process->advice = advice;
+	return advice;
+}
+
 /* ---- the kernel ---- */
 
 void symbolizer_set_namer(struct symbolizer *symbolizer, symbolizer_namer_fn namer, void *user)

@@ -86,6 +86,10 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
  * Cheap when asked again. */
 gboolean symbolizer_python(struct symbolizer *symbolizer, guint32 tgid, struct python *python, guint64 *runtime);
 
+/* How to get the names of functions that the process's language keeps to itself: one sentence, static. NULL: nothing is
+ * known to be missing. */
+const char *symbolizer_advice(struct symbolizer *symbolizer, guint32 tgid);
+
 /* Resolves. Strings in `symbol` live as long as the symbolizer. Never fails: the kind says UNRESOLVED and the name why.
  * `is_caller`: the address is a return address (every frame but the innermost): looked up one byte earlier. */
 void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,
