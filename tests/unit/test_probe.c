@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "model/histogram.h"
+#include "probe/bpf/histogram.h"
 #include "probe/copyplan.h"
 #include "probe/bpf/hash.h"
 #include "probe/kernel_btf.h"
@@ -464,6 +466,34 @@ static void test_kernel_btf(void)
 	btf__free(whole);
 }
 
+/* The kernel half's arithmetic gives the buckets the model means. */
+static void test_histogram_cells(void)
+{
+	guint64 random = 88172645463325252u;
+
+	for (guint i = 0; i < HISTOGRAM_CELLS; i++) {
+		guint64 low = histogram_bucket_low(UNIT_NANOSECONDS, i), size = histogram_bucket_low(UNIT_BYTES, i);
+
+		g_assert_cmpuint(histogram_cell_ns(low), ==, i);
+		g_assert_cmpuint(histogram_cell_size(size), ==, i);
+		if (i > 0) {
+			g_assert_cmpuint(histogram_cell_ns(low - 1), ==, i - 1);
+			g_assert_cmpuint(histogram_cell_size(size - 1), ==, i - 1);
+			g_assert_cmpuint(histogram_ns_low[i], ==, low);
+		}
+	}
+	for (guint i = 0; i < 100000; i++) {
+		guint64 value;
+
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		value = random >> (i % 64);
+		g_assert_cmpuint(histogram_cell_ns(value), ==, histogram_bucket(UNIT_NANOSECONDS, value));
+		g_assert_cmpuint(histogram_cell_size(value), ==, histogram_bucket(UNIT_BYTES, value));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -479,5 +509,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
+	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
 }

@@ -402,6 +402,92 @@ static void test_pprof_go(void)
 	g_assert_nonnull(strstr(text, "63.16%")); /* 600 of 950 */
 }
 
+/* ---- tables ---- */
+
+#define HOSTILE "w\x1b[2J\"<script>&\n\xff"
+
+static struct snapshot *tables_histogram(guint64 slot_ns)
+{
+	struct snapshot *snapshot = snapshot_new("runq of " HOSTILE);
+	struct shape *shape = shape_new(SHAPE_HISTOGRAM, "runq", UNIT_NANOSECONDS);
+
+	g_ptr_array_add(snapshot->shapes, shape);
+	snapshot->duration_ns = 10 * NS_PER_S;
+	shape->histogram = histogram_new((const char *[]){ "container", "wait", NULL });
+	shape->histogram->slot_ns = slot_ns;
+	for (guint i = 0; i < 40; i++) {
+		struct histogram_counts counts = { 0 };
+
+		histogram_counts_record(&counts, UNIT_NANOSECONDS, (1 + i % 4) * NS_PER_MS, 1 + i);
+		histogram_add(shape->histogram, (const char *[]){ HOSTILE, i % 2 ? "woken" : HOSTILE }, i / 4, &counts);
+		shape->ledger.seen.events += 1 + i;
+	}
+	return snapshot;
+}
+
+static struct snapshot *tables_edges(void)
+{
+	static const struct edges_column counters[] = { { "wait", UNIT_NANOSECONDS },
+							{ "waits", UNIT_COUNT },
+							{ NULL } };
+	struct snapshot *snapshot = snapshot_new(NULL);
+	struct shape *shape = shape_new(SHAPE_EDGES, "blame cpu", UNIT_NANOSECONDS);
+	struct edge_end victim = { EDGE_END_CONTAINER, HOSTILE }, culprit = { EDGE_END_CONTAINER, "db" };
+	struct edge_end quota = { EDGE_END_QUOTA, "its own CPU quota" };
+
+	g_ptr_array_add(snapshot->shapes, shape);
+	shape->edges = edges_new((const char *[]){ "resource", NULL }, counters, NULL);
+	edge_count(edges_add(shape->edges, &victim, &victim, (const char *[]){ "cpu" }), 0, NS_PER_S);
+	edge_count(edges_add(shape->edges, &victim, &culprit, (const char *[]){ "cpu" }), 0, 3 * NS_PER_S);
+	edge_count(edges_add(shape->edges, &victim, &quota, (const char *[]){ "cpu" }), 0, 2 * NS_PER_S);
+	return snapshot;
+}
+
+static char *tables_written(const struct snapshot *snapshot, const char *format)
+{
+	struct render_options options = { .columns = 100 };
+	g_autoptr(GError) error = NULL;
+	char *text = render_write_string(snapshot, render_format_find(format, NULL), &options, NULL, &error);
+
+	g_assert_no_error(error);
+	/* Whatever a container is called, nothing of it is markup or a control. */
+	g_assert_true(strcmp(format, "text") == 0 || !strstr(text, "<script>&"));
+	g_assert_null(strchr(text, '\x1b'));
+	g_assert_true(g_utf8_validate(text, -1, NULL));
+	return text;
+}
+
+static void test_tables_text(void)
+{
+	g_autoptr(snapshot_t) plain = tables_histogram(0), map = tables_histogram(NS_PER_S), edges = tables_edges();
+	g_autofree char *bars = tables_written(plain, "text"), *heat = tables_written(map, "text");
+	g_autofree char *blame = tables_written(edges, "text");
+
+	g_assert_nonnull(strstr(bars, "1\342\200\2232 ms"));
+	g_assert_nonnull(strstr(bars, "820 in all"));
+	g_assert_null(strstr(bars, "a column is"));
+	g_assert_nonnull(strstr(heat, "a column is 1.00 s"));
+	g_assert_nonnull(strstr(blame, "50.0 %"));
+	g_assert_true(strstr(blame, "db") < strstr(blame, "its own CPU quota"));
+	g_assert_true(strstr(blame, "its own CPU quota") < strstr(blame, "itself"));
+}
+
+static void test_tables_pictures(void)
+{
+	static const char *const formats[] = { "svg", "html" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
+		g_autoptr(snapshot_t) plain = tables_histogram(0), map = tables_histogram(NS_PER_S),
+				      edges = tables_edges();
+		g_autofree char *bars = tables_written(plain, formats[i]), *heat = tables_written(map, formats[i]);
+		g_autofree char *blame = tables_written(edges, formats[i]);
+
+		g_assert_nonnull(strstr(bars, "class=\"bar\""));
+		g_assert_nonnull(strstr(heat, "2.00 s to 3.00 s, 4\342\200\2238 ms"));
+		g_assert_nonnull(strstr(blame, ", db: 3.00 s (50.0 %)"));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -418,5 +504,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/output-full", test_output_full);
 	g_test_add_func("/render/pprof-wire", test_pprof_wire);
 	g_test_add_func("/render/pprof-go", test_pprof_go);
+	g_test_add_func("/render/tables-text", test_tables_text);
+	g_test_add_func("/render/tables-pictures", test_tables_pictures);
 	return g_test_run();
 }
