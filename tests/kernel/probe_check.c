@@ -321,7 +321,7 @@ static void check_pair(void *user, const struct probe_pair *pair)
 	check->events += pair->counters[1];
 	if (!rule)
 		return;
-	if (!rule->field) { /* blame */
+	if (rule->text) { /* blame */
 		check->happened += pair->counters[1];
 		return;
 	}
