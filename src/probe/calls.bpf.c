@@ -2,7 +2,6 @@
 /* How long system calls take, seen at their entry and exit; and through the file behind their descriptor how long file
  * operations take, by file system. At the entry there is nothing but a stamp, and that only for calls and tasks that
  * were asked for. */
-#define READ_BY_PROBE
 #include "bpf/kernel_types.h"
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -30,10 +29,16 @@ const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is arg
 const volatile __u64 calls_over_ns = 0; /* slow: only what takes this long */
 const volatile __u8 calls_classes[CALLS_NUMBERS] = {}; /* enum calls_class by number */
 
+/* A thread's call in progress, and what was found out about the file of its last one: most go to the same file again,
+ * and every pointer followed costs. */
 struct call {
 	u64 start_ns; /* 0: none */
 	u64 number;
 	s64 offset; /* of the file, before; only for slow */
+	struct file *file;
+	struct inode *inode; /* of `file`: when it is another, `file` is another file at the same address */
+	u64 label; /* CALLS_LABEL_FS without the operation */
+	u32 mode;
 };
 
 struct {
@@ -155,17 +160,43 @@ static __always_inline void calls_count(struct task_struct *task, u64 label, u64
 	table_add_ns(row, 0, ns);
 }
 
-static __always_inline void fs_count(struct task_struct *task, struct pt_regs *regs, u32 class, long result, u64 ns)
+/* The same as path_file, for the current task: without a helper for each pointer. */
+static __always_inline struct file *call_file(struct task_struct *task, u32 fd)
 {
-	struct super_block *sb = NULL;
-	u32 mode = 0;
+	struct fdtable *table = task->files->fdt;
+	struct file *file = NULL;
 
-	if (!fs_file(task, regs, class, result, &sb, &mode) || (mode != S_IFREG && mode != S_IFDIR))
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
+}
+
+static __always_inline void fs_learn(struct call *call, struct file *file, struct inode *inode)
+{
+	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+
+	call->file = file;
+	call->inode = inode;
+	call->mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	call->label = CALLS_LABEL_FS(BPF_CORE_READ(sb, s_dev), fs_type_of(BPF_CORE_READ(sb, s_magic)), 0);
+}
+
+static __always_inline void fs_count(struct task_struct *task, struct call *call, struct pt_regs *regs, u32 class,
+				     long result, u64 ns)
+{
+	struct inode *inode = NULL;
+	struct file *file;
+
+	if (class == CALLS_OPEN && result < 0)
 		return;
-	calls_count(task,
-		    CALLS_LABEL_FS(BPF_CORE_READ(sb, s_dev), fs_type_of(BPF_CORE_READ(sb, s_magic)),
-				   fs_operation(class)),
-		    ns);
+	file = call_file(task, class == CALLS_OPEN ? (u64)result : syscall_argument(regs, 0));
+	if (!file)
+		return;
+	bpf_probe_read_kernel(&inode, sizeof(inode), (void *)file + bpf_core_field_offset(struct file, f_inode));
+	if (call->file != file || call->inode != inode)
+		fs_learn(call, file, inode);
+	if (call->mode == S_IFREG || call->mode == S_IFDIR)
+		calls_count(task, call->label | fs_operation(class), ns);
 }
 
 static __always_inline bool futex_waits(struct pt_regs *regs)
@@ -259,7 +290,7 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 	if (calls_mode == CALLS_SYSCALL)
 		calls_count(task, CALLS_LABEL_SYSCALL(number, result < 0 && result >= -MAX_ERRNO ? -result : 0), ns);
 	else if (calls_mode == CALLS_FS)
-		fs_count(task, regs, class, result, ns);
+		fs_count(task, call, regs, class, result, ns);
 	else if (calls_mode == CALLS_FUTEX_WAITS)
 		futex_count(task, regs, result, ns);
 	else if (ns >= calls_over_ns)

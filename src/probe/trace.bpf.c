@@ -247,6 +247,7 @@ int BPF_PROG(trace_open, struct pt_regs *regs, long result)
 #define OOM_PROCESSES 65536 /* walked */
 #define OOM_TOLD 512 /* sent */
 #define OOM_LEVELS 32
+#define OOM_SLACK_PAGES 64
 #define OOM_PAGES_MIN 16 /* smaller ones are not worth telling */
 #define PID_MAX_LIMIT (4 * 1024 * 1024) /* include/linux/threads.h */
 
@@ -385,12 +386,72 @@ static long oom_tell(u32 i, struct oom_context *context)
 	return 0;
 }
 
+/* Kernels without cgroup v1 have no `oom_lock`. There a task that runs out of memory has just tried to make room: in its
+ * cgroup (then the culprit is the innermost at its limit), or on the whole machine. */
+enum oom_reclaim {
+	OOM_RECLAIM_MACHINE = 1,
+	OOM_RECLAIM_CGROUP = 2,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32); /* tid */
+	__type(value, u32); /* the last */
+} oom_reclaims SEC(".maps");
+
+static __always_inline void oom_reclaims_note(u32 what)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+
+	if (!bpf_core_field_exists(struct mem_cgroup, oom_lock))
+		bpf_map_update_elem(&oom_reclaims, &tid, &what, BPF_ANY);
+}
+
+SEC("raw_tp/mm_vmscan_memcg_reclaim_begin")
+int trace_oom_cgroup(void *ctx)
+{
+	oom_reclaims_note(OOM_RECLAIM_CGROUP);
+	return 0;
+}
+
+SEC("raw_tp/mm_vmscan_direct_reclaim_begin")
+int trace_oom_machine(void *ctx)
+{
+	oom_reclaims_note(OOM_RECLAIM_MACHINE);
+	return 0;
+}
+
+/* Others may have given back a little since the charge failed. */
+static __always_inline bool oom_at_limit(struct mem_cgroup *memcg)
+{
+	u64 usage = BPF_CORE_READ(memcg, memory.usage.counter), limit = BPF_CORE_READ(memcg, memory.max);
+
+	return usage + OOM_SLACK_PAGES + limit / 64 >= limit;
+}
+
+/* Is `memcg`, at or above the victim's, (still) a candidate? `found`: one further in is. */
+static __always_inline bool oom_is_culprit(struct mem_cgroup *memcg, bool found, u32 reclaimed)
+{
+	if (bpf_core_field_exists(struct mem_cgroup, oom_lock))
+		return BPF_CORE_READ(memcg, oom_lock);
+	return !found && reclaimed == OOM_RECLAIM_CGROUP && oom_at_limit(memcg);
+}
+
+static __always_inline u32 oom_reclaimed(void)
+{
+	u32 tid = bpf_get_current_pid_tgid(), *last = bpf_map_lookup_elem(&oom_reclaims, &tid);
+
+	return last ? *last : 0;
+}
+
 /* Whose limit was hit. While a cgroup looks for a victim, it and all below it hold `oom_lock`, so it is the outermost
  * above the victim that does; when none does, the machine itself is out of memory. */
 static __always_inline void oom_culprit(struct trace_oom *record, struct task_struct *victim)
 {
 	struct cgroup_subsys_state *css = oom_css(victim);
 	struct mem_cgroup *culprit = NULL;
+	u32 reclaimed = oom_reclaimed();
 	struct cgroup *cgroup;
 
 	record->cgroup_key = record->usage = record->limit = 0;
@@ -398,7 +459,7 @@ static __always_inline void oom_culprit(struct trace_oom *record, struct task_st
 	for (int i = 0; i < OOM_LEVELS && css; i++) {
 		struct mem_cgroup *memcg = oom_memcg(css);
 
-		if (bpf_core_field_exists(memcg->oom_lock) && BPF_CORE_READ(memcg, oom_lock))
+		if (oom_is_culprit(memcg, culprit != NULL, reclaimed))
 			culprit = memcg;
 		css = BPF_CORE_READ(css, parent);
 	}

@@ -20,7 +20,7 @@
 #include "trace.skel.h"
 
 #define TRACE_RING_BYTES (4 << 20)
-#define TRACE_PROGRAMS 3
+#define TRACE_PROGRAMS 4
 
 #define OOM_READ 512 /* records read at once */
 #define OOM_ROWS 10 /* processes shown with a kill */
@@ -438,7 +438,7 @@ static const struct trace_what trace_whats[TRACE_KINDS] = {
 	[TRACE_EXEC] = { TRACE_EXEC, exec_rungs, { "trace_exec" }, decode_exec },
 	[TRACE_EXIT] = { TRACE_EXIT, exit_rungs, { "trace_exit" }, decode_exit },
 	[TRACE_SIGNAL] = { TRACE_SIGNAL, signal_rungs, { "trace_signal" }, decode_signal },
-	[TRACE_OOM] = { TRACE_OOM, oom_rungs, { "trace_oom" }, decode_oom },
+	[TRACE_OOM] = { TRACE_OOM, oom_rungs, { "trace_oom", "trace_oom_cgroup", "trace_oom_machine" }, decode_oom },
 	[TRACE_THROTTLE] = { TRACE_THROTTLE, throttle_rungs, { "trace_throttle" }, decode_throttle },
 	[TRACE_OPEN] = { TRACE_OPEN, open_rungs, { "trace_open" }, decode_open },
 };

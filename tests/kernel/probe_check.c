@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ struct check {
 #define HUNGRY_LIMIT "16777216"
 #define HUNGRY_LIMIT_BYTES (16 << 20)
 #define HUNGRY_BYTES (256 << 20)
+#define WAIT_NS (20 * NS_PER_MS)
 #define DISK_BYTES (1 << 20)
 #define BUSY_NS (500 * NS_PER_MS)
 
@@ -141,8 +143,13 @@ static void brief_file(void)
 
 static void brief_wait(void)
 {
-	const struct timespec nap = { .tv_nsec = 20 * NS_PER_MS };
-	int word = 0;
+	const struct timespec nap = { .tv_nsec = WAIT_NS };
+	const struct itimerspec alarm = { .it_value = nap };
+	int word = 0, timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	guint64 times;
+
+	if (timer < 0 || timerfd_settime(timer, 0, &alarm, NULL) != 0 || read(timer, &times, sizeof(times)) < 0)
+		_exit(1);
 
 	syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &nap, NULL, 0);
 }
@@ -250,6 +257,7 @@ static const struct event_rule {
 	const char *text;
 	guint64 number;
 	void (*start)(void);
+	guint64 over_ns; /* ask only for what takes this long */
 } event_rules[] = {
 	{ "trace exec", "exec", "file", "/proc/self/exe", 0, brief_start },
 	{ "trace exit", "exit", "status", NULL, BRIEF_STATUS, brief_start },
@@ -265,8 +273,8 @@ static const struct event_rule {
 	{ "irq", NULL, "irq", NULL, 0, brief_start },
 	{ "block", NULL, "operation", "write", 0, disk_start },
 	{ "slow fs", "slow", "operation", "fsync", 0, brief_start },
-	{ "slow syscall", "slow", "syscall", "fsync", 0, brief_start },
-	{ "slow futex", "slow", "error", "ETIMEDOUT", 0, brief_start },
+	{ "slow syscall", "slow", "syscall", "read", 0, brief_start, WAIT_NS / 2 },
+	{ "slow futex", "slow", "error", "ETIMEDOUT", 0, brief_start, WAIT_NS / 2 },
 	{ "slow block", "slow", "operation", "write", 0, disk_start },
 	{ "trace block", "block", "operation", "write", 0, disk_start },
 	{ "connections", NULL, "accepts", NULL, TALKS, talk_start },
@@ -580,6 +588,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 					       .tgid_count = 1,
 					       .frequency_hz = CHECK_FREQUENCY_HZ,
 					       .event_rate = CHECK_EVENT_RATE,
+					       .threshold_ns = check.rule ? check.rule->over_ns : 0,
 					       .rung = rung->name };
 	g_autoptr(GError) error = NULL;
 	struct probe_run *run = probe->open(&request, &listener, &error);

@@ -12,22 +12,22 @@
 struct pt_regs___call {
 	unsigned long orig_ax, di, si, dx, r10, r8, r9;
 };
-#define SYSCALL_NUMBER(regs) BPF_CORE_READ(regs, orig_ax)
-#define SYSCALL_0(regs) BPF_CORE_READ(regs, di)
-#define SYSCALL_1(regs) BPF_CORE_READ(regs, si)
-#define SYSCALL_2(regs) BPF_CORE_READ(regs, dx)
-#define SYSCALL_3(regs) BPF_CORE_READ(regs, r10)
+#define SYSCALL_NUMBER(regs) READ(regs, orig_ax)
+#define SYSCALL_0(regs) READ(regs, di)
+#define SYSCALL_1(regs) READ(regs, si)
+#define SYSCALL_2(regs) READ(regs, dx)
+#define SYSCALL_3(regs) READ(regs, r10)
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs___call {
 	u64 regs[31];
 	u64 orig_x0;
 	s32 syscallno;
 };
-#define SYSCALL_NUMBER(regs) BPF_CORE_READ(regs, syscallno)
-#define SYSCALL_0(regs) BPF_CORE_READ(regs, orig_x0)
-#define SYSCALL_1(regs) BPF_CORE_READ(regs, regs[1])
-#define SYSCALL_2(regs) BPF_CORE_READ(regs, regs[2])
-#define SYSCALL_3(regs) BPF_CORE_READ(regs, regs[3])
+#define SYSCALL_NUMBER(regs) READ(regs, syscallno)
+#define SYSCALL_0(regs) READ(regs, orig_x0)
+#define SYSCALL_1(regs) READ(regs, regs[1])
+#define SYSCALL_2(regs) READ(regs, regs[2])
+#define SYSCALL_3(regs) READ(regs, regs[3])
 #endif
 #pragma clang attribute pop
 
