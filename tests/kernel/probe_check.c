@@ -339,6 +339,19 @@ static void check_pair(void *user, const struct probe_pair *pair)
 			check->happened++;
 }
 
+/* Walking copies is symbol/'s business and tested there; here one must come, and be of the child's stack. */
+static void check_unwind(void *user, guint32 tgid, const struct probe_copy *copy, guint64 *addresses, guint capacity,
+			 struct probe_unwound *unwound)
+{
+	struct check *check = user;
+
+	if (tgid != check->child || capacity == 0 || copy->ip == 0 || copy->sp < copy->address ||
+	    copy->sp - copy->address >= copy->length)
+		return;
+	addresses[0] = copy->ip;
+	*unwound = (struct probe_unwound){ .count = 1, .end = STACK_END_FIRST, .used_bytes = copy->length };
+}
+
 static void check_stack(void *user, const struct probe_stack *stack)
 {
 	struct check *check = user;
@@ -578,6 +591,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 	const struct probe_listener listener = {
 		.user = &check,
 		.stack = check_stack,
+		.unwind = check_unwind,
 		.weight = check_weight,
 		.event = check_event,
 		.bucket = check_bucket,
