@@ -97,6 +97,8 @@ TASKS = (
     ("stacks", f"/srv/rootfs/bin/hardstacks_omit >/dev/null & p=$!; fathom profile $p -d {PROFILE_S} -o /tmp/h.folded; s=$?; kill $p;"
                " awk -F';' '{ n = $NF; sub(/.* /, \"\", n); if ($3 !~ /_\\[k\\]/) all += n; if ($3 == \"_start\" || $3 == \"clone3\") whole += n }"
                " END { print \"whole\", whole + 0, \"of\", all + 0 }' /tmp/h.folded; exit $s"),
+    ("top", "cat /sys/fs/cgroup/crunweb/cpu.stat; fathom top --json --count 2; cat /sys/fs/cgroup/crunweb/cpu.stat"),
+    ("top_processes", "fathom top --json --processes --count 2"),
     ("left", "find /sys/fs/bpf -mindepth 1"),
 )
 

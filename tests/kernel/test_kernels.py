@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every probe on every rung, on Debian's 6.1 and 6.12 and on the running kernel; and whole commands on containers of
 crun and podman on cgroup v2, in the guests."""
+import json
 import re
 
 import pytest
@@ -66,6 +67,28 @@ def test_stacks_are_complete(answers):
     assert answer.status in (0, 3), answer.text # 3: emulated CPUs miss ticks
     whole, total = re.search(r"whole (\d+) of (\d+)", answer.text).groups()
     assert int(total) >= FEW_SAMPLES and int(whole) >= 0.99 * int(total), answer.text
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_top_agrees_with_cgroup_files(answers):
+    answer = answers["top"]
+    assert answer.status == 0, answer.text
+    [before_us, after_us] = [int(n) for n in re.findall(r"^usage_usec (\d+)", answer.text, re.M)]
+    first, second = [row for row in json_lines(answer.text) if row["name"] == "crunweb"]
+    assert before_us * 1000 <= first["cpu_ns"] < second["cpu_ns"] <= after_us * 1000, answer.text
+    assert second["rates"]["runqueue_wait"] > 0 and second["threads"] == 1 and second["pids"] == 1, answer.text
+    assert second["memory_bytes"] > 0 and "memory_working_set_bytes" in second and "oom_kills" in second, answer.text
+    assert [row for row in json_lines(answer.text) if row["resource"] == "host"][1]["rates"]["cpu"] > 0.5, answer.text
+
+
+def test_top_shows_processes(answers):
+    answer = answers["top_processes"]
+    assert answer.status == 0, answer.text
+    burning = [row for row in json_lines(answer.text) if row["name"] == "split7525" and row["rates"].get("cpu", 0) > 0]
+    assert burning and all(row["inner_pid"] == "1" and row["memory_bytes"] > 0 for row in burning), answer.text
 
 
 def test_nothing_stays_pinned(answers):
