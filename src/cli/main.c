@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{ "ps", "Who is there", "one row a container", cmd_ps },
 	{ "namespaces", "Who is there", "which namespaces containers share", cmd_namespaces },
 	{ "whois", "Who is there", "host pid to container and back", cmd_whois },
+	{ "memory", "Who uses what", "growth: flame graph of page faults, slope, time to limit", cmd_memory },
 	{ "top", "Who uses what", "what each container uses and loses: CPU, time, memory, I/O", cmd_top },
 	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },
 	{ "trace", "What happens", "exec, exit, signal, open: one line each, as it happens", cmd_trace },

@@ -19,12 +19,14 @@
 
 #define MEASURE_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define MEASURE_FREQUENCY_MAX_HZ 10000
+#define MEASURE_EVERY_MAX 100000
 #define MEASURE_PROGRESS_COLUMNS 30
 
 struct measure {
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
-	int frequency_hz;
+	int frequency_hz, every;
+	const struct measure_companion *companion; /* NULL: none */
 	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod;
 	guint64 duration_ns, threshold_ns;
 	enum observe_by by_what;
@@ -84,6 +86,11 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "Sample by CPU cycles where the machine counts them", NULL },
 		{ NULL },
 	};
+	GOptionEntry faults[] = {
+		{ "every", 0, 0, G_OPTION_ARG_INT, &measure->every,
+		  "Look at one page fault in so many (default 16): each stands for that many pages", "N" },
+		{ NULL },
+	};
 	GOptionEntry blocking[] = {
 		{ "threshold", 0, 0, G_OPTION_ARG_STRING, &measure->threshold,
 		  "Leave out blocked intervals shorter than this, e.g. 1ms", "TIME" },
@@ -98,7 +105,9 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		"A TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup\n"
 		"path, host, all (default), or busiest (every running container). Several are taken together.\n");
 	g_option_context_add_main_entries(context, common, NULL);
-	if (strcmp(measure->probe->name, "offcpu") != 0)
+	if (measure->probe->unit == UNIT_BYTES)
+		g_option_context_add_main_entries(context, faults, NULL);
+	else if (strcmp(measure->probe->name, "offcpu") != 0)
 		g_option_context_add_main_entries(context, sampling, NULL);
 	if (strcmp(measure->probe->name, "offcpu") == 0)
 		g_option_context_add_main_entries(context, blocking, NULL);
@@ -140,6 +149,9 @@ static gboolean measure_check(struct measure *measure, GError **error)
 	if (measure->frequency_hz < 1 || measure->frequency_hz > MEASURE_FREQUENCY_MAX_HZ)
 		return measure_fail(error, "a frequency of %d Hz is out of range: 1 to %d", measure->frequency_hz,
 				    MEASURE_FREQUENCY_MAX_HZ);
+	if (measure->every < 0 || measure->every > MEASURE_EVERY_MAX)
+		return measure_fail(error, "one page fault in %d makes no sense: 1 to %d", measure->every,
+				    MEASURE_EVERY_MAX);
 	if (measure->threshold && !units_parse_duration(measure->threshold, NS_PER_S, &measure->threshold_ns))
 		return measure_fail(error, "\"%s\" is not a time: give e.g. 1ms", measure->threshold);
 	if (measure->user && measure->kernel)
@@ -178,9 +190,8 @@ static gboolean measure_targets(struct measure *measure, struct registry *regist
 	return TRUE;
 }
 
-static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns)
+static void measure_show_progress(struct measure *measure, guint64 elapsed_ns, guint64 duration_ns)
 {
-	struct measure *measure = user;
 	guint done = (guint)(elapsed_ns * MEASURE_PROGRESS_COLUMNS / duration_ns);
 
 	fprintf(stderr, "\r%s [", measure->probe->name);
@@ -188,6 +199,16 @@ static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns
 		fputs(i < done ? "=" : " ", stderr);
 	fprintf(stderr, "] %.1f of %.1f s  (Ctrl-C ends early) ", (double)elapsed_ns / 1e9, (double)duration_ns / 1e9);
 	measure->progress_shown = TRUE;
+}
+
+static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns)
+{
+	struct measure *measure = user;
+
+	if (measure->companion)
+		measure->companion->tick(measure->companion->user);
+	if (!measure->quiet && isatty(STDERR_FILENO))
+		measure_show_progress(measure, elapsed_ns, duration_ns);
 }
 
 /* Ctrl-C and SIGTERM become a readable descriptor; -1 when that fails (then they end the program as usual). */
@@ -227,7 +248,10 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.targets = measure->targets,
 		.duration_ns = measure->duration_ns,
 		.by = measure->by_what,
-		.frequency_hz = strcmp(measure->probe->name, "offcpu") == 0 ? 0 : (guint32)measure->frequency_hz,
+		.frequency_hz = strcmp(measure->probe->name, "offcpu") == 0 || measure->probe->unit == UNIT_BYTES
+					? 0
+					: (guint32)measure->frequency_hz,
+		.every = (guint32)measure->every,
 		.cycles = measure->cycles,
 		.no_user = measure->kernel,
 		.no_kernel = measure->user,
@@ -239,11 +263,16 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.debuginfod = measure->debuginfod,
 		.rung = measure->rung,
 		.stop_fd = measure_stop_fd(),
-		.progress = !measure->quiet && isatty(STDERR_FILENO) ? measure_progress : NULL,
+		.progress = measure_progress,
 		.progress_user = measure,
 	};
-	struct snapshot *snapshot = observe_run(registry, &options, error);
+	struct snapshot *snapshot;
 
+	if (measure->companion)
+		measure->companion->begin(measure->companion->user, registry, measure->targets);
+	snapshot = observe_run(registry, &options, error);
+	if (measure->companion && snapshot)
+		measure->companion->end(measure->companion->user, snapshot);
 	measure_signals_restore(options.stop_fd);
 	if (measure->progress_shown)
 		fprintf(stderr, "\r\033[K");
@@ -262,6 +291,8 @@ static int measure_write(struct measure *measure, struct snapshot *snapshot)
 		command_complain(measure->probe->name, "%s", error->message);
 		return EXIT_FAILED;
 	}
+	if (measure->companion && !measure->output && strcmp(measure->writer->name, "text") == 0)
+		measure->companion->print(measure->companion->user);
 	if (measure->output && strcmp(measure->output, "-") != 0)
 		fprintf(stderr, "wrote %s\n", measure->output);
 	if (!ledger_is_conclusive(&shape->ledger)) {
@@ -294,7 +325,12 @@ static int measure_run(struct measure *measure, int argc, char **argv)
 
 int measure_main(const char *probe, int argc, char **argv)
 {
-	struct measure measure = { .probe = probe_find(probe), .frequency_hz = 99 };
+	return measure_main_with(probe, NULL, argc, argv);
+}
+
+int measure_main_with(const char *probe, const struct measure_companion *companion, int argc, char **argv)
+{
+	struct measure measure = { .probe = probe_find(probe), .frequency_hz = 99, .companion = companion };
 	int status;
 
 	if (!measure.probe) {

@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What profile, offcpu and walltime share: options, targets, progress, Ctrl-C, output, exit status. */
 #pragma once
+#include <glib.h>
 
 /* A descriptor that becomes readable at SIGINT and SIGTERM, which are held back from now on; -1 when there is none. */
 int measure_stop_fd(void);
 /* Closes it and lets the signals through again. */
 void measure_signals_restore(int stop_fd);
 
+struct snapshot;
+struct registry;
+
+/* What a command observes beside its probe. */
+struct measure_companion {
+	void *user;
+	/* Before the probe starts; `targets`: of struct target. */
+	void (*begin)(void *user, struct registry *registry, const GPtrArray *targets);
+	void (*tick)(void *user); /* about ten times a second */
+	void (*end)(void *user, struct snapshot *snapshot); /* may add shapes */
+	void (*print)(void *user); /* after the text, when that is what is written to standard output */
+};
+
 /* Runs the probe called `probe` with the command line; returns an exit status. */
 int measure_main(const char *probe, int argc, char **argv);
+/* The same with a companion. */
+int measure_main_with(const char *probe, const struct measure_companion *companion, int argc, char **argv);

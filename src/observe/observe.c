@@ -370,6 +370,7 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 		.tgid_count = scope.tgids->len,
 		.v1_controller = cgroupfs_v1_controller(registry_cgroupfs(registry)),
 		.frequency_hz = options->frequency_hz,
+		.every = options->every,
 		.cycles = options->cycles,
 		.no_user = options->no_user,
 		.no_kernel = options->no_kernel,

@@ -29,6 +29,7 @@ struct observe_options {
 	guint64 duration_ns; /* 0: until `stop_fd` or `interval` ends it */
 	enum observe_by by;
 	guint32 frequency_hz;
+	guint32 every; /* as in probe_request */
 	gboolean cycles;
 	gboolean no_user, no_kernel;
 	gboolean waker;

@@ -44,6 +44,7 @@ struct probe_request {
 	 * "cpuacct", "devices", "freezer"); NULL: only the unified hierarchy is looked at. */
 	const char *v1_controller;
 	guint32 frequency_hz; /* sampling probes */
+	guint32 every; /* memory: look at one page fault in so many; 0: the probe's own choice */
 	gboolean cycles; /* sample by CPU cycles instead of the cpu clock, where the machine counts them */
 	gboolean no_user, no_kernel; /* leave out that half of stacks */
 	gboolean lines; /* of interpreted code: tell lines apart, not only functions */

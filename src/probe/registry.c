@@ -4,6 +4,7 @@
 #include "probe/calls.h"
 #include "probe/fault.h"
 #include "probe/interrupt.h"
+#include "probe/memory.h"
 #include "probe/offcpu.h"
 #include "probe/probe.h"
 #include "probe/profile.h"
@@ -20,6 +21,7 @@ const struct probe *const probe_registry[] = {
 	&probe_profile,
 	&probe_offcpu,
 	&probe_walltime,
+	&probe_memory,
 	&probe_runq,
 	&probe_blame,
 	&probe_blame_block,

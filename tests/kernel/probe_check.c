@@ -29,11 +29,14 @@
 #include "probe/cost.h"
 #include "probe/kernel_names.h"
 #include "probe/probe.h"
+#include "kernel/procfs.h"
 
 #define CHECK_AT_ONCE_NS 200000 /* an emulated processor is slow */
 #define CHECK_RUN_NS (2 * NS_PER_S)
 #define CHECK_EVENTS_NS (200 * NS_PER_MS) /* to hear of what has happened already */
 #define CHECK_TURN_NS (20 * NS_PER_MS)
+#define CHECK_FAULTS 16 /* page faults a turn */
+#define CHECK_PAGE_BYTES 4096
 #define CHECK_FREQUENCY_HZ 199
 #define CHECK_EVENT_RATE 1000000 /* nobody here floods */
 #define CHECK_TOLERANCE 0.25 /* an emulated machine is busy with itself; tight figures are checked elsewhere */
@@ -44,6 +47,7 @@
 /* What the child did, by the kernel's clocks, up to one moment. */
 struct deed {
 	guint64 cpu_ns, delay_ns, elapsed_ns; /* delay: it waited for a CPU */
+	guint64 faults;
 };
 
 struct check {
@@ -380,6 +384,16 @@ static guint64 child_cpu_ns(void)
 	return at.tv_sec * NS_PER_S + at.tv_nsec;
 }
 
+/* Gives pages back and takes new ones: a page fault each. */
+static void child_fault(void)
+{
+	static char pages[CHECK_FAULTS * CHECK_PAGE_BYTES] __attribute__((aligned(CHECK_PAGE_BYTES)));
+
+	madvise(pages, sizeof(pages), MADV_DONTNEED);
+	for (gsize at = 0; at < sizeof(pages); at += CHECK_PAGE_BYTES)
+		((volatile char *)pages)[at] = 1;
+}
+
 static void child_live(void)
 {
 	const struct timespec nap = { .tv_nsec = CHECK_TURN_NS };
@@ -387,6 +401,7 @@ static void child_live(void)
 	for (;;) {
 		guint64 until = child_cpu_ns() + CHECK_TURN_NS;
 
+		child_fault();
 		while (child_cpu_ns() < until)
 			;
 		nanosleep(&nap, NULL);
@@ -428,6 +443,14 @@ static guint64 process_delay_ns(pid_t pid)
 	const char *second = line ? strchr(line, ' ') : NULL;
 
 	return second ? g_ascii_strtoull(second, NULL, 10) : 0;
+}
+
+static guint64 process_faults(pid_t pid)
+{
+	struct procfs_usage usage;
+	struct procfs_stat stat;
+
+	return procfs_usage_read("/", (guint32)pid, &stat, &usage) ? usage.faults + usage.major_faults : 0;
 }
 
 /* ---- what must be true ---- */
@@ -490,12 +513,21 @@ static gboolean check_runq(const struct check *check, GString *text)
 	       check->events > 0;
 }
 
+static gboolean check_memory(const struct check *check, GString *text)
+{
+	double page = (double)sysconf(_SC_PAGESIZE);
+
+	return check_near("faults", (double)check->weight[PROBE_STATE_RUNNING] / page, (double)check->least.faults,
+			  (double)check->most.faults, text) &&
+	       check->events > 0;
+}
+
 static const struct {
 	const char *probe;
 	gboolean (*right)(const struct check *check, GString *text);
 } check_rules[] = {
-	{ "profile", check_profile }, { "offcpu", check_offcpu },  { "walltime", check_walltime },
-	{ "runq", check_runq },	      { "blame cpu", check_runq },
+	{ "profile", check_profile }, { "offcpu", check_offcpu }, { "walltime", check_walltime },
+	{ "memory", check_memory },   { "runq", check_runq },	  { "blame cpu", check_runq },
 };
 
 static gboolean check_judge(const struct probe *probe, const struct check *check, GString *text)
@@ -536,7 +568,8 @@ static gboolean check_watch(const struct probe *probe, struct probe_run *run, gu
 
 static struct deed deed_until_now(pid_t child)
 {
-	return (struct deed){ process_cpu_ns(child), process_delay_ns(child), clock_monotonic_ns() };
+	return (struct deed){ process_cpu_ns(child), process_delay_ns(child), clock_monotonic_ns(),
+			      process_faults(child) };
 }
 
 static struct deed deed_since(pid_t child, const struct deed *start)
@@ -544,7 +577,7 @@ static struct deed deed_since(pid_t child, const struct deed *start)
 	struct deed now = deed_until_now(child);
 
 	return (struct deed){ now.cpu_ns - start->cpu_ns, now.delay_ns - start->delay_ns,
-			      now.elapsed_ns - start->elapsed_ns };
+			      now.elapsed_ns - start->elapsed_ns, now.faults - start->faults };
 }
 
 static gboolean check_measure(const struct probe *probe, struct probe_run *run, struct check *check, GString *text)
@@ -601,6 +634,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 					       .tgids = &check.child,
 					       .tgid_count = 1,
 					       .frequency_hz = CHECK_FREQUENCY_HZ,
+					       .every = 1,
 					       .event_rate = CHECK_EVENT_RATE,
 					       .threshold_ns = check.rule ? check.rule->over_ns : 0,
 					       .rung = rung->name };

@@ -2,6 +2,8 @@
 #include <glib.h>
 #include <math.h>
 
+#include "base/units.h"
+#include "model/growth.h"
 #include "model/snapshot.h"
 
 static guint32 stack_add(struct calltree *tree, const char *const *names, guint64 weight)
@@ -164,6 +166,43 @@ static void test_gauges(void)
 	g_assert_null(gauges_find(changes, GAUGE_RESOURCE_CONTAINER, 7, 100));
 	row = gauges_add(changes, GAUGE_RESOURCE_CONTAINER, 7, 100, "fresh");
 	g_assert_false(gauge_is_known(row, GAUGE_CPU));
+}
+
+static struct growth_trend trend_of(const gint64 *mib, guint count)
+{
+	struct growth growth;
+	struct growth_trend trend;
+
+	growth_init(&growth);
+	for (guint i = 0; i < count; i++)
+		growth_add(&growth, (7 + i * 2) * NS_PER_S, (guint64)mib[i] << 20); /* every two seconds */
+	trend = growth_trend_of(&growth);
+	growth_clear(&growth);
+	return trend;
+}
+
+static void test_growth_trend(void)
+{
+	static const gint64 leak[] = { 100, 103, 104, 107, 109 }, still[] = { 50, 50, 50, 50, 50 };
+	static const gint64 saw[] = { 100, 130, 100, 130, 100, 131 }, step[] = { 10, 10, 10, 10, 90 };
+	static const gint64 slow[] = { 1000, 1001, 1002, 1003, 1004 }, down[] = { 90, 80, 70, 60 }, one[] = { 5 };
+	struct growth_trend trend = trend_of(leak, G_N_ELEMENTS(leak));
+
+	g_assert_true(trend.is_suspicious);
+	g_assert_cmpint(trend.change_bytes, ==, 9 << 20);
+	g_assert_cmpfloat_with_epsilon(trend.slope_bytes_per_s, 1.1 * (1 << 20), 1);
+	g_assert_cmpfloat_with_epsilon(growth_seconds_to(&trend, 100 << 20, 210 << 20), 100, 0.01);
+	g_assert_cmpfloat(growth_seconds_to(&trend, 300 << 20, 210 << 20), ==, 0);
+	trend = trend_of(still, G_N_ELEMENTS(still));
+	g_assert_false(trend.is_suspicious);
+	g_assert_true(isinf(growth_seconds_to(&trend, 50 << 20, 60 << 20)));
+	g_assert_false(trend_of(saw, G_N_ELEMENTS(saw)).is_suspicious);
+	g_assert_false(trend_of(step, G_N_ELEMENTS(step)).is_suspicious); /* once is no leak */
+	g_assert_false(trend_of(slow, G_N_ELEMENTS(slow)).is_suspicious); /* under one per cent */
+	g_assert_false(trend_of(down, G_N_ELEMENTS(down)).is_suspicious);
+	g_assert_cmpfloat(trend_of(down, G_N_ELEMENTS(down)).slope_bytes_per_s, <, 0);
+	g_assert_false(trend_of(leak, 3).is_suspicious);
+	g_assert_cmpuint(trend_of(one, 1).readings, ==, 1);
 }
 
 /* Names are what captures go by: there, and each once. */
@@ -426,6 +465,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/calltree/growth", test_growth);
 	g_test_add_func("/model/calltree/diff", test_diff);
 	g_test_add_func("/model/gauges", test_gauges);
+	g_test_add_func("/model/growth", test_growth_trend);
 	g_test_add_func("/model/gauge_metrics", test_gauge_metrics);
 	g_test_add_func("/model/histogram/buckets", test_buckets);
 	g_test_add_func("/model/histogram/rows", test_histogram);

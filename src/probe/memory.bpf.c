@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Growth: at every n-th page fault of a CPU, whose memory grew and where in the program. One event stands for the pages of
+ * n faults; which ones are left out depends on the count of all faults of that CPU, not on the program. */
+#define READ_BY_PROBE
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/births.bpf.h"
+#include "bpf/copy.bpf.h"
+#include "bpf/filter.bpf.h"
+#include "bpf/loss.bpf.h"
+#include "bpf/python.bpf.h"
+#include "bpf/stack.bpf.h"
+
+const volatile __u64 event_bytes = 4096; /* a page times the faults an event stands for */
+
+static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64 key)
+{
+	u32 bytes = stack_copy_wanted(task);
+	struct stack_copy_room *room = bytes ? stack_copy_room_get(0) : NULL;
+
+	if (!room)
+		return false;
+	stack_record_begin(&room->record, task, key);
+	stack_record_kernel(&room->record, ctx, 0);
+	script_of_current(task, 0, room->record.script);
+	if (!stack_copy_take(room, bytes))
+		return false;
+	if (!stack_copy_send(room, STACK_NO_ID))
+		loss_add(LOSS_RING, 1, event_bytes);
+	return true;
+}
+
+SEC("perf_event")
+int memory_fault(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 key = cgroup_key_current();
+	struct stack_record *record;
+
+	if (!filter_wants(task, key))
+		return 0;
+	loss_add(LOSS_SEEN, 1, event_bytes);
+	if (memory_copy(ctx, task, key))
+		return 0;
+	record = stack_record_get(0);
+	if (!record)
+		return 0;
+	stack_record_begin(record, task, key);
+	stack_record_frames(record, ctx, 0);
+	script_of_current(task, 0, record->script);
+	stack_record_count(record, event_bytes);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
