@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/calls.h"
 
+#include <bpf/btf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "calls.skel.h"
+#include "fsops.skel.h"
 #include "kernel/syscalls.h"
 #include "probe/fields.h"
 #include "probe/filter.h"
@@ -19,8 +21,12 @@
 #define CALLS_SYSCALL_ROWS 8192 /* as many system calls and errors as there are, for some hundred containers */
 
 struct calls_run {
-	struct calls_bpf *kernel;
+	struct calls_bpf *kernel; /* one of the two */
+	struct fsops_bpf *fsops;
 	struct gather gather;
+	const struct gather_setup *setup; /* while opening */
+	const struct rung *rung;
+	char *why_not; /* better rungs that did not work; NULL: none */
 	enum calls_mode mode;
 };
 
@@ -30,6 +36,14 @@ static const struct rung calls_rungs[] = {
 	{ 0 },
 };
 static const struct rung fs_rungs[] = {
+	{ .name = "fentry/vfs_*",
+	  .misses = "files in memory maps, writing back from the page cache, io_uring, sendfile and splice" },
+	{ .name = "tp_btf/sys_enter+exit",
+	  .misses = "files in memory maps, writing back from the page cache, io_uring, sendfile and splice; what the "
+		    "kernel itself does with files" },
+	{ 0 },
+};
+static const struct rung slow_fs_rungs[] = {
 	{ .name = "tp_btf/sys_enter+exit",
 	  .misses = "files in memory maps, writing back from the page cache, io_uring, sendfile and splice; what the "
 		    "kernel itself does with files" },
@@ -311,16 +325,97 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	return result == 0;
 }
 
+static gboolean calls_attach_calls(struct calls_run *run, GError **error)
+{
+	return calls_load(run, run->setup, error) && gather_open(&run->gather, run->setup, error) &&
+	       gather_attach(&run->gather, run->kernel->progs.calls_enter, error) &&
+	       gather_attach(&run->gather, run->kernel->progs.calls_exit, error);
+}
+
+/* Leaves out the programs whose function this kernel does not have as one of its own (it may be inlined). */
+static gboolean fsops_choose(struct bpf_object *object, GError **error)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	struct bpf_program *program;
+	guint found = 0;
+
+	bpf_object__for_each_program(program, object)
+	{
+		const char *section = bpf_program__section_name(program), *function = strchr(section, '/');
+		gboolean there;
+
+		if (!function || !(g_str_has_prefix(section, "fentry/") || g_str_has_prefix(section, "fexit/")))
+			continue;
+		there = kernel && btf__find_by_name_kind(kernel, function + 1, BTF_KIND_FUNC) > 0;
+		bpf_program__set_autoload(program, there);
+		found += there;
+	}
+	btf__free(kernel);
+	if (found == 0)
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED,
+			    "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
+	return found > 0;
+}
+
+static gboolean fsops_load(struct calls_run *run, GError **error)
+{
+	static const char what[] = "cannot watch functions of the kernel";
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
+	struct filter_values values;
+	int result;
+
+	ladder_log_start();
+	run->fsops = fsops_bpf__open_opts(kernel_btf_options(btf));
+	if (!run->fsops) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, run->setup->request);
+	TABLE_SET(run->fsops->rodata, &values, run->setup->request, run->setup->rows);
+	run->gather.object = run->fsops->obj;
+	if (!gather_size(&run->gather, run->setup, error) || !fsops_choose(run->fsops->obj, error))
+		return FALSE;
+	kernel_btf_supply(btf, run->fsops->obj);
+	result = fsops_bpf__load(run->fsops);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
+}
+
+/* All programs whose sections begin so, of those that were loaded. */
+static gboolean fsops_attach(struct calls_run *run, const char *prefix, GError **error)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(
+		program, run->fsops->obj) if (bpf_program__autoload(program) &&
+					      g_str_has_prefix(bpf_program__section_name(program), prefix) &&
+					      !gather_attach(&run->gather, program, error)) return FALSE;
+	return TRUE;
+}
+
+/* Ends before beginnings: an operation whose end was not heard would never be over. */
+static gboolean calls_attach_fsops(struct calls_run *run, GError **error)
+{
+	return fsops_load(run, error) && gather_open(&run->gather, run->setup, error) &&
+	       fsops_attach(run, "fexit/", error) && fsops_attach(run, "fentry/", error);
+}
+
+static void calls_unload(struct calls_run *run)
+{
+	gather_close(&run->gather);
+	g_clear_pointer(&run->kernel, calls_bpf__destroy);
+	g_clear_pointer(&run->fsops, fsops_bpf__destroy);
+}
+
 /* ladder_try_fn */
 static gboolean calls_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct calls_run *run = user;
 
-	(void)rung;
-	if (gather_attach(&run->gather, run->kernel->progs.calls_enter, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.calls_exit, error))
+	if (rung == &fs_rungs[0] ? calls_attach_fsops(run, error) : calls_attach_calls(run, error))
 		return TRUE;
-	gather_detach(&run->gather);
+	calls_unload(run);
 	return FALSE;
 }
 
@@ -330,8 +425,8 @@ static void calls_close(struct probe_run *opaque)
 
 	if (!run)
 		return;
-	gather_close(&run->gather);
-	calls_bpf__destroy(run->kernel);
+	calls_unload(run);
+	g_free(run->why_not);
 	g_free(run);
 }
 
@@ -346,7 +441,7 @@ static guint32 calls_rows(enum calls_mode mode, const struct probe_request *requ
 
 static const struct rung *calls_rungs_of(enum calls_mode mode)
 {
-	return mode == CALLS_FS || mode == CALLS_SLOW_FS ? fs_rungs : calls_rungs;
+	return mode == CALLS_FS ? fs_rungs : mode == CALLS_SLOW_FS ? slow_fs_rungs : calls_rungs;
 }
 
 static struct probe_run *calls_start(enum calls_mode mode, const struct probe_request *request,
@@ -366,8 +461,10 @@ static struct probe_run *calls_start(enum calls_mode mode, const struct probe_re
 	};
 
 	run->mode = mode;
-	if (calls_load(run, &setup, error) && gather_open(&run->gather, &setup, error) &&
-	    ladder_climb(calls_rungs_of(mode), request->rung, calls_attach, run, NULL, error))
+	run->setup = &setup;
+	run->rung = ladder_climb(calls_rungs_of(mode), request->rung, calls_attach, run, &run->why_not, error);
+	run->setup = NULL;
+	if (run->rung)
 		return (struct probe_run *)run;
 	calls_close((struct probe_run *)run);
 	return NULL;
@@ -385,12 +482,12 @@ static gboolean calls_drain(struct probe_run *run, GError **error)
 
 static void calls_account(const struct calls_run *run, struct ledger *ledger)
 {
-	const struct rung *rung = calls_rungs_of(run->mode);
-
 	if (!ledger->rung)
-		ledger->rung = g_strdup(rung->name);
+		ledger->rung = g_strdup(run->rung->name);
 	if (!ledger->misses)
-		ledger->misses = g_strdup(rung->misses);
+		ledger->misses = g_strdup(run->rung->misses);
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
 }
 
 static gboolean calls_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
@@ -481,5 +578,5 @@ const struct probe probe_fs = {
 		.close = calls_close,                                                                                  \
 	};
 CALLS_SLOW_PROBE(syscall, "system calls that take long, but for those that are there to wait", calls_rungs)
-CALLS_SLOW_PROBE(fs, "file operations that take long", fs_rungs)
+CALLS_SLOW_PROBE(fs, "file operations that take long", slow_fs_rungs)
 CALLS_SLOW_PROBE(futex, "waits for locks and conditions of programs that take long", calls_rungs)
