@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom trace, slow and latency of files, block I/O and system calls, against programs that say what they did."""
 import json
+import re
 import signal
+import subprocess
 from dataclasses import dataclass
 
 import pytest
 
-from support import wait_for
+from conftest import lack
+from support import Missing, run, tool, wait_for
 
 SECRET = "hunter2-not-to-be-seen"
 HOSTILE = "e\033[2J\"q'\n}"
@@ -282,3 +285,51 @@ def test_block_latency_of_direct_writes(worker, measure):
     assert count >= truth["direct"].times  # fsync writes, too
     direct_ns = truth["direct"].ns + truth["fsync"].ns
     assert 0 < device_ns + queue_ns <= direct_ns * 1.05
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """(directory, device): a file system on a disk of its own."""
+    image, directory = tmp_path / "image", tmp_path / "disk"
+    directory.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    device = run("losetup", "-f", "--show", image, check=False).stdout.strip()
+    if not device:
+        lack("this machine has no loop devices")
+    try:
+        run(tool("mkfs.ext4"), "-q", device)
+        run("mount", device, directory)
+        yield directory, device.removeprefix("/dev/")
+    finally:
+        run("umount", directory, check=False)
+        run("losetup", "-d", device)
+
+
+def test_block_agrees_with_biolatency(docker, start, disk, fathom, wait_attached):
+    directory, device = disk
+    try:
+        biolatency = tool("biolatency")
+    except Missing as missing:
+        lack(str(missing))
+    web = Worker(start(docker, "web", "/bin/slowops", "/work", mounts={directory: "/work"}), directory)
+    peer = subprocess.Popen([biolatency, "-d", device, "1000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = fathom.start("latency", "block", "-d", "300", "--json")
+    try:
+        wait_attached(process)
+        wait_attached(peer)
+        web.go()
+        truth = web.result()
+        run("sync", "-f", directory)
+    finally:
+        peer.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        theirs, _ = peer.communicate(timeout=STOP_S)
+    text, errors = process.communicate(timeout=STOP_S)
+    assert process.returncode == 0, errors
+    counts = [int(count) for count in re.findall(r"^\s*\d+ -> \d+\s*: (\d+)", theirs, re.M)]
+    ours, _ = rows_of(text, device=device, time="device")
+    assert ours > 0 and abs(ours - sum(counts)) <= 0.02 * ours + 2, (ours, theirs)
+    if truth["direct"].times:  # these are the container's, by their bios
+        mine, _ = rows_of(text, container=web.name, device=device, time="device", operation="write", size="to 64 KiB")
+        assert mine >= truth["direct"].times
