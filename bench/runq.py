@@ -17,7 +17,7 @@ from offcpu import Tool, pingpong, run_time, watch  # noqa: E402
 
 
 def tools():
-    found = {"fathom runq": watch("runq")}
+    found = {"fathom runq": watch("runq"), "fathom blame": watch("blame cpu")}
     try:
         return {"runqlat": [support.tool("runqlat"), "1000"], **found}
     except support.Missing:
@@ -30,7 +30,12 @@ def main():
     parser.add_argument("-r", "--rounds", type=int, default=7)
     parser.add_argument("-l", "--loops", type=int, default=150000)
     parser.add_argument("-c", "--cpu", type=int, default=os.cpu_count() - 1)
+    parser.add_argument("-R", "--realtime", action="store_true",
+                        help="the ping-pong runs with real-time priority, so that a busy machine disturbs it less")
     options = parser.parse_args()
+    if options.realtime:
+        plain = support.run
+        support.run = lambda *command, **more: plain(*(("chrt", "-f", "50") if command[0] == "taskset" else ()), *command, **more)
     alone, beside = [], {name: [] for name in tools()}
     for _ in range(options.rounds):
         alone.append(pingpong(options.cpu, options.loops))

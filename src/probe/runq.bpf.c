@@ -536,7 +536,8 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 		row = row_of(next);
 	if (!queued || now < queued)
 		goto end;
-	queued_seen = 1;
+	if (!queued_seen)
+		queued_seen = 1;
 	wait_take(&wait, row, next, next_queue, queued, now);
 	if (!table_wants(next, row))
 		goto end;

@@ -254,6 +254,19 @@ static void talk_start(void)
 	close(listener);
 }
 
+/* Makes a device interrupt: a serial line, where there is one, and the disk, where that is more than memory. */
+static void serial_start(void)
+{
+	int line = open("/dev/ttyS0", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	if (line >= 0 && write(line, "\n", 1) != 1)
+		fputs("cannot write to the serial line\n", stderr);
+	if (line >= 0)
+		close(line);
+	sync();
+	brief_start();
+}
+
 static const struct event_rule {
 	const char *probe;
 	const char *kind; /* NULL: a histogram, and `field` is a label; or edges, and it is a counter */
@@ -274,7 +287,7 @@ static const struct event_rule {
 	{ "fault", NULL, "kind", "minor", 0, brief_start },
 	{ "futex", NULL, "end", "timed out", 0, brief_start },
 	{ "softirq", NULL, "softirq", "timer", 0, brief_start },
-	{ "irq", NULL, "irq", NULL, 0, brief_start },
+	{ "irq", NULL, "irq", NULL, 0, serial_start },
 	{ "block", NULL, "operation", "write", 0, disk_start },
 	{ "slow fs", "slow", "operation", "fsync", 0, brief_start },
 	{ "slow syscall", "slow", "syscall", "read", 0, brief_start, WAIT_NS / 2 },
