@@ -214,12 +214,16 @@ static __always_inline void park(struct task_struct *prev, struct cfs_rq *queue)
 		loss_add(LOSS_STORAGE, 0, 0); /* its wait counts as that of a woken thread */
 		return;
 	}
-	parked->run_delay_ns = prev->sched_info.run_delay;
-	parked->queue = (u64)queue;
-	parked->throttled_ns = throttled_clock(queue);
-	parked->was_throttled = bpf_core_field_exists(prev->throttled) ? prev->throttled : 0;
-	parked->charged_ns = 0;
-	parked->runs = prev->sched_info.pcount;
+	if (two_hooks) {
+		parked->queued_ns = bpf_ktime_get_ns();
+	} else {
+		parked->run_delay_ns = prev->sched_info.run_delay;
+		parked->queue = (u64)queue;
+		parked->throttled_ns = throttled_clock(queue);
+		parked->was_throttled = bpf_core_field_exists(prev->throttled) ? prev->throttled : 0;
+		parked->charged_ns = 0;
+		parked->runs = prev->sched_info.pcount;
+	}
 	if (!parked->parked)
 		__sync_fetch_and_add(&parked_count[parked_slot(prev)], 1);
 	parked->parked = 1;
@@ -240,7 +244,7 @@ static __always_inline struct parked *parked_find(struct task_struct *task)
 	parked = bpf_task_storage_get(&parked_tasks, task, 0, 0);
 	if (!parked || !parked->parked)
 		return NULL;
-	if (parked->runs == task->sched_info.pcount)
+	if (two_hooks || parked->runs == task->sched_info.pcount)
 		return parked;
 	unpark(task, parked);
 	return NULL;
@@ -483,12 +487,13 @@ static __always_inline void wait_take(struct wait *wait, u32 row, struct task_st
 	wait->why = RUNQ_WOKEN;
 	if (parked) {
 		wait->why = RUNQ_PREEMPTED;
-		if (!two_hooks)
+		if (!two_hooks) {
 			wait->ns += task->sched_info.run_delay - parked->run_delay_ns;
-		wait->charged_ns = parked->charged_ns;
-		wait->throttled_ns = parked_throttled(parked, task, queue, wait->ns);
+			wait->charged_ns = parked->charged_ns;
+			wait->throttled_ns = parked_throttled(parked, task, queue, wait->ns);
+		}
 		unpark(task, parked);
-	} else if (!bpf_core_field_exists(task->throttled) && row != TABLE_NO_ROW) {
+	} else if (!two_hooks && !bpf_core_field_exists(task->throttled) && row != TABLE_NO_ROW) {
 		wait->throttled_ns = woken_throttled(row, queue, queued, now);
 	}
 }
@@ -513,18 +518,61 @@ static __always_inline void blame_wait(struct cpu_slices *cpu, u32 row, const st
 	blame_lay(cpu, row, now - here, now);
 }
 
+/* ---- the second rung: our own stamps at wake-ups ---- */
+
+static __always_inline int hook_queue(struct task_struct *task)
+{
+	struct parked *parked = bpf_task_storage_get(&parked_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!parked)
+		loss_add(LOSS_STORAGE, 1, 0);
+	else if (!parked->queued_ns)
+		parked->queued_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("btf_tp/sched_wakeup")
+int BPF_PROG(runq_wakeup, struct task_struct *task)
+{
+	return hook_queue(task);
+}
+
+SEC("btf_tp/sched_wakeup_new")
+int BPF_PROG(runq_wakeup_new, struct task_struct *task)
+{
+	return hook_queue(task);
+}
+
+/* Since when `task`, which gets the CPU, has been runnable; 0: not known. */
+static __always_inline u64 hooked_queued(struct task_struct *task)
+{
+	struct parked *parked = bpf_task_storage_get(&parked_tasks, task, 0, 0);
+	u64 queued = parked ? parked->queued_ns : 0;
+
+	if (parked)
+		parked->queued_ns = 0;
+	return queued;
+}
+
 SEC("btf_tp/sched_switch")
 int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	struct cfs_rq *next_queue = next->se.cfs_rq;
+	struct cfs_rq *next_queue = NULL;
 	struct cpu_slices *cpu = NULL;
-	u64 now = next_queue->rq->clock, queued = next->sched_info.last_queued;
 	u32 row = BLAME_IDLE;
 	struct wait wait;
+	u64 now, queued;
 
-	now = clock_now(queued, now);
+	if (two_hooks) {
+		queued = hooked_queued(next);
+		now = bpf_ktime_get_ns();
+	} else {
+		next_queue = next->se.cfs_rq;
+		queued = next->sched_info.last_queued;
+		now = clock_now(queued, next_queue->rq->clock);
+	}
 	if (prev->pid && (preempt || !prev->__state))
-		park(prev, prev->se.cfs_rq);
+		park(prev, two_hooks ? NULL : prev->se.cfs_rq);
 	if (blame_on) {
 		cpu = blame_cpu(bpf_get_smp_processor_id());
 		if (!cpu)

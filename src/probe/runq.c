@@ -21,8 +21,11 @@ const struct rung runq_rungs[] = {
 	  .misses =
 		  "what a woken thread waited before it was moved to another CPU; woken threads that take the CPU at once "
 		  "are measured to about a microsecond" },
+	{ .name = "tp_btf/sched_wakeup + sched_switch",
+	  .misses = "whether a wait was throttled, and waits that had begun before" },
 	{ 0 },
 };
+#define RUNQ_RUNG_TWO_HOOKS (&runq_rungs[1])
 
 static gboolean runq_values(const struct table_owner *owner, guint which, struct probe_value *values)
 {
@@ -35,7 +38,7 @@ static gboolean runq_values(const struct table_owner *owner, guint which, struct
 
 static const struct table_ops runq_table_ops = { .classes = RUNQ_WAITS, .values = 1, .values_of = runq_values };
 
-static gboolean runq_load(struct runq_run *run, GError **error)
+static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **error)
 {
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the run-queue program";
@@ -53,6 +56,10 @@ static gboolean runq_load(struct runq_run *run, GError **error)
 	run->rows = MIN(run->rows, BLAME_ROWS_MAX);
 	TABLE_SET(run->kernel->rodata, &values, &run->request, run->rows);
 	run->kernel->rodata->blame_on = run->blame;
+	run->kernel->rodata->two_hooks = two_hooks;
+	bpf_program__set_autoload(run->kernel->progs.runq_wakeup, two_hooks);
+	bpf_program__set_autoload(run->kernel->progs.runq_wakeup_new, two_hooks);
+	bpf_program__set_autoload(run->kernel->progs.runq_migrate, !two_hooks);
 	if (!table_size(run->kernel->obj, &run->request, RUNQ_WAITS, run->rows, error))
 		return FALSE;
 	bpf_map__set_max_entries(run->kernel->maps.seen_queues, run->rows);
@@ -81,16 +88,22 @@ static gboolean runq_check(const struct runq_run *run, GError **error)
 	return FALSE;
 }
 
-static gboolean runq_attach_programs(struct runq_run *run, GError **error)
+static gboolean runq_attach_programs(struct runq_run *run, gboolean two_hooks, GError **error)
 {
+	struct bpf_program *const one[] = { run->kernel->progs.runq_switch, run->kernel->progs.runq_migrate, NULL };
+	struct bpf_program *const two[] = { run->kernel->progs.runq_wakeup, run->kernel->progs.runq_wakeup_new,
+					    run->kernel->progs.runq_switch, NULL };
+	struct bpf_program *const *programs = two_hooks ? two : one;
+
 	ladder_log_start();
-	run->links[0] = kernel_btf_attach(run->kernel->progs.runq_switch);
-	if (run->links[0])
-		run->links[1] = kernel_btf_attach(run->kernel->progs.runq_migrate);
-	if (run->links[0] && run->links[1])
-		return TRUE;
-	ladder_set_error(error, "cannot attach to sched_switch", errno);
-	return FALSE;
+	for (guint i = 0; programs[i]; i++) {
+		run->links[i] = kernel_btf_attach(programs[i]);
+		if (!run->links[i]) {
+			ladder_set_error(error, "cannot attach to the scheduler's tracepoints", errno);
+			return FALSE;
+		}
+	}
+	return TRUE;
 }
 
 static void runq_detach(struct runq_run *run)
@@ -111,11 +124,12 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct runq_run *run = user;
 
-	(void)rung;
-	if (runq_load(run, error) &&
+	gboolean two_hooks = rung == RUNQ_RUNG_TWO_HOOKS;
+
+	if (runq_load(run, two_hooks, error) &&
 	    (run->table = table_open(run->kernel->obj, &run->request, &run->table_listener, &runq_table_ops, run->rows,
 				     error)) &&
-	    runq_attach_programs(run, error) && runq_check(run, error))
+	    runq_attach_programs(run, two_hooks, error) && runq_check(run, error))
 		return TRUE;
 	runq_unload(run);
 	return FALSE;

@@ -17,7 +17,7 @@ struct runq_run {
 	gboolean blame;
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
-	struct bpf_link *links[2];
+	struct bpf_link *links[3];
 	guint32 rows;
 };
 
