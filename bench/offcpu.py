@@ -15,16 +15,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import support  # noqa: E402
 
+SETTLE_S = 0.3  # several programs are attached, one after the other; and what runs already is named
 STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 
 
-def watch(probe, *options):
-    return [str(support.build_dir() / "tests/kernel/probe_watch"), probe, *options]
+def fathom(command, *options):
+    return [str(support.build_dir() / "src/cli/fathom"), command, "all", "-q", "-d", "1000s", "-o", "/dev/null", "--format", "folded",
+            *options]
 
 
 def tools():
-    found = {"fathom offcpu": watch("offcpu"), "fathom walltime": watch("walltime"),
-             "fathom offcpu --waker": watch("offcpu", "--waker")}
+    found = {"fathom offcpu": fathom("offcpu"), "fathom walltime": fathom("walltime"),
+             "fathom offcpu --waker": fathom("offcpu", "--waker")}
     try:
         return {"offcputime": [support.tool("offcputime"), "1000"], **found}
     except support.Missing:
@@ -55,25 +57,16 @@ class Tool:
     """A tool that has attached when the body begins, and has gone when it ends."""
 
     def __init__(self, command):
-        self.ours = command[0].endswith("probe_watch")
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE if self.ours else subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        if self.ours:
-            if self.process.stdout.readline() != b"READY\n":
-                raise RuntimeError(f"{command}: did not start")
-        else:
-            support.wait_for(lambda: links(self.process.pid), 10, f"{command[0]} to attach")
-            time.sleep(0.3)  # it attaches several programs
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        support.wait_for(lambda: links(self.process.pid), 10, f"{command[0]} to attach")
+        time.sleep(SETTLE_S)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.ours:
-            self.process.communicate(timeout=60)
-        else:
-            self.process.terminate()
-            self.process.wait(60)
+        self.process.terminate()
+        self.process.wait(60)
 
 
 def pingpong(cpu, loops):

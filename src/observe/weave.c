@@ -47,7 +47,10 @@ struct weave {
 	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
 	guint32 settled; /* stacks whose late names have been taken */
 	struct probe_listener listener;
+	struct unwind_basis basis; /* while a stack is walked */
 };
+
+G_STATIC_ASSERT(UNWIND_BASIS_MAX == PROBE_BASIS_MAX);
 
 struct weave_address {
 	guint64 address;
@@ -259,7 +262,11 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 	struct weave *weave = user;
 	struct unwind_registers registers = { .ip = copy->ip, .sp = copy->sp, .bp = copy->bp, .r10 = copy->r10 };
 	struct unwind_stack stack = {
-		.bytes = copy->bytes, .length = copy->length, .address = copy->address, .holes = copy->holes
+		.bytes = copy->bytes,
+		.length = copy->length,
+		.address = copy->address,
+		.holes = copy->holes,
+		.basis = copy->basis ? &weave->basis : NULL,
 	};
 	struct symbolizer_walk walk;
 
@@ -270,7 +277,15 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 		.used_bytes = walk.result.used_bytes,
 		.wanted_bytes = walk.result.wanted_bytes,
 		.frame_pointers_do = walk.frame_pointers_do,
+		.is_final = !walk.is_preliminary,
 	};
+	if (!copy->basis)
+		return;
+	memcpy(copy->basis->at, weave->basis.at, weave->basis.count * sizeof(weave->basis.at[0]));
+	copy->basis->count = weave->basis.count;
+	copy->basis->has_bp = weave->basis.has_bp;
+	copy->basis->has_r10 = weave->basis.has_r10;
+	copy->basis->overflow = weave->basis.overflow;
 }
 
 static void weave_stack(void *user, const struct probe_stack *stack)

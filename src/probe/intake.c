@@ -15,7 +15,9 @@
 #include "probe/copyplan.h"
 #include "probe/scripts.h"
 #include "probe/sideband.h"
+#include "probe/userpath.h"
 
+#define INTAKE_HOARD_BYTES_MAX (32u << 20)
 #define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
 
 G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
@@ -35,7 +37,14 @@ struct intake {
 	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
 	GArray *copied; /* of struct intake_copied, for each of them */
 	struct stack_key seed;
+	struct userpath *paths; /* NULL: the kernel half does not recognise user stacks */
+	GArray *walks; /* of guint64, by our id: hash of the user addresses; 0: not known for good */
+	struct intake_audit audit;
+	struct probe_basis basis; /* while a copy is walked */
 	guint64 unwound[PROBE_UNWOUND_DEPTH];
+	GPtrArray *hoard; /* of GBytes: records taken out of the ring, not looked at yet */
+	gsize hoard_bytes;
+	gboolean is_hoarding;
 	guint64 collected_ns; /* the side-band is collected up to here */
 	gboolean followed; /* what the listener was told last */
 	guint malformed;
@@ -64,11 +73,13 @@ static void intake_tell(void *user, const struct sideband_record *record)
 		break;
 	case SIDEBAND_EXECED:
 		copyplan_forget(intake->plan, record->tgid);
+		userpath_forget(intake->paths, record->tgid);
 		if (listener->execed)
 			listener->execed(listener->user, record->tgid);
 		break;
 	case SIDEBAND_EXITED:
 		copyplan_forget(intake->plan, record->tgid);
+		userpath_forget(intake->paths, record->tgid);
 		if (listener->exited)
 			listener->exited(listener->user, record->tgid);
 		break;
@@ -173,8 +184,33 @@ static void intake_count_copied(struct intake *intake, struct probe_stack *stack
 	g_array_index(intake->copied, struct intake_copied, index - 1).events++;
 }
 
-/* The user half from the copy behind the record's kernel frames. */
-static void intake_unwind(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
+/* Of addresses that would come out the same at any time; 0 otherwise. */
+static guint64 intake_walk_hash(const struct probe_stack *stack, const struct probe_unwound *unwound)
+{
+	struct stack_key key = { { 1, 1 } };
+
+	if (!unwound->is_final || unwound->end == STACK_END_SHORT || unwound->end == STACK_END_GONE)
+		return 0;
+	for (guint i = 0; i < stack->user_count; i++)
+		stack_hash_word(&key, stack->user[i]);
+	return MAX(key.hash[0], 1);
+}
+
+static void intake_learn(struct intake *intake, const struct probe_task *task, const struct probe_copy *copy,
+			 const struct probe_unwound *unwound)
+{
+	if (intake->plan)
+		copyplan_learn(intake->plan, task, copy, unwound);
+	if (!intake->paths || !unwound->is_final || unwound->end == STACK_END_GONE)
+		return;
+	/* A longer copy will tell more, so the stack must not be recognised before there is one. */
+	if (unwound->end == STACK_END_SHORT && !copy->is_all && copy->length < STACK_COPY_BYTES_MAX)
+		return;
+	userpath_learn(intake->paths, task->tgid, copy, &intake->basis);
+}
+
+/* The user half from the copy behind the record's kernel frames → hash of its addresses (intake_walk_hash). */
+static guint64 intake_unwind(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
 {
 	const guint8 *behind = (const guint8 *)(record->frames + record->kernel_count);
 	struct probe_unwound unwound = { .end = STACK_END_NO_TABLE };
@@ -182,6 +218,7 @@ static void intake_unwind(struct intake *intake, const struct stack_record *reco
 		.bytes = behind + sizeof(struct stack_registers),
 		.length = record->copy_bytes,
 		.is_all = (record->flags & STACK_COPY_ENDS) != 0,
+		.basis = intake->paths ? &intake->basis : NULL,
 	};
 	struct stack_registers registers;
 
@@ -196,14 +233,27 @@ static void intake_unwind(struct intake *intake, const struct stack_record *reco
 	if (intake->listener.unwind) {
 		intake->listener.unwind(intake->listener.user, stack->task.tgid, &copy, intake->unwound,
 					G_N_ELEMENTS(intake->unwound), &unwound);
-		if (intake->plan)
-			copyplan_learn(intake->plan, &stack->task, &copy, &unwound);
+		intake_learn(intake, &stack->task, &copy, &unwound);
 	}
 	stack->user = intake->unwound;
 	stack->user_count = (guint16)unwound.count;
 	stack->user_end = unwound.end;
 	if (unwound.count == 0)
 		stack->flags |= PROBE_STACK_NO_USER;
+	return intake_walk_hash(stack, &unwound);
+}
+
+/* A stack that the kernel half recognised by hash as `record->id`, copied all the same: is it the same? */
+static void intake_take_audit(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
+{
+	guint32 id = intake_stack(intake, record->id);
+	guint64 known = id < intake->walks->len ? g_array_index(intake->walks, guint64, id) : 0;
+	guint64 found = record->copy_bytes ? intake_unwind(intake, record, stack) : 0;
+
+	if (known == 0 || found == 0)
+		return;
+	intake->audit.checked++;
+	intake->audit.wrong += found != known;
 }
 
 static void intake_take_record(struct intake *intake, const struct stack_record *record)
@@ -218,17 +268,26 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 		.user_end = record->user_count ? STACK_END_UNCHECKED : STACK_END_NONE,
 		.script = { record->script[0], record->script[1] },
 	};
+	guint64 walk = 0;
 
 	memcpy(&stack.task, &record->task, sizeof(stack.task));
 	stack.task.comm[PROBE_COMM - 1] = '\0';
 	stack.task.thread_comm[PROBE_COMM - 1] = '\0';
+	if (record->flags & STACK_AUDIT) {
+		intake_take_audit(intake, record, &stack);
+		return;
+	}
 	if (record->id != STACK_NO_ID) {
 		stack.id = intake->tasks->len;
 		if (!intake_number(intake, record->id, &stack.task))
 			return;
 	}
 	if (record->copy_bytes)
-		intake_unwind(intake, record, &stack);
+		walk = intake_unwind(intake, record, &stack);
+	if (intake->paths && record->id != STACK_NO_ID) {
+		g_array_set_size(intake->walks, stack.id + 1);
+		g_array_index(intake->walks, guint64, stack.id) = walk;
+	}
 	if (record->id == STACK_NO_ID)
 		intake_count_copied(intake, &stack);
 	else
@@ -271,19 +330,43 @@ static gboolean intake_record_is_sound(const struct stack_record *record, gsize 
 	return bytes >= need && (record->id < INTAKE_STACK_IDS_MAX || record->id == STACK_NO_ID);
 }
 
-static int intake_take_stack(void *user, void *data, size_t bytes)
+static void intake_take_record_bytes(struct intake *intake, const void *data, gsize bytes)
 {
-	struct intake *intake = user;
 	const struct stack_record *record = data;
 
 	if (!intake_record_is_sound(record, bytes)) {
 		intake->malformed++;
-		return 0;
+		return;
 	}
 	intake_catch_up(intake, record->time_ns);
 	if (intake->scripts && record->script[0])
 		scripts_drain(intake->scripts);
 	intake_take_record(intake, record);
+}
+
+static void intake_take_hoard(struct intake *intake)
+{
+	for (guint i = 0; i < intake->hoard->len; i++) {
+		GBytes *record = g_ptr_array_index(intake->hoard, i);
+
+		intake_take_record_bytes(intake, g_bytes_get_data(record, NULL), g_bytes_get_size(record));
+	}
+	g_ptr_array_set_size(intake->hoard, 0);
+	intake->hoard_bytes = 0;
+}
+
+static int intake_take_stack(void *user, void *data, size_t bytes)
+{
+	struct intake *intake = user;
+
+	if (intake->is_hoarding && intake->hoard_bytes + bytes <= INTAKE_HOARD_BYTES_MAX) {
+		g_ptr_array_add(intake->hoard, g_bytes_new(data, bytes));
+		intake->hoard_bytes += bytes;
+		return 0;
+	}
+	if (intake->is_hoarding) /* no more room: then now, in order */
+		intake_take_hoard(intake);
+	intake_take_record_bytes(intake, data, bytes);
 	return 0;
 }
 
@@ -344,6 +427,8 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 	intake->tasks = g_ptr_array_new();
 	intake->known_tasks = g_hash_table_new_full(intake_task_hash, intake_task_equal, g_free, NULL);
 	intake->notes = g_ptr_array_new_with_free_func(g_free);
+	intake->walks = g_array_new(FALSE, TRUE, sizeof(guint64));
+	intake->hoard = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 	intake->copied = g_array_new(FALSE, FALSE, sizeof(struct intake_copied));
 	intake->copied_ids = g_hash_table_new_full(intake_key_hash, intake_key_equal, g_free, NULL);
 	intake->seed = (struct stack_key){ { 0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL } };
@@ -383,6 +468,9 @@ void intake_close(struct intake *intake)
 	g_hash_table_destroy(intake->copied_ids);
 	g_array_free(intake->copied, TRUE);
 	copyplan_free(intake->plan);
+	userpath_free(intake->paths);
+	g_array_free(intake->walks, TRUE);
+	g_ptr_array_free(intake->hoard, TRUE);
 	g_free(intake);
 }
 
@@ -397,8 +485,22 @@ gboolean intake_drain(struct intake *intake, GError **error)
 
 	if (intake->births)
 		births_drain(intake->births);
+	intake_take_hoard(intake);
 	result = ring_buffer__consume(intake->stacks);
 	intake_catch_up(intake, G_MAXUINT64);
+	if (result >= 0)
+		return TRUE;
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
+	return FALSE;
+}
+
+gboolean intake_hoard(struct intake *intake, GError **error)
+{
+	int result;
+
+	intake->is_hoarding = TRUE;
+	result = ring_buffer__consume(intake->stacks);
+	intake->is_hoarding = FALSE;
 	if (result >= 0)
 		return TRUE;
 	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
@@ -413,6 +515,16 @@ guint32 intake_stack(const struct intake *intake, guint32 kernel_id)
 const struct probe_task *intake_task(const struct intake *intake, guint32 id)
 {
 	return id < intake->tasks->len ? g_ptr_array_index(intake->tasks, id) : NULL;
+}
+
+void intake_learn_paths(struct intake *intake, int map_fd, const struct stack_key *seed)
+{
+	intake->paths = userpath_new(map_fd, seed);
+}
+
+struct intake_audit intake_audit(const struct intake *intake)
+{
+	return intake->audit;
 }
 
 void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user)

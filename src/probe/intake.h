@@ -9,6 +9,7 @@
 #include "probe/probe.h"
 
 struct intake;
+struct stack_key;
 
 /* Opened before the probe attaches, so that nothing is missed. `object`: the loaded kernel half, made with stack.bpf.h
  * and births.bpf.h. Without permission for the side-band or births the probe still works: intake_account notes what
@@ -20,11 +21,22 @@ void intake_close(struct intake *intake);
 int intake_fd(const struct intake *intake);
 /* Hands everything that waits to the listener. */
 gboolean intake_drain(struct intake *intake, GError **error);
+/* Makes room in the kernel's rings: what waits there is kept and handed out by the next intake_drain. */
+gboolean intake_hoard(struct intake *intake, GError **error);
 
 /* The id handed to the listener for the kernel half's stack id; PROBE_NO_STACK when its record never came. */
 guint32 intake_stack(const struct intake *intake, guint32 kernel_id);
 /* Whose that stack is (`id` as handed to the listener); owned by the intake. NULL for PROBE_NO_STACK. */
 const struct probe_task *intake_task(const struct intake *intake, guint32 id);
+
+/* From now on, what walks depend on is told to the kernel half's map `user_paths` (userpath.h). */
+void intake_learn_paths(struct intake *intake, int map_fd, const struct stack_key *seed);
+
+/* How well the kernel half recognised user stacks it did not copy: checks by copying all the same. */
+struct intake_audit {
+	guint64 checked, wrong;
+};
+struct intake_audit intake_audit(const struct intake *intake);
 
 typedef void (*intake_copied_fn)(void *user, guint32 stack, guint64 events);
 /* Hands out how often each stack came that the kernel half sent without counting it (STACK_NO_ID), since the last time. */

@@ -6,7 +6,13 @@
  * since the thread left its CPU, plus rq->clock - last_queued; the rest of the time off CPU is blocked time.
  *
  * Unwinding costs ten times more than all of that, so a blocked stack is recognised without it.
- * - User half: a hash over the return addresses of the frame-pointer chain, the walk bpf_get_stack does.
+ * - User half: walked in user space from registers and a copy of the top of the stack (copy.bpf.h). Whoever walked a copy
+ *   says in which places the words lie that decided about the walk; a `user_path` keeps those places and a hash of what
+ *   they held. A thread that blocks with the same RIP and RSP and the same words in these places has the same stack,
+ *   whatever else lies there. Until a path is known the hash is taken over all words of the top of the stack that
+ *   could be addresses (nothing else can be code or a frame): it may tell one stack apart into several, never take
+ *   two for one. Only a new hash is copied. Where nobody walks copies: a hash over the return addresses of the
+ *   frame-pointer chain, the walk bpf_get_stack does.
  * - Kernel half: our context lies on the kernel stack of the thread that blocks, so the words above it hold all its
  *   return addresses, among left-overs of earlier calls (and behind a gap of random size in system calls). When a
  *   stack is first seen it is unwound, and a `path` is kept: at which distances from us its return addresses lie.
@@ -25,19 +31,24 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define STACK_SLOTS 3 /* the hooks, and what they may interrupt or be interrupted by: the first pass, the tick */
+#include "offcpu.h"
+#define STACK_SLOTS OFFCPU_SLOTS
 #include "bpf/births.bpf.h"
+#include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/stack.bpf.h"
-#include "offcpu.h"
 
 #define PATHS 65536
 #define PATH_WORDS 40 /* places a path may ask for; a stack that has more is unwound every time */
 #define PATH_VARIANTS 4 /* kernel paths kept for one user stack, owner and system call */
 #define KERNEL_WORDS 512 /* words of kernel stack looked at; a deeper stack is unwound every time */
-#define USER_WINDOW 256 /* bytes of user stack read at once */
+#define USER_WINDOW 256 /* bytes of user stack read at once: the frame-pointer chain, */
+#define USER_SPAN 512 /* the words of a user path, */
+#define SCAN_SPAN 256 /* and all words */
 #define USER_FRAME 16 /* saved frame pointer, return address */
+#define USER_STACK_SPARE                                                                                               \
+	64 /* bytes copied of what lies behind a first thread's stack: the frame of its first function */
 #define AUDIT_EVERY 1024 /* a power of two */
 #define OWNERS 16384
 #define PAIRS 131072
@@ -49,6 +60,7 @@
 /* What can be a return address in user space; a frame-pointer chain that leads elsewhere ends. */
 #define USER_TEXT_LOW 0x10000ULL
 #define USER_TEXT_HIGH (1ULL << 56)
+#define USER_ADDRESS_END (1ULL << 47)
 #define USER32_CS 0x23
 
 #define SLOT_HOOK 0
@@ -111,6 +123,16 @@ struct path {
 	u16 at[PATH_WORDS];
 };
 
+/* What decides about walks of one user stack. Written by user space (userpath.c). Key: hash of thread group, RIP and RSP,
+ * plus the variant's number. Variants are without gaps. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, USER_PATHS);
+	__type(key, struct stack_key);
+	__type(value, struct user_path);
+} user_paths SEC(".maps");
+
 /* Key: hash of the owner, system call and user stack, plus the variant's number. Variants are without gaps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -159,6 +181,20 @@ struct sight {
 	u32 words; /* to look at on the kernel stack; 0: cannot be recognised */
 	u32 known, audit; /* `audit`: recognised as `known`, which is to be checked */
 	u32 interrupt; /* it is not the current task that acts, but an interrupt of it */
+	u32 copy_bytes; /* its user half is walked from a copy of this length; 0: by frame pointers, or there is none */
+	struct stack_key user; /* then: the user half's hash */
+};
+
+/* The user stack while its hash is made. */
+struct scan {
+	struct stack_key print;
+	u64 bp, r10;
+	u64 from; /* where a copy begins */
+	u64 base, last; /* the window: offset, largest offset of a word in it */
+	u64 bytes, read; /* to be looked at; up to where something could be read */
+	u64 all; /* all bits: also words that can be no address */
+	u32 failed;
+	u32 pad;
 };
 
 /* The walk of the current task's frame-pointer chain: state between two turns of the loop. */
@@ -173,12 +209,13 @@ struct chain {
 #define BLOOM_WORDS 4
 struct scratch {
 	u64 kernel[KERNEL_WORDS];
-	u64 user[USER_WINDOW / 8];
+	u64 user[USER_SPAN / 8];
 	u64 marks[KERNEL_WORDS / 64];
 	u64 bloom[BLOOM_WORDS];
 	struct path path;
 	struct sight sight;
 	struct chain chain;
+	struct scan scan;
 	u32 kept; /* here, because the verifier would follow every value of a counter in a register */
 };
 
@@ -221,9 +258,26 @@ static __always_inline u64 regs_ip(struct pt_regs *regs)
 	return regs->ip;
 }
 
+static __always_inline u64 regs_stack(struct pt_regs *regs)
+{
+	return regs->sp;
+}
+
 static __always_inline u64 regs_frame(struct pt_regs *regs)
 {
 	return regs->bp;
+}
+
+static __always_inline u64 regs_scratch(struct pt_regs *regs)
+{
+	return regs->r10;
+}
+
+static __always_inline void regs_scan(struct pt_regs *regs, struct scan *scan)
+{
+	scan->from = regs->sp - STACK_COPY_RED_ZONE;
+	scan->bp = regs->bp;
+	scan->r10 = regs->r10;
 }
 
 /* The walks here read 64-bit frames. */
@@ -285,13 +339,163 @@ static __always_inline void print_user(struct stack_key *print, struct scratch *
 	*print = room->chain.print;
 }
 
-/* What all stacks of one owner, in one system call, share. */
-static __always_inline void print_begin(struct stack_key *print, const struct sight *sight, struct task_struct *task)
+/* All bits when `word` could be an address of user space, else 0: without a branch, which the verifier would follow twice. */
+static __always_inline u64 address_mask(u64 word)
+{
+	u64 above = word - USER_TEXT_LOW;
+
+	return ((s64)(above - (USER_ADDRESS_END - USER_TEXT_LOW)) >> 63) & ~((s64)above >> 63);
+}
+
+/* bpf_loop callback: the words of one aligned SCAN_SPAN of the stack, those below `from` left out. What cannot be read is
+ * passed over, as it is in a copy. */
+static long scan_span(u32 i, struct scratch **at)
+{
+	struct scratch *room = *at;
+	struct scan *scan = &room->scan;
+	struct stack_key print = scan->print;
+	u64 begin = scan->from & (SCAN_SPAN - 1), offset = (u64)i * SCAN_SPAN, all = scan->all;
+
+	if (offset >= begin + scan->bytes || offset > scan->read + STACK_COPY_HOLE_MAX)
+		return 1;
+	if (bpf_probe_read_user(room->user, SCAN_SPAN, (void *)(scan->from - begin + offset)))
+		return 0;
+	for (u32 word = 0; word < SCAN_SPAN / 8; word++) {
+		u64 value = room->user[word], wanted = (u64)((s64)(begin - offset - word * 8 - 8) >> 63);
+
+		stack_hash_word(&print, value & (address_mask(value) | all) & wanted);
+	}
+	stack_hash_word(&print, offset);
+	scan->print = print;
+	scan->read = offset + SCAN_SPAN;
+	return 0;
+}
+
+/* Hash of whatever could decide about a walk of the top of the stack. */
+static __always_inline void scan_all(struct scratch *room, u32 bytes)
+{
+	struct scan *scan = &room->scan;
+
+	scan->bytes = bytes;
+	scan->read = 0;
+	scan->all = scan->from & 7 ? ~0ULL : 0;
+	scan->print.hash[0] = stack_seed[0] ^ bytes;
+	scan->print.hash[1] = stack_seed[1];
+	stack_hash_word(&scan->print, scan->bp & address_mask(scan->bp));
+	stack_hash_word(&scan->print, scan->r10 & address_mask(scan->r10));
+	bpf_loop(STACK_COPY_BYTES_MAX / SCAN_SPAN + 1, scan_span, &room, 0);
+}
+
+struct scan_walk {
+	struct scratch *room;
+	const struct user_path *path;
+};
+
+/* bpf_loop callback: the word in one place of a path. */
+static long scan_place(u32 i, struct scan_walk *walk)
+{
+	struct scratch *room = walk->room;
+	struct scan *scan = &room->scan;
+	u64 place, offset;
+
+	if (i >= walk->path->count || i >= USER_PLACES)
+		return 1;
+	place = (u64)walk->path->at[i] * 8;
+	offset = place - scan->base;
+	if (offset > scan->last) {
+		scan->base = place;
+		scan->last = USER_SPAN - 8;
+		offset = 0;
+		if (bpf_probe_read_user(room->user, USER_SPAN, (void *)(scan->from + place))) {
+			scan->last = 0;
+			if (bpf_probe_read_user(room->user, 8, (void *)(scan->from + place))) {
+				scan->failed = 1;
+				return 1;
+			}
+		}
+	}
+	if (offset > USER_SPAN - 8)
+		return 1;
+	stack_hash_word(&scan->print, *(u64 *)((void *)room->user + offset));
+	return 0;
+}
+
+/* Is the user stack of `scratch` this path's? Global, so that the verifier follows it once. */
+__noinline int user_fits(const struct user_path *path)
+{
+	struct scan_walk walk = { .room = scratch_get(), .path = path };
+	struct scan *scan;
+
+	if (!path || !walk.room)
+		return false;
+	scan = &walk.room->scan;
+	scan->failed = 0;
+	scan->print.hash[0] = stack_seed[0];
+	scan->print.hash[1] = stack_seed[1];
+	if (path->registers & USER_PATH_BP)
+		stack_hash_word(&scan->print, scan->bp);
+	if (path->registers & USER_PATH_R10)
+		stack_hash_word(&scan->print, scan->r10);
+	bpf_loop(USER_PLACES, scan_place, &walk, 0);
+	return !scan->failed && scan->print.hash[0] == path->print.hash[0] &&
+	       scan->print.hash[1] == path->print.hash[1];
+}
+
+/* How long a copy of the task's stack that begins at `from` is to be. */
+static __always_inline u32 user_copy_bytes(struct task_struct *task, u64 from)
+{
+	u32 tgid = task->tgid, bytes;
+	u64 depth = stack_depth_bytes(task, from);
+	struct stack_plan *plan = bpf_map_lookup_elem(&stack_plans, &tgid);
+
+	if (plan)
+		bytes = plan->bytes > STACK_COPY_BYTES_MAX ? STACK_COPY_BYTES_MAX : plan->bytes;
+	else
+		bytes = depth ? STACK_COPY_BYTES_MAX : STACK_COPY_BYTES_FIRST;
+	return depth && depth < bytes ? depth : bytes;
+}
+
+/* The hash of the user half, into `room->sight`. `key`: of thread group, RIP and RSP. */
+static __always_inline void user_print(struct scratch *room, const struct stack_key *start, struct task_struct *task)
+{
+	struct stack_key key = *start;
+	struct print_stats *stats = stats_get();
+
+	room->scan.base = ~0ULL; /* no window yet */
+	room->scan.last = 0;
+	room->sight.copy_bytes = STACK_COPY_UNPLANNED; /* found out when needed */
+	for (u32 i = 0; i < USER_VARIANTS; i++, key.hash[1]++) {
+		struct user_path *path = bpf_map_lookup_elem(&user_paths, &key);
+
+		if (!path)
+			break;
+		if (user_fits(path)) {
+			room->sight.user = path->print;
+			return;
+		}
+	}
+	room->sight.copy_bytes = user_copy_bytes(task, room->scan.from);
+	scan_all(room, room->sight.copy_bytes);
+	room->sight.user = room->scan.print;
+	if (stats)
+		stats->user_misses++;
+}
+
+/* What all user stacks of one process at one place share: the same in userpath.c. */
+static __always_inline void print_place(struct stack_key *print, u32 tgid, u64 ip, u64 sp)
 {
 	print->hash[0] = stack_seed[0];
 	print->hash[1] = stack_seed[1];
-	stack_hash_word(print, task->tgid | (u64)sight->flags << 32);
-	stack_hash_word(print, (u32)sight->syscall | (u64)task->self_exec_id << 32);
+	stack_hash_word(print, tgid);
+	stack_hash_word(print, ip);
+	stack_hash_word(print, sp);
+}
+
+/* What all stacks of one owner, in one system call, share. */
+static __always_inline void print_owner(struct stack_key *print, const struct sight *sight, struct task_struct *task)
+{
+	stack_hash_word(print, (u32)sight->syscall | (u64)sight->flags << 32);
+	stack_hash_word(print, task->self_exec_id);
 	stack_hash_word(print, sight->cgroup_key);
 	if (stack_by_thread) {
 		u64 name[2] = {};
@@ -523,39 +727,92 @@ static __always_inline void record_of_interrupt(struct stack_record *record)
 	record->flags |= STACK_KTHREAD;
 }
 
+/* Sends a copy of the user half behind the record's kernel frames, as stack `id`. FALSE when the ring is full. */
+static __always_inline bool copy_send(struct stack_copy_room *copies, void *ctx, u32 id, u32 bytes)
+{
+	if (!stack_copy_take(copies, bytes)) {
+		stack_record_user(&copies->record, ctx);
+		record_trim_user(&copies->record);
+	}
+	return stack_copy_send(copies, id);
+}
+
+/* The table entry of a stack whose user half is known by its hash. Sent at first sight, with a copy of `bytes`. */
+static __always_inline struct stack_value *copy_intern(struct stack_copy_room *copies, const struct sight *sight,
+						       void *ctx, u32 bytes)
+{
+	struct stack_record *record = &copies->record;
+	u32 kernel = record->kernel_count;
+	struct stack_value *value;
+
+	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
+	kernel &= STACK_DEPTH_MASK;
+	record->frames[kernel] = sight->user.hash[0];
+	record->frames[kernel + 1] = sight->user.hash[1];
+	record->user_count = 2;
+	value = stack_record_find(record);
+	record->user_count = 0;
+	if (!value || value->sent || __sync_val_compare_and_swap(&value->sent, 0, 1) != 0)
+		return value;
+	if (!copy_send(copies, ctx, value->id, bytes))
+		value->sent = 0;
+	return value;
+}
+
+/* The kernel hands out no stack while it takes another one on this CPU: such a half stands for itself alone. */
+static __always_inline bool record_is_whole(const struct stack_record *record)
+{
+	return (!stack_kernel || record->kernel_count) && !(record->flags & (STACK_KERNEL_TRUNCATED | STACK_NO_USER));
+}
+
 /* The real stack of the current task, of which `room->sight` tells → its id; STACK_NONE when the table is full. */
 static __noinline u32 stack_take(void *ctx)
 {
-	struct stack_record *record = stack_record_get(SLOT_HOOK);
+	struct stack_copy_room *copies = stack_copy_room_get(SLOT_HOOK);
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct print_stats *stats = stats_get();
 	struct scratch *room = scratch_get();
+	struct stack_record *record;
 	struct stack_value *value;
-	u32 id;
+	u32 id, bytes = 0;
 
-	if (!record || !stats || !room)
+	if (!copies || !stats || !room)
 		return STACK_NONE;
+	record = &copies->record;
 	stack_record_begin(record, task, room->sight.cgroup_key);
 	if (room->sight.interrupt)
 		record_of_interrupt(record);
 	record->syscall = room->sight.syscall;
 	record->flags |= room->sight.flags;
-	stack_record_frames(record, ctx, 0);
-	record_trim_user(record);
-	value = stack_record_intern(record);
+	stack_record_kernel(record, ctx, 0);
+	if (room->sight.copy_bytes) {
+		bytes = room->sight.copy_bytes;
+		if (bytes == STACK_COPY_UNPLANNED)
+			bytes = user_copy_bytes(task, room->scan.from);
+		value = copy_intern(copies, &room->sight, ctx, bytes);
+	} else {
+		stack_record_user(record, ctx);
+		record_trim_user(record);
+		value = stack_record_intern(record);
+	}
 	if (!value)
 		return STACK_NONE;
 	id = value->id;
 	if (room->sight.audit) {
 		stats->audited++;
-		if (room->sight.known == id)
+		if (room->sight.known == id) {
+			if (room->sight.copy_bytes) { /* the user half is checked by who walks it */
+				record->flags |= STACK_AUDIT;
+				copy_send(copies, ctx, id, bytes);
+			}
 			return id;
+		}
 		stats->mismatched++;
 	}
 	stack_flags_note(id, record->flags);
 	if (!value->sent)
 		return id; /* stays unknown, so that the next one tries again */
-	if (room->sight.words && !(record->flags & STACK_KERNEL_TRUNCATED) && path_read(room, ctx, room->sight.words) &&
+	if (room->sight.words && record_is_whole(record) && path_read(room, ctx, room->sight.words) &&
 	    path_make(room, record, id))
 		path_keep(room, &room->sight.print);
 	else
@@ -607,10 +864,28 @@ static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx
 	return STACK_UNKNOWN;
 }
 
+/* The user half of `task`, which is the current one, into `print` and `room->sight`. FALSE when it cannot be recognised. */
+static __always_inline bool user_recognise(struct scratch *room, struct stack_key *print, struct task_struct *task,
+					   struct pt_regs *regs)
+{
+	if (!regs_walkable(regs))
+		return false;
+	if (!stack_copying) {
+		print_user(print, room, regs_frame(regs));
+		return true;
+	}
+	regs_scan(regs, &room->scan);
+	user_print(room, print, task);
+	stack_hash_word(print, room->sight.user.hash[0]);
+	stack_hash_word(print, room->sight.user.hash[1]);
+	return true;
+}
+
 /* The stack id of `task`, which is the current one; STACK_UNKNOWN: stack_take must be asked. */
 static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, u64 cgroup_key, u64 now)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	bool in_kernel = task->flags & (PF_KTHREAD | PF_IO_WORKER);
 	struct scratch *room = scratch_get();
 	struct stack_key print;
 	struct sight *sight;
@@ -620,23 +895,19 @@ static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, 
 		return STACK_NONE;
 	sight = &room->sight;
 	sight->cgroup_key = cgroup_key;
-	sight->syscall = -1;
 	sight->flags = BPF_CORE_READ_BITFIELD(task, in_iowait) ? STACK_IOWAIT : 0;
 	sight->interrupt = 0;
-	if (task->flags & PF_KTHREAD) {
-		print_begin(&print, sight, task);
+	sight->copy_bytes = 0;
+	if (in_kernel || !stack_user) {
+		print_place(&print, task->tgid, 0, 0);
 	} else {
-		sight->syscall = regs_syscall(regs);
-		print_begin(&print, sight, task);
-		if (stack_user) {
-			usable = regs_walkable(regs);
-			stack_hash_word(&print, regs_ip(regs));
-			if (usable)
-				print_user(&print, room, regs_frame(regs));
-		}
+		print_place(&print, task->tgid, regs_ip(regs), regs_stack(regs));
+		usable = user_recognise(room, &print, task, regs);
 	}
+	sight->syscall = in_kernel ? -1 : regs_syscall(regs);
+	print_owner(&print, sight, task);
 	sight->words = usable ? stack_words(ctx, regs) : 0;
-	if (sight->words && !(task->flags & PF_KTHREAD)) {
+	if (sight->words && !in_kernel) {
 		/* The outermost address lies below the registers, not at a fixed distance from us: between them, system
 		 * calls leave a gap of random size. The number of the system call stands for it. */
 		sight->words--;
@@ -849,44 +1120,6 @@ static __always_inline void thread_stamp(struct thread *thread, struct task_stru
 	}
 }
 
-/* `prev` leaves the CPU. TRUE: its stack is to be taken. */
-static __always_inline bool switch_out(void *ctx, bool preempt, struct task_struct *prev, struct cfs_rq *queue,
-				       u64 css_set, u64 now)
-{
-	u32 state = prev->__state;
-	bool blocks = state && !preempt;
-	struct thread *thread;
-	u64 key;
-
-	if (!walltime && settled && (!blocks || (state & TASK_DEAD)))
-		return false;
-	key = cgroup_key_current();
-	if (!filter_wants(prev, key))
-		return false;
-	thread = bpf_task_storage_get(&threads, prev, 0, 0);
-	if (!thread) {
-		thread = thread_new(prev, key);
-		if (!thread)
-			return false;
-	}
-	if (walltime) {
-		sum_add(&thread->times[TIME_RUNNING], now - thread->since_ns);
-		if (thread->css_set != css_set || thread->exec_id != prev->self_exec_id) {
-			thread_flush(thread, now);
-			thread_own(thread, prev, key);
-		}
-		if (state & TASK_DEAD && !preempt) {
-			thread_flush(thread, now);
-			thread->state = THREAD_ENDED;
-			return false;
-		}
-	}
-	if (blocks)
-		thread->stack = stack_recognise(ctx, prev, key, now);
-	thread_stamp(thread, prev, queue, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
-	return blocks && thread->stack == STACK_UNKNOWN;
-}
-
 /* Splits the time off CPU of a thread that blocked: what it waited for the CPU after the wake-up is not blocked time. */
 static __always_inline void off_cpu_add(struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
 					u32 stack, u64 wait, u64 off)
@@ -918,11 +1151,82 @@ static __always_inline void unknown_add(struct thread *thread, struct task_struc
 	off_cpu_add(thread, task, queue, stack, wait, off);
 }
 
+/* `task` gets the CPU after having had it `runs` times. */
+static __always_inline void arrive(struct thread *thread, struct task_struct *task, struct cfs_rq *queue, u64 now,
+				   u64 runs)
+{
+	u64 off = now - thread->since_ns;
+
+	if (thread->state == THREAD_UNKNOWN) {
+		unknown_add(thread, task, queue, now, 0);
+	} else if (thread->state != THREAD_BLOCKED && thread->state != THREAD_PREEMPTED) {
+		return;
+	} else if (thread->runs != runs) {
+		loss_add(LOSS_MISSED, 1, off); /* it ran in between and we were not called */
+	} else if (thread->state == THREAD_BLOCKED) {
+		off_cpu_add(thread, task, queue, thread->stack, wait_since(task, queue, thread->run_delay_ns, 0), off);
+	} else if (walltime) {
+		wait_add(thread, task, queue, TIME_PREEMPTED, off);
+	}
+	thread->state = THREAD_RUNNING;
+	thread->since_ns = now;
+}
+
+/* `task`, now leaving the CPU, got it without our being called (it happens, and the kernel does not count it). The scheduler
+ * noted when that was. */
+static __noinline int arrive_late(struct thread *thread, struct task_struct *task, struct cfs_rq *queue, u64 now)
+{
+	u64 ran = queue->rq->clock - task->sched_info.last_arrival;
+
+	arrive(thread, task, queue, ran < now - thread->since_ns ? now - ran : thread->since_ns,
+	       task->sched_info.pcount - 1);
+	return 0;
+}
+
+/* `prev` leaves the CPU. TRUE: its stack is to be taken. */
+static __always_inline bool switch_out(void *ctx, bool preempt, struct task_struct *prev, struct cfs_rq *queue,
+				       u64 css_set, u64 now)
+{
+	u32 state = prev->__state;
+	bool blocks = state && !preempt;
+	struct thread *thread;
+	u64 key;
+
+	if (!walltime && settled && (!blocks || (state & TASK_DEAD)))
+		return false;
+	key = cgroup_key_current();
+	if (!filter_wants(prev, key))
+		return false;
+	thread = bpf_task_storage_get(&threads, prev, 0, 0);
+	if (!thread) {
+		thread = thread_new(prev, key);
+		if (!thread)
+			return false;
+	}
+	if (thread->state == THREAD_BLOCKED || thread->state == THREAD_PREEMPTED)
+		arrive_late(thread, prev, queue, now);
+	if (walltime) {
+		sum_add(&thread->times[TIME_RUNNING], now - thread->since_ns);
+		if (thread->css_set != css_set || thread->exec_id != prev->self_exec_id) {
+			thread_flush(thread, now);
+			thread_own(thread, prev, key);
+		}
+		if (state & TASK_DEAD && !preempt) {
+			thread_flush(thread, now);
+			thread->state = THREAD_ENDED;
+			return false;
+		}
+	}
+	if (blocks)
+		thread->stack = stack_recognise(ctx, prev, key, now);
+	thread_stamp(thread, prev, queue, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
+	return blocks && thread->stack == STACK_UNKNOWN;
+}
+
 /* `next` gets the CPU. */
 static __always_inline void switch_in(struct task_struct *next, struct cfs_rq *queue, u64 now)
 {
 	struct thread *thread = bpf_task_storage_get(&threads, next, 0, 0);
-	u64 off;
 
 	if (!thread) {
 		u64 key;
@@ -936,20 +1240,7 @@ static __always_inline void switch_in(struct task_struct *next, struct cfs_rq *q
 		if (!thread)
 			return;
 	}
-	off = now - thread->since_ns;
-	if (thread->state == THREAD_UNKNOWN) {
-		unknown_add(thread, next, queue, now, 0);
-	} else if (thread->state != THREAD_BLOCKED && thread->state != THREAD_PREEMPTED) {
-		return;
-	} else if (thread->runs != next->sched_info.pcount) {
-		loss_add(LOSS_MISSED, 1, off); /* it ran in between and we were not called */
-	} else if (thread->state == THREAD_BLOCKED) {
-		off_cpu_add(thread, next, queue, thread->stack, wait_since(next, queue, thread->run_delay_ns, 0), off);
-	} else if (walltime) {
-		wait_add(thread, next, queue, TIME_PREEMPTED, off);
-	}
-	thread->state = THREAD_RUNNING;
-	thread->since_ns = now;
+	arrive(thread, next, queue, now, next->sched_info.pcount);
 }
 
 /* Closes the interval a thread was in when the run stopped. */
@@ -1059,6 +1350,7 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 	room->sight.syscall = -1;
 	room->sight.flags = 0;
 	room->sight.interrupt = 1;
+	room->sight.copy_bytes = 0;
 	room->sight.words = on_own_stack ? stack_words(ctx, regs) : INTERRUPT_WORDS;
 	return sight_recognise(room, ctx, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
 }
@@ -1083,6 +1375,22 @@ int BPF_PROG(offcpu_waking, struct task_struct *task)
 
 /* ---- on-CPU samples (walltime) ---- */
 
+/* As in profile.bpf.c: a copy is sent one by one. FALSE when frame pointers are to be followed. */
+static __always_inline bool tick_copy(void *ctx, struct task_struct *task, u64 key)
+{
+	u32 bytes = stack_copy_wanted(task);
+	struct stack_copy_room *copies = bytes ? stack_copy_room_get(SLOT_TICK) : NULL;
+
+	if (!copies)
+		return false;
+	stack_record_begin(&copies->record, task, key);
+	stack_record_kernel(&copies->record, ctx, 0);
+	if (!stack_copy_take(copies, bytes))
+		return false;
+	stack_copy_send(copies, STACK_NO_ID); /* else: the owner's other samples stand for its time */
+	return true;
+}
+
 SEC("perf_event")
 int offcpu_tick(void *ctx)
 {
@@ -1094,7 +1402,7 @@ int offcpu_tick(void *ctx)
 	if (!started_ns || stopped_ns || !task->pid)
 		return 0;
 	key = cgroup_key_current();
-	if (!filter_wants(task, key))
+	if (!filter_wants(task, key) || tick_copy(ctx, task, key))
 		return 0;
 	record = stack_record_get(SLOT_TICK);
 	if (!record)
@@ -1138,6 +1446,9 @@ static long pass_vma_found(struct task_struct *task, struct vm_area_struct *vma,
 
 struct pass_walk {
 	struct task_struct *task;
+	u8 *to; /* copies: where to, from where in the task, how much */
+	u64 from;
+	u32 wanted;
 	struct stack_record *record;
 	struct pass *pass;
 };
@@ -1173,6 +1484,68 @@ static long pass_frame(u32 i, struct pass_walk *walk)
 	return 0;
 }
 
+/* bpf_loop callback: one page more of another task's stack, into record->copy_bytes (as stack_copy_page). */
+static long pass_page(u32 i, struct pass_walk *walk)
+{
+	struct pass *pass = walk->pass;
+	u32 done = walk->record->copy_bytes, wanted = walk->wanted;
+	u64 from = walk->from + done;
+	u32 part = STACK_COPY_PAGE - (from & (STACK_COPY_PAGE - 1));
+
+	if (done >= wanted || done > STACK_COPY_BYTES_MAX)
+		return 1;
+	if (part > wanted - done)
+		part = wanted - done;
+	asm volatile("" : "+r"(part)); /* the bound is clear to clang, but not to Linux 6.1 */
+	if (part > STACK_COPY_PAGE)
+		return 1;
+	if (from < pass->start || from + part > pass->end) {
+		pass->start = pass->end = 0;
+		bpf_find_vma(walk->task, from, pass_vma_found, &walk->pass, 0);
+		if (from < pass->start || from + part > pass->end)
+			return 1;
+	}
+	if (bpf_copy_from_user_task(walk->to + done, part, (void *)from, walk->task, 0))
+		return 1;
+	walk->record->copy_bytes = done + part;
+	return 0;
+}
+
+/* Copies the user half of `task` behind the record's kernel frames: as stack_copy_take. */
+static __always_inline void pass_copy(struct stack_copy_room *copies, struct task_struct *task, struct pt_regs *regs)
+{
+	struct pass_walk walk = { .task = task, .record = &copies->record };
+	struct stack_record *record = walk.record;
+	u32 kernel = record->kernel_count, zero = 0;
+	struct stack_registers registers;
+	u8 *to;
+
+	walk.pass = bpf_map_lookup_elem(&passes, &zero);
+	if (!walk.pass)
+		return;
+	registers.ip = regs_ip(regs);
+	registers.sp = regs_stack(regs);
+	registers.bp = regs_frame(regs);
+	registers.r10 = regs_scratch(regs);
+	registers.copied_from = registers.sp - STACK_COPY_RED_ZONE;
+	registers.holes = 0;
+	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
+	to = (u8 *)&record->frames[kernel & STACK_DEPTH_MASK];
+	__builtin_memcpy(to, &registers, sizeof(registers));
+	to += sizeof(registers);
+	walk.pass->start = walk.pass->end = 0;
+	walk.to = to;
+	walk.from = registers.copied_from;
+	walk.wanted = user_copy_bytes(task, registers.copied_from);
+	bpf_loop(STACK_COPY_PAGES, pass_page, &walk, 0);
+	if (record->copy_bytes < walk.wanted)
+		record->flags |= STACK_COPY_ENDS;
+	if (record->copy_bytes)
+		record->flags |= STACK_COPIED;
+	else
+		record->flags |= STACK_NO_USER;
+}
+
 static __always_inline void pass_user(struct stack_record *record, struct task_struct *task, struct pt_regs *regs)
 {
 	struct pass_walk walk = { .task = task, .record = record };
@@ -1188,50 +1561,106 @@ static __always_inline void pass_user(struct stack_record *record, struct task_s
 	bpf_loop(STACK_DEPTH, pass_frame, &walk, 0);
 }
 
-/* Notes the stack of a thread that is blocked already. */
-static __always_inline void pass_first(struct task_struct *task, bool user)
+static __always_inline void pass_kernel(struct stack_record *record, struct task_struct *task)
 {
-	struct stack_record *record = stack_record_get(SLOT_PASS);
-	u32 runs = task->sched_info.pcount;
-	struct stack_value *value;
-	struct thread *thread;
-	struct pt_regs *regs;
-	u64 key;
 	long got;
 
-	if (!record || !task->pid || task->exit_state)
-		return;
-	if (!walltime && (!task->__state || task->on_cpu))
-		return;
-	key = cgroup_key_of(task);
-	if (!filter_wants(task, key))
-		return;
-	thread = thread_new(task, key);
-	if (!thread || !task->__state || task->on_cpu)
-		return;
-	stack_record_begin(record, task, key);
+	record->flags |= STACK_NO_SCHED;
 	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
 		record->flags |= STACK_IOWAIT;
-	if (stack_kernel) {
-		got = bpf_get_task_stack(task, record->frames, STACK_DEPTH * 8, 0);
-		if (got > 0 && got <= STACK_DEPTH * 8)
-			record->kernel_count = (u32)got / 8;
-	}
-	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (!(task->flags & PF_KTHREAD)) {
+	if (!stack_kernel)
+		return;
+	got = bpf_get_task_stack(task, record->frames, STACK_DEPTH * 8, 0);
+	if (got > 0 && got <= STACK_DEPTH * 8)
+		record->kernel_count = (u32)got / 8;
+}
+
+/* A stack that is walked from a copy: one for every thread, as it is not hashed. */
+static __always_inline struct stack_value *pass_send_copy(struct stack_copy_room *copies, struct task_struct *task)
+{
+	struct stack_record *record = &copies->record;
+	u32 kernel = record->kernel_count;
+	struct stack_value *value;
+	u64 saved[2];
+
+	asm volatile("" : "+r"(kernel));
+	kernel &= STACK_DEPTH_MASK;
+	saved[0] = record->frames[kernel];
+	saved[1] = record->frames[kernel + 1];
+	record->frames[kernel] = task->pid;
+	record->frames[kernel + 1] = task->start_time;
+	record->user_count = 2;
+	value = stack_record_find(record);
+	record->user_count = 0;
+	record->frames[kernel] = saved[0];
+	record->frames[kernel + 1] = saved[1];
+	if (!value || value->sent || __sync_val_compare_and_swap(&value->sent, 0, 1) != 0)
+		return value;
+	if (!stack_copy_send(copies, value->id))
+		value->sent = 0;
+	return value;
+}
+
+/* The stack of a thread that is blocked. */
+static __always_inline struct stack_value *pass_take(struct task_struct *task, u64 key, bool user)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	bool in_kernel = task->flags & (PF_KTHREAD | PF_IO_WORKER);
+	bool copying = stack_copying && stack_user && user && !in_kernel && regs_walkable(regs);
+	struct stack_copy_room *copies = stack_copy_room_get(SLOT_PASS);
+	struct stack_record *record = copying && copies ? &copies->record : stack_record_get(SLOT_PASS);
+
+	if (!record || !copies)
+		return NULL;
+	stack_record_begin(record, task, key);
+	pass_kernel(record, task);
+	if (!in_kernel) {
 		record->syscall = regs_syscall(regs);
+		if (copying) {
+			pass_copy(copies, task, regs);
+			return pass_send_copy(copies, task);
+		}
 		if (stack_user && user && regs_walkable(regs))
 			pass_user(record, task, regs);
 		else if (stack_user)
 			record->flags |= STACK_NO_USER;
 	}
-	value = stack_record_intern(record);
+	return stack_record_intern(record);
+}
+
+/* Notes the stack of a thread that is blocked already. TRUE: there is one more. */
+static __always_inline bool pass_first(struct task_struct *task, bool user)
+{
+	u32 runs = task->sched_info.pcount;
+	struct stack_value *value;
+	struct thread *thread;
+	u64 key;
+
+	if (!task->pid || task->exit_state)
+		return false;
+	if (!walltime && (!task->__state || task->on_cpu))
+		return false;
+	key = cgroup_key_of(task);
+	if (!filter_wants(task, key))
+		return false;
+	thread = thread_new(task, key);
+	if (!thread || !task->__state || task->on_cpu)
+		return false;
+	value = pass_take(task, key, user);
 	if (!value || task->on_cpu || (u32)task->sched_info.pcount != runs)
-		return; /* it has run meanwhile: what we took is no stack */
-	stack_flags_note(value->id, record->flags);
+		return value != NULL; /* it has run meanwhile: what we took is no stack */
 	thread->first_stack = value->id;
 	barrier();
 	thread->first_runs = runs + 1;
+	return true;
+}
+
+/* A byte for every stack: so that who reads the iterator can look at the ring before it is full. */
+static __always_inline void pass_tell(struct bpf_iter__task *ctx)
+{
+	static const char stack = 's';
+
+	bpf_seq_write(ctx->meta->seq, &stack, sizeof(stack));
 }
 
 SEC("btf_iter.s/task")
@@ -1239,8 +1668,8 @@ int offcpu_first(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (task)
-		pass_first(task, true);
+	if (task && pass_first(task, true))
+		pass_tell(ctx);
 	return 0;
 }
 
@@ -1249,8 +1678,8 @@ int offcpu_first_kernel(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (task)
-		pass_first(task, false);
+	if (task && pass_first(task, false))
+		pass_tell(ctx);
 	return 0;
 }
 

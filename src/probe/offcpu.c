@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "offcpu.skel.h"
+#include "probe/copyplan.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
@@ -28,27 +29,32 @@ const struct rung offcpu_rungs[] = {
 };
 #define OFFCPU_RUNG_SLEEPABLE (&offcpu_rungs[0])
 
+#define OFFCPU_PASS_STACKS 64 /* sent by an iterator until the ring is looked at */
+#define OFFCPU_RING_BYTES (16 << 20) /* a thousand copies of processes just seen */
+
 /* ---- opening ---- */
 
-/* Runs an iterator program over all tasks once. */
-static gboolean offcpu_pass(struct bpf_program *program, GError **error)
+/* Runs an iterator program over all tasks once. It writes a byte for every stack it sends. */
+static gboolean offcpu_pass(struct offcpu_run *run, struct bpf_program *program, GError **error)
 {
 	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
 	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
-	char nothing[64];
+	char told[OFFCPU_PASS_STACKS];
+	gboolean right = TRUE;
 	gssize got = -1;
 
 	if (fd >= 0) {
 		do {
-			got = read(fd, nothing, sizeof(nothing));
-		} while (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN)));
+			got = read(fd, told, sizeof(told));
+			right = got <= 0 || intake_hoard(run->intake, error);
+		} while (right && (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))));
 	}
-	if (got < 0)
+	if (right && got < 0)
 		ladder_set_error(error, "cannot look at all threads", errno);
 	if (fd >= 0)
 		close(fd);
 	bpf_link__destroy(link);
-	return got == 0;
+	return right && got == 0;
 }
 
 static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
@@ -57,6 +63,9 @@ static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
 
 	filter_values_init(&values, &run->request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
+	run->kernel->rodata->stack_copying = run->listener.unwind != NULL;
+	run->kernel->rodata->stack_wake_bytes = 0; /* the sooner a stack is walked, the sooner it is known again */
+	bpf_map__set_max_entries(run->kernel->maps.stack_ring, OFFCPU_RING_BYTES);
 	run->kernel->rodata->walltime = run->walltime;
 	run->kernel->rodata->waker_on = run->request.waker;
 	run->kernel->rodata->threshold_ns = run->walltime ? 0 : run->request.threshold_ns;
@@ -79,7 +88,8 @@ static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GEr
 		return FALSE;
 	}
 	offcpu_configure(run, rung);
-	if (!filter_size(run->kernel->obj, &run->request, error))
+	if (!filter_size(run->kernel->obj, &run->request, error) ||
+	    !copyplan_size(run->kernel->obj, OFFCPU_SLOTS, error))
 		return FALSE;
 	kernel_btf_supply(btf, run->kernel->obj);
 	result = offcpu_bpf__load(run->kernel);
@@ -130,7 +140,7 @@ static gboolean offcpu_start(struct offcpu_run *run, const struct rung *rung, GE
 
 	run->started_ns = clock_monotonic_ns();
 	__atomic_store_n(&run->kernel->bss->started_ns, run->started_ns, __ATOMIC_SEQ_CST);
-	if (!offcpu_pass(first, error))
+	if (!offcpu_pass(run, first, error))
 		return FALSE;
 	__atomic_store_n(&run->kernel->bss->settled, 1, __ATOMIC_SEQ_CST);
 	return TRUE;
@@ -143,6 +153,9 @@ static gboolean offcpu_attach(void *user, const struct rung *rung, GError **erro
 
 	if (offcpu_load(run, rung, error))
 		run->intake = intake_open(run->kernel->obj, &run->request, &run->listener, error);
+	if (run->intake && run->listener.unwind)
+		intake_learn_paths(run->intake, bpf_map__fd(run->kernel->maps.user_paths),
+				   (const struct stack_key *)run->kernel->rodata->stack_seed);
 	if (run->intake && offcpu_attach_programs(run, error) && offcpu_start(run, rung, error))
 		return TRUE;
 	offcpu_unload(run);
@@ -186,17 +199,28 @@ gboolean offcpu_run_stop(struct offcpu_run *run, GError **error)
 {
 	run->stopped_ns = clock_monotonic_ns();
 	__atomic_store_n(&run->kernel->bss->stopped_ns, run->stopped_ns, __ATOMIC_SEQ_CST);
-	if (!offcpu_pass(run->kernel->progs.offcpu_last, error))
+	if (!offcpu_pass(run, run->kernel->progs.offcpu_last, error))
 		return FALSE;
 	offcpu_detach(run); /* only now: the dying have closed their own books until here */
 	return intake_drain(run->intake, error);
 }
 
-void offcpu_run_tell(struct offcpu_run *run, enum probe_state state, const struct probe_task *task,
-		     guint32 kernel_stack, guint32 kernel_waker, const struct interval_sum *sum)
+static void offcpu_tell(struct offcpu_run *run, const struct probe_weight *weight)
 {
-	struct probe_weight weight = {
-		.task = task,
+	if (!weight->task) {
+		run->unsent.events += weight->events;
+		run->unsent.weight += weight->weight;
+		return;
+	}
+	run->told.events += weight->events;
+	run->told.weight += weight->weight;
+	if (run->listener.weight)
+		run->listener.weight(run->listener.user, weight);
+}
+
+static struct probe_weight offcpu_weight(enum probe_state state, const struct interval_sum *sum)
+{
+	return (struct probe_weight){
 		.stack = PROBE_NO_STACK,
 		.waker_stack = PROBE_NO_STACK,
 		.state = state,
@@ -204,22 +228,31 @@ void offcpu_run_tell(struct offcpu_run *run, enum probe_state state, const struc
 		.weight = sum->weight_ns,
 		.max = sum->max_ns,
 	};
+}
 
+void offcpu_run_tell_stack(struct offcpu_run *run, enum probe_state state, guint32 stack,
+			   const struct interval_sum *sum)
+{
+	struct probe_weight weight = offcpu_weight(state, sum);
+
+	weight.stack = stack;
+	weight.task = intake_task(run->intake, stack);
+	offcpu_tell(run, &weight);
+}
+
+void offcpu_run_tell(struct offcpu_run *run, enum probe_state state, const struct probe_task *task,
+		     guint32 kernel_stack, guint32 kernel_waker, const struct interval_sum *sum)
+{
+	struct probe_weight weight = offcpu_weight(state, sum);
+
+	weight.task = task;
 	if (kernel_stack != STACK_NONE) {
 		weight.stack = intake_stack(run->intake, kernel_stack);
 		weight.task = intake_task(run->intake, weight.stack);
 	}
-	if (!weight.task) {
-		run->unsent.events += sum->events;
-		run->unsent.weight += sum->weight_ns;
-		return;
-	}
 	if (kernel_waker != STACK_NONE)
 		weight.waker_stack = intake_stack(run->intake, kernel_waker);
-	run->told.events += sum->events;
-	run->told.weight += sum->weight_ns;
-	if (run->listener.weight)
-		run->listener.weight(run->listener.user, &weight);
+	offcpu_tell(run, &weight);
 }
 
 /* The sums by stack, as the kernel keeps them; unmapped by the caller. */
@@ -295,6 +328,7 @@ static gboolean offcpu_note_recognition(struct offcpu_run *run, struct ledger *l
 {
 	int cpus = libbpf_num_possible_cpus();
 	g_autofree struct print_stats *stats = g_new0(struct print_stats, MAX(cpus, 1));
+	struct intake_audit audit = intake_audit(run->intake);
 	struct print_stats sum = { 0 };
 	guint32 zero = 0;
 
@@ -309,12 +343,19 @@ static gboolean offcpu_note_recognition(struct offcpu_run *run, struct ledger *l
 		sum.unusable += stats[cpu].unusable;
 		sum.audited += stats[cpu].audited;
 		sum.mismatched += stats[cpu].mismatched;
+		sum.user_misses += stats[cpu].user_misses;
 	}
 	ledger_note(ledger,
 		    g_strdup_printf("stacks recognised without unwinding: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
 				    "; checked by unwinding: %" G_GUINT64_FORMAT ", of these wrong: %" G_GUINT64_FORMAT,
 				    (guint64)sum.hits, (guint64)(sum.hits + sum.misses), (guint64)sum.audited,
 				    (guint64)sum.mismatched));
+	if (run->listener.unwind)
+		ledger_note(ledger,
+			    g_strdup_printf("user stacks copied because no known one fitted: %" G_GUINT64_FORMAT
+					    "; recognised ones copied and walked all the same: %" G_GUINT64_FORMAT
+					    ", of these wrong: %" G_GUINT64_FORMAT,
+					    (guint64)sum.user_misses, audit.checked, audit.wrong));
 	return TRUE;
 }
 

@@ -10,8 +10,26 @@ extern const struct probe probe_offcpu; /* blocked time by stack */
 extern const struct probe probe_walltime; /* all time of all threads, by state */
 #endif
 
+/* Stacks under construction on one CPU: the hooks', and of what they may interrupt or be interrupted by: the first pass and
+ * the tick. */
+#define OFFCPU_SLOTS 3
+
 /* Blocked time by stack: index = id of the stack (stack_record.id). */
 #define INTERVAL_SLOTS (131072 + 4096) /* the stack table, and ids wasted by racing inserts */
+
+/* What decides about walks of one user stack (offcpu.bpf.c, userpath.c): another stack with these words walks the same. */
+#define USER_PATHS 16384
+#define USER_PLACES 512
+#define USER_VARIANTS 8 /* stacks of one thread group with the same RIP and RSP */
+
+struct user_path {
+	struct stack_key print; /* hash of the registers that matter, then of the words, in order */
+	__u32 count;
+	__u32 registers; /* USER_PATH_… */
+	__u16 at[USER_PLACES]; /* words from where copies begin, ascending */
+};
+#define USER_PATH_BP (1 << 0)
+#define USER_PATH_R10 (1 << 1)
 
 /* In place of a stack id. */
 #define STACK_NONE 0xffffffffU /* the table was full */
@@ -60,4 +78,5 @@ struct print_stats {
 	__u64 unusable; /* of these: cannot be recognised next time either (too deep) */
 	__u64 audited; /* hits that were unwound as well … */
 	__u64 mismatched; /* … and were another stack */
+	__u64 user_misses; /* user halves for which no path was known */
 };

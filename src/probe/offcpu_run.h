@@ -39,5 +39,8 @@ gboolean offcpu_run_tell_blocked(struct offcpu_run *run, GError **error);
  * stack that never arrived is counted as lost. */
 void offcpu_run_tell(struct offcpu_run *run, enum probe_state state, const struct probe_task *task,
 		     guint32 kernel_stack, guint32 kernel_waker, const struct interval_sum *sum);
+/* The same of a stack known by the intake's id. */
+void offcpu_run_tell_stack(struct offcpu_run *run, enum probe_state state, guint32 stack,
+			   const struct interval_sum *sum);
 /* Losses, rung and notes. */
 gboolean offcpu_run_account(struct offcpu_run *run, struct ledger *ledger, GError **error);

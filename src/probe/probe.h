@@ -73,6 +73,7 @@ enum probe_stack_flags {
 	PROBE_STACK_NO_USER = 1 << 3, /* user half could not be read (not: "is a kernel thread") */
 	PROBE_STACK_KTHREAD = 1 << 4,
 	PROBE_STACK_NO_COPY = 1 << 5, /* should have been walked from a copy, for which there was no room in the ring */
+	PROBE_STACK_NO_SCHED = 1 << 6, /* taken of a sleeper: without the kernel's functions that put it to sleep */
 };
 
 /* One distinct stack, handed out once, soon after it was first seen. */
@@ -87,6 +88,16 @@ struct probe_stack {
 	guint64 script[2]; /* fingerprint of the interpreter's frames, told before (listener.script); 0, 0: none */
 };
 
+/* What the outcome of a walk depends on, besides RIP, RSP and the process's code: another stack with the same values in these
+ * places gives the same addresses, whatever else it holds. */
+#define PROBE_BASIS_MAX 512
+struct probe_basis {
+	guint32 at[PROBE_BASIS_MAX]; /* offsets of words in the copy; in no order, perhaps twice */
+	guint count;
+	gboolean has_bp, has_r10; /* these registers, too */
+	gboolean overflow; /* there were more places: not to be used */
+};
+
 /* What a user stack is walked from where frame pointers do not carry: registers and the top of the stack. */
 struct probe_copy {
 	guint64 ip, sp, bp, r10;
@@ -95,6 +106,7 @@ struct probe_copy {
 	const guint8 *bytes; /* valid during the call */
 	gsize length;
 	gboolean is_all; /* no more can be copied: behind it no memory is mapped or resident */
+	struct probe_basis *basis; /* to be filled when not NULL */
 };
 
 /* What walking it yields. */
@@ -104,6 +116,7 @@ struct probe_unwound {
 	gsize used_bytes; /* of the copy */
 	gsize wanted_bytes; /* STACK_END_SHORT: length that would do for the next step */
 	gboolean frame_pointers_do; /* the chain of frame pointers gives as much */
+	gboolean is_final; /* walking it again later cannot give more */
 };
 
 enum probe_state {

@@ -69,7 +69,7 @@ static struct probe_run *walltime_open(const struct probe_request *request, cons
 /* ---- sharing out running time ---- */
 
 struct sample {
-	guint32 stack; /* kernel's id */
+	guint32 stack; /* intake's id */
 	guint64 count;
 };
 
@@ -151,24 +151,30 @@ static void walltime_take_owner(void *user, const void *key, const void *value)
 	walltime->threads += sum->threads;
 }
 
-/* mapread_fn: the samples of one stack. */
-static void walltime_take_samples(void *user, const void *key, const void *value)
+/* intake_copied_fn: the samples of one stack. */
+static void walltime_take_stack(void *user, guint32 stack, guint64 events)
 {
 	struct walltime *walltime = user;
-	const struct stack_value *counted = value;
-	const struct sample sample = { .stack = counted->id, .count = counted->events };
-	const struct probe_task *task;
+	const struct sample sample = { .stack = stack, .count = events };
+	const struct probe_task *task = intake_task(walltime->run->intake, stack);
 	struct owner *owner;
 
-	(void)key;
-	if (counted->events == 0)
-		return;
-	task = intake_task(walltime->run->intake, intake_stack(walltime->run->intake, counted->id));
 	if (!task)
 		return; /* its record was lost: the owner's other samples stand for its time */
 	owner = walltime_owner(walltime, task);
 	g_array_append_val(owner->samples, sample);
 	owner->sample_count += sample.count;
+}
+
+/* mapread_fn: the samples of one stack that was not copied. */
+static void walltime_take_samples(void *user, const void *key, const void *value)
+{
+	struct walltime *walltime = user;
+	const struct stack_value *counted = value;
+
+	(void)key;
+	if (counted->events > 0)
+		walltime_take_stack(walltime, intake_stack(walltime->run->intake, counted->id), counted->events);
 }
 
 /* Shares out without remainder: what rounding leaves of one stack is carried to the next. */
@@ -190,7 +196,7 @@ static void walltime_tell_running(struct walltime *walltime, const struct owner 
 		carried += (unsigned __int128)owner->running.weight_ns * sample->count;
 		part.weight_ns = (guint64)(carried / owner->sample_count);
 		carried %= owner->sample_count;
-		offcpu_run_tell(walltime->run, PROBE_STATE_RUNNING, NULL, sample->stack, STACK_NONE, &part);
+		offcpu_run_tell_stack(walltime->run, PROBE_STATE_RUNNING, sample->stack, &part);
 	}
 }
 
@@ -205,6 +211,7 @@ static gboolean walltime_tell(struct walltime *walltime, GError **error)
 	    !mapread_each(bpf_map__fd(kernel->maps.stacks), sizeof(struct stack_key), sizeof(struct stack_value),
 			  walltime_take_samples, walltime, error))
 		return FALSE;
+	intake_take_copied(walltime->run->intake, walltime_take_stack, walltime);
 	g_hash_table_iter_init(&each, walltime->owners);
 	while (g_hash_table_iter_next(&each, &owner, NULL))
 		walltime_tell_running(walltime, owner);

@@ -492,6 +492,7 @@ struct place_finder {
 	struct symbolizer *symbolizer;
 	struct process *process;
 	gboolean has_gaps; /* some code's table could not be had */
+	gboolean is_preliminary; /* some code's table was put off */
 };
 
 /* unwind_lookup_t */
@@ -524,6 +525,8 @@ static gboolean place_find(guint64 address, struct unwind_place *place, gpointer
 	case MODULE_UNWIND_ABSENT:
 		return TRUE;
 	case MODULE_UNWIND_PENDING:
+		finder->is_preliminary = TRUE;
+		G_GNUC_FALLTHROUGH;
 	case MODULE_UNWIND_UNREADABLE:
 	default:
 		finder->has_gaps = TRUE;
@@ -556,7 +559,9 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 {
 	struct place_finder finder = { .symbolizer = symbolizer, .process = process_lookup(symbolizer, tgid) };
 
-	*walk = (struct symbolizer_walk){ .end = STACK_END_GONE };
+	*walk = (struct symbolizer_walk){ .end = STACK_END_GONE, .is_preliminary = TRUE };
+	if (stack->basis)
+		stack->basis->overflow = TRUE;
 	if (!finder.process || finder.process->is_stale)
 		finder.process = process_see(symbolizer, tgid);
 	if (!finder.process || (finder.process->exited && finder.process->mappings->len == 0)) {
@@ -566,6 +571,7 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 	}
 	walk->result = unwind(registers, stack, place_find, &finder, addresses, capacity);
 	walk->end = walk_end(&walk->result);
+	walk->is_preliminary = finder.is_preliminary;
 	if (finder.has_gaps && walk->end != STACK_END_FIRST)
 		walk->end = STACK_END_UNREAD;
 	walk->frame_pointers_do = walk->result.by_frame_pointers && !finder.has_gaps;

@@ -77,6 +77,7 @@ struct symbolizer_walk {
 	struct unwind_result result;
 	enum stack_end end;
 	gboolean frame_pointers_do; /* the chain of frame pointers gives as much */
+	gboolean is_preliminary; /* a table was put off: later there may be more */
 };
 void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct unwind_registers *registers,
 		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,

@@ -33,6 +33,13 @@ static gboolean stack_has(const struct unwind_stack *stack, guint64 address)
 	return page >= 64 || !(stack->holes >> page & 1);
 }
 
+/* Of code or a stack. Whoever hashes a stack to know it again (probe/) relies on this: no other word, and no word that is not
+ * aligned as the stack pointer is, decides about a walk. */
+static gboolean is_address(guint64 value)
+{
+	return value >= UNWIND_ADDRESS_MIN && value < UNWIND_ADDRESS_END;
+}
+
 static gboolean walk_end(struct walk *walk, enum unwind_end end)
 {
 	walk->result.end = end;
@@ -52,12 +59,14 @@ static void walk_rest_on(struct walk *walk, gint64 offset)
 		basis->at[basis->count++] = (guint32)offset;
 }
 
-static void walk_rest_on_bp(struct walk *walk)
+/* FALSE when RBP points nowhere. */
+static gboolean walk_rest_on_bp(struct walk *walk)
 {
 	if (walk->bp_origin >= 0)
 		walk_rest_on(walk, walk->bp_origin);
 	else if (walk->stack->basis)
 		walk->stack->basis->has_bp = TRUE;
+	return is_address(walk->now.bp);
 }
 
 static void walk_rest_on_r10(struct walk *walk)
@@ -74,6 +83,8 @@ static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 	const struct unwind_stack *stack = walk->stack;
 	guint64 offset = address - stack->address;
 
+	if (offset % WORD)
+		return walk_end(walk, UNWIND_END_BAD);
 	if (address < stack->address || offset > UNWIND_REACH_BYTES_MAX)
 		return walk_end(walk, UNWIND_END_OUTSIDE);
 	if (offset + WORD > stack->length || !stack_has(stack, address)) {
@@ -107,6 +118,8 @@ static gboolean walk_enter(struct walk *walk, guint64 ip, guint64 sp)
 {
 	if (ip == 0)
 		return walk_end(walk, UNWIND_END_FIRST);
+	if (!is_address(ip))
+		return walk_end(walk, UNWIND_END_BAD);
 	walk->now.ip = ip;
 	walk->now.sp = sp;
 	walk->is_exact = walk->is_r10_known = FALSE;
@@ -120,7 +133,8 @@ static gboolean step_frame_pointer(struct walk *walk)
 
 	if (!walk->is_bp_known)
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
-	walk_rest_on_bp(walk);
+	if (!walk_rest_on_bp(walk) && frame != 0)
+		return walk_end(walk, UNWIND_END_NO_ROW);
 	/* psABI: 0 marks the outermost frame. But to begin with RBP may hold anything, also 0. */
 	if (frame == 0)
 		return walk_end(walk, walk->result.depth > 1 ? UNWIND_END_FIRST : UNWIND_END_NO_ROW);
@@ -161,8 +175,8 @@ static gboolean walk_find_cfa(struct walk *walk, guint32 rule, guint64 *cfa)
 	from += (guint64)cfi_rule_offset(rule);
 	if ((from_bp && !walk->is_bp_known) || (kind == CFI_R10 && !walk->is_r10_known))
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
-	if (from_bp)
-		walk_rest_on_bp(walk);
+	if (from_bp && !walk_rest_on_bp(walk))
+		return walk_end(walk, UNWIND_END_BAD);
 	if (kind == CFI_R10)
 		walk_rest_on_r10(walk);
 	*cfa = from;
@@ -203,7 +217,8 @@ static gboolean walk_restore_bp(struct walk *walk, guint32 rule, guint64 cfa)
 	case CFI_SAVED_AT_BP:
 		if (!walk->is_bp_known)
 			return walk_end(walk, UNWIND_END_UNSUPPORTED);
-		walk_rest_on_bp(walk);
+		if (!walk_rest_on_bp(walk))
+			return TRUE; /* popped */
 		at = walk->now.bp + (guint64)slot;
 		/* Popped, RBP points into the caller's frame, or anywhere but into this one. */
 		if (at < walk->now.sp || at >= cfa)

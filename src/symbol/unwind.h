@@ -31,6 +31,8 @@ struct unwind_registers {
 	guint64 r10; /* holds the frame for some instructions of a few functions */
 };
 
+#define UNWIND_ADDRESS_MIN 0x10000ULL /* nothing is mapped below */
+#define UNWIND_ADDRESS_END (1ULL << 47)
 #define UNWIND_BASIS_MAX 512
 
 /* What the outcome of a walk depends on, besides RIP, RSP and the tables: another stack with the same values in these places

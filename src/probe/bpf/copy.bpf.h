@@ -99,12 +99,11 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 
 /* How much there is between the stack pointer and where the thread began, where that is known: a program's first thread begins
  * where execve put it, and libc keeps the others' descriptors (the thread pointer) at the top of their stacks. 0: not known. */
-static __always_inline u64 stack_depth_bytes(const struct stack_registers *registers)
+static __always_inline u64 stack_depth_bytes(struct task_struct *task, u64 copied_from)
 {
 #if defined(__TARGET_ARCH_x86)
-	struct task_struct *task = bpf_get_current_task_btf();
-	u64 first = BPF_CORE_READ(task, mm, start_stack) - registers->copied_from;
-	u64 descriptor = BPF_CORE_READ(task, thread.fsbase) - registers->copied_from;
+	u64 first = BPF_CORE_READ(task, mm, start_stack) - copied_from;
+	u64 descriptor = BPF_CORE_READ(task, thread.fsbase) - copied_from;
 	u64 depth = first < descriptor ? first : descriptor;
 
 	return depth < STACK_COPY_REACH ? depth : 0;
@@ -161,7 +160,7 @@ static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 by
 
 	if (!stack_registers_read(&registers))
 		return false;
-	depth = stack_depth_bytes(&registers);
+	depth = stack_depth_bytes(bpf_get_current_task_btf(), registers.copied_from);
 	if (bytes == STACK_COPY_UNPLANNED)
 		bytes = depth ? STACK_COPY_BYTES_MAX : STACK_COPY_BYTES_FIRST;
 	if (depth && depth <= bytes) {

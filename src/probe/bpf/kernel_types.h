@@ -81,6 +81,7 @@ struct sched_entity {
 struct sched_info {
 	unsigned long pcount; /* times this thread got a CPU */
 	unsigned long long run_delay; /* ns it waited for one, all told */
+	unsigned long long last_arrival; /* rq->clock when it last got a CPU */
 	unsigned long long last_queued; /* rq->clock when it became runnable; 0 when not waiting */
 };
 

@@ -66,6 +66,7 @@ struct stack_plan {
 /* Flags of a record besides enum probe_stack_flags, for user space's intake alone. */
 #define STACK_COPIED (1 << 16) /* registers and a copy instead of user frames */
 #define STACK_COPY_ENDS (1 << 17) /* the copy is shorter than asked for: memory ends there */
+#define STACK_AUDIT (1 << 18) /* of a stack recognised by its hash: is it really the one sent with this id? */
 
 struct stack_registers { /* user space's */
 	__u64 ip, sp, bp, r10;

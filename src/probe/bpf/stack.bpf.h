@@ -28,6 +28,7 @@
 #define STACK_NO_USER (1 << 3)
 #define STACK_KTHREAD (1 << 4)
 #define STACK_NO_COPY (1 << 5)
+#define STACK_NO_SCHED (1 << 6)
 
 const volatile bool stack_user = true;
 const volatile bool stack_kernel = true;
@@ -211,8 +212,8 @@ static __always_inline void stack_send(struct stack_record *record, struct stack
 		value->sent = 0;
 }
 
-/* The table entry of the record, made (and sent) at first sight; NULL when it could not be kept (nothing counted). */
-static __always_inline struct stack_value *stack_record_intern(struct stack_record *record)
+/* The table entry of the record, made at first sight; NULL when it could not be kept (nothing counted). */
+static __always_inline struct stack_value *stack_record_find(struct stack_record *record)
 {
 	struct stack_key key;
 	struct stack_value *value;
@@ -224,10 +225,16 @@ static __always_inline struct stack_value *stack_record_intern(struct stack_reco
 
 		bpf_map_update_elem(&stacks, &key, &fresh, BPF_NOEXIST);
 		value = bpf_map_lookup_elem(&stacks, &key);
-		if (!value)
-			return NULL;
 	}
-	if (!value->sent)
+	return value;
+}
+
+/* The same; and its record is sent at first sight. */
+static __always_inline struct stack_value *stack_record_intern(struct stack_record *record)
+{
+	struct stack_value *value = stack_record_find(record);
+
+	if (value && !value->sent)
 		stack_send(record, value);
 	return value;
 }
