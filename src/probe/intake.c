@@ -33,6 +33,7 @@ struct intake {
 	GArray *ids; /* of guint32: kernel's stack id → ours */
 	GPtrArray *tasks; /* of const struct probe_task *, by our id; owned by `known_tasks` */
 	GHashTable *known_tasks; /* set of struct probe_task *: few tasks have many stacks */
+	guint64 copies, copied_bytes;
 	struct copyplan *plan; /* NULL when the kernel half makes no copies */
 	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
 	GArray *copied; /* of struct intake_copied, for each of them */
@@ -282,6 +283,8 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 		if (!intake_number(intake, record->id, &stack.task))
 			return;
 	}
+	intake->copies += record->copy_bytes > 0;
+	intake->copied_bytes += record->copy_bytes;
 	if (record->copy_bytes)
 		walk = intake_unwind(intake, record, &stack);
 	if (intake->paths && record->id != STACK_NO_ID) {
@@ -556,6 +559,12 @@ void intake_account(struct intake *intake, struct ledger *ledger)
 					    lost));
 	if (intake->scripts)
 		scripts_account(intake->scripts, ledger);
+	if (intake->copies > 0) {
+		g_autofree char *all = units_weight(UNIT_BYTES, intake->copied_bytes);
+		g_autofree char *each = units_weight(UNIT_BYTES, intake->copied_bytes / intake->copies);
+
+		ledger_note(ledger, g_strdup_printf("%s of user stacks were copied, %s a stack", all, each));
+	}
 	if (intake->malformed > 0)
 		ledger_note(ledger, g_strdup_printf("%u stack records were malformed", intake->malformed));
 }
