@@ -193,7 +193,7 @@ static __always_inline void socket_address(struct sock *sk, struct tcp_edge_key 
 {
 	u32 word = 0;
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
+	if (sk->__sk_common.skc_family == AF_INET6) {
 		u32 words[TCP_ADDRESS / 4] = {};
 
 		bpf_probe_read_kernel(words, sizeof(words), &sk->__sk_common.skc_v6_daddr);
@@ -204,7 +204,7 @@ static __always_inline void socket_address(struct sock *sk, struct tcp_edge_key 
 		}
 		word = words[3];
 	} else {
-		word = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		word = sk->__sk_common.skc_daddr;
 	}
 	key->family = AF_INET;
 	__builtin_memcpy(key->address, &word, sizeof(word));
@@ -214,8 +214,8 @@ static __always_inline void socket_address(struct sock *sk, struct tcp_edge_key 
  * which a connecting socket sent. */
 static __always_inline u64 socket_pair_key(struct tcp_sock *tcp, bool client)
 {
-	u32 own = BPF_CORE_READ(tcp, snd_una) - (u32)BPF_CORE_READ(tcp, bytes_acked) + (client ? 1 : 0);
-	u32 other = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
+	u32 own = tcp->snd_una - (u32)tcp->bytes_acked + (client ? 1 : 0);
+	u32 other = tcp->rcv_nxt - (u32)tcp->bytes_received;
 
 	return client ? (u64)own << 32 | other : (u64)other << 32 | own;
 }
@@ -227,10 +227,10 @@ static __always_inline u32 edge_outside(struct sock *sk, u64 owner, bool client)
 
 	if (client) {
 		key.client = owner;
-		key.port = port_swap(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		key.port = port_swap(sk->__sk_common.skc_dport);
 	} else {
 		key.server = owner;
-		key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		key.port = sk->__sk_common.skc_num;
 	}
 	socket_address(sk, &key);
 	return edge_find(&key);
@@ -266,8 +266,8 @@ static __always_inline u64 grown(u64 *kept, u64 now)
 /* Payload received. The kernel counts a FIN as a byte. */
 static __always_inline u64 socket_received(struct sock *sk, struct tcp_sock *tcp)
 {
-	u64 received = BPF_CORE_READ(tcp, bytes_received);
-	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT;
+	u64 received = tcp->bytes_received;
+	bool fin = sk->__sk_common.skc_flags & SOCK_DONE_BIT;
 
 	return fin && received ? received - 1 : received;
 }
@@ -276,24 +276,26 @@ static __always_inline u64 socket_received(struct sock *sk, struct tcp_sock *tcp
 static __always_inline void socket_account(struct sock *sk, struct tcp_socket *socket, struct tcp_edge *edge)
 {
 	struct tcp_side *side = socket->client ? &edge->client : &edge->server;
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-	u32 srtt = BPF_CORE_READ(tcp, srtt_us);
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	u64 more;
+	u32 srtt;
 
-	more = grown(&socket->sent_bytes, sent);
+	if (!tcp)
+		return;
+	srtt = tcp->srtt_us;
+	more = grown(&socket->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans);
 	if (more)
 		ADD(side->sent_bytes, more);
 	more = grown(&socket->received_bytes, socket_received(sk, tcp));
 	if (more)
 		ADD(side->received_bytes, more);
-	more = grown(&socket->sent_segments, BPF_CORE_READ(tcp, segs_out));
+	more = grown(&socket->sent_segments, tcp->segs_out);
 	if (more)
 		ADD(side->sent_segments, more);
-	more = grown(&socket->received_segments, BPF_CORE_READ(tcp, segs_in));
+	more = grown(&socket->received_segments, tcp->segs_in);
 	if (more)
 		ADD(side->received_segments, more);
-	more = grown(&socket->spurious, BPF_CORE_READ(tcp, dsack_dups));
+	more = grown(&socket->spurious, tcp->dsack_dups);
 	if (more)
 		ADD(side->spurious, more);
 	if (srtt)
@@ -332,7 +334,7 @@ static __always_inline u64 owner_listening(struct sock *sk)
 	if (owner != CGROUP_ROOT || v1_controller == V1_NONE)
 		return owner;
 	key.netns = socket_netns(sk);
-	key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	key.port = sk->__sk_common.skc_num;
 	known = bpf_map_lookup_elem(&tcp_listeners, &key);
 	return known ? *known : owner;
 }
@@ -399,7 +401,7 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	socket->established = 1;
 	socket->established_ns = existing ? 0 : bpf_ktime_get_ns();
 	if (pair && pair->client) {
-		u32 number = edge_between(pair->client, owner, BPF_CORE_READ(sk, __sk_common.skc_num));
+		u32 number = edge_between(pair->client, owner, sk->__sk_common.skc_num);
 
 		pair->server = owner;
 		pair->edge = number;
@@ -442,7 +444,7 @@ static __always_inline void connection_fails(struct sock *sk)
 {
 	u32 number = edge_outside(sk, owner_here(sk), true);
 	struct tcp_edge *edge = edge_at(number);
-	enum tcp_failure failure = failure_of(BPF_CORE_READ(sk, sk_err));
+	enum tcp_failure failure = failure_of(sk->sk_err);
 
 	if (edge && failure < TCP_FAILURES)
 		ADD(edge->failures[failure], 1);
@@ -457,7 +459,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_socket *
 	socket->established = 0;
 	edge = edge_at(socket_edge(socket));
 	if (edge) {
-		int error = BPF_CORE_READ(sk, sk_err);
+		int error = sk->sk_err;
 
 		socket_account(sk, socket, edge);
 		if (socket->client)
@@ -477,7 +479,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_socket *
 
 static __always_inline void listener_starts(struct sock *sk, u64 owner)
 {
-	struct tcp_listener_key key = { .netns = socket_netns(sk), .port = BPF_CORE_READ(sk, __sk_common.skc_num) };
+	struct tcp_listener_key key = { .netns = socket_netns(sk), .port = sk->__sk_common.skc_num };
 
 	bpf_map_update_elem(&tcp_listeners, &key, &owner, BPF_ANY);
 }
@@ -490,7 +492,7 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 
 	if (after != TCP_ESTABLISHED && after != TCP_CLOSE && after != TCP_SYN_SENT && after != TCP_LISTEN)
 		return 0;
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (after == TCP_SYN_SENT) {
 		connection_starts(sk);
@@ -507,8 +509,10 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 	}
 	if (before == TCP_LISTEN || before == TCP_CLOSE)
 		return 0;
-	tcp = (struct tcp_sock *)sk; /* read by probe only */
 	if (after == TCP_ESTABLISHED) {
+		tcp = bpf_skc_to_tcp_sock(sk);
+		if (!tcp)
+			return 0;
 		loss_add(LOSS_SEEN, 1, 1);
 		socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!socket) {
@@ -542,7 +546,7 @@ int BPF_PROG(tcp_retransmit, struct sock *sk)
 	if (!socket)
 		return 0;
 	congestion = BPF_CORE_READ_BITFIELD_PROBED(tcp, inet_conn.icsk_ca_state);
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_SYN_SENT)
+	if (sk->__sk_common.skc_state == TCP_SYN_SENT)
 		kind = TCP_RETRANSMIT_SYN;
 	else if (congestion == TCP_CA_LOSS)
 		kind = TCP_RETRANSMIT_RTO;
@@ -582,12 +586,12 @@ int tcp_existing(struct bpf_iter__task_file *context)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if (!sk || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
-	key.port = BPF_CORE_READ(sk, __sk_common.skc_family);
+	key.port = sk->__sk_common.skc_family;
 	if (key.port != AF_INET && key.port != AF_INET6)
 		return 0;
-	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	state = sk->__sk_common.skc_state;
 	owner = socket_owner(sk);
 	if (owner == CGROUP_ROOT && v1_controller != V1_NONE)
 		owner = cgroup_key_of(task);
@@ -599,9 +603,12 @@ int tcp_existing(struct bpf_iter__task_file *context)
 	if (state == TCP_LISTEN || state == TCP_CLOSE || state == TCP_SYN_SENT || state == TCP_SYN_RECV)
 		return 0;
 	key.netns = socket_netns(sk);
-	key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	key.port = sk->__sk_common.skc_num;
 	server = bpf_map_lookup_elem(&tcp_listeners, &key) != NULL;
 	if (server != (tcp_pass == TCP_PASS_SERVERS) || bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0))
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
 		return 0;
 	known = bpf_sk_storage_get(&tcp_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!known) {
@@ -609,12 +616,11 @@ int tcp_existing(struct bpf_iter__task_file *context)
 		return 0;
 	}
 	loss_add(LOSS_SEEN, 1, 1);
-	tcp = (struct tcp_sock *)sk;
-	known->sent_bytes = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+	known->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
 	known->received_bytes = socket_received(sk, tcp);
-	known->sent_segments = BPF_CORE_READ(tcp, segs_out);
-	known->received_segments = BPF_CORE_READ(tcp, segs_in);
-	known->spurious = BPF_CORE_READ(tcp, dsack_dups);
+	known->sent_segments = tcp->segs_out;
+	known->received_segments = tcp->segs_in;
+	known->spurious = tcp->dsack_dups;
 	if (server)
 		server_established(sk, tcp, known, owner, true);
 	else
