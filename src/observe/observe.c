@@ -274,6 +274,8 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	session->next_collect_ns = options->probe->collect ? session->start_ns + OBSERVE_COLLECT_NS : G_MAXUINT64;
 	session->next_interval_ns = options->interval_ns ? session->start_ns + options->interval_ns : G_MAXUINT64;
 	ok = session_wait(session, error);
+	if (options->ended)
+		options->ended(options->progress_user);
 	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
 	ok = ok && options->probe->finish(session->run, &session->shape->ledger, error);
 	options->probe->close(session->run);

@@ -55,6 +55,8 @@ struct observe_options {
 	/* Called about ten times a second while measuring; may be NULL. */
 	void (*progress)(void *user, guint64 elapsed_ns, guint64 duration_ns);
 	void *progress_user;
+	/* Called when the interval is over and its result is about to be made; may be NULL. */
+	void (*ended)(void *user);
 };
 
 /* Adds what `text` means to `targets` (see target_resolve); besides those, "busiest" means every container that runs
