@@ -3,15 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#define FUSE_MAGIC 0x65735546 /* include/uapi/linux/fuse.h has no constant for it */
+#include "base/mounts.h"
 
 G_DEFINE_QUARK(fathom - file - error - quark, file_error)
 
@@ -67,42 +64,59 @@ char *file_read(const char *path, gsize limit, gsize *length, GError **error)
 	return file_read_at(AT_FDCWD, path, limit, length, error);
 }
 
-int file_open_in_root(const char *root, const char *path, GError **error)
+/* The list of mounts of whom the root belongs to: next to it, below /proc. */
+static char *root_mounts(const char *root)
+{
+	return g_str_has_suffix(root, "/root") ? g_strdup_printf("%.*smountinfo", (int)strlen(root) - 4, root)
+					       : g_strdup("/proc/self/mountinfo");
+}
+
+/* Finds without opening, so that a FIFO, a device or a file whose server may never answer is not touched. Even to look a name up asks
+ * such a server: where one is among the mounts, no mount is crossed. */
+static int root_look(int rootfd, const char *path, enum mounts_answer answer)
 {
 	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	struct open_how look = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	struct statfs fs;
-	struct stat st;
-	int rootfd, seen, fd;
 
-	rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (answer != MOUNTS_SAFE)
+		how.resolve |= RESOLVE_NO_XDEV;
+	return (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
+}
+
+/* The very file that was looked at. */
+static int seen_open(int seen)
+{
+	char path[32];
+
+	g_snprintf(path, sizeof(path), "/proc/self/fd/%d", seen);
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+int file_open_in_root(const char *root, const char *path, GError **error)
+{
+	g_autofree char *list = root_mounts(root);
+	int rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), seen = -1, fd = -1;
+	enum mounts_answer answer = rootfd >= 0 ? mounts_ask(rootfd, list) : MOUNTS_MAY_BLOCK;
+	gboolean allowed = FALSE;
+
 	if (rootfd < 0) {
 		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s: %s", root, g_strerror(errno));
 		return -1;
 	}
-	/* A look that opens nothing comes first, so that a FIFO, a device or a FUSE file is never opened. */
-	seen = (int)syscall(SYS_openat2, rootfd, path, &look, sizeof(look));
-	if (seen < 0 || fstat(seen, &st) < 0 || !S_ISREG(st.st_mode) || fstatfs(seen, &fs) < 0 ||
-	    (guint32)fs.f_type == FUSE_MAGIC) {
+	if (answer != MOUNTS_MAY_BLOCK)
+		seen = root_look(rootfd, path, answer);
+	allowed = seen >= 0 && mounts_ask_file(seen, list) != MOUNTS_MAY_BLOCK;
+	if (allowed)
+		fd = seen_open(seen);
+	if (fd < 0)
 		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s in %s: %s", path, root,
-			    seen < 0 ? g_strerror(errno) : "not a regular file on a local file system");
-		if (seen >= 0)
-			close(seen);
-		close(rootfd);
-		return -1;
-	}
-	close(seen);
-	fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
+			    answer != MOUNTS_MAY_BLOCK && (seen < 0 || allowed)
+				    ? g_strerror(errno)
+				    : "not a regular file on a local file system");
+	if (seen >= 0)
+		close(seen);
 	close(rootfd);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s in %s: %s", path, root,
-			    fd < 0 ? g_strerror(errno) : "not a regular file");
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
 	return fd;
 }

@@ -12,9 +12,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mounts.h"
 #include "base/units.h"
 
-#define MOUNTINFO_MAX (4u << 20)
 #define MOUNTS_FRESH_NS (2 * NS_PER_S) /* mount ids are used again after an unmount */
 
 enum mount_kind {
@@ -62,30 +62,19 @@ int foreign_open_process(guint32 tgid)
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw" (proc_pid_mountinfo(5)) */
-static void mount_line_take(struct foreign *foreign, const char *line)
+static void mount_take(void *user, guint64 id, gboolean may_block)
 {
-	const char *type = strstr(line, " - ");
-	guint64 id = g_ascii_strtoull(line, NULL, 10);
-	enum mount_kind kind = MOUNT_LOCAL;
+	const struct foreign *foreign = user;
 
-	if (!type)
-		return;
-	if (g_str_has_prefix(type + 3, "fuse"))
-		kind = MOUNT_REFUSED;
-	g_hash_table_insert(foreign->mounts, GUINT_TO_POINTER((guint)id), GUINT_TO_POINTER(kind));
+	g_hash_table_insert(foreign->mounts, GUINT_TO_POINTER((guint)id),
+			    GUINT_TO_POINTER(may_block ? MOUNT_REFUSED : MOUNT_LOCAL));
 }
 
 static void mounts_read(struct foreign *foreign, int proc_fd)
 {
-	g_autofree char *text = file_read_at(proc_fd, "mountinfo", MOUNTINFO_MAX, NULL, NULL);
-	char *line = text, *end;
+	g_autofree char *text = file_read_at(proc_fd, "mountinfo", MOUNTS_BYTES_MAX, NULL, NULL);
 
-	while (line && (end = strchr(line, '\n'))) {
-		*end = '\0';
-		mount_line_take(foreign, line);
-		line = end + 1;
-	}
+	mounts_each(text, mount_take, foreign);
 }
 
 static gboolean mount_is_safe(struct foreign *foreign, int proc_fd, guint64 id)

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -148,9 +153,65 @@ static void test_file(void)
 	g_rmdir(outside);
 }
 
+/* ---- files whose server never answers ---- */
+
+#define HANG_S 5
+
+/* Mounts a FUSE file system that nobody serves on `path`; FALSE when this machine has none. */
+static gboolean mount_deaf(const char *path, guint mode)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	g_autofree char *options = g_strdup_printf("fd=%d,rootmode=%o,user_id=0,group_id=0", fd, mode);
+
+	return fd >= 0 &&
+	       mount("deaf", path, "fuse", 0, options) == 0; /* the descriptor stays open: or it would fail */
+}
+
+/* In a child, in mounts of its own: what would hang is ended by the alarm. */
+static void deaf_child(const char *dir)
+{
+	g_autofree char *file = g_build_filename(dir, "file", NULL), *folder = g_build_filename(dir, "folder", NULL);
+	g_autofree char *plain = g_build_filename(dir, "plain", NULL);
+	int fd;
+
+	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		_exit(77);
+	g_file_set_contents(file, "x", 1, NULL);
+	g_file_set_contents(plain, "x", 1, NULL);
+	g_mkdir(folder, 0700);
+	if (!mount_deaf(file, S_IFREG | 0644) || !mount_deaf(folder, S_IFDIR | 0755))
+		_exit(77);
+	alarm(HANG_S);
+	fd = file_open_in_root(dir, "/plain", NULL);
+	_exit(fd >= 0 && file_open_in_root(dir, "/file", NULL) < 0 && file_open_in_root(dir, "/folder/x", NULL) < 0 &&
+			      file_open_in_root(folder, "/x", NULL) < 0
+		      ? 0
+		      : 1);
+}
+
+static void test_deaf(void)
+{
+	g_autofree char *dir = g_dir_make_tmp("fathom-deaf-XXXXXX", NULL);
+	g_autofree char *command = g_strdup_printf("rm -rf %s", dir);
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		deaf_child(dir);
+	waitpid(pid, &status, 0);
+	g_assert_cmpint(system(command), ==, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		g_test_skip("needs root and FUSE");
+		return;
+	}
+	g_assert_true(WIFEXITED(status)); /* not ended by the alarm */
+	g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/base/file/deaf", test_deaf);
 	g_test_add_func("/base/text/terminal", test_terminal);
 	g_test_add_func("/base/text/markup", test_markup);
 	g_test_add_func("/base/json", test_json);
