@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A kind's first event says which columns there are; a field that only later ones have stands at the end of their
- * line with its name. Every name and text passes text_terminal. */
+ * line with its name. An event with many fields (an OOM kill) stands alone, a line for each field. Every name and text
+ * passes text_terminal. */
 #include <string.h>
 
 #include "base/text.h"
@@ -12,6 +13,8 @@
 #define LINES_CONTAINER_COLUMNS 16
 #define LINES_PROCESS_COLUMNS 15
 #define LINES_PID_COLUMNS 7
+#define LINES_FIELDS_MAX 10 /* more do not fit on a line */
+#define LINES_NAME_COLUMNS 20
 
 struct event_lines {
 	FILE *out;
@@ -140,6 +143,10 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 {
 	GString *line = lines->line;
 
+	if (lines->kind) { /* the first needs no name: it is what was asked for */
+		line_raw(line, event->kind, 0);
+		line_print(lines, "", "");
+	}
 	g_free(lines->kind);
 	lines->kind = g_strdup(event->kind ? event->kind : "");
 	g_ptr_array_set_size(lines->columns, 0);
@@ -148,7 +155,6 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 	line_pad(line, "PROCESS", LINES_PROCESS_COLUMNS, FALSE);
 	line_pad(line, "PID", LINES_PID_COLUMNS, TRUE);
 	line_pad(line, "INNER", LINES_PID_COLUMNS, TRUE);
-	line_pad(line, "EVENT", strlen(lines->kind), FALSE);
 	for (guint32 i = 0; i < event->field_count; i++) {
 		const struct event_field *field = &event->fields[i];
 		g_autofree char *heading = column_heading(field->name);
@@ -190,18 +196,44 @@ static void lines_extras(struct event_lines *lines, const struct event *event)
 	}
 }
 
-void event_lines_put(struct event_lines *lines, const struct event *event)
+static void line_who(GString *line, const struct event *event)
 {
-	GString *line = lines->line;
-
-	if (!lines->kind || g_strcmp0(lines->kind, event->kind ? event->kind : "") != 0)
-		lines_head(lines, event);
 	line_time(line, event->realtime_ns);
 	line_raw(line, event->container, LINES_CONTAINER_COLUMNS);
 	line_raw(line, event->process, LINES_PROCESS_COLUMNS);
 	line_number(line, event->pid, LINES_PID_COLUMNS);
 	line_number(line, event->inner_pid, LINES_PID_COLUMNS);
-	line_raw(line, event->kind, strlen("EVENT"));
+}
+
+static void lines_block(struct event_lines *lines, const struct event *event)
+{
+	line_who(lines->line, event);
+	line_raw(lines->line, event->kind, 0);
+	line_print(lines, lines->colour ? "\033[1m" : "", lines->colour ? "\033[0m" : "");
+	for (guint32 i = 0; i < event->field_count; i++) {
+		const struct event_field *field = &event->fields[i];
+		g_autofree char *name = g_strdelimit(text_terminal(field->name), "_", ' ');
+		g_autofree char *text = field_text(field);
+		g_autofree char *safe = text_terminal(text);
+
+		g_string_append_printf(lines->line, "  %-*s %s", LINES_NAME_COLUMNS, name, safe);
+		line_print(lines, "", "");
+	}
+	g_clear_pointer(&lines->kind, g_free);
+	lines->kind = g_strdup(""); /* what comes next has a heading, with its name */
+}
+
+void event_lines_put(struct event_lines *lines, const struct event *event)
+{
+	GString *line = lines->line;
+
+	if (event->field_count > LINES_FIELDS_MAX) {
+		lines_block(lines, event);
+		return;
+	}
+	if (!lines->kind || g_strcmp0(lines->kind, event->kind ? event->kind : "") != 0)
+		lines_head(lines, event);
+	line_who(line, event);
 	for (guint i = 0; i < lines->columns->len; i++) {
 		const char *name = g_ptr_array_index(lines->columns, i);
 		const struct event_field *field = event_find(event, name);

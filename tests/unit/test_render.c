@@ -2,6 +2,7 @@
 /* Every format on one small snapshot against golden files (UPDATE_GOLDEN=1 rewrites them), and on hostile names. */
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 
 #include "import/import.h"
 #include "render/flame.h"
+#include "render/events.h"
 #include "render/render.h"
 
 static guint32 stack(struct calltree *tree, const char *const *names, const enum frame_kind *kinds, guint count)
@@ -488,6 +490,71 @@ static void test_tables_pictures(void)
 	}
 }
 
+/* ---- events as lines ---- */
+
+static char *lines_of(const struct event *events, guint count)
+{
+	const struct render_options options = { 0 };
+	char *text = NULL;
+	gsize length = 0;
+	FILE *out = open_memstream(&text, &length);
+	struct event_lines *lines = event_lines_new(out, &options);
+
+	for (guint i = 0; i < count; i++)
+		event_lines_put(lines, &events[i]);
+	event_lines_free(lines);
+	fclose(out);
+	return text;
+}
+
+static void test_event_lines(void)
+{
+	const struct event_field fields[] = {
+		{ .name = "latency", .unit = EVENT_NANOSECONDS, .number = 12000000 },
+		{ .name = "file", .unit = EVENT_TEXT, .text = "/a\033[2J\nb" },
+	};
+	const struct event_field other[] = {
+		{ .name = "latency", .unit = EVENT_NANOSECONDS, .number = 999 },
+		{ .name = "arguments", .unit = EVENT_LIST, .text = "ls\0a b\0", .number = 7 },
+	};
+	const struct event events[] = {
+		{ .kind = "slow",
+		  .container = "w\033eb",
+		  .process = "x\ny",
+		  .pid = 7,
+		  .inner_pid = 1,
+		  .fields = fields,
+		  .field_count = 2 },
+		{ .kind = "slow", .pid = 8, .fields = other, .field_count = 2 },
+	};
+	char *text = lines_of(events, 2);
+	g_auto(GStrv) rows = g_strsplit(text, "\n", -1);
+
+	g_assert_cmpuint(g_strv_length(rows), ==, 4); /* heading, two rows, nothing */
+	g_assert_null(strchr(text, '\033'));
+	g_assert_true(g_str_has_prefix(rows[0], "TIME") && g_str_has_suffix(rows[0], "LATENCY  FILE"));
+	g_assert_nonnull(strstr(rows[1], "w\\x1beb"));
+	g_assert_nonnull(strstr(rows[1], "12.0 ms  /a\\x1b[2J\\x0ab"));
+	g_assert_nonnull(strstr(rows[2], "999 ns  -"));
+	g_assert_true(g_str_has_suffix(rows[2], "arguments=ls 'a b'"));
+	free(text);
+}
+
+/* What does not fit on a line stands below it. */
+static void test_event_block(void)
+{
+	struct event_field fields[12];
+	const struct event event = { .kind = "oom", .pid = 7, .fields = fields, .field_count = G_N_ELEMENTS(fields) };
+	char *text;
+
+	for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
+		fields[i] = (struct event_field){ .name = "score_adjust", .unit = EVENT_SIGNED, .number = (guint64)-5 };
+	text = lines_of(&event, 1);
+	g_assert_nonnull(strstr(text, "\n  score adjust         -5\n"));
+	g_assert_null(strstr(text, "TIME"));
+	free(text);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -506,5 +573,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/pprof-go", test_pprof_go);
 	g_test_add_func("/render/tables-text", test_tables_text);
 	g_test_add_func("/render/tables-pictures", test_tables_pictures);
+	g_test_add_func("/render/events/lines", test_event_lines);
+	g_test_add_func("/render/events/block", test_event_block);
 	return g_test_run();
 }
