@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Burns CPU in functions whose shares are known: 70, 20 and 10 per cent of the steps, reached in every way one Python
-function can reach another. `split.py WAY [SECONDS]`; ways: call, sorted, map, generator, asyncio, deep, eval,
+function can reach another. `split.py WAY [SECONDS]`; ways: call, sorted, map, generator, asyncio, deep (or deep30), eval,
 mixed (most of them in turn), threads, fork (children that live for half a second)."""
 import asyncio
 import os
@@ -81,7 +81,7 @@ def by_asyncio():
 
 
 def by_deep(depth=60):
-    if depth:
+    if depth > 0:
         return by_deep(depth - 1)
     return by_call()
 
@@ -121,6 +121,8 @@ def main():
             thread.start()
         for thread in threads:
             thread.join()
+    elif sys.argv[1][:4] == "deep" and sys.argv[1] != "deep":
+        loop(lambda: by_deep(int(sys.argv[1][4:]) - 5), end)  # main, loop and so on are frames, too
     else:
         loop(globals()["by_" + sys.argv[1]], end)
 

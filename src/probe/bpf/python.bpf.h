@@ -31,6 +31,7 @@
 #define SCRIPT_RING_BYTES (2 << 20)
 #define SCRIPT_STEPS (2 * SCRIPT_DEPTH) /* frames, and marks of calls from C between them */
 #define SCRIPT_DEPTH_MASK 127
+#define PYTHON_NO_HASH (~0ULL) /* of a str object that nobody has looked up yet */
 #define PYTHON_TAIL 32 /* last bytes of a text that are compared */
 
 const volatile bool script_on = false;
@@ -291,25 +292,28 @@ static __always_inline u64 python_mix(u64 mark, u64 word)
 	return mark ^ (mark >> 29);
 }
 
-/* A str object's length, its hash where it has been asked for, and its end: texts that differ hardly agree in all. */
+/* A str object's length and its hash, or, where that has not been asked for, its end: texts that differ hardly agree in
+ * both. */
 static __always_inline u64 python_text_mark(struct python_walk *walk, u64 address, u64 mark)
 {
 	const struct python_process *at = &walk->at;
-	u64 size, from;
+	u64 size, hash, from;
 	u32 state;
 
 	if (!python_read(walk->text_bytes, PYTHON_TEXT_BYTES, address))
 		return mark;
 	state = PYTHON_FIELD(u32, walk->text_bytes, at->text_state);
 	size = (u64)PYTHON_FIELD(u32, walk->text_bytes, at->text_length) * ((state >> 2) & 7);
+	hash = PYTHON_FIELD(u64, walk->text_bytes, at->text_length + 8); /* follows */
+	mark = python_mix(python_mix(mark, size << 32 | state), hash);
+	if (hash != PYTHON_NO_HASH)
+		return mark;
 	from = address + (state & 0x40 ? at->text_ascii : at->text_wide);
 	walk->tail[0] = walk->tail[1] = walk->tail[2] = walk->tail[3] = 0;
 	if (size >= PYTHON_TAIL)
 		python_read(walk->tail, PYTHON_TAIL, from + size - PYTHON_TAIL);
 	else
 		python_read_some((u8 *)walk->tail, size, PYTHON_TAIL, from);
-	mark = python_mix(mark, size << 32 | state);
-	mark = python_mix(mark, PYTHON_FIELD(u64, walk->text_bytes, at->text_length + 8)); /* the hash follows */
 	for (u32 i = 0; i < PYTHON_TAIL / 8; i++)
 		mark = python_mix(mark, walk->tail[i]);
 	return mark;
