@@ -878,11 +878,12 @@ static void advise(struct symbolizer *symbolizer, const struct language *languag
 					  : "its functions are not named, because it writes no /tmp/perf-PID.map");
 }
 
+/* (What other languages would have to do is said by symbolizer_advice.) */
 static void advise_all(struct symbolizer *symbolizer)
 {
 	advise(symbolizer, NULL);
-	for (guint kind = LANGUAGE_NATIVE + 1; language_find((enum language_kind)kind); kind++)
-		advise(symbolizer, language_find((enum language_kind)kind));
+	advise(symbolizer, language_find(LANGUAGE_NODE));
+	advise(symbolizer, language_find(LANGUAGE_JAVA));
 }
 
 void symbolizer_settle(struct symbolizer *symbolizer)
