@@ -8,7 +8,7 @@ int cmd_trace(int argc, char **argv)
 	static const struct follow follow = {
 		.command = "trace",
 		.summary =
-			"What happens, one line each, as it happens: programs that start or end, signals, files opened.",
+			"What happens, one line each, as it happens: programs that start and end, OOM kills, block I/O, files opened, signals, throttling.",
 		.kinds = "exec exit oom block open signal throttle",
 		.with_arguments = TRUE,
 	};

@@ -18,7 +18,7 @@ static const struct command commands[] = {
 	{ "memory", "Who uses what", "growth: flame graph of page faults, slope, time to limit", cmd_memory },
 	{ "top", "Who uses what", "what each container uses and loses: CPU, time, memory, I/O", cmd_top },
 	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },
-	{ "trace", "What happens", "exec, exit, signal, open: one line each, as it happens", cmd_trace },
+	{ "trace", "What happens", "exec, exit, OOM kills, opened files …: one line each, as it happens", cmd_trace },
 	{ "connections", "Who talks to whom", "TCP connections by edge, with numbers", cmd_connections },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
