@@ -54,6 +54,8 @@ __u32 generation = 0; /* set by user space before each walk */
 
 struct seen {
 	u64 run_delay_ns, disk_delay_ns, voluntary, involuntary;
+	u64 key; /* of its cgroup … */
+	void *cgroups; /* … as long as this is its css_set */
 };
 
 struct {
@@ -123,22 +125,37 @@ static __always_inline struct tasks_sum *sum_of(u64 key)
 			__sync_fetch_and_add(sum, (now)-before);                                                       \
 	} while (0)
 
-static __always_inline void account(struct task_struct *task, struct tasks_sum *sum)
+/* What the thread had at the last walk; made when it is new. NULL when there is no room. */
+static __always_inline struct seen *seen_get(struct task_struct *task)
 {
-	struct seen now = {}, *seen;
+	struct seen *seen = bpf_task_storage_get(&threads, task, 0, 0), fresh = {};
+
+	if (seen)
+		return seen;
+	if (task->start_time < loaded_ns)
+		read_now(task, &fresh);
+	seen = bpf_task_storage_get(&threads, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!seen)
+		loss_add(LOSS_STORAGE, 1, 0);
+	return seen;
+}
+
+static __always_inline u64 key_of(struct task_struct *task, struct seen *seen)
+{
+	void *cgroups = task->cgroups;
+
+	if (seen->cgroups != cgroups) {
+		seen->key = cgroup_key_of(task);
+		seen->cgroups = cgroups;
+	}
+	return seen->key;
+}
+
+static __always_inline void account(struct task_struct *task, struct seen *seen, struct tasks_sum *sum)
+{
+	struct seen now = {};
 
 	read_now(task, &now);
-	seen = bpf_task_storage_get(&threads, task, 0, 0);
-	if (!seen) {
-		struct seen zero = {};
-		bool later = task->start_time >= loaded_ns;
-
-		seen = bpf_task_storage_get(&threads, task, later ? &zero : &now, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (!seen) {
-			loss_add(LOSS_STORAGE, 1, 0);
-			return;
-		}
-	}
 	ADD_SINCE(&sum->run_delay_ns, &seen->run_delay_ns, now.run_delay_ns);
 	ADD_SINCE(&sum->disk_delay_ns, &seen->disk_delay_ns, now.disk_delay_ns);
 	ADD_SINCE(&sum->voluntary, &seen->voluntary, now.voluntary);
@@ -165,17 +182,20 @@ int tasks_walk(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct tasks_sum *sum;
+	struct seen *seen;
 	char state;
 
 	if (!task)
 		return 0;
-	sum = sum_of(cgroup_key_of(task));
+	seen = seen_get(task);
+	sum = sum_of(seen ? key_of(task, seen) : cgroup_key_of(task));
 	if (!sum) {
 		loss_add(LOSS_MAP, 1, 0);
 		return 0;
 	}
 	loss_add(LOSS_SEEN, 1, 0);
-	account(task, sum);
+	if (seen)
+		account(task, seen, sum);
 	if (sum->generation != generation) {
 		sum->generation = generation;
 		sum->threads = sum->processes = sum->running = sum->blocked = 0;
@@ -202,7 +222,7 @@ int BPF_PROG(tasks_exit, struct task_struct *task)
 	}
 	seen = bpf_task_storage_get(&threads, task, 0, 0);
 	if (seen) {
-		account(task, sum);
+		account(task, seen, sum);
 		return 0;
 	}
 	if (task->start_time < loaded_ns)

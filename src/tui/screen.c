@@ -110,6 +110,10 @@ void screen_put(guint row, guint column, guint width, const char *text, gboolean
 	width = MIN(width, screen_columns() - column);
 	end = text_fit(safe, width, &used);
 	before = right ? width - used : 0;
+	if (style == SCREEN_PLAIN) { /* the blanks are there already */
+		mvaddnstr((int)row, (int)(column + before), safe, (int)(end - safe));
+		return;
+	}
 	attrset((int)style_attribute(style));
 	/* The last cell of the last row cannot be written without scrolling: curses returns ERR, and all is well. */
 	mvprintw((int)row, (int)column, "%*s%.*s%*s", (int)before, "", (int)(end - safe), safe,

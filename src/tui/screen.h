@@ -45,7 +45,8 @@ guint screen_columns(void);
 gboolean screen_is_unicode(void);
 
 void screen_clear(void);
-/* Puts `text` at a cell, at most `width` columns, the rest of them blank; `right`: flush right. */
+/* Puts `text` at a cell of a cleared screen, at most `width` columns, the rest of them blank in that style; `right`: flush
+ * right. Each cell once. */
 void screen_put(guint row, guint column, guint width, const char *text, gboolean right, enum screen_style style);
 /* Shows what was put. */
 void screen_show(void);

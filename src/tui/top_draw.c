@@ -172,9 +172,9 @@ static gboolean put_cell(guint y, guint *x, guint width, const char *text, gbool
 		return FALSE;
 	screen_put(y, *x, width, text, right, style);
 	*x += width;
-	if (*x < screen_columns())
-		screen_put(y, (*x)++, 1, "", FALSE,
-			   style == SCREEN_HEADING || style == SCREEN_SELECTED ? style : SCREEN_PLAIN);
+	if (*x < screen_columns() && (style == SCREEN_HEADING || style == SCREEN_SELECTED))
+		screen_put(y, *x, 1, "", FALSE, style);
+	(*x)++;
 	return TRUE;
 }
 
