@@ -10,7 +10,7 @@ static const struct command commands[] = {
 	{ "walltime", "Where does the time go", "thread time that adds up: running, waiting, blocked", cmd_walltime },
 	{ "profile", "Where does the time go", "on-CPU flame graph by sampling", cmd_profile },
 	{ "offcpu", "Where does the time go", "blocked time by stack and cause", cmd_offcpu },
-	{ "latency", "How long does it take", "histograms per container: runq and more", cmd_latency },
+	{ "latency", "How long does it take", "histograms per container: run queue, disk, files, calls, faults", cmd_latency },
 	{ "blame", "How long does it take", "who made whom wait", cmd_blame },
 	{ "ps", "Who is there", "one row a container", cmd_ps },
 	{ "namespaces", "Who is there", "which namespaces containers share", cmd_namespaces },
