@@ -48,9 +48,16 @@ def programs(pid):
     return held
 
 
+def link_of(descriptor):
+    try:
+        return os.readlink(descriptor)
+    except FileNotFoundError:
+        return ""  # closed meanwhile
+
+
 def links(pid):
     return [fd for fd in Path(f"/proc/{pid}/fd").iterdir()
-            if any(word in os.readlink(fd) for word in ("bpf_link", "bpf-link", "perf_event", "raw-tracepoint"))]
+            if any(word in link_of(fd) for word in ("bpf_link", "bpf-link", "perf_event", "raw-tracepoint"))]
 
 
 class Tool:

@@ -13,11 +13,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import support  # noqa: E402
-from offcpu import Tool, pingpong, run_time, watch  # noqa: E402
+from offcpu import Tool, pingpong, run_time  # noqa: E402
 
 
 def tools():
-    found = {"fathom runq": watch("runq"), "fathom blame": watch("blame cpu")}
+    binary = str(support.build_dir() / "src/cli/fathom")
+    found = {"fathom runq": [binary, "latency", "runq", "-q", "-d", "1000", "--json"],
+             "fathom blame": [binary, "blame", "cpu", "-q", "-d", "1000", "--json"]}
     try:
         return {"runqlat": [support.tool("runqlat"), "1000"], **found}
     except support.Missing:

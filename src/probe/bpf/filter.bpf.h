@@ -69,11 +69,25 @@ __noinline int filter_inherit(u64 css_set, u64 key)
 	return wanted;
 }
 
-/* Is the task with cgroup key `key` (cgroup_key_of) wanted? */
-static __always_inline bool filter_wants(struct task_struct *task, u64 key)
+/* Is the cgroup with key `key`, which is that of `task`, wanted? */
+static __always_inline bool filter_wants_cgroup(struct task_struct *task, u64 key)
 {
 	u8 *wanted;
 
+	if (!filter_on)
+		return true;
+	wanted = bpf_map_lookup_elem(&filter_cgroups, &key);
+	if (wanted)
+		return *wanted;
+	wanted = bpf_map_lookup_elem(&filter_later, &key);
+	if (wanted)
+		return *wanted;
+	return filter_inherit((u64)BPF_CORE_READ(task, cgroups), key); /* a number: by probe, whoever includes this */
+}
+
+/* Is the task with cgroup key `key` (cgroup_key_of) wanted? */
+static __always_inline bool filter_wants(struct task_struct *task, u64 key)
+{
 	if (!filter_on)
 		return true;
 	if (filter_by_tgid) {
@@ -82,11 +96,5 @@ static __always_inline bool filter_wants(struct task_struct *task, u64 key)
 		if (bpf_map_lookup_elem(&filter_tgids, &tgid))
 			return true;
 	}
-	wanted = bpf_map_lookup_elem(&filter_cgroups, &key);
-	if (wanted)
-		return *wanted;
-	wanted = bpf_map_lookup_elem(&filter_later, &key);
-	if (wanted)
-		return *wanted;
-	return filter_inherit((u64)BPF_CORE_READ(task, cgroups), key); /* a number: by probe, whoever includes this */
+	return filter_wants_cgroup(task, key);
 }

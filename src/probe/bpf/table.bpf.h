@@ -91,7 +91,7 @@ static __noinline u32 table_row_slow(struct task_struct *task, struct table_key 
 		return TABLE_NO_ROW;
 	leader = BPF_CORE_READ(task, group_leader);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), &leader->comm);
-	owner->wanted = filter_wants(task, key->cgroup_key);
+	owner->wanted = filter_wants_cgroup(task, key->cgroup_key); /* of all its tasks, not of this one alone */
 	owner->key = *key;
 	if (bpf_map_update_elem(&table_keys, key, &row, BPF_NOEXIST) == 0)
 		return row;
