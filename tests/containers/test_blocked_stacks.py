@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stacks of blocked threads are recognised without walking them. None may be taken for another: programs that make it easy."""
+import json
+from collections import Counter
+
+import pytest
+
+from folded import stacks
+
+SECONDS = 4
+FIRST = ("_start", "__clone", "clone", "start_thread")
+COMPLETE = 0.98
+NEAR = 0.1  # sleeps end a little late
+
+# Turns from the root, and how long a sleep there is, in ms.
+WAYS = {"turn_left turn_right turn_left turn_right": 4, "turn_left turn_left turn_right turn_right": 8,
+        "turn_right turn_left turn_right turn_left": 12}
+ROOTS = {"root_short": 4, "root_long": 12, "littered": 8}
+
+
+def measure(fathom, tmp_path, command, name):
+    for old in ("out.json", "out.folded"):
+        (tmp_path / old).unlink(missing_ok=True)
+    done = fathom(command, name, "-d", SECONDS, "-o", "out.json")
+    assert done.returncode == 0, done.stderr
+    ledger = json.loads((tmp_path / "out.json").read_text())["shapes"][0]["ledger"]
+    assert fathom("flame", "out.json", "-o", "out.folded").returncode == 0
+    return stacks(tmp_path / "out.folded"), ledger
+
+
+def kind(frames):
+    """Which of the program's stacks it is."""
+    turns = " ".join(frame for frame in frames if frame.startswith("turn_"))
+    roots = [frame for frame in frames if frame in ROOTS]
+    return turns or (roots[0] if roots else "")
+
+
+@pytest.mark.parametrize("command", ["offcpu", "walltime"])
+@pytest.mark.parametrize("program", ["twinstacks", "twinstacks_omit"])
+def test_twins_are_told_apart(docker, start, fathom, tmp_path, command, program):
+    twins = start(docker, program.replace("_", ""), f"/bin/{program}")
+    found, ledger = measure(fathom, tmp_path, command, twins.name)
+    blocked = [(frames, weight) for frames, weight in found if "blocked: sleep" in frames]
+    told = Counter()
+    for frames, weight in blocked:
+        told[kind(frames)] += weight
+    all_us = sum(told.values())
+    for name, ms in {**WAYS, **ROOTS}.items():
+        share = ms / (sum(WAYS.values()) + sum(ROOTS.values()))
+        assert told[name] / all_us == pytest.approx(share, rel=NEAR), (name, told)
+    # Nothing else, but for what was seen before it was known how much of a deep stack to copy.
+    assert told[""] < (1 - COMPLETE) * all_us, told
+    complete = sum(weight for frames, weight in blocked if any(frame in FIRST for frame in frames))
+    assert complete >= COMPLETE * all_us, blocked
+    assert all(note.endswith("of these wrong: 0") for note in ledger["notes"] if "of these wrong" in note), ledger["notes"]
+
+
+def functions(found):
+    """The distinct stacks of the program's own functions."""
+    own = ("turn_", "root_", "way", "deeper", "littered", "nap", "main")
+    return {tuple(frame for frame in frames if frame.startswith(own)) for frames, weight in found
+            if "blocked: sleep" in frames and any(frame in FIRST for frame in frames)}
+
+
+def test_same_stacks_as_with_frame_pointers(docker, start, fathom, tmp_path):
+    seen = []
+    for program in ("twinstacks", "twinstacks_omit"):
+        container = start(docker, "oracle" + program.replace("_", ""), f"/bin/{program}")
+        seen.append(functions(measure(fathom, tmp_path, "offcpu", container.name)[0]))
+    assert seen[0] == seen[1] and len(seen[0]) == len(WAYS) + len(ROOTS)

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sleeps, again and again, on stacks that are easily taken for one another: all at the same place and with the same stack
+ * pointer within a group. For each group the same number of sleeps, of known length:
+ *   ways     the same return addresses in another order: 4, 8 and 12 ms
+ *   roots    differ only 40 KiB up the stack: 4 and 12 ms
+ *   littered one stack, with return addresses left over from ever other calls in it: 8 ms */
+#include <string.h>
+#include <time.h>
+
+#define KEEP __attribute__((noinline, noclone))
+#define LEVELS 40
+#define LEVEL_BYTES 1024
+
+static volatile unsigned sink; /* counted differently, so that the compiler does not make one function of two */
+
+static KEEP void nap(unsigned ms)
+{
+	const struct timespec time = { .tv_nsec = ms * 1000000L };
+
+	nanosleep(&time, NULL);
+	sink++;
+}
+
+static KEEP void way(unsigned turns, unsigned ms);
+
+static KEEP void turn_left(unsigned turns, unsigned ms)
+{
+	way(turns >> 1, ms);
+	sink++;
+}
+
+static KEEP void turn_right(unsigned turns, unsigned ms)
+{
+	way(turns >> 1, ms);
+	sink += 2;
+}
+
+/* A bit for each turn, the first lowest; the last one ends it. */
+static KEEP void way(unsigned turns, unsigned ms)
+{
+	if (turns == 1) {
+		if (ms)
+			nap(ms);
+	} else if (turns & 1) {
+		turn_left(turns, ms);
+	} else {
+		turn_right(turns, ms);
+	}
+	sink++;
+}
+
+static KEEP void deeper(unsigned levels, unsigned ms)
+{
+	volatile char frame[LEVEL_BYTES];
+
+	frame[0] = (char)levels;
+	if (levels)
+		deeper(levels - 1, ms);
+	else
+		nap(ms);
+	frame[LEVEL_BYTES - 1] = frame[0];
+}
+
+static KEEP void root_short(unsigned ms)
+{
+	deeper(LEVELS, ms);
+	sink++;
+}
+
+static KEEP void root_long(unsigned ms)
+{
+	deeper(LEVELS, ms);
+	sink += 2;
+}
+
+static KEEP void littered(unsigned ms)
+{
+	volatile char unused[4096];
+
+	unused[0] = 0;
+	nap(ms);
+	unused[1] = unused[0];
+}
+
+int main(void)
+{
+	for (unsigned round = 0;; round++) {
+		way(0x15, 4); /* left, right, left, right */
+		way(0x13, 8); /* left, left, right, right */
+		way(0x1a, 12); /* right, left, right, left */
+		root_short(4);
+		root_long(12);
+		way(0x100 | (round & 0xff), 0);
+		littered(8);
+	}
+}
