@@ -14,6 +14,8 @@ from support import ROOT, Missing, build_dir, fathom_binary, run, tool
 
 DEADLINE_S = 420
 PROFILE_S = 3
+PERIOD_US = 100_000
+QUOTA = 0.125  # of a CPU: used up on a busy machine, too
 RESULT = re.compile(r"^RESULT\t([^\t]+)\t([^\t]+)\t(ok|fail|absent)\t?(.*)$")
 
 CONTAINERS = {"crun": "crunweb", "podman": "podweb"}
@@ -43,13 +45,15 @@ def probe_check():
     return path
 
 
-def bundle_spec(name, *command):
-    """An OCI bundle's config.json for crun; the root file system is shared."""
+def bundle_spec(name, *command, cpu=None):
+    """An OCI bundle's config.json for crun; the root file system is shared. `cpu`: its part of one."""
     spec = json.loads(run(tool("crun"), "spec", "-f", "/dev/stdout").stdout)
     spec["process"].update(args=list(command), terminal=False, rlimits=[])
     spec["root"] = {"path": "/srv/rootfs", "readonly": False}
     spec["linux"]["cgroupsPath"] = f"/{name}"
     spec["linux"].pop("seccomp", None)
+    if cpu:
+        spec["linux"].setdefault("resources", {})["cpu"] = {"quota": int(cpu * PERIOD_US), "period": PERIOD_US}
     return json.dumps(spec)
 
 
@@ -79,6 +83,7 @@ def image_for(directory):
     rootfs = make_rootfs(Path(directory) / "rootfs")
     image.add_tree(rootfs, "/srv/rootfs")
     image.write("/srv/bundle/config.json", bundle_spec("crunweb", "/bin/split7525"))
+    image.write("/srv/capped/config.json", bundle_spec("capped", "/bin/split7525", cpu=QUOTA))
     return image
 
 
@@ -93,6 +98,13 @@ TASKS = (
     ("profile_crun", f"fathom profile crunweb -d {PROFILE_S} --user -o /tmp/c.folded; s=$?; cat /tmp/c.folded; exit $s"),
     ("profile_podman", f"fathom profile podweb -d {PROFILE_S} --user -o /tmp/p.folded; s=$?; cat /tmp/p.folded; exit $s"),
     ("walltime_crun", f"fathom walltime crunweb -d {PROFILE_S} -o /tmp/w.folded; s=$?; cat /tmp/w.folded; exit $s"),
+    # A container under a quota: the kernel's books before and after, walltime's sums, how long it looked.
+    ("capped", "cd /srv/capped && crun run -d capped >/dev/null 2>&1; cd /sys/fs/cgroup/capped && cat cpu.max && cat cpu.stat &&"
+               f" fathom walltime capped -q -d {PROFILE_S} -o /tmp/q.json; s=$?; cat cpu.stat; crun delete -f capped;"
+               " fathom flame /tmp/q.json --format folded; grep -o '\"expected_weight\": *[0-9]*' /tmp/q.json; exit $s"),
+    ("cost", "fathom offcpu crunweb -q -d 60 -o /dev/null --format folded 2>/dev/null & p=$!; n=0;"
+             " until grep -qs link_type /proc/$p/fdinfo/* || [ $n = 100 ]; do n=$((n + 1)); sleep 0.2; done;"
+             " fathom cost --json -d 2; s=$?; kill -INT $p; wait $p; exit $s"),
     # How many user stacks without frame pointers reach the thread's first frame, and of how many.
     ("stacks", f"/srv/rootfs/bin/hardstacks_omit >/dev/null & p=$!; fathom profile $p -d {PROFILE_S} -o /tmp/h.folded; s=$?; kill $p;"
                " awk -F';' '{ n = $NF; sub(/.* /, \"\", n); if ($3 !~ /_\\[k\\]/) all += n; if ($3 == \"_start\" || $3 == \"clone3\") whole += n }"
@@ -113,6 +125,25 @@ def shares(folded):
                 counts[name] += int(weight)
     total = sum(counts.values())
     return {name: count / total if total else 0.0 for name, count in counts.items()}, total
+
+
+@dataclass
+class Capped:
+    """What the answer to "capped" says, in microseconds."""
+    throttled: list  # by the kernel's books: before, after
+    states: dict  # by walltime: sums by cause
+    expected: float  # what they must come to
+
+
+def capped(text):
+    states = {}
+    for line in text.splitlines():
+        stack, _, weight = line.rpartition(" ")
+        frames = stack.split(";")
+        if len(frames) > 1 and weight.isdigit():
+            states[frames[1]] = states.get(frames[1], 0) + int(weight)
+    return Capped([int(n) for n in re.findall(r"^throttled_usec (\d+)", text, re.M)], states,
+                  int(re.search(r'"expected_weight": *(\d+)', text)[1]) / 1000)
 
 
 def kernel_cache():

@@ -56,6 +56,31 @@ def test_profile_tells_the_truth(answers, runtime):
     assert abs(share["three_quarters"] - 0.75) < SPLIT_POINTS, share
 
 
+def test_walltime_tells_throttling_apart(answers):
+    """On cgroup v2: the quota's part of the time, beside cpu.stat, and all parts together."""
+    answer = answers["capped"]
+    assert answer.status == 0, answer.text
+    found = scenario.capped(answer.text)
+    before, after = found.throttled
+    ours = found.states.get("waiting for CPU: throttled", 0)
+    assert sum(found.states.values()) == pytest.approx(found.expected, rel=0.02), answer.text
+    # The books are read a little before and after, and count a period when it ends.
+    assert 0 < ours <= 1.1 * (after - before) + 2 * scenario.PERIOD_US, answer.text
+    assert ours >= 0.5 * found.expected, answer.text  # an eighth of a CPU, and never idle
+    running = sum(us for cause, us in found.states.items() if cause.startswith("running"))
+    assert running <= 0.3 * found.expected, answer.text
+
+
+def test_cost_knows_who_pays(answers):
+    answer = answers["cost"]
+    assert answer.status == 0, answer.text
+    found = json.loads(next(line for line in answer.text.splitlines() if line.startswith("{")))
+    assert found["programs"] and sum(p["run_count"] for p in found["programs"]) > 0
+    assert found["payers"] is not None, found.get("payers_why_not")
+    charged = sum(p["run_time_ns"] for p in found["payers"])
+    assert charged > 0 and found["uncharged_ns"] <= 0.2 * (charged + found["uncharged_ns"]), answer.text
+
+
 def test_walltime_finds_running_time(answers):
     answer = answers["walltime_crun"]
     assert answer.status == 0, answer.text
