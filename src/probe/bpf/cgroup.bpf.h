@@ -43,6 +43,29 @@ static __always_inline struct cgroup *cgroup_v1_of(struct css_set *set)
 	return cgroup && BPF_CORE_READ(cgroup, level) ? cgroup : NULL;
 }
 
+#ifndef READ_BY_PROBE
+/* The key by the v1 hierarchy, through BTF pointers: what runs at every switch; 0 as above. */
+static __always_inline u64 cgroup_v1_key(struct css_set *set)
+{
+	int index = cgroup_v1_index();
+	struct cgroup_subsys_state *css;
+	struct cgroup *cgroup;
+
+	if (index < 0)
+		return 0;
+	css = *(struct cgroup_subsys_state **)((void *)set + bpf_core_field_offset(struct css_set, subsys) + index * 8);
+	cgroup = css->cgroup;
+	return cgroup->level ? cgroup->kn->id | CGROUP_V1_BIT : 0;
+}
+#else
+static __always_inline u64 cgroup_v1_key(struct css_set *set)
+{
+	struct cgroup *v1 = cgroup_v1_of(set);
+
+	return v1 ? BPF_CORE_READ(v1, kn, id) | CGROUP_V1_BIT : 0;
+}
+#endif
+
 static __always_inline u64 cgroup_key_of(struct task_struct *task)
 {
 	struct css_set *set = READ(task, cgroups);
@@ -50,10 +73,10 @@ static __always_inline u64 cgroup_key_of(struct task_struct *task)
 	struct kernfs_node *node;
 
 	if (v1_controller != V1_NONE && READ(cgroup, level) == 0) {
-		struct cgroup *v1 = cgroup_v1_of(set);
+		u64 key = cgroup_v1_key(set);
 
-		if (v1)
-			return BPF_CORE_READ(v1, kn, id) | CGROUP_V1_BIT;
+		if (key)
+			return key;
 	}
 	node = READ(cgroup, kn);
 	return READ(node, id);
