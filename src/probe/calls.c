@@ -68,7 +68,7 @@ static const struct {
 	{ SYS_pwritev2, CALLS_PWRITE },
 	{ SYS_fsync, CALLS_SYNC },
 	{ SYS_fdatasync, CALLS_SYNC },
-	{ SYS_sync_file_range, CALLS_SYNC },
+	{ SYS_sync_file_range, CALLS_FILE }, /* it begins to write, and waits for nothing */
 	{ SYS_openat, CALLS_OPEN },
 	{ SYS_openat2, CALLS_OPEN },
 #ifdef SYS_open
@@ -129,7 +129,7 @@ static gboolean syscall_values(const struct table_owner *owner, guint which, str
 	values[0].number = owner->key.label >> 32;
 	values[1].text = error ? strerrorname_np((int)error) : NULL;
 	if (error && !values[1].text)
-		values[1].text = "other error";
+		values[1].text = error >= 512 && error < 530 ? "interrupted" : "other error"; /* ERESTARTSYS … */
 	return TRUE;
 }
 

@@ -12,8 +12,7 @@ gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GE
 	gboolean events = setup->decode != NULL;
 
 	if (ring)
-		if (ring)
-			bpf_map__set_max_entries(ring, events ? GATHER_RING_BYTES : GATHER_RING_BYTES_MIN);
+		bpf_map__set_max_entries(ring, events ? GATHER_RING_BYTES : GATHER_RING_BYTES_MIN);
 	return table_size(gather->object, setup->request, events ? 1 : setup->table->classes, setup->rows, error);
 }
 

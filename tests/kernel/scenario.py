@@ -79,6 +79,8 @@ def image_for(directory):
     image.add_program(fathom_binary(), "/usr/bin/fathom")
     image.add_program(probe_check(), "/usr/bin/probe_check")
     image.add_program(tool("crun"))
+    for name in ("ext4dist", "mkfs.ext4"):
+        image.add_program(tool(name))
     add_podman(image)
     rootfs = make_rootfs(Path(directory) / "rootfs")
     image.add_tree(rootfs, "/srv/rootfs")
@@ -86,6 +88,21 @@ def image_for(directory):
     image.write("/srv/capped/config.json", bundle_spec("capped", "/bin/split7525", cpu=QUOTA))
     return image
 
+
+# slowops on ext4, watched by ext4dist and by fathom on both rungs, all at once. Each says when it watches: fathom with its
+# first interval, ext4dist by the descriptors it holds.
+EXT4 = """
+truncate -s 48M /root/image && losetup /dev/loop0 /root/image && mkfs.ext4 -q /dev/loop0 && mkdir -p /ext4 || exit 1
+mount -t ext4 /dev/loop0 /ext4 || exit 1
+ext4dist 1000 > /tmp/peer & peer=$!
+fathom latency fs --rung 'fentry/vfs_*' -i 1 --json > /tmp/inside & inside=$!
+fathom latency fs --rung tp_btf/sys_enter+exit -i 1 --json > /tmp/outside & outside=$!
+n=0; until [ -s /tmp/inside ] && [ -s /tmp/outside ] && [ $(ls -l /proc/$peer/fd | grep -c 'bpf.link\\|perf_event') -ge 6 ] || [ $n -ge 60 ]; do
+	sleep 1; n=$((n+1)); done
+touch /ext4/go; /srv/rootfs/bin/slowops /ext4 & work=$!
+n=0; until [ -e /ext4/result ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
+kill -INT $peer $inside $outside; wait $peer $inside $outside; kill $work
+cat /tmp/peer /tmp/inside /tmp/outside; umount /ext4; losetup -d /dev/loop0"""
 
 # Name and command of each thing asked of a guest, in order.
 TASKS = (
@@ -109,6 +126,7 @@ TASKS = (
     ("stacks", f"/srv/rootfs/bin/hardstacks_omit >/dev/null & p=$!; fathom profile $p -d {PROFILE_S} -o /tmp/h.folded; s=$?; kill $p;"
                " awk -F';' '{ n = $NF; sub(/.* /, \"\", n); if ($3 !~ /_\\[k\\]/) all += n; if ($3 == \"_start\" || $3 == \"clone3\") whole += n }"
                " END { print \"whole\", whole + 0, \"of\", all + 0 }' /tmp/h.folded; exit $s"),
+    ("ext4", EXT4),
     ("top", "cat /sys/fs/cgroup/crunweb/cpu.stat; fathom top --json --count 2; cat /sys/fs/cgroup/crunweb/cpu.stat"),
     ("top_processes", "fathom top --json --processes --count 2"),
     ("left", "find /sys/fs/bpf -mindepth 1"),

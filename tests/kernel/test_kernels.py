@@ -98,6 +98,23 @@ def json_lines(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.parametrize("rung", ["fentry/vfs_*", "tp_btf/sys_enter+exit"])
+def test_fs_counts_as_ext4dist(answers, rung):
+    answer = answers["ext4"]
+    assert answer.status == 0, answer.text
+    peer = {operation: sum(int(n) for n in re.findall(r"-> \d+\s*: (\d+)", body))
+            for operation, body in re.findall(r"operation = '(\w+)'(.*?)(?=operation =|^\{)", answer.text, re.S | re.M)}
+    shapes = [line["shapes"][0] for line in json_lines(answer.text)]
+    counts = dict.fromkeys(("read", "write", "open", "fsync"), 0)
+    for shape in shapes:
+        for row in shape["rows"] if shape["ledger"]["rung"] == rung else []:
+            labels = dict(zip(shape["labels"], row["values"]))
+            if labels["type"] == "ext4":
+                counts[labels["operation"]] += row["counts"]["count"]
+    for operation, count in counts.items():
+        assert count >= 50 and abs(count - peer[operation]) <= 2, (operation, count, peer, answer.text)
+
+
 def test_top_agrees_with_cgroup_files(answers):
     answer = answers["top"]
     assert answer.status == 0, answer.text
