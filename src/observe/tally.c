@@ -140,8 +140,7 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 
 static gboolean tally_wants(struct tally *tally, const struct probe_end *end)
 {
-	const struct container *owner =
-		end->kind == EDGE_END_CONTAINER ? tally_owner(tally, end->cgroup_key) : NULL;
+	const struct container *owner = end->kind == EDGE_END_CONTAINER ? tally_owner(tally, end->cgroup_key) : NULL;
 
 	return owner && tally->wants(tally->wants_user, owner);
 }
