@@ -98,23 +98,25 @@ static void memory_begin(void *user, struct registry *registry, const GPtrArray 
 {
 	struct memory *memory = user;
 	struct usage_options options = { .no_bpf = TRUE }; /* files tell all of this */
-	struct gauges *now;
 
 	memory->wanted = wanted_of(targets);
 	options.wanted = memory->wanted;
 	memory->usage = usage_new(registry, &options);
-	now = memory_read(memory);
 	memory->first = gauges_new();
-	for (guint32 i = 0; now && i < now->rows->len; i++)
-		gauges_copy(memory->first, gauges_row(now, i));
 }
 
+/* The first tick comes when the probe has just been attached: both look at the same time. */
 static void memory_tick(void *user)
 {
 	struct memory *memory = user;
+	gboolean is_first = memory->read_ns == 0;
+	struct gauges *now;
 
-	if (clock_monotonic_ns() - memory->read_ns >= MEMORY_READING_NS)
-		memory_read(memory);
+	if (!is_first && clock_monotonic_ns() - memory->read_ns < MEMORY_READING_NS)
+		return;
+	now = memory_read(memory);
+	for (guint32 i = 0; is_first && now && i < now->rows->len; i++)
+		gauges_copy(memory->first, gauges_row(now, i));
 }
 
 static void memory_end(void *user, struct snapshot *snapshot)

@@ -296,7 +296,7 @@ static void filter_key(struct top_state *state, int key)
 static void sort_key(struct top_state *state, int key)
 {
 	const int *columns = top_columns(state);
-	guint count = 0;
+	guint count = 1; /* every table has a column */
 
 	while (columns[count] >= 0)
 		count++;

@@ -155,11 +155,11 @@ def test_run_queue_wait_is_the_schedulers(docker, start, fathom):
         if row["name"] == multi.name:
             found.append((row, delays_ns([multi.pid])))
     watch.wait(20)
-    # What is waited for right now is in fathom's count and not in schedstat: for each thread a time slice or two.
+    # What is waited for right now is in fathom's count and not in schedstat: for each thread a turn of all the others.
     told = found[-1][0]["runqueue_wait_ns"] - found[0][0]["runqueue_wait_ns"]
     counted = found[-1][1] - found[0][1]
     assert counted > 0
-    assert told == pytest.approx(counted, rel=0.05, abs=6 * 50e6)
+    assert told == pytest.approx(counted, rel=0.05, abs=6 * 300e6)
     assert found[-1][0]["threads"] == len(list(Path(f"/proc/{multi.pid}/task").iterdir()))
 
 
