@@ -16,6 +16,7 @@
 
 /* In the pool: not a frame id, but the `later` of an address whose names come at the end. */
 #define WEAVE_LATER 0x80000000u
+#define WEAVE_SLEEP_FRAMES 6 /* innermost ones of a blocked stack that may belong to the kernel's ways to sleep */
 #define WEAVE_HOOK_FRAMES 8 /* innermost kernel frames looked at for the scheduler's own */
 
 struct weave_stack {
@@ -26,6 +27,7 @@ struct weave_stack {
 	enum cause cause;
 	gboolean truncated, unresolved, exited;
 	gboolean has_later;
+	guint64 asleep_in; /* taken of a sleeper: its innermost kernel address; 0 otherwise */
 	enum stack_end user_end;
 	guint32 tgid;
 	const char *advice; /* how to get names the process does not give; NULL: nothing known */
@@ -45,6 +47,8 @@ struct weave {
 	GArray *pool; /* of guint32 frame ids */
 	GStringChunk *sentences; /* of weave_stack.missing */
 	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
+	GHashTable *
+		sleeps; /* kernel address → guint32[]: how many, then frame ids of what was called from there to sleep */
 	guint32 settled; /* stacks whose late names have been taken */
 	struct probe_listener listener;
 	struct unwind_basis basis; /* while a stack is walked */
@@ -121,6 +125,36 @@ static guint32 weave_hook_frames(const char *const *names, guint32 count)
 			if (strcmp(names[i], hooks[hook]) == 0)
 				last = i + 1;
 	return MAX(last, at + 1);
+}
+
+/* The kernel hands out the stack of a sleeper without the functions that put it to sleep (__sched), a hook's stack with them.
+ * So that the same sleep is not two towers, they are learned from hooks' stacks: which functions lie inside of the call
+ * that returns to an address. A sleeper's innermost address has nothing but such functions inside of it. */
+static void weave_learn_sleep(struct weave *weave, const struct probe_stack *stack, guint32 hook_frames)
+{
+	guint32 end = MIN(stack->kernel_count, hook_frames + WEAVE_SLEEP_FRAMES);
+
+	for (guint32 i = hook_frames; i < end; i++) {
+		guint32 *inner;
+
+		if (g_hash_table_contains(weave->sleeps, &stack->kernel[i]))
+			continue;
+		inner = g_new(guint32, i - hook_frames + 1);
+		inner[0] = i - hook_frames;
+		for (guint32 n = 1; n <= inner[0]; n++) /* outermost first */
+			inner[n] = weave_resolve(weave, 0, stack->kernel[i - n], TRUE);
+		g_hash_table_insert(weave->sleeps, g_memdup2(&stack->kernel[i], sizeof(guint64)), inner);
+	}
+}
+
+/* What was learned of a sleeper's innermost functions, below `node`. */
+static guint32 weave_sleep_path(struct weave *weave, const struct weave_stack *stack, guint32 node)
+{
+	const guint32 *inner = stack->asleep_in ? g_hash_table_lookup(weave->sleeps, &stack->asleep_in) : NULL;
+
+	for (guint32 n = 1; inner && n <= inner[0]; n++)
+		node = calltree_child(weave->tree, node, inner[n]);
+	return node;
 }
 
 /* An interrupt (a waker without a process) lies on the stack of whomever it interrupted, who has nothing to do with it:
@@ -320,6 +354,10 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;
 		g_array_append_val(weave->pool, frame);
 	}
+	if (stack->flags & PROBE_STACK_NO_SCHED)
+		kept.asleep_in = stack->kernel_count > 0 ? stack->kernel[0] : 0;
+	else if (hook_frames > 0)
+		weave_learn_sleep(weave, stack, hook_frames);
 	kept.count = weave->pool->len - kept.first;
 	if (stack->id >= weave->stacks->len)
 		g_array_set_size(weave->stacks, stack->id + 1);
@@ -480,6 +518,8 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 		node = calltree_child(weave->tree, node, weave_cause_frame(weave, weight, stack));
 	for (guint32 i = 0; stack && i < stack->count; i++)
 		node = weave_pool_path(weave, stack->first + i, FALSE, node);
+	if (stack)
+		node = weave_sleep_path(weave, stack, node);
 	if (waker)
 		node = weave_waker_path(weave, waker, node);
 	calltree_add(weave->tree, node, weight->weight);
@@ -596,6 +636,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));
 	weave->pool = g_array_new(FALSE, FALSE, sizeof(guint32));
 	weave->sentences = g_string_chunk_new(1024);
+	weave->sleeps = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
 	weave->listener = (struct probe_listener){
 		.user = weave,
@@ -622,6 +663,7 @@ void weave_free(struct weave *weave)
 	g_array_unref(weave->stacks);
 	g_array_unref(weave->pool);
 	g_hash_table_unref(weave->addresses);
+	g_hash_table_unref(weave->sleeps);
 	g_string_chunk_free(weave->sentences);
 	splice_free(weave->splice);
 	g_free(weave);
