@@ -3,7 +3,7 @@
 """Stacks without frame pointers: perf record --call-graph dwarf + perf script beside fathom profile -o svg.
 Per workload, same rate and length: share of samples whose stack reaches the thread's first function, bytes moved from kernel to
 user space, CPU seconds from start to text (perf) or picture (fathom); then what fathom costs of the CPU it observes, kernel half
-included, without its start and end (two lengths, their difference). Rounds are interleaved; figures are medians."""
+included, without its start and end. Rounds are interleaved; figures are medians."""
 import argparse
 import json
 import os
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -108,14 +109,20 @@ def tick_ns(pid):
     return found[0] / found[1]
 
 
-def steady_share(work, pid, seconds):
-    """Of the CPU observed, what fathom's process takes besides starting and ending."""
-    def once(length):
-        cpu = timed([fathom_binary(), "profile", pid, "-q", "-F", HZ, "-d", length, "-o", work / "f.json"])
-        return cpu, json.loads((work / "f.json").read_text())["shapes"][0]["ledger"]["seen"]["events"] / HZ
+def cpu_ns(pid):
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
-    short, long = once(2), once(2 + seconds)
-    return max(0.0, long[0] - short[0]) / max(0.1, long[1] - short[1])
+
+def steady_share(pid, seconds):
+    """Of the CPU observed, what fathom's process takes when it has started and not yet ended."""
+    child = subprocess.Popen([fathom_binary(), "profile", str(pid), "-q", "-F", str(HZ), "-d", str(seconds + 7), "-o", "/dev/null",
+                              "--format", "folded"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(6) # names and tables of the first samples
+    ours, theirs = cpu_ns(child.pid), cpu_ns(pid)
+    time.sleep(seconds)
+    ours, theirs = cpu_ns(child.pid) - ours, cpu_ns(pid) - theirs
+    child.wait()
+    return ours / theirs
 
 
 def main():
@@ -138,7 +145,7 @@ def main():
                     rounds["fathom"].append(fathom_round(work, child.pid, arguments.seconds))
                     rounds["perf 8 KiB"].append(perf_round(work, child.pid, arguments.seconds, 8192))
                     rounds["perf 64 KiB"].append(perf_round(work, child.pid, arguments.seconds, 65528))
-                    shares.append(steady_share(work, child.pid, arguments.seconds))
+                    shares.append(steady_share(child.pid, arguments.seconds))
                 ns = tick_ns(child.pid)
             finally:
                 child.kill()
@@ -149,7 +156,7 @@ def main():
                 print(f"{name:<16}{who:<14}{m['samples']:>8.0f}{100 * m['whole']:>9.1f}%{m['bytes']:>10.0f}{1e6 * m['cpu']:>15.0f}"
                       f"{m['bytes'] / max(1, ours['bytes']):>9.1f}{m['cpu'] / max(1e-9, ours['cpu']):>10.1f}")
             print(f"{name:<16}{'fathom costs':<14}{100 * (statistics.median(shares) + ns * HZ / 1e9):.3f} % of the CPU observed "
-                  f"({ns:.0f} ns a tick in the kernel, {100 * statistics.median(shares):.3f} % in user space)")
+                  f"({ns:.0f} ns a tick in the kernel, {100 * statistics.median(shares):.3f} % in user space)", flush=True)
 
 
 if __name__ == "__main__":
