@@ -391,8 +391,8 @@ static gboolean measure_flame(struct top *top, const struct gauge_row *row, GPtr
 	if (!top->directory)
 		return FALSE;
 	capture = g_build_filename(top->directory, "capture.json", NULL);
-	add_command(commands, "walltime", "-q", "-d", TOP_MEASURE_SECONDS, "-o", capture, row->texts[GAUGE_TEXT_CGROUP],
-		    NULL);
+	add_command(commands, "walltime", "-q", "-d", TOP_MEASURE_SECONDS, "-o", capture, "--title", row->name,
+		    row->texts[GAUGE_TEXT_CGROUP], NULL);
 	add_command(commands, "flame", "-o", picture, capture, NULL);
 	add_command(commands, "flame", capture, NULL);
 	*note = g_strdup_printf("The flame graph is in %s", picture);
