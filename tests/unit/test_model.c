@@ -458,6 +458,41 @@ static void test_events_merge(void)
 	g_assert_cmpuint(g_array_index(since->floods, struct event_flood, 0).events, ==, 2);
 }
 
+static void test_coverage(void)
+{
+	struct ledger a = { 0 }, b = { 0 };
+	struct coverage_process *web, *other;
+
+	a.coverage = coverage_new();
+	b.coverage = coverage_new();
+	web = coverage_process(a.coverage, "web", "nginx");
+	web->weight[STACK_END_FIRST] = 90;
+	web->weight[STACK_END_NO_TABLE] = 10;
+	web->weight[STACK_END_NONE] = 5; /* no user half: does not count */
+	coverage_add_missing(web, "x.so has no table", 10);
+	g_assert_cmpuint(coverage_weight(web), ==, 100);
+	g_assert_cmpuint(coverage_complete(web), ==, 90);
+	g_assert_true(coverage_process(a.coverage, "web", "nginx") == web);
+	other = coverage_process(b.coverage, "web", "nginx");
+	other->weight[STACK_END_SHORT] = 1;
+	coverage_add_missing(other, "x.so has no table", 2);
+	coverage_process(b.coverage, "web\nnginx", ""); /* names are raw bytes: not the same */
+	ledger_merge(&a, &b);
+	g_assert_cmpuint(coverage_count(a.coverage), ==, 2);
+	g_assert_cmpuint(coverage_weight(web), ==, 101);
+	g_assert_cmpuint(web->missing->len, ==, 1);
+	g_assert_cmpuint(g_array_index(web->missing, struct coverage_missing, 0).weight, ==, 12);
+	for (guint i = 0; i < COVERAGE_PROCESSES_MAX + 10; i++) {
+		g_autofree char *name = g_strdup_printf("p%u", i);
+
+		coverage_process(a.coverage, "", name)->weight[STACK_END_FIRST]++;
+	}
+	g_assert_cmpuint(coverage_count(a.coverage), <=, COVERAGE_PROCESSES_MAX + 1);
+	g_assert_cmpuint(coverage_process(a.coverage, "", COVERAGE_OTHERS)->weight[STACK_END_FIRST], ==, 12);
+	ledger_clear(&a);
+	ledger_clear(&b);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -475,5 +510,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/events/order", test_events_order);
 	g_test_add_func("/model/events/merge", test_events_merge);
 	g_test_add_func("/model/snapshot", test_snapshot);
+	g_test_add_func("/model/coverage", test_coverage);
 	return g_test_run();
 }
