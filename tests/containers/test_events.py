@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom trace, slow and latency of files, block I/O and system calls, against programs that say what they did."""
 import json
+import os
 import re
 import signal
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,27 @@ STOP_S = 20
 
 def events_of(text):
     return [json.loads(line) for line in text.splitlines()]
+
+
+# Programs a probe attaches besides the two that hear of cgroups' births: when it has them all, it watches.
+PROGRAMS = {"oom": 4, "block": 5, "fs": 2, "syscall": 2, "futex": 2}
+
+
+def links(pid):
+    count = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            count += any(word in os.readlink(descriptor) for word in ("bpf_link", "bpf-link", "raw-tracepoint"))
+        except OSError:
+            pass
+    return count
+
+
+def wait_watching(process, kind):
+    def watching():
+        assert process.poll() is None, process.communicate()
+        return links(process.pid) >= 2 + PROGRAMS.get(kind, 1)
+    wait_for(watching, 30, "fathom to attach")
 
 
 @dataclass
@@ -60,14 +83,14 @@ def shell(worker, name, script, **options):
 
 
 @pytest.fixture
-def follow(fathom, wait_attached):
+def follow(fathom):
     """follow(worker, *arguments, until=…): runs fathom, lets the worker go, and returns (events, process's stderr,
     exit status) once `until` finds what it waits for in the events so far."""
     def run(worker, *arguments, until, out="follow.jsonl"):
         path = fathom.directory / out
         with open(path, "w") as output:
             process = fathom.start(*arguments, "--json", stdout=output)
-        wait_attached(process)
+        wait_watching(process, arguments[1])
         worker.go()
         try:
             wait_for(lambda: until(events_of(whole_lines(path))), 30, "the events")
@@ -174,7 +197,7 @@ def test_flood_does_not_hide_others(worker, follow, fathom):
     assert ledger["seen"]["events"] == len(events) + sum(floods.values())
 
 
-def test_hostile_names(worker, follow, fathom, wait_attached):
+def test_hostile_names(worker, follow, fathom):
     script = f"f=/tmp/{HOSTILE_SHELL}; cp /bin/busybox \"$f\"; \"$f\" \"$f\" 2>/dev/null; cat \"$f\" >/dev/null"
     for number, arguments in enumerate((("trace", "exec", "--args"), ("trace", "open"), ("trace", "exit"),
                                         ("slow", "fs", "--over", "0"))):
@@ -185,7 +208,7 @@ def test_hostile_names(worker, follow, fathom, wait_attached):
         web = shell(worker, f"text{number}", script)
         with open(fathom.directory / "text", "wb") as output:
             process = fathom.start(*arguments, web.name, stdout=output)
-        wait_attached(process)
+        wait_watching(process, arguments[1])
         web.go()
         wait_for(lambda: b"[2J" in (fathom.directory / "text").read_bytes(), 30, "the name")
         process.send_signal(signal.SIGINT)
@@ -223,7 +246,9 @@ def test_slow_fs_lists_every_operation(worker, follow):
     for operation in ("open", "write", "read", "fsync"):
         mine = kinds(events, "slow", operation=operation, file="/work/file")
         assert len(mine) == truth[operation].times, operation
-        assert 0.5 * truth[operation].ns <= sum(e["latency_ns"] for e in mine) <= truth[operation].ns
+        # Of a few microseconds entering the kernel, and being watched, is a good part.
+        least = 0.9 if operation == "fsync" else 0.1
+        assert least * truth[operation].ns <= sum(e["latency_ns"] for e in mine) <= truth[operation].ns
     sizes = {e["size_bytes"] for e in kinds(events, "slow", operation="write", file="/work/file")}
     assert sizes == {4096}
     assert {e["offset_bytes"] for e in kinds(events, "slow", operation="read", file="/work/file")} == {0}
@@ -243,11 +268,11 @@ def labels_of(shape, row):
 
 
 @pytest.fixture
-def measure(fathom, wait_attached):
+def measure(fathom):
     """measure(worker, *arguments): the JSON of a measurement during which the worker did all it does, and its truth."""
     def run(worker, *arguments):
         process = fathom.start(*arguments, worker.name, "-d", "300", "--json")
-        wait_attached(process)
+        wait_watching(process, arguments[1])
         worker.go()
         truth = worker.result()
         process.send_signal(signal.SIGINT)
@@ -306,7 +331,7 @@ def disk(tmp_path):
         run("losetup", "-d", device)
 
 
-def test_block_agrees_with_biolatency(docker, start, disk, fathom, wait_attached):
+def test_block_agrees_with_biolatency(docker, start, disk, fathom):
     directory, device = disk
     try:
         biolatency = tool("biolatency")
@@ -316,8 +341,8 @@ def test_block_agrees_with_biolatency(docker, start, disk, fathom, wait_attached
     peer = subprocess.Popen([biolatency, "-d", device, "1000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     process = fathom.start("latency", "block", "-d", "300", "--json")
     try:
-        wait_attached(process)
-        wait_attached(peer)
+        wait_watching(process, "block")
+        wait_for(lambda: links(peer.pid) >= 2, 30, "biolatency to attach")
         web.go()
         truth = web.result()
         run("sync", "-f", directory)
