@@ -68,11 +68,12 @@ static void limit(int resource, rlim_t value)
 static gboolean allow_parsing_only(void)
 {
 	static const int allowed[] = {
-		SCMP_SYS(read),		 SCMP_SYS(pread64),	 SCMP_SYS(write),      SCMP_SYS(lseek),
-		SCMP_SYS(fstat),	 SCMP_SYS(brk),		 SCMP_SYS(munmap),     SCMP_SYS(mremap),
-		SCMP_SYS(madvise),	 SCMP_SYS(futex),	 SCMP_SYS(getpid),     SCMP_SYS(gettid),
-		SCMP_SYS(close),	 SCMP_SYS(exit),	 SCMP_SYS(exit_group), SCMP_SYS(fcntl),
-		SCMP_SYS(clock_gettime), SCMP_SYS(rt_sigreturn), SCMP_SYS(newfstatat),
+		SCMP_SYS(read),	      SCMP_SYS(pread64), SCMP_SYS(write),	  SCMP_SYS(lseek),
+		SCMP_SYS(fstat),      SCMP_SYS(brk),	 SCMP_SYS(munmap),	  SCMP_SYS(mremap),
+		SCMP_SYS(madvise),    SCMP_SYS(futex),	 SCMP_SYS(sysinfo), /* qsort of a large array asks how large memory is */
+		SCMP_SYS(getpid),     SCMP_SYS(gettid),	 SCMP_SYS(close),	  SCMP_SYS(exit),
+		SCMP_SYS(exit_group), SCMP_SYS(fcntl),	 SCMP_SYS(clock_gettime), SCMP_SYS(rt_sigreturn),
+		SCMP_SYS(newfstatat),
 
 	};
 	/* Libraries look for more files than they were given, and take no for an answer. */

@@ -78,6 +78,23 @@ static int eat(void *user G_GNUC_UNUSED, int out)
 	return confined_write(out, &size, sizeof(size)) ? 0 : 1;
 }
 
+static int compare_words(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(guint32));
+}
+
+/* A large array makes the C library ask the kernel things. */
+static int sort(void *user G_GNUC_UNUSED, int out)
+{
+	gsize count = 1 << 20;
+	guint32 *words = g_new(guint32, count);
+
+	for (gsize i = 0; i < count; i++)
+		words[i] = (guint32)(i * 2654435761U);
+	qsort(words, count, sizeof(*words), compare_words);
+	return confined_write(out, "ok", 2) ? 0 : 1;
+}
+
 static int open_file(void *user G_GNUC_UNUSED, int out)
 {
 	int fd = open("/etc/passwd", O_RDONLY);
@@ -257,6 +274,7 @@ int main(int argc, char **argv)
 {
 	static const struct run runs[] = {
 		{ "ends", say_ok, LONG_NS, 0, "ok" },
+		{ "sorts", sort, LONG_NS, 0, "ok" },
 		{ "hangs", say_and_hang, 200 * NS_PER_MS, CONFINED_ERROR_TIME, "before" },
 		{ "spins", close_and_spin, 200 * NS_PER_MS, CONFINED_ERROR_DIED, "" },
 		{ "crashes", crash, LONG_NS, CONFINED_ERROR_DIED, "before" },
