@@ -79,6 +79,7 @@ gboolean gather_finish(struct gather *gather, struct ledger *ledger, GError **er
 	gather_detach(gather);
 	if (gather->ring)
 		return eventring_drain(gather->ring, error) && eventring_account(gather->ring, ledger, error);
-	/* Twice: rows that were being taken back, too. */
-	return gather_collect(gather, ledger, error) && gather_collect(gather, ledger, error);
+	if (!gather_collect(gather, ledger, error))
+		return FALSE;
+	return gather_collect(gather, ledger, error); /* rows that were being taken back, too */
 }

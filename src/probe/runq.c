@@ -214,7 +214,9 @@ static gboolean runq_collect(struct probe_run *opaque, struct ledger *ledger, GE
 static gboolean runq_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	runq_run_stop((struct runq_run *)opaque);
-	return runq_collect(opaque, ledger, error) && runq_collect(opaque, ledger, error); /* the retired, too */
+	if (!runq_collect(opaque, ledger, error))
+		return FALSE;
+	return runq_collect(opaque, ledger, error); /* rows that were being taken back, too */
 }
 
 static void runq_close(struct probe_run *run)
