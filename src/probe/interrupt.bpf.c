@@ -57,25 +57,25 @@ static __always_inline int interrupt_end(u64 number)
 	return 0;
 }
 
-SEC("tp_btf/softirq_entry")
+SEC("btf_tp/softirq_entry")
 int BPF_PROG(interrupt_softirq_entry, unsigned int vector)
 {
 	return interrupt_begin(vector);
 }
 
-SEC("tp_btf/softirq_exit")
+SEC("btf_tp/softirq_exit")
 int BPF_PROG(interrupt_softirq_exit, unsigned int vector)
 {
 	return interrupt_end(vector);
 }
 
-SEC("tp_btf/irq_handler_entry")
+SEC("btf_tp/irq_handler_entry")
 int BPF_PROG(interrupt_irq_entry, int irq)
 {
 	return interrupt_begin((u32)irq);
 }
 
-SEC("tp_btf/irq_handler_exit")
+SEC("btf_tp/irq_handler_exit")
 int BPF_PROG(interrupt_irq_exit, int irq)
 {
 	return interrupt_end((u32)irq);

@@ -8,6 +8,7 @@
 #include "interrupt.skel.h"
 #include "probe/filter.h"
 #include "probe/gather.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
 #define IRQ_NAME_BYTES 4096
@@ -62,12 +63,13 @@ static const struct probe_label irq_labels[] = { { "irq", PROBE_LABEL_TEXT }, { 
 
 static gboolean interrupt_load(struct interrupt_run *run, const struct gather_setup *setup, GError **error)
 {
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the interrupt program";
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	run->kernel = interrupt_bpf__open();
+	run->kernel = interrupt_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -81,6 +83,7 @@ static gboolean interrupt_load(struct interrupt_run *run, const struct gather_se
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = interrupt_bpf__load(run->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);

@@ -208,26 +208,26 @@ static __always_inline int queue_end(struct request *request, bool done, u32 roo
 	return 0;
 }
 
-SEC("tp_btf/block_rq_insert")
+SEC("btf_tp/block_rq_insert")
 int BPF_PROG(queue_insert, struct request *request)
 {
 	return queue_begin(request, 0);
 }
 
-SEC("tp_btf/block_rq_issue")
+SEC("btf_tp/block_rq_issue")
 int BPF_PROG(queue_issue, struct request *request)
 {
 	return queue_begin(request, 1);
 }
 
 /* Merged into another one: its data goes on, it does not. */
-SEC("tp_btf/block_rq_merge")
+SEC("btf_tp/block_rq_merge")
 int BPF_PROG(queue_merge, struct request *request)
 {
 	return queue_end(request, false, 2);
 }
 
-SEC("tp_btf/block_rq_complete")
+SEC("btf_tp/block_rq_complete")
 int BPF_PROG(queue_complete, struct request *request, int status, unsigned int bytes)
 {
 	if (status == 0 && bytes < BPF_CORE_READ(request, __data_len)) /* more of it is still to come */

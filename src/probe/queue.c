@@ -5,6 +5,7 @@
 
 #include "probe/filter.h"
 #include "probe/gather.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/pairs.h"
 #include "queue.skel.h"
@@ -39,12 +40,13 @@ static const struct table_ops queue_ops = { .classes = QUEUE_WAITS, .values = 0,
 
 static gboolean queue_load(struct queue_run *run, const struct gather_setup *setup, GError **error)
 {
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the block queue program";
 	struct filter_values values;
 	int result;
 
 	ladder_log_start();
-	run->kernel = queue_bpf__open();
+	run->kernel = queue_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -54,6 +56,7 @@ static gboolean queue_load(struct queue_run *run, const struct gather_setup *set
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
+	kernel_btf_supply(btf, run->kernel->obj);
 	result = queue_bpf__load(run->kernel);
 	if (result != 0)
 		ladder_set_error(error, what, -result);
