@@ -111,8 +111,8 @@ static char *coverage_phrase(const struct coverage_process *process)
 	double share = (double)coverage_complete(process) / (double)weight;
 
 	if (share >= COVERAGE_GOOD && process->advice)
-		return g_strdup_printf("%s%s%s: %s", process->container, process->container[0] ? "/" : "", process->name,
-				       process->advice);
+		return g_strdup_printf("%s%s%s: %s", process->container, process->container[0] ? "/" : "",
+				       process->name, process->advice);
 	return g_strdup_printf("%s%s%s: %.1f %% of user stacks complete: %s%s%s", process->container,
 			       process->container[0] ? "/" : "", process->name, floor(share * 1000) / 10,
 			       coverage_missing_text(process), process->advice ? "; " : "",
