@@ -217,7 +217,7 @@ def boot(kernel, archive, directory, deadline_s, cpus=2):
 
 def boot_once(kernel, archive, directory, deadline_s, cpus):
     results, console, monitor = directory / "results", directory / "console", directory / "monitor"
-    command = [tool("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m",
+    command = [tool("qemu-system-x86_64"), "-accel", "tcg,thread=single", "-cpu", "max", "-smp", str(cpus), "-m",
                f"{MEMORY_MIB}M", "-display", "none", "-no-reboot", "-nodefaults", "-kernel", str(kernel.image), "-initrd",
                str(archive), "-append", "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off nokaslr", "-serial",
                f"file:{console}", "-serial", f"file:{results}", "-monitor", f"unix:{monitor},server=on,wait=off"]
