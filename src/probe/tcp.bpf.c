@@ -124,30 +124,32 @@ static __always_inline bool edge_allowed(u64 owner)
 	return true;
 }
 
-/* The number of the edge `key`, made if there is none. Many addresses of one owner become one "other"; what finds no
- * place at all is counted as lost and goes to number 0. Changes *key. */
-__noinline u32 edge_find(struct tcp_edge_key *key)
+/* The number of the edge `wanted`, made if there is none. Many addresses of one owner become one "other"; what finds no
+ * place at all is counted as lost and goes to number 0. */
+__noinline u32 edge_find(struct tcp_edge_key *wanted)
 {
+	struct tcp_edge_key key; /* Linux 6.1 takes keys from a program's own stack only */
 	u32 number;
 
-	if (!key)
+	if (!wanted)
 		return 0;
-	number = edge_number(key);
+	key = *wanted;
+	number = edge_number(&key);
 	if (number)
 		return number;
-	if (key->client && key->server) {
-		number = edge_new(key);
+	if (key.client && key.server) {
+		number = edge_new(&key);
 	} else {
 		/* The last quarter is for edges between two containers, and for "other". */
-		if (tcp_edges_used < tcp_edges_max / 4 * 3 && edge_allowed(key->client | key->server))
-			return edge_new(key);
-		__builtin_memset(key->address, 0, sizeof(key->address));
-		key->other = 1;
-		if (key->client)
-			key->port = 0;
-		number = edge_number(key);
+		if (tcp_edges_used < tcp_edges_max / 4 * 3 && edge_allowed(key.client | key.server))
+			return edge_new(&key);
+		__builtin_memset(key.address, 0, sizeof(key.address));
+		key.other = 1;
+		if (key.client)
+			key.port = 0;
+		number = edge_number(&key);
 		if (!number)
-			number = edge_new(key);
+			number = edge_new(&key);
 	}
 	if (!number)
 		loss_add(LOSS_MAP, 1, 1);
@@ -247,7 +249,8 @@ static __always_inline u32 edge_between(u64 client, u64 server, u16 port)
 static __always_inline u32 socket_edge(struct tcp_socket *socket)
 {
 	if (socket->client && socket->pair) {
-		struct tcp_pair *pair = bpf_map_lookup_elem(&tcp_pairs, &socket->pair);
+		u64 key = socket->pair;
+		struct tcp_pair *pair = bpf_map_lookup_elem(&tcp_pairs, &key);
 
 		if (pair && pair->edge)
 			socket->edge = pair->edge;
@@ -472,7 +475,9 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_socket *
 			edge_time(edge, TCP_TIME_SESSION, bpf_ktime_get_ns() - socket->established_ns, 1);
 	}
 	if (socket->client && socket->pair) {
-		bpf_map_delete_elem(&tcp_pairs, &socket->pair);
+		u64 key = socket->pair;
+
+		bpf_map_delete_elem(&tcp_pairs, &key);
 		socket->pair = 0;
 	}
 }
@@ -632,11 +637,15 @@ int tcp_existing(struct bpf_iter__task_file *context)
 SEC("btf_iter/bpf_sk_storage_map")
 int tcp_collect(struct bpf_iter__bpf_sk_storage_map *context)
 {
-	struct tcp_socket *socket = context->value;
 	struct sock *sk = context->sk;
+	struct tcp_socket *socket;
 	struct tcp_edge *edge;
 
-	if (!socket || !sk || !socket->established)
+	if (!sk)
+		return 0;
+	socket =
+		bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0); /* = context->value, but Linux 6.1 can do more with it */
+	if (!socket || !socket->established)
 		return 0;
 	edge = edge_at(socket_edge(socket));
 	if (edge)
