@@ -37,6 +37,8 @@
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#define SCRIPT_SLOTS OFFCPU_SLOTS
+#include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
 
 #define PATHS 65536
@@ -183,6 +185,7 @@ struct sight {
 	u32 interrupt; /* it is not the current task that acts, but an interrupt of it */
 	u32 copy_bytes; /* its user half is walked from a copy of this length; 0: by frame pointers, or there is none */
 	struct stack_key user; /* then: the user half's hash */
+	u64 script[2]; /* fingerprint of the interpreter's frames */
 };
 
 /* The user stack while its hash is made. */
@@ -784,6 +787,8 @@ static __noinline u32 stack_take(void *ctx)
 		record_of_interrupt(record);
 	record->syscall = room->sight.syscall;
 	record->flags |= room->sight.flags;
+	record->script[0] = room->sight.script[0];
+	record->script[1] = room->sight.script[1];
 	stack_record_kernel(record, ctx, 0);
 	if (room->sight.copy_bytes) {
 		bytes = room->sight.copy_bytes;
@@ -898,11 +903,18 @@ static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, 
 	sight->flags = BPF_CORE_READ_BITFIELD(task, in_iowait) ? STACK_IOWAIT : 0;
 	sight->interrupt = 0;
 	sight->copy_bytes = 0;
+	sight->script[0] = 0;
+	sight->script[1] = 0;
 	if (in_kernel || !stack_user) {
 		print_place(&print, task->tgid, 0, 0);
 	} else {
 		print_place(&print, task->tgid, regs_ip(regs), regs_stack(regs));
 		usable = user_recognise(room, &print, task, regs);
+		script_of_current(task, SLOT_HOOK, sight->script);
+		if (sight->script[0]) {
+			stack_hash_word(&print, sight->script[0]);
+			stack_hash_word(&print, sight->script[1]);
+		}
 	}
 	sight->syscall = in_kernel ? -1 : regs_syscall(regs);
 	print_owner(&print, sight, task);
@@ -1350,6 +1362,8 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 	room->sight.syscall = -1;
 	room->sight.flags = 0;
 	room->sight.interrupt = 1;
+	room->sight.script[0] = 0;
+	room->sight.script[1] = 0;
 	room->sight.copy_bytes = 0;
 	room->sight.words = on_own_stack ? stack_words(ctx, regs) : INTERRUPT_WORDS;
 	return sight_recognise(room, ctx, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
@@ -1385,6 +1399,7 @@ static __always_inline bool tick_copy(void *ctx, struct task_struct *task, u64 k
 		return false;
 	stack_record_begin(&copies->record, task, key);
 	stack_record_kernel(&copies->record, ctx, 0);
+	script_of_current(task, SLOT_TICK, copies->record.script);
 	if (!stack_copy_take(copies, bytes))
 		return false;
 	stack_copy_send(copies, STACK_NO_ID); /* else: the owner's other samples stand for its time */
@@ -1409,6 +1424,7 @@ int offcpu_tick(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
+	script_of_current(task, SLOT_TICK, record->script);
 	value = stack_record_intern(record);
 	if (!value)
 		return 0; /* the time it stands for is told without a stack */

@@ -16,6 +16,7 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/scripts.h"
 
 G_STATIC_ASSERT((int)TIME_RUNNING == PROBE_STATE_RUNNING && (int)TIME_BLOCKED == PROBE_STATE_BLOCKED);
 G_STATIC_ASSERT((int)TIME_WOKEN == PROBE_STATE_WAIT_WOKEN && (int)TIME_PREEMPTED == PROBE_STATE_WAIT_PREEMPTED);
@@ -63,6 +64,7 @@ static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
 
 	filter_values_init(&values, &run->request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
+	SCRIPTS_SET(run->kernel->rodata, &run->request);
 	run->kernel->rodata->stack_copying = run->listener.unwind != NULL;
 	run->kernel->rodata->stack_wake_bytes = 0; /* the sooner a stack is walked, the sooner it is known again */
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, OFFCPU_RING_BYTES);
@@ -406,6 +408,11 @@ static gboolean offcpu_drain(struct probe_run *run, GError **error)
 	return intake_drain(((struct offcpu_run *)run)->intake, error);
 }
 
+static void offcpu_teach(struct probe_run *run, guint32 tgid, const struct python_process *process)
+{
+	intake_teach(((struct offcpu_run *)run)->intake, tgid, process);
+}
+
 static gboolean offcpu_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct offcpu_run *run = (struct offcpu_run *)opaque;
@@ -428,6 +435,7 @@ const struct probe probe_offcpu = {
 	.open = offcpu_open,
 	.fd = offcpu_fd,
 	.drain = offcpu_drain,
+	.teach = offcpu_teach,
 	.finish = offcpu_finish,
 	.close = offcpu_close,
 };

@@ -244,6 +244,11 @@ static gboolean walltime_drain(struct probe_run *run, GError **error)
 	return probe_offcpu.drain(run, error);
 }
 
+static void walltime_teach(struct probe_run *run, guint32 tgid, const struct python_process *process)
+{
+	probe_offcpu.teach(run, tgid, process);
+}
+
 static void walltime_close(struct probe_run *run)
 {
 	offcpu_run_close((struct offcpu_run *)run);
@@ -258,6 +263,7 @@ const struct probe probe_walltime = {
 	.open = walltime_open,
 	.fd = walltime_fd,
 	.drain = walltime_drain,
+	.teach = walltime_teach,
 	.finish = walltime_finish,
 	.close = walltime_close,
 };

@@ -23,12 +23,12 @@
 #endif
 
 #define PYTHON_PROCESSES 16384
-#define PYTHON_THREADS 16384 /* whose state is remembered */
+#define PYTHON_THREADS 4096 /* whose state is remembered */
 #define PYTHON_THREADS_SEARCHED 1024
 #define PYTHON_STRANGER_NS 100000000 /* how long a thread that is not Python's is believed to be none */
-#define SCRIPT_CODES 32768 /* code objects known at a time */
-#define SCRIPT_STACKS 32768
-#define SCRIPT_RING_BYTES (2 << 20)
+#define SCRIPT_CODES 8192 /* code objects known at a time */
+#define SCRIPT_STACKS 8192
+#define SCRIPT_RING_BYTES (512 << 10)
 #define SCRIPT_STEPS (2 * SCRIPT_DEPTH) /* frames, and marks of calls from C between them */
 #define SCRIPT_DEPTH_MASK 127
 #define PYTHON_NO_HASH (~0ULL) /* of a str object that nobody has looked up yet */
@@ -514,7 +514,7 @@ static __always_inline struct python_process *python_process_of(struct task_stru
 }
 
 /* The fingerprint of the current thread's frames of Python into `hash`; zero when it has none. */
-static __always_inline void script_of_current(struct task_struct *task, u32 slot, u64 *hash)
+static __noinline void script_of_current(struct task_struct *task, u32 slot, u64 *hash)
 {
 	struct python_process *process;
 	struct python_walk *walk;
