@@ -124,3 +124,19 @@ def test_lines(docker, start, fathom, tmp_path, version):
     calls = {part: text.index(f"def {part}(_=1):") + 2 for part in TRUTH}
     for part, line in calls.items():
         assert total(found, f"{part} (split.py:{line})") > 0.9 * total(found, f"{part} (split.py:"), part
+
+
+# ---- blocked ----
+
+@pytest.mark.parametrize("version", ["debian", "3.12", "3.13"])
+def test_blocked_time_is_told_apart_by_python_functions(docker, start, fathom, tmp_path, version):
+    """Two functions that sleep through the same native stack."""
+    container = run_split(start, docker, version, "naps")
+    assert fathom("offcpu", container.name, "-d", SECONDS, "-o", "o.folded").returncode == 0
+    found = stacks(tmp_path / "o.folded")
+    long, short = total(found, "nap_long (split.py:"), total(found, "nap_short (split.py:")
+    assert long + short > 0.95 * total(found), found
+    assert abs(long / (long + short) - 0.7) < POINTS, (long, short)
+    assert fathom("walltime", container.name, "-d", 1, "-o", "w.folded").returncode in (0, 3)
+    assert total(stacks(tmp_path / "w.folded"), "blocked: sleep", "nap_long (split.py:") > 0
+

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Burns CPU in functions whose shares are known: 70, 20 and 10 per cent of the steps, reached in every way one Python
 function can reach another. `split.py WAY [SECONDS]`; ways: call, sorted, map, generator, asyncio, deep (or deep30), eval,
-mixed (most of them in turn), threads, fork (children that live for half a second)."""
+mixed (most of them in turn), naps (sleeps instead), threads, fork (children that live for half a second)."""
 import asyncio
 import os
 import sys
@@ -90,6 +90,20 @@ def by_eval():
     """Code objects that live for a moment, each in the place of the one before."""
     for part in ("seventy", "twenty", "ten"):
         eval(compile(f"{part}()", f"<made for {part}>", "eval"))
+
+
+def nap_long():
+    time.sleep(0.007)
+
+
+def nap_short():
+    time.sleep(0.003)
+
+
+def by_naps():
+    """Blocked 70 and 30 per cent of the time, through the same functions of C."""
+    nap_long()
+    nap_short()
 
 
 def by_mixed():
