@@ -65,6 +65,7 @@ static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
 	filter_values_init(&values, &run->request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
 	SCRIPTS_SET(run->kernel->rodata, &run->request);
+	run->kernel->rodata->script_on &= !run->no_scripts;
 	run->kernel->rodata->stack_copying = run->listener.unwind != NULL;
 	run->kernel->rodata->stack_wake_bytes = 0; /* the sooner a stack is walked, the sooner it is known again */
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, OFFCPU_RING_BYTES);
@@ -77,7 +78,7 @@ static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
 	bpf_program__set_autoload(run->kernel->progs.offcpu_first_kernel, rung != OFFCPU_RUNG_SLEEPABLE);
 }
 
-static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GError **error)
+static gboolean offcpu_load_once(struct offcpu_run *run, const struct rung *rung, GError **error)
 {
 	static const char what[] = "cannot load the scheduler programs";
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
@@ -100,6 +101,18 @@ static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GEr
 		return FALSE;
 	}
 	return filter_fill(run->kernel->obj, &run->request, error);
+}
+
+/* A kernel whose verifier does not take the walk of Python frames still gets the rest. */
+static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GError **error)
+{
+	g_autoptr(GError) first = NULL;
+
+	if (offcpu_load_once(run, rung, &first))
+		return TRUE;
+	offcpu_bpf__destroy(g_steal_pointer(&run->kernel));
+	run->no_scripts = TRUE;
+	return offcpu_load_once(run, rung, error);
 }
 
 static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
@@ -387,6 +400,10 @@ gboolean offcpu_run_account(struct offcpu_run *run, struct ledger *ledger, GErro
 	ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	if (run->no_scripts)
+		ledger_note(
+			ledger,
+			g_strdup("Python functions are not named: this kernel does not take the walk of their frames"));
 	return TRUE;
 }
 

@@ -10,6 +10,7 @@
 struct offcpu_bpf; /* skeleton */
 
 struct offcpu_run {
+	gboolean no_scripts; /* this kernel does not take the walk of Python frames */
 	struct offcpu_bpf *kernel;
 	struct intake *intake;
 	struct probe_listener listener;
