@@ -436,13 +436,27 @@ static gboolean top_screen(struct top *top, int stop_fd, GError **error)
 	return tui_top_run(&feed, &options, error);
 }
 
+/* An empty screen helps nobody: without containers, everything else is shown. */
+static void top_widen(struct top *top)
+{
+	g_autoptr(GPtrArray) containers = who_choose(top->registry, "top", NULL, FALSE);
+
+	if (top->all || containers->len > 0)
+		return;
+	top->all = TRUE;
+	command_complain("top", "no containers: the host, systemd units and other cgroups are shown (--all)");
+}
+
 static gboolean top_open(struct top *top, char **targets, GError **error)
 {
-	struct usage_options options = { .all = top->all, .no_bpf = top->no_bpf };
+	struct usage_options options = { .no_bpf = top->no_bpf };
 
 	top->registry = registry_new("/", error);
 	if (!top->registry)
 		return FALSE;
+	if (!targets[0])
+		top_widen(top);
+	options.all = top->all;
 	if (targets[0]) {
 		top->wanted = who_choose(top->registry, "top", targets, top->all);
 		if (!top->wanted)
