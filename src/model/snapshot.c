@@ -5,11 +5,8 @@ static const struct {
 	enum shape_kind kind;
 	const char *name;
 } shape_names[] = {
-	{ SHAPE_CALLTREE, "calltree" },
-	{ SHAPE_EVENTS, "events" },
-	{ SHAPE_HISTOGRAM, "histogram" },
-	{ SHAPE_EDGES, "edges" },
-	{ SHAPE_GAUGES, "gauges" },
+	{ SHAPE_CALLTREE, "calltree" }, { SHAPE_EVENTS, "events" }, { SHAPE_HISTOGRAM, "histogram" },
+	{ SHAPE_EDGES, "edges" },	{ SHAPE_GAUGES, "gauges" },
 };
 
 const char *shape_kind_name(enum shape_kind kind)

@@ -2,11 +2,7 @@
 #include "symbol/source.h"
 
 static const struct source *const sources[] = {
-	&source_symtab,
-	&source_debug_file,
-	&source_gopclntab,
-	&source_minidebug,
-	&source_dynsym,
+	&source_symtab, &source_debug_file, &source_gopclntab, &source_minidebug, &source_dynsym,
 };
 
 struct symtab *source_read(const struct source_file *file, gboolean *is_complete)

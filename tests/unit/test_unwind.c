@@ -584,10 +584,9 @@ static void step_check_basis(struct tracee *tracee, const struct snapshot *snaps
 {
 	struct snapshot other = { .registers = snapshot->registers, .length = snapshot->length };
 	static struct unwind_basis basis;
-	struct unwind_stack stack = { .bytes = snapshot->bytes,
-				      .length = snapshot->length,
-				      .address = snapshot->registers.sp,
-				      .basis = &basis };
+	struct unwind_stack stack = {
+		.bytes = snapshot->bytes, .length = snapshot->length, .address = snapshot->registers.sp, .basis = &basis
+	};
 	guint64 addresses[DEPTH_MAX], again[DEPTH_MAX];
 	struct unwind_result result = unwind(&snapshot->registers, &stack, tracee_lookup, tracee, addresses, DEPTH_MAX);
 	struct unwind_result second;
