@@ -55,7 +55,7 @@ static gboolean belongs(const struct image *debug, const struct image *image, co
 	if (image->build_id_size)
 		return debug->build_id_size == image->build_id_size &&
 		       memcmp(debug->build_id, image->build_id, image->build_id_size) == 0;
-	return link->name && crc_matches(debug, link->crc);
+	return link && link->name && crc_matches(debug, link->crc);
 }
 
 static gboolean try_one(const char *root, const char *path, const struct source_file *file,
