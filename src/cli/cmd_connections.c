@@ -53,12 +53,12 @@ static const struct table_column columns[] = {
 
 static void cell_end(struct table *table, struct edge_end end)
 {
-	g_autofree char *text = NULL;
+	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
 
 	if (end.kind == EDGE_END_CONTAINER)
 		table_cell_styled(table, end.name, TABLE_STRONG);
 	else if (end.kind == EDGE_END_UNKNOWN)
-		table_cell_styled(table, text = g_strdup_printf("[%s]", end.name), TABLE_DIM);
+		table_cell_styled(table, unknown, TABLE_DIM);
 	else
 		table_cell(table, end.name);
 }

@@ -361,7 +361,7 @@ static void add_command(GPtrArray *commands, const char *first, ...)
 
 	g_ptr_array_add(argv, self ? g_steal_pointer(&self) : g_strdup("fathom"));
 	va_start(args, first);
-	for (const char *word = first; word; word = va_arg(args, const char *))
+	for (const char *word = first; word; word = va_arg(args, const char *)) /* NOLINT: it is started */
 		g_ptr_array_add(argv, g_strdup(word));
 	va_end(args);
 	g_ptr_array_add(argv, NULL);

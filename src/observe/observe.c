@@ -163,6 +163,7 @@ static void session_stamp(struct observe_session *session, guint64 now_ns)
 static gboolean session_collect(struct observe_session *session, GError **error)
 {
 	session->next_collect_ns = clock_monotonic_ns() + OBSERVE_COLLECT_NS;
+	g_return_val_if_fail(session->options->probe->collect, FALSE);
 	return session->options->probe->collect(session->run, &session->shape->ledger, error);
 }
 
@@ -171,6 +172,7 @@ static gboolean session_slot(struct observe_session *session, guint64 now_ns, GE
 {
 	guint64 slot_ns = session->options->slot_ns;
 
+	g_return_val_if_fail(slot_ns > 0, FALSE);
 	if (!session_collect(session, error))
 		return FALSE;
 	tally_slot(session->tally, (guint32)MIN((now_ns - session->since_ns) / slot_ns, HISTOGRAM_SLOTS_MAX - 1));
