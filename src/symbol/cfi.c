@@ -388,6 +388,8 @@ struct machine {
 	guint64 address, end;
 	struct cfi_output *output; /* NULL while a CIE's own instructions run: they make no rows */
 	struct cfi_span *span;
+	struct cfi_found *found; /* one rule is wanted, instead of rows: */
+	guint64 wanted; /* the one for this address */
 };
 
 /* Products of hostile numbers wrap; what comes out is checked where it is used. */
@@ -401,6 +403,11 @@ static void machine_emit(struct machine *machine, guint32 rule)
 	struct cfi_row row = { .at = (guint32)(machine->address - machine->output->base), .rule = rule };
 	GArray *rows = machine->output->rows;
 
+	if (machine->found) { /* addresses only grow */
+		if (machine->address <= machine->wanted)
+			machine->found->rule = rule;
+		return;
+	}
 	if (machine->span->count) {
 		struct cfi_row *last = &g_array_index(rows, struct cfi_row, rows->len - 1);
 
@@ -426,7 +433,7 @@ static gboolean machine_advance(struct machine *machine, guint64 address)
 		return TRUE;
 	machine_emit(machine, state_rule(&machine->state, machine->cie->is_signal));
 	machine->address = MIN(address, machine->end);
-	return address < machine->end;
+	return address < machine->end && !(machine->found && machine->address > machine->wanted);
 }
 
 static void machine_save(struct machine *machine, guint64 reg, struct saved saved)
@@ -706,12 +713,25 @@ static gboolean fde_place(const struct reader *reader, const struct cie *cie, st
 	return TRUE;
 }
 
+/* Whether the instructions, from the CIE's state on, could be followed to their end. */
+static gboolean fde_run(struct machine *machine, struct cursor code)
+{
+	gboolean is_understood;
+
+	machine->state = machine->cie->initial;
+	machine->code = code;
+	is_understood = machine_run(machine);
+	if (machine->address < machine->end)
+		machine_emit(machine, is_understood ? state_rule(&machine->state, machine->cie->is_signal)
+						    : cfi_rule(CFI_UNSUPPORTED, 0, 0, 0));
+	return is_understood;
+}
+
 static void fde_add(struct reader *reader, const struct cie *cie, struct cursor record)
 {
 	struct cfi_output *output = reader->output;
 	struct cfi_span span = { .first = output->rows->len, .order = output->spans->len };
 	struct machine machine = { .section = reader->section, .cie = cie, .output = output, .span = &span };
-	gboolean is_understood;
 
 	if (!cie || !cie->is_usable || !fde_place(reader, cie, &record, &machine)) {
 		output->bad_spans++;
@@ -721,14 +741,8 @@ static void fde_add(struct reader *reader, const struct cie *cie, struct cursor 
 		return; /* code the linker threw away */
 	span.start = (guint32)(machine.address - output->base);
 	span.end = (guint32)(machine.end - output->base);
-	machine.state = cie->initial;
-	machine.code = record;
-	is_understood = machine_run(&machine);
-	if (!is_understood)
+	if (!fde_run(&machine, record))
 		output->bad_spans++;
-	if (machine.address < machine.end)
-		machine_emit(&machine, is_understood ? state_rule(&machine.state, cie->is_signal)
-						     : cfi_rule(CFI_UNSUPPORTED, 0, 0, 0));
 	g_array_append_val(output->spans, span);
 }
 
@@ -795,4 +809,63 @@ gboolean cfi_read(const struct cfi_section *section, struct cfi_output *output, 
 	done = reader_run(&reader, error);
 	g_hash_table_unref(reader.cies);
 	return done;
+}
+
+/* ---- one description ---- */
+
+/* The record of .eh_frame at `place`, behind its length and its id. FALSE when none of limited length is there. */
+static gboolean record_open(const struct cfi_section *section, gsize place, struct cursor *record, gsize *id_place,
+			    guint32 *id, gsize *work_bytes)
+{
+	struct cursor cursor = { .at = section->bytes, .end = section->bytes + section->length };
+	guint64 length;
+
+	if (place >= section->length)
+		return FALSE;
+	cursor.at += place;
+	length = take_fixed(&cursor, 4);
+	if (length == G_MAXUINT32)
+		length = take_fixed(&cursor, 8);
+	if (length > CFI_FIND_BYTES_MAX)
+		return FALSE;
+	*record = take_block(&cursor, length);
+	*id_place = (gsize)(record->at - section->bytes);
+	*id = (guint32)take_fixed(record, 4);
+	*work_bytes += length;
+	return !cursor.failed && !record->failed;
+}
+
+/* The CIE that the description at `place` refers to, and what stands behind its id. */
+static gboolean fde_open(const struct cfi_section *section, gsize place, struct cie *cie, struct cursor *fde,
+			 gsize *work_bytes)
+{
+	struct cursor record;
+	gsize id_place, unused;
+	guint32 id, cie_id;
+
+	return record_open(section, place, fde, &id_place, &id, work_bytes) && id != 0 && id <= id_place &&
+	       record_open(section, id_place - id, &record, &unused, &cie_id, work_bytes) && cie_id == 0 &&
+	       cie_read(section, record, cie);
+}
+
+gboolean cfi_find(const struct cfi_section *section, guint64 base, gsize place, guint64 address,
+		  struct cfi_found *found)
+{
+	struct cfi_output output = { .base = base };
+	struct reader reader = { .section = section, .output = &output };
+	struct cie cie = { 0 };
+	struct machine machine = { .section = section, .cie = &cie, .output = &output, .found = found };
+	struct cursor record;
+
+	*found = (struct cfi_found){ 0 };
+	if (section->is_debug_frame || !fde_open(section, place, &cie, &record, &found->work_bytes) ||
+	    !fde_place(&reader, &cie, &record, &machine))
+		return FALSE;
+	found->start = machine.address;
+	found->end = machine.end;
+	if (found->start == found->end)
+		return TRUE;
+	machine.wanted = CLAMP(address, found->start, found->end - 1);
+	fde_run(&machine, record);
+	return TRUE;
 }

@@ -8,14 +8,17 @@
  *     bits 28-31 enum cfi_kind     26-27 enum cfi_saved     17-25 slot, signed, in 8 bytes     0-16 offset, signed, in 8 bytes
  *
  * (An offset in bytes would need more than 16 bits: libLLVM has frames of 38 KiB.)
- * The bytes are a container's. Every scan has an end pointer, records are read once, in order, and a description refers
- * only to a CIE read before it, so the work is linear in the section's length. */
+ * The bytes are a container's. Every scan has an end pointer. A section is read as a whole, records once, in order, and a
+ * description refers only to a CIE read before it, so the work is linear in the section's length; or one description is read
+ * for one address: the work is that of two records of limited length, and said. */
 #pragma once
 #include <glib.h>
 
 #define CFI_SECTION_BYTES_MAX (64u << 20)
 #define CFI_ROWS_MAX (8u << 20) /* before merging */
 #define CFI_REMEMBER_MAX 16 /* nested DW_CFA_remember_state */
+#define CFI_FIND_BYTES_MAX                                                                                             \
+	(64u << 10) /* of a record read alone; of those of GCC, LLVM, Node.js the longest has 20 KiB */
 
 #define CFI_ERROR (cfi_error_quark())
 GQuark cfi_error_quark(void);
@@ -95,3 +98,14 @@ static inline gint64 cfi_rule_offset(guint32 rule) /* bytes */
 /* Adds a section's descriptions to `output`, in the section's order. FALSE when its records cannot even be told apart or a limit
  * is reached. A single description that cannot be understood is CFI_UNSUPPORTED from there on, and no error. */
 gboolean cfi_read(const struct cfi_section *section, struct cfi_output *output, GError **error);
+
+struct cfi_found {
+	guint64 start, end; /* addresses the description is for; equal when the linker threw the code away */
+	guint32 rule; /* when start < end */
+	gsize work_bytes; /* at most so many were looked at; set in any case */
+};
+
+/* The rule that the description at byte `place` of .eh_frame has for `address`, or for the nearest address it covers: what
+ * cfi_read would give. FALSE when no such description can be read there, or it lies outside [base, base + 4 GiB). */
+gboolean cfi_find(const struct cfi_section *section, guint64 base, gsize place, guint64 address,
+		  struct cfi_found *found);

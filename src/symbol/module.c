@@ -27,6 +27,7 @@ struct modules {
 	guint unwind_evicted, unwind_put_off;
 	gint64 unwind_budget_us, unwind_budget_at_us;
 	guint64 unwind_us;
+	guint64 unwind_work_bytes; /* of searches, not paid for yet */
 };
 
 static guint key_hash(gconstpointer data)
@@ -474,11 +475,11 @@ static gboolean unwind_budget_left(struct modules *modules)
 	return modules->unwind_budget_us > 0;
 }
 
-static void unwind_compile(struct module *module, const struct image *image)
+static void unwind_open(struct module *module, const struct image *image, gboolean is_whole)
 {
 	g_autoptr(GError) error = NULL;
 
-	module->unwind = unwind_table_read(image, &error);
+	module->unwind = is_whole ? unwind_table_read_whole(image, &error) : unwind_table_read(image, &error);
 	if (!module->unwind) {
 		module->unwind_state = g_error_matches(error, CFI_ERROR, CFI_ERROR_ABSENT) ? MODULE_UNWIND_ABSENT
 											   : MODULE_UNWIND_UNREADABLE;
@@ -520,7 +521,7 @@ static void unwind_read(struct modules *modules, struct module *module)
 	}
 	image = image_open_fd(module->fd, NULL);
 	if (image)
-		unwind_compile(module, image);
+		unwind_open(module, image, FALSE);
 	else
 		module->unwind_state = MODULE_UNWIND_UNREADABLE;
 	if (!was_open)
@@ -532,9 +533,22 @@ static void unwind_read(struct modules *modules, struct module *module)
 	modules->unwind_us += (guint64)taken_us;
 }
 
+/* Searches in a lazy table take time as well. FALSE when there is none left for it. */
+static gboolean unwind_pay(struct modules *modules, const struct module *module)
+{
+	modules->unwind_work_bytes += unwind_table_take_work(module->unwind);
+	modules->unwind_budget_us -= (gint64)(modules->unwind_work_bytes / MODULES_UNWIND_BYTES_PER_US);
+	modules->unwind_work_bytes %= MODULES_UNWIND_BYTES_PER_US;
+	return modules->unwind_budget_us > 0 || !unwind_table_is_lazy(module->unwind) || unwind_budget_left(modules);
+}
+
 enum module_unwind_state modules_load_unwind(struct modules *modules, struct module *module)
 {
 	if (module->unwind_place) {
+		if (!unwind_pay(modules, module)) {
+			modules->unwind_put_off++;
+			return MODULE_UNWIND_PENDING;
+		}
 		g_queue_unlink(&modules->unwinds, module->unwind_place);
 		g_queue_push_head_link(&modules->unwinds, module->unwind_place);
 	} else if (module->unwind_state == MODULE_UNWIND_PENDING) {
@@ -590,7 +604,7 @@ struct module *modules_get_vdso(struct modules *modules, const void *bytes, gsiz
 	module->state = MODULE_READY;
 	modules->vdso_bytes = bytes;
 	modules->vdso = module;
-	unwind_compile(module, image);
+	unwind_open(module, image, TRUE); /* small: not worth an account of the searches in it */
 	return module_ref(module); /* one more, for ever: it is small and cannot be read again */
 }
 

@@ -5,13 +5,35 @@
 #include <zlib.h>
 
 #define SEGMENT_HEADERS_MAX 256
-#define HEADER_BYTES 64 /* of .eh_frame_hdr looked at */
+#define INDEX_ENTRIES_AT 12 /* bytes of .eh_frame_hdr before the sorted pairs */
+#define INDEX_BACK_MAX 8 /* descriptions of no code passed over in a search */
+#define SEEN_BITS_MIN 6
+#define SEEN_BITS_MAX 14
+
+struct index_entry { /* as linkers write it: relative to the index itself, by `start` */
+	gint32 start, description;
+};
+
+/* Lazy. */
+struct index {
+	struct cfi_section frames;
+	const guint8 *entries; /* struct index_entry, unaligned */
+	guint count;
+	gsize length; /* bytes of the whole index */
+	guint64 address;
+	struct cfi_row *seen; /* address - base → rule; `at` 0: free */
+	guint seen_bits;
+	guint bad;
+	guint64 work_bytes;
+	char *owned_frames, *owned_index; /* NULL: not ours */
+};
 
 struct unwind_table {
 	gatomicrefcount refs;
 	guint64 base;
 	guint count, bad;
 	struct cfi_row *rows;
+	struct index *index; /* instead of rows */
 };
 
 /* ---- spans → one sorted cover ---- */
@@ -119,6 +141,15 @@ static GArray *spans_merge(GArray *a, GArray *b)
 	return a;
 }
 
+static struct unwind_table *table_new(guint64 base)
+{
+	struct unwind_table *table = g_new0(struct unwind_table, 1);
+
+	g_atomic_ref_count_init(&table->refs);
+	table->base = base;
+	return table;
+}
+
 struct unwind_table *unwind_table_compile(guint64 base, const struct cfi_section *sections, guint count, GError **error)
 {
 	g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(struct cfi_row));
@@ -143,14 +174,161 @@ struct unwind_table *unwind_table_compile(guint64 base, const struct cfi_section
 		return NULL;
 	}
 	cover = cover_new(all, rows);
-	table = g_new0(struct unwind_table, 1);
-	g_atomic_ref_count_init(&table->refs);
-	table->base = base;
+	table = table_new(base);
 	table->bad = bad;
 	table->count = cover->len;
 	table->rows = g_realloc_n(g_array_free(cover, FALSE), table->count, sizeof(struct cfi_row));
 	return table;
 }
+
+/* ---- lazy ---- */
+
+static void index_free(struct index *index)
+{
+	if (!index)
+		return;
+	g_free(index->seen);
+	g_free(index->owned_frames);
+	g_free(index->owned_index);
+	g_free(index);
+}
+
+static struct index_entry index_entry(const struct index *index, guint i)
+{
+	struct index_entry entry;
+
+	memcpy(&entry, index->entries + (gsize)i * sizeof(entry), sizeof(entry));
+	return entry;
+}
+
+static guint64 index_absolute(const struct index *index, gint32 relative)
+{
+	return index->address + (guint64)(gint64)relative;
+}
+
+/* Version 1; encodings: any of .eh_frame's address (checked by the caller), 4 bytes for the count, pairs of 4 bytes each,
+ * relative to the index: what every linker writes. */
+static gboolean index_open(struct index *index, const guint8 *bytes)
+{
+	static const guint8 encodings[] = { 0x03, 0x3b };
+	guint32 count;
+
+	if (index->length < INDEX_ENTRIES_AT || bytes[0] != 1 || bytes[1] != 0x1b ||
+	    memcmp(bytes + 2, encodings, sizeof(encodings)) != 0)
+		return FALSE;
+	memcpy(&count, bytes + 8, sizeof(count));
+	index->entries = bytes + INDEX_ENTRIES_AT;
+	index->count = count;
+	return count && count <= (index->length - INDEX_ENTRIES_AT) / sizeof(struct index_entry);
+}
+
+static gboolean index_is_sorted(const struct index *index)
+{
+	gint32 last = G_MININT32;
+
+	for (guint i = 0; i < index->count; i++) {
+		struct index_entry entry = index_entry(index, i);
+
+		if (entry.start < last ||
+		    index_absolute(index, entry.description) - index->frames.address >= index->frames.length)
+			return FALSE;
+		last = entry.start;
+	}
+	return TRUE;
+}
+
+struct unwind_table *unwind_table_index(guint64 base, const struct cfi_section *frames, const guint8 *bytes,
+					gsize length, guint64 address, GError **error)
+{
+	struct index opened = { .frames = *frames, .length = length, .address = address };
+	struct unwind_table *table;
+
+	if (frames->is_debug_frame || frames->length > CFI_SECTION_BYTES_MAX || !index_open(&opened, bytes) ||
+	    !index_is_sorted(&opened)) {
+		g_set_error_literal(error, CFI_ERROR, CFI_ERROR_ABSENT, "no index of its descriptions");
+		return NULL;
+	}
+	opened.seen_bits = CLAMP(g_bit_storage(opened.count), SEEN_BITS_MIN, SEEN_BITS_MAX);
+	opened.seen = g_new0(struct cfi_row, (gsize)1 << opened.seen_bits);
+	table = table_new(base);
+	table->index = g_memdup2(&opened, sizeof(opened));
+	return table;
+}
+
+/* The last entry that starts at or before an address; `count` when there is none. */
+static guint index_bisect(const struct index *index, gint64 relative)
+{
+	guint low = 0, high = index->count;
+
+	if (index_entry(index, 0).start > relative)
+		return index->count;
+	while (high - low > 1) {
+		guint middle = low + (high - low) / 2;
+
+		if (index_entry(index, middle).start <= relative)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* What a whole table would say behind the end of the description before entry `next`. */
+static gboolean index_is_padding(const struct index *index, guint next, guint64 end)
+{
+	return next < index->count &&
+	       index_absolute(index, index_entry(index, next).start) - end <= UNWIND_TABLE_PADDING;
+}
+
+static guint32 index_search(struct index *index, guint64 base, guint64 address)
+{
+	guint32 none = cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+	guint at = index_bisect(index, (gint64)(address - index->address)), next = at + 1;
+
+	for (guint tries = 0; at < index->count && tries < INDEX_BACK_MAX; tries++, at--) {
+		struct index_entry entry = index_entry(index, at);
+		guint64 place = index_absolute(index, entry.description) - index->frames.address;
+		struct cfi_found found;
+		gboolean good = cfi_find(&index->frames, base, (gsize)place, address, &found);
+
+		index->work_bytes += found.work_bytes;
+		if (!good || found.start != index_absolute(index, entry.start)) {
+			index->bad++;
+			return none;
+		}
+		if (found.start == found.end)
+			continue;
+		return address < found.end || index_is_padding(index, next, found.end) ? found.rule : none;
+	}
+	return none;
+}
+
+/* `at`: the address, from the base. */
+static guint32 index_find(struct index *index, guint64 base, guint32 at)
+{
+	struct cfi_row *seen = &index->seen[(at * 2654435769u) >> (32 - index->seen_bits)]; /* Fibonacci hashing */
+
+	if (at && seen->at == at)
+		return seen->rule;
+	*seen = (struct cfi_row){ .at = at, .rule = index_search(index, base, base + at) };
+	return seen->rule;
+}
+
+gboolean unwind_table_is_lazy(const struct unwind_table *table)
+{
+	return table->index != NULL;
+}
+
+guint64 unwind_table_take_work(const struct unwind_table *table)
+{
+	guint64 work_bytes = table->index ? table->index->work_bytes : 0;
+
+	if (table->index)
+		table->index->work_bytes = 0;
+	return work_bytes;
+}
+
+/* ---- both ---- */
 
 struct unwind_table *unwind_table_ref(struct unwind_table *table)
 {
@@ -162,6 +340,7 @@ void unwind_table_unref(struct unwind_table *table)
 {
 	if (!table || !g_atomic_ref_count_dec(&table->refs))
 		return;
+	index_free(table->index);
 	g_free(table->rows);
 	g_free(table);
 }
@@ -171,7 +350,11 @@ guint32 unwind_table_find(const struct unwind_table *table, guint64 address)
 	guint64 at = address - table->base;
 	guint low = 0, high = table->count;
 
-	if (address < table->base || at > G_MAXUINT32 || at < table->rows[0].at)
+	if (address < table->base || at > G_MAXUINT32)
+		return cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+	if (table->index)
+		return index_find(table->index, table->base, (guint32)at);
+	if (at < table->rows[0].at)
 		return cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 	while (high - low > 1) { /* rows[low].at <= at < rows[high].at */
 		guint middle = low + (high - low) / 2;
@@ -191,12 +374,17 @@ guint unwind_table_count(const struct unwind_table *table)
 
 gsize unwind_table_bytes(const struct unwind_table *table)
 {
-	return sizeof(*table) + table->count * sizeof(struct cfi_row);
+	const struct index *index = table->index;
+
+	if (!index)
+		return sizeof(*table) + table->count * sizeof(struct cfi_row);
+	return sizeof(*table) + sizeof(*index) + index->frames.length + index->length +
+	       (sizeof(*index->seen) << index->seen_bits);
 }
 
 guint unwind_table_bad(const struct unwind_table *table)
 {
-	return table->bad;
+	return table->index ? table->index->bad : table->bad;
 }
 
 struct cfi_row unwind_table_row(const struct unwind_table *table, guint i)
@@ -239,22 +427,8 @@ static char *address_read(const struct image *image, guint64 address, gsize *len
 	return NULL;
 }
 
-/* .eh_frame_hdr: version 1, three encodings, then where .eh_frame begins; linkers write it relative in 32 bits. */
-static gboolean header_find_frames(const struct image *image, const Elf64_Phdr *program, guint64 *address)
-{
-	guint64 size = MIN(program->p_filesz, (guint64)HEADER_BYTES);
-	g_autofree char *header = size >= 8 ? file_read(image, program->p_offset, size) : NULL;
-	gint32 relative;
-
-	if (!header || header[0] != 1 || header[1] != 0x1b)
-		return FALSE;
-	memcpy(&relative, header + 4, sizeof(relative));
-	*address = program->p_vaddr + 4 + (guint64)(gint64)relative;
-	return TRUE;
-}
-
-/* A file without section headers still says where its frames are. */
-static char *frames_read_by_segment(const struct image *image, struct cfi_section *section)
+/* PT_GNU_EH_FRAME: .eh_frame_hdr, which files without section headers have, too. FALSE when there is none. */
+static gboolean index_segment(const struct image *image, Elf64_Phdr *program)
 {
 	g_autofree Elf64_Ehdr *elf = (Elf64_Ehdr *)file_read(image, 0, sizeof(*elf));
 	guint count = elf ? MIN(elf->e_phnum, SEGMENT_HEADERS_MAX) : 0;
@@ -262,10 +436,25 @@ static char *frames_read_by_segment(const struct image *image, struct cfi_sectio
 
 	if (count && elf->e_phentsize == sizeof(*programs))
 		programs = (Elf64_Phdr *)file_read(image, elf->e_phoff, count * sizeof(*programs));
-	for (guint i = 0; programs && i < count; i++)
-		if (programs[i].p_type == PT_GNU_EH_FRAME && header_find_frames(image, &programs[i], &section->address))
-			return address_read(image, section->address, &section->length);
-	return NULL;
+	for (guint i = 0; programs && i < count; i++) {
+		if (programs[i].p_type != PT_GNU_EH_FRAME)
+			continue;
+		*program = programs[i];
+		return TRUE;
+	}
+	return FALSE;
+}
+
+/* Version 1, three encodings, then where .eh_frame begins; linkers write it relative in 32 bits. */
+static gboolean index_frames_address(const char *index, gsize length, guint64 index_address, guint64 *address)
+{
+	gint32 relative;
+
+	if (!index || length < 8 || index[0] != 1 || index[1] != 0x1b)
+		return FALSE;
+	memcpy(&relative, index + 4, sizeof(relative));
+	*address = index_address + 4 + (guint64)(gint64)relative;
+	return TRUE;
 }
 
 static char *inflate_section(const char *packed, gsize packed_length, gsize *length)
@@ -305,27 +494,103 @@ static char *section_read(const struct image *image, const char *name, struct cf
 	return packed ? inflate_section(packed, section->length, &section->length) : NULL;
 }
 
-struct unwind_table *unwind_table_read(const struct image *image, GError **error)
+/* What a file says about its frames; texts owned. */
+struct frames {
+	struct cfi_section frames, debug; /* length 0: absent */
+	char *frames_text, *debug_text, *index;
+	gsize index_length;
+	guint64 index_address, indexed_address; /* the latter: where the index says .eh_frame is */
+};
+
+static void frames_clear(struct frames *frames)
 {
-	struct cfi_section sections[2] = { 0 };
-	g_autofree char *frames = NULL, *debug = NULL;
+	g_free(frames->frames_text);
+	g_free(frames->debug_text);
+	g_free(frames->index);
+}
+
+static void frames_read_index(const struct image *image, struct frames *frames)
+{
+	Elf64_Phdr program;
+
+	if (!index_segment(image, &program))
+		return;
+	frames->index = file_read(image, program.p_offset, program.p_filesz);
+	frames->index_length = frames->index ? program.p_filesz : 0;
+	frames->index_address = program.p_vaddr;
+	if (!index_frames_address(frames->index, frames->index_length, program.p_vaddr, &frames->indexed_address))
+		g_clear_pointer(&frames->index, g_free);
+}
+
+static void frames_read(const struct image *image, struct frames *frames)
+{
+	frames_read_index(image, frames);
+	frames->frames_text = section_read(image, ".eh_frame", &frames->frames);
+	if (!frames->frames_text &&
+	    frames->index) { /* a file without section headers still says where its frames are */
+		frames->frames.address = frames->indexed_address;
+		frames->frames_text = address_read(image, frames->indexed_address, &frames->frames.length);
+	}
+	frames->frames.bytes = (const guint8 *)frames->frames_text;
+	if (!image_find_section(image, ".gopclntab"))
+		frames->debug_text = section_read(image, ".debug_frame", &frames->debug);
+	frames->debug.bytes = (const guint8 *)frames->debug_text;
+	frames->debug.is_debug_frame = TRUE;
+}
+
+static struct unwind_table *frames_compile(const struct image *image, const struct frames *frames, GError **error)
+{
+	struct cfi_section sections[2];
 	guint count = 0;
+
+	if (frames->frames_text)
+		sections[count++] = frames->frames;
+	if (frames->debug_text)
+		sections[count++] = frames->debug;
+	return unwind_table_compile(code_base(image), sections, count, error);
+}
+
+/* NULL: not without compiling. The table takes the texts over. */
+static struct unwind_table *frames_index(const struct image *image, struct frames *frames)
+{
+	struct unwind_table *table;
+
+	if (!frames->index || !frames->frames_text || frames->debug_text ||
+	    frames->indexed_address != frames->frames.address)
+		return NULL;
+	table = unwind_table_index(code_base(image), &frames->frames, (const guint8 *)frames->index,
+				   frames->index_length, frames->index_address, NULL);
+	if (!table)
+		return NULL;
+	table->index->owned_frames = g_steal_pointer(&frames->frames_text);
+	table->index->owned_index = g_steal_pointer(&frames->index);
+	return table;
+}
+
+static struct unwind_table *table_read(const struct image *image, gboolean is_whole, GError **error)
+{
+	struct frames frames = { 0 };
+	struct unwind_table *table = NULL;
 
 	if (!image->is_64bit || image->machine != EM_X86_64) {
 		g_set_error_literal(error, CFI_ERROR, CFI_ERROR_ABSENT, "not for x86-64");
 		return NULL;
 	}
-	frames = section_read(image, ".eh_frame", &sections[count]);
-	if (!frames)
-		frames = frames_read_by_segment(image, &sections[count]);
-	if (frames)
-		sections[count++].bytes = (const guint8 *)frames;
-	if (!image_find_section(image, ".gopclntab")) {
-		debug = section_read(image, ".debug_frame", &sections[count]);
-		if (debug) {
-			sections[count].is_debug_frame = TRUE;
-			sections[count++].bytes = (const guint8 *)debug;
-		}
-	}
-	return unwind_table_compile(code_base(image), sections, count, error);
+	frames_read(image, &frames);
+	if (!is_whole)
+		table = frames_index(image, &frames);
+	if (!table)
+		table = frames_compile(image, &frames, error);
+	frames_clear(&frames);
+	return table;
+}
+
+struct unwind_table *unwind_table_read(const struct image *image, GError **error)
+{
+	return table_read(image, FALSE, error);
+}
+
+struct unwind_table *unwind_table_read_whole(const struct image *image, GError **error)
+{
+	return table_read(image, TRUE, error);
 }

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How to find the caller, for every instruction of an ELF file: a table made once per file from `.eh_frame` (and, where that says
- * nothing, `.debug_frame`), 8 bytes a row, searched by bisection. What a rule means: symbol/cfi.h.
+/* How to find the caller, for every instruction of an ELF file, from `.eh_frame` (and, where that says nothing,
+ * `.debug_frame`). What a rule means: symbol/cfi.h. There are two kinds of table:
  *
- * Rows cover everything from the first described instruction on: neighbours with equal rules are one row, gaps of at most
+ * - Lazy: the file's own sorted index (`.eh_frame_hdr`) leads from an address to the one description to read; what was
+ *   found for an address is remembered, in a cache of fixed size. The index is a claim: it is checked when the table
+ *   is made (sorted, inside the section), and against the description at every search. Memory: the two sections, and the cache.
+ * - Whole: everything is compiled, 8 bytes a row, searched by bisection. For files without such an index, or with a .debug_frame.
+ *
+ * Both give the same rules where descriptions do not overlap: they hold for everything from the first described instruction on.
+ * In a whole table rows cover everything from the first described instruction on: neighbours with equal rules are one row, gaps of at most
  * UNWIND_TABLE_PADDING bytes belong to what stands before them, greater ones are CFI_NONE (frame-pointer step). Where two
  * descriptions overlap, .eh_frame wins over .debug_frame, then the lower start.
  * Addresses are the file's own, as symbols count them: address in the process minus the mapping's bias.
- * A table does not change after it was made: any thread may search it. */
+ * A lazy table remembers: one thread at a time may search it. */
 #pragma once
 #include <glib.h>
 
@@ -21,6 +27,12 @@ struct unwind_table;
  * closed afterwards. Go programs' .debug_frame is left alone: their frame pointers are complete, and follow a goroutine
  * across stacks. NULL with CFI_ERROR_ABSENT when nothing describes the code: the file is walked by frame pointers. */
 struct unwind_table *unwind_table_read(const struct image *image, GError **error);
+/* The same, never lazy. */
+struct unwind_table *unwind_table_read_whole(const struct image *image, GError **error);
+/* Lazy, from sections already in memory: .eh_frame, and .eh_frame_hdr at `index_address`. Takes over neither: they must live
+ * as long as the table. NULL with CFI_ERROR_ABSENT when the index cannot be used. */
+struct unwind_table *unwind_table_index(guint64 base, const struct cfi_section *frames, const guint8 *index,
+					gsize index_length, guint64 index_address, GError **error);
 /* From sections already in memory; `base` is the lowest address of code. Earlier sections win. */
 struct unwind_table *unwind_table_compile(guint64 base, const struct cfi_section *sections, guint count,
 					  GError **error);
@@ -31,8 +43,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(unwind_table_t, unwind_table_unref)
 
 /* The rule of the instruction at, or containing, `address`. CFI_NONE's when nothing is known. */
 guint32 unwind_table_find(const struct unwind_table *table, guint64 address);
-guint unwind_table_count(const struct unwind_table *table); /* rows */
+gboolean unwind_table_is_lazy(const struct unwind_table *table);
+/* Bytes of descriptions read by searches since the last call; 0 for a whole table. For those who limit the time it takes. */
+guint64 unwind_table_take_work(const struct unwind_table *table);
+guint unwind_table_count(const struct unwind_table *table); /* rows; 0 when lazy */
 gsize unwind_table_bytes(const struct unwind_table *table); /* memory held */
-guint unwind_table_bad(const struct unwind_table *table); /* descriptions not understood */
+guint unwind_table_bad(
+	const struct unwind_table *table); /* descriptions not understood; lazy: searches that met such */
 /* Row i, its address counted from the table's base: for tests. */
 struct cfi_row unwind_table_row(const struct unwind_table *table, guint i);

@@ -266,6 +266,87 @@ static void test_python(void)
 		     10000);
 }
 
+/* ---- one description at a time against all of them ---- */
+
+struct text { /* of a file, in memory */
+	struct image_bytes bytes;
+	char *owned;
+	struct image *image;
+};
+
+static gboolean text_open(struct text *text, const char *path)
+{
+	gsize length;
+
+	*text = (struct text){ .bytes.fd = -1 };
+	if (!g_file_get_contents(path, &text->owned, &length, NULL))
+		return FALSE;
+	text->bytes.memory = (const guint8 *)text->owned;
+	text->bytes.size = length;
+	text->image = image_open(&text->bytes, NULL);
+	g_assert_nonnull(text->image);
+	return TRUE;
+}
+
+static void text_close(struct text *text)
+{
+	image_free(text->image);
+	g_free(text->owned);
+}
+
+/* At both ends of every row and in between, the second time from memory. */
+static void compare_tables(const struct unwind_table *lazy, const struct unwind_table *whole, guint64 base)
+{
+	for (guint i = 0; i < unwind_table_count(whole); i++) {
+		struct cfi_row row = unwind_table_row(whole, i);
+		guint32 end = i + 1 < unwind_table_count(whole) ? unwind_table_row(whole, i + 1).at : row.at + 1;
+		guint32 at[] = { row.at, row.at, row.at + (end - row.at) / 2, end - 1 };
+
+		for (guint j = 0; j < G_N_ELEMENTS(at); j++)
+			g_assert_cmphex(unwind_table_find(lazy, base + at[j]), ==, row.rule);
+	}
+}
+
+static void compare_lazy(const char *path, guint rows_min)
+{
+	g_autoptr(unwind_table_t) lazy = NULL;
+	g_autoptr(unwind_table_t) whole = NULL;
+	struct text text;
+
+	if (!text_open(&text, path)) {
+		g_test_skip("no such file here");
+		return;
+	}
+	lazy = unwind_table_read(text.image, NULL);
+	whole = unwind_table_read_whole(text.image, NULL);
+	g_assert_true(unwind_table_is_lazy(lazy));
+	g_assert_false(unwind_table_is_lazy(whole));
+	g_assert_cmpuint(unwind_table_count(whole), >=, rows_min);
+	compare_tables(lazy, whole, text.image->segments[0].address);
+	g_assert_cmpuint(unwind_table_bad(lazy), ==, 0);
+	g_assert_cmpuint(unwind_table_take_work(lazy), >, 0);
+	g_assert_cmpuint(unwind_table_take_work(lazy), ==, 0);
+	g_assert_cmpuint(unwind_table_bytes(lazy), <, 2 * text.bytes.size);
+	text_close(&text);
+}
+
+static void test_lazy_libc(void)
+{
+	compare_lazy("/lib/x86_64-linux-gnu/libc.so.6", 10000);
+}
+
+static void test_lazy_libstdcxx(void)
+{
+	compare_lazy("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", 10000);
+}
+
+static void test_lazy_python(void)
+{
+	compare_lazy(g_file_test("/usr/bin/python3.11", G_FILE_TEST_EXISTS) ? "/usr/bin/python3.11"
+									    : "/usr/bin/python3",
+		     10000);
+}
+
 /* ---- a traced program ---- */
 
 struct mapped {
@@ -962,7 +1043,7 @@ static struct unwind_table *read_memory(const guint8 *bytes, gsize length)
 	struct image_bytes memory = { .fd = -1, .memory = bytes, .size = length };
 	g_autoptr(image_t) image = image_open(&memory, NULL);
 
-	return image ? unwind_table_read(image, NULL) : NULL;
+	return image ? unwind_table_read_whole(image, NULL) : NULL;
 }
 
 static void victim_load(struct victim *victim, const char *program)
@@ -1086,6 +1167,148 @@ static void test_no_sections(void)
 	g_free(victim.bytes);
 }
 
+/* ---- damage to an index ---- */
+
+struct indexed {
+	GByteArray *frames, *index;
+};
+
+#define INDEXED_INDEX 0x80000
+#define INDEXED_FRAMES SECTION_ADDRESS
+
+static struct unwind_table *indexed_open(const struct indexed *indexed)
+{
+	struct cfi_section section = { .bytes = indexed->frames->data,
+				       .length = indexed->frames->len,
+				       .address = INDEXED_FRAMES };
+
+	return unwind_table_index(0, &section, indexed->index->data, indexed->index->len, INDEXED_INDEX, NULL);
+}
+
+static void indexed_begin(struct indexed *indexed)
+{
+	static const guint8 head[] = { 1, 0x1b, 0x03, 0x3b };
+
+	indexed->frames = g_byte_array_new();
+	indexed->index = g_byte_array_new();
+	g_byte_array_append(indexed->index, head, sizeof(head));
+	append_u32(indexed->index, INDEXED_FRAMES - INDEXED_INDEX - 4);
+	append_u32(indexed->index, 0);
+	append_record(indexed->frames, 0, plain_cie, sizeof(plain_cie));
+}
+
+static void indexed_entry(struct indexed *indexed, guint64 start, guint64 place)
+{
+	guint32 count = (guint32)(indexed->index->len - 12) / 8 + 1;
+
+	append_u32(indexed->index, (guint32)(start - INDEXED_INDEX));
+	append_u32(indexed->index, (guint32)(INDEXED_FRAMES + place - INDEXED_INDEX));
+	memcpy(indexed->index->data + 8, &count, sizeof(count));
+}
+
+static void indexed_add(struct indexed *indexed, guint64 start, guint32 size, const guint8 *code, gsize length)
+{
+	indexed_entry(indexed, start, indexed->frames->len);
+	append_fde(indexed->frames, start, size, code, length);
+}
+
+static void indexed_end(struct indexed *indexed)
+{
+	g_byte_array_unref(indexed->frames);
+	g_byte_array_unref(indexed->index);
+}
+
+static void test_lazy_hostile(void)
+{
+	g_autofree guint8 *nops = g_malloc0(CFI_FIND_BYTES_MAX);
+	g_autoptr(unwind_table_t) table = NULL;
+	g_autoptr(unwind_table_t) unsorted = NULL;
+	g_autoptr(unwind_table_t) outside = NULL;
+	g_autoptr(unwind_table_t) too_many = NULL;
+	guint32 plain = cfi_rule(CFI_SP, 8, CFI_SAVED_KEPT, 0), none = cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+	guint32 many = 0x20000000;
+	struct indexed indexed;
+
+	indexed_begin(&indexed);
+	g_assert_null(indexed_open(&indexed)); /* no entries */
+	indexed_add(&indexed, CODE, 0x20, NULL, 0);
+	indexed_add(&indexed, CODE + 0x28, 0x10, NULL, 0); /* 8 bytes of padding before it */
+	indexed_add(&indexed, CODE + 0x60, 0x10, nops, CFI_FIND_BYTES_MAX); /* too long to be read for one address */
+	indexed_entry(&indexed, CODE + 0x80, 0); /* a CIE */
+	indexed_entry(&indexed, CODE + 0x90, 3); /* no record */
+	indexed_entry(&indexed, CODE + 0xa0, indexed.frames->len - 1); /* no room for one */
+	indexed_entry(&indexed, CODE + 0xb0, sizeof(plain_cie) + 8); /* maybe a record, but not of this address */
+	table = indexed_open(&indexed);
+	g_assert_nonnull(table);
+	g_assert_cmphex(unwind_table_find(table, 0), ==, none);
+	g_assert_cmphex(unwind_table_find(table, CODE - 1), ==, none);
+	g_assert_cmphex(unwind_table_find(table, CODE), ==, plain);
+	g_assert_cmphex(unwind_table_find(table, CODE + 0x1f), ==, plain);
+	g_assert_cmphex(unwind_table_find(table, CODE + 0x24), ==, plain);
+	g_assert_cmphex(unwind_table_find(table, CODE + 0x28), ==, plain);
+	g_assert_cmphex(unwind_table_find(table, CODE + 0x38), ==, none);
+	g_assert_cmpuint(unwind_table_bad(table), ==, 0);
+	for (guint i = 0x60; i < 0xc0; i += 0x10)
+		g_assert_cmphex(unwind_table_find(table, CODE + i), ==, none);
+	g_assert_cmpuint(unwind_table_bad(table), >=, 5);
+	g_assert_cmphex(unwind_table_find(table, G_MAXUINT64), ==, none);
+	indexed_entry(&indexed, CODE + 0x10, sizeof(plain_cie) + 8);
+	unsorted = indexed_open(&indexed);
+	g_assert_null(unsorted);
+	indexed_end(&indexed);
+
+	indexed_begin(&indexed);
+	indexed_entry(&indexed, CODE, indexed.frames->len);
+	outside = indexed_open(&indexed);
+	g_assert_null(outside);
+	memcpy(indexed.index->data + 8, &many, sizeof(many));
+	too_many = indexed_open(&indexed);
+	g_assert_null(too_many);
+	indexed_end(&indexed);
+}
+
+static void find_everywhere(const struct unwind_table *table, const struct image *image)
+{
+	for (guint i = 0; i < image->segment_count; i++)
+		for (guint64 at = 0; at < image->segments[i].file_size; at += 7)
+			unwind_table_find(table, image->segments[i].address + at);
+}
+
+/* Descriptions and index damaged: whatever comes out, nothing outside is read and every search ends. */
+static void test_lazy_mutations(void)
+{
+	g_autoptr(GRand) rand = g_rand_new_with_seed(MUTATION_SEED);
+	g_autofree guint8 *original = NULL;
+	const struct image_section *section;
+	struct victim victim;
+	guint lazy = 0;
+
+	victim_load(&victim, "frames_omit");
+	original = g_memdup2(victim.bytes, victim.length);
+	for (guint i = 0; i < MUTATIONS / 10; i++) {
+		struct image_bytes memory = { .fd = -1, .memory = victim.bytes, .size = victim.length };
+		g_autoptr(unwind_table_t) table = NULL;
+		g_autoptr(image_t) image = NULL;
+
+		memcpy(victim.bytes, original, victim.length);
+		image = image_open(&memory, NULL);
+		section = image_find_section(image, ".eh_frame_hdr");
+		g_assert_nonnull(section);
+		if (i % 2)
+			mutate(victim.bytes + section->offset, section->size, rand);
+		else
+			mutate(victim.bytes + victim.frames_at, victim.frames_length, rand);
+		table = unwind_table_read(image, NULL);
+		lazy += table && unwind_table_is_lazy(table);
+		if (table)
+			find_everywhere(table, image);
+	}
+	g_test_message("%u of %u damaged files still had an index", lazy, MUTATIONS / 10);
+	g_assert_cmpuint(lazy, >, MUTATIONS / 40);
+	g_assert_cmpuint(lazy, <, MUTATIONS / 10);
+	g_free(victim.bytes);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -1095,6 +1318,11 @@ int main(int argc, char **argv)
 	g_test_add_func("/unwind/mutations", test_mutations);
 	g_test_add_func("/unwind/truncations", test_truncations);
 	g_test_add_func("/unwind/no-sections", test_no_sections);
+	g_test_add_func("/unwind/lazy/libc", test_lazy_libc);
+	g_test_add_func("/unwind/lazy/libstdc++", test_lazy_libstdcxx);
+	g_test_add_func("/unwind/lazy/python", test_lazy_python);
+	g_test_add_func("/unwind/lazy/hostile", test_lazy_hostile);
+	g_test_add_func("/unwind/lazy/mutations", test_lazy_mutations);
 	g_test_add_func("/unwind/readelf/libc", test_libc);
 	g_test_add_func("/unwind/readelf/libstdc++", test_libstdcxx);
 	g_test_add_func("/unwind/readelf/python", test_python);
