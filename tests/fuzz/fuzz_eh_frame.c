@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Call frame information, and walks with what came of it. The first byte says which section it is to be; the rest is both
- * the section and the stack. With bit 3 the rest is also taken for an .eh_frame_hdr of up to
- * seven entries with its .eh_frame behind it, searched by the index. */
+ * the section and the stack. With bit 3 the rest is also taken for an .eh_frame_hdr of up to seven entries with its .eh_frame
+ * behind it, searched by the index. */
 #include <string.h>
 
 #include "symbol/unwind.h"
