@@ -69,6 +69,12 @@
 #define SLOT_PASS 1
 #define SLOT_TICK 2
 
+#define HOOK_SWITCH 0
+#define HOOK_WAKING 1
+#define HOOKS 2
+#define HOOK_FRAMES 8 /* a power of two; of our own on top of a stack, at most */
+#define HOOK_WORDS 32 /* a power of two; from our context to the first return address beyond it, at most */
+
 #define STACK_MAX_BYTES 16384 /* a kernel stack is no larger */
 #define INTERRUPT_WORDS 128 /* of an interrupt's own stack looked at */
 
@@ -558,6 +564,7 @@ struct walk {
 	struct scratch *room;
 	struct stack_record *record;
 	const struct path *earlier;
+	u32 hook;
 };
 
 static long walk_frame(u32 i, struct walk *walk)
@@ -691,6 +698,53 @@ static __always_inline void path_keep(struct scratch *room, const struct stack_k
 	bpf_map_update_elem(&paths, &key, &room->path, BPF_ANY);
 }
 
+/* The frames on top of every stack of one hook, which are ours: see record_own_frames. */
+__u64 own_frames[HOOKS * HOOK_FRAMES] = {};
+
+/* The first frame that returns to beyond our context. One turn for every frame and word. */
+static long walk_own(u32 i, struct walk *walk)
+{
+	struct scratch *room = walk->room;
+	u32 frame = i / HOOK_WORDS, word = i & (HOOK_WORDS - 1);
+
+	if (frame >= walk->record->kernel_count || frame >= HOOK_FRAMES)
+		return 1;
+	if (room->kernel[word] != walk->record->frames[frame])
+		return 0;
+	room->kept = frame;
+	return 1;
+}
+
+static long walk_own_named(u32 i, struct walk *walk)
+{
+	volatile __u64 *first;
+	u32 at = walk->hook * HOOK_FRAMES + i;
+
+	if (i >= walk->room->kept || i >= HOOK_FRAMES)
+		return 1;
+	asm volatile("" : "+r"(at)); /* the bound is clear to clang, but not to Linux 6.1 */
+	first = &own_frames[at & (HOOKS * HOOK_FRAMES - 1)];
+	if (!*first)
+		*first = walk->record->frames[i];
+	walk->record->frames[i] = *first; /* what another CPU may have put there */
+	return 0;
+}
+
+/* The innermost frames, from our program out to the function that holds our context, are the same for all stacks of a hook,
+ * but for the addresses: the kernel calls a program from another place while it counts how long programs take. They
+ * lie below our context, where no path looks, and are no part of what a thread does: all stacks get the first one's. */
+static __always_inline void record_own_frames(struct stack_record *record, struct scratch *room, const void *ctx,
+					      u32 hook)
+{
+	struct walk walk = { .room = room, .record = record, .hook = hook };
+
+	if (!path_read(room, ctx, HOOK_WORDS))
+		return;
+	room->kept = 0;
+	bpf_loop(HOOK_FRAMES * HOOK_WORDS, walk_own, &walk, 0);
+	bpf_loop(HOOK_FRAMES, walk_own_named, &walk, 0);
+}
+
 static long walk_user(u32 i, struct walk *walk)
 {
 	struct stack_record *record = walk->record;
@@ -769,7 +823,7 @@ static __always_inline bool record_is_whole(const struct stack_record *record)
 }
 
 /* The real stack of the current task, of which `room->sight` tells → its id; STACK_NONE when the table is full. */
-static __noinline u32 stack_take(void *ctx)
+static __noinline u32 stack_take(void *ctx, u32 hook)
 {
 	struct stack_copy_room *copies = stack_copy_room_get(SLOT_HOOK);
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -790,16 +844,18 @@ static __noinline u32 stack_take(void *ctx)
 	record->script[0] = room->sight.script[0];
 	record->script[1] = room->sight.script[1];
 	stack_record_kernel(record, ctx, 0);
+	record_own_frames(record, room, ctx, hook);
 	if (room->sight.copy_bytes) {
 		bytes = room->sight.copy_bytes;
 		if (bytes == STACK_COPY_UNPLANNED)
 			bytes = user_copy_bytes(task, room->scan.from);
-		value = copy_intern(copies, &room->sight, ctx, bytes);
 	} else {
 		stack_record_user(record, ctx);
 		record_trim_user(record);
-		value = stack_record_intern(record);
 	}
+	if (room->sight.audit && !record_is_whole(record))
+		return room->sight.known; /* nothing to compare with */
+	value = room->sight.copy_bytes ? copy_intern(copies, &room->sight, ctx, bytes) : stack_record_intern(record);
 	if (!value)
 		return STACK_NONE;
 	id = value->id;
@@ -1304,7 +1360,7 @@ static __noinline int thread_end(struct thread *thread, struct task_struct *task
 /* Unwinds the stack that was not recognised. Last, because the verifier would follow it once for every way to get here. */
 static __always_inline void current_take(void *ctx)
 {
-	u32 stack = stack_take(ctx);
+	u32 stack = stack_take(ctx, HOOK_SWITCH);
 	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 
 	if (thread)
@@ -1382,7 +1438,7 @@ int BPF_PROG(offcpu_waking, struct task_struct *task)
 		return 0;
 	stack = waker_recognise(ctx, bpf_get_current_task_btf(), bpf_ktime_get_ns());
 	if (stack == STACK_UNKNOWN)
-		stack = stack_take(ctx);
+		stack = stack_take(ctx, HOOK_WAKING);
 	thread->waker = stack;
 	return 0;
 }
