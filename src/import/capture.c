@@ -54,9 +54,10 @@ gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
 	if (!pull_string(pull, &is_null, error))
 		return FALSE;
 	*bytes = (char *)g_base64_decode(pull->text->str, &length);
-	if (pull_member(pull, error) != 0)
-		return (error && *error) ? FALSE : pull_fail(pull, error, "a closing bracket is expected");
-	return TRUE;
+	if (pull_member(pull, error) == 0)
+		return TRUE;
+	g_clear_pointer(bytes, g_free);
+	return (error && *error) ? FALSE : pull_fail(pull, error, "a closing bracket is expected");
 }
 
 static gboolean capture_line(struct pull *pull, struct ledger_line *line, GError **error)
