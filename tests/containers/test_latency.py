@@ -38,7 +38,8 @@ def measured_beside_the_kernel(fathom, container, *command):
 
 def test_throttled_share_at_a_fifth_of_a_cpu(docker, start, fathom):
     capped = start(docker, "fifth", "/bin/split7525", cpus=0.2, args=["--cpuset-cpus", "1"])
-    slack_us = 0.02 * SECONDS * 1e6
+    # The kernel counts when a throttling ends: at either end of the measurement one, of 80 ms, may fall on the other side.
+    slack_us = 0.02 * SECONDS * 1e6 + 2 * 80_000
     capture, truth = measured_beside_the_kernel(fathom, capped, "latency", "runq")
     count, ns = waits(capture, container=capped.name, wait="throttled")
     assert count > 0 and ns / 1000 == pytest.approx(truth, rel=0.02, abs=slack_us)
