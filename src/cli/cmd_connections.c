@@ -156,17 +156,6 @@ static gboolean connections_interval(void *user, const struct snapshot *snapshot
 	return !ferror(stdout) && (!run->count || run->shown < run->count);
 }
 
-static gboolean connections_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static gboolean connections_fail(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(PROBE_ERROR, PROBE_ERROR_FAILED, format, args));
-	va_end(args);
-	return FALSE;
-}
-
 static gboolean connections_check(struct connections_run *run, GError **error)
 {
 	const struct render_format *format;
@@ -174,23 +163,21 @@ static gboolean connections_check(struct connections_run *run, GError **error)
 	run->duration_ns = 0;
 	if (run->duration && (!units_parse_duration(run->duration, NS_PER_S, &run->duration_ns) ||
 			      run->duration_ns < 10 * NS_PER_MS || run->duration_ns > CONNECTIONS_DURATION_MAX_NS))
-		return connections_fail(error,
-					"a duration of \"%s\" makes no sense: give 10ms to 366 days, as 10 or 2m",
-					run->duration);
+		return command_fail(error, "a duration of \"%s\" makes no sense: give 10ms to 366 days, as 10 or 2m",
+				    run->duration);
 	if (!units_parse_duration(run->interval ? run->interval : CONNECTIONS_INTERVAL, NS_PER_S, &run->interval_ns) ||
 	    run->interval_ns < CONNECTIONS_INTERVAL_MIN_NS)
-		return connections_fail(error, "an interval of \"%s\" makes no sense: give at least 100ms",
-					run->interval);
+		return command_fail(error, "an interval of \"%s\" makes no sense: give at least 100ms", run->interval);
 	if (run->count < 0)
-		return connections_fail(error, "--count is a number above 0");
+		return command_fail(error, "--count is a number above 0");
 	if (run->duration && !run->interval && !run->count)
 		run->interval_ns = 0; /* one summary */
 	if (!run->output)
 		return TRUE;
 	format = render_format_by_suffix(run->output, error);
 	if (format && strcmp(format->name, "json") != 0)
-		return connections_fail(error, "edges are captured as .json: give -o another name than \"%s\"",
-					run->output);
+		return command_fail(error, "edges are captured as .json: give -o another name than \"%s\"",
+				    run->output);
 	return format && render_output_check(run->output, error);
 }
 

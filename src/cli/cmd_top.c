@@ -101,17 +101,6 @@ static gboolean top_parse(struct top *top, int *argc, char ***argv, int *status)
 	return command_parse(context, argc, argv, status);
 }
 
-static gboolean top_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static gboolean top_fail(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(TARGET_ERROR, TARGET_ERROR_NONE_SUCH, format, args));
-	va_end(args);
-	return FALSE;
-}
-
 static gboolean top_check(struct top *top, GError **error)
 {
 	const char *interval = top->interval_text ? top->interval_text : "1";
@@ -119,13 +108,13 @@ static gboolean top_check(struct top *top, GError **error)
 	int column;
 
 	if (!units_parse_duration(interval, NS_PER_S, &top->interval_ns))
-		return top_fail(error, "\"%s\" is not a duration: give seconds (2) or a unit (500ms)", interval);
+		return command_fail(error, "\"%s\" is not a duration: give seconds (2) or a unit (500ms)", interval);
 	if (top->interval_ns < TOP_INTERVAL_MIN_NS || top->interval_ns > TOP_INTERVAL_MAX_NS)
-		return top_fail(error, "an interval of %s is out of range: 50ms to 1h", interval);
+		return command_fail(error, "an interval of %s is out of range: 50ms to 1h", interval);
 	if (top->count < 0)
-		return top_fail(error, "a count of %d makes no sense", top->count);
+		return command_fail(error, "a count of %d makes no sense", top->count);
 	if (top->processes && top->threads)
-		return top_fail(error, "--processes and --threads exclude each other");
+		return command_fail(error, "--processes and --threads exclude each other");
 	column = gauge_column_find(sort[0] == '-' ? sort + 1 : sort, error);
 	if (column < 0)
 		return FALSE;
@@ -406,7 +395,7 @@ static GPtrArray *feed_measure(void *user, enum tui_top_measure what, const stru
 
 	*note = NULL;
 	if (!row->texts[GAUGE_TEXT_CGROUP] || row->dead) {
-		top_fail(error, "%s is no container that runs now", row->name);
+		command_fail(error, "%s is no container that runs now", row->name);
 		return NULL;
 	}
 	if (what == TUI_TOP_LATENCY)

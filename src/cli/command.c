@@ -76,3 +76,13 @@ gboolean command_need_bpf(const char *command)
 	command_complain(command, "not permitted: run it as root (sudo), or give it %s", missing->str);
 	return FALSE;
 }
+
+gboolean command_fail(GError **error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	g_propagate_error(error, g_error_new_valist(G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, format, args));
+	va_end(args);
+	return FALSE;
+}

@@ -20,6 +20,9 @@ struct command {
 /* One sentence on stderr, "fathom COMMAND: …", untrusted bytes escaped. */
 void command_complain(const char *command, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* FALSE, and `error` says it: for input that makes no sense. Printed later by command_complain, so not escaped here. */
+gboolean command_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 /* Parses options; FALSE after having complained or shown the help (then `*status` says with which status to end). */
 gboolean command_parse(GOptionContext *context, int *argc, char ***argv, int *status);
 

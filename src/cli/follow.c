@@ -87,17 +87,6 @@ static gboolean follow_parse(struct follow_run *run, int *argc, char ***argv, in
 	return command_parse(context, argc, argv, status);
 }
 
-static gboolean follow_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static gboolean follow_fail(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(PROBE_ERROR, PROBE_ERROR_FAILED, format, args));
-	va_end(args);
-	return FALSE;
-}
-
 static gboolean follow_check_kind(struct follow_run *run, const char *kind, GError **error)
 {
 	g_auto(GStrv) kinds = g_strsplit(run->follow->kinds, " ", -1);
@@ -105,11 +94,11 @@ static gboolean follow_check_kind(struct follow_run *run, const char *kind, GErr
 	g_autofree char *name = g_strdup_printf("%s %s", run->follow->command, kind ? kind : "");
 
 	if (!kind)
-		return follow_fail(error, "say what: one of %s", list);
+		return command_fail(error, "say what: one of %s", list);
 	if (!g_strv_contains((const char *const *)kinds, kind))
-		return follow_fail(error, "\"%s\" is none of %s", kind, list);
+		return command_fail(error, "\"%s\" is none of %s", kind, list);
 	run->probe = probe_find(name);
-	return run->probe || follow_fail(error, "this build has no such probe");
+	return run->probe || command_fail(error, "this build has no such probe");
 }
 
 static gboolean follow_check_rung(const struct follow_run *run, GError **error)
@@ -119,7 +108,7 @@ static gboolean follow_check_rung(const struct follow_run *run, GError **error)
 	for (const struct rung *rung = run->probe->rungs; rung->name; rung++)
 		if (strcmp(rung->name, run->rung) == 0)
 			return TRUE;
-	return follow_fail(error, "%s has no rung \"%s\": fathom doctor lists them", run->probe->name, run->rung);
+	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", run->probe->name, run->rung);
 }
 
 static gboolean follow_check(struct follow_run *run, GError **error)
@@ -128,25 +117,25 @@ static gboolean follow_check(struct follow_run *run, GError **error)
 
 	run->duration_ns = FOLLOW_DURATION_MAX_NS;
 	if (run->duration && !units_parse_duration(run->duration, NS_PER_S, &run->duration_ns))
-		return follow_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
-				   run->duration);
+		return command_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
+				    run->duration);
 	if (run->duration_ns < 10 * NS_PER_MS || run->duration_ns > FOLLOW_DURATION_MAX_NS)
-		return follow_fail(error, "a duration of %s is out of range: 10ms to 366 days", run->duration);
+		return command_fail(error, "a duration of %s is out of range: 10ms to 366 days", run->duration);
 	if (!units_parse_duration(run->over ? run->over : FOLLOW_OVER_DEFAULT, NS_PER_S, &run->over_ns))
-		return follow_fail(error, "--over \"%s\" is not a time: give e.g. 500us or 10ms", run->over);
+		return command_fail(error, "--over \"%s\" is not a time: give e.g. 500us or 10ms", run->over);
 	if (run->count < 0 || run->rate < 0 || run->rate > FOLLOW_RATE_MAX || run->limit < 0 ||
 	    (guint)run->limit > EVENTS_LIMIT_MAX)
-		return follow_fail(error,
-				   "--count, --rate and --limit are numbers above 0 (rate up to %d, limit to %u)",
-				   FOLLOW_RATE_MAX, EVENTS_LIMIT_MAX);
+		return command_fail(error,
+				    "--count, --rate and --limit are numbers above 0 (rate up to %d, limit to %u)",
+				    FOLLOW_RATE_MAX, EVENTS_LIMIT_MAX);
 	if (run->arguments && strcmp(run->probe->name, "trace exec") != 0)
-		return follow_fail(error, "--args is for trace exec");
+		return command_fail(error, "--args is for trace exec");
 	if (!run->output)
 		return follow_check_rung(run, error);
 	format = render_format_by_suffix(run->output, error);
 	if (format && strcmp(format->name, "json") != 0)
-		return follow_fail(error, "events are captured as .json: give -o another name than \"%s\"",
-				   run->output);
+		return command_fail(error, "events are captured as .json: give -o another name than \"%s\"",
+				    run->output);
 	return format && render_output_check(run->output, error) && follow_check_rung(run, error);
 }
 

@@ -116,17 +116,6 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 	return command_parse(context, argc, argv, status);
 }
 
-static gboolean measure_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static gboolean measure_fail(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(PROBE_ERROR, PROBE_ERROR_FAILED, format, args));
-	va_end(args);
-	return FALSE;
-}
-
 static gboolean measure_check_rung(const struct measure *measure, GError **error)
 {
 	if (!measure->rung)
@@ -134,7 +123,7 @@ static gboolean measure_check_rung(const struct measure *measure, GError **error
 	for (const struct rung *rung = measure->probe->rungs; rung->name; rung++)
 		if (strcmp(rung->name, measure->rung) == 0)
 			return TRUE;
-	return measure_fail(error, "%s has no rung \"%s\": fathom doctor lists them", measure->probe->name,
+	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", measure->probe->name,
 			    measure->rung);
 }
 
@@ -144,22 +133,22 @@ static gboolean measure_check(struct measure *measure, GError **error)
 	const char *duration = measure->duration ? measure->duration : "10";
 
 	if (!units_parse_duration(duration, NS_PER_S, &measure->duration_ns))
-		return measure_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
+		return command_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
 				    duration);
 	if (measure->duration_ns < 10 * NS_PER_MS || measure->duration_ns > MEASURE_DURATION_MAX_NS)
-		return measure_fail(error, "a duration of %s is out of range: 10ms to 24h", duration);
+		return command_fail(error, "a duration of %s is out of range: 10ms to 24h", duration);
 	if (measure->frequency_hz < 1 || measure->frequency_hz > MEASURE_FREQUENCY_MAX_HZ)
-		return measure_fail(error, "a frequency of %d Hz is out of range: 1 to %d", measure->frequency_hz,
+		return command_fail(error, "a frequency of %d Hz is out of range: 1 to %d", measure->frequency_hz,
 				    MEASURE_FREQUENCY_MAX_HZ);
 	if (measure->every < 0 || measure->every > MEASURE_EVERY_MAX)
-		return measure_fail(error, "one page fault in %d makes no sense: 1 to %d", measure->every,
+		return command_fail(error, "one page fault in %d makes no sense: 1 to %d", measure->every,
 				    MEASURE_EVERY_MAX);
 	if (measure->threshold && !units_parse_duration(measure->threshold, NS_PER_S, &measure->threshold_ns))
-		return measure_fail(error, "\"%s\" is not a time: give e.g. 1ms", measure->threshold);
+		return command_fail(error, "\"%s\" is not a time: give e.g. 1ms", measure->threshold);
 	if (measure->user && measure->kernel)
-		return measure_fail(error, "--user and --kernel exclude each other; without both you get both halves");
+		return command_fail(error, "--user and --kernel exclude each other; without both you get both halves");
 	if (measure->debuginfod && !debuginfod_is_configured())
-		return measure_fail(error, "--debuginfod needs DEBUGINFOD_URLS, the servers to ask (with sudo: "
+		return command_fail(error, "--debuginfod needs DEBUGINFOD_URLS, the servers to ask (with sudo: "
 					   "--preserve-env=DEBUGINFOD_URLS)");
 	measure->by_what = OBSERVE_BY_PROCESS;
 	if (measure->by) {
@@ -168,13 +157,13 @@ static gboolean measure_check(struct measure *measure, GError **error)
 		while (i < G_N_ELEMENTS(whats) && strcmp(measure->by, whats[i]) != 0)
 			i++;
 		if (i == G_N_ELEMENTS(whats))
-			return measure_fail(error, "--by %s is not known: container, process or thread", measure->by);
+			return command_fail(error, "--by %s is not known: container, process or thread", measure->by);
 		measure->by_what = (enum observe_by)i;
 	}
 	if (!measure_check_rung(measure, error))
 		return FALSE;
 	if (measure->json && measure->format)
-		return measure_fail(error, "--json and --format exclude each other");
+		return command_fail(error, "--json and --format exclude each other");
 	measure->writer =
 		render_format_choose(measure->json ? "json" : measure->format, measure->output, "text", error);
 	return measure->writer && (!measure->output || render_output_check(measure->output, error));

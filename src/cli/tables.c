@@ -49,17 +49,6 @@ static void tables_clear(struct tables *tables)
 		g_ptr_array_unref(tables->targets);
 }
 
-static gboolean tables_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static gboolean tables_fail(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(PROBE_ERROR, PROBE_ERROR_FAILED, format, args));
-	va_end(args);
-	return FALSE;
-}
-
 /* ---- what is there ---- */
 
 /* The probe's name as the command takes it: "blame cpu" is called "cpu" there. */
@@ -105,9 +94,9 @@ static int tables_find(struct tables *tables, const char *name, GError **error)
 	if (tables->shape == SHAPE_EDGES && (tables->probe = probe_find("blame cpu")))
 		return 0;
 	if (!name)
-		tables_fail(error, "say what to measure: %s", names);
+		command_fail(error, "say what to measure: %s", names);
 	else
-		tables_fail(error, "there is no probe \"%s\" here: choose one of %s", name, names);
+		command_fail(error, "there is no probe \"%s\" here: choose one of %s", name, names);
 	return -1;
 }
 
@@ -164,10 +153,10 @@ static gboolean tables_check_time(const char *text, const char *what, guint64 le
 	if (!text)
 		return TRUE;
 	if (!units_parse_duration(text, NS_PER_S, ns))
-		return tables_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)", text);
+		return command_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)", text);
 	if (*ns < least_ns || *ns > TABLES_DURATION_MAX_NS)
-		return tables_fail(error, "%s of %s is out of range: %s to 24h", what, text,
-				   least_ns == TABLES_SLOT_MIN_NS ? "10ms" : "100ms");
+		return command_fail(error, "%s of %s is out of range: %s to 24h", what, text,
+				    least_ns == TABLES_SLOT_MIN_NS ? "10ms" : "100ms");
 	return TRUE;
 }
 
@@ -182,7 +171,7 @@ static gboolean tables_check_by(struct tables *tables, GError **error)
 	};
 
 	if (tables->pidns && tables->by)
-		return tables_fail(error, "--pidns and --by exclude each other");
+		return command_fail(error, "--pidns and --by exclude each other");
 	tables->by_what = tables->pidns ? OBSERVE_BY_PIDNS : OBSERVE_BY_CONTAINER;
 	if (!tables->by)
 		return TRUE;
@@ -192,7 +181,7 @@ static gboolean tables_check_by(struct tables *tables, GError **error)
 			return TRUE;
 		}
 	}
-	return tables_fail(error, "--by %s is not known: container, process, pid, pidns or cgroup", tables->by);
+	return command_fail(error, "--by %s is not known: container, process, pid, pidns or cgroup", tables->by);
 }
 
 static gboolean tables_check_rung(const struct tables *tables, GError **error)
@@ -202,7 +191,8 @@ static gboolean tables_check_rung(const struct tables *tables, GError **error)
 	for (const struct rung *rung = tables->probe->rungs; rung->name; rung++)
 		if (strcmp(rung->name, tables->rung) == 0)
 			return TRUE;
-	return tables_fail(error, "%s has no rung \"%s\": fathom doctor lists them", tables->probe->name, tables->rung);
+	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", tables->probe->name,
+			    tables->rung);
 }
 
 /* Pictures of histograms need slots of time. */
@@ -211,8 +201,8 @@ static gboolean tables_check_picture(struct tables *tables, GError **error)
 	gboolean picture = strcmp(tables->writer->name, "svg") == 0 || strcmp(tables->writer->name, "html") == 0;
 
 	if (strcmp(tables->writer->name, "text") != 0 && strcmp(tables->writer->name, "json") != 0 && !picture)
-		return tables_fail(error, "%s is a format for stacks: choose text, svg, html or json",
-				   tables->writer->name);
+		return command_fail(error, "%s is a format for stacks: choose text, svg, html or json",
+				    tables->writer->name);
 	if (tables->shape != SHAPE_HISTOGRAM || (!tables->heatmap && !tables->slot && !picture))
 		return TRUE;
 	if (!tables->slot) {
@@ -231,13 +221,13 @@ static gboolean tables_check(struct tables *tables, GError **error)
 	    !tables_check_by(tables, error) || !tables_check_rung(tables, error))
 		return FALSE;
 	if (tables->count < 0 || (tables->count > 0 && !tables->interval))
-		return tables_fail(error, "--count counts intervals: give it with --interval and above 0");
+		return command_fail(error, "--count counts intervals: give it with --interval and above 0");
 	if (tables->top < 0 || tables->top > TABLES_TOP_MAX)
-		return tables_fail(error, "--top %d is out of range: 1 to %d", tables->top, TABLES_TOP_MAX);
+		return command_fail(error, "--top %d is out of range: 1 to %d", tables->top, TABLES_TOP_MAX);
 	if (tables->json && tables->format)
-		return tables_fail(error, "--json and --format exclude each other");
+		return command_fail(error, "--json and --format exclude each other");
 	if (tables->interval && tables->output && strcmp(tables->output, "-") != 0)
-		return tables_fail(error, "--interval writes to standard output only: leave -o out");
+		return command_fail(error, "--interval writes to standard output only: leave -o out");
 	if (!tables->duration && !tables->interval)
 		tables->duration_ns = TABLES_DURATION_DEFAULT_NS;
 	tables->writer = render_format_choose(tables->json ? "json" : tables->format, tables->output, "text", error);

@@ -138,7 +138,6 @@ static gboolean block_load(struct block_run *run, const struct gather_setup *set
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the block I/O program";
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	run->kernel = block_bpf__open_opts(kernel_btf_options(btf));
@@ -154,11 +153,7 @@ static gboolean block_load(struct block_run *run, const struct gather_setup *set
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = block_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 /* ladder_try_fn */

@@ -297,7 +297,6 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the system call program";
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	run->kernel = calls_bpf__open_opts(kernel_btf_options(btf));
@@ -318,11 +317,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = calls_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 static gboolean calls_attach_calls(struct calls_run *run, GError **error)
@@ -362,7 +357,6 @@ static gboolean fsops_load(struct calls_run *run, GError **error)
 	static const char what[] = "cannot watch functions of the kernel";
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	run->fsops = fsops_bpf__open_opts(kernel_btf_options(btf));
@@ -375,11 +369,7 @@ static gboolean fsops_load(struct calls_run *run, GError **error)
 	run->gather.object = run->fsops->obj;
 	if (!gather_size(&run->gather, run->setup, error) || !fsops_choose(run->fsops->obj, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->fsops->obj);
-	result = fsops_bpf__load(run->fsops);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->fsops->skeleton, what, error);
 }
 
 /* All programs whose sections begin so, of those that were loaded. */

@@ -66,7 +66,6 @@ static gboolean interrupt_load(struct interrupt_run *run, const struct gather_se
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the interrupt program";
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	run->kernel = interrupt_bpf__open_opts(kernel_btf_options(btf));
@@ -83,11 +82,7 @@ static gboolean interrupt_load(struct interrupt_run *run, const struct gather_se
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = interrupt_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 /* ladder_try_fn */

@@ -2,6 +2,8 @@
 /* The format: Documentation/bpf/btf.rst. The kernel made it: it is checked for its outer limits, not for malice. */
 #include "probe/kernel_btf.h"
 
+#include "probe/ladder.h"
+
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
@@ -551,4 +553,15 @@ void kernel_btf_supply(struct kernel_btf *btf, const struct bpf_object *object)
 			write_all(btf->fd, btf->types.bytes, btf->types.size);
 	}
 	btf__free(reduced);
+}
+
+gboolean kernel_btf_load(struct kernel_btf *btf, struct bpf_object_skeleton *skeleton, const char *what, GError **error)
+{
+	int result;
+
+	kernel_btf_supply(btf, *skeleton->obj);
+	result = bpf_object__load_skeleton(skeleton);
+	if (result != 0)
+		ladder_set_error(error, what, -result);
+	return result == 0;
 }

@@ -25,6 +25,10 @@ const struct bpf_object_open_opts *kernel_btf_options(const struct kernel_btf *b
 /* Between opening and loading. Never fails: where the kernel's types cannot be read this way, libbpf gets them all. */
 void kernel_btf_supply(struct kernel_btf *btf, const struct bpf_object *object);
 
+/* `supply`, then the skeleton's load; FALSE and `error` ("`what`: why", see ladder_set_error) when the kernel refuses. */
+gboolean kernel_btf_load(struct kernel_btf *btf, struct bpf_object_skeleton *skeleton, const char *what,
+			 GError **error);
+
 /* The small description for an object with the types `object`; to be freed with btf__free; NULL when it cannot be made. */
 struct btf;
 struct btf *kernel_btf_reduce(const struct kernel_btf *btf, const struct btf *object);

@@ -109,7 +109,6 @@ static gboolean memory_load(struct memory_run *run, const struct probe_request *
 	static const char what[] = "cannot load the page fault program";
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
-	int result;
 
 	ladder_log_start();
 	run->kernel = memory_bpf__open_opts(kernel_btf_options(btf));
@@ -125,12 +124,8 @@ static gboolean memory_load(struct memory_run *run, const struct probe_request *
 	run->kernel->rodata->stack_wake_bytes = memory_ring_bytes() / 4;
 	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = memory_bpf__load(run->kernel);
-	if (result != 0) {
-		ladder_set_error(error, what, -result);
+	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))
 		return FALSE;
-	}
 	return filter_fill(run->kernel->obj, request, error);
 }
 

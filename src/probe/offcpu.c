@@ -82,7 +82,6 @@ static gboolean offcpu_load_once(struct offcpu_run *run, const struct rung *rung
 {
 	static const char what[] = "cannot load the scheduler programs";
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
-	int result;
 
 	ladder_log_start();
 	run->kernel = offcpu_bpf__open_opts(kernel_btf_options(btf));
@@ -94,12 +93,8 @@ static gboolean offcpu_load_once(struct offcpu_run *run, const struct rung *rung
 	if (!filter_size(run->kernel->obj, &run->request, error) ||
 	    !copyplan_size(run->kernel->obj, OFFCPU_SLOTS, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = offcpu_bpf__load(run->kernel);
-	if (result != 0) {
-		ladder_set_error(error, what, -result);
+	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))
 		return FALSE;
-	}
 	return filter_fill(run->kernel->obj, &run->request, error);
 }
 

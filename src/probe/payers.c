@@ -27,7 +27,6 @@ static gboolean payers_load(struct payers *payers, const char *v1_controller, GE
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct probe_request request = { .v1_controller = v1_controller };
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	payers->kernel = payers_bpf__open_opts(kernel_btf_options(btf));
@@ -38,11 +37,7 @@ static gboolean payers_load(struct payers *payers, const char *v1_controller, GE
 	filter_values_init(&values, &request);
 	payers->kernel->rodata->v1_controller = values.v1_controller;
 	payers->kernel->rodata->programs_count = payers->count;
-	kernel_btf_supply(btf, payers->kernel->obj);
-	result = payers_bpf__load(payers->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, payers->kernel->skeleton, what, error);
 }
 
 /* Runs the iterator over all programs once: it notes where the watched ones' counters are. */

@@ -155,7 +155,6 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	static const char what[] = "cannot load the sampling program";
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
-	int result;
 
 	ladder_log_start();
 	run->kernel = profile_bpf__open_opts(kernel_btf_options(btf));
@@ -170,12 +169,8 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
 	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = profile_bpf__load(run->kernel);
-	if (result != 0) {
-		ladder_set_error(error, what, -result);
+	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))
 		return FALSE;
-	}
 	return filter_fill(run->kernel->obj, request, error);
 }
 

@@ -43,7 +43,6 @@ static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **err
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	static const char what[] = "cannot load the run-queue program";
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	run->kernel = runq_bpf__open_opts(kernel_btf_options(btf));
@@ -66,11 +65,7 @@ static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **err
 	bpf_map__set_max_entries(run->kernel->maps.slices, run->blame ? libbpf_num_possible_cpus() : 1);
 	if (!run->blame)
 		bpf_map__set_max_entries(run->kernel->maps.blame_pairs, 1);
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = runq_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 /* Does the kernel keep its stamps? We sleep and are woken up, so it must have seen one. */

@@ -30,7 +30,6 @@ static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GErro
 	static const char what[] = "cannot load the task iterator";
 	struct probe_request request = { .v1_controller = v1_controller };
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	tasks->kernel = tasks_bpf__open_opts(kernel_btf_options(btf));
@@ -42,11 +41,7 @@ static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GErro
 	tasks->kernel->rodata->v1_controller = values.v1_controller;
 	tasks->kernel->rodata->page_bytes = (guint32)sysconf(_SC_PAGESIZE);
 	tasks->kernel->rodata->loaded_ns = clock_monotonic_ns();
-	kernel_btf_supply(btf, tasks->kernel->obj);
-	result = tasks_bpf__load(tasks->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, tasks->kernel->skeleton, what, error);
 }
 
 static struct bpf_link *tasks_attach(struct bpf_program *program, gboolean iterator, GError **error)

@@ -97,7 +97,6 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	static const char what[] = "cannot load the program that watches connections";
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
-	int result;
 
 	ladder_log_start();
 	run->kernel = tcp_bpf__open_opts(kernel_btf_options(btf));
@@ -107,11 +106,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	}
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = tcp_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 static gboolean tcp_map_edges(struct tcp_run *run, GError **error)

@@ -478,7 +478,6 @@ static gboolean trace_load(struct trace_run *run, const struct probe_request *re
 	struct filter_values values;
 	struct bpf_program *program;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
-	int result;
 
 	ladder_log_start();
 	run->kernel = trace_bpf__open_opts(kernel_btf_options(btf));
@@ -496,12 +495,8 @@ static gboolean trace_load(struct trace_run *run, const struct probe_request *re
 	bpf_map__set_max_entries(run->kernel->maps.event_ring, TRACE_RING_BYTES);
 	if (!filter_size(run->kernel->obj, request, error))
 		return FALSE;
-	kernel_btf_supply(btf, run->kernel->obj);
-	result = trace_bpf__load(run->kernel);
-	if (result != 0) {
-		ladder_set_error(error, what, -result);
+	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))
 		return FALSE;
-	}
 	return filter_fill(run->kernel->obj, request, error);
 }
 
