@@ -573,6 +573,8 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 	}
 	if (prev->pid && (preempt || !prev->__state))
 		park(prev, two_hooks ? NULL : prev->se.cfs_rq);
+	else if (two_hooks)
+		hooked_queued(prev); /* woken while it still ran: that was no wait */
 	if (blame_on) {
 		cpu = blame_cpu(bpf_get_smp_processor_id());
 		if (!cpu)

@@ -10,6 +10,7 @@
 #include <linux/loop.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,12 +422,34 @@ static void child_live(void)
 	}
 }
 
-static pid_t child_start(void)
+static void child_rival(void)
+{
+	for (;;)
+		;
+}
+
+/* Keeps the caller, and whom it starts, on the first CPU it may use. */
+static void child_pin(void)
+{
+	cpu_set_t may, one;
+
+	CPU_ZERO(&one);
+	if (sched_getaffinity(0, sizeof(may), &may) == 0)
+		for (guint i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+			if (CPU_ISSET(i, &may))
+				CPU_SET(i, &one);
+	if (sched_setaffinity(0, sizeof(one), &one) != 0)
+		_exit(1);
+}
+
+static pid_t child_start(void (*live)(void), gboolean pinned)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		child_live();
+		if (pinned)
+			child_pin();
+		live();
 		_exit(0);
 	}
 	return pid;
@@ -516,7 +539,8 @@ static gboolean check_walltime(const struct check *check, GString *text)
 			  (double)check->most.elapsed_ns / NS_PER_S, text);
 }
 
-/* The kernel's own books, and what they leave out: a thread that takes the CPU at once waits for some microseconds. */
+/* The kernel's own books, and what they leave out: a thread that takes the CPU at once waits for some microseconds. The
+ * child shares its CPU with a rival, so that its waits are many times what an idle machine's noise is. */
 static gboolean check_runq(const struct check *check, GString *text)
 {
 	double most_s = (double)(check->most.delay_ns + check->events * CHECK_AT_ONCE_NS) / NS_PER_S;
@@ -542,6 +566,15 @@ static const struct {
 	{ "profile", check_profile }, { "offcpu", check_offcpu }, { "walltime", check_walltime },
 	{ "memory", check_memory },   { "runq", check_runq },	  { "blame cpu", check_runq },
 };
+
+/* Waits are only seen where somebody else wants the same CPU. */
+static gboolean check_needs_rival(const struct probe *probe)
+{
+	for (gsize i = 0; i < G_N_ELEMENTS(check_rules); i++)
+		if (g_str_equal(check_rules[i].probe, probe->name))
+			return check_rules[i].right == check_runq;
+	return FALSE;
+}
 
 static gboolean check_judge(const struct probe *probe, const struct check *check, GString *text)
 {
@@ -633,7 +666,11 @@ enum outcome {
 
 static enum outcome check_rung(const struct probe *probe, const struct rung *rung, GString *text)
 {
-	struct check check = { .child = child_start(), .probe = probe, .rule = event_rule_find(probe->name) };
+	gboolean rivalled = check_needs_rival(probe);
+	struct check check = { .child = child_start(child_live, rivalled),
+			       .probe = probe,
+			       .rule = event_rule_find(probe->name) };
+	pid_t rival = rivalled ? child_start(child_rival, TRUE) : 0;
 	const struct probe_listener listener = {
 		.user = &check,
 		.stack = check_stack,
@@ -663,6 +700,8 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		g_string_append(text, error->message);
 	}
 	child_end(check.child);
+	if (rival > 0)
+		child_end(rival);
 	return outcome;
 }
 
