@@ -40,9 +40,8 @@ static void draw_facts(const struct top_state *state)
 	g_autofree char *lost = gauge_cell_text(interval, 0, GAUGE_COLUMN_LOST);
 	g_autofree char *pressure = fact_pressure(interval);
 	g_autofree char *every = units_duration(state->interval_ns);
-	g_autofree char *first =
-		g_strdup_printf("fathom top  %s  %u rows  every %s%s%s", g_get_host_name(), state->places->len, every,
-				state->paused ? "  PAUSED" : "", state->born || state->died ? "" : "");
+	g_autofree char *first = g_strdup_printf("fathom top  %s  %u rows  every %s%s", g_get_host_name(),
+						 state->places->len, every, state->paused ? "  PAUSED" : "");
 	g_autofree char *second = g_strdup_printf("machine  CPU %s %%  lost %s %%  memory %s  pressure c/m/i %s", cpu,
 						  lost, memory, pressure);
 	g_autoptr(GString) line = g_string_new(first);
