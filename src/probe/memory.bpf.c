@@ -24,7 +24,7 @@ static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64
 		return false;
 	stack_record_begin(&room->record, task, key);
 	stack_record_kernel(&room->record, ctx, 0);
-	script_of_current(task, 0, room->record.script);
+	script_of_current(0, room->record.script);
 	if (!stack_copy_take(room, bytes))
 		return false;
 	if (!stack_copy_send(room, STACK_NO_ID))
@@ -49,7 +49,7 @@ int memory_fault(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
-	script_of_current(task, 0, record->script);
+	script_of_current(0, record->script);
 	stack_record_count(record, event_bytes);
 	return 0;
 }

@@ -966,7 +966,7 @@ static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, 
 	} else {
 		print_place(&print, task->tgid, regs_ip(regs), regs_stack(regs));
 		usable = user_recognise(room, &print, task, regs);
-		script_of_current(task, SLOT_HOOK, sight->script);
+		script_of_current(SLOT_HOOK, sight->script);
 		if (sight->script[0]) {
 			stack_hash_word(&print, sight->script[0]);
 			stack_hash_word(&print, sight->script[1]);
@@ -1455,7 +1455,7 @@ static __always_inline bool tick_copy(void *ctx, struct task_struct *task, u64 k
 		return false;
 	stack_record_begin(&copies->record, task, key);
 	stack_record_kernel(&copies->record, ctx, 0);
-	script_of_current(task, SLOT_TICK, copies->record.script);
+	script_of_current(SLOT_TICK, copies->record.script);
 	if (!stack_copy_take(copies, bytes))
 		return false;
 	stack_copy_send(copies, STACK_NO_ID); /* else: the owner's other samples stand for its time */
@@ -1480,7 +1480,7 @@ int offcpu_tick(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
-	script_of_current(task, SLOT_TICK, record->script);
+	script_of_current(SLOT_TICK, record->script);
 	value = stack_record_intern(record);
 	if (!value)
 		return 0; /* the time it stands for is told without a stack */

@@ -64,7 +64,7 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 		return false;
 	stack_record_begin(&room->record, task, key);
 	stack_record_kernel(&room->record, ctx, 0);
-	script_of_current(task, 0, room->record.script);
+	script_of_current(0, room->record.script);
 	if (!stack_copy_take(room, bytes))
 		return false;
 	*flags = STACK_NO_COPY;
@@ -95,7 +95,7 @@ int profile_tick(void *ctx)
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
 	record->flags |= flags;
-	script_of_current(task, 0, record->script);
+	script_of_current(0, record->script);
 	stack_record_count(record, 1);
 	return 0;
 }

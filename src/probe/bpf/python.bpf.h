@@ -8,7 +8,10 @@
  *
  * The code objects themselves are read here, too, the first time each is seen: they are alive at this moment, whereas
  * user space, a moment later, would have to read memory that may have been freed, be behind a FUSE file or userfaultfd
- * (and wait for its owner), or belong to a process that has ended. */
+ * (and wait for its owner), or belong to a process that has ended.
+ *
+ * Functions that are not static are verified once and on their own; inlined, they would be followed again for every way
+ * that leads to them, which was most of the time that starting a probe took. */
 #pragma once
 #include "kernel_types.h"
 #include <linux/bpf.h>
@@ -111,6 +114,7 @@ struct python_walk {
 	u64 code_bytes[PYTHON_BUFFER(256)];
 	u64 text_bytes[PYTHON_BUFFER(64)];
 	u64 tail[PYTHON_TAIL / 8];
+	struct stack_key key; /* of the script */
 	struct script_stack_record script;
 	struct script_code_record code;
 };
@@ -219,10 +223,12 @@ static long python_thread_step(u32 index, struct python_context *context)
 	return 0;
 }
 
-static __always_inline bool python_thread_search(struct python_walk *walk)
+__noinline int python_thread_search(struct python_walk *walk)
 {
 	struct python_context context = { walk };
 
+	if (!walk)
+		return false;
 	walk->found = 0;
 	walk->thread = 0;
 	walk->interpreter = python_pointer(walk->at.runtime + walk->at.runtime_interpreters);
@@ -294,13 +300,13 @@ static __always_inline u64 python_mix(u64 mark, u64 word)
 
 /* A str object's length and its hash, or, where that has not been asked for, its end: texts that differ hardly agree in
  * both. */
-static __always_inline u64 python_text_mark(struct python_walk *walk, u64 address, u64 mark)
+__noinline u64 python_text_mark(struct python_walk *walk, u64 address, u64 mark)
 {
 	const struct python_process *at = &walk->at;
 	u64 size, hash, from;
 	u32 state;
 
-	if (!python_read(walk->text_bytes, PYTHON_TEXT_BYTES, address))
+	if (!walk || !python_read(walk->text_bytes, PYTHON_TEXT_BYTES, address))
 		return mark;
 	state = PYTHON_FIELD(u32, walk->text_bytes, at->text_state);
 	size = (u64)PYTHON_FIELD(u32, walk->text_bytes, at->text_length) * ((state >> 2) & 7);
@@ -339,35 +345,37 @@ static __always_inline void python_lines(struct python_walk *walk, u64 address)
 			python_read_some(walk->code.lines, length, SCRIPT_LINES, address + walk->at.bytes_data);
 }
 
-static __always_inline void python_code_send(struct python_walk *walk, struct script_kept *kept, u32 first_line)
+/* TRUE when it went out. */
+__noinline int python_code_send(struct python_walk *walk, u32 id, u32 first_line)
 {
-	struct script_code_record *record = &walk->code;
+	struct script_code_record *record;
 	u64 bytes;
 
-	if (__sync_val_compare_and_swap(&kept->sent, 0, 1) != 0)
-		return; /* another CPU is at it */
+	if (!walk)
+		return false;
+	record = &walk->code;
 	record->kind = SCRIPT_RECORD_CODE;
 	record->tgid = walk->tgid;
-	record->id = kept->id;
+	record->id = id;
 	record->first_line = first_line;
 	record->pad = 0;
 	python_text(walk, python_code_field(walk, walk->at.code_name), &record->name, record->name_bytes, SCRIPT_NAME);
 	python_text(walk, python_code_field(walk, walk->at.code_file), &record->file, record->file_bytes, SCRIPT_FILE);
 	python_lines(walk, python_code_field(walk, walk->at.code_lines));
 	bytes = __builtin_offsetof(struct script_code_record, lines) + record->lines_bytes;
-	if (record->name.state == 0 || bytes > sizeof(*record) ||
-	    bpf_ringbuf_output(&script_ring, record, bytes, 0) != 0) {
-		kept->sent = 0;
-		script_lose(SCRIPT_LOSS_CODE);
-	}
+	return record->name.state != 0 && bytes <= sizeof(*record) &&
+	       bpf_ringbuf_output(&script_ring, record, bytes, 0) == 0;
 }
 
 /* The number of the code object at `address`; 0 when it cannot be read. Its bytes are left in `code_bytes`. */
-static __always_inline u32 python_code(struct python_walk *walk, u64 address)
+__noinline u32 python_code(struct python_walk *walk, u64 address)
 {
-	struct script_code_key key = { .tgid = walk->tgid, .code = address };
+	struct script_code_key key = { .code = address };
 	struct script_kept *kept;
 
+	if (!walk)
+		return 0;
+	key.tgid = walk->tgid;
 	if (!python_read(walk->code_bytes, PYTHON_CODE_BYTES, address))
 		return 0;
 	key.first_line = PYTHON_FIELD(u32, walk->code_bytes, walk->at.code_first_line);
@@ -383,8 +391,11 @@ static __always_inline u32 python_code(struct python_walk *walk, u64 address)
 		if (!kept)
 			return 0;
 	}
-	if (!kept->sent)
-		python_code_send(walk, kept, key.first_line);
+	if (!kept->sent && __sync_val_compare_and_swap(&kept->sent, 0, 1) == 0 && /* else another CPU is at it */
+	    !python_code_send(walk, kept->id, key.first_line)) {
+		kept->sent = 0;
+		script_lose(SCRIPT_LOSS_CODE);
+	}
 	return kept->id;
 }
 
@@ -464,36 +475,44 @@ static __always_inline void python_frames(struct python_walk *walk)
 
 /* ---- the script ---- */
 
-static __always_inline void script_hash(const struct python_walk *walk, struct stack_key *key)
+/* bpf_loop callback: one word into walk->key. */
+static long script_hash_word(u32 i, struct python_context *context)
 {
-	u32 count = walk->script.count;
+	struct python_walk *walk = context->walk;
 
-	key->hash[0] = script_seed[0];
-	key->hash[1] = script_seed[1];
-	stack_hash_word(key, (u64)walk->tgid << 32 | walk->script.flags);
-	for (u32 i = 0; i < SCRIPT_DEPTH; i++) {
-		if (i >= count)
-			break;
-		stack_hash_word(key, walk->script.words[i]);
-	}
-	key->hash[0] |= 1; /* never all zero: that says there is none */
+	if (i >= walk->script.count || i >= SCRIPT_DEPTH)
+		return 1;
+	stack_hash_word(&walk->key, walk->script.words[i]);
+	return 0;
 }
 
-static __always_inline void script_send(struct python_walk *walk, const struct stack_key *key)
+static __always_inline void script_hash(struct python_walk *walk)
+{
+	struct python_context context = { walk };
+
+	walk->key.hash[0] = script_seed[0];
+	walk->key.hash[1] = script_seed[1];
+	stack_hash_word(&walk->key, (u64)walk->tgid << 32 | walk->script.flags);
+	bpf_loop(SCRIPT_DEPTH, script_hash_word, &context, 0);
+	walk->key.hash[0] |= 1; /* never all zero: that says there is none */
+}
+
+static __always_inline void script_send(struct python_walk *walk)
 {
 	u64 bytes = __builtin_offsetof(struct script_stack_record, words) + 8 * (u64)walk->script.count;
-	u32 *sent = bpf_map_lookup_elem(&script_stacks, key), one = 1;
+	struct stack_key key = walk->key;
+	u32 *sent = bpf_map_lookup_elem(&script_stacks, &key), one = 1;
 
 	if (sent)
 		return;
 	walk->script.kind = SCRIPT_RECORD_STACK;
 	walk->script.tgid = walk->tgid;
-	walk->script.hash[0] = key->hash[0];
-	walk->script.hash[1] = key->hash[1];
+	walk->script.hash[0] = key.hash[0];
+	walk->script.hash[1] = key.hash[1];
 	if (bytes > sizeof(walk->script) || bpf_ringbuf_output(&script_ring, &walk->script, bytes, 0) != 0)
 		script_lose(SCRIPT_LOSS_RING);
 	else
-		bpf_map_update_elem(&script_stacks, key, &one, BPF_ANY);
+		bpf_map_update_elem(&script_stacks, &key, &one, BPF_ANY);
 }
 
 /* What is known of the task's process; of one that was forked a moment ago, what is known of its parent. */
@@ -513,36 +532,46 @@ static __always_inline struct python_process *python_process_of(struct task_stru
 	return NULL;
 }
 
-/* The fingerprint of the current thread's frames of Python into `hash`; zero when it has none. */
-static __noinline void script_of_current(struct task_struct *task, u32 slot, u64 *hash)
+/* Walks the current thread's frames of Python → TRUE when it has any: their fingerprint is in the slot's `key`. */
+__noinline int script_walk(u32 slot)
 {
-	struct python_process *process;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct python_process *process = python_process_of(task);
 	struct python_walk *walk;
-	struct stack_key key;
 
-	hash[0] = 0;
-	hash[1] = 0;
-	if (!script_on)
-		return;
-	process = python_process_of(task);
 	if (!process)
-		return;
+		return false;
 	walk = bpf_map_lookup_elem(&python_walks, &slot);
 	if (!walk)
-		return;
+		return false;
 	walk->at = *process;
 	walk->tgid = bpf_get_current_pid_tgid() >> 32;
 	walk->thread_mark = python_thread_mark(task);
 	script_lose(SCRIPT_SEEN);
 	if (!python_thread_find(walk)) {
 		script_lose(SCRIPT_LOSS_THREAD);
-		return;
+		return false;
 	}
 	python_frames(walk);
 	if (walk->script.count == 0)
+		return false;
+	script_hash(walk);
+	script_send(walk);
+	return true;
+}
+
+/* The fingerprint of the current thread's frames of Python into `hash`; zero when it has none. */
+static __always_inline void script_of_current(u32 slot, u64 *hash)
+{
+	struct python_walk *walk;
+
+	hash[0] = 0;
+	hash[1] = 0;
+	if (!script_on || !script_walk(slot))
 		return;
-	script_hash(walk, &key);
-	script_send(walk, &key);
-	hash[0] = key.hash[0];
-	hash[1] = key.hash[1];
+	walk = bpf_map_lookup_elem(&python_walks, &slot);
+	if (!walk)
+		return;
+	hash[0] = walk->key.hash[0];
+	hash[1] = walk->key.hash[1];
 }
