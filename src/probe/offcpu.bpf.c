@@ -189,6 +189,7 @@ struct sight {
 	u32 words; /* to look at on the kernel stack; 0: cannot be recognised */
 	u32 known, audit; /* `audit`: recognised as `known`, which is to be checked */
 	u32 interrupt; /* it is not the current task that acts, but an interrupt of it */
+	u32 frames; /* of the kernel half, as bpf_get_stack found it: in the record already */
 	u32 copy_bytes; /* its user half is walked from a copy of this length; 0: by frame pointers, or there is none */
 	struct stack_key user; /* then: the user half's hash */
 	u64 script[2]; /* fingerprint of the interpreter's frames */
@@ -225,6 +226,8 @@ struct scratch {
 	struct sight sight;
 	struct chain chain;
 	struct scan scan;
+	u64 hook_stack; /* address of the hook's context, which lies on the stack we run on */
+	u64 stack_top; /* of the registers at its end */
 	u32 kept; /* here, because the verifier would follow every value of a counter in a register */
 };
 
@@ -356,35 +359,54 @@ static __always_inline u64 address_mask(u64 word)
 	return ((s64)(above - (USER_ADDRESS_END - USER_TEXT_LOW)) >> 63) & ~((s64)above >> 63);
 }
 
+/* The words of the window, which begins at `offset` from an aligned SCAN_SPAN, but for the first `left_out` bytes of the first.
+ * Global, as all that loops: the verifier follows it once, not for every turn of the loop around it. */
+__noinline int scan_words(u64 offset, u64 left_out)
+{
+	struct scratch *room = scratch_get();
+	struct stack_key print;
+	u64 all;
+
+	if (!room)
+		return 0;
+	print = room->scan.print;
+	all = room->scan.all;
+	for (u32 word = 0; word < SCAN_SPAN / 8; word++) {
+		u64 value = room->user[word], wanted = (u64)((s64)(left_out - offset - word * 8 - 8) >> 63);
+
+		stack_hash_word(&print, value & (address_mask(value) | all) & wanted);
+	}
+	stack_hash_word(&print, offset);
+	room->scan.print = print;
+	return 0;
+}
+
 /* bpf_loop callback: the words of one aligned SCAN_SPAN of the stack, those below `from` left out. What cannot be read is
  * passed over, as it is in a copy. */
 static long scan_span(u32 i, struct scratch **at)
 {
 	struct scratch *room = *at;
 	struct scan *scan = &room->scan;
-	struct stack_key print = scan->print;
-	u64 begin = scan->from & (SCAN_SPAN - 1), offset = (u64)i * SCAN_SPAN, all = scan->all;
+	u64 begin = scan->from & (SCAN_SPAN - 1), offset = (u64)i * SCAN_SPAN;
 
 	if (offset >= begin + scan->bytes || offset > scan->read + STACK_COPY_HOLE_MAX)
 		return 1;
 	if (bpf_probe_read_user(room->user, SCAN_SPAN, (void *)(scan->from - begin + offset)))
 		return 0;
-	for (u32 word = 0; word < SCAN_SPAN / 8; word++) {
-		u64 value = room->user[word], wanted = (u64)((s64)(begin - offset - word * 8 - 8) >> 63);
-
-		stack_hash_word(&print, value & (address_mask(value) | all) & wanted);
-	}
-	stack_hash_word(&print, offset);
-	scan->print = print;
+	scan_words(offset, begin);
 	scan->read = offset + SCAN_SPAN;
 	return 0;
 }
 
 /* Hash of whatever could decide about a walk of the top of the stack. */
-static __always_inline void scan_all(struct scratch *room, u32 bytes)
+__noinline int scan_all(u32 bytes)
 {
-	struct scan *scan = &room->scan;
+	struct scratch *room = scratch_get();
+	struct scan *scan;
 
+	if (!room)
+		return 0;
+	scan = &room->scan;
 	scan->bytes = bytes;
 	scan->read = 0;
 	scan->all = scan->from & 7 ? ~0ULL : 0;
@@ -393,6 +415,7 @@ static __always_inline void scan_all(struct scratch *room, u32 bytes)
 	stack_hash_word(&scan->print, scan->bp & address_mask(scan->bp));
 	stack_hash_word(&scan->print, scan->r10 & address_mask(scan->r10));
 	bpf_loop(STACK_COPY_BYTES_MAX / SCAN_SPAN + 1, scan_span, &room, 0);
+	return 0;
 }
 
 struct scan_walk {
@@ -484,10 +507,19 @@ static __always_inline void user_print(struct scratch *room, const struct stack_
 		}
 	}
 	room->sight.copy_bytes = user_copy_bytes(task, room->scan.from);
-	scan_all(room, room->sight.copy_bytes);
+	scan_all(room->sight.copy_bytes);
 	room->sight.user = room->scan.print;
 	if (stats)
 		stats->user_misses++;
+}
+
+/* Notes which stack we run on. */
+static __always_inline void hook_set(const void *ctx)
+{
+	struct scratch *room = scratch_get();
+
+	if (room)
+		room->hook_stack = (u64)ctx;
 }
 
 /* What all user stacks of one process at one place share: the same in userpath.c. */
@@ -532,14 +564,14 @@ static __always_inline bool bloom_has(const struct scratch *room, u32 low)
 	return room->bloom[bit >> 6 & (BLOOM_WORDS - 1)] >> (bit & 63) & 1;
 }
 
-/* Copies `words` words of the stack we run on. */
-static __always_inline bool path_read(struct scratch *room, const void *ctx, u32 words)
+/* Copies `words` words of the stack we run on, from the hook's context on. */
+static __always_inline bool path_read(struct scratch *room, u32 words)
 {
 	u32 bytes = words * 8;
 
 	if (bytes > sizeof(room->kernel))
 		return false;
-	return bpf_probe_read_kernel(room->kernel, bytes, ctx) == 0;
+	return bpf_probe_read_kernel(room->kernel, bytes, (void *)room->hook_stack) == 0;
 }
 
 /* Is the stack in the scratch memory this path's? Global, so that the verifier follows it once. */
@@ -733,12 +765,11 @@ static long walk_own_named(u32 i, struct walk *walk)
 /* The innermost frames, from our program out to the function that holds our context, are the same for all stacks of a hook,
  * but for the addresses: the kernel calls a program from another place while it counts how long programs take. They
  * lie below our context, where no path looks, and are no part of what a thread does: all stacks get the first one's. */
-static __always_inline void record_own_frames(struct stack_record *record, struct scratch *room, const void *ctx,
-					      u32 hook)
+static __always_inline void record_own_frames(struct stack_record *record, struct scratch *room, u32 hook)
 {
 	struct walk walk = { .room = room, .record = record, .hook = hook };
 
-	if (!path_read(room, ctx, HOOK_WORDS))
+	if (!path_read(room, HOOK_WORDS))
 		return;
 	room->kept = 0;
 	bpf_loop(HOOK_FRAMES * HOOK_WORDS, walk_own, &walk, 0);
@@ -776,6 +807,20 @@ static __always_inline void stack_flags_note(u32 id, u32 flags)
 		sum->flags = flags;
 }
 
+/* The current task's, by frame pointers; after the kernel's. */
+static __always_inline void record_user(struct stack_record *record)
+{
+	u32 kernel = record->kernel_count;
+
+	if (!stack_user || (record->flags & STACK_KTHREAD))
+		return;
+	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
+	stack_record_user_got(record,
+			      bpf_get_task_stack(bpf_get_current_task_btf(), &record->frames[kernel & STACK_DEPTH_MASK],
+						 STACK_DEPTH * 8, BPF_F_USER_STACK));
+	record_trim_user(record);
+}
+
 /* Nobody's: the interrupted task has nothing to do with it. */
 static __always_inline void record_of_interrupt(struct stack_record *record)
 {
@@ -785,18 +830,20 @@ static __always_inline void record_of_interrupt(struct stack_record *record)
 }
 
 /* Sends a copy of the user half behind the record's kernel frames, as stack `id`. FALSE when the ring is full. */
-static __always_inline bool copy_send(struct stack_copy_room *copies, void *ctx, u32 id, u32 bytes)
+__noinline int copy_send(u32 id, u32 bytes)
 {
-	if (!stack_copy_take(copies, bytes)) {
-		stack_record_user(&copies->record, ctx);
-		record_trim_user(&copies->record);
-	}
+	struct stack_copy_room *copies = stack_copy_room_get(SLOT_HOOK);
+
+	if (!copies)
+		return false;
+	if (!stack_copy_take(copies, bytes))
+		record_user(&copies->record);
 	return stack_copy_send(copies, id);
 }
 
 /* The table entry of a stack whose user half is known by its hash. Sent at first sight, with a copy of `bytes`. */
 static __always_inline struct stack_value *copy_intern(struct stack_copy_room *copies, const struct sight *sight,
-						       void *ctx, u32 bytes)
+						       u32 bytes)
 {
 	struct stack_record *record = &copies->record;
 	u32 kernel = record->kernel_count;
@@ -811,7 +858,7 @@ static __always_inline struct stack_value *copy_intern(struct stack_copy_room *c
 	record->user_count = 0;
 	if (!value || value->sent || __sync_val_compare_and_swap(&value->sent, 0, 1) != 0)
 		return value;
-	if (!copy_send(copies, ctx, value->id, bytes))
+	if (!copy_send(value->id, bytes))
 		value->sent = 0;
 	return value;
 }
@@ -822,8 +869,23 @@ static __always_inline bool record_is_whole(const struct stack_record *record)
 	return (!stack_kernel || record->kernel_count) && !(record->flags & (STACK_KERNEL_TRUNCATED | STACK_NO_USER));
 }
 
-/* The real stack of the current task, of which `room->sight` tells → its id; STACK_NONE when the table is full. */
-static __noinline u32 stack_take(void *ctx, u32 hook)
+/* What only a program itself can ask for, before stack_take: the kernel half of the stack that was not recognised. */
+static __always_inline void stack_take_kernel(void *ctx)
+{
+	struct stack_copy_room *copies = stack_copy_room_get(SLOT_HOOK);
+	struct scratch *room = scratch_get();
+	long got = 0;
+
+	if (!copies || !room)
+		return;
+	if (stack_kernel)
+		got = bpf_get_stack(ctx, copies->record.frames, STACK_DEPTH * 8, 0);
+	room->sight.frames = got > 0 && got <= STACK_DEPTH * 8 ? (u32)got / 8 : 0;
+}
+
+/* The real stack of the current task, of which `room->sight` tells → its id; STACK_NONE when the table is full. Global,
+ * as stack_recognise: the verifier follows it on its own, not once for every way to get here. */
+__noinline u32 stack_take(u32 hook)
 {
 	struct stack_copy_room *copies = stack_copy_room_get(SLOT_HOOK);
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -843,19 +905,20 @@ static __noinline u32 stack_take(void *ctx, u32 hook)
 	record->flags |= room->sight.flags;
 	record->script[0] = room->sight.script[0];
 	record->script[1] = room->sight.script[1];
-	stack_record_kernel(record, ctx, 0);
-	record_own_frames(record, room, ctx, hook);
+	record->kernel_count = room->sight.frames & STACK_DEPTH_MASK;
+	if (record->kernel_count >= stack_depth)
+		record->flags |= STACK_KERNEL_TRUNCATED;
+	record_own_frames(record, room, hook);
 	if (room->sight.copy_bytes) {
 		bytes = room->sight.copy_bytes;
 		if (bytes == STACK_COPY_UNPLANNED)
 			bytes = user_copy_bytes(task, room->scan.from);
 	} else {
-		stack_record_user(record, ctx);
-		record_trim_user(record);
+		record_user(record);
 	}
 	if (room->sight.audit && !record_is_whole(record))
 		return room->sight.known; /* nothing to compare with */
-	value = room->sight.copy_bytes ? copy_intern(copies, &room->sight, ctx, bytes) : stack_record_intern(record);
+	value = room->sight.copy_bytes ? copy_intern(copies, &room->sight, bytes) : stack_record_intern(record);
 	if (!value)
 		return STACK_NONE;
 	id = value->id;
@@ -864,7 +927,7 @@ static __noinline u32 stack_take(void *ctx, u32 hook)
 		if (room->sight.known == id) {
 			if (room->sight.copy_bytes) { /* the user half is checked by who walks it */
 				record->flags |= STACK_AUDIT;
-				copy_send(copies, ctx, id, bytes);
+				copy_send(id, bytes);
 			}
 			return id;
 		}
@@ -873,7 +936,7 @@ static __noinline u32 stack_take(void *ctx, u32 hook)
 	stack_flags_note(id, record->flags);
 	if (!value->sent)
 		return id; /* stays unknown, so that the next one tries again */
-	if (room->sight.words && record_is_whole(record) && path_read(room, ctx, room->sight.words) &&
+	if (room->sight.words && record_is_whole(record) && path_read(room, room->sight.words) &&
 	    path_make(room, record, id))
 		path_keep(room, &room->sight.print);
 	else
@@ -881,17 +944,20 @@ static __noinline u32 stack_take(void *ctx, u32 hook)
 	return id;
 }
 
-/* Words on the stack we run on, from `ctx` to the registers at its top; 0: too many, or not that stack. */
-static __always_inline u32 stack_words(const void *ctx, const struct pt_regs *regs)
+/* Words on the stack we run on, from the hook's context to the registers at its top; 0: too many, or not that stack. */
+static __always_inline u32 stack_words(struct scratch *room, const struct pt_regs *regs)
 {
-	u64 bytes = (u64)regs - (u64)ctx;
+	u64 bytes;
+
+	room->stack_top = (u64)regs;
+	barrier(); /* read back it is a number: with a pointer the verifier allows no such subtraction */
+	bytes = room->stack_top - room->hook_stack;
 
 	return bytes <= KERNEL_WORDS * 8 ? (u32)bytes / 8 : 0;
 }
 
 /* Looks for a path that the stack we run on fits → its id; STACK_UNKNOWN: stack_take must be asked. */
-static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx, const struct stack_key *print,
-					   u64 now)
+static __always_inline u32 sight_recognise(struct scratch *room, const struct stack_key *print, u64 now)
 {
 	struct print_stats *stats = stats_get();
 	struct sight *sight = &room->sight;
@@ -909,7 +975,7 @@ static __always_inline u32 sight_recognise(struct scratch *room, const void *ctx
 			break;
 		if (path->extent > have) {
 			have = path->extent;
-			if (have > sight->words || !path_read(room, ctx, have))
+			if (have > sight->words || !path_read(room, have))
 				break;
 		}
 		if (!path_fits(path))
@@ -942,9 +1008,10 @@ static __always_inline bool user_recognise(struct scratch *room, struct stack_ke
 	return true;
 }
 
-/* The stack id of `task`, which is the current one; STACK_UNKNOWN: stack_take must be asked. */
-static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, u64 cgroup_key, u64 now)
+/* The stack id of the current task; STACK_UNKNOWN: stack_take must be asked. `hook_set` comes before. */
+__noinline u32 stack_recognise(u64 cgroup_key, u64 now)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	bool in_kernel = task->flags & (PF_KTHREAD | PF_IO_WORKER);
 	struct scratch *room = scratch_get();
@@ -974,7 +1041,7 @@ static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, 
 	}
 	sight->syscall = in_kernel ? -1 : regs_syscall(regs);
 	print_owner(&print, sight, task);
-	sight->words = usable ? stack_words(ctx, regs) : 0;
+	sight->words = usable ? stack_words(room, regs) : 0;
 	if (sight->words && !in_kernel) {
 		/* The outermost address lies below the registers, not at a fixed distance from us: between them, system
 		 * calls leave a gap of random size. The number of the system call stands for it. */
@@ -986,7 +1053,7 @@ static __always_inline u32 stack_recognise(void *ctx, struct task_struct *task, 
 			stack_hash_word(&print, outermost);
 		}
 	}
-	return sight_recognise(room, ctx, &print, now);
+	return sight_recognise(room, &print, now);
 }
 
 /* ---- accounting ---- */
@@ -1285,8 +1352,10 @@ static __always_inline bool switch_out(void *ctx, bool preempt, struct task_stru
 			return false;
 		}
 	}
-	if (blocks)
-		thread->stack = stack_recognise(ctx, prev, key, now);
+	if (blocks) {
+		hook_set(ctx);
+		thread->stack = stack_recognise(key, now);
+	}
 	thread_stamp(thread, prev, queue, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
 	return blocks && thread->stack == STACK_UNKNOWN;
 }
@@ -1360,9 +1429,11 @@ static __noinline int thread_end(struct thread *thread, struct task_struct *task
 /* Unwinds the stack that was not recognised. Last, because the verifier would follow it once for every way to get here. */
 static __always_inline void current_take(void *ctx)
 {
-	u32 stack = stack_take(ctx, HOOK_SWITCH);
 	struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	u32 stack;
 
+	stack_take_kernel(ctx);
+	stack = stack_take(HOOK_SWITCH);
 	if (thread)
 		thread->stack = stack;
 }
@@ -1407,9 +1478,11 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 	struct scratch *room = scratch_get();
 	struct stack_key print;
 
+	hook_set(ctx);
+
 	/* On the stack of a user task and not in a system call: an interrupt (or, rarely, a page fault). */
 	if (on_own_stack && task->pid && (task->flags & PF_KTHREAD || regs_syscall(regs) >= 0))
-		return stack_recognise(ctx, task, cgroup_key_current(), now);
+		return stack_recognise(cgroup_key_current(), now);
 	if (!room)
 		return STACK_NONE;
 	print.hash[0] = stack_seed[0];
@@ -1421,8 +1494,8 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 	room->sight.script[0] = 0;
 	room->sight.script[1] = 0;
 	room->sight.copy_bytes = 0;
-	room->sight.words = on_own_stack ? stack_words(ctx, regs) : INTERRUPT_WORDS;
-	return sight_recognise(room, ctx, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
+	room->sight.words = on_own_stack ? stack_words(room, regs) : INTERRUPT_WORDS;
+	return sight_recognise(room, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
 }
 
 SEC("btf_tp/sched_waking")
@@ -1437,8 +1510,10 @@ int BPF_PROG(offcpu_waking, struct task_struct *task)
 	if (!thread || (thread->state != THREAD_BLOCKED && thread->state != THREAD_UNKNOWN))
 		return 0;
 	stack = waker_recognise(ctx, bpf_get_current_task_btf(), bpf_ktime_get_ns());
-	if (stack == STACK_UNKNOWN)
-		stack = stack_take(ctx, HOOK_WAKING);
+	if (stack == STACK_UNKNOWN) {
+		stack_take_kernel(ctx);
+		stack = stack_take(HOOK_WAKING);
+	}
 	thread->waker = stack;
 	return 0;
 }

@@ -149,17 +149,19 @@ static long stack_copy_page(u64 page, struct stack_copy_walk *walk)
 }
 
 /* Copies registers and at most `bytes` of the current task's user stack behind the record's kernel frames (which must be
- * there already). FALSE when there is nothing to copy: then the record is as it was. */
-static __always_inline bool stack_copy_take(struct stack_copy_room *room, u32 bytes)
+ * there already). FALSE when there is nothing to copy: then the record is as it was. Global: verified once. */
+__noinline int stack_copy_take(struct stack_copy_room *room, u32 bytes)
 {
-	struct stack_record *record = &room->record;
 	struct stack_registers registers;
-	u32 kernel = record->kernel_count;
+	struct stack_record *record;
+	u32 kernel;
 	u64 depth;
 	u8 *to;
 
-	if (!stack_registers_read(&registers))
+	if (!room || !stack_registers_read(&registers))
 		return false;
+	record = &room->record;
+	kernel = record->kernel_count;
 	depth = stack_depth_bytes(bpf_get_current_task_btf(), registers.copied_from);
 	if (bytes == STACK_COPY_UNPLANNED)
 		bytes = depth ? STACK_COPY_BYTES_MAX : STACK_COPY_BYTES_FIRST;

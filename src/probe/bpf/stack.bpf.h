@@ -127,16 +127,11 @@ static __always_inline void stack_record_kernel(struct stack_record *record, voi
 	record->kernel_count = kernel;
 }
 
-/* By frame pointers; after the kernel's. */
-static __always_inline void stack_record_user(struct stack_record *record, void *ctx)
+/* `got`: what the helper returned that wrote the user half behind the kernel's. */
+static __always_inline void stack_record_user_got(struct stack_record *record, long got)
 {
-	u32 kernel = record->kernel_count, user = 0;
-	long got;
+	u32 user = 0;
 
-	if (!stack_user || (record->flags & STACK_KTHREAD))
-		return;
-	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
-	got = bpf_get_stack(ctx, &record->frames[kernel & STACK_DEPTH_MASK], STACK_DEPTH * 8, BPF_F_USER_STACK);
 	if (got > 0 && got <= STACK_DEPTH * 8)
 		user = (u32)got / 8;
 	if (user == 0)
@@ -144,6 +139,18 @@ static __always_inline void stack_record_user(struct stack_record *record, void 
 	if (user >= stack_depth)
 		record->flags |= STACK_USER_TRUNCATED;
 	record->user_count = user;
+}
+
+/* By frame pointers; after the kernel's. */
+static __always_inline void stack_record_user(struct stack_record *record, void *ctx)
+{
+	u32 kernel = record->kernel_count;
+
+	if (!stack_user || (record->flags & STACK_KTHREAD))
+		return;
+	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */
+	stack_record_user_got(record, bpf_get_stack(ctx, &record->frames[kernel & STACK_DEPTH_MASK], STACK_DEPTH * 8,
+						    BPF_F_USER_STACK));
 }
 
 static __always_inline void stack_record_frames(struct stack_record *record, void *ctx, u64 kernel_skip)
