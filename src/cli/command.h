@@ -40,6 +40,7 @@ int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);
 int cmd_flame(int argc, char **argv);
 int cmd_connections(int argc, char **argv);
+int cmd_diagnose(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_top(int argc, char **argv);

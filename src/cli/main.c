@@ -7,6 +7,8 @@
 #include "cli/command.h"
 
 static const struct command commands[] = {
+	{ "diagnose", "Whose fault is it", "verdicts with evidence: the container, its neighbours or the host",
+	  cmd_diagnose },
 	{ "walltime", "Where does the time go", "thread time that adds up: running, waiting, blocked", cmd_walltime },
 	{ "profile", "Where does the time go", "on-CPU flame graph by sampling", cmd_profile },
 	{ "offcpu", "Where does the time go", "blocked time by stack and cause", cmd_offcpu },

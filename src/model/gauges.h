@@ -75,7 +75,25 @@ enum gauge {
 	GAUGE_SWITCHES_INVOLUNTARY = 51,
 	GAUGE_STARTED = 52, /* realtime */
 	GAUGE_CPUS = 53, /* the host's */
-	GAUGES_COUNT = 54,
+	/* for diagnosis (observe/vitals.h) */
+	GAUGE_CPU_IDLE = 54, /* the host's, waiting for I/O included */
+	GAUGE_CPU_STOLEN = 55, /* the host's */
+	GAUGE_CPUSET = 56, /* CPUs it may run on */
+	GAUGE_CPUSET_IDLE = 57, /* of those */
+	GAUGE_TCP_SEGMENTS_SENT = 58, /* and the next ones: of its network namespace, /proc/net/snmp and netstat */
+	GAUGE_TCP_RETRANSMITS = 59,
+	GAUGE_TCP_SPURIOUS = 60,
+	GAUGE_TCP_TIMEOUTS = 61,
+	GAUGE_TCP_LISTEN_OVERFLOWS = 62,
+	GAUGE_TCP_ZERO_WINDOWS = 63,
+	GAUGE_UDP_OVERFLOWS = 64,
+	GAUGE_FILES = 65, /* of the process nearest to its limit */
+	GAUGE_FILES_LIMIT = 66,
+	GAUGE_IO_READ_LIMIT = 67, /* bytes or operations a second, the tightest of all devices */
+	GAUGE_IO_WRITE_LIMIT = 68,
+	GAUGE_IO_READS_LIMIT = 69,
+	GAUGE_IO_WRITES_LIMIT = 70,
+	GAUGES_COUNT = 71,
 };
 
 enum gauge_unit {
@@ -114,7 +132,8 @@ enum gauge_text {
 	GAUGE_TEXT_NET_SHARED = 8, /* whose network namespace this is, too: "host", "web" */
 	GAUGE_TEXT_STATE = 9, /* of processes and threads: R S D T Z I */
 	GAUGE_TEXT_INNER_PID = 10, /* as they see it in their pid namespace */
-	GAUGE_TEXTS = 11,
+	GAUGE_TEXT_CPUSET = 11, /* CPUs it may run on: "0-3,8" */
+	GAUGE_TEXTS = 12,
 };
 const char *gauge_text_name(enum gauge_text text);
 

@@ -352,26 +352,15 @@ static void session_close(struct observe_session *session)
 	snapshot_free(session->snapshot);
 }
 
-struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error)
+static struct probe_request observe_request(struct registry *registry, const struct observe_options *options,
+					    const struct observe_scope *scope)
 {
-	struct observe_session session = { .registry = registry, .options = options };
-	struct snapshot *snapshot = NULL;
-	struct observe_scope scope;
-	struct probe_request request;
-
-	if ((options->interval_ns || options->slot_ns) && !options->probe->collect) {
-		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "%s can only be summed up at its end",
-			    options->probe->name);
-		return NULL;
-	}
-	session_open(&session);
-	scope_init(&scope, registry, options->targets);
-	request = (struct probe_request){
-		.filter = scope.filter,
-		.cgroups = (const struct probe_cgroup *)scope.cgroups->data,
-		.cgroup_count = scope.cgroups->len,
-		.tgids = (const guint32 *)scope.tgids->data,
-		.tgid_count = scope.tgids->len,
+	return (struct probe_request){
+		.filter = scope->filter,
+		.cgroups = (const struct probe_cgroup *)scope->cgroups->data,
+		.cgroup_count = scope->cgroups->len,
+		.tgids = (const guint32 *)scope->tgids->data,
+		.tgid_count = scope->tgids->len,
 		.v1_controller = cgroupfs_v1_controller(registry_cgroupfs(registry)),
 		.frequency_hz = options->frequency_hz,
 		.every = options->every,
@@ -389,11 +378,173 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 		.arguments = options->arguments,
 		.rung = options->rung,
 	};
+}
+
+struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error)
+{
+	struct observe_session session = { .registry = registry, .options = options };
+	struct snapshot *snapshot = NULL;
+	struct observe_scope scope;
+	struct probe_request request;
+
+	if ((options->interval_ns || options->slot_ns) && !options->probe->collect) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "%s can only be summed up at its end",
+			    options->probe->name);
+		return NULL;
+	}
+	session_open(&session);
+	scope_init(&scope, registry, options->targets);
+	request = observe_request(registry, options, &scope);
 	if (session_measure(&session, &request, error)) {
 		session_note_symbols(&session);
 		snapshot = g_steal_pointer(&session.snapshot);
 	}
 	scope_clear(&scope);
 	session_close(&session);
+	return snapshot;
+}
+
+/* ---- several at once ---- */
+
+struct observe_together {
+	const struct observe_options *common;
+	struct observe_session *sessions;
+	guint count; /* of those that run */
+	struct pollfd *fds; /* one each, then the one that ends early */
+	guint64 start_ns;
+};
+
+/* FALSE when it is refused: then it does not count. */
+static gboolean together_open(struct observe_together *together, struct registry *registry,
+			      const struct observe_options *options, GPtrArray *refused)
+{
+	struct observe_session *session = &together->sessions[together->count];
+	g_autoptr(GError) error = NULL;
+	struct probe_request request;
+	struct observe_scope scope;
+
+	*session = (struct observe_session){ .registry = registry, .options = options };
+	session_open(session);
+	scope_init(&scope, registry, options->targets);
+	request = observe_request(registry, options, &scope);
+	session->run = options->probe->open(&request,
+					    session->weave    ? weave_listener(session->weave)
+					    : session->happen ? happen_listener(session->happen)
+							      : tally_listener(session->tally),
+					    &error);
+	scope_clear(&scope);
+	if (!session->run) {
+		g_ptr_array_add(refused, g_strdup_printf("%s: %s", options->probe->name, error->message));
+		session_close(session);
+		return FALSE;
+	}
+	if (session->weave && options->probe->teach)
+		splice_set_teacher(weave_splice(session->weave), session_teach, session);
+	together->fds[together->count] = (struct pollfd){ .fd = options->probe->fd(session->run), .events = POLLIN };
+	together->count++;
+	return TRUE;
+}
+
+/* All are attached: what the first ones have gathered until now is left out. */
+static gboolean together_begin(struct observe_together *together, GError **error)
+{
+	for (guint i = 0; i < together->count; i++) {
+		struct observe_session *session = &together->sessions[i];
+
+		if (session->options->probe->collect) {
+			if (!session_collect(session, error))
+				return FALSE;
+			snapshot_free(session->snapshot);
+			session_begin_snapshot(session);
+		}
+		session->start_ns = clock_monotonic_ns();
+		session_stamp(session, session->start_ns);
+		session->next_collect_ns =
+			session->options->probe->collect ? session->start_ns + OBSERVE_COLLECT_NS : G_MAXUINT64;
+		session->next_interval_ns = G_MAXUINT64;
+	}
+	together->start_ns = clock_monotonic_ns();
+	return TRUE;
+}
+
+static gboolean together_step(struct observe_together *together, guint64 now_ns, GError **error)
+{
+	for (guint i = 0; i < together->count; i++) {
+		struct observe_session *session = &together->sessions[i];
+
+		if (now_ns >= session->next_collect_ns && !session_collect(session, error))
+			return FALSE;
+		if (!session->options->probe->drain(session->run, error))
+			return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean together_wait(struct observe_together *together, GError **error)
+{
+	const struct observe_options *common = together->common;
+	guint64 end_ns = common->duration_ns ? together->start_ns + common->duration_ns : G_MAXUINT64;
+
+	for (;;) {
+		guint64 now_ns = clock_monotonic_ns();
+
+		if (common->progress && common->duration_ns)
+			common->progress(common->progress_user, MIN(now_ns - together->start_ns, common->duration_ns),
+					 common->duration_ns);
+		if (now_ns >= end_ns)
+			return TRUE;
+		if (poll(together->fds, together->count + 1,
+			 (int)MIN((end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS, OBSERVE_TICK_MS)) > 0 &&
+		    together->fds[together->count].revents)
+			return TRUE;
+		if (!together_step(together, clock_monotonic_ns(), error))
+			return FALSE;
+	}
+}
+
+/* Their shapes, all in the first one's snapshot. */
+static struct snapshot *together_finish(struct observe_together *together, GError **error)
+{
+	g_autoptr(snapshot_t) all = snapshot_new(NULL);
+	guint64 duration_ns = clock_monotonic_ns() - together->start_ns;
+
+	all->duration_ns = duration_ns;
+	all->start_realtime_ns = clock_realtime_ns() - duration_ns;
+	for (guint i = 0; i < together->count; i++) {
+		struct observe_session *session = &together->sessions[i];
+
+		if (!session->options->probe->finish(session->run, &session->shape->ledger, error))
+			return NULL;
+		session_note_symbols(session);
+		g_ptr_array_add(all->shapes, g_ptr_array_steal_index(session->snapshot->shapes, 0));
+	}
+	return g_steal_pointer(&all);
+}
+
+struct snapshot *observe_run_together(struct registry *registry, const struct observe_options *common,
+				      const struct observe_options *each, guint count, void (*ready)(void *user),
+				      GPtrArray *refused, GError **error)
+{
+	g_autofree struct observe_session *sessions = g_new0(struct observe_session, count + 1);
+	g_autofree struct pollfd *fds = g_new0(struct pollfd, count + 1);
+	struct observe_together together = { .common = common, .sessions = sessions, .fds = fds };
+	struct snapshot *snapshot = NULL;
+
+	for (guint i = 0; i < count; i++)
+		together_open(&together, registry, &each[i], refused);
+	fds[together.count] = (struct pollfd){ .fd = common->stop_fd, .events = POLLIN };
+	if (together_begin(&together, error)) {
+		if (ready)
+			ready(common->progress_user);
+		if (together_wait(&together, error)) {
+			if (common->ended)
+				common->ended(common->progress_user);
+			snapshot = together_finish(&together, error);
+		}
+	}
+	for (guint i = 0; i < together.count; i++) {
+		sessions[i].options->probe->close(sessions[i].run);
+		session_close(&sessions[i]);
+	}
 	return snapshot;
 }

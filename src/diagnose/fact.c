@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "diagnose/fact.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/units.h"
+
+const struct fact_meta fact_metas[FACTS] = {
+	[FACT_NONE] = { "none", "nothing", FACT_UNIT_COUNT, "" },
+	[FACT_ACTIVE] = { "active", "threads active at a time", FACT_UNIT_CORES,
+			  "running, waiting and blocked time of threads" },
+	[FACT_CPU_USED] = { "cpu_used", "CPU used", FACT_UNIT_CORES, "cpu.stat usage_usec" },
+	[FACT_CPU_LIMIT] = { "cpu_limit", "CPU quota", FACT_UNIT_CORES, "cpu.max" },
+	[FACT_CPU_WANTED] = { "cpu_wanted", "CPU wanted", FACT_UNIT_CORES, "running and throttled time of threads" },
+	[FACT_CPU_DEMAND] = { "cpu_demand", "threads running or ready", FACT_UNIT_CORES,
+			      "running and waiting time of threads" },
+	[FACT_THROTTLED_PERIODS] = { "throttled_periods", "throttled periods", FACT_UNIT_SHARE,
+				     "cpu.stat nr_throttled / nr_periods" },
+	[FACT_THROTTLED_SHARE] = { "throttled_share", "throttled time, of throttled and used", FACT_UNIT_SHARE,
+				   "cpu.stat throttled_usec, usage_usec" },
+	[FACT_THROTTLE_STALL] = { "throttle_stall", "stop each time", FACT_UNIT_SECONDS,
+				  "cpu.stat throttled_usec / nr_throttled" },
+	[FACT_CONTENTION] = { "contention", "waiting for a CPU, of waiting and running", FACT_UNIT_SHARE,
+			      "sched_switch, or schedstat" },
+	[FACT_WAIT_OTHERS] = { "wait_others", "waiting while others ran, of waiting and running", FACT_UNIT_SHARE,
+			       "sched_switch: who had the CPU" },
+	[FACT_WAIT_OWN] = { "wait_own", "waiting while its own threads ran, of waiting and running", FACT_UNIT_SHARE,
+			    "sched_switch: who had the CPU" },
+	[FACT_OTHERS_PART] = { "others_part", "part of the wait in which others ran", FACT_UNIT_SHARE,
+			       "sched_switch: who had the CPU" },
+	[FACT_CULPRIT_CPU] = { "culprit_cpu", "CPU the other used", FACT_UNIT_CORES, "cpu.stat usage_usec" },
+	[FACT_CPUS] = { "cpus", "CPUs it may use", FACT_UNIT_COUNT, "cpuset.cpus.effective" },
+	[FACT_CPUS_IDLE] = { "cpus_idle", "idle time of those CPUs", FACT_UNIT_SHARE, "/proc/stat" },
+	[FACT_CPUS_IDLE_OUTSIDE] = { "cpus_idle_outside", "idle time of the other CPUs", FACT_UNIT_SHARE,
+				     "/proc/stat" },
+	[FACT_STEAL] = { "steal", "time stolen by the hypervisor", FACT_UNIT_SHARE, "/proc/stat steal" },
+	[FACT_MEMORY_USED] = { "memory_used", "memory used", FACT_UNIT_BYTES, "memory.current" },
+	[FACT_MEMORY_LIMIT] = { "memory_limit", "memory limit", FACT_UNIT_BYTES, "memory.max" },
+	[FACT_MEMORY_FILL] = { "memory_fill", "memory used, of its limit", FACT_UNIT_SHARE,
+			       "memory.current / memory.max" },
+	[FACT_MEMORY_HIGH] = { "memory_high", "memory.high", FACT_UNIT_BYTES, "memory.high" },
+	[FACT_MEMORY_PRESSURE] = { "memory_pressure", "time somebody waited for memory", FACT_UNIT_SHARE,
+				   "memory.pressure some" },
+	[FACT_REFAULTS] = { "refaults", "pages read back soon after they were dropped", FACT_UNIT_PER_SECOND,
+			    "memory.stat workingset_refault_file, _anon" },
+	[FACT_RECLAIM_OWN] = { "reclaim_own", "time making room below its own limit", FACT_UNIT_SHARE,
+			       "mm_vmscan_memcg_reclaim" },
+	[FACT_RECLAIM_MACHINE] = { "reclaim_machine", "time making room on the machine", FACT_UNIT_SHARE,
+				   "mm_vmscan_direct_reclaim" },
+	[FACT_HIGH_EVENTS] = { "high_events", "times above memory.high", FACT_UNIT_PER_SECOND, "memory.events high" },
+	[FACT_SWAPPED_IN] = { "swapped_in", "pages swapped in again", FACT_UNIT_PER_SECOND,
+			      "memory.stat workingset_refault_anon" },
+	[FACT_OOM_LIMIT] = { "oom_limit", "processes killed at its memory limit", FACT_UNIT_COUNT,
+			     "memory.events oom_kill, mark_victim" },
+	[FACT_OOM_HOST] = { "oom_host", "processes killed because the machine had no memory", FACT_UNIT_COUNT,
+			    "mark_victim" },
+	[FACT_MACHINE_MEMORY_FREE] = { "machine_memory_free", "memory available on the machine", FACT_UNIT_SHARE,
+				       "/proc/meminfo MemAvailable" },
+	[FACT_IO_PRESSURE] = { "io_pressure", "time somebody waited for I/O", FACT_UNIT_SHARE, "io.pressure some" },
+	[FACT_IO_LIMIT_USED] = { "io_limit_used", "I/O, of its limit", FACT_UNIT_SHARE, "io.stat, io.max" },
+	[FACT_DISK_WAIT] = { "disk_wait", "thread time waiting for disks", FACT_UNIT_SHARE, "sched_switch" },
+	[FACT_DISK_OTHERS_PART] = { "disk_others_part", "part of the queueing in which others' requests were served",
+				    FACT_UNIT_SHARE, "block_rq_issue, block_rq_complete" },
+	[FACT_DISK_LATENCY] = { "disk_latency", "median time of a request in the device", FACT_UNIT_SECONDS,
+				"block_rq_complete" },
+	[FACT_DISK_QUEUE] = { "disk_queue", "requests in the device at a time", FACT_UNIT_CORES, "block_rq_complete" },
+	[FACT_LOCK_WAIT] = { "lock_wait", "thread time waiting for contended locks", FACT_UNIT_SHARE,
+			     "futex waits for value 2 or with priority" },
+	[FACT_PIDS_HITS] = { "pids_hits", "forks refused at the limit of pids", FACT_UNIT_COUNT, "pids.events max" },
+	[FACT_PIDS_LIMIT] = { "pids_limit", "limit of pids", FACT_UNIT_COUNT, "pids.max" },
+	[FACT_FILES_FILL] = { "files_fill", "open files, of the limit", FACT_UNIT_SHARE,
+			      "/proc/PID/fd, /proc/PID/limits" },
+	[FACT_FILES_LIMIT] = { "files_limit", "limit of open files", FACT_UNIT_COUNT, "/proc/PID/limits" },
+	[FACT_NETWORK_WAIT] = { "network_wait", "threads waiting for sockets", FACT_UNIT_CORES, "sched_switch" },
+	[FACT_LISTEN_OVERFLOWS] = { "listen_overflows", "connections dropped at a full accept queue", FACT_UNIT_COUNT,
+				    "netstat ListenOverflows" },
+	[FACT_REFUSED] = { "refused", "connections refused", FACT_UNIT_COUNT, "inet_sock_set_state" },
+	[FACT_CONNECT_TIMEOUTS] = { "connect_timeouts", "connections without an answer", FACT_UNIT_COUNT,
+				    "inet_sock_set_state, tcp_retransmit_skb" },
+	[FACT_TCP_LOSS] = { "tcp_loss", "segments lost, of those sent", FACT_UNIT_SHARE,
+			    "snmp RetransSegs less netstat TCPDSACKRecv, OutSegs" },
+	[FACT_TCP_TIMEOUTS] = { "tcp_timeouts", "TCP timeouts", FACT_UNIT_PER_SECOND, "netstat TCPTimeouts" },
+	[FACT_ZERO_WINDOWS] = { "zero_windows", "times a sender was told to stop", FACT_UNIT_COUNT,
+				"netstat TCPToZeroWindowAdv" },
+	[FACT_UDP_OVERFLOWS] = { "udp_overflows", "datagrams dropped at a full receive buffer", FACT_UNIT_COUNT,
+				 "snmp Udp RcvbufErrors" },
+	[FACT_LOST_THROTTLED] = { "lost_throttled", "thread time throttled", FACT_UNIT_SHARE, "sched_switch" },
+	[FACT_LOST_CONTENTION] = { "lost_contention", "thread time waiting for a CPU", FACT_UNIT_SHARE,
+				   "sched_switch, or schedstat" },
+	[FACT_LOST_OTHERS] = { "lost_others", "thread time waiting while others ran", FACT_UNIT_SHARE, "sched_switch" },
+	[FACT_LOST_OWN] = { "lost_own", "thread time waiting while its own threads ran", FACT_UNIT_SHARE,
+			    "sched_switch" },
+	[FACT_LOST_MEMORY] = { "lost_memory", "thread time waiting for memory and what has to be read again",
+			       FACT_UNIT_SHARE, "sched_switch, or pressure" },
+	[FACT_LOST_DISK] = { "lost_disk", "thread time waiting for disks", FACT_UNIT_SHARE,
+			     "sched_switch, or pressure" },
+	[FACT_LOST_DISK_OTHERS] = { "lost_disk_others", "thread time waiting behind others' requests", FACT_UNIT_SHARE,
+				    "sched_switch, block_rq_issue" },
+	[FACT_LOST_LOCK] = { "lost_lock", "thread time waiting for contended locks", FACT_UNIT_SHARE, "futex" },
+	[FACT_LOST_STEAL] = { "lost_steal", "CPU time stolen", FACT_UNIT_SHARE, "/proc/stat steal" },
+	[FACT_ON_CPU] = { "on_cpu", "thread time running", FACT_UNIT_SHARE, "sched_switch" },
+};
+
+const char *const fact_text_names[FACT_TEXTS] = {
+	[TEXT_CPU_CULPRIT] = "cpu_culprit",
+	[TEXT_MEMORY_CULPRIT] = "memory_culprit",
+	[TEXT_DISK_CULPRIT] = "disk_culprit",
+	[TEXT_CPU_LIMIT_OF] = "cpu_limit_of",
+	[TEXT_MEMORY_LIMIT_OF] = "memory_limit_of",
+	[TEXT_PIDS_LIMIT_OF] = "pids_limit_of",
+	[TEXT_OOM_VICTIM] = "oom_victim",
+	[TEXT_PEER] = "peer",
+	[TEXT_DEVICE] = "device",
+};
+
+enum fact fact_find(const char *name, gsize length)
+{
+	for (guint i = 0; i < FACTS; i++)
+		if (strlen(fact_metas[i].name) == length && memcmp(fact_metas[i].name, name, length) == 0)
+			return (enum fact)i;
+	return FACTS;
+}
+
+/* Three digits at most, no zeros behind the point. */
+static char *plain(double value)
+{
+	char *text = g_strdup_printf("%.*f", value >= 99.5 ? 0 : value >= 9.95 ? 1 : 2, value);
+
+	if (strchr(text, '.')) {
+		gsize length = strlen(text);
+
+		while (text[length - 1] == '0')
+			text[--length] = '\0';
+		if (text[length - 1] == '.')
+			text[length - 1] = '\0';
+	}
+	return text;
+}
+
+char *fact_format(enum fact_unit unit, double value)
+{
+	g_autofree char *number = plain(unit == FACT_UNIT_SHARE ? round(1000 * value) / 10 : value);
+
+	switch (unit) {
+	case FACT_UNIT_SHARE:
+		return g_strdup_printf("%s %%", number);
+	case FACT_UNIT_SECONDS:
+		return units_duration((guint64)llround(value * 1e9));
+	case FACT_UNIT_BYTES:
+		return units_bytes((guint64)llround(value));
+	case FACT_UNIT_PER_SECOND:
+		return g_strdup_printf("%s/s", number);
+	case FACT_UNIT_CORES:
+	case FACT_UNIT_COUNT:
+	default:
+		return g_steal_pointer(&number);
+	}
+}

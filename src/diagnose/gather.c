@@ -1,0 +1,792 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts from shapes. Gauges come with the container's key; the other shapes know names only, so where two containers have one
+ * name, what those shapes say is left out for both. */
+#include <string.h>
+
+#include "base/units.h"
+#include "diagnose/fact.h"
+
+#define RETRANSMITS_LEAST 10 /* fewer segments sent again say nothing about a path */
+#define TEXT_HOST "the host"
+
+/* Thread time by state, nanoseconds; part of a gathering. */
+enum thread_time {
+	TIME_RUNNING,
+	TIME_WAITING, /* woken, preempted */
+	TIME_THROTTLED,
+	TIME_DISK,
+	TIME_FAULT,
+	TIME_MEMORY,
+	TIME_NETWORK,
+	TIME_OTHER, /* idle, asleep, locks: of those only what `contended` says counts */
+	TIMES,
+};
+
+static const struct {
+	const char *cause; /* how a cause frame's name begins */
+	enum thread_time time;
+} causes[] = {
+	{ "running", TIME_RUNNING },	       { "waiting for CPU: throttled", TIME_THROTTLED },
+	{ "waiting for CPU", TIME_WAITING },   { "blocked: disk", TIME_DISK },
+	{ "blocked: page fault", TIME_FAULT }, { "blocked: memory", TIME_MEMORY },
+	{ "blocked: network", TIME_NETWORK },  { "", TIME_OTHER },
+};
+
+/* Whom a container waited for at one resource. */
+struct waits {
+	double own, others;
+	double quota; /* for a limit of its own */
+	double most; /* of one other */
+	const char *culprit;
+	gboolean culprit_is_host;
+};
+
+struct sums {
+	gboolean has_times;
+	double times[TIMES];
+	gboolean has_contended;
+	double contended;
+	gboolean has_cpu, has_block, has_memory; /* waits are known: of whom there is no edge waited for nobody */
+	struct waits cpu, block, memory;
+	gboolean has_edges;
+	double refused, timed_out, worst; /* failures; the most of one edge */
+	gboolean has_disk;
+	double disk_ns, disk_requests;
+	struct histogram_counts disk; /* in the device */
+};
+
+struct gathering {
+	struct facts *facts;
+	const struct snapshot *snapshot;
+	const struct gauges *gauges; /* NULL: none */
+	const struct gauge_row *host; /* NULL: not known */
+	double seconds;
+	GHashTable *sums; /* subject → struct sums */
+	gboolean has_walltime, has_futex, has_connections, has_disk, has_cpu, has_block, has_memory, has_oom;
+};
+
+static void set(struct subject *subject, enum fact fact, double value)
+{
+	subject->values[fact] = value;
+	subject->known[fact] = TRUE;
+}
+
+static void set_share(struct subject *subject, enum fact fact, double part, double whole)
+{
+	if (whole > 0)
+		set(subject, fact, CLAMP(part / whole, 0, 1));
+}
+
+static void set_text(struct facts *facts, struct subject *subject, enum fact_text text, const char *value)
+{
+	subject->texts[text] = value ? g_string_chunk_insert_const(facts->strings, value) : NULL;
+}
+
+static gboolean gauge(const struct gauge_row *row, enum gauge which, double *value)
+{
+	guint64 number = 0;
+	gboolean known = row && gauge_get(row, which, &number);
+
+	*value = (double)number;
+	return known;
+}
+
+/* ---- who there is ---- */
+
+static struct subject *subject_new(struct facts *facts, guint64 key, const char *name)
+{
+	struct subject *subject = g_new0(struct subject, 1);
+	struct subject *other = g_hash_table_lookup(facts->by_name, name);
+
+	subject->key = key;
+	subject->name = g_string_chunk_insert_const(facts->strings, name);
+	g_ptr_array_add(facts->subjects, subject);
+	if (other)
+		other->ambiguous = subject->ambiguous = TRUE;
+	else
+		g_hash_table_insert(facts->by_name, (gpointer)subject->name, subject);
+	return subject;
+}
+
+/* Whom a name in a shape means; NULL where that cannot be told. Who was in no reading of the gauges, because it lived
+ * too short, is made: `make`. */
+static struct subject *subject_named(struct gathering *gathering, const char *name, gboolean make)
+{
+	struct subject *subject = name ? g_hash_table_lookup(gathering->facts->by_name, name) : NULL;
+
+	if (!subject && name && make)
+		subject = subject_new(gathering->facts, 0, name);
+	return subject && !subject->ambiguous ? subject : NULL;
+}
+
+static struct sums *sums_of(struct gathering *gathering, struct subject *subject)
+{
+	struct sums *sums = g_hash_table_lookup(gathering->sums, subject);
+
+	if (!sums) {
+		sums = g_new0(struct sums, 1);
+		g_hash_table_insert(gathering->sums, subject, sums);
+	}
+	return sums;
+}
+
+/* ---- shapes ---- */
+
+static enum thread_time time_of(const char *cause)
+{
+	guint i = 0;
+
+	while (!g_str_has_prefix(cause, causes[i].cause))
+		i++;
+	return causes[i].time;
+}
+
+/* The tree of walltime: container, cause, functions. A node's parent has a smaller number, so one pass is enough. */
+static void gather_walltime(struct gathering *gathering, const struct calltree *tree)
+{
+	g_autofree struct subject **owners = g_new0(struct subject *, tree->node_count);
+	g_autofree guint8 *times = g_new0(guint8, tree->node_count);
+
+	for (guint32 node = 1; node < tree->node_count; node++) {
+		const struct calltree_frame *frame = &tree->frames[tree->frame[node]];
+		guint32 parent = tree->parent[node];
+		struct sums *sums;
+
+		owners[node] = parent ? owners[parent] : subject_named(gathering, frame->name, FALSE);
+		times[node] = frame->kind == FRAME_CAUSE ? (guint8)time_of(frame->name)
+			      : parent			 ? times[parent]
+							 : (guint8)TIME_OTHER;
+		if (!owners[node] || tree->self[node] == 0)
+			continue;
+		sums = sums_of(gathering, owners[node]);
+		sums->times[times[node]] += (double)tree->self[node];
+	}
+}
+
+static void gather_futex(struct gathering *gathering, const struct histogram *histogram)
+{
+	int label = histogram_label(histogram, "wait");
+
+	for (guint32 i = 0; label >= 0 && i < histogram->rows->len; i++) {
+		const struct histogram_row *row = g_ptr_array_index(histogram->rows, i);
+		const char *const *values = histogram_values(histogram, i);
+		struct subject *subject = subject_named(gathering, values[0], FALSE);
+
+		if (subject && g_strcmp0(values[label], "likely a lock") == 0)
+			sums_of(gathering, subject)->contended += (double)row->counts.sum;
+	}
+}
+
+static void gather_block(struct gathering *gathering, const struct histogram *histogram)
+{
+	int label = histogram_label(histogram, "time"), device = histogram_label(histogram, "device");
+
+	for (guint32 i = 0; label >= 0 && i < histogram->rows->len; i++) {
+		const struct histogram_row *row = g_ptr_array_index(histogram->rows, i);
+		const char *const *values = histogram_values(histogram, i);
+		struct subject *subject = subject_named(gathering, values[0], FALSE);
+		struct sums *sums;
+
+		if (!subject || g_strcmp0(values[label], "device") != 0)
+			continue;
+		sums = sums_of(gathering, subject);
+		histogram_counts_add(&sums->disk, &row->counts);
+		sums->disk_ns += (double)row->counts.sum;
+		sums->disk_requests += (double)row->counts.count;
+		if (device >= 0 && values[device])
+			set_text(gathering->facts, subject, TEXT_DEVICE, values[device]);
+	}
+}
+
+static void waits_add(struct waits *waits, struct subject *subject, struct edge_end target, double wait)
+{
+	gboolean is_own = target.kind == EDGE_END_CONTAINER && strcmp(target.name, subject->name) == 0;
+
+	if (target.kind == EDGE_END_QUOTA) {
+		waits->quota += wait;
+	} else if (is_own) {
+		waits->own += wait;
+	} else if (target.kind == EDGE_END_CONTAINER || target.kind == EDGE_END_HOST) {
+		waits->others += wait;
+		if (wait > waits->most) {
+			waits->most = wait;
+			waits->culprit = target.name;
+			waits->culprit_is_host = target.kind == EDGE_END_HOST;
+		}
+	}
+}
+
+static void gather_blame(struct gathering *gathering, const struct edges *edges, gsize offset)
+{
+	int wait = edges_counter(edges, "wait");
+
+	for (guint32 i = 0; wait >= 0 && i < edges->rows->len; i++) {
+		const struct edge *edge = g_ptr_array_index(edges->rows, i);
+		struct edge_end source = edges_source(edges, i);
+		struct subject *subject =
+			source.kind == EDGE_END_CONTAINER ? subject_named(gathering, source.name, FALSE) : NULL;
+
+		if (subject)
+			waits_add((struct waits *)((char *)sums_of(gathering, subject) + offset), subject,
+				  edges_target(edges, i), (double)edge->counters[wait]);
+	}
+}
+
+/* ---- connections ---- */
+
+static double counted(const struct edges *edges, const struct edge *edge, const char *name)
+{
+	int counter = edges_counter(edges, name);
+
+	return counter < 0 ? 0 : (double)edge->counters[counter];
+}
+
+static void gather_edge(struct gathering *gathering, const struct edges *edges, guint32 row)
+{
+	const struct edge *edge = g_ptr_array_index(edges->rows, row);
+	struct edge_end source = edges_source(edges, row), target = edges_target(edges, row);
+	const char *port = edges_labels(edges, row)[0];
+	struct subject *subject = subject_named(gathering, source.name, FALSE);
+	double refused = counted(edges, edge, "failed_refused");
+	double timed_out = counted(edges, edge, "failed_timeout");
+	double worst = refused + timed_out +
+		       0.01 * (counted(edges, edge, "retransmits_rto") + counted(edges, edge, "retransmits_fast") +
+			       counted(edges, edge, "retransmits_syn"));
+	g_autofree char *peer = NULL;
+	struct sums *sums;
+
+	if (source.kind != EDGE_END_CONTAINER || !subject)
+		return;
+	/* An attempt that goes on has not failed yet: its second SYN says as much. */
+	if (timed_out == 0 && refused == 0 && counted(edges, edge, "opens") == 0)
+		timed_out = counted(edges, edge, "retransmits_syn") / 2;
+	sums = sums_of(gathering, subject);
+	sums->refused += refused;
+	sums->timed_out += timed_out;
+	if (worst <= sums->worst)
+		return;
+	sums->worst = worst;
+	peer = port ? g_strdup_printf("%s port %s", target.name, port) : g_strdup(target.name);
+	set_text(gathering->facts, subject, TEXT_PEER, peer);
+	subject->text_is_host[TEXT_PEER] = target.kind == EDGE_END_HOST;
+	subject->text_is_outside[TEXT_PEER] = target.kind == EDGE_END_EXTERNAL;
+}
+
+static void gather_oom(struct gathering *gathering, const struct events *events)
+{
+	for (const GList *link = events->rows.head; link; link = link->next) {
+		const struct event *event = link->data;
+		const struct event_field *scope = event_find(event, "scope");
+		struct subject *subject = subject_named(gathering, event->container, TRUE);
+		enum fact fact = scope && g_strcmp0(scope->text, "host") == 0 ? FACT_OOM_HOST : FACT_OOM_LIMIT;
+		const struct event_field *limit = event_find(event, "limit");
+		const struct event_field *culprit = event_find(event, "culprit");
+
+		if (!subject)
+			continue;
+		set(subject, fact, (subject->known[fact] ? subject->values[fact] : 0) + 1);
+		set_text(gathering->facts, subject, TEXT_OOM_VICTIM, event->process);
+		if (limit && limit->number && !subject->known[FACT_MEMORY_LIMIT])
+			set(subject, FACT_MEMORY_LIMIT, (double)limit->number);
+		if (scope && g_strcmp0(scope->text, "ancestor") == 0 && culprit)
+			set_text(gathering->facts, subject, TEXT_MEMORY_LIMIT_OF, culprit->text);
+	}
+}
+
+static void gather_edges(struct gathering *gathering, const struct shape *shape)
+{
+	const struct edges *edges = shape->edges;
+
+	if (strcmp(shape->probe, "blame cpu") == 0) {
+		gathering->has_cpu = TRUE;
+		if (edges)
+			gather_blame(gathering, edges, G_STRUCT_OFFSET(struct sums, cpu));
+	} else if (strcmp(shape->probe, "blame block") == 0) {
+		gathering->has_block = TRUE;
+		if (edges)
+			gather_blame(gathering, edges, G_STRUCT_OFFSET(struct sums, block));
+	} else if (strcmp(shape->probe, "blame memory") == 0) {
+		gathering->has_memory = TRUE;
+		if (edges)
+			gather_blame(gathering, edges, G_STRUCT_OFFSET(struct sums, memory));
+	} else if (strcmp(shape->probe, "connections") == 0) {
+		gathering->has_connections = TRUE;
+		for (guint32 i = 0; edges && i < edges->rows->len; i++)
+			gather_edge(gathering, edges, i);
+	}
+}
+
+static void gather_shape(struct gathering *gathering, const struct shape *shape)
+{
+	switch (shape->kind) {
+	case SHAPE_CALLTREE:
+		if (strcmp(shape->probe, "walltime") != 0)
+			return;
+		gathering->has_walltime = TRUE;
+		gather_walltime(gathering, shape->calltree);
+		break;
+	case SHAPE_HISTOGRAM:
+		if (strcmp(shape->probe, "futex") == 0) {
+			gathering->has_futex = TRUE;
+			if (shape->histogram)
+				gather_futex(gathering, shape->histogram);
+		} else if (strcmp(shape->probe, "block") == 0) {
+			gathering->has_disk = TRUE;
+			if (shape->histogram)
+				gather_block(gathering, shape->histogram);
+		}
+		break;
+	case SHAPE_EDGES:
+		gather_edges(gathering, shape);
+		break;
+	case SHAPE_EVENTS:
+		if (strcmp(shape->probe, "trace oom") == 0) {
+			gathering->has_oom = TRUE;
+			gather_oom(gathering, shape->events);
+		}
+		break;
+	case SHAPE_GAUGES:
+	case SHAPE_NONE:
+		break;
+	}
+}
+
+/* ---- facts of one container ---- */
+
+/* Times of its threads, seconds: from walltime, else from what files say. Not known: negative. */
+struct threads {
+	double running, waiting, throttled, disk, memory, contended;
+	double active; /* all of these */
+	double blocked_disk; /* disk, without what memory explains */
+};
+
+static gboolean threads_of(const struct gathering *gathering, const struct sums *sums, const struct gauge_row *row,
+			   struct threads *threads)
+{
+	double run_ns = 0, delay_ns = 0, throttled_ns = 0, disk_ns = 0;
+
+	*threads = (struct threads){ 0 };
+	if (gathering->has_walltime && sums && sums->has_times) {
+		threads->running = sums->times[TIME_RUNNING] / 1e9;
+		threads->waiting = sums->times[TIME_WAITING] / 1e9;
+		threads->throttled = sums->times[TIME_THROTTLED] / 1e9;
+		threads->disk = (sums->times[TIME_DISK] + sums->times[TIME_FAULT]) / 1e9;
+		threads->memory = sums->times[TIME_MEMORY] / 1e9;
+		threads->contended = MIN(sums->contended, sums->times[TIME_OTHER]) / 1e9;
+	} else {
+		if (!gauge(row, GAUGE_CPU, &run_ns) || !gauge(row, GAUGE_RUNQUEUE_WAIT, &delay_ns))
+			return FALSE;
+		gauge(row, GAUGE_CPU_THROTTLED, &throttled_ns);
+		if (!gauge(row, GAUGE_DISK_WAIT, &disk_ns))
+			gauge(row, GAUGE_PRESSURE_IO_SOME, &disk_ns); /* at least one thread */
+		threads->running = run_ns / 1e9;
+		threads->throttled = MIN(throttled_ns, delay_ns) / 1e9;
+		threads->waiting = delay_ns / 1e9 - threads->throttled;
+		threads->disk = disk_ns / 1e9;
+	}
+	threads->active = threads->running + threads->waiting + threads->throttled + threads->disk + threads->memory +
+			  threads->contended;
+	return TRUE;
+}
+
+static void facts_quota(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
+			const struct threads *threads)
+{
+	double used_ns, limit, periods, throttled_periods, throttled_ns;
+
+	if (gauge(row, GAUGE_CPU, &used_ns))
+		set(subject, FACT_CPU_USED, used_ns / 1e9 / gathering->seconds);
+	if (gauge(row, GAUGE_CPU_LIMIT, &limit))
+		set(subject, FACT_CPU_LIMIT, limit / 1e9);
+	if (!gauge(row, GAUGE_CPU_PERIODS, &periods) || !gauge(row, GAUGE_CPU_PERIODS_THROTTLED, &throttled_periods) ||
+	    !gauge(row, GAUGE_CPU_THROTTLED, &throttled_ns))
+		return;
+	if (periods == 0) { /* without a quota, or nothing ran */
+		set(subject, FACT_THROTTLED_PERIODS, 0);
+		set(subject, FACT_THROTTLED_SHARE, 0);
+	}
+	set_share(subject, FACT_THROTTLED_PERIODS, throttled_periods, periods);
+	set_share(subject, FACT_THROTTLED_SHARE, throttled_ns, throttled_ns + used_ns);
+	if (throttled_periods > 0)
+		set(subject, FACT_THROTTLE_STALL, throttled_ns / 1e9 / throttled_periods);
+	if (threads)
+		set(subject, FACT_CPU_WANTED, (threads->running + threads->throttled) / gathering->seconds);
+	else
+		set(subject, FACT_CPU_WANTED, (used_ns + throttled_ns) / 1e9 / gathering->seconds);
+}
+
+static void facts_idle(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+{
+	double cpus, idle_ns, all, all_idle_ns, stolen_ns, wall_ns = gathering->seconds * 1e9;
+
+	if (gauge(gathering->host, GAUGE_CPUSET, &all) && gauge(gathering->host, GAUGE_CPU_STOLEN, &stolen_ns)) {
+		set_share(subject, FACT_STEAL, stolen_ns, all * wall_ns);
+		set_share(subject, FACT_LOST_STEAL, stolen_ns, all * wall_ns);
+	}
+	if (!gauge(row, GAUGE_CPUSET, &cpus) || !gauge(row, GAUGE_CPUSET_IDLE, &idle_ns))
+		return;
+	set(subject, FACT_CPUS, cpus);
+	set_share(subject, FACT_CPUS_IDLE, idle_ns, cpus * wall_ns);
+	if (!gauge(gathering->host, GAUGE_CPUSET, &all) || !gauge(gathering->host, GAUGE_CPU_IDLE, &all_idle_ns))
+		return;
+	if (all > cpus)
+		set_share(subject, FACT_CPUS_IDLE_OUTSIDE, all_idle_ns - idle_ns, (all - cpus) * wall_ns);
+	else
+		set(subject, FACT_CPUS_IDLE_OUTSIDE, 0);
+}
+
+/* Without who had the CPU: the wait may be for others as far as others had CPU time there. */
+static gboolean others_by_files(const struct gathering *gathering, const struct subject *subject,
+				const struct threads *threads, double *others_s)
+{
+	double cpus, idle;
+
+	if (!fact_get(subject, FACT_CPUS, &cpus) || !fact_get(subject, FACT_CPUS_IDLE, &idle))
+		return FALSE;
+	*others_s = cpus * gathering->seconds * (1 - idle) - threads->running;
+	*others_s = CLAMP(*others_s, 0, threads->waiting);
+	return TRUE;
+}
+
+/* Without who had the CPU: whoever used most of it is the likeliest. Those on the very same CPUs come first, if they used
+ * at least half of what others used there; of the rest nobody knows on which CPUs they ran. */
+static void culprit_by_files(struct gathering *gathering, struct subject *subject, const struct gauge_row *own,
+			     double others_s)
+{
+	double most_ns = 0, most_here_ns = 0, sum_ns = 0, all, idle_ns, used_ns;
+	const struct gauge_row *busiest = NULL, *busiest_here = NULL;
+	const char *here = own ? own->texts[GAUGE_TEXT_CPUSET] : NULL;
+
+	for (guint32 i = 0; i < gathering->gauges->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(gathering->gauges, i);
+
+		if (row->resource != GAUGE_RESOURCE_CONTAINER || !gauge(row, GAUGE_CPU, &used_ns))
+			continue;
+		sum_ns += used_ns;
+		if (row->key == subject->key)
+			continue;
+		if (used_ns > most_ns) {
+			most_ns = used_ns;
+			busiest = row;
+		}
+		if (here && g_strcmp0(row->texts[GAUGE_TEXT_CPUSET], here) == 0 && used_ns > most_here_ns) {
+			most_here_ns = used_ns;
+			busiest_here = row;
+		}
+	}
+	if (busiest_here && most_here_ns / 1e9 >= others_s / 2) {
+		busiest = busiest_here;
+		most_ns = most_here_ns;
+	} else if (gauge(gathering->host, GAUGE_CPUSET, &all) && gauge(gathering->host, GAUGE_CPU_IDLE, &idle_ns) &&
+		   all * gathering->seconds * 1e9 - idle_ns - sum_ns > most_ns) {
+		set_text(gathering->facts, subject, TEXT_CPU_CULPRIT, TEXT_HOST);
+		subject->text_is_host[TEXT_CPU_CULPRIT] = TRUE;
+		return;
+	}
+	if (!busiest)
+		return;
+	set_text(gathering->facts, subject, TEXT_CPU_CULPRIT, busiest->name);
+	set(subject, FACT_CULPRIT_CPU, most_ns / 1e9 / gathering->seconds);
+}
+
+static void set_culprit(struct gathering *gathering, struct subject *subject, enum fact_text text,
+			const struct waits *waits)
+{
+	if (!waits->culprit)
+		return;
+	set_text(gathering->facts, subject, text, waits->culprit_is_host ? TEXT_HOST : waits->culprit);
+	subject->text_is_host[text] = waits->culprit_is_host;
+}
+
+static void facts_contention(struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
+			     const struct sums *sums, const struct threads *threads)
+{
+	double both = threads->running + threads->waiting, others_s = 0, culprit_ns;
+	gboolean known = TRUE;
+
+	set(subject, FACT_CPU_DEMAND, (both + threads->throttled) / gathering->seconds);
+	set_share(subject, FACT_CONTENTION, threads->waiting, both);
+	if (gathering->has_cpu && sums && sums->cpu.own + sums->cpu.others > 0) {
+		others_s = threads->waiting * sums->cpu.others / (sums->cpu.own + sums->cpu.others);
+		set_culprit(gathering, subject, TEXT_CPU_CULPRIT, &sums->cpu);
+	} else if (gathering->gauges && !gathering->has_cpu) {
+		known = others_by_files(gathering, subject, threads, &others_s);
+		culprit_by_files(gathering, subject, row, others_s);
+	} else {
+		known = FALSE;
+	}
+	if (!known)
+		return;
+	set_share(subject, FACT_WAIT_OTHERS, others_s, both);
+	set_share(subject, FACT_WAIT_OWN, threads->waiting - others_s, both);
+	set_share(subject, FACT_OTHERS_PART, others_s, threads->waiting);
+	set_share(subject, FACT_LOST_OTHERS, others_s, threads->active);
+	set_share(subject, FACT_LOST_OWN, threads->waiting - others_s, threads->active);
+	if (subject->texts[TEXT_CPU_CULPRIT] && !subject->known[FACT_CULPRIT_CPU] && gathering->gauges) {
+		const struct subject *culprit =
+			g_hash_table_lookup(gathering->facts->by_name, subject->texts[TEXT_CPU_CULPRIT]);
+		const struct gauge_row *other = culprit ? gauges_find((struct gauges *)gathering->gauges,
+								      GAUGE_RESOURCE_CONTAINER, culprit->key, 0)
+							: NULL;
+
+		if (gauge(other, GAUGE_CPU, &culprit_ns))
+			set(subject, FACT_CULPRIT_CPU, culprit_ns / 1e9 / gathering->seconds);
+	}
+}
+
+static void facts_memory(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+{
+	double used, limit, anon, file, value, wall_ns = gathering->seconds * 1e9;
+
+	if (gauge(row, GAUGE_MEMORY, &used))
+		set(subject, FACT_MEMORY_USED, used);
+	if (gauge(row, GAUGE_MEMORY_LIMIT, &limit)) {
+		set(subject, FACT_MEMORY_LIMIT, limit);
+		set_share(subject, FACT_MEMORY_FILL, used, limit);
+	} else if (row && gauge(row, GAUGE_MEMORY, &used)) {
+		set(subject, FACT_MEMORY_FILL, 0); /* there is no limit */
+	}
+	if (gauge(row, GAUGE_MEMORY_HIGH, &value))
+		set(subject, FACT_MEMORY_HIGH, value);
+	if (gauge(row, GAUGE_PRESSURE_MEMORY_SOME, &value))
+		set_share(subject, FACT_MEMORY_PRESSURE, value, wall_ns);
+	if (gauge(row, GAUGE_REFAULTS_FILE, &file))
+		set(subject, FACT_REFAULTS,
+		    (file + (gauge(row, GAUGE_REFAULTS_ANON, &anon) ? anon : 0)) / gathering->seconds);
+	if (gauge(row, GAUGE_REFAULTS_ANON, &anon))
+		set(subject, FACT_SWAPPED_IN, anon / gathering->seconds);
+	if (gauge(row, GAUGE_MEMORY_EVENTS_HIGH, &value))
+		set(subject, FACT_HIGH_EVENTS, value / gathering->seconds);
+	/* What the tracepoint tells, it tells exactly; the file does not say at whose limit. */
+	if (gauge(row, GAUGE_OOM_KILLS, &value) && !gathering->has_oom)
+		set(subject, FACT_OOM_LIMIT, value);
+	if (gauge(gathering->host, GAUGE_MEMORY, &used) && gauge(gathering->host, GAUGE_MEMORY_LIMIT, &limit))
+		set_share(subject, FACT_MACHINE_MEMORY_FREE, limit - used, limit);
+}
+
+static void facts_waits(struct gathering *gathering, struct subject *subject, const struct sums *sums)
+{
+	double wall_ns = gathering->seconds * 1e9;
+
+	if (gathering->has_memory) {
+		set_share(subject, FACT_RECLAIM_OWN, sums ? sums->memory.quota : 0, wall_ns);
+		set_share(subject, FACT_RECLAIM_MACHINE, sums ? sums->memory.own + sums->memory.others : 0, wall_ns);
+		if (sums)
+			set_culprit(gathering, subject, TEXT_MEMORY_CULPRIT, &sums->memory);
+	}
+	if (gathering->has_oom) {
+		if (!subject->known[FACT_OOM_LIMIT])
+			set(subject, FACT_OOM_LIMIT, 0);
+		if (!subject->known[FACT_OOM_HOST])
+			set(subject, FACT_OOM_HOST, 0);
+	}
+	if (gathering->has_connections) {
+		set(subject, FACT_REFUSED, sums ? sums->refused : 0);
+		set(subject, FACT_CONNECT_TIMEOUTS, sums ? sums->timed_out : 0);
+	}
+}
+
+/* The worst of its four limits: what it does of what it may. */
+static void facts_io_limit(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+{
+	static const enum gauge pairs[][2] = {
+		{ GAUGE_IO_READ_BYTES, GAUGE_IO_READ_LIMIT },
+		{ GAUGE_IO_WRITE_BYTES, GAUGE_IO_WRITE_LIMIT },
+		{ GAUGE_IO_READS, GAUGE_IO_READS_LIMIT },
+		{ GAUGE_IO_WRITES, GAUGE_IO_WRITES_LIMIT },
+	};
+	double done, limit, most = 0;
+
+	for (guint i = 0; i < G_N_ELEMENTS(pairs); i++)
+		if (gauge(row, pairs[i][1], &limit) && gauge(row, pairs[i][0], &done) && limit > 0)
+			most = MAX(most, done / gathering->seconds / limit);
+	if (row)
+		set(subject, FACT_IO_LIMIT_USED, most);
+}
+
+static void facts_disk(struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
+		       const struct sums *sums)
+{
+	double value;
+	int bucket;
+
+	if (gauge(row, GAUGE_PRESSURE_IO_SOME, &value))
+		set_share(subject, FACT_IO_PRESSURE, value, gathering->seconds * 1e9);
+	facts_io_limit(gathering, subject, row);
+	if (gathering->has_disk && sums && sums->disk_requests > 0) {
+		bucket = histogram_quantile(&sums->disk, 0.5);
+		set(subject, FACT_DISK_LATENCY, (double)histogram_bucket_low(UNIT_NANOSECONDS, (guint)bucket) / 1e9);
+		set(subject, FACT_DISK_QUEUE, sums->disk_ns / 1e9 / gathering->seconds);
+	}
+	if (gathering->has_block && sums && sums->block.own + sums->block.others > 0) {
+		set_share(subject, FACT_DISK_OTHERS_PART, sums->block.others, sums->block.own + sums->block.others);
+		set_culprit(gathering, subject, TEXT_DISK_CULPRIT, &sums->block);
+	}
+}
+
+static void facts_lost(struct gathering *gathering, struct subject *subject, const struct sums *sums,
+		       const struct threads *threads)
+{
+	double others, waiting_memory = threads->memory;
+
+	set(subject, FACT_ACTIVE, threads->active / gathering->seconds);
+	if (gathering->has_walltime && sums && sums->has_times)
+		set(subject, FACT_NETWORK_WAIT, sums->times[TIME_NETWORK] / 1e9 / gathering->seconds);
+	if (threads->active <= 0)
+		return;
+	set_share(subject, FACT_ON_CPU, threads->running, threads->active);
+	set_share(subject, FACT_LOST_THROTTLED, threads->throttled, threads->active);
+	set_share(subject, FACT_LOST_CONTENTION, threads->waiting, threads->active);
+	set_share(subject, FACT_LOST_DISK, threads->disk, threads->active);
+	set_share(subject, FACT_DISK_WAIT, threads->disk, threads->active);
+	if (fact_get(subject, FACT_DISK_OTHERS_PART, &others))
+		set_share(subject, FACT_LOST_DISK_OTHERS, others * threads->disk, threads->active);
+	/* What is read again is the price of too little memory, too; a rule that weighs with this has made sure of that. */
+	set_share(subject, FACT_LOST_MEMORY, waiting_memory + threads->disk, threads->active);
+	if (gathering->has_futex && gathering->has_walltime) {
+		set_share(subject, FACT_LOCK_WAIT, threads->contended, threads->active);
+		set_share(subject, FACT_LOST_LOCK, threads->contended, threads->active);
+	}
+}
+
+static void set_counter(struct subject *subject, enum fact fact, const struct gauge_row *row, enum gauge which)
+{
+	double value;
+
+	if (gauge(row, which, &value))
+		set(subject, fact, value);
+}
+
+static void facts_limits(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+{
+	double files, limit, sent, again, spurious, timeouts;
+
+	set_counter(subject, FACT_PIDS_HITS, row, GAUGE_PIDS_LIMIT_HITS);
+	set_counter(subject, FACT_PIDS_LIMIT, row, GAUGE_PIDS_LIMIT);
+	set_counter(subject, FACT_FILES_LIMIT, row, GAUGE_FILES_LIMIT);
+	if (gauge(row, GAUGE_FILES, &files) && gauge(row, GAUGE_FILES_LIMIT, &limit))
+		set_share(subject, FACT_FILES_FILL, files, limit);
+	set_counter(subject, FACT_LISTEN_OVERFLOWS, row, GAUGE_TCP_LISTEN_OVERFLOWS);
+	set_counter(subject, FACT_ZERO_WINDOWS, row, GAUGE_TCP_ZERO_WINDOWS);
+	set_counter(subject, FACT_UDP_OVERFLOWS, row, GAUGE_UDP_OVERFLOWS);
+	if (gauge(row, GAUGE_TCP_TIMEOUTS, &timeouts))
+		set(subject, FACT_TCP_TIMEOUTS, timeouts / gathering->seconds);
+	/* What the other end had already is no loss: a peer that is slow to answer looks just so. */
+	if (gauge(row, GAUGE_TCP_SEGMENTS_SENT, &sent) && gauge(row, GAUGE_TCP_RETRANSMITS, &again) &&
+	    gauge(row, GAUGE_TCP_SPURIOUS, &spurious))
+		set(subject, FACT_TCP_LOSS,
+		    again - spurious < RETRANSMITS_LEAST || sent <= 0 ? 0 : MIN((again - spurious) / sent, 1));
+}
+
+static void facts_of(struct gathering *gathering, struct subject *subject)
+{
+	const struct sums *sums = g_hash_table_lookup(gathering->sums, subject);
+	const struct gauge_row *row =
+		gathering->gauges && subject->key
+			? gauges_find((struct gauges *)gathering->gauges, GAUGE_RESOURCE_CONTAINER, subject->key, 0)
+			: NULL;
+	struct threads threads;
+	gboolean has_threads = threads_of(gathering, sums, row, &threads);
+
+	facts_quota(gathering, subject, row, has_threads ? &threads : NULL);
+	facts_idle(gathering, subject, row);
+	if (has_threads)
+		facts_contention(gathering, subject, row, sums, &threads);
+	facts_memory(gathering, subject, row);
+	if (!subject->ambiguous)
+		facts_waits(gathering, subject, sums);
+	facts_disk(gathering, subject, row, sums);
+	facts_limits(gathering, subject, row);
+	if (has_threads)
+		facts_lost(gathering, subject, sums, &threads);
+	if (row) {
+		set_text(gathering->facts, subject, TEXT_CPU_LIMIT_OF, row->texts[GAUGE_TEXT_CPU_LIMIT_OF]);
+		if (row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF])
+			set_text(gathering->facts, subject, TEXT_MEMORY_LIMIT_OF,
+				 row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF]);
+		set_text(gathering->facts, subject, TEXT_PIDS_LIMIT_OF, row->texts[GAUGE_TEXT_PIDS_LIMIT_OF]);
+	}
+}
+
+/* ---- all ---- */
+
+static void gather_subjects(struct gathering *gathering)
+{
+	for (guint32 i = 0; gathering->gauges && i < gathering->gauges->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(gathering->gauges, i);
+
+		if (row->resource == GAUGE_RESOURCE_HOST)
+			gathering->host = row;
+		else if (row->resource == GAUGE_RESOURCE_CONTAINER)
+			subject_new(gathering->facts, row->key, row->name)->dead = row->dead;
+	}
+}
+
+/* Thread times are known of everybody, once they are known: who is in no tree did nothing. */
+static void mark_times(struct gathering *gathering)
+{
+	for (guint i = 0; gathering->has_walltime && i < gathering->facts->subjects->len; i++) {
+		struct subject *subject = g_ptr_array_index(gathering->facts->subjects, i);
+
+		if (!subject->ambiguous)
+			sums_of(gathering, subject)->has_times = TRUE;
+	}
+}
+
+struct facts *facts_new(const struct snapshot *snapshot)
+{
+	struct facts *facts = g_new0(struct facts, 1);
+	struct gathering gathering = { .facts = facts, .snapshot = snapshot };
+	const struct shape *gauges = snapshot_find(snapshot, SHAPE_GAUGES);
+
+	facts->subjects = g_ptr_array_new_with_free_func(g_free);
+	facts->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	facts->strings = g_string_chunk_new(4096);
+	facts->duration_ns = snapshot->duration_ns;
+	facts->coverage = 1;
+	gathering.gauges = gauges ? gauges->gauges : NULL;
+	gathering.seconds = MAX((double)snapshot->duration_ns / 1e9, 1e-9);
+	gathering.sums = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	gather_subjects(&gathering);
+	for (guint i = 0; i < snapshot->shapes->len; i++) {
+		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
+		double coverage = ledger_coverage(&shape->ledger);
+
+		gather_shape(&gathering, shape);
+		if (coverage < facts->coverage) /* not so when it is not a number */
+			facts->coverage = coverage;
+	}
+	mark_times(&gathering);
+	for (guint i = 0; i < facts->subjects->len; i++)
+		facts_of(&gathering, g_ptr_array_index(facts->subjects, i));
+	g_hash_table_unref(gathering.sums);
+	return facts;
+}
+
+void facts_free(struct facts *facts)
+{
+	if (!facts)
+		return;
+	g_ptr_array_unref(facts->subjects);
+	g_hash_table_unref(facts->by_name);
+	g_string_chunk_free(facts->strings);
+	g_free(facts);
+}
+
+struct subject *facts_by_name(const struct facts *facts, const char *name)
+{
+	struct subject *subject = g_hash_table_lookup(facts->by_name, name);
+
+	return subject && !subject->ambiguous ? subject : NULL;
+}
+
+struct subject *facts_by_key(const struct facts *facts, guint64 key)
+{
+	for (guint i = 0; key && i < facts->subjects->len; i++) {
+		struct subject *subject = g_ptr_array_index(facts->subjects, i);
+
+		if (subject->key == key)
+			return subject;
+	}
+	return NULL;
+}

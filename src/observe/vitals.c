@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/vitals.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "kernel/cgroupfs.h"
+#include "kernel/cpus.h"
+#include "kernel/netstat.h"
+#include "kernel/procfs.h"
+
+#define VITALS_FILE_BYTES_MAX (64u << 10)
+#define VITALS_PROCESSES_MAX 64 /* of a container, looked at for their files */
+#define VITALS_FILES_MAX (1u << 20) /* of a process, counted */
+#define VITALS_THREADS_MAX (1u << 18) /* of the machine, in files alone */
+
+/* A thread's run-queue wait, as it was read last. */
+struct thread_wait {
+	guint64 delay_ns;
+	guint32 serial;
+};
+
+struct vitals {
+	struct registry *registry;
+	const char *root; /* "" for the live system */
+	GHashTable *threads; /* tid → struct thread_wait */
+	GHashTable *waits; /* cgroup key → guint64: summed up since the first reading */
+	guint32 serial;
+};
+
+struct vitals *vitals_new(struct registry *registry)
+{
+	struct vitals *vitals = g_new0(struct vitals, 1);
+
+	vitals->registry = registry;
+	vitals->root = strcmp(registry_root(registry), "/") == 0 ? "" : registry_root(registry);
+	vitals->threads = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	vitals->waits = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	return vitals;
+}
+
+void vitals_free(struct vitals *vitals)
+{
+	if (!vitals)
+		return;
+	g_hash_table_unref(vitals->threads);
+	g_hash_table_unref(vitals->waits);
+	g_free(vitals);
+}
+
+static void set_known(struct gauge_row *row, enum gauge gauge, guint64 value)
+{
+	if (value != NETSTAT_UNKNOWN)
+		gauge_set(row, gauge, value);
+}
+
+/* ---- CPUs ---- */
+
+/* Text of one of a cgroup's files; NULL when there is none. */
+static char *cgroup_file(const struct vitals *vitals, const char *controller, const char *path, const char *name)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroupfs_find(registry_cgroupfs(vitals->registry), controller);
+	g_autofree char *directory = hierarchy ? cgroup_hierarchy_directory(hierarchy, path) : NULL;
+	g_autofree char *file = directory ? g_build_filename(directory, name, NULL) : NULL;
+
+	return file ? file_read(file, VITALS_FILE_BYTES_MAX, NULL, NULL) : NULL;
+}
+
+/* The CPUs a cgroup may use; the nearest one above that says so, "" (all) when none does. */
+static char *cpuset_of(const struct vitals *vitals, const char *cgroup)
+{
+	static const char *const files[][2] = {
+		{ "cpuset", "cpuset.effective_cpus" },
+		{ "cpuset", "cpuset.cpus" },
+		{ "", "cpuset.cpus.effective" },
+	};
+	g_autofree char *path = g_strdup(cgroup);
+
+	for (;;) {
+		char *slash;
+
+		for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+			char *list = cgroup_file(vitals, files[i][0], path, files[i][1]);
+
+			if (list && *g_strstrip(list))
+				return list;
+			g_free(list);
+		}
+		slash = strrchr(path, '/');
+		if (!slash || slash == path)
+			return g_strdup("");
+		*slash = '\0';
+	}
+}
+
+static void row_set_cpuset(const struct vitals *vitals, struct gauges *gauges, struct gauge_row *row,
+			   const struct cpus *cpus)
+{
+	g_autofree char *list = cpuset_of(vitals, row->texts[GAUGE_TEXT_CGROUP]);
+	guint64 idle_ns = 0, count = 0;
+
+	for (guint i = 0; i < cpus->each->len; i++) {
+		const struct cpu_time *time = &g_array_index(cpus->each, struct cpu_time, i);
+
+		if (!cpus_list_has(list, time->number))
+			continue;
+		idle_ns += cpu_time_idle_ns(time);
+		count++;
+	}
+	if (count == 0)
+		return;
+	gauge_set(row, GAUGE_CPUSET, count);
+	gauge_set(row, GAUGE_CPUSET_IDLE, idle_ns);
+	gauges_set_text(gauges, row, GAUGE_TEXT_CPUSET, list);
+}
+
+static void row_set_machine(struct gauge_row *row, const struct cpus *cpus)
+{
+	guint64 idle_ns = 0, stolen_ns = 0;
+
+	for (guint i = 0; i < cpus->each->len; i++) {
+		const struct cpu_time *time = &g_array_index(cpus->each, struct cpu_time, i);
+
+		idle_ns += cpu_time_idle_ns(time);
+		stolen_ns += time->steal_ns;
+	}
+	gauge_set(row, GAUGE_CPU_IDLE, idle_ns);
+	gauge_set(row, GAUGE_CPU_STOLEN, stolen_ns);
+	gauge_set(row, GAUGE_CPUSET, cpus->each->len);
+	gauge_set(row, GAUGE_CPUSET_IDLE, idle_ns);
+}
+
+/* ---- limits of I/O ---- */
+
+static void lower(guint64 *least, guint64 value)
+{
+	if (value > 0)
+		*least = MIN(*least, value);
+}
+
+/* v1: "8:0 1048576" a device. */
+static void io_limit_v1(const struct vitals *vitals, struct gauge_row *row, const char *file, enum gauge gauge)
+{
+	g_autofree char *text = cgroup_file(vitals, "blkio", row->texts[GAUGE_TEXT_CGROUP], file);
+	guint64 least = G_MAXUINT64;
+
+	for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+		gsize length = strcspn(line, " \n");
+
+		if (line[length] == ' ')
+			lower(&least, g_ascii_strtoull(line + length, NULL, 10));
+	}
+	if (least != G_MAXUINT64)
+		gauge_set(row, gauge, least);
+}
+
+/* v2: "8:0 rbps=1048576 wbps=max riops=max wiops=max" a device. */
+static void io_limits_v2(const struct vitals *vitals, struct gauge_row *row)
+{
+	static const struct {
+		const char *name;
+		enum gauge gauge;
+	} names[] = {
+		{ " rbps=", GAUGE_IO_READ_LIMIT },
+		{ " wbps=", GAUGE_IO_WRITE_LIMIT },
+		{ " riops=", GAUGE_IO_READS_LIMIT },
+		{ " wiops=", GAUGE_IO_WRITES_LIMIT },
+	};
+	g_autofree char *text = cgroup_file(vitals, "", row->texts[GAUGE_TEXT_CGROUP], "io.max");
+
+	for (guint i = 0; text && i < G_N_ELEMENTS(names); i++) {
+		guint64 least = G_MAXUINT64;
+
+		for (const char *at = strstr(text, names[i].name); at; at = strstr(at + 1, names[i].name))
+			lower(&least, g_ascii_strtoull(at + strlen(names[i].name), NULL, 10));
+		if (least != G_MAXUINT64)
+			gauge_set(row, names[i].gauge, least);
+	}
+}
+
+static void row_set_io_limits(const struct vitals *vitals, struct gauge_row *row)
+{
+	io_limit_v1(vitals, row, "blkio.throttle.read_bps_device", GAUGE_IO_READ_LIMIT);
+	io_limit_v1(vitals, row, "blkio.throttle.write_bps_device", GAUGE_IO_WRITE_LIMIT);
+	io_limit_v1(vitals, row, "blkio.throttle.read_iops_device", GAUGE_IO_READS_LIMIT);
+	io_limit_v1(vitals, row, "blkio.throttle.write_iops_device", GAUGE_IO_WRITES_LIMIT);
+	io_limits_v2(vitals, row);
+}
+
+/* ---- processes ---- */
+
+static guint count_files(const struct vitals *vitals, guint32 pid)
+{
+	g_autofree char *path = g_strdup_printf("%s/proc/%u/fd", vitals->root, pid);
+	DIR *directory = opendir(path);
+	guint count = 0;
+
+	while (directory && count < VITALS_FILES_MAX) {
+		const struct dirent *entry = readdir(directory);
+
+		if (!entry)
+			break;
+		count += entry->d_name[0] != '.';
+	}
+	if (directory)
+		closedir(directory);
+	return count;
+}
+
+/* "Max open files            1024                 4096                 files": the soft one. 0: not known. */
+static guint64 files_limit(const struct vitals *vitals, guint32 pid)
+{
+	static const char name[] = "Max open files";
+	g_autofree char *path = g_strdup_printf("%s/proc/%u/limits", vitals->root, pid);
+	g_autofree char *text = file_read(path, VITALS_FILE_BYTES_MAX, NULL, NULL);
+	const char *line = text ? strstr(text, name) : NULL;
+
+	return line ? g_ascii_strtoull(line + strlen(name), NULL, 10) : 0;
+}
+
+static void row_set_files(const struct vitals *vitals, struct gauge_row *row, const GArray *pids)
+{
+	guint64 most = 0, most_limit = 0;
+
+	for (guint i = 0; i < pids->len && i < VITALS_PROCESSES_MAX; i++) {
+		guint32 pid = g_array_index(pids, guint32, i);
+		guint64 limit = files_limit(vitals, pid), files = limit ? count_files(vitals, pid) : 0;
+
+		if (limit && (!most_limit || (double)files / (double)limit > (double)most / (double)most_limit)) {
+			most = files;
+			most_limit = limit;
+		}
+	}
+	if (!most_limit)
+		return;
+	gauge_set(row, GAUGE_FILES, most);
+	gauge_set(row, GAUGE_FILES_LIMIT, most_limit);
+}
+
+static void row_set_netstat(const struct vitals *vitals, struct gauge_row *row, guint32 pid)
+{
+	struct netstat netstat;
+
+	if (!netstat_read(*vitals->root ? vitals->root : "/", pid, &netstat))
+		return;
+	set_known(row, GAUGE_TCP_SEGMENTS_SENT, netstat.tcp_segments_sent);
+	set_known(row, GAUGE_TCP_RETRANSMITS, netstat.tcp_retransmits);
+	set_known(row, GAUGE_TCP_SPURIOUS, netstat.tcp_spurious);
+	set_known(row, GAUGE_TCP_TIMEOUTS, netstat.tcp_timeouts);
+	set_known(row, GAUGE_TCP_LISTEN_OVERFLOWS, netstat.tcp_listen_overflows);
+	set_known(row, GAUGE_TCP_ZERO_WINDOWS, netstat.tcp_zero_windows);
+	set_known(row, GAUGE_UDP_OVERFLOWS, netstat.udp_overflows);
+}
+
+static void vitals_add_container(struct vitals *vitals, struct gauges *gauges, struct gauge_row *row,
+				 const struct cpus *cpus)
+{
+	const struct container *container = registry_by_cgroup(vitals->registry, row->key);
+	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+	if (!container || !row->texts[GAUGE_TEXT_CGROUP])
+		return;
+	if (cpus)
+		row_set_cpuset(vitals, gauges, row, cpus);
+	row_set_io_limits(vitals, row);
+	registry_pids(vitals->registry, container, pids);
+	row_set_files(vitals, row, pids);
+	/* In a network namespace that is somebody else's, too, nobody can be told apart. */
+	if (pids->len && !row->texts[GAUGE_TEXT_NET_SHARED])
+		row_set_netstat(vitals, row, g_array_index(pids, guint32, 0));
+}
+
+void vitals_add(struct vitals *vitals, struct gauges *gauges)
+{
+	g_autoptr(cpus_t) cpus = cpus_read(*vitals->root ? vitals->root : "/", NULL);
+
+	for (guint32 i = 0; i < gauges->rows->len; i++) {
+		struct gauge_row *row = gauges_row(gauges, i);
+
+		if (row->dead)
+			continue;
+		if (row->resource != GAUGE_RESOURCE_HOST)
+			vitals_add_container(vitals, gauges, row, cpus);
+		else if (cpus)
+			row_set_machine(row, cpus);
+	}
+}
+
+/* ---- waits of threads ---- */
+
+/* "on-CPU run-delay timeslices", nanoseconds. */
+static gboolean read_delay(int directory, const char *tid, guint64 *delay_ns)
+{
+	g_autofree char *name = g_strdup_printf("%s/schedstat", tid);
+	g_autofree char *text = file_read_at(directory, name, VITALS_FILE_BYTES_MAX, NULL, NULL);
+	char *end;
+
+	if (!text)
+		return FALSE;
+	g_ascii_strtoull(text, &end, 10);
+	*delay_ns = g_ascii_strtoull(end, NULL, 10);
+	return TRUE;
+}
+
+/* A thread born since the last reading has waited all of that since then; in the first reading nobody has. */
+static guint64 thread_growth(struct vitals *vitals, guint tid, guint64 delay_ns)
+{
+	struct thread_wait *wait = g_hash_table_lookup(vitals->threads, GUINT_TO_POINTER(tid));
+	guint64 before_ns = wait ? wait->delay_ns : vitals->serial == 1 ? delay_ns : 0;
+
+	if (!wait) {
+		if (g_hash_table_size(vitals->threads) >= VITALS_THREADS_MAX)
+			return 0;
+		wait = g_new0(struct thread_wait, 1);
+		g_hash_table_insert(vitals->threads, GUINT_TO_POINTER(tid), wait);
+	}
+	wait->serial = vitals->serial;
+	wait->delay_ns = delay_ns;
+	/* Smaller: another thread of the same number. */
+	return delay_ns < before_ns ? delay_ns : delay_ns - before_ns;
+}
+
+static guint64 process_growth(struct vitals *vitals, guint32 pid)
+{
+	g_autofree char *path = g_strdup_printf("%s/proc/%u/task", vitals->root, pid);
+	DIR *directory = opendir(path);
+	const struct dirent *entry;
+	guint64 sum_ns = 0, delay_ns;
+
+	while (directory && (entry = readdir(directory)))
+		if (g_ascii_isdigit(entry->d_name[0]) && read_delay(dirfd(directory), entry->d_name, &delay_ns))
+			sum_ns += thread_growth(vitals, (guint)g_ascii_strtoull(entry->d_name, NULL, 10), delay_ns);
+	if (directory)
+		closedir(directory);
+	return sum_ns;
+}
+
+static gboolean thread_is_gone(gpointer tid G_GNUC_UNUSED, gpointer value, gpointer serial)
+{
+	return ((const struct thread_wait *)value)->serial != GPOINTER_TO_UINT(serial);
+}
+
+static void row_add_waits(struct vitals *vitals, struct gauge_row *row)
+{
+	const struct container *container = registry_by_cgroup(vitals->registry, row->key);
+	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	guint64 *sum_ns = g_hash_table_lookup(vitals->waits, &row->key);
+
+	if (!container)
+		return;
+	if (!sum_ns) {
+		sum_ns = g_new0(guint64, 1);
+		g_hash_table_insert(vitals->waits, g_memdup2(&row->key, sizeof(row->key)), sum_ns);
+	}
+	registry_pids(vitals->registry, container, pids);
+	for (guint i = 0; i < pids->len; i++)
+		*sum_ns += process_growth(vitals, g_array_index(pids, guint32, i));
+	gauge_set(row, GAUGE_RUNQUEUE_WAIT, *sum_ns);
+}
+
+void vitals_add_waits(struct vitals *vitals, struct gauges *gauges)
+{
+	vitals->serial++;
+	for (guint32 i = 0; i < gauges->rows->len; i++) {
+		struct gauge_row *row = gauges_row(gauges, i);
+
+		if (!row->dead && row->resource != GAUGE_RESOURCE_HOST && !gauge_is_known(row, GAUGE_RUNQUEUE_WAIT))
+			row_add_waits(vitals, row);
+	}
+	g_hash_table_foreach_remove(vitals->threads, thread_is_gone, GUINT_TO_POINTER(vitals->serial));
+}

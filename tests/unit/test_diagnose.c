@@ -1,0 +1,783 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every rule, from snapshots made here: a scene in which it must be the first finding, and the same a little calmer, in
+ * which it must not. Then the engine: confidence, configuration, chains, hostile names. */
+#include <locale.h>
+#include <string.h>
+
+#include "diagnose/report.h"
+
+#define SECONDS 10
+#define S(x) ((guint64)((x)*1e9))
+#define MIB ((guint64)1 << 20)
+
+struct scene {
+	struct snapshot *snapshot;
+	struct gauges *gauges;
+	struct calltree *tree;
+	struct edges *cpu, *block, *memory, *connections;
+	struct histogram *futex, *disk;
+	struct events *oom;
+	guint32 web; /* index of its row */
+};
+
+static struct shape *scene_shape(struct scene *scene, enum shape_kind kind, const char *probe)
+{
+	struct shape *shape = shape_new(kind, probe, UNIT_NANOSECONDS);
+
+	g_ptr_array_add(scene->snapshot->shapes, shape);
+	return shape;
+}
+
+static struct edges *scene_blame(struct scene *scene, const char *probe)
+{
+	static const char *const labels[] = { "resource", NULL };
+	static const struct edges_column counters[] = { { "wait", UNIT_NANOSECONDS }, { 0 } };
+	struct shape *shape = scene_shape(scene, SHAPE_EDGES, probe);
+
+	shape->edges = edges_new(labels, counters, NULL);
+	return shape->edges;
+}
+
+static guint32 add_container(struct scene *scene, guint64 key, const char *name)
+{
+	guint32 at = scene->gauges->rows->len;
+	struct gauge_row *row = gauges_add(scene->gauges, GAUGE_RESOURCE_CONTAINER, key, 0, name);
+
+	gauge_set(row, GAUGE_CPU, S(0.5));
+	gauge_set(row, GAUGE_CPU_PERIODS, 0);
+	gauge_set(row, GAUGE_CPU_PERIODS_THROTTLED, 0);
+	gauge_set(row, GAUGE_CPU_THROTTLED, 0);
+	gauge_set(row, GAUGE_CPUSET, 2);
+	gauge_set(row, GAUGE_CPUSET_IDLE, S(10));
+	gauge_set(row, GAUGE_RUNQUEUE_WAIT, S(0.01));
+	gauge_set(row, GAUGE_MEMORY, 50 * MIB);
+	gauge_set(row, GAUGE_REFAULTS_ANON, 0);
+	gauge_set(row, GAUGE_REFAULTS_FILE, 0);
+	gauge_set(row, GAUGE_PRESSURE_MEMORY_SOME, 0);
+	gauge_set(row, GAUGE_PRESSURE_IO_SOME, 0);
+	gauge_set(row, GAUGE_MEMORY_EVENTS_HIGH, 0);
+	gauge_set(row, GAUGE_PIDS_LIMIT_HITS, 0);
+	gauge_set(row, GAUGE_TCP_SEGMENTS_SENT, 1000);
+	gauge_set(row, GAUGE_TCP_RETRANSMITS, 100);
+	gauge_set(row, GAUGE_TCP_SPURIOUS, 100); /* a slow peer on loopback: no loss */
+	gauge_set(row, GAUGE_TCP_LISTEN_OVERFLOWS, 0);
+	gauge_set(row, GAUGE_TCP_ZERO_WINDOWS, 0);
+	gauge_set(row, GAUGE_UDP_OVERFLOWS, 0);
+	return at;
+}
+
+static struct gauge_row *web(struct scene *scene)
+{
+	return gauges_row(scene->gauges, scene->web);
+}
+
+static void add_time(struct scene *scene, const char *container, const char *cause, double seconds)
+{
+	guint32 frame = calltree_frame(scene->tree, FRAME_CONTAINER, container, -1, NULL);
+	guint32 node = calltree_child(scene->tree, CALLTREE_ROOT, frame);
+
+	node = calltree_child(scene->tree, node, calltree_frame(scene->tree, FRAME_CAUSE, cause, -1, NULL));
+	node = calltree_child(scene->tree, node, calltree_frame(scene->tree, FRAME_KERNEL, "work", -1, NULL));
+	calltree_add(scene->tree, node, S(seconds));
+}
+
+static void add_wait(struct edges *edges, const char *from, enum edge_end_kind kind, const char *to, double seconds)
+{
+	struct edge_end source = { EDGE_END_CONTAINER, from }, target = { kind, to };
+	static const char *const labels[] = { "any" };
+
+	edge_count(edges_add(edges, &source, &target, labels), 0, S(seconds));
+}
+
+static struct edge *add_connection(struct scene *scene, const char *from, enum edge_end_kind kind, const char *to)
+{
+	struct edge_end source = { EDGE_END_CONTAINER, from }, target = { kind, to };
+	static const char *const labels[] = { "80" };
+
+	return edges_add(scene->connections, &source, &target, labels);
+}
+
+static void add_disk(struct scene *scene, const char *container, guint64 ns, guint requests)
+{
+	const char *values[] = { container, "device", "sda" };
+	struct histogram_counts counts = { 0 };
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, ns, requests);
+	histogram_add(scene->disk, values, 0, &counts);
+}
+
+/* A container "web" that does little and suffers nothing, on a machine with two CPUs and much memory. */
+static void scene_init(struct scene *scene)
+{
+	static const char *const futex[] = { "container", "wait", NULL };
+	static const char *const disk[] = { "container", "time", "device", NULL };
+	static const char *const port[] = { "port", NULL };
+	static const struct edges_column counters[] = {
+		{ "opens", UNIT_COUNT },	   { "failed_refused", UNIT_COUNT }, { "failed_timeout", UNIT_COUNT },
+		{ "retransmits_syn", UNIT_COUNT }, { "sent_bytes", UNIT_BYTES },     { 0 },
+	};
+	struct gauge_row *host;
+	struct shape *shape;
+
+	*scene = (struct scene){ .snapshot = snapshot_new("scene") };
+	scene->snapshot->duration_ns = SECONDS * NS_PER_S;
+	scene->gauges = scene_shape(scene, SHAPE_GAUGES, "usage")->gauges;
+	host = gauges_add(scene->gauges, GAUGE_RESOURCE_HOST, 0, 0, "host");
+	gauge_set(host, GAUGE_CPUS, 2);
+	gauge_set(host, GAUGE_CPUSET, 2);
+	gauge_set(host, GAUGE_CPU_IDLE, S(10));
+	gauge_set(host, GAUGE_CPU_STOLEN, 0);
+	gauge_set(host, GAUGE_MEMORY, 1000 * MIB);
+	gauge_set(host, GAUGE_MEMORY_LIMIT, 4000 * MIB);
+	scene->web = add_container(scene, 7, "web");
+	scene->tree = scene_shape(scene, SHAPE_CALLTREE, "walltime")->calltree;
+	add_time(scene, "web", "running: user", 0.5);
+	add_time(scene, "web", "waiting for CPU: woken", 0.01);
+	add_time(scene, "web", "blocked: lock", 60); /* a pool without work */
+	scene->cpu = scene_blame(scene, "blame cpu");
+	scene->block = scene_blame(scene, "blame block");
+	scene->memory = scene_blame(scene, "blame memory");
+	shape = scene_shape(scene, SHAPE_EDGES, "connections");
+	shape->edges = scene->connections = edges_new(port, counters, NULL);
+	shape = scene_shape(scene, SHAPE_HISTOGRAM, "futex");
+	shape->histogram = scene->futex = histogram_new(futex);
+	shape = scene_shape(scene, SHAPE_HISTOGRAM, "block");
+	shape->histogram = scene->disk = histogram_new(disk);
+	scene->oom = scene_shape(scene, SHAPE_EVENTS, "trace oom")->events;
+	add_wait(scene->cpu, "web", EDGE_END_HOST, "host", 0.01);
+}
+
+/* ---- a scene for each rule: `much` of what it is about, or (FALSE) some, but not enough ---- */
+
+static void quota(struct scene *scene, guint64 periods, double throttled)
+{
+	gauge_set(web(scene), GAUGE_CPU_LIMIT, NS_PER_S / 2);
+	gauge_set(web(scene), GAUGE_CPU_PERIODS, 100);
+	gauge_set(web(scene), GAUGE_CPU_PERIODS_THROTTLED, periods);
+	gauge_set(web(scene), GAUGE_CPU_THROTTLED, S(throttled));
+	add_time(scene, "web", "waiting for CPU: throttled", throttled);
+}
+
+static void scene_throttled(struct scene *scene, gboolean much)
+{
+	quota(scene, much ? 97 : 0, much ? 5 : 0);
+}
+
+static void scene_marginal(struct scene *scene, gboolean much)
+{
+	quota(scene, much ? 3 : 0, much ? 0.02 : 0);
+}
+
+static void scene_steal(struct scene *scene, gboolean much)
+{
+	gauge_set(gauges_row(scene->gauges, 0), GAUGE_CPU_STOLEN, much ? S(5) : S(0.1));
+}
+
+static void contended(struct scene *scene, double cpus_idle, double machine_idle, double own, double others)
+{
+	gauge_set(web(scene), GAUGE_CPUSET_IDLE, S(cpus_idle));
+	gauge_set(gauges_row(scene->gauges, 0), GAUGE_CPU_IDLE, S(machine_idle));
+	add_time(scene, "web", "running: user", 9.5);
+	add_time(scene, "web", "waiting for CPU: preempted", own + others);
+	if (own > 0)
+		add_wait(scene->cpu, "web", EDGE_END_CONTAINER, "web", own);
+	if (others > 0)
+		add_wait(scene->cpu, "web", EDGE_END_CONTAINER, "bully", others);
+}
+
+static void scene_cpuset(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_CPUSET, 1);
+	contended(scene, 0, 9.9, much ? 10 : 0.2, 0);
+}
+
+static void scene_demand(struct scene *scene, gboolean much)
+{
+	contended(scene, much ? 0 : 10, much ? 0 : 10, much ? 10 : 0.5, 0);
+}
+
+static void scene_neighbour(struct scene *scene, gboolean much)
+{
+	guint32 bully = add_container(scene, 8, "bully");
+
+	gauge_set(gauges_row(scene->gauges, bully), GAUGE_CPU, S(18));
+	contended(scene, 0, 0, much ? 1 : 0.1, much ? 30 : 0.5);
+}
+
+static void scene_beside_idle(struct scene *scene, gboolean much)
+{
+	contended(scene, 10, 10, 0, much ? 8 : 0.5);
+}
+
+static void scene_own_code(struct scene *scene, gboolean much)
+{
+	if (much)
+		add_time(scene, "web", "running: user", 9);
+}
+
+static void oom(struct scene *scene, const char *scope)
+{
+	struct event_field fields[] = { { "scope", EVENT_TEXT, 0, scope }, { "limit", EVENT_BYTES, 64 * MIB, NULL } };
+	struct event event = { .realtime_ns = 1,
+			       .container = "web",
+			       .process = "eater",
+			       .kind = "oom",
+			       .fields = fields,
+			       .field_count = G_N_ELEMENTS(fields) };
+
+	events_add(scene->oom, &event);
+}
+
+static void scene_oom_limit(struct scene *scene, gboolean much)
+{
+	if (much)
+		oom(scene, "container");
+}
+
+static void scene_oom_host(struct scene *scene, gboolean much)
+{
+	if (much)
+		oom(scene, "host");
+}
+
+static void filled(struct scene *scene, guint64 refaults, double pressure)
+{
+	gauge_set(web(scene), GAUGE_MEMORY_LIMIT, 64 * MIB);
+	gauge_set(web(scene), GAUGE_MEMORY, 64 * MIB - 4096);
+	gauge_set(web(scene), GAUGE_REFAULTS_FILE, refaults);
+	gauge_set(web(scene), GAUGE_PRESSURE_MEMORY_SOME, S(pressure));
+}
+
+static void scene_thrash(struct scene *scene, gboolean much)
+{
+	filled(scene, much ? 100000 : 100, much ? 2 : 0);
+	add_time(scene, "web", "blocked: memory", much ? 2 : 0.001);
+	add_time(scene, "web", "blocked: disk", much ? 4 : 0.01);
+}
+
+static void scene_cache(struct scene *scene, gboolean much)
+{
+	filled(scene, 0, 0);
+	if (!much)
+		gauge_set(web(scene), GAUGE_MEMORY, 32 * MIB);
+}
+
+static void scene_high(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_MEMORY_HIGH, 32 * MIB);
+	gauge_set(web(scene), GAUGE_MEMORY_EVENTS_HIGH, much ? 1000 : 0);
+	gauge_set(web(scene), GAUGE_PRESSURE_MEMORY_SOME, much ? S(3) : 0);
+	add_time(scene, "web", "blocked: memory", much ? 3 : 0);
+}
+
+static void scene_machine_memory(struct scene *scene, gboolean much)
+{
+	gauge_set(gauges_row(scene->gauges, 0), GAUGE_MEMORY, 3900 * MIB);
+	add_container(scene, 8, "hog");
+	add_time(scene, "web", "blocked: memory", much ? 3 : 0.01);
+	add_wait(scene->memory, "web", EDGE_END_CONTAINER, "hog", much ? 3 : 0.01);
+}
+
+static void scene_swap(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_REFAULTS_ANON, much ? 5000 : 10);
+	gauge_set(web(scene), GAUGE_PRESSURE_MEMORY_SOME, much ? S(1) : 0);
+}
+
+static void scene_io_limit(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_IO_WRITE_LIMIT, MIB);
+	gauge_set(web(scene), GAUGE_IO_WRITE_BYTES, much ? SECONDS * MIB : MIB);
+	gauge_set(web(scene), GAUGE_PRESSURE_IO_SOME, much ? S(8) : 0);
+	add_time(scene, "web", "blocked: disk", much ? 8 : 0);
+}
+
+static void scene_disk_neighbour(struct scene *scene, gboolean much)
+{
+	add_container(scene, 8, "writer");
+	add_time(scene, "web", "blocked: disk", much ? 6 : 0.01);
+	add_disk(scene, "web", 2000000, 1000);
+	add_wait(scene->block, "web", EDGE_END_CONTAINER, "writer", 5);
+	add_wait(scene->block, "web", EDGE_END_CONTAINER, "web", 0.5);
+	gauge_set(web(scene), GAUGE_PRESSURE_IO_SOME, S(4));
+}
+
+static void scene_slow_disk(struct scene *scene, gboolean much)
+{
+	add_time(scene, "web", "blocked: disk", much ? 8 : 0.01);
+	add_disk(scene, "web", 80000000, 100);
+}
+
+static void scene_own_disk(struct scene *scene, gboolean much)
+{
+	add_time(scene, "web", "blocked: disk", much ? 8 : 0.01);
+	add_disk(scene, "web", 100000, 20000);
+	gauge_set(web(scene), GAUGE_PRESSURE_IO_SOME, S(7));
+}
+
+static void scene_lock(struct scene *scene, gboolean much)
+{
+	const char *values[] = { "web", much ? "likely a lock" : "likely a condition" };
+	struct histogram_counts counts = { 0 };
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, S(0.01), 2000);
+	histogram_add(scene->futex, values, 0, &counts);
+}
+
+static void scene_pids(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_PIDS_LIMIT, 4);
+	gauge_set(web(scene), GAUGE_PIDS_LIMIT_HITS, much ? 12 : 0);
+}
+
+static void scene_files(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_FILES_LIMIT, 64);
+	gauge_set(web(scene), GAUGE_FILES, much ? 64 : 32);
+}
+
+static void scene_listen(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_TCP_LISTEN_OVERFLOWS, much ? 36 : 0);
+}
+
+static void scene_refused(struct scene *scene, gboolean much)
+{
+	edge_count(add_connection(scene, "web", EDGE_END_EXTERNAL, "192.0.2.1"), 1, much ? 20 : 1);
+}
+
+static void scene_no_answer(struct scene *scene, gboolean much)
+{
+	edge_count(add_connection(scene, "web", EDGE_END_EXTERNAL, "192.0.2.1"), 2, much ? 9 : 1);
+}
+
+static void scene_loss(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_TCP_SPURIOUS, much ? 10 : 95);
+}
+
+static void scene_reader(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_TCP_ZERO_WINDOWS, much ? 4 : 0);
+}
+
+static void scene_udp(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_UDP_OVERFLOWS, much ? 1994 : 2);
+}
+
+static const struct case_of_rule {
+	const char *rule;
+	void (*play)(struct scene *scene, gboolean much);
+	enum fault fault;
+	const char *culprit;
+} cases[] = {
+	{ "cap throttled", scene_throttled, FAULT_CONTAINER, NULL },
+	{ "cap marginal", scene_marginal, FAULT_CONTAINER, NULL },
+	{ "hypervisor steal", scene_steal, FAULT_HOST, NULL },
+	{ "cpuset too small", scene_cpuset, FAULT_CONTAINER, NULL },
+	{ "own CPU demand", scene_demand, FAULT_CONTAINER, NULL },
+	{ "CPU taken by a neighbour", scene_neighbour, FAULT_NEIGHBOUR, "bully" },
+	{ "waits beside idle CPUs", scene_beside_idle, FAULT_CONTAINER, NULL },
+	{ "own code", scene_own_code, FAULT_CONTAINER, NULL },
+	{ "memory limit, killed", scene_oom_limit, FAULT_CONTAINER, NULL },
+	{ "machine out of memory", scene_oom_host, FAULT_HOST, NULL },
+	{ "memory limit too small", scene_thrash, FAULT_CONTAINER, NULL },
+	{ "memory.high reached", scene_high, FAULT_CONTAINER, NULL },
+	{ "machine short of memory", scene_machine_memory, FAULT_NEIGHBOUR, "hog" },
+	{ "swapping", scene_swap, FAULT_CONTAINER, NULL },
+	{ "cache fills the limit", scene_cache, FAULT_CONTAINER, NULL },
+	{ "I/O limit", scene_io_limit, FAULT_CONTAINER, NULL },
+	{ "disk taken by a neighbour", scene_disk_neighbour, FAULT_NEIGHBOUR, "writer" },
+	{ "slow disk", scene_slow_disk, FAULT_HOST, NULL },
+	{ "own disk demand", scene_own_disk, FAULT_CONTAINER, NULL },
+	{ "lock contention", scene_lock, FAULT_CONTAINER, NULL },
+	{ "limit of pids", scene_pids, FAULT_CONTAINER, NULL },
+	{ "limit of open files", scene_files, FAULT_CONTAINER, NULL },
+	{ "accept queue full", scene_listen, FAULT_CONTAINER, NULL },
+	{ "connections refused", scene_refused, FAULT_PEER, "192.0.2.1 port 80" },
+	{ "connections without answer", scene_no_answer, FAULT_PEER, "192.0.2.1 port 80" },
+	{ "packets lost", scene_loss, FAULT_PEER, NULL },
+	{ "receiver does not read", scene_reader, FAULT_CONTAINER, NULL },
+	{ "datagrams dropped", scene_udp, FAULT_CONTAINER, NULL },
+};
+
+static struct diagnosis *scene_diagnose(struct scene *scene)
+{
+	struct diagnose_config config;
+	struct diagnosis *diagnosis;
+
+	diagnose_config_init(&config);
+	diagnosis = diagnose(scene->snapshot, NULL, &config);
+	return diagnosis;
+}
+
+static const struct finding *first_of(const GPtrArray *findings, const char *container)
+{
+	for (guint i = 0; i < findings->len; i++) {
+		const struct finding *finding = g_ptr_array_index(findings, i);
+
+		if (strcmp(finding->subject->name, container) == 0)
+			return finding;
+	}
+	return NULL;
+}
+
+static const struct rule *rule_named(const char *name)
+{
+	for (guint i = 0; i < rule_count; i++)
+		if (strcmp(rules[i].name, name) == 0)
+			return &rules[i];
+	return NULL;
+}
+
+static void check_texts(const struct finding *finding)
+{
+	const char *const texts[] = { finding->sentence, finding->disproof, finding->advice, finding->more };
+
+	for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
+		g_assert_nonnull(texts[i]);
+		g_assert_cmpuint(strlen(texts[i]), >, 0);
+		if (strpbrk(texts[i], "?{}[]"))
+			g_error("%s: something is missing in \"%s\"", finding->name, texts[i]);
+	}
+	g_assert_cmpuint(finding->evidence->len, >, 0);
+}
+
+static void test_rule(gconstpointer data)
+{
+	const struct case_of_rule *test = data;
+	const struct rule *rule = rule_named(test->rule);
+	const struct finding *finding;
+	struct diagnosis *diagnosis;
+	struct scene scene;
+
+	g_assert_nonnull(rule);
+	scene_init(&scene);
+	test->play(&scene, TRUE);
+	diagnosis = scene_diagnose(&scene);
+	finding = first_of(rule->is_note ? diagnosis->notes : diagnosis->findings, "web");
+	g_assert_nonnull(finding);
+	g_assert_cmpstr(finding->name, ==, test->rule);
+	g_assert_cmpint(finding->fault, ==, test->fault);
+	if (test->culprit)
+		g_assert_cmpstr(finding->culprit, ==, test->culprit);
+	g_assert_cmpfloat(finding->score, >=, 0);
+	g_assert_cmpfloat(finding->score, <=, 1);
+	check_texts(finding);
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+
+	scene_init(&scene);
+	test->play(&scene, FALSE);
+	diagnosis = scene_diagnose(&scene);
+	finding = first_of(rule->is_note ? diagnosis->notes : diagnosis->findings, "web");
+	g_assert_true(!finding || strcmp(finding->name, test->rule) != 0);
+	if (!rule->is_note && diagnosis->findings->len && first_of(diagnosis->findings, "web"))
+		g_error("calm, and still: %s", first_of(diagnosis->findings, "web")->name);
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
+static void test_every_rule_has_a_scene(void)
+{
+	for (guint i = 0; i < rule_count; i++) {
+		gboolean found = FALSE;
+
+		for (guint j = 0; j < G_N_ELEMENTS(cases); j++)
+			found |= strcmp(cases[j].rule, rules[i].name) == 0;
+		if (!found)
+			g_error("the rule \"%s\" has no scene", rules[i].name);
+		g_assert_cmpint(rules[i].conditions[RULE_CONDITIONS - 1].op, ==, CONDITION_END);
+	}
+}
+
+static void test_tables_are_whole(void)
+{
+	for (guint i = 0; i < FACTS; i++) {
+		g_assert_nonnull(fact_metas[i].name);
+		g_assert_nonnull(fact_metas[i].source);
+		g_assert_cmpint(fact_find(fact_metas[i].name, strlen(fact_metas[i].name)), ==, i);
+	}
+	for (guint i = 1; i < THRESHOLDS; i++) {
+		g_assert_nonnull(threshold_metas[i].name);
+		g_assert_cmpint(threshold_find(threshold_metas[i].name), ==, i);
+	}
+	for (guint i = 0; i < FACT_TEXTS; i++)
+		g_assert_nonnull(fact_text_names[i]);
+}
+
+static void test_calm(void)
+{
+	struct scene scene;
+	struct diagnosis *diagnosis;
+	g_autoptr(GString) out = g_string_new(NULL);
+	struct report_options options = { 0 };
+
+	scene_init(&scene);
+	diagnosis = scene_diagnose(&scene);
+	options.snapshot = scene.snapshot;
+	g_assert_cmpuint(diagnosis->findings->len, ==, 0);
+	g_assert_cmpuint(diagnosis->checked->len, ==, rule_count);
+	g_assert_true(diagnosis_is_conclusive(diagnosis));
+	report_text(out, diagnosis, &options);
+	g_assert_nonnull(strstr(out->str, "Nothing found."));
+	for (guint i = 0; i < rule_count; i++)
+		g_assert_nonnull(strstr(out->str, rules[i].name));
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
+/* Without what kernel programs tell: the same verdicts on CPU and memory, from gauges alone. */
+static void test_files_only(void)
+{
+	static const char *const names[] = { "cap throttled", "CPU taken by a neighbour", "own CPU demand",
+					     "memory limit too small" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		struct scene scene;
+		struct diagnosis *diagnosis;
+		const struct finding *finding;
+
+		scene_init(&scene);
+		g_ptr_array_set_size(scene.snapshot->shapes, 1);
+		switch (i) {
+		case 0:
+			gauge_set(web(&scene), GAUGE_CPU_LIMIT, NS_PER_S / 2);
+			gauge_set(web(&scene), GAUGE_CPU, S(5));
+			gauge_set(web(&scene), GAUGE_CPU_PERIODS, 100);
+			gauge_set(web(&scene), GAUGE_CPU_PERIODS_THROTTLED, 97);
+			gauge_set(web(&scene), GAUGE_CPU_THROTTLED, S(5));
+			gauge_set(web(&scene), GAUGE_RUNQUEUE_WAIT, S(5));
+			break;
+		case 1:
+			gauge_set(gauges_row(scene.gauges, add_container(&scene, 8, "bully")), GAUGE_CPU, S(16));
+			gauge_set(web(&scene), GAUGE_CPU, S(2));
+			gauge_set(web(&scene), GAUGE_RUNQUEUE_WAIT, S(8));
+			gauge_set(web(&scene), GAUGE_CPUSET_IDLE, 0);
+			gauge_set(gauges_row(scene.gauges, 0), GAUGE_CPU_IDLE, 0);
+			break;
+		case 2:
+			gauge_set(web(&scene), GAUGE_CPU, S(19));
+			gauge_set(web(&scene), GAUGE_RUNQUEUE_WAIT, S(19));
+			gauge_set(web(&scene), GAUGE_CPUSET_IDLE, 0);
+			gauge_set(gauges_row(scene.gauges, 0), GAUGE_CPU_IDLE, 0);
+			break;
+		default:
+			filled(&scene, 100000, 2);
+			break;
+		}
+		diagnosis = scene_diagnose(&scene);
+		finding = first_of(diagnosis->findings, "web");
+		g_assert_nonnull(finding);
+		g_assert_cmpstr(finding->name, ==, names[i]);
+		if (i == 1)
+			g_assert_cmpstr(finding->culprit, ==, "bully");
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
+static void test_chain(void)
+{
+	struct scene scene;
+	struct diagnosis *diagnosis;
+	const struct finding *finding;
+	g_autoptr(GArray) keys = g_array_new(FALSE, FALSE, sizeof(guint64));
+	guint64 key = 8;
+
+	scene_init(&scene);
+	scene_throttled(&scene, TRUE);
+	add_container(&scene, 8, "front");
+	add_container(&scene, 9, "middle");
+	add_container(&scene, 10, "bystander");
+	add_time(&scene, "front", "blocked: network", 9);
+	add_time(&scene, "middle", "blocked: network", 8);
+	add_time(&scene, "bystander", "blocked: network", 10);
+	edge_count(add_connection(&scene, "front", EDGE_END_CONTAINER, "middle"), 4, 1000);
+	edge_count(add_connection(&scene, "middle", EDGE_END_CONTAINER, "web"), 4, 1000);
+	edge_count(add_connection(&scene, "middle", EDGE_END_CONTAINER, "front"), 4, 10); /* a circle */
+	add_connection(&scene, "bystander", EDGE_END_CONTAINER, "web"); /* never used */
+	diagnosis = scene_diagnose(&scene);
+	finding = first_of(diagnosis->findings, "front");
+	g_assert_nonnull(finding);
+	g_assert_nonnull(finding->chain);
+	g_assert_cmpuint(finding->chain->len, ==, 3);
+	g_assert_cmpstr(g_ptr_array_index(finding->chain, 1), ==, "middle");
+	g_assert_cmpstr(finding->culprit, ==, "web");
+	g_assert_nonnull(strstr(finding->sentence, "front → middle → web"));
+	g_assert_nonnull(strstr(finding->sentence, "cap throttled"));
+	g_assert_null(first_of(diagnosis->findings, "bystander"));
+	/* Asked for one container: its finding, and that of the culprit. */
+	g_array_append_val(keys, key);
+	diagnosis_only(diagnosis, keys);
+	g_assert_nonnull(first_of(diagnosis->findings, "front"));
+	g_assert_nonnull(first_of(diagnosis->findings, "web"));
+	g_assert_null(first_of(diagnosis->findings, "middle"));
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
+/* Two containers of one name: what is only told by name is nobody's. */
+static void test_equal_names(void)
+{
+	struct scene scene;
+	struct diagnosis *diagnosis;
+
+	scene_init(&scene);
+	add_container(&scene, 8, "web");
+	scene_lock(&scene, TRUE);
+	oom(&scene, "container");
+	diagnosis = scene_diagnose(&scene);
+	g_assert_cmpuint(diagnosis->findings->len, ==, 0);
+	g_assert_cmpuint(diagnosis->facts->subjects->len, ==, 2);
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
+static void test_unknown_is_not_zero(void)
+{
+	struct scene scene;
+	struct diagnosis *diagnosis;
+
+	scene_init(&scene);
+	gauges_clear(scene.gauges);
+	gauges_add(scene.gauges, GAUGE_RESOURCE_CONTAINER, 7, 0, "web");
+	g_ptr_array_set_size(scene.snapshot->shapes, 1);
+	diagnosis = scene_diagnose(&scene);
+	g_assert_cmpuint(diagnosis->findings->len, ==, 0);
+	for (guint i = 0; i < diagnosis->checked->len; i++) {
+		const struct checked *checked = &g_array_index(diagnosis->checked, struct checked, i);
+
+		if (strcmp(checked->rule->name, "cap throttled") == 0) {
+			g_assert_cmpuint(checked->containers, ==, 0);
+			g_assert_cmpuint(checked->unknown, ==, 1);
+		}
+	}
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
+static void test_confidence(void)
+{
+	struct diagnose_config config;
+	struct scene scene, parts[3];
+	g_autoptr(GPtrArray) windows = g_ptr_array_new();
+	struct diagnosis *diagnosis;
+
+	diagnose_config_init(&config);
+	scene_init(&scene);
+	scene_throttled(&scene, TRUE);
+	for (guint i = 0; i < 3; i++) {
+		scene_init(&parts[i]);
+		g_ptr_array_set_size(parts[i].snapshot->shapes, 1);
+		gauge_set(web(&parts[i]), GAUGE_CPU_PERIODS, 30);
+		gauge_set(web(&parts[i]), GAUGE_CPU_PERIODS_THROTTLED, 29);
+		gauge_set(web(&parts[i]), GAUGE_CPU_THROTTLED, S(1));
+		g_ptr_array_add(windows, parts[i].snapshot);
+	}
+	diagnosis = diagnose(scene.snapshot, windows, &config);
+	g_assert_cmpint(first_of(diagnosis->findings, "web")->confidence, ==, CONFIDENCE_HIGH);
+	diagnosis_free(diagnosis);
+	/* Only for a moment. */
+	for (guint i = 0; i < 2; i++)
+		gauge_set(web(&parts[i]), GAUGE_CPU_PERIODS_THROTTLED, 0);
+	diagnosis = diagnose(scene.snapshot, windows, &config);
+	g_assert_cmpint(first_of(diagnosis->findings, "web")->confidence, ==, CONFIDENCE_LOW);
+	diagnosis_free(diagnosis);
+	/* Much was lost. */
+	ledger_add(&((struct shape *)g_ptr_array_index(scene.snapshot->shapes, 1))->ledger, LEDGER_LOST_RING, 1, S(50));
+	((struct shape *)g_ptr_array_index(scene.snapshot->shapes, 1))->ledger.seen.weight = S(100);
+	diagnosis = diagnose(scene.snapshot, NULL, &config);
+	g_assert_cmpint(first_of(diagnosis->findings, "web")->confidence, ==, CONFIDENCE_LOW);
+	g_assert_false(diagnosis_is_conclusive(diagnosis));
+	diagnosis_free(diagnosis);
+	for (guint i = 0; i < 3; i++)
+		snapshot_free(parts[i].snapshot);
+	snapshot_free(scene.snapshot);
+}
+
+static void test_config(void)
+{
+	static const char good[] = "[thresholds]\nthrottled_periods = 99 %\nrefaults=5\n";
+	static const char *const bad[] = { "[thresholds]\nnonsense = 1\n", "[thresholds]\ncontention = much\n",
+					   "[thresholds]\ncontention = -1\n", "contention = 1\n",
+					   "[thresholds]\nrefaults = 5 %\n" };
+	struct diagnose_config config;
+	struct diagnosis *diagnosis;
+	struct scene scene;
+
+	diagnose_config_init(&config);
+	g_assert_true(diagnose_config_load(&config, good, strlen(good), NULL));
+	g_assert_cmpfloat(config.thresholds[THRESHOLD_THROTTLED_PERIODS], ==, 0.99);
+	g_assert_cmpfloat(config.thresholds[THRESHOLD_REFAULTS], ==, 5);
+	scene_init(&scene);
+	scene_throttled(&scene, TRUE);
+	diagnosis = diagnose(scene.snapshot, NULL, &config);
+	g_assert_null(first_of(diagnosis->findings, "web"));
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+	for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_autoptr(GError) error = NULL;
+
+		g_assert_false(diagnose_config_load(&config, bad[i], strlen(bad[i]), &error));
+		g_assert_nonnull(error);
+	}
+}
+
+static void test_hostile_names(void)
+{
+	static const char evil[] = "x'$(reboot)\033[2J\n```|<b>";
+	struct scene scene;
+	struct diagnosis *diagnosis;
+	struct report_options options = { 0 };
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autoptr(GString) markdown = g_string_new(NULL);
+	g_autoptr(GString) json = g_string_new(NULL);
+	struct gauge_row *row;
+
+	scene_init(&scene);
+	row = gauges_row(scene.gauges, add_container(&scene, 8, evil));
+	gauge_set(row, GAUGE_CPU_PERIODS, 100);
+	gauge_set(row, GAUGE_CPU_PERIODS_THROTTLED, 97);
+	gauge_set(row, GAUGE_CPU_THROTTLED, S(5));
+	add_time(&scene, evil, "waiting for CPU: throttled", 5);
+	diagnosis = scene_diagnose(&scene);
+	options.snapshot = scene.snapshot;
+	g_assert_nonnull(first_of(diagnosis->findings, evil));
+	g_assert_null(strstr(first_of(diagnosis->findings, evil)->more, "walltime x'$"));
+	report_text(text, diagnosis, &options);
+	report_markdown(markdown, diagnosis, &options);
+	report_json(json, diagnosis, &options);
+	g_assert_null(strchr(text->str, '\033'));
+	g_assert_null(strchr(markdown->str, '\033'));
+	g_assert_null(strstr(markdown->str, "<b>\n"));
+	g_assert_null(strstr(markdown->str, ": x'$(reboot)\n"));
+	g_assert_null(strchr(json->str, '\033'));
+	g_assert_null(strchr(json->str, '\n'));
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_ALL, "C.UTF-8");
+	setlocale(LC_NUMERIC, "C");
+	g_test_init(&argc, &argv, NULL);
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *path = g_strdup_printf("/diagnose/rule/%s", cases[i].rule);
+
+		g_test_add_data_func(path, &cases[i], test_rule);
+	}
+	g_test_add_func("/diagnose/every-rule-has-a-scene", test_every_rule_has_a_scene);
+	g_test_add_func("/diagnose/tables-are-whole", test_tables_are_whole);
+	g_test_add_func("/diagnose/calm", test_calm);
+	g_test_add_func("/diagnose/files-only", test_files_only);
+	g_test_add_func("/diagnose/chain", test_chain);
+	g_test_add_func("/diagnose/equal-names", test_equal_names);
+	g_test_add_func("/diagnose/unknown-is-not-zero", test_unknown_is_not_zero);
+	g_test_add_func("/diagnose/confidence", test_confidence);
+	g_test_add_func("/diagnose/config", test_config);
+	g_test_add_func("/diagnose/hostile-names", test_hostile_names);
+	return g_test_run();
+}
