@@ -331,30 +331,149 @@ def disk(tmp_path):
         run("losetup", "-d", device)
 
 
-def test_block_agrees_with_biolatency(docker, start, disk, fathom):
-    directory, device = disk
+def log2_tables(text, key):
+    """libbpf-tools' histograms, as {name: {lowest µs of a bucket: count}}; `key` stands before each name."""
+    tables = {}
+    for block in text.split(key)[1:]:
+        tables[re.match(r"\d+|", block)[0]] = {int(low): int(count) for low, count in
+                                               re.findall(r"^\s*(\d+) -> \d+\s*: (\d+)", block, re.M)}
+    return tables
+
+
+def own_tables(text, name_of, **wanted):
+    """fathom's histograms in the same form. Beyond a millisecond ours double from 1000 µs, theirs from 1024."""
+    shape, tables = json.loads(text)["shapes"][0], {}
+    for row in shape["rows"]:
+        labels = labels_of(shape, row)
+        if any(labels[k] != v for k, v in wanted.items()):
+            continue
+        table = tables.setdefault(name_of(labels), {})
+        for bucket, count in row["counts"]["buckets"]:
+            low_us = shape["bounds"][bucket] // 1000
+            low_us = 0 if low_us < 2 else 1 << low_us.bit_length() - (low_us < 1000)
+            table[low_us] = table.get(low_us, 0) + count
+    return tables
+
+
+def shares_below(table):
+    """A function that says which part of a histogram's events lies below a bucket's end."""
+    return lambda low_us: sum(n for low, n in table.items() if low <= low_us) / sum(table.values())
+
+
+# A wake-up's hooks stand some microseconds after the clock that the scheduler reads there, more where caches are cold.
+FINEST_US = 16
+
+
+def farthest_apart(ours, theirs):
+    """The largest difference of both in the part of events that lies below a bound."""
+    both = sorted(low for low in {*ours, *theirs} if low >= FINEST_US // 2)
+    mine, peers = shares_below(ours), shares_below(theirs)
+    return max(abs(mine(low) - peers(low)) for low in both)
+
+
+def peer_tool(name):
     try:
-        biolatency = tool("biolatency")
+        return tool(name)
     except Missing as missing:
         lack(str(missing))
-    web = Worker(start(docker, "web", "/bin/slowops", "/work", mounts={directory: "/work"}), directory)
-    peer = subprocess.Popen([biolatency, "-d", device, "1000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    process = fathom.start("latency", "block", "-d", "300", "--json")
-    try:
-        wait_watching(process, "block")
-        wait_for(lambda: links(peer.pid) >= 2, 30, "biolatency to attach")
-        web.go()
-        truth = web.result()
-        run("sync", "-f", directory)
-    finally:
-        peer.send_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def peer():
+    """peer(links, name, *arguments): a tool that is watching by the time this returns; its finish() gives what it said."""
+    started = []
+
+    def run(expected, name, *arguments):
+        process = subprocess.Popen([peer_tool(name), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        wait_for(lambda: links(process.pid) >= expected, 30, f"{name} to attach")
+
+        def finish():
+            process.send_signal(signal.SIGINT)
+            return process.communicate(timeout=STOP_S)[0]
+        process.finish = finish
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+CROWD = "crowd 4 600 & pingpong 15000 >/dev/null & wait; touch DIR/done"
+RUNQLAT_HOOKS = 3
+APART = 0.05
+
+
+def test_run_queues_agree_with_runqlat(worker, fathom, peer):
+    """Six processes share a CPU for some seconds, all of it watched by both: by process and by pid namespace."""
+    crowd = shell(worker, "crowd", CROWD, args=["--cpuset-cpus", "0"])
+    by_pid, by_pidns = peer(RUNQLAT_HOOKS, "runqlat", "-P"), peer(RUNQLAT_HOOKS, "runqlat", "--pidnss")
+    watching = {by: fathom.start("latency", "runq", crowd.name, "--by", by, "-d", "300", "--json") for by in ("pid", "pidns")}
+    for process in watching.values():
+        wait_watching(process, "runq")
+    space = re.search(r"\d+", os.readlink(f"/proc/{crowd.container.pid}/ns/pid"))[0]
+    crowd.go()
+    wait_for((crowd.directory / "done").exists, 60, "the crowd to end")
+    for process in watching.values():
         process.send_signal(signal.SIGINT)
-        theirs, _ = peer.communicate(timeout=STOP_S)
+    theirs = log2_tables(by_pidns.finish(), "pidns = ")[space]
+    [ours] = own_tables(watching["pidns"].communicate(timeout=STOP_S)[0], lambda labels: labels["pidns"]).values()
+    assert sum(theirs.values()) > 30000
+    assert sum(ours.values()) == pytest.approx(sum(theirs.values()), rel=0.05)
+    assert farthest_apart(ours, theirs) < APART, (ours, theirs)
+    # What waited long is few beside the ping-pong: looked at by itself.
+    long_ours, long_theirs = ({low: n for low, n in table.items() if low >= 64} for table in (ours, theirs))
+    assert sum(long_theirs.values()) > 1000
+    assert sum(long_ours.values()) == pytest.approx(sum(long_theirs.values()), rel=0.05)
+    assert farthest_apart(long_ours, long_theirs) < APART, (ours, theirs)
+    theirs = log2_tables(by_pid.finish(), "pid = ")
+    ours = own_tables(watching["pid"].communicate(timeout=STOP_S)[0], lambda labels: re.search(r"(\d+)\)$", labels["process"])[1])
+    busy = [pid for pid, table in ours.items() if sum(table.values()) > 100]
+    assert len(busy) >= 6  # four of the crowd, both of pingpong
+    for pid in busy:
+        assert sum(ours[pid].values()) == pytest.approx(sum(theirs[pid].values()), rel=0.05), pid
+        assert farthest_apart(ours[pid], theirs[pid]) < APART, (pid, ours[pid], theirs[pid])
+
+
+FIO_READS = 300
+FIO_READ_BYTES = 512 << 10
+
+
+def fio_reads(device, directory):
+    """Reads of the disk itself; what fio's own log says of each, in ns."""
+    run(peer_tool("fio"), "--name=reads", f"--filename=/dev/{device}", "--rw=randread", "--direct=1", f"--bs={FIO_READ_BYTES}",
+        f"--size={16 << 20}", f"--io_size={FIO_READS * FIO_READ_BYTES}", "--write_lat_log=log", "--log_avg_msec=0",
+        cwd=directory)
+    lines = (directory / "log_clat.1.log").read_text().splitlines()
+    return [int(line.split(",")[1]) for line in lines]
+
+
+def test_block_agrees_with_biolatency_and_fio(docker, start, disk, fathom, peer, tmp_path):
+    directory, device = disk
+    web = Worker(start(docker, "web", "/bin/slowops", "/work", mounts={directory: "/work"}), directory)
+    biolatency = peer(2, "biolatency", "-d", device, "1000")
+    process = fathom.start("latency", "block", "-d", "300", "--json")
+    wait_watching(process, "block")
+    web.go()
+    truth = web.result()
+    read_ns = fio_reads(device, tmp_path)
+    run("sync", "-f", directory)
+    theirs = log2_tables(biolatency.finish(), "\n\n").popitem()[1]
+    process.send_signal(signal.SIGINT)
     text, errors = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, errors
-    counts = [int(count) for count in re.findall(r"^\s*\d+ -> \d+\s*: (\d+)", theirs, re.M)]
-    ours, _ = rows_of(text, device=device, time="device")
-    assert ours > 0 and abs(ours - sum(counts)) <= 0.02 * ours + 2, (ours, theirs)
+    ours = own_tables(text, lambda labels: labels["device"], device=device, time="device")[device]
+    assert sum(ours.values()) == pytest.approx(sum(theirs.values()), rel=0.02, abs=2), (ours, theirs)
+    assert farthest_apart(ours, theirs) < APART, (ours, theirs)
+    # The size of a read tells fio's from those of the file system's own.
+    wanted = {"device": device, "operation": "read", "size": "above 256 KiB"}
+    count, device_ns = rows_of(text, time="device", **wanted)
+    _, queue_ns = rows_of(text, time="queue", **wanted)
+    assert len(read_ns) == FIO_READS and count == pytest.approx(FIO_READS, rel=0.01)
+    # Its clock also counts system calls and waking up.
+    assert 0.6 * sum(read_ns) < device_ns + queue_ns < sum(read_ns), (device_ns, queue_ns, sum(read_ns))
     if truth["direct"].times:  # these are the container's, by their bios
         mine, _ = rows_of(text, container=web.name, device=device, time="device", operation="write", size="to 64 KiB")
         assert mine >= truth["direct"].times
