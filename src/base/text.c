@@ -99,6 +99,14 @@ static void emit_folded(GString *out, const char *bytes, guint length, gunichar 
 		g_string_append_len(out, bytes, length);
 }
 
+static void emit_dot(GString *out, const char *bytes, guint length, gunichar ch)
+{
+	if (ch == '"' || ch == '\\')
+		g_string_append_printf(out, "\\%c", (char)ch);
+	else
+		emit_folded(out, bytes, length, ch == ';' ? ',' : ch);
+}
+
 void text_append_terminal(GString *out, const char *text, gssize length)
 {
 	text_walk(out, text, length, emit_terminal);
@@ -120,6 +128,11 @@ void text_append_xml(GString *out, const char *text, gssize length)
 void text_append_json(GString *out, const char *text, gssize length)
 {
 	text_walk(out, text, length, emit_json);
+}
+
+void text_append_dot(GString *out, const char *text, gssize length)
+{
+	text_walk(out, text, length, emit_dot);
 }
 
 void text_append_folded(GString *out, const char *text, gssize length)

@@ -21,5 +21,8 @@ void text_append_json(GString *out, const char *text, gssize length);
 /* Appends a frame for a folded stack: `;`, newline and other controls become `_` lookalikes (`:` for `;`). */
 void text_append_folded(GString *out, const char *text, gssize length);
 
+/* Appends the inside of a quoted string of Graphviz's dot: escapes, `_` for what would end it or move the pen. */
+void text_append_dot(GString *out, const char *text, gssize length);
+
 /* Columns a terminal needs to show `text` (after text_terminal): counts code points, wide ones as 2. */
 guint text_columns(const char *text);

@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },
 	{ "trace", "What happens", "exec, exit, OOM kills, opened files …: one line each, as it happens", cmd_trace },
 	{ "connections", "Who talks to whom", "TCP connections by edge, with numbers", cmd_connections },
+	{ "map", "Who talks to whom", "service map: a tree, a picture, a page", cmd_map },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
 	{ "cost", "This machine", "what fathom and every other BPF program takes, and who pays", cmd_cost },

@@ -21,6 +21,9 @@ enum observe_by {
 	OBSERVE_BY_PID = 3, /* process and pid */
 	OBSERVE_BY_PIDNS = 4, /* pid namespace, by its inode number */
 	OBSERVE_BY_CGROUP = 5, /* path of the container's or unit's cgroup */
+	/* edges only: who is one end */
+	OBSERVE_BY_POD = 6, /* a container in none is itself */
+	OBSERVE_BY_IMAGE = 7,
 };
 
 struct observe_options {

@@ -31,6 +31,8 @@ static const char *tally_by_label(enum observe_by by)
 	case OBSERVE_BY_CGROUP:
 		return "cgroup";
 	case OBSERVE_BY_CONTAINER:
+	case OBSERVE_BY_POD:
+	case OBSERVE_BY_IMAGE:
 		break;
 	}
 	return NULL;
@@ -98,6 +100,8 @@ static char *tally_by_value(struct tally *tally, const struct probe_bucket *buck
 	case OBSERVE_BY_CGROUP:
 		return g_strdup(owner && owner->cgroup ? owner->cgroup : "/");
 	case OBSERVE_BY_CONTAINER:
+	case OBSERVE_BY_POD:
+	case OBSERVE_BY_IMAGE:
 		break;
 	}
 	return NULL;
@@ -123,6 +127,16 @@ static void tally_bucket(void *user, const struct probe_bucket *bucket)
 	histogram_add(tally->shape->histogram, values, tally->slot, bucket->counts);
 }
 
+/* What one end is called, by what is kept apart. */
+static const char *tally_end_name(struct tally *tally, const struct container *owner)
+{
+	if (tally->by == OBSERVE_BY_POD && owner->pod)
+		return owner->pod;
+	if (tally->by == OBSERVE_BY_IMAGE && owner->image)
+		return owner->image;
+	return owner->name;
+}
+
 static struct edge_end tally_end(struct tally *tally, const struct probe_end *end)
 {
 	static const char *const usual[EDGE_END_KINDS] = { NULL, "host", "its own limit", "not known", "outside" };
@@ -135,7 +149,7 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 		return (struct edge_end){ .kind = EDGE_END_UNKNOWN, .name = "cgroup gone before it was named" };
 	if (owner->runtime == RUNTIME_HOST)
 		return (struct edge_end){ .kind = EDGE_END_HOST, .name = owner->name };
-	return (struct edge_end){ .kind = EDGE_END_CONTAINER, .name = owner->name };
+	return (struct edge_end){ .kind = EDGE_END_CONTAINER, .name = tally_end_name(tally, owner) };
 }
 
 static gboolean tally_wants(struct tally *tally, const struct probe_end *end)

@@ -156,16 +156,12 @@ static void json_connection_times(struct json_writer *json, const struct edges *
 	}
 }
 
-static void json_connection(struct json_writer *json, const struct edges *edges, guint32 row)
+void json_connection_numbers(struct json_writer *json, const struct edges *edges, guint32 row)
 {
 	const struct edge *edge = g_ptr_array_index(edges->rows, row);
-	const char *const *labels = edges_labels(edges, row);
 	struct connection_numbers numbers;
 
 	connection_numbers(edges, row, &numbers);
-	json_begin_object(json, NULL);
-	json_connection_end(json, "source", edges_source(edges, row), NULL);
-	json_connection_end(json, "target", edges_target(edges, row), labels[0]);
 	json_uint(json, "opens", numbers.opens);
 	json_uint(json, "accepts", numbers.accepts);
 	json_uint(json, "closes", numbers.closes);
@@ -180,6 +176,16 @@ static void json_connection(struct json_writer *json, const struct edges *edges,
 	json_kinds(json, "retransmits", "retransmits_", edges, edge);
 	json_uint(json, "spurious", numbers.spurious);
 	json_connection_times(json, edges, edge);
+}
+
+static void json_connection(struct json_writer *json, const struct edges *edges, guint32 row)
+{
+	const char *const *labels = edges_labels(edges, row);
+
+	json_begin_object(json, NULL);
+	json_connection_end(json, "source", edges_source(edges, row), NULL);
+	json_connection_end(json, "target", edges_target(edges, row), labels[0]);
+	json_connection_numbers(json, edges, row);
 	json_end_object(json);
 }
 

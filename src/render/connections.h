@@ -3,6 +3,7 @@
 #pragma once
 #include <stdio.h>
 
+#include "base/json.h"
 #include "model/snapshot.h"
 
 /* What stands in a table's row or a JSON edge, worked out from an edge's counters. Units in the names. */
@@ -22,3 +23,5 @@ GArray *connection_order(const struct edges *edges);
 
 /* One JSON object in a line: {"edges": […], "ledger": {…}}. */
 void render_connections_json(FILE *out, const struct snapshot *snapshot, const struct shape *shape);
+/* The members of a row, in an open object. */
+void json_connection_numbers(struct json_writer *json, const struct edges *edges, guint32 row);

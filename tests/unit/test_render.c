@@ -10,6 +10,7 @@
 
 #include "import/import.h"
 #include "render/flame.h"
+#include "render/map.h"
 #include "render/events.h"
 #include "render/render.h"
 
@@ -555,6 +556,118 @@ static void test_event_block(void)
 	free(text);
 }
 
+/* ---- service maps ---- */
+
+static const struct edges_column map_counters[] = {
+	{ "opens", UNIT_COUNT },
+	{ "failed_refused", UNIT_COUNT },
+	{ "sent_bytes", UNIT_BYTES },
+	{ "sent_segments", UNIT_COUNT },
+	{ "retransmits_rto", UNIT_COUNT },
+	{ "spurious", UNIT_COUNT },
+	{ 0 },
+};
+
+static void map_row(struct edges *edges, const char *from, const char *to, enum edge_end_kind kind, const char *port,
+		    const guint64 *counters)
+{
+	const struct edge_end source = { .kind = EDGE_END_CONTAINER, .name = from };
+	const struct edge_end target = { .kind = kind, .name = to };
+	struct edge *edge = edges_add(edges, &source, &target, &port);
+
+	for (guint i = 0; i < 6; i++)
+		edge_count(edge, i, counters[i]);
+}
+
+static const struct map_link *map_find(const struct map *map, const char *from, const char *to)
+{
+	for (guint i = 0; i < map->links->len; i++) {
+		const struct map_link *link = g_ptr_array_index(map->links, i);
+
+		if (strcmp(g_array_index(map->nodes, struct map_node, link->source).end.name, from) == 0 &&
+		    strcmp(g_array_index(map->nodes, struct map_node, link->target).end.name, to) == 0)
+			return link;
+	}
+	return NULL;
+}
+
+static void check_places(const struct map *map)
+{
+	for (guint i = 0; i < map->nodes->len; i++) {
+		const struct map_node *a = &g_array_index(map->nodes, struct map_node, i);
+
+		g_assert_cmpfloat(a->x, >=, 0);
+		g_assert_cmpfloat(a->y, >=, 0);
+		g_assert_cmpfloat(a->x + a->width, <=, map->width);
+		g_assert_cmpfloat(a->y + a->height, <=, map->height);
+		for (guint k = 0; k < i; k++) {
+			const struct map_node *b = &g_array_index(map->nodes, struct map_node, k);
+
+			g_assert_true(a->x + a->width <= b->x || b->x + b->width <= a->x || a->y + a->height <= b->y ||
+				      b->y + b->height <= a->y);
+		}
+	}
+}
+
+static void test_map(void)
+{
+	static const char *const labels[] = { "port", NULL };
+	g_autoptr(edges_t) edges = edges_new(labels, map_counters, NULL);
+	g_autoptr(map_t) map = NULL;
+
+	map_row(edges, "web", "shop", EDGE_END_CONTAINER, "80", (guint64[]){ 100, 0, 1000, 1000, 0, 0 });
+	map_row(edges, "web", "shop", EDGE_END_CONTAINER, "443", (guint64[]){ 10, 0, 1000, 100, 0, 0 });
+	map_row(edges, "shop", "db", EDGE_END_CONTAINER, "5432", (guint64[]){ 90, 10, 1000, 1000, 0, 0 });
+	map_row(edges, "db", "shop", EDGE_END_CONTAINER, "80", (guint64[]){ 1, 0, 1000, 10, 0, 0 }); /* a circle */
+	map_row(edges, "db", "db", EDGE_END_CONTAINER, "1", (guint64[]){ 1, 0, 1000, 10, 0, 0 });
+	map_row(edges, "web", "db", EDGE_END_CONTAINER, "5432", (guint64[]){ 1, 0, 1000, 1000, 40, 40 });
+	map_row(edges, "web", "10.0.0.1", EDGE_END_EXTERNAL, "25", (guint64[]){ 9, 0, 1000, 1000, 40, 1 });
+	map = map_new(edges, NS_PER_S);
+	g_assert_cmpuint(map->nodes->len, ==, 4);
+	g_assert_cmpuint(map->links->len, ==, 6);
+	g_assert_cmpuint(map_find(map, "web", "shop")->numbers.opens, ==, 110);
+	g_assert_cmpuint(map_find(map, "web", "shop")->ports->len, ==, 2);
+	g_assert_cmpint(map_find(map, "web", "shop")->status, ==, MAP_OK);
+	g_assert_cmpint(map_find(map, "shop", "db")->status, ==, MAP_BAD);
+	g_assert_cmpstr(map_find(map, "shop", "db")->why, ==, "10 refused");
+	g_assert_cmpint(map_find(map, "web", "db")->status, ==, MAP_OK); /* only spurious ones */
+	g_assert_cmpint(map_find(map, "web", "10.0.0.1")->status, ==, MAP_BAD);
+	map_layout(map);
+	check_places(map);
+	g_assert_cmpuint(g_array_index(map->nodes, struct map_node, map_find(map, "web", "shop")->source).layer, ==, 0);
+	g_assert_cmpuint(g_array_index(map->nodes, struct map_node, map_find(map, "web", "db")->target).layer, ==, 2);
+	g_assert_cmpuint(map_find(map, "web", "db")->points->len, ==, 4); /* by a dot in the layer between */
+}
+
+/* However many there are: a bounded picture, no count lost, containers before addresses. */
+static void test_map_many(void)
+{
+	static const char *const labels[] = { "port", NULL };
+	g_autoptr(edges_t) edges = edges_new(labels, map_counters, NULL);
+	g_autoptr(map_t) map = NULL;
+	guint64 opens = 0;
+	guint folded = 0;
+
+	for (guint i = 0; i < 3000; i++) {
+		g_autofree char *from = g_strdup_printf("c%u", i % 50),
+				*to = g_strdup_printf("10.0.%u.%u", i / 250, i % 250);
+		g_autofree char *other = g_strdup_printf("c%u", (i * 7 + i / 50) % 50);
+
+		map_row(edges, from, to, EDGE_END_EXTERNAL, "80", (guint64[]){ 1000, 0, 0, 0, 0, 0 });
+		map_row(edges, from, other, EDGE_END_CONTAINER, "80", (guint64[]){ 1, 0, 0, 0, 0, 0 });
+	}
+	map = map_new(edges, NS_PER_S);
+	g_assert_cmpuint(map->nodes->len, <=, MAP_NODES_MAX + 1);
+	for (guint i = 0; i < map->links->len; i++)
+		opens += ((struct map_link *)g_ptr_array_index(map->links, i))->numbers.opens;
+	g_assert_cmpuint(opens, ==, 3000 * 1001);
+	for (guint i = 0; i < map->nodes->len; i++)
+		folded += g_array_index(map->nodes, struct map_node, i).folded;
+	g_assert_cmpuint(map->nodes->len - 1 + folded, ==, 3050);
+	map_layout(map);
+	check_places(map);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -573,6 +686,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/pprof-go", test_pprof_go);
 	g_test_add_func("/render/tables-text", test_tables_text);
 	g_test_add_func("/render/tables-pictures", test_tables_pictures);
+	g_test_add_func("/render/map", test_map);
+	g_test_add_func("/render/map-many", test_map_many);
 	g_test_add_func("/render/events/lines", test_event_lines);
 	g_test_add_func("/render/events/block", test_event_block);
 	return g_test_run();

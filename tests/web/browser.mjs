@@ -19,7 +19,8 @@ try {
 	page.on("request", request => { if (!/^(file|data):/.test(request.url())) seen.requests++; });
 	const began = Date.now();
 	await page.goto(pathToFileURL(page_file).href);
-	if (page_file.endsWith(".html")) await html(page);
+	if (await page.locator("#map").count()) await map(page);
+	else if (page_file.endsWith(".html")) await html(page);
 	else await svg(page);
 	async function html(page) {
 		await page.waitForSelector("body[data-ready='1']", { timeout: 20000 });
@@ -63,6 +64,34 @@ try {
 				else requestAnimationFrame(next);
 			}());
 		}));
+	}
+	async function map(page) {
+		const box = () => page.locator("#map").getAttribute("viewBox");
+		const story = () => page.locator("#story").textContent();
+		const place = await page.locator("#map").boundingBox();
+		seen.title = await page.locator("h1").textContent();
+		seen.nodes = await page.locator(".node").count();
+		seen.links = await page.locator(".link").count();
+		seen.box = await box();
+		await page.mouse.move(place.x + 300, place.y + 20);
+		await page.mouse.wheel(0, -100);
+		await page.waitForFunction(before => document.getElementById("map").getAttribute("viewBox") !== before, seen.box);
+		seen.zoomed = await box();
+		await page.mouse.down();
+		await page.mouse.move(place.x + 340, place.y + 60, { steps: 4 });
+		await page.mouse.up();
+		seen.moved = await box();
+		await page.keyboard.press("0");
+		seen.fitted = await box();
+		await page.keyboard.press("/");
+		await page.keyboard.type(wanted);
+		seen.found = await page.locator("#found").textContent();
+		seen.near = await page.locator(".near").count();
+		await page.keyboard.press("Escape");
+		await page.locator(".link").last().focus();
+		seen.story = await story();
+		await page.keyboard.press("t");
+		seen.theme = await page.locator("html").getAttribute("data-theme");
 	}
 	async function svg(page) {
 		await page.waitForSelector("#search", { timeout: 20000 });

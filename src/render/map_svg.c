@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A service map as a picture, and as a page around it that zooms, searches and tells a link's numbers. A line is the
+ * wider the more bytes, dashed where something fails; colour says the same again. The page's script and style are
+ * allowed by their hashes alone. */
+#include <math.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "render/assets.h"
+#include "render/heading.h"
+#include "render/map_formats.h"
+
+#define MAP_TOP 64
+#define MAP_NAME_CHARACTERS 30
+#define MAP_WIDTH_MIN 720
+
+static const char *const status_classes[] = { [MAP_OK] = "ok", [MAP_WARN] = "warn", [MAP_BAD] = "bad" };
+
+static void svg_text(GString *svg, double x, double y, const char *class, const char *text)
+{
+	g_string_append_printf(svg, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\">", x, y, class);
+	text_append_xml(svg, text, -1);
+	g_string_append(svg, "</text>");
+}
+
+static char *name_cut(const char *name)
+{
+	g_autofree char *valid = g_utf8_make_valid(name, -1), *head = NULL;
+
+	if (g_utf8_strlen(valid, -1) <= MAP_NAME_CHARACTERS)
+		return g_steal_pointer(&valid);
+	head = g_utf8_substring(valid, 0, MAP_NAME_CHARACTERS - 1);
+	return g_strconcat(head, "\342\200\246", NULL);
+}
+
+static void svg_node(GString *svg, const struct map *map, guint number)
+{
+	const struct map_node *node = &g_array_index(map->nodes, struct map_node, number);
+	g_autofree char *name = name_cut(node->end.name);
+	g_autofree char *below = node->folded ? g_strdup_printf("%u of them", node->folded)
+					      : g_strdup_printf("%s \302\267 %u in, %u out",
+								map_kind_name(node->end.kind), node->in, node->out);
+
+	g_string_append_printf(svg, "<g class=\"node %s\" data-node=\"%u\" tabindex=\"0\"><title>",
+			       map_kind_name(node->end.kind), number);
+	text_append_xml(svg, node->end.name, -1);
+	g_string_append_printf(svg, "</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"%d\"/>",
+			       node->x, node->y, node->width, node->height,
+			       node->end.kind == EDGE_END_CONTAINER ? 9 : 2);
+	svg_text(svg, node->x + 12, node->y + 19, "name", name);
+	svg_text(svg, node->x + 12, node->y + 35, "below", below);
+	g_string_append(svg, "</g>\n");
+}
+
+/* Between two points with level ends. */
+static void svg_curve(GString *svg, const struct map_point *from, const struct map_point *to)
+{
+	double bend = (to->x - from->x) / 2;
+
+	g_string_append_printf(svg, "C%.1f %.1f %.1f %.1f %.1f %.1f", from->x + bend, from->y, to->x - bend, to->y,
+			       to->x, to->y);
+}
+
+/* A point on the curve of svg_curve. */
+static struct map_point curve_point(const struct map_point *from, const struct map_point *to, double t)
+{
+	double u = 1 - t, x = 1.5 * u * u * t + 1.5 * u * t * t + t * t * t, y = 3 * u * t * t + t * t * t;
+
+	return (struct map_point){ from->x + (to->x - from->x) * x, from->y + (to->y - from->y) * y };
+}
+
+/* Numbers stand near the end where fewer links meet. */
+static struct map_point way_label(const struct map *map, const struct map_link *link)
+{
+	const struct map_point *points = (const struct map_point *)link->points->data;
+	guint out = g_array_index(map->nodes, struct map_node, link->source).out;
+	guint in = g_array_index(map->nodes, struct map_node, link->target).in;
+
+	if (in > out)
+		return curve_point(&points[0], &points[1], 0.3);
+	return curve_point(&points[link->points->len - 2], &points[link->points->len - 1], out > in ? 0.7 : 0.5);
+}
+
+/* The way, and a place for what is said of it. */
+static struct map_point svg_way(GString *svg, const struct map *map, const struct map_link *link)
+{
+	const struct map_node *node = &g_array_index(map->nodes, struct map_node, link->source);
+	struct map_point at;
+
+	if (link->points->len < 2) { /* to itself */
+		double x = node->x + node->width;
+
+		g_string_append_printf(svg, "M%.1f %.1fc46 -22 46 34 2 20", x, node->y + 12);
+		return (struct map_point){ x + 40, node->y + 10 };
+	}
+	at = g_array_index(link->points, struct map_point, 0);
+	g_string_append_printf(svg, "M%.1f %.1f", at.x, at.y);
+	for (guint i = 1; i < link->points->len; i++)
+		svg_curve(svg, &g_array_index(link->points, struct map_point, i - 1),
+			  &g_array_index(link->points, struct map_point, i));
+	return way_label(map, link);
+}
+
+static void svg_link(GString *svg, const struct map *map, const struct map_link *link)
+{
+	g_autofree char *story = map_link_story(map, link), *rate = map_link_rate(map, link);
+	g_autofree char *ports = map_link_ports(link), *rtt = units_duration(link->numbers.rtt_high_ns);
+	g_autofree char *first = g_strdup_printf("%s%s%s", ports, ports[0] ? " " : "", rate);
+	g_autofree char *second = NULL;
+	struct map_point at;
+
+	if (link->why)
+		second = g_strdup_printf("\342\232\240 %s", link->why);
+	else if (link->numbers.rtt_high_ns)
+		second = g_strdup_printf("rtt < %s", rtt);
+	g_string_append_printf(svg, "<g class=\"link %s\" data-source=\"%u\" data-target=\"%u\" tabindex=\"0\"><title>",
+			       status_classes[link->status], link->source, link->target);
+	text_append_xml(svg, story, -1);
+	g_string_append_printf(svg,
+			       "</title><path class=\"line\" marker-end=\"url(#tip-%s)\" stroke-width=\"%.1f\" d=\"",
+			       status_classes[link->status], map_link_width(link));
+	at = svg_way(svg, map, link);
+	g_string_append(svg, "\"/>");
+	svg_text(svg, at.x, at.y - (second ? 7 : 1), "number", first);
+	if (second)
+		svg_text(svg, at.x, at.y + 6, "number more", second);
+	g_string_append(svg, "</g>\n");
+}
+
+static void svg_tips(GString *svg)
+{
+	g_string_append(svg, "<defs>");
+	for (guint i = 0; i < G_N_ELEMENTS(status_classes); i++)
+		g_string_append_printf(
+			svg,
+			"<marker id=\"tip-%s\" class=\"tip %s\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" "
+			"markerWidth=\"9\" markerHeight=\"9\" markerUnits=\"userSpaceOnUse\" "
+			"orient=\"auto\"><path d=\"M0 0L8 4L0 8Z\"/></marker>",
+			status_classes[i], status_classes[i]);
+	g_string_append(svg, "</defs>\n");
+}
+
+static void svg_graph(GString *svg, const struct map *map)
+{
+	svg_tips(svg);
+	for (guint i = map->links->len; i-- > 0;) {
+		const struct map_link *link = g_ptr_array_index(map->links, i);
+
+		if (link->drawn)
+			svg_link(svg, map, link);
+	}
+	for (guint i = 0; i < map->nodes->len; i++)
+		svg_node(svg, map, i);
+	if (!map->links->len)
+		svg_text(svg, 24, 32, "name", "No connection was seen.");
+}
+
+/* What stands below the picture: what it rests on, and what is not in it. Array of char *. */
+static GPtrArray *map_notes(const struct map *map, const struct shape *shape)
+{
+	GPtrArray *phrases = heading_ledger(shape);
+	const GPtrArray *notes = shape->ledger.notes;
+
+	if (map->hidden)
+		g_ptr_array_add(phrases,
+				g_strdup_printf("%u links with little traffic are not drawn: see --json", map->hidden));
+	for (guint i = 0; notes && i < notes->len; i++)
+		g_ptr_array_add(phrases, g_strdup(g_ptr_array_index(notes, i)));
+	return phrases;
+}
+
+gboolean map_write_svg(const struct snapshot *snapshot, const struct render_options *options, FILE *out, GError **error)
+{
+	struct shape *shape = map_shape(snapshot, error);
+	g_autoptr(map_t) map = shape ? map_new(shape->edges, snapshot->duration_ns) : NULL;
+	g_autoptr(GString) svg = g_string_new("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+	g_autoptr(GPtrArray) notes = NULL;
+	g_autofree char *facts = NULL, *warning = NULL;
+	double width, height, y;
+
+	if (!map)
+		return FALSE;
+	map_layout(map);
+	notes = map_notes(map, shape);
+	facts = heading_facts(snapshot, shape);
+	warning = heading_warning(shape);
+	width = MAX(map->width, MAP_WIDTH_MIN);
+	height = MAP_TOP + MAX(map->height, 60) + 24 + notes->len * 15 + (warning ? 20 : 0);
+	g_string_append_printf(svg,
+			       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 "
+			       "%.0f %.0f\" role=\"img\">\n<style>%s</style>\n<rect id=\"page\" width=\"100%%\" "
+			       "height=\"100%%\"/>\n",
+			       width, height, width, height, asset_map_css);
+	svg_text(svg, 24, 28, "title", render_title(snapshot, options));
+	svg_text(svg, 24, 48, "facts", facts);
+	g_string_append_printf(svg, "<g transform=\"translate(0 %d)\">\n", MAP_TOP);
+	svg_graph(svg, map);
+	g_string_append(svg, "</g>\n");
+	y = MAP_TOP + MAX(map->height, 60) + 18;
+	if (warning) {
+		svg_text(svg, 24, y, "alert", warning);
+		y += 20;
+	}
+	for (guint i = 0; i < notes->len; i++, y += 15)
+		svg_text(svg, 24, y, "facts", g_ptr_array_index(notes, i));
+	g_string_append(svg, "</svg>\n");
+	fwrite(svg->str, 1, svg->len, out);
+	return TRUE;
+}
+
+static void html_begin(GString *page, const struct snapshot *snapshot, const struct render_options *options)
+{
+	g_autofree char *style_text = g_strconcat(asset_map_css, asset_map_page_css, NULL);
+	g_autofree char *script = render_csp_hash(asset_map_js), *style = render_csp_hash(style_text);
+
+	g_string_append_printf(page,
+			       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+			       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
+			       "'sha256-%s'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n"
+			       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+			       script, style);
+	text_append_xml(page, render_title(snapshot, options), -1);
+	g_string_append_printf(page, " \302\267 fathom</title>\n<style>%s</style>\n</head>\n<body>\n<header><div><h1>",
+			       style_text);
+	text_append_xml(page, render_title(snapshot, options), -1);
+}
+
+gboolean map_write_html(const struct snapshot *snapshot, const struct render_options *options, FILE *out,
+			GError **error)
+{
+	struct shape *shape = map_shape(snapshot, error);
+	g_autoptr(map_t) map = shape ? map_new(shape->edges, snapshot->duration_ns) : NULL;
+	g_autoptr(GString) page = g_string_new(NULL);
+	g_autoptr(GPtrArray) notes = NULL;
+	g_autofree char *facts = NULL, *warning = NULL;
+
+	if (!map)
+		return FALSE;
+	map_layout(map);
+	notes = map_notes(map, shape);
+	facts = heading_facts(snapshot, shape);
+	warning = heading_warning(shape);
+	html_begin(page, snapshot, options);
+	g_string_append(page, "</h1><div class=\"facts\">");
+	text_append_xml(page, facts, -1);
+	g_string_append(page,
+			"</div></div><div class=\"tools\" role=\"toolbar\" aria-label=\"Map\"><span id=\"found\" "
+			"aria-live=\"polite\"></span><input id=\"search\" type=\"search\" placeholder=\"Search (/)\" "
+			"aria-label=\"Search by name\" spellcheck=\"false\"><button id=\"larger\">+</button>"
+			"<button id=\"smaller\">\342\210\222</button><button id=\"fit\">Fit</button>"
+			"<button id=\"theme\">Theme</button></div></header>\n");
+	if (warning) {
+		g_string_append(page, "<div id=\"warning\" role=\"alert\">");
+		text_append_xml(page, warning, -1);
+		g_string_append(page, "</div>\n");
+	}
+	g_string_append_printf(page,
+			       "<main><svg id=\"map\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
+			       "role=\"group\" aria-label=\"Service map\">\n",
+			       MAX(map->width, 200), MAX(map->height, 60));
+	svg_graph(page, map);
+	g_string_append(
+		page,
+		"</svg></main>\n<pre id=\"story\" aria-live=\"polite\">Point at a link or a node for its numbers; "
+		"drag to move, wheel to zoom, click to keep.</pre>\n<footer>");
+	for (guint i = 0; i < notes->len; i++) {
+		g_string_append(page, "<span>");
+		text_append_xml(page, g_ptr_array_index(notes, i), -1);
+		g_string_append(page, "</span>");
+	}
+	g_string_append_printf(page, "</footer>\n<script>%s</script>\n</body>\n</html>\n", asset_map_js);
+	fwrite(page->str, 1, page->len, out);
+	return TRUE;
+}
