@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom diagnose beside loads whose trouble is known: the short form of ./dev bench diagnosis. What does not disturb each
+other runs at the same time, under one observation."""
+import json
+from pathlib import Path
+
+import pytest
+
+import scenarios
+from support import wait_for
+
+SECONDS = 4
+# Of these no more than a few per cent of a CPU is used, but for one quota.
+TOGETHER = ["cpu_cap", "healthy_cache", "healthy_pool", "healthy_idle", "memory_oom", "lock_contention", "limit_pids",
+            "limit_files", "net_refused", "net_listen", "net_deaf", "net_udp", "peer_chain"]
+BUSY_CPU = {"CPU taken by a neighbour", "waits beside idle CPUs", "cpuset too small", "own CPU demand"}
+
+
+@pytest.fixture
+def stage(docker):
+    stage = scenarios.Stage(docker)
+    yield stage
+    stage.close()
+
+
+def set_up(stage, *names):
+    """Starts them; the truths and culprits of all, by short name."""
+    truths, culprits = {}, {}
+    for name in names:
+        scenario = scenarios.load(name)
+        before = set(stage.containers)
+        scenario.setup(stage)
+        truths |= {c: (name, verdict) for c, verdict in scenario.TRUTH.items()}
+        culprits |= getattr(scenario, "CULPRIT", {})
+        for short in set(stage.containers) - before:
+            if f'"{short}", TROUBLE' in Path(scenario.__file__).read_text():
+                wait_for(lambda s=short: stage.is_ready(s), 60, f"{short} to begin")
+    return truths, culprits
+
+
+def diagnose(fathom, *arguments):
+    done = fathom("diagnose", "-d", SECONDS, "--json", *arguments)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)
+
+
+def check(stage, report, truths, culprits):
+    for short, (scenario, verdict) in truths.items():
+        found = scenarios.first_verdict(report, stage.name_of(short))
+        # Whatever else this machine does while it is tested may take the CPU from a healthy container for a while: that
+        # it waited is then true. ./dev bench diagnosis, on a quiet machine, makes no such allowance.
+        if verdict is None and found and found["verdict"] in BUSY_CPU:
+            continue
+        assert (found and found["verdict"]) == verdict, (scenario, short, found)
+        if short in culprits:
+            assert found["culprit"] == stage.name_of(culprits[short]), found
+        if found:
+            assert found["evidence"] and found["disproof"] and found["advice"] and found["more"]
+
+
+def test_many_at_once(stage, fathom):
+    truths, culprits = set_up(stage, *TOGETHER)
+    report = diagnose(fathom)
+    check(stage, report, truths, culprits)
+    front = scenarios.first_verdict(report, stage.name_of("front"))
+    assert front["chain"] == [stage.name_of(n) for n in ("front", "middle", "back")]
+    # The same from files alone, for those where that is enough.
+    truths = {c: t for c, t in truths.items() if getattr(scenarios.load(t[0]), "FILES", False)}
+    check(stage, diagnose(fathom, "--files"), truths, culprits)
+
+
+def test_neighbour_and_thrashing(stage, fathom):
+    truths, culprits = set_up(stage, "cpu_neighbour")
+    check(stage, diagnose(fathom, stage.name_of("victim")), truths, culprits)
+    check(stage, diagnose(fathom, "--files"), truths, culprits)
+    stage.close()
+    truths, culprits = set_up(stage, "memory_thrash")
+    check(stage, diagnose(fathom), truths, culprits)
+    check(stage, diagnose(fathom, "--files"), truths, culprits)
+
+
+def test_outputs_and_exit_statuses(stage, fathom, tmp_path):
+    set_up(stage, "limit_files")
+    name = stage.name_of("files")
+    done = fathom("diagnose", "-d", 1, name)
+    assert done.returncode == 1 and f"1. {name}: " in done.stdout, done.stdout
+    assert fathom("diagnose", "-d", 1, "--exit-zero", "--files", name).returncode == 0
+    done = fathom("diagnose", "-d", 1, "--files", "--markdown", name)
+    assert done.returncode == 1 and done.stdout.startswith("## Diagnosis of ") and "```sh" in done.stdout
+    # A threshold of one's own.
+    (tmp_path / "calm.conf").write_text("[thresholds]\nfiles = 200 %\n")
+    done = fathom("diagnose", "-d", 1, "--files", "--thresholds", "calm.conf", name)
+    assert done.returncode == 0 and "Nothing found." in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["-d", "never"], "not a duration"),
+    (["--json", "--markdown"], "exclude each other"),
+    (["--thresholds", "/nowhere"], "/nowhere"),
+    (["no-such-container-here"], "no-such-container-here"),
+])
+def test_bad_input(fathom, arguments, words):
+    done = fathom("diagnose", *arguments)
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) <= 3

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios: one file each, a load whose trouble is known. fathom diagnose has to say so.
+
+A module has
+  TRUTH   a dict: container (as named in setup) -> the verdict that must come first for it, or None: nothing may be found
+  CULPRIT optional dict: container -> whom that verdict must name (a name of setup, or "the host")
+  FILES   True when files alone are enough
+  QUIET   True when another load on the CPUs makes it another truth: left out of noisy variants
+  setup(stage)  starts what it needs by stage.run(name, *command, **options of runtimes.py)
+
+tests/containers/test_diagnose.py runs some of them at a time; ./dev bench diagnosis runs all, again and again."""
+import importlib
+import pkgutil
+from types import ModuleType
+
+TROUBLE = "/bin/trouble"
+
+
+def names():
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("test_"))
+
+
+def load(name) -> ModuleType:
+    return importlib.import_module(f"scenarios.{name}")
+
+
+class Stage:
+    """Containers by the names scenarios give them."""
+
+    def __init__(self, docker):
+        self.docker = docker
+        self.containers = {}
+
+    def run(self, name, *command, **options):
+        container = self.docker.run(name, *command, **options)
+        self.containers[name] = container
+        return container
+
+    def is_ready(self, name):
+        """Has its program said that it has begun?"""
+        return "ready" in self.docker.cli("logs", self.containers[name].id, check=False).stdout
+
+    def close(self):
+        for container in self.containers.values():
+            self.docker.rm(container)
+        self.containers = {}
+
+    def name_of(self, short):
+        return self.containers[short].name if short in self.containers else short
+
+
+def first_verdict(report, name):
+    """The first finding of a container, None when there is none."""
+    return next((f for f in report["findings"] if f["container"] == name), None)
