@@ -130,7 +130,9 @@ def test_agrees_with_docker_stats(docker, start, fathom):
         return float(number) * {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
 
     used, limit = (iec(part) for part in said["MemUsage"].split(" / "))
-    assert row["memory_working_set_bytes"] == pytest.approx(used, rel=0.02, abs=256 << 10)
+    # Each CPU holds up to 64 pages of charge in stock, which come and go between the two readings.
+    stock = os.cpu_count() * 64 * os.sysconf("SC_PAGESIZE")
+    assert row["memory_working_set_bytes"] == pytest.approx(used, rel=0.02, abs=stock)
     assert row["memory_limit_bytes"] == limit
     assert abs(row["pids"] - int(said["PIDs"])) <= 1
     assert row["rates"]["cpu"] == pytest.approx(float(said["CPUPerc"].rstrip("%")) / 100, abs=0.05)

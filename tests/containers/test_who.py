@@ -35,6 +35,10 @@ def children(pid):
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def comm(pid):
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_life(kind, request, start, fathom):
     runtime = request.getfixturevalue(kind)
@@ -60,7 +64,8 @@ def test_life(kind, request, start, fathom):
 @pytest.mark.parametrize("kind", RUNTIMES)
 def test_whois_inner_pid(kind, request, start, fathom):
     container = start(request.getfixturevalue(kind), "inner", "sh", "-c", "sleep 100000 & sleep 100001; true")
-    child = wait_for(lambda: len(children(container.pid)) == 2 and children(container.pid), what="two children")[0]
+    child = wait_for(lambda: [c for c in children(container.pid) if comm(c) == "sleep"][1:] and children(container.pid),
+                     what="two children that have become what they are")[0]
     inner = status(child, "NSpid")[-1]
     [by_host], [by_inner] = rows(fathom, "whois", child), rows(fathom, "whois", f"{container.name}:{inner}")
     assert by_host == by_inner
