@@ -38,6 +38,7 @@ int cmd_cost(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);
+int cmd_enter(int argc, char **argv);
 int cmd_flame(int argc, char **argv);
 int cmd_connections(int argc, char **argv);
 int cmd_diagnose(int argc, char **argv);

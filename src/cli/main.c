@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "ps", "Who is there", "one row a container", cmd_ps },
 	{ "namespaces", "Who is there", "which namespaces containers share", cmd_namespaces },
 	{ "whois", "Who is there", "host pid to container and back", cmd_whois },
+	{ "enter", "Who is there", "a tool of the host in a container's namespaces", cmd_enter },
 	{ "memory", "Who uses what", "growth: flame graph of page faults, slope, time to limit", cmd_memory },
 	{ "top", "Who uses what", "what each container uses and loses: CPU, time, memory, I/O", cmd_top },
 	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },

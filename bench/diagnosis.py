@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""How often fathom diagnose is right: every scenario of tests/scenarios, again and again, as a confusion matrix.
+
+Each alone, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
+container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
+names the culprit where there is one; for healthy ones: no verdict.
+
+usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
+                             [--append FILE] [--matrix FILE] [--limit S] [SCENARIO...]
+--append keeps every result as a line of JSON, --matrix prints the matrix of such a file and measures nothing."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import scenarios  # noqa: E402
+from runtimes import Docker  # noqa: E402
+from support import fathom_binary, run, wait_for  # noqa: E402
+
+SETTLE_S = 1.0  # a load that has just begun is not yet what it is
+
+
+class Noise:
+    """What else goes on: nothing, a busy neighbour, or a load of the host."""
+
+    def __init__(self, docker, variant):
+        self.docker, self.container, self.process = docker, None, None
+        threads = str(os.cpu_count())
+        if variant == "neighbour":
+            self.container = docker.run("noise", "/bin/burn", threads)
+        elif variant == "host":
+            self.process = subprocess.Popen([docker.rootfs / "bin/burn", threads], stdin=subprocess.DEVNULL)
+
+    def close(self):
+        if self.container:
+            self.docker.rm(self.container)
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+def diagnose(seconds, files):
+    done = run(fathom_binary(), "diagnose", "-d", seconds, "--json", *(["--files"] if files else []), check=False,
+               timeout=seconds + 60)
+    if done.returncode not in (0, 1, 3):
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def judge(scenario, stage, report):
+    """What it said of each container of the scenario: (short name, truth, verdict, right)."""
+    culprits = getattr(scenario, "CULPRIT", {})
+    for short, truth in scenario.TRUTH.items():
+        found = scenarios.first_verdict(report, stage.name_of(short))
+        verdict = found and found["verdict"]
+        right = verdict == truth
+        if right and short in culprits:
+            right = found["culprit"] == stage.name_of(culprits[short])
+        yield short, truth, verdict, right
+
+
+def play(docker, name, variant, options):
+    scenario = scenarios.load(name)
+    stage, noise = scenarios.Stage(docker), None
+    try:
+        scenario.setup(stage)
+        for short in stage.containers:
+            if f'"{short}", TROUBLE' in Path(scenario.__file__).read_text():
+                wait_for(lambda s=short: stage.is_ready(s), 60, f"{short} to begin")
+        noise = Noise(docker, variant)
+        time.sleep(SETTLE_S)
+        for files in ([False, True] if options.both else [options.files]):
+            if files and not getattr(scenario, "FILES", False):
+                continue
+            report = diagnose(options.seconds, files)
+            for short, truth, verdict, right in judge(scenario, stage, report):
+                yield {"scenario": name, "container": short, "variant": variant, "files": files, "truth": truth,
+                       "verdict": verdict, "right": right}
+    finally:
+        if noise:
+            noise.close()
+        stage.close()
+
+
+def print_matrix(results):
+    for files in (False, True):
+        chosen = [r for r in results if r["files"] == files]
+        if not chosen:
+            continue
+        print(f"\n== {'files alone' if files else 'kernel programs'}: truth, then what was said first")
+        matrix = defaultdict(Counter)
+        for r in chosen:
+            said = (r["verdict"] or "nothing") + ("" if r["right"] or r["verdict"] != r["truth"] else " (wrong culprit)")
+            matrix[r["truth"] or "healthy"][said] += 1
+        for truth in sorted(matrix):
+            print(f"{truth:28} " + ", ".join(f"{said} {n}" for said, n in matrix[truth].most_common()))
+        for variant in sorted({r["variant"] for r in chosen}):
+            own = [r for r in chosen if r["variant"] == variant]
+            sick = [r for r in own if r["truth"]]
+            well = [r for r in own if not r["truth"]]
+            print(f"{variant}: right first verdicts {sum(r['right'] for r in sick)} of {len(sick)}, "
+                  f"false alarms {sum(not r['right'] for r in well)} of {len(well)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--variant", action="append", choices=["plain", "neighbour", "host"])
+    parser.add_argument("--files", action="store_true")
+    parser.add_argument("--both", action="store_true")
+    parser.add_argument("--append", type=Path)
+    parser.add_argument("--matrix", type=Path)
+    parser.add_argument("--limit", type=float, default=float("inf"), help="stop after so many seconds")
+    options = parser.parse_args()
+    if options.matrix:
+        print_matrix([json.loads(line) for line in options.matrix.read_text().splitlines()])
+        return
+    results, end = [], time.monotonic() + options.limit
+    with Docker() as docker:
+        for _ in range(options.repeat):
+            for variant in options.variant or ["plain", "neighbour", "host"]:
+                for name in options.names or scenarios.names():
+                    if variant != "plain" and getattr(scenarios.load(name), "QUIET", False):
+                        continue
+                    if time.monotonic() > end:
+                        continue
+                    for result in play(docker, name, variant, options):
+                        results.append(result)
+                        if options.append:
+                            with options.append.open("a") as file:
+                                file.write(json.dumps(result) + "\n")
+                        print(f"{'right' if result['right'] else 'WRONG':6}{name:18}{variant:10}"
+                              f"{'files' if result['files'] else 'bpf':6}{result['container']}: {result['verdict']}",
+                              flush=True)
+    print_matrix(results)
+
+
+if __name__ == "__main__":
+    main()
