@@ -26,6 +26,7 @@ struct process *process_new(guint32 tgid)
 
 	process->tgid = tgid;
 	process->mappings = g_array_new(FALSE, FALSE, sizeof(struct mapping));
+	process->news = g_array_new(FALSE, FALSE, sizeof(struct mapping_news));
 	return process;
 }
 
@@ -33,6 +34,7 @@ void process_free(struct process *process, struct modules *modules)
 {
 	process_unmap_all(process, modules);
 	g_array_unref(process->mappings);
+	g_array_unref(process->news);
 	perfmap_free(process->perfmap);
 	hotspot_cancel(process->map_request);
 	g_free(process);
@@ -127,8 +129,17 @@ void process_unmap_all(struct process *process, struct modules *modules)
 	for (guint i = 0; i < process->mappings->len; i++)
 		modules_unref(modules, mapping_at(process, i)->module);
 	g_array_set_size(process->mappings, 0);
+	g_array_set_size(process->news, 0);
 	process->python_tried_ns = 0;
 	process->left_out = 0;
+}
+
+void process_note(struct process *process, const struct mapping_news *news)
+{
+	if (process->news->len >= PROCESS_MAPPINGS_MAX)
+		process->left_out++;
+	else
+		g_array_append_vals(process->news, news, 1);
 }
 
 void process_copy_mappings(struct process *to, const struct process *from)
@@ -137,6 +148,7 @@ void process_copy_mappings(struct process *to, const struct process *from)
 		if (mapping_at(from, i)->module)
 			module_ref(mapping_at(from, i)->module);
 	g_array_append_vals(to->mappings, from->mappings->data, from->mappings->len);
+	g_array_append_vals(to->news, from->news->data, from->news->len);
 	to->left_out = from->left_out;
 }
 

@@ -25,8 +25,19 @@ struct mapping {
 	const char *name; /* FILE: path; SPECIAL: "[stack]"; kept by `names` */
 };
 
+/* A mapping as it was told, its file not looked for yet. */
+struct mapping_news {
+	guint64 start, end, file_offset;
+	const char *path; /* not owned */
+	guint8 build_id[IMAGE_BUILD_ID_MAX];
+	guint build_id_size;
+};
+
 struct process {
 	guint32 tgid, parent;
+	gboolean is_wanted; /* a stack of it was seen: what is told of it is looked at, not only noted */
+	gboolean is_copy; /* forked, and not exec'd since: what its parent has mapped it has, too */
+	GArray *news; /* struct mapping_news, oldest first; of a process that is not wanted */
 	guint64 start_ticks; /* since boot; 0 until known */
 	guint64 checked_ns; /* when start_ticks was last compared */
 	guint64 maps_read_ns; /* when mappings were last read; 0: never */
@@ -62,7 +73,10 @@ gboolean process_read_mapping(struct process *process, int proc_fd, guint64 addr
 /* Adds one mapping (its module's reference is taken over), replacing what it covers. */
 void process_map(struct process *process, const struct mapping *mapping, struct modules *modules);
 void process_unmap_all(struct process *process, struct modules *modules);
+/* With what is only noted of them. */
 void process_copy_mappings(struct process *to, const struct process *from);
+/* Notes a mapping of a process that is not wanted. `news->path` must live as long as the process. */
+void process_note(struct process *process, const struct mapping_news *news);
 const struct mapping *process_find(const struct process *process, guint64 address);
 /* Makes a mapping from what the kernel calls it: fills kind, module, name. */
 void process_identify(struct mapping *mapping, const struct module_locator *locator, struct modules *modules,

@@ -17,6 +17,7 @@
 #include "symbol/process.h"
 
 #define PROCESSES_EXITED_MAX 8192 /* remembered after their end; the oldest go first */
+#define PROCESSES_UNWANTED_MAX 512 /* of them, such as no stack was seen of: one may be on its way */
 #define START_CHECK_NS NS_PER_S /* how long a pid is believed to be the same process */
 #define MAPS_PAUSE_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process; doubled when of no use */
 #define ADDRESS_MIN 4096 /* nothing is mapped below, in any process */
@@ -58,7 +59,7 @@ struct symbolizer {
 	GArray *laters; /* struct later; `later` of a symbol is the index + 1 */
 	GPtrArray *notes; /* char * */
 	GHashTable *processes; /* tgid → struct process */
-	GQueue exited; /* tgids, oldest first */
+	GQueue exited, unwanted; /* tgids of those that ended, oldest first; of `unwanted` no stack was seen */
 	struct modules *modules;
 	GStringChunk *names; /* everything handed out */
 	struct kernel kernel;
@@ -81,6 +82,7 @@ struct symbolizer *symbolizer_new(void)
 	symbolizer->notes = g_ptr_array_new_with_free_func(g_free);
 	symbolizer->names = g_string_chunk_new(16 << 10);
 	g_queue_init(&symbolizer->exited);
+	g_queue_init(&symbolizer->unwanted);
 	return symbolizer;
 }
 
@@ -106,6 +108,7 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		process_free(process, symbolizer->modules);
 	g_hash_table_unref(symbolizer->processes);
 	g_queue_clear(&symbolizer->exited);
+	g_queue_clear(&symbolizer->unwanted);
 	for (guint i = 0; i < symbolizer->laters->len; i++)
 		modules_unref(symbolizer->modules, g_array_index(symbolizer->laters, struct later, i).module);
 	g_array_unref(symbolizer->laters);
@@ -159,11 +162,57 @@ static gboolean process_refresh(struct symbolizer *symbolizer, struct process *p
 	if (!process_read_maps(process, proc_fd, symbolizer->modules, symbolizer->names))
 		return FALSE;
 	process->is_stale = FALSE;
+	g_array_set_size(process->news, 0); /* older than that */
 	if (symbolizer->options.java_map && !process->map_request && !process->map_failed && hotspot_is(process))
 		process->map_request = hotspot_ask_map(process->tgid, proc_fd, NULL); /* else at the end */
 	else if (process_has_jit(process))
 		process_open_perfmap(process, proc_fd);
 	return TRUE;
+}
+
+/* Looks for the file of a mapping. `proc_fd`: -1 when the process is gone. */
+static void process_take(struct symbolizer *symbolizer, struct process *process, const struct mapping_news *news,
+			 int proc_fd)
+{
+	struct mapping made = { .file_offset = news->file_offset };
+	struct module_locator locator = {
+		.tgid = process->tgid,
+		.proc_fd = proc_fd,
+		.relative = process->parent,
+		.start = news->start,
+		.end = news->end,
+		.build_id = news->build_id_size ? news->build_id : NULL,
+		.build_id_size = news->build_id_size,
+		.path = news->path,
+	};
+
+	process_identify(&made, &locator, symbolizer->modules, symbolizer->names);
+	process_map(process, &made, symbolizer->modules);
+	if (made.kind == MAPPING_ANONYMOUS && proc_fd >= 0)
+		process_open_perfmap(process, proc_fd);
+}
+
+/* What was only noted, now that the process is wanted. */
+static void process_take_news(struct symbolizer *symbolizer, struct process *process, int proc_fd)
+{
+	for (guint i = 0; i < process->news->len; i++)
+		process_take(symbolizer, process, &g_array_index(process->news, struct mapping_news, i), proc_fd);
+	g_array_set_size(process->news, 0);
+}
+
+static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid);
+
+/* A child that was gone before anybody looked has what its parent has. (Grandparents are not asked.) */
+static void process_inherit(struct symbolizer *symbolizer, struct process *process)
+{
+	struct process *parent = process_lookup(symbolizer, process->parent);
+
+	process->is_copy = FALSE;
+	if (parent)
+		parent->is_copy = FALSE;
+	parent = process->parent != process->tgid ? process_see(symbolizer, process->parent) : NULL;
+	if (parent)
+		process_copy_mappings(process, parent);
 }
 
 /* The process behind `tgid` as it is now, its mappings taken; what was remembered when it is gone; NULL when neither. */
@@ -173,7 +222,7 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 	guint64 now_ns = clock_monotonic_ns(), start;
 	int proc_fd;
 
-	if (process && !process->is_stale && !process->exited && process->start_ticks &&
+	if (process && process->is_wanted && !process->is_stale && !process->exited && process->start_ticks &&
 	    (symbolizer->follows || now_ns - process->checked_ns < START_CHECK_NS))
 		return process;
 	proc_fd = foreign_open_process(tgid);
@@ -182,14 +231,23 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 		process = NULL; /* the pid was used again */
 	if (start && !process)
 		process = process_add(symbolizer, tgid);
+	if (process) {
+		process->is_wanted = TRUE;
+		if (!process->is_stale)
+			process_take_news(symbolizer, process, start ? proc_fd : -1);
+	}
 	if (start && process) {
 		process->start_ticks = start;
 		process->checked_ns = now_ns;
 		if (process->is_stale || process->mappings->len == 0)
 			process_refresh(symbolizer, process, proc_fd);
 	}
+	if (process && process->is_stale)
+		process_take_news(symbolizer, process, start ? proc_fd : -1);
 	if (proc_fd >= 0)
 		close(proc_fd);
+	if (process && process->mappings->len == 0 && process->is_copy)
+		process_inherit(symbolizer, process);
 	return process;
 }
 
@@ -206,31 +264,28 @@ void symbolizer_follow(struct symbolizer *symbolizer, gboolean all)
 void symbolizer_mapped(struct symbolizer *symbolizer, guint32 tgid, const struct symbolizer_mapping *mapping)
 {
 	struct process *process = process_lookup(symbolizer, tgid);
-	struct mapping made = { .file_offset = mapping->file_offset };
-	struct module_locator locator;
+	struct mapping_news news = { .start = mapping->start, .file_offset = mapping->file_offset };
+	int proc_fd;
 
-	if (mapping->length > G_MAXUINT64 - mapping->start)
+	if (mapping->length > G_MAXUINT64 - mapping->start || mapping->build_id_size > sizeof(news.build_id))
 		return;
 	if (!process) {
 		process = process_add(symbolizer, tgid);
 		process->is_stale = TRUE; /* it has more mappings than this one */
 	}
-	locator = (struct module_locator){
-		.tgid = tgid,
-		.proc_fd = foreign_open_process(tgid),
-		.relative = process->parent,
-		.start = mapping->start,
-		.end = mapping->start + mapping->length,
-		.build_id = mapping->build_id_size ? mapping->build_id : NULL,
-		.build_id_size = mapping->build_id_size,
-		.path = mapping->path ? mapping->path : "",
-	};
-	process_identify(&made, &locator, symbolizer->modules, symbolizer->names);
-	process_map(process, &made, symbolizer->modules);
-	if (made.kind == MAPPING_ANONYMOUS && locator.proc_fd >= 0)
-		process_open_perfmap(process, locator.proc_fd);
-	if (locator.proc_fd >= 0)
-		close(locator.proc_fd);
+	news.end = mapping->start + mapping->length;
+	news.path = intern(symbolizer, mapping->path ? mapping->path : "");
+	news.build_id_size = mapping->build_id_size;
+	if (mapping->build_id_size)
+		memcpy(news.build_id, mapping->build_id, mapping->build_id_size);
+	if (!process->is_wanted) { /* most processes of a machine are none of ours */
+		process_note(process, &news);
+		return;
+	}
+	proc_fd = foreign_open_process(tgid);
+	process_take(symbolizer, process, &news, proc_fd);
+	if (proc_fd >= 0)
+		close(proc_fd);
 }
 
 void symbolizer_forked(struct symbolizer *symbolizer, guint32 parent_tgid, guint32 child_tgid)
@@ -239,11 +294,15 @@ void symbolizer_forked(struct symbolizer *symbolizer, guint32 parent_tgid, guint
 
 	if (parent_tgid == child_tgid)
 		return; /* a thread */
-	parent = process_see(symbolizer, parent_tgid);
+	parent = process_lookup(symbolizer, parent_tgid);
+	if (parent && parent->is_wanted)
+		parent = process_see(symbolizer, parent_tgid);
 	child = process_add(symbolizer, child_tgid);
 	child->parent = parent_tgid;
+	child->is_copy = TRUE;
 	if (parent)
 		process_copy_mappings(child, parent);
+	child->is_stale = parent && parent->is_stale;
 }
 
 void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid)
@@ -257,7 +316,21 @@ void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid)
 	g_clear_pointer(&process->map_request, hotspot_cancel);
 	process->map_failed = FALSE;
 	process->has_unnamed = FALSE;
+	process->is_wanted = process->is_copy = FALSE;
 	process->is_stale = TRUE;
+}
+
+static void exited_remember(struct symbolizer *symbolizer, GQueue *queue, guint32 tgid, guint most)
+{
+	g_queue_push_tail(queue, GUINT_TO_POINTER(tgid));
+	while (queue->length > most) {
+		guint32 oldest = GPOINTER_TO_UINT(g_queue_pop_head(queue));
+		struct process *gone = process_lookup(symbolizer, oldest);
+
+		if (gone && gone->exited &&
+		    gone->is_wanted == (queue == &symbolizer->exited)) /* else the pid lives again */
+			process_forget(symbolizer, oldest);
+	}
 }
 
 void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid)
@@ -267,14 +340,10 @@ void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid)
 	if (!process || process->exited)
 		return;
 	process->exited = TRUE;
-	g_queue_push_tail(&symbolizer->exited, GUINT_TO_POINTER(tgid));
-	while (symbolizer->exited.length > PROCESSES_EXITED_MAX) {
-		guint32 oldest = GPOINTER_TO_UINT(g_queue_pop_head(&symbolizer->exited));
-		struct process *gone = process_lookup(symbolizer, oldest);
-
-		if (gone && gone->exited) /* else the pid lives again */
-			process_forget(symbolizer, oldest);
-	}
+	if (process->is_wanted)
+		exited_remember(symbolizer, &symbolizer->exited, tgid, PROCESSES_EXITED_MAX);
+	else
+		exited_remember(symbolizer, &symbolizer->unwanted, tgid, PROCESSES_UNWANTED_MAX);
 }
 
 /* ---- names ---- */
@@ -562,7 +631,7 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 	*walk = (struct symbolizer_walk){ .end = STACK_END_GONE, .is_preliminary = TRUE };
 	if (stack->basis)
 		stack->basis->overflow = TRUE;
-	if (!finder.process || finder.process->is_stale)
+	if (!finder.process || finder.process->is_stale || !finder.process->is_wanted)
 		finder.process = process_see(symbolizer, tgid);
 	if (!finder.process || (finder.process->exited && finder.process->mappings->len == 0)) {
 		if (capacity)
@@ -587,7 +656,7 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
 	const struct mapping *mapping;
 
 	*symbol = (struct symbol){ 0 };
-	if (!process || process->is_stale)
+	if (!process || process->is_stale || !process->is_wanted)
 		process = process_see(symbolizer, tgid);
 	if (!process || (process->exited && process->mappings->len == 0)) {
 		unresolved(symbolizer, symbol, "[exited before its mappings were read]");
