@@ -2,6 +2,7 @@
 /* The list of probes. */
 #include "probe/block.h"
 #include "probe/calls.h"
+#include "probe/dns.h"
 #include "probe/fault.h"
 #include "probe/interrupt.h"
 #include "probe/memory.h"
@@ -45,6 +46,8 @@ const struct probe *const probe_registry[] = {
 	&probe_slow_futex,
 	&probe_trace_block,
 	&probe_connections,
+	&probe_dns,
+	&probe_resolvers,
 	NULL,
 };
 /* clang-format on */

@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* DNS questions and answers, seen where a socket sends and receives packets (programs of the root cgroup, which hold for
+ * every socket of the machine). They look at two ports of each packet and let every packet pass.
+ *
+ * A question belongs to the socket that sends it, whoever runs meanwhile, and an answer comes back to the same socket:
+ * the socket's cookie and the message's id join them, so address translation on the way does not matter. Where a
+ * resolver's port is translated before our programs see it, the port the socket is connected to tells, and so does
+ * 127.0.0.11, where Docker's resolver is. When the resolver's socket is on this machine, too, it is found by the
+ * question itself arriving there.
+ *
+ * Only lengths and the fixed header are interpreted here. Names are copied, bounded, and parsed in user space. */
+#define READ_BY_PROBE
+#include "bpf/kernel_types.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "dns.h"
+#define TABLE_CLASSES DNS_OUTCOMES
+#include "bpf/births.bpf.h"
+#include "bpf/filter.bpf.h"
+#include "bpf/loss.bpf.h"
+#include "bpf/table.bpf.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IP_OFFSET 0x1fff
+#define DNS_PORT 53
+#define DOCKER_RESOLVER 0x7f00000b /* 127.0.0.11 */
+#define PASS 1
+
+#define DNS_RING_BYTES (1 << 20)
+#define DNS_FINGERPRINTS 4096
+#define DNS_FINGERPRINT 48 /* bytes of a message that tell it from others */
+#define DNS_SIGHT_NS 1000000000ULL /* how long a question may be on its way to a resolver on this machine */
+#define DNS_CHAIN_NS 5000000000ULL /* after a name that does not exist: how long the next ones are of interest */
+#define DNS_CHAINS 4096
+#define DNS_NAMES_INTERVAL_NS 500000ULL /* names of one cgroup: 2,000 a second, */
+#define DNS_NAMES_BURST_NS 1000000000ULL /* and so many at once */
+
+const volatile bool dns_names = false; /* send every answer's name, not only what may be a search list's waste */
+const volatile bool dns_chains = false; /* send those */
+__u64 dns_names_lost = 0; /* names that were not sent: their container made too many, or the ring was full */
+__u64 dns_strangers = 0; /* answers nobody waited for any more */
+__u32 dns_resolvers_used = 1;
+struct dns_owner dns_owners[DNS_OWNER_SLOTS]; /* by hash of the cgroup key */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, DNS_PENDING);
+	__type(key, struct dns_key);
+	__type(value, struct dns_pending);
+} dns_waiting SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DNS_RESOLVERS);
+	__type(key, struct dns_address);
+	__type(value, u32);
+} dns_numbers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DNS_RESOLVERS);
+	__type(key, u32);
+	__type(value, struct dns_address);
+} dns_resolvers SEC(".maps");
+
+/* By row: the cgroup of the resolver, where it is on this machine, and when that was last looked for. */
+struct dns_server {
+	u64 cgroup_key, asked_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DNS_ROWS);
+	__type(key, u32);
+	__type(value, struct dns_server);
+} dns_servers SEC(".maps");
+
+struct dns_flying {
+	u64 time_ns;
+	u64 cgroup_key;
+	u32 row;
+	u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, DNS_FINGERPRINTS);
+	__type(key, u64);
+	__type(value, struct dns_flying);
+} dns_fingerprints SEC(".maps");
+
+/* Processes that were told of a name that does not exist, and when. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, DNS_CHAINS);
+	__type(key, u32);
+	__type(value, u64);
+} dns_disappointed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, DNS_CHAINS);
+	__type(key, u64);
+	__type(value, u64);
+} dns_budgets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, DNS_RING_BYTES);
+} dns_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct dns_record);
+} dns_scratches SEC(".maps");
+
+/* ---- packets ---- */
+
+/* include/uapi/linux/ip.h and ipv6.h, udp.h, tcp.h: as they lie in a packet. */
+struct packet_ipv4 {
+	u8 version_words, tos;
+	__be16 total, id, fragment;
+	u8 ttl, protocol;
+	__be16 sum;
+	__be32 source, target;
+};
+
+struct packet_ipv6 {
+	u8 version[4];
+	__be16 payload;
+	u8 next, hops;
+	u8 source[16], target[16];
+};
+
+struct packet_ports {
+	__be16 source, target;
+};
+
+struct packet {
+	u32 transport; /* offset of the ports */
+	u16 source_port, target_port;
+	u8 protocol;
+	u8 docker; /* Docker's resolver is one of its ends */
+	u8 family;
+};
+
+/* FALSE: neither UDP nor TCP, or not the first fragment. */
+static __always_inline bool packet_read(struct __sk_buff *skb, struct packet *packet)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct packet_ports *ports;
+
+	packet->docker = 0;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct packet_ipv4 *ip = data;
+
+		if ((void *)(ip + 1) > end || (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_TCP) ||
+		    (ip->fragment & bpf_htons(IP_OFFSET)))
+			return false;
+		packet->family = AF_INET;
+		packet->protocol = ip->protocol;
+		packet->transport = (ip->version_words & 15) * 4;
+		packet->docker = ip->target == bpf_htonl(DOCKER_RESOLVER);
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct packet_ipv6 *ip = data;
+
+		if ((void *)(ip + 1) > end || (ip->next != IPPROTO_UDP && ip->next != IPPROTO_TCP))
+			return false;
+		packet->family = AF_INET6;
+		packet->protocol = ip->next;
+		packet->transport = sizeof(*ip);
+	} else {
+		return false;
+	}
+	ports = data + packet->transport;
+	if ((void *)(ports + 1) > end)
+		return false;
+	packet->source_port = bpf_ntohs(ports->source);
+	packet->target_port = bpf_ntohs(ports->target);
+	return true;
+}
+
+/* The address of the packet's sender or receiver. */
+static __always_inline bool packet_address(struct __sk_buff *skb, const struct packet *packet, bool source,
+					   struct dns_address *address)
+{
+	u32 offset;
+
+	__builtin_memset(address, 0, sizeof(*address));
+	address->family = packet->family;
+	if (packet->family == AF_INET) {
+		offset = source ? __builtin_offsetof(struct packet_ipv4, source)
+				: __builtin_offsetof(struct packet_ipv4, target);
+		return bpf_skb_load_bytes(skb, offset, address->bytes, 4) == 0;
+	}
+	offset = source ? __builtin_offsetof(struct packet_ipv6, source)
+			: __builtin_offsetof(struct packet_ipv6, target);
+	return bpf_skb_load_bytes(skb, offset, address->bytes, DNS_ADDRESS) == 0;
+}
+
+#define UDP_HEADER 8
+#define TCP_WORDS 12 /* offset of the header's length in TCP, in the upper half of the byte */
+
+/* Where the payload begins; 0: there is none. */
+static __always_inline u32 packet_payload(struct __sk_buff *skb, const struct packet *packet)
+{
+	u32 at = packet->transport + UDP_HEADER;
+	u8 words;
+
+	if (packet->protocol == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, packet->transport + TCP_WORDS, &words, 1) != 0)
+			return 0;
+		at = packet->transport + (words >> 4) * 4;
+	}
+	return at < skb->len ? at : 0;
+}
+
+/* ---- messages ---- */
+
+struct message {
+	u8 bytes[DNS_HEADER];
+};
+
+#define MESSAGE_ID(message) ((u16)((message)->bytes[0] << 8 | (message)->bytes[1]))
+#define MESSAGE_IS_ANSWER(message) ((message)->bytes[2] & 0x80)
+#define MESSAGE_IS_TRUNCATED(message) ((message)->bytes[2] & 0x02)
+#define MESSAGE_RCODE(message) ((message)->bytes[3] & 0x0f)
+#define MESSAGE_QUESTIONS(message) ((message)->bytes[4] << 8 | (message)->bytes[5])
+#define MESSAGE_ANSWERS(message) ((message)->bytes[6] << 8 | (message)->bytes[7])
+
+static __always_inline enum dns_outcome message_outcome(const struct message *message)
+{
+	switch (MESSAGE_RCODE(message)) {
+	case 0:
+		if (MESSAGE_IS_TRUNCATED(message))
+			return DNS_TRUNCATED;
+		return MESSAGE_ANSWERS(message) ? DNS_NOERROR : DNS_NODATA;
+	case 2:
+		return DNS_SERVFAIL;
+	case 3:
+		return DNS_NXDOMAIN;
+	case 5:
+		return DNS_REFUSED;
+	default:
+		return DNS_OTHER;
+	}
+}
+
+/* What tells this message from others, wherever on this machine it is seen; 0: too short. */
+static __always_inline u64 message_fingerprint(struct __sk_buff *skb, u32 at)
+{
+	u64 words[DNS_FINGERPRINT / 8] = {}, hash = 0xcbf29ce484222325ULL;
+	u32 bytes = skb->len - at;
+
+	if (bytes > DNS_FINGERPRINT)
+		bytes = DNS_FINGERPRINT;
+	if (bytes < DNS_HEADER || bytes > DNS_FINGERPRINT || bpf_skb_load_bytes(skb, at, words, bytes) != 0)
+		return 0;
+	for (int i = 0; i < DNS_FINGERPRINT / 8; i++)
+		hash = (hash ^ words[i] ^ words[i] >> 29) * 0x9fb21c651e98df25ULL;
+	return hash;
+}
+
+/* ---- bounds ---- */
+
+static __always_inline u32 owner_slot(u64 cgroup_key)
+{
+	return (u32)((cgroup_key * 0x9fb21c651e98df25ULL) >> 40) & (DNS_OWNER_SLOTS - 1);
+}
+
+/* The number of a resolver's address; 0 when there are too many. */
+static __always_inline u32 resolver_number(const struct dns_address *address, u32 slot)
+{
+	struct dns_address key = *address;
+	u32 *known = bpf_map_lookup_elem(&dns_numbers, &key), number;
+	struct dns_owner *owner = &dns_owners[slot & (DNS_OWNER_SLOTS - 1)];
+
+	if (known)
+		return *known;
+	if (owner->resolvers >= DNS_RESOLVERS_OWNER || dns_resolvers_used >= DNS_RESOLVERS)
+		return 0;
+	number = __sync_fetch_and_add(&dns_resolvers_used, 1);
+	if (number >= DNS_RESOLVERS)
+		return 0;
+	__sync_fetch_and_add(&owner->resolvers, 1);
+	bpf_map_update_elem(&dns_resolvers, &number, &key, BPF_ANY);
+	if (bpf_map_update_elem(&dns_numbers, &key, &number, BPF_NOEXIST) == 0)
+		return number;
+	known = bpf_map_lookup_elem(&dns_numbers, &key);
+	return known ? *known : 0;
+}
+
+static __always_inline bool names_allowed(u64 cgroup_key, u64 now)
+{
+	u64 *next = bpf_map_lookup_elem(&dns_budgets, &cgroup_key), start;
+
+	if (!next) {
+		bpf_map_update_elem(&dns_budgets, &cgroup_key, &now, BPF_NOEXIST);
+		return true;
+	}
+	start = *next > now ? *next : now;
+	if (start - now > DNS_NAMES_BURST_NS)
+		return false;
+	*next = start + DNS_NAMES_INTERVAL_NS; /* two CPUs at once: one name too many */
+	return true;
+}
+
+static __always_inline void pending_drop(struct dns_key *key, const struct dns_pending *pending)
+{
+	u32 slot = pending->slot;
+
+	if (bpf_map_delete_elem(&dns_waiting, key) == 0)
+		__sync_fetch_and_sub(&dns_owners[slot & (DNS_OWNER_SLOTS - 1)].pending, 1);
+}
+
+/* Is the row still the one the question was asked with? */
+static __always_inline void row_add(u32 row, u64 cgroup_key, enum dns_outcome outcome, u64 ns)
+{
+	struct table_owner *owner = table_owner(row);
+
+	struct histogram_cells *cells;
+	u32 bucket = histogram_cell_ns(ns);
+
+	if (row == TABLE_NO_ROW || !owner || owner->key.cgroup_key != cgroup_key ||
+	    !(cells = table_cells_of(row, outcome)) || bucket >= HISTOGRAM_CELLS) {
+		loss_add(LOSS_MAP, 1, ns);
+		return;
+	}
+	__sync_fetch_and_add(&cells->sum, ns); /* a question may be interrupted by an answer */
+	__sync_fetch_and_add(&cells->buckets[bucket], 1);
+	if (ns > cells->max)
+		cells->max = ns;
+}
+
+/* ---- a question goes out ---- */
+
+/* Where the resolver is on this machine, its socket will receive these bytes. Looked for once a second and row. */
+static __always_inline void server_seek(struct __sk_buff *skb, u32 at, u32 row, u64 cgroup_key, u64 now)
+{
+	struct dns_server *server = bpf_map_lookup_elem(&dns_servers, &row);
+	struct dns_flying flying = { .time_ns = now, .cgroup_key = cgroup_key, .row = row };
+	u64 fingerprint;
+
+	if (!server || (server->asked_ns && now - server->asked_ns < DNS_SIGHT_NS))
+		return;
+	fingerprint = message_fingerprint(skb, at);
+	if (!fingerprint)
+		return;
+	server->asked_ns = now;
+	bpf_map_update_elem(&dns_fingerprints, &fingerprint, &flying, BPF_ANY);
+}
+
+static __always_inline void question_again(struct dns_try *try, u64 cgroup_key, u32 row, u32 resolver, u64 now)
+{
+	if (try->start_ns)
+		row_add(try->row, cgroup_key, DNS_UNANSWERED, now - try->start_ns);
+	try->row = row;
+	try->resolver = resolver;
+	try->start_ns = now;
+}
+
+static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 row, u32 resolver)
+{
+	struct dns_pending *known = bpf_map_lookup_elem(&dns_waiting, key);
+	u64 now = bpf_ktime_get_ns();
+	u32 slot = owner_slot(cgroup_key);
+	struct dns_owner *owner = &dns_owners[slot];
+
+	if (known) {
+		for (int i = 0; i < DNS_TRIES; i++) {
+			if (known->tries[i].start_ns && known->tries[i].resolver != resolver)
+				continue;
+			/* A TCP segment sent again is no second question. */
+			if (!key->tcp || !known->tries[i].start_ns)
+				question_again(&known->tries[i], known->cgroup_key, row, resolver, now);
+			return;
+		}
+		question_again(&known->tries[0], known->cgroup_key, row, resolver, now);
+		return;
+	}
+	struct dns_pending pending = {
+		.cgroup_key = cgroup_key,
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.slot = slot,
+		.tries = { { .start_ns = now, .row = row, .resolver = resolver } },
+	};
+
+	if (owner->pending >= DNS_PENDING_OWNER) {
+		loss_add(LOSS_FLOOD, 1, 0);
+		return;
+	}
+	if (bpf_map_update_elem(&dns_waiting, key, &pending, BPF_NOEXIST) == 0)
+		__sync_fetch_and_add(&owner->pending, 1);
+	else
+		loss_add(LOSS_MAP, 1, 0);
+}
+
+static __always_inline void question_seen(struct __sk_buff *skb, const struct packet *packet, struct bpf_sock *sk,
+					  const struct message *message, u32 at)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct dns_key key = { .cookie = bpf_get_socket_cookie(skb), .id = MESSAGE_ID(message) };
+	u64 cgroup_key = bpf_sk_cgroup_id(sk);
+	struct dns_address address;
+	struct table_key label;
+	u32 resolver, row;
+
+	if (cgroup_key == CGROUP_ROOT && v1_controller != V1_NONE)
+		cgroup_key = cgroup_key_of(task); /* a datagram leaves in the hands of who sends it */
+	if (!packet_address(skb, packet, false, &address))
+		return;
+	resolver = resolver_number(&address, owner_slot(cgroup_key));
+	key.tcp = packet->protocol == IPPROTO_TCP;
+	table_key_init(&label, task, cgroup_key, DNS_LABEL(resolver, key.tcp));
+	row = table_row(task, &label);
+	if (row == TABLE_NO_ROW) {
+		loss_add(LOSS_MAP, 1, 0);
+		return;
+	}
+	if (!table_wants(task, row))
+		return;
+	question_keep(&key, cgroup_key, row, resolver);
+	server_seek(skb, at, row, cgroup_key, bpf_ktime_get_ns());
+}
+
+/* ---- an answer comes in ---- */
+
+struct answer {
+	u64 cgroup_key, latency_ns, label;
+	u32 tgid, row, outcome;
+};
+
+static __always_inline void name_send(struct __sk_buff *skb, const struct answer *answer, u32 at, u64 now)
+{
+	u32 zero = 0, bytes = skb->len - at;
+	struct dns_record *record = bpf_map_lookup_elem(&dns_scratches, &zero);
+
+	if (!record)
+		return;
+	if (bytes > DNS_QUESTION)
+		bytes = DNS_QUESTION;
+	if (bytes == 0 || bytes > DNS_QUESTION)
+		return;
+	if (!names_allowed(answer->cgroup_key, now)) {
+		__sync_fetch_and_add(&dns_names_lost, 1);
+		return;
+	}
+	record->head.time_ns = now;
+	record->head.task.cgroup_key = answer->cgroup_key;
+	record->head.task.tgid = answer->tgid;
+	record->latency_ns = answer->latency_ns;
+	record->row = answer->row;
+	record->label = answer->label;
+	record->outcome = answer->outcome;
+	record->question_bytes = bytes;
+	if (bpf_skb_load_bytes(skb, at, record->question, bytes) != 0 ||
+	    bpf_ringbuf_output(&dns_ring, record, sizeof(*record), 0) != 0)
+		__sync_fetch_and_add(&dns_names_lost, 1);
+}
+
+/* Is the name worth a look in user space? */
+static __always_inline bool name_matters(u32 tgid, enum dns_outcome outcome, u64 now)
+{
+	u64 *since;
+
+	if (dns_names)
+		return true;
+	if (!dns_chains)
+		return false;
+	if (outcome == DNS_NXDOMAIN) {
+		bpf_map_update_elem(&dns_disappointed, &tgid, &now, BPF_ANY);
+		return true;
+	}
+	since = bpf_map_lookup_elem(&dns_disappointed, &tgid);
+	return since && now - *since < DNS_CHAIN_NS;
+}
+
+/* Which of the resolvers that were asked has answered: the one with that address; behind translated addresses, the
+ * first. */
+static __always_inline int answer_try(const struct dns_pending *pending, u32 resolver)
+{
+	int first = -1;
+
+	for (int i = DNS_TRIES - 1; i >= 0; i--) {
+		if (!pending->tries[i].start_ns)
+			continue;
+		if (resolver && pending->tries[i].resolver == resolver)
+			return i;
+		first = i;
+	}
+	return first;
+}
+
+static __noinline bool answer_match(struct dns_key *key, u32 resolver, u32 outcome, struct answer *answer)
+{
+	struct dns_pending *pending = bpf_map_lookup_elem(&dns_waiting, key);
+	u64 now = bpf_ktime_get_ns();
+	bool last = true;
+	int which;
+
+	if (!pending) {
+		__sync_fetch_and_add(&dns_strangers, 1);
+		return false;
+	}
+	which = answer_try(pending, resolver);
+	if (which < 0 || which >= DNS_TRIES)
+		return false;
+	answer->cgroup_key = pending->cgroup_key;
+	answer->tgid = pending->tgid;
+	answer->row = pending->tries[which].row;
+	answer->latency_ns = now - pending->tries[which].start_ns;
+	answer->outcome = outcome;
+	pending->tries[which].start_ns = 0;
+	row_add(answer->row, answer->cgroup_key, outcome, answer->latency_ns);
+	for (int i = 0; i < DNS_TRIES; i++) {
+		u64 start_ns = pending->tries[i].start_ns;
+
+		if (!start_ns)
+			continue;
+		if (outcome == DNS_SERVFAIL || outcome == DNS_REFUSED || outcome == DNS_OTHER)
+			last = false; /* whoever asked several still hopes */
+		else
+			row_add(pending->tries[i].row, pending->cgroup_key, DNS_SURPLUS, now - start_ns);
+	}
+	if (last)
+		pending_drop(key, pending);
+	return true;
+}
+
+static __always_inline void answer_seen(struct __sk_buff *skb, const struct packet *packet,
+					const struct message *message, u32 at)
+{
+	struct dns_key key = { .cookie = bpf_get_socket_cookie(skb), .id = MESSAGE_ID(message) };
+	enum dns_outcome outcome = message_outcome(message);
+	struct dns_address address;
+	struct table_owner *owner;
+	struct answer answer = {};
+	u32 *number;
+
+	key.tcp = packet->protocol == IPPROTO_TCP;
+	if (!packet_address(skb, packet, true, &address))
+		return;
+	number = bpf_map_lookup_elem(&dns_numbers, &address);
+	if (!answer_match(&key, number ? *number : 0, outcome, &answer))
+		return;
+	if (!name_matters(answer.tgid, outcome, bpf_ktime_get_ns()))
+		return;
+	owner = table_owner(answer.row);
+	if (!owner)
+		return;
+	answer.label = owner->key.label;
+	name_send(skb, &answer, at + DNS_HEADER, bpf_ktime_get_ns());
+}
+
+/* A question arrives at a resolver of this machine. */
+static __always_inline void server_seen(struct __sk_buff *skb, struct bpf_sock *sk, u32 at)
+{
+	u64 fingerprint = message_fingerprint(skb, at), key = bpf_sk_cgroup_id(sk);
+	struct dns_flying *flying = fingerprint ? bpf_map_lookup_elem(&dns_fingerprints, &fingerprint) : NULL;
+	struct table_owner *owner;
+	struct dns_server *server;
+	u32 row;
+
+	if (!flying || bpf_ktime_get_ns() - flying->time_ns > DNS_SIGHT_NS)
+		return;
+	if (key == CGROUP_ROOT && v1_controller != V1_NONE)
+		return; /* whoever it is, it is not who runs now */
+	row = flying->row;
+	owner = table_owner(row);
+	server = bpf_map_lookup_elem(&dns_servers, &row);
+	if (server && owner && owner->key.cgroup_key == flying->cgroup_key)
+		server->cgroup_key = key;
+	bpf_map_delete_elem(&dns_fingerprints, &fingerprint);
+}
+
+/* ---- programs ---- */
+
+enum direction {
+	SENT = 0,
+	RECEIVED = 1,
+};
+
+static __always_inline void message_seen(struct __sk_buff *skb, const struct packet *packet, struct bpf_sock *sk,
+					 enum direction direction, bool to_resolver, u32 at)
+{
+	struct message message;
+
+	if (at + DNS_HEADER > skb->len || bpf_skb_load_bytes(skb, at, &message, sizeof(message)) != 0)
+		return;
+	if (to_resolver && !MESSAGE_IS_ANSWER(&message) && MESSAGE_QUESTIONS(&message) == 1) {
+		if (direction == SENT)
+			question_seen(skb, packet, sk, &message, at);
+		else
+			server_seen(skb, sk, at);
+	} else if (!to_resolver && direction == RECEIVED && MESSAGE_IS_ANSWER(&message)) {
+		answer_seen(skb, packet, &message, at);
+	}
+}
+
+/* One datagram is one message; over TCP each is preceded by its length. */
+static __always_inline void messages_seen(struct __sk_buff *skb, const struct packet *packet, struct bpf_sock *sk,
+					  enum direction direction, bool to_resolver)
+{
+	u32 at = packet_payload(skb, packet);
+	u8 length[2];
+
+	if (!at)
+		return;
+	if (packet->protocol == IPPROTO_UDP) {
+		message_seen(skb, packet, sk, direction, to_resolver, at);
+		return;
+	}
+	for (int i = 0; i < DNS_MESSAGES; i++) {
+		if (at + sizeof(length) > skb->len || bpf_skb_load_bytes(skb, at, length, sizeof(length)) != 0)
+			return;
+		message_seen(skb, packet, sk, direction, to_resolver, at + sizeof(length));
+		at += sizeof(length) + (length[0] << 8 | length[1]);
+	}
+}
+
+SEC("cgroup_skb/egress")
+int dns_egress(struct __sk_buff *skb)
+{
+	struct packet packet;
+	struct bpf_sock *sk;
+
+	if (!packet_read(skb, &packet))
+		return PASS;
+	sk = skb->sk;
+	if (!sk)
+		return PASS;
+	if (packet.target_port != DNS_PORT && !packet.docker && sk->dst_port != bpf_htons(DNS_PORT))
+		return PASS;
+	sk = bpf_sk_fullsock(sk);
+	if (sk)
+		messages_seen(skb, &packet, sk, SENT, true);
+	return PASS;
+}
+
+SEC("cgroup_skb/ingress")
+int dns_ingress(struct __sk_buff *skb)
+{
+	struct packet packet;
+	struct bpf_sock *sk;
+
+	if (!packet_read(skb, &packet))
+		return PASS;
+	if (packet.source_port != DNS_PORT && packet.target_port != DNS_PORT && !packet.docker)
+		return PASS;
+	sk = skb->sk;
+	if (!sk)
+		return PASS;
+	sk = bpf_sk_fullsock(sk);
+	if (sk)
+		messages_seen(skb, &packet, sk, RECEIVED, packet.source_port != DNS_PORT);
+	return PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
