@@ -42,6 +42,7 @@ int cmd_enter(int argc, char **argv);
 int cmd_flame(int argc, char **argv);
 int cmd_connections(int argc, char **argv);
 int cmd_diagnose(int argc, char **argv);
+int cmd_dns(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_memory(int argc, char **argv);

@@ -255,6 +255,37 @@ static void talk_start(void)
 	close(listener);
 }
 
+#define QUESTIONS 5
+#define RESOLVER 0x7f530035 /* 127.83.0.53, where nobody else listens */
+
+/* Asks itself for a name, and answers. */
+static void ask_start(void)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(RESOLVER) };
+	guint8 message[] = { 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'x', 0, 0, 1, 0, 1 };
+	int resolver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+	    client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	gboolean good = bind(resolver, (struct sockaddr *)&here, sizeof(here)) == 0 &&
+			connect(client, (struct sockaddr *)&here, sizeof(here)) == 0;
+
+	for (guint i = 0; good && i < QUESTIONS; i++) {
+		struct sockaddr_in from;
+		socklen_t size = sizeof(from);
+
+		message[1] = i;
+		message[2] = 1;
+		message[7] = 0;
+		good = send(client, message, sizeof(message), 0) == sizeof(message) &&
+		       recvfrom(resolver, message, sizeof(message), 0, (struct sockaddr *)&from, &size) > 0;
+		message[2] = 0x81; /* an answer, */
+		message[7] = 1; /* with a record: nobody reads it */
+		good = good && sendto(resolver, message, sizeof(message), 0, (struct sockaddr *)&from, size) > 0 &&
+		       recv(client, message, sizeof(message), 0) > 0;
+	}
+	close(resolver);
+	close(client);
+}
+
 /* Makes a device interrupt: a serial line, where there is one, and the disk, where that is more than memory. */
 static void serial_start(void)
 {
@@ -296,6 +327,8 @@ static const struct event_rule {
 	{ "slow block", "slow", "operation", "write", 0, disk_start },
 	{ "trace block", "block", "operation", "write", 0, disk_start },
 	{ "connections", NULL, "accepts", NULL, TALKS, talk_start },
+	{ "dns", NULL, "outcome", "noerror", 0, ask_start },
+	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
 };

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What commands share that watch edges in a live table, table after table, or for one summary: options, targets,
+ * intervals, output. */
+#pragma once
+#include <glib.h>
+#include <stdio.h>
+
+#include "model/snapshot.h"
+#include "observe/observe.h"
+
+struct watch {
+	const char *command;
+	const char *probe; /* of shape edges, one that can collect */
+	const char *summary; /* of the help */
+	const char *heading; /* of the text: "DNS questions", followed by "in 10.0 s" */
+	void (*print)(FILE *out, const struct edges *edges, guint top);
+	void (*json)(FILE *out, const struct snapshot *snapshot, const struct shape *shape);
+	const GOptionEntry *entries; /* the command's own options; NULL: none */
+	/* Checks the command's own options and puts them into `options`; NULL: nothing to do. */
+	gboolean (*prepare)(void *user, struct observe_options *options, GError **error);
+	void *user; /* of prepare */
+};
+
+int watch_main(const struct watch *watch, int argc, char **argv);

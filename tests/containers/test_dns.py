@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom dns against programs that know how many questions they asked, and a resolver that answers as it is told."""
+import json
+import os
+import re
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support import run, tool, wait_for
+
+SLOW_NS = 50e6
+TIMEOUT = "300ms"
+
+
+def inside(container, *command, **options):
+    return container.runtime.cli("exec", container.id, *command, **options)
+
+
+def listening(container):
+    table = run("nsenter", "-t", container.pid, "-n", "cat", "/proc/net/tcp", "/proc/net/tcp6", check=False).stdout
+    return re.search(r":0035 [0:]+ 0A", table)
+
+
+def links(process):
+    """How many links to a cgroup the process holds."""
+    found = 0
+    for info in Path(f"/proc/{process.pid}/fdinfo").iterdir():
+        try:
+            found += "link_type:\tcgroup" in info.read_text()
+        except OSError:
+            pass
+    return found
+
+
+def wait_attached(process):
+    wait_for(lambda: process.poll() is not None or links(process) == 2, what="fathom to attach")
+
+
+@contextmanager
+def watching(fathom, *arguments):
+    """fathom dns runs in the body; the yielded list holds its JSON object afterwards."""
+    found = []
+    process = fathom.start("dns", "-d", "600", "--json", "--timeout", TIMEOUT, *arguments)
+    wait_attached(process)
+    yield found
+    process.send_signal(signal.SIGINT)
+    text, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    found.append(json.loads(text))
+
+
+@pytest.fixture(scope="module")
+def pair(docker):
+    """A resolver and somebody who asks, joined by a wire: 10.78.1.1 and fd78:1::1 ask 10.78.1.2 and fd78:1::2."""
+    resolver = docker.run("oracle", "/bin/dnsload", "serve", "::")
+    client = docker.run("curious", "sleep", "600")
+    a, b = f"da{client.pid}", f"db{resolver.pid}"
+    run("ip", "link", "add", a, "type", "veth", "peer", "name", b)
+    for container, device, host in ((client, a, 1), (resolver, b, 2)):
+        run("ip", "link", "set", device, "netns", container.pid)
+        enter = ("nsenter", "-t", container.pid, "-n")
+        run(*enter, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+        for address in (f"10.78.1.{host}/24", f"fd78:1::{host}/64"):
+            run(*enter, "ip", "address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+        run(*enter, "ip", "link", "set", device, "up")
+        run(*enter, "ip", "link", "set", "lo", "up")
+    run("nsenter", "-t", resolver.pid, "-n", "ip", "address", "add", "10.78.1.3/24", "dev", b)
+    wait_for(lambda: listening(resolver), what="the resolver to listen")
+    yield client, resolver
+    docker.rm(client)
+    docker.rm(resolver)
+
+
+def rows(result, client, **labels):
+    return [r for r in result["resolvers"] if client.name in r["source"].values() and
+            all(r.get(label) == value for label, value in labels.items())]
+
+
+def only(result, client, **labels):
+    found = rows(result, client, **labels)
+    assert len(found) == 1, result
+    return found[0]
+
+
+def outcomes(row):
+    """Every counter that is not 0, but the number of questions."""
+    return {k: v for k, v in row.items() if isinstance(v, int) and v and k != "queries"}
+
+
+@pytest.mark.parametrize("address", ["10.78.1.2", "fd78:1::2"])
+def test_every_question_and_its_outcome(fathom, pair, address):
+    client, resolver = pair
+    planted = {"ok": 200, "empty": 20, "nx": 30, "fail": 10, "refuse": 5, "silent": 3, "slow": 6}
+    with watching(fathom) as found:
+        for name, count in planted.items():
+            answered = 0 if name == "silent" else count
+            assert inside(client, "dnsload", "ask", address, count, f"{name}.example").stdout == f"answered {answered}\n"
+    row = only(found[0], client, resolver=address, transport="udp")
+    assert row["target"] == {"container": resolver.name}
+    # The last of the silent ones may still be waited for when the measurement ends.
+    waited = row["unanswered"] + row["pending"]
+    assert (row["queries"], row["noerror"], row["nodata"], row["nxdomain"], row["servfail"], row["refused"], waited) == (
+        sum(planted.values()), 206, 20, 30, 10, 5, 3), row
+    assert row["unanswered"] >= 1 and not row["search_waste"] and not row["surplus"]
+    latency = row["latency_ns"]
+    assert latency["count"] == sum(planted.values()) - 3
+    assert latency["sum"] >= 6 * SLOW_NS and latency["max"] >= SLOW_NS
+    assert not found[0]["ledger"]["items"], found[0]["ledger"]
+
+
+def test_over_tcp(fathom, pair):
+    client, resolver = pair
+    with watching(fathom) as found:
+        assert inside(client, "dnsload", "tcp", "10.78.1.2", 100, "ok.example").stdout == "answered 100\n"
+    row = only(found[0], client, transport="tcp")
+    assert outcomes(row) == {"noerror": 100}, row
+    assert row["target"] == {"container": resolver.name}
+
+
+def test_several_resolvers_at_once(fathom, pair):
+    """As musl asks: the first answer counts, the others are no failures."""
+    client, _ = pair
+    with watching(fathom) as found:
+        assert inside(client, "dnsload", "all", 50, "ok.example", "10.78.1.2", "10.78.1.3").stdout == "answered 50\n"
+    both = rows(found[0], client)
+    assert sum(row["queries"] for row in both) == 100, both
+    assert sum(row["noerror"] for row in both) == 50, both
+    assert sum(row["surplus"] for row in both) == 50, both
+    assert not any(row["unanswered"] or row["pending"] for row in both), both
+
+
+def test_search_list_waste(fathom, pair):
+    """The C library tries two domains that do not have the name before the third does, and then the name itself."""
+    client, _ = pair
+    text = "nameserver 10.78.1.2\\nsearch one.cluster.test two.cluster.test shop.test\\noptions ndots:5\\n"
+    inside(client, "sh", "-c", f"printf '{text}' >/etc/resolv.conf")
+    with watching(fathom, "--names") as found:
+        assert inside(client, "dnsload", "resolve", 10, "ok").stdout == "answered 10\n"
+        assert inside(client, "dnsload", "resolve", 10, "nxx.cluster.test").stdout == "answered 0\n"
+    by_name = {row["name"]: outcomes(row) for row in rows(found[0], client)}
+    assert by_name["ok.shop.test"] == {"noerror": 10}
+    assert by_name["ok.one.cluster.test"] == by_name["ok.two.cluster.test"] == {"nxdomain": 10, "search_waste": 10}
+    # Nothing ever answered these: they were in vain, but not the search list's waste.
+    assert by_name["nxx.cluster.test.one.cluster.test"] == {"nxdomain": 10}
+
+
+def test_port_translated_before_it_is_seen(fathom, pair):
+    """As with a service address: the client asks another address and port than the resolver's."""
+    client, _ = pair
+    enter = ("nsenter", "-t", client.pid, "-n")
+    rule = ("OUTPUT", "-p", "udp", "-d", "10.78.1.99", "--dport", "53", "-j", "DNAT", "--to-destination", "10.78.1.2:53")
+    run(*enter, "iptables", "-t", "nat", "-A", *rule)
+    try:
+        with watching(fathom) as found:
+            assert inside(client, "dnsload", "all", 20, "ok.example", "10.78.1.99").stdout == "answered 20\n"
+            assert inside(client, "dnsload", "ask", "10.78.1.99", 20, "ok.example").stdout == "answered 20\n"
+    finally:
+        run(*enter, "iptables", "-t", "nat", "-D", *rule)
+    assert sum(row["noerror"] for row in rows(found[0], client)) == 40, found[0]
+
+
+def test_latency_by_outcome_and_hostile_names(fathom, pair):
+    client, _ = pair
+    process = fathom.start("latency", "dns", client.name, "-d", "600", "--json")
+    wait_attached(process)
+    inside(client, "dnsload", "ask", "10.78.1.2", 10, "slow.example")
+    process.send_signal(signal.SIGINT)
+    text, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    assert '"noerror"' in text and "10.78.1.2" in text
+    with watching(fathom, "--names") as found:
+        assert inside(client, "dnsload", "ask", "10.78.1.2", 1, "ok\x1b[2J<b>\"\n.example").stdout == "answered 1\n"
+    assert rows(found[0], client)[0]["name"] == "ok\x1b[2j<b>\"\n.example"
+    shown = fathom("dns", "--names", "--timeout", "zero", "-d", "1")
+    assert shown.returncode == 2 and "makes no sense" in shown.stderr
+
+
+def test_nothing_is_left_behind(fathom):
+    """The links are the process's own: gone with it, however it goes."""
+    process = fathom.start("dns")
+    wait_attached(process)
+    mine = ids(process)
+    assert len(mine) == 2 and mine <= loaded()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not mine & loaded(), what="the programs to be gone")
+
+
+def ids(process):
+    """Ids of the programs the process has attached to a cgroup."""
+    texts = [info.read_text() for info in Path(f"/proc/{process.pid}/fdinfo").iterdir()]
+    return {int(re.search(r"prog_id:\t(\d+)", text)[1]) for text in texts if "link_type:\tcgroup" in text}
+
+
+def loaded():
+    return {program["id"] for program in json.loads(run(tool("bpftool"), "-j", "prog", "show").stdout)}
