@@ -374,6 +374,7 @@ static __always_inline void question_again(struct dns_try *try, u64 cgroup_key, 
 static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 row, u32 resolver)
 {
 	struct dns_pending *known = bpf_map_lookup_elem(&dns_waiting, key);
+	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 now = bpf_ktime_get_ns();
 	u32 slot = owner_slot(cgroup_key);
 	struct dns_owner *owner = &dns_owners[slot];
@@ -392,7 +393,7 @@ static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 ro
 	}
 	struct dns_pending pending = {
 		.cgroup_key = cgroup_key,
-		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.tgid = BPF_CORE_READ(task, tgid),
 		.slot = slot,
 		.tries = { { .start_ns = now, .row = row, .resolver = resolver } },
 	};
@@ -444,14 +445,11 @@ struct answer {
 
 static __always_inline void name_send(struct __sk_buff *skb, const struct answer *answer, u32 at, u64 now)
 {
-	u32 zero = 0, bytes = skb->len - at;
+	u32 zero = 0;
 	struct dns_record *record = bpf_map_lookup_elem(&dns_scratches, &zero);
+	u64 bytes;
 
 	if (!record)
-		return;
-	if (bytes > DNS_QUESTION)
-		bytes = DNS_QUESTION;
-	if (bytes == 0 || bytes > DNS_QUESTION)
 		return;
 	if (!names_allowed(answer->cgroup_key, now)) {
 		__sync_fetch_and_add(&dns_names_lost, 1);
@@ -464,7 +462,13 @@ static __always_inline void name_send(struct __sk_buff *skb, const struct answer
 	record->row = answer->row;
 	record->label = answer->label;
 	record->outcome = answer->outcome;
+	bytes = skb->len - at;
+	if (bytes > DNS_QUESTION)
+		bytes = DNS_QUESTION;
 	record->question_bytes = bytes;
+	bytes -= 1;
+	asm volatile("" : "+r"(bytes)); /* so that the verifier sees the bounds, on Linux 6.1, too */
+	bytes = (bytes & (DNS_QUESTION - 1)) + 1;
 	if (bpf_skb_load_bytes(skb, at, record->question, bytes) != 0 ||
 	    bpf_ringbuf_output(&dns_ring, record, sizeof(*record), 0) != 0)
 		__sync_fetch_and_add(&dns_names_lost, 1);

@@ -13,7 +13,7 @@
 #define DNS_OWNER_SLOTS 1024 /* a power of two; cgroups that share a slot share the limits */
 #define DNS_TRIES 3 /* resolvers asked the same at once (musl: all three of resolv.conf) */
 #define DNS_MESSAGES 4 /* looked at in one TCP segment */
-#define DNS_QUESTION 272 /* bytes behind the header that are copied: the longest name, type and class, and some */
+#define DNS_QUESTION 256 /* bytes behind the header that are copied: the longest name; a power of two */
 #define DNS_HEADER 12
 #define DNS_ROWS 2048
 
