@@ -196,6 +196,7 @@ static gboolean weave_is_first(const char *name)
 		"__clone3",	    "start_thread",
 		"runtime.goexit",   "runtime.goexit.abi0",
 		"runtime.mstart",   "runtime.mstart.abi0",
+		"runtime.mcall", /* Go's scheduler, on a thread's own stack: the goroutine it left is another's affair */
 		"runtime.rt0_go",   "runtime.rt0_go.abi0",
 		"_rt0_amd64_linux",
 	};
@@ -241,6 +242,8 @@ static void weave_judge(struct weave *weave, struct weave_stack *kept, const cha
 {
 	if (kept->user_end == STACK_END_UNCHECKED)
 		kept->user_end = weave_is_first(name) ? STACK_END_FIRST : STACK_END_NO_TABLE;
+	else if (g_str_has_prefix(name, "runtime.") && weave_is_first(name)) /* no frame pointer says so */
+		kept->user_end = STACK_END_FIRST;
 	kept->missing = weave_missing(weave, kept, name, module, is_jit);
 	kept->truncated |= kept->user_end >= STACK_END_SHORT;
 }

@@ -18,10 +18,10 @@ WAYS = {"turn_left turn_right turn_left turn_right": 4, "turn_left turn_left tur
 ROOTS = {"root_short": 4, "root_long": 12, "littered": 8}
 
 
-def measure(fathom, tmp_path, command, name):
+def measure(fathom, tmp_path, command, name, *options):
     for old in ("out.json", "out.folded"):
         (tmp_path / old).unlink(missing_ok=True)
-    done = fathom(command, name, "-d", SECONDS, "-o", "out.json")
+    done = fathom(command, name, "-d", SECONDS, "-o", "out.json", *options)
     assert done.returncode == 0, done.stderr
     ledger = json.loads((tmp_path / "out.json").read_text())["shapes"][0]["ledger"]
     assert fathom("flame", "out.json", "-o", "out.folded").returncode == 0
@@ -68,3 +68,25 @@ def test_same_stacks_as_with_frame_pointers(docker, start, fathom, tmp_path):
         container = start(docker, "oracle" + program.replace("_", ""), f"/bin/{program}")
         seen.append(functions(measure(fathom, tmp_path, "offcpu", container.name)[0]))
     assert seen[0] == seen[1] and len(seen[0]) == len(WAYS) + len(ROOTS)
+
+
+@pytest.mark.parametrize("program", ["twinstacks", "twinstacks_omit"])
+def test_twin_wakers_are_told_apart(docker, start, fathom, tmp_path, program):
+    """One thread blocks at one place; who wakes it are stacks that are easily taken for one another."""
+    container = start(docker, "wakers" + program.replace("_", ""), f"/bin/{program}", "wake")
+    found, ledger = measure(fathom, tmp_path, "offcpu", container.name, "--waker")
+    told, complete = Counter(), 0
+    for frames, weight in found:
+        waker = next((at for at, frame in enumerate(frames) if frame.startswith("woken by")), None)
+        if "listen_to_bell" not in frames or waker is None:
+            continue
+        assert container.name in frames[waker] and "listen_to_bell" in frames[:waker], frames
+        told[kind(frames[:waker:-1])] += weight # written from the innermost on
+        complete += weight if any(frame in FIRST for frame in frames[waker:]) else 0
+    all_us = sum(told.values())
+    assert all_us > 0.9 * SECONDS * 1e6, found # nothing else the thread does takes time
+    for name, ms in {**WAYS, **ROOTS}.items():
+        share = ms / (sum(WAYS.values()) + sum(ROOTS.values()))
+        assert told[name] / all_us == pytest.approx(share, rel=NEAR), (name, told)
+    assert complete >= COMPLETE * all_us and told[""] < (1 - COMPLETE) * all_us, told
+    assert all(note.endswith("of these wrong: 0") for note in ledger["notes"] if "of these wrong" in note), ledger["notes"]

@@ -3,7 +3,11 @@
  * pointer within a group. For each group the same number of sleeps, of known length:
  *   ways     the same return addresses in another order: 4, 8 and 12 ms
  *   roots    differ only 40 KiB up the stack: 4 and 12 ms
- *   littered one stack, with return addresses left over from ever other calls in it: 8 ms */
+ *   littered one stack, with return addresses left over from ever other calls in it: 8 ms
+ * With an argument each sleep ends with waking a second thread up, which waits again at once: then it blocks as long, and
+ * those stacks are its wakers'. */
+#include <pthread.h>
+#include <semaphore.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,12 +17,24 @@
 
 static volatile unsigned sink; /* counted differently, so that the compiler does not make one function of two */
 
+static sem_t bell;
+static int is_ringing;
+
 static KEEP void nap(unsigned ms)
 {
 	const struct timespec time = { .tv_nsec = ms * 1000000L };
 
 	nanosleep(&time, NULL);
+	if (is_ringing)
+		sem_post(&bell);
 	sink++;
+}
+
+static KEEP void *listen_to_bell(void *unused)
+{
+	for (;;)
+		sem_wait(&bell);
+	return unused;
 }
 
 static KEEP void way(unsigned turns, unsigned ms);
@@ -82,8 +98,15 @@ static KEEP void littered(unsigned ms)
 	unused[1] = unused[0];
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	pthread_t listener;
+
+	(void)argv;
+	is_ringing = argc > 1;
+	sem_init(&bell, 0, 0);
+	if (is_ringing && pthread_create(&listener, NULL, listen_to_bell, NULL) != 0)
+		return 1;
 	for (unsigned round = 0;; round++) {
 		way(0x15, 4); /* left, right, left, right */
 		way(0x13, 8); /* left, left, right, right */
