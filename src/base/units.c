@@ -96,3 +96,27 @@ gboolean units_parse_duration(const char *text, guint64 default_unit_ns, guint64
 	*ns = (guint64)llround(value * scale);
 	return TRUE;
 }
+
+gboolean units_parse_bytes(const char *text, guint64 *bytes)
+{
+	static const char suffixes[] = "kmgt";
+	char *end = NULL;
+	double value = g_ascii_strtod(text, &end), scale = 1;
+
+	if (end == text || !isfinite(value) || value < 0)
+		return FALSE;
+	if (*end) {
+		const char *suffix = strchr(suffixes, g_ascii_tolower(*end));
+
+		if (!suffix)
+			return FALSE;
+		scale = ldexp(1, 10 * (int)(suffix - suffixes + 1));
+		end++;
+		if (*end && g_ascii_strcasecmp(end, "b") != 0 && g_ascii_strcasecmp(end, "ib") != 0)
+			return FALSE;
+	}
+	if (value * scale > 9e18)
+		return FALSE;
+	*bytes = (guint64)llround(value * scale);
+	return TRUE;
+}

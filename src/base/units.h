@@ -24,3 +24,5 @@ char *units_percent(double part, double whole); /* "12.3 %"; "-" when whole is 0
 /* Parses "10", "10s", "1.5s", "500ms", "100us", "5m", "1h"; a bare number is in `default_unit_ns` nanoseconds.
  * FALSE when the text is not a duration or does not fit. */
 gboolean units_parse_duration(const char *text, guint64 default_unit_ns, guint64 *ns);
+/* Parses "4096", "64k", "1.5MiB", "2g"; units are powers of 1024. */
+gboolean units_parse_bytes(const char *text, guint64 *bytes);

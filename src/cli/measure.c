@@ -21,16 +21,18 @@
 #define MEASURE_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define MEASURE_FREQUENCY_MAX_HZ 10000
 #define MEASURE_EVERY_MAX 100000
+#define MEASURE_SAMPLE_MAX_BYTES (G_GUINT64_CONSTANT(1) << 30)
 #define MEASURE_PROGRESS_COLUMNS 30
 #define MEASURE_LAST_NICE (-15) /* of 20: some two thirds of a CPU against ten others on it */
 
 struct measure {
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
+	char *sample;
 	int frequency_hz, every;
 	const struct measure_companion *companion; /* NULL: none */
-	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod;
-	guint64 duration_ns, threshold_ns;
+	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod, heap;
+	guint64 duration_ns, threshold_ns, sample_bytes;
 	enum observe_by by_what;
 	const struct render_format *writer;
 	GPtrArray *targets;
@@ -42,6 +44,7 @@ static void measure_clear(struct measure *measure)
 	g_free(measure->duration);
 	g_free(measure->by);
 	g_free(measure->threshold);
+	g_free(measure->sample);
 	g_free(measure->output);
 	g_free(measure->format);
 	g_free(measure->title);
@@ -91,6 +94,10 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 	GOptionEntry faults[] = {
 		{ "every", 0, 0, G_OPTION_ARG_INT, &measure->every,
 		  "Look at one page fault in so many (default 16): each stands for that many pages", "N" },
+		{ "heap", 0, 0, G_OPTION_ARG_NONE, &measure->heap,
+		  "What programs allocate instead (uprobes on malloc and its kind), and what they do not free", NULL },
+		{ "sample", 0, 0, G_OPTION_ARG_STRING, &measure->sample,
+		  "Heap: look at one allocation in so many bytes (default 512k; 1 looks at each)", "BYTES" },
 		{ NULL },
 	};
 	GOptionEntry blocking[] = {
@@ -127,6 +134,19 @@ static gboolean measure_check_rung(const struct measure *measure, GError **error
 			    measure->rung);
 }
 
+static gboolean measure_check_heap(struct measure *measure, GError **error)
+{
+	if (measure->sample && !measure->heap)
+		return command_fail(error, "--sample is about allocations: give it with --heap");
+	if (measure->heap && measure->every)
+		return command_fail(error, "--every is about page faults: with --heap give --sample");
+	if (measure->sample && (!units_parse_bytes(measure->sample, &measure->sample_bytes) || !measure->sample_bytes ||
+				measure->sample_bytes > MEASURE_SAMPLE_MAX_BYTES))
+		return command_fail(error, "\"%s\" is no size to sample by: 1 (each allocation) to 1g",
+				    measure->sample);
+	return TRUE;
+}
+
 static gboolean measure_check(struct measure *measure, GError **error)
 {
 	static const char *const whats[] = { "container", "process", "thread" };
@@ -150,6 +170,8 @@ static gboolean measure_check(struct measure *measure, GError **error)
 	if (measure->debuginfod && !debuginfod_is_configured())
 		return command_fail(error, "--debuginfod needs DEBUGINFOD_URLS, the servers to ask (with sudo: "
 					   "--preserve-env=DEBUGINFOD_URLS)");
+	if (!measure_check_heap(measure, error))
+		return FALSE;
 	measure->by_what = OBSERVE_BY_PROCESS;
 	if (measure->by) {
 		guint i = 0;
@@ -173,11 +195,19 @@ static gboolean measure_targets(struct measure *measure, struct registry *regist
 				GError **error)
 {
 	measure->targets = target_array_new();
+	if (argc <= 1 && measure->heap)
+		return command_fail(error,
+				    "say whose heap: breakpoints in every allocator of the machine are too many");
 	if (argc <= 1)
 		return observe_target(registry, "all", measure->targets, error);
 	for (int i = 1; i < argc; i++)
 		if (!observe_target(registry, argv[i], measure->targets, error))
 			return FALSE;
+	for (guint i = 0; measure->heap && i < measure->targets->len; i++)
+		if (((const struct target *)g_ptr_array_index(measure->targets, i))->kind == TARGET_ALL)
+			return command_fail(error,
+					    "say whose heap: breakpoints in every allocator of the machine are too "
+					    "many");
 	return TRUE;
 }
 
@@ -251,6 +281,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 					? 0
 					: (guint32)measure->frequency_hz,
 		.every = (guint32)measure->every,
+		.sample_bytes = measure->sample_bytes,
 		.cycles = measure->cycles,
 		.no_user = measure->kernel,
 		.no_kernel = measure->user,
@@ -337,8 +368,11 @@ int measure_main_with(const char *probe, const struct measure_companion *compani
 		command_complain(probe, "this build has no such probe");
 		return EXIT_FAILED;
 	}
-	if (measure_parse(&measure, &argc, &argv, &status))
+	if (measure_parse(&measure, &argc, &argv, &status)) {
+		if (measure.heap)
+			measure.probe = probe_find("heap");
 		status = measure_run(&measure, argc, argv);
+	}
 	measure_clear(&measure);
 	return status;
 }

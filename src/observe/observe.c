@@ -6,9 +6,11 @@
 
 #include "base/clock.h"
 #include "kernel/cgroupfs.h"
+#include "observe/allocators.h"
 #include "observe/happen.h"
 #include "observe/tally.h"
 #include "observe/weave.h"
+#include "probe/heap.h"
 #include "probe/kernel_names.h"
 #include "symbol/symbolizer.h"
 
@@ -122,6 +124,7 @@ struct observe_session {
 	struct registry *registry;
 	const struct observe_options *options;
 	struct symbolizer *symbolizer; /* with `weave` */
+	struct allocators *allocators; /* NULL: the probe wants none */
 	struct kernel_names *kernel_names; /* of the symbolizer */
 	struct weave *weave;
 	struct tally *tally;
@@ -344,6 +347,7 @@ static void session_note_symbols(struct observe_session *session)
 
 static void session_close(struct observe_session *session)
 {
+	allocators_free(session->allocators);
 	weave_free(session->weave);
 	tally_free(session->tally);
 	happen_free(session->happen);
@@ -364,6 +368,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.v1_controller = cgroupfs_v1_controller(registry_cgroupfs(registry)),
 		.frequency_hz = options->frequency_hz,
 		.every = options->every,
+		.sample_bytes = options->sample_bytes,
 		.cycles = options->cycles,
 		.no_user = options->no_user,
 		.no_kernel = options->no_kernel,
@@ -380,6 +385,45 @@ static struct probe_request observe_request(struct registry *registry, const str
 	};
 }
 
+/* FALSE and `error` when nothing can be watched. */
+static gboolean session_find_allocators(struct observe_session *session, GError **error)
+{
+	struct allocators *found;
+
+	if (session->options->probe != &probe_heap)
+		return TRUE;
+	found = allocators_find(session->registry, session->options->targets);
+	session->allocators = found;
+	if (found->sites->len > 0)
+		return TRUE;
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED,
+		    "no allocator (malloc and its kind) was found in what %u processes of the target have mapped",
+		    found->processes);
+	return FALSE;
+}
+
+/* Which files have breakpoints, and what was left out. */
+static void session_note_allocators(struct observe_session *session)
+{
+	struct ledger *ledger = &session->shape->ledger;
+	const struct allocators *found = session->allocators;
+	g_autofree char *files = NULL;
+
+	if (!found)
+		return;
+	g_ptr_array_add(found->files, NULL);
+	files = g_strjoinv(", ", (char **)found->files->pdata);
+	ledger_note(ledger,
+		    g_strdup_printf("allocators watched: %s (whoever has these files mapped pays for the breakpoints)",
+				    files));
+	if (found->without > 0)
+		ledger_note(ledger,
+			    g_strdup_printf("%u of %u processes have no allocator with a symbol: theirs is not seen",
+					    found->without, found->processes));
+	if (found->is_cut)
+		ledger_note(ledger, g_strdup("there were too many processes or files to look into all of them"));
+}
+
 struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error)
 {
 	struct observe_session session = { .registry = registry, .options = options };
@@ -392,11 +436,20 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 			    options->probe->name);
 		return NULL;
 	}
+	if (!session_find_allocators(&session, error)) {
+		allocators_free(session.allocators);
+		return NULL;
+	}
 	session_open(&session);
 	scope_init(&scope, registry, options->targets);
 	request = observe_request(registry, options, &scope);
+	if (session.allocators) {
+		request.sites = (const struct probe_site *)session.allocators->sites->data;
+		request.site_count = session.allocators->sites->len;
+	}
 	if (session_measure(&session, &request, error)) {
 		session_note_symbols(&session);
+		session_note_allocators(&session);
 		snapshot = g_steal_pointer(&session.snapshot);
 	}
 	scope_clear(&scope);

@@ -447,6 +447,15 @@ static guint32 weave_cause_frame(struct weave *weave, const struct probe_weight 
 	case PROBE_STATE_WAIT_THROTTLED:
 		name = "waiting for CPU: throttled";
 		break;
+	case PROBE_STATE_ALLOCATED:
+		name = "still allocated";
+		break;
+	case PROBE_STATE_FREED:
+		name = "freed again";
+		break;
+	case PROBE_STATE_ENDED:
+		name = "not freed before its process ended";
+		break;
 	case PROBE_STATE_BLOCKED:
 	case PROBE_STATES:
 		blocked = g_strdup_printf("blocked: %s", stack ? cause_name(stack->cause) : "stack not known");
@@ -633,7 +642,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->shape = shape;
 	weave->tree = shape->calltree;
 	weave->by = by;
-	weave->cause_first = strcmp(shape->probe, "walltime") == 0;
+	weave->cause_first = strcmp(shape->probe, "walltime") == 0 || strcmp(shape->probe, "heap") == 0;
 	weave->with_cause = weave->cause_first || strcmp(shape->probe, "offcpu") == 0;
 	weave->splice = splice_new(symbolizer, weave->tree);
 	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));

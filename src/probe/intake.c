@@ -55,7 +55,7 @@ struct intake {
 
 struct intake_copied {
 	guint32 stack;
-	guint64 events;
+	guint64 events, weight;
 };
 
 static void intake_tell(void *user, const struct sideband_record *record)
@@ -127,13 +127,18 @@ static const struct probe_task *intake_keep_task(struct intake *intake, const st
 	return kept;
 }
 
-/* Gives the kernel's id a number of ours. FALSE when it has one already (two CPUs sent the same stack). */
-static gboolean intake_number(struct intake *intake, guint32 kernel_id, const struct probe_task *task)
+static void intake_grow_ids(struct intake *intake, guint32 kernel_id)
 {
 	static const guint32 none = PROBE_NO_STACK;
 
 	while (intake->ids->len <= kernel_id)
 		g_array_append_val(intake->ids, none);
+}
+
+/* Gives the kernel's id a number of ours. FALSE when it has one already (two CPUs sent the same stack). */
+static gboolean intake_number(struct intake *intake, guint32 kernel_id, const struct probe_task *task)
+{
+	intake_grow_ids(intake, kernel_id);
 	if (g_array_index(intake->ids, guint32, kernel_id) != PROBE_NO_STACK)
 		return FALSE;
 	g_array_index(intake->ids, guint32, kernel_id) = intake->tasks->len;
@@ -167,22 +172,34 @@ static struct stack_key intake_copied_key(const struct intake *intake, const str
 	return key;
 }
 
-static void intake_count_copied(struct intake *intake, struct probe_stack *stack)
+static void intake_count_copied(struct intake *intake, struct probe_stack *stack, guint64 weight)
 {
 	struct stack_key key = intake_copied_key(intake, stack);
 	guint index = GPOINTER_TO_UINT(g_hash_table_lookup(intake->copied_ids, &key));
+	struct intake_copied *copied;
 
 	if (index == 0) {
-		struct intake_copied copied = { .stack = intake->tasks->len };
+		struct intake_copied fresh = { .stack = intake->tasks->len };
 
-		stack->id = copied.stack;
+		stack->id = fresh.stack;
 		g_ptr_array_add(intake->tasks, (gpointer)intake_keep_task(intake, &stack->task));
-		g_array_append_val(intake->copied, copied);
+		g_array_append_val(intake->copied, fresh);
 		index = intake->copied->len;
 		g_hash_table_insert(intake->copied_ids, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(index));
 		intake_tell_stack(intake, stack);
 	}
-	g_array_index(intake->copied, struct intake_copied, index - 1).events++;
+	copied = &g_array_index(intake->copied, struct intake_copied, index - 1);
+	copied->events++;
+	copied->weight += weight;
+	stack->id = copied->stack;
+}
+
+/* One event that user space must know again by the kernel's id. */
+static void intake_count_each(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
+{
+	intake_count_copied(intake, stack, record->weight);
+	intake_grow_ids(intake, record->id);
+	g_array_index(intake->ids, guint32, record->id) = stack->id;
 }
 
 /* Of addresses that would come out the same at any time; 0 otherwise. */
@@ -270,6 +287,7 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 		.script = { record->script[0], record->script[1] },
 	};
 	guint64 walk = 0;
+	gboolean is_counted;
 
 	memcpy(&stack.task, &record->task, sizeof(stack.task));
 	stack.task.comm[PROBE_COMM - 1] = '\0';
@@ -278,7 +296,8 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 		intake_take_audit(intake, record, &stack);
 		return;
 	}
-	if (record->id != STACK_NO_ID) {
+	is_counted = record->id != STACK_NO_ID && !(record->flags & STACK_EACH);
+	if (is_counted) {
 		stack.id = intake->tasks->len;
 		if (!intake_number(intake, record->id, &stack.task))
 			return;
@@ -287,12 +306,15 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 	intake->copied_bytes += record->copy_bytes;
 	if (record->copy_bytes)
 		walk = intake_unwind(intake, record, &stack);
-	if (intake->paths && record->id != STACK_NO_ID) {
+	stack.flags &= ~(guint32)STACK_EACH;
+	if (intake->paths && is_counted) {
 		g_array_set_size(intake->walks, stack.id + 1);
 		g_array_index(intake->walks, guint64, stack.id) = walk;
 	}
 	if (record->id == STACK_NO_ID)
-		intake_count_copied(intake, &stack);
+		intake_count_copied(intake, &stack, record->weight);
+	else if (!is_counted)
+		intake_count_each(intake, record, &stack);
 	else
 		intake_tell_stack(intake, &stack);
 }
@@ -536,8 +558,9 @@ void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user
 		struct intake_copied *copied = &g_array_index(intake->copied, struct intake_copied, i);
 
 		if (copied->events > 0)
-			each(user, copied->stack, copied->events);
+			each(user, copied->stack, copied->events, copied->weight);
 		copied->events = 0;
+		copied->weight = 0;
 	}
 }
 

@@ -38,8 +38,9 @@ struct intake_audit {
 };
 struct intake_audit intake_audit(const struct intake *intake);
 
-typedef void (*intake_copied_fn)(void *user, guint32 stack, guint64 events);
-/* Hands out how often each stack came that the kernel half sent without counting it (STACK_NO_ID), since the last time. */
+typedef void (*intake_copied_fn)(void *user, guint32 stack, guint64 events, guint64 weight);
+/* Hands out what each stack weighs that the kernel half sent without counting it (STACK_NO_ID, STACK_EACH), since the last
+ * time. */
 void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user);
 /* See probe.h. */
 void intake_teach(struct intake *intake, guint32 tgid, const struct python_process *process);

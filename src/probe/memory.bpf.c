@@ -23,6 +23,7 @@ static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64
 	if (!room)
 		return false;
 	stack_record_begin(&room->record, task, key);
+	room->record.weight = event_bytes;
 	stack_record_kernel(&room->record, ctx, 0);
 	script_of_current(0, room->record.script);
 	if (!stack_copy_take(room, bytes))

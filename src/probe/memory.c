@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/memory.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -11,30 +10,23 @@
 
 #include "base/file.h"
 #include "memory.skel.h"
-#include "probe/copyplan.h"
 #include "probe/filter.h"
-#include "probe/intake.h"
-#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
-#include "probe/losses.h"
-#include "probe/mapread.h"
 #include "probe/percpu.h"
+#include "probe/sampled.h"
 #include "probe/scripts.h"
 
 #define MEMORY_RING_BYTES_PER_CPU (1 << 20)
 #define MEMORY_RING_BYTES_MAX (64 << 20)
 
 struct memory_run {
+	struct sampled sampled; /* first */
 	struct memory_bpf *kernel;
-	struct intake *intake;
-	struct probe_listener listener;
 	const struct rung *rung;
 	guint32 every;
 	guint64 event_bytes;
 	GArray *links; /* of struct bpf_link *, one a CPU */
 	GArray *fds; /* of their events, owned by the links */
-	/* while finishing */
-	struct ledger_line unsent;
 };
 
 static const struct rung memory_rungs[] = {
@@ -94,19 +86,11 @@ static gboolean memory_attach(void *user, const struct rung *rung, GError **erro
 	return cpus != NULL;
 }
 
-/* A power of two. */
-static guint32 memory_ring_bytes(void)
-{
-	guint32 bytes = MEMORY_RING_BYTES_PER_CPU;
-
-	for (int cpus = libbpf_num_possible_cpus(); cpus > 1 && bytes < MEMORY_RING_BYTES_MAX; cpus = (cpus + 1) / 2)
-		bytes *= 2;
-	return bytes;
-}
-
-static gboolean memory_load(struct memory_run *run, const struct probe_request *request, GError **error)
+static gboolean memory_load(struct memory_run *run, const struct probe_request *request,
+			    const struct probe_listener *listener, GError **error)
 {
 	static const char what[] = "cannot load the page fault program";
+	guint32 ring_bytes = sampled_ring_bytes(MEMORY_RING_BYTES_PER_CPU, MEMORY_RING_BYTES_MAX);
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
@@ -120,13 +104,9 @@ static gboolean memory_load(struct memory_run *run, const struct probe_request *
 	FILTER_SET_STACK(run->kernel->rodata, &values);
 	SCRIPTS_SET(run->kernel->rodata, request);
 	run->kernel->rodata->event_bytes = run->event_bytes;
-	bpf_map__set_max_entries(run->kernel->maps.stack_ring, memory_ring_bytes());
-	run->kernel->rodata->stack_wake_bytes = memory_ring_bytes() / 4;
-	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
-		return FALSE;
-	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))
-		return FALSE;
-	return filter_fill(run->kernel->obj, request, error);
+	bpf_map__set_max_entries(run->kernel->maps.stack_ring, ring_bytes);
+	run->kernel->rodata->stack_wake_bytes = ring_bytes / 4;
+	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);
 }
 
 /* Starts the events only when all are attached, so that all CPUs begin together. */
@@ -149,7 +129,7 @@ static void memory_close(struct probe_run *opaque)
 	memory_detach(run);
 	g_array_free(run->links, TRUE);
 	g_array_free(run->fds, TRUE);
-	intake_close(run->intake);
+	sampled_close(&run->sampled);
 	memory_bpf__destroy(run->kernel);
 	g_free(run);
 }
@@ -159,70 +139,15 @@ static struct probe_run *memory_open(const struct probe_request *request, const 
 {
 	struct memory_run *run = g_new0(struct memory_run, 1);
 
-	run->listener = *listener;
 	run->every = request->every ? request->every : MEMORY_EVERY;
 	run->event_bytes = (guint64)run->every * (guint64)sysconf(_SC_PAGESIZE);
 	run->links = g_array_new(FALSE, FALSE, sizeof(struct bpf_link *));
 	run->fds = g_array_new(FALSE, FALSE, sizeof(int));
-	if (memory_load(run, request, error))
-		run->intake = intake_open(run->kernel->obj, request, listener, error);
-	if (!run->intake || !memory_start(run, request, error)) {
+	if (!memory_load(run, request, listener, error) || !memory_start(run, request, error)) {
 		memory_close((struct probe_run *)run);
 		return NULL;
 	}
 	return (struct probe_run *)run;
-}
-
-static int memory_fd(struct probe_run *opaque)
-{
-	return intake_fd(((struct memory_run *)opaque)->intake);
-}
-
-static gboolean memory_drain(struct probe_run *opaque, GError **error)
-{
-	return intake_drain(((struct memory_run *)opaque)->intake, error);
-}
-
-static void memory_teach(struct probe_run *opaque, guint32 tgid, const struct python_process *process)
-{
-	intake_teach(((struct memory_run *)opaque)->intake, tgid, process);
-}
-
-static void memory_tell(struct memory_run *run, guint32 stack, guint64 events, guint64 weight_bytes)
-{
-	struct probe_weight weight = {
-		.task = intake_task(run->intake, stack),
-		.stack = stack,
-		.waker_stack = PROBE_NO_STACK,
-		.state = PROBE_STATE_RUNNING,
-		.events = events,
-		.weight = weight_bytes,
-	};
-
-	if (!weight.task) {
-		run->unsent.events += events;
-		run->unsent.weight += weight_bytes;
-	} else if (events > 0 && run->listener.weight) {
-		run->listener.weight(run->listener.user, &weight);
-	}
-}
-
-/* mapread_fn: one distinct stack. */
-static void memory_weigh(void *user, const void *key, const void *value)
-{
-	struct memory_run *run = user;
-	const struct stack_value *counted = value;
-
-	(void)key;
-	memory_tell(run, intake_stack(run->intake, counted->id), counted->events, counted->weight);
-}
-
-/* intake_copied_fn: one that was walked from copies. */
-static void memory_weigh_copied(void *user, guint32 stack, guint64 events)
-{
-	struct memory_run *run = user;
-
-	memory_tell(run, stack, events, events * run->event_bytes);
 }
 
 static void memory_account_huge_pages(struct ledger *ledger)
@@ -241,15 +166,8 @@ static gboolean memory_finish(struct probe_run *opaque, struct ledger *ledger, G
 
 	for (guint i = 0; i < run->fds->len; i++)
 		ioctl(g_array_index(run->fds, int, i), PERF_EVENT_IOC_DISABLE, 0);
-	if (!intake_drain(run->intake, error) ||
-	    !mapread_each(bpf_map__fd(run->kernel->maps.stacks), sizeof(struct stack_key), sizeof(struct stack_value),
-			  memory_weigh, run, error) ||
-	    !losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error))
+	if (!sampled_tell_counted(&run->sampled, error) || !sampled_account(&run->sampled, ledger, error))
 		return FALSE;
-	intake_take_copied(run->intake, memory_weigh_copied, run);
-	if (run->unsent.events > 0)
-		ledger_add(ledger, LEDGER_LOST_RING, run->unsent.events, run->unsent.weight);
-	intake_account(run->intake, ledger);
 	memory_account_huge_pages(ledger);
 	if (run->every > 1)
 		ledger_note(ledger, g_strdup_printf("one page fault in %u was looked at, and stands for all of them",
@@ -267,9 +185,9 @@ const struct probe probe_memory = {
 	.unit = UNIT_BYTES,
 	.rungs = memory_rungs,
 	.open = memory_open,
-	.fd = memory_fd,
-	.drain = memory_drain,
-	.teach = memory_teach,
+	.fd = sampled_fd,
+	.drain = sampled_drain,
+	.teach = sampled_teach,
 	.finish = memory_finish,
 	.close = memory_close,
 };

@@ -34,6 +34,13 @@ struct probe_cgroup {
 	guint8 wanted;
 };
 
+/* A function in a file that processes have mapped. */
+struct probe_site {
+	int fd; /* of the file, readable; the caller's, open as long as the run is */
+	guint64 file_offset;
+	guint32 call; /* enum heap_call */
+};
+
 struct probe_request {
 	gboolean filter;
 	const struct probe_cgroup *cgroups;
@@ -44,6 +51,10 @@ struct probe_request {
 	 * "cpuacct", "devices", "freezer"); NULL: only the unified hierarchy is looked at. */
 	const char *v1_controller;
 	guint32 frequency_hz; /* sampling probes */
+	/* heap: where allocators are, and the size that is looked at for sure (0: the probe's own; 1: every allocation). */
+	const struct probe_site *sites;
+	gsize site_count;
+	guint64 sample_bytes;
 	guint32 every; /* memory: look at one page fault in so many; 0: the probe's own choice */
 	gboolean cycles; /* sample by CPU cycles instead of the cpu clock, where the machine counts them */
 	gboolean no_user, no_kernel; /* leave out that half of stacks */
@@ -125,7 +136,11 @@ enum probe_state {
 	PROBE_STATE_WAIT_WOKEN = 2, /* runnable, not running: woken up and waiting for a CPU */
 	PROBE_STATE_WAIT_PREEMPTED = 3, /* runnable, not running: lost the CPU to somebody else */
 	PROBE_STATE_WAIT_THROTTLED = 4, /* runnable, but its cgroup's CPU quota is used up */
-	PROBE_STATES = 5,
+	/* heap: what became of an allocation */
+	PROBE_STATE_ALLOCATED = 5,
+	PROBE_STATE_FREED = 6,
+	PROBE_STATE_ENDED = 7, /* its process ended, or became another program, and had not freed it */
+	PROBE_STATES = 8,
 };
 
 #define PROBE_NO_STACK G_MAXUINT32

@@ -10,15 +10,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "probe/copyplan.h"
 #include "probe/filter.h"
-#include "probe/intake.h"
-#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
-#include "probe/losses.h"
-#include "probe/mapread.h"
 #include "probe/percpu.h"
 #include "probe/profile_pace.h"
+#include "probe/sampled.h"
 #include "probe/scripts.h"
 #include "profile.skel.h"
 
@@ -32,15 +28,12 @@ struct profile_event {
 };
 
 struct profile_run {
+	struct sampled sampled; /* first */
 	struct profile_bpf *kernel;
-	struct intake *intake;
-	struct probe_listener listener;
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
 	guint32 frequency_hz;
 	GArray *events; /* of struct profile_event */
-	/* while finishing */
-	struct ledger_line unsent;
 };
 
 static const struct rung profile_rungs[] = {
@@ -119,10 +112,8 @@ static gboolean profile_attach(void *user, const struct rung *rung, GError **err
 /* Room for two thirds of a second of usual copies on all CPUs: a busy machine lets the reader wait. A power of two. */
 static guint32 profile_ring_bytes(guint32 frequency_hz)
 {
-	guint32 bytes = PROFILE_RING_BYTES_PER_CPU;
+	guint32 bytes = sampled_ring_bytes(PROFILE_RING_BYTES_PER_CPU, PROFILE_RING_BYTES_MAX);
 
-	for (int cpus = libbpf_num_possible_cpus(); cpus > 1 && bytes < PROFILE_RING_BYTES_MAX; cpus = (cpus + 1) / 2)
-		bytes *= 2;
 	for (guint32 hz = PROFILE_FREQUENCY_HZ; hz < frequency_hz && bytes < PROFILE_RING_BYTES_MAX; hz *= 2)
 		bytes *= 2;
 	return bytes;
@@ -150,7 +141,8 @@ static gboolean profile_check_frequency(guint32 frequency_hz, GError **error)
 	return FALSE;
 }
 
-static gboolean profile_load(struct profile_run *run, const struct probe_request *request, GError **error)
+static gboolean profile_load(struct profile_run *run, const struct probe_request *request,
+			     const struct probe_listener *listener, GError **error)
 {
 	static const char what[] = "cannot load the sampling program";
 	struct filter_values values;
@@ -167,11 +159,7 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	SCRIPTS_SET(run->kernel->rodata, request);
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes(run->frequency_hz));
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
-	if (!filter_size(run->kernel->obj, request, error) || !copyplan_size(run->kernel->obj, 1, error))
-		return FALSE;
-	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))
-		return FALSE;
-	return filter_fill(run->kernel->obj, request, error);
+	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);
 }
 
 /* Starts the events only when all are attached, so that all CPUs begin together. */
@@ -195,7 +183,7 @@ static void profile_close(struct probe_run *opaque)
 		return;
 	profile_detach(run);
 	g_array_free(run->events, TRUE);
-	intake_close(run->intake);
+	sampled_close(&run->sampled);
 	profile_bpf__destroy(run->kernel);
 	g_free(run->why_not);
 	g_free(run);
@@ -206,71 +194,14 @@ static struct probe_run *profile_open(const struct probe_request *request, const
 {
 	struct profile_run *run = g_new0(struct profile_run, 1);
 
-	run->listener = *listener;
 	run->frequency_hz = request->frequency_hz > 0 ? request->frequency_hz : PROFILE_FREQUENCY_HZ;
 	run->events = g_array_new(FALSE, FALSE, sizeof(struct profile_event));
-	if (profile_check_frequency(run->frequency_hz, error) && profile_load(run, request, error))
-		run->intake = intake_open(run->kernel->obj, request, listener, error);
-	if (!run->intake || !profile_start(run, request, error)) {
+	if (!profile_check_frequency(run->frequency_hz, error) || !profile_load(run, request, listener, error) ||
+	    !profile_start(run, request, error)) {
 		profile_close((struct probe_run *)run);
 		return NULL;
 	}
 	return (struct probe_run *)run;
-}
-
-static int profile_fd(struct probe_run *opaque)
-{
-	return intake_fd(((struct profile_run *)opaque)->intake);
-}
-
-static gboolean profile_drain(struct probe_run *opaque, GError **error)
-{
-	return intake_drain(((struct profile_run *)opaque)->intake, error);
-}
-
-static void profile_teach(struct probe_run *opaque, guint32 tgid, const struct python_process *process)
-{
-	intake_teach(((struct profile_run *)opaque)->intake, tgid, process);
-}
-
-/* mapread_fn: one distinct stack and how often it was seen. */
-static void profile_weigh(void *user, const void *key, const void *value)
-{
-	struct profile_run *run = user;
-	const struct stack_value *counted = value;
-	struct probe_weight weight = {
-		.stack = intake_stack(run->intake, counted->id),
-		.waker_stack = PROBE_NO_STACK,
-		.state = PROBE_STATE_RUNNING,
-		.events = counted->events,
-		.weight = counted->weight,
-	};
-
-	(void)key;
-	weight.task = intake_task(run->intake, weight.stack);
-	if (!weight.task) {
-		run->unsent.events += counted->events;
-		run->unsent.weight += counted->weight;
-	} else if (counted->events > 0 && run->listener.weight) {
-		run->listener.weight(run->listener.user, &weight);
-	}
-}
-
-/* intake_copied_fn: one distinct stack that was walked from copies. */
-static void profile_weigh_copied(void *user, guint32 stack, guint64 events)
-{
-	struct profile_run *run = user;
-	struct probe_weight weight = {
-		.task = intake_task(run->intake, stack),
-		.stack = stack,
-		.waker_stack = PROBE_NO_STACK,
-		.state = PROBE_STATE_RUNNING,
-		.events = events,
-		.weight = events,
-	};
-
-	if (run->listener.weight)
-		run->listener.weight(run->listener.user, &weight);
 }
 
 /* The kernel may have lowered its limit while we ran; it then drops samples without telling. */
@@ -346,17 +277,10 @@ static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, 
 	for (guint i = 0; i < run->events->len; i++)
 		ioctl(g_array_index(run->events, struct profile_event, i).fd, PERF_EVENT_IOC_DISABLE, 0);
 	profile_account_cpus(run, ledger);
-	if (!intake_drain(run->intake, error) ||
-	    !mapread_each(bpf_map__fd(run->kernel->maps.stacks), sizeof(struct stack_key), sizeof(struct stack_value),
-			  profile_weigh, run, error) ||
-	    !losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error))
+	if (!sampled_tell_counted(&run->sampled, error) || !sampled_account(&run->sampled, ledger, error))
 		return FALSE;
-	intake_take_copied(run->intake, profile_weigh_copied, run);
-	if (run->unsent.events > 0)
-		ledger_add(ledger, LEDGER_LOST_RING, run->unsent.events, run->unsent.weight);
 	profile_account_missed(run, ledger);
 	profile_account_limit(run, ledger);
-	intake_account(run->intake, ledger);
 	ledger->rung = g_strdup(run->rung->name);
 	ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
@@ -372,9 +296,9 @@ const struct probe probe_profile = {
 	.unit = UNIT_COUNT,
 	.rungs = profile_rungs,
 	.open = profile_open,
-	.fd = profile_fd,
-	.drain = profile_drain,
-	.teach = profile_teach,
+	.fd = sampled_fd,
+	.drain = sampled_drain,
+	.teach = sampled_teach,
 	.finish = profile_finish,
 	.close = profile_close,
 };

@@ -4,6 +4,7 @@
 #include "probe/calls.h"
 #include "probe/dns.h"
 #include "probe/fault.h"
+#include "probe/heap.h"
 #include "probe/interrupt.h"
 #include "probe/memory.h"
 #include "probe/offcpu.h"
@@ -23,6 +24,7 @@ const struct probe *const probe_registry[] = {
 	&probe_offcpu,
 	&probe_walltime,
 	&probe_memory,
+	&probe_heap,
 	&probe_runq,
 	&probe_blame,
 	&probe_blame_block,

@@ -152,13 +152,14 @@ static void walltime_take_owner(void *user, const void *key, const void *value)
 }
 
 /* intake_copied_fn: the samples of one stack. */
-static void walltime_take_stack(void *user, guint32 stack, guint64 events)
+static void walltime_take_stack(void *user, guint32 stack, guint64 events, guint64 samples)
 {
 	struct walltime *walltime = user;
-	const struct sample sample = { .stack = stack, .count = events };
+	const struct sample sample = { .stack = stack, .count = samples };
 	const struct probe_task *task = intake_task(walltime->run->intake, stack);
 	struct owner *owner;
 
+	(void)events;
 	if (!task)
 		return; /* its record was lost: the owner's other samples stand for its time */
 	owner = walltime_owner(walltime, task);
@@ -174,7 +175,8 @@ static void walltime_take_samples(void *user, const void *key, const void *value
 
 	(void)key;
 	if (counted->events > 0)
-		walltime_take_stack(walltime, intake_stack(walltime->run->intake, counted->id), counted->events);
+		walltime_take_stack(walltime, intake_stack(walltime->run->intake, counted->id), counted->events,
+				    counted->events);
 }
 
 /* Shares out without remainder: what rounding leaves of one stack is carried to the next. */

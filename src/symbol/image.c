@@ -321,7 +321,9 @@ struct symbols {
 	const struct image *image;
 	const char *names;
 	gsize names_size;
-	struct symtab_builder *builder;
+	struct symtab_builder *builder; /* NULL: `each` is told instead */
+	image_function_fn each;
+	void *user;
 	guint added;
 };
 
@@ -347,6 +349,11 @@ static void symbol_add(struct symbols *symbols, const Elf64_Sym *symbol)
 		return;
 	if (image->machine == EM_ARM)
 		start &= ~(guint64)1; /* marks Thumb code */
+	if (symbols->each) {
+		if (type == STT_FUNC)
+			symbols->each(symbols->user, name, name_length(name), start);
+		return;
+	}
 	if (ELF64_ST_BIND(symbol->st_info) == STB_LOCAL)
 		rank = SYMTAB_RANK_LOCAL;
 	if (!is_function)
@@ -393,11 +400,11 @@ static void symbols_read_narrow(struct symbols *symbols, guint64 offset, guint64
 	}
 }
 
-guint image_add_symbols(const struct image *image, guint32 type, struct symtab_builder *builder)
+static guint symbols_read(struct symbols *symbols, guint32 type)
 {
+	const struct image *image = symbols->image;
 	const struct image_section *section = image_find_type(image, type);
 	gsize each = image->is_64bit ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
-	struct symbols symbols = { .image = image, .builder = builder };
 	g_autofree char *names = NULL;
 	guint64 count;
 
@@ -405,18 +412,46 @@ guint image_add_symbols(const struct image *image, guint32 type, struct symtab_b
 	    section->entry_size != each || section->offset > image->bytes.size)
 		return 0;
 	names = image_read_section(image, &image->sections[section->link], IMAGE_SECTION_BYTES_MAX,
-				   &symbols.names_size);
+				   &symbols->names_size);
 	if (!names)
 		return 0;
-	symbols.names = names;
+	symbols->names = names;
 	count = MIN(section->size, image->bytes.size - section->offset) / each;
 	count = MIN(count, (guint64)SYMTAB_SYMBOLS_MAX * 4);
-	symtab_builder_expect(builder, count, symbols.names_size + count); /* a tag's NUL each */
+	if (symbols->builder)
+		symtab_builder_expect(symbols->builder, count, symbols->names_size + count); /* a tag's NUL each */
 	if (image->is_64bit)
-		symbols_read_wide(&symbols, section->offset, count);
+		symbols_read_wide(symbols, section->offset, count);
 	else
-		symbols_read_narrow(&symbols, section->offset, count);
-	return symbols.added;
+		symbols_read_narrow(symbols, section->offset, count);
+	return symbols->added;
+}
+
+guint image_add_symbols(const struct image *image, guint32 type, struct symtab_builder *builder)
+{
+	struct symbols symbols = { .image = image, .builder = builder };
+
+	return symbols_read(&symbols, type);
+}
+
+void image_each_function(const struct image *image, guint32 type, image_function_fn each, void *user)
+{
+	struct symbols symbols = { .image = image, .each = each, .user = user };
+
+	symbols_read(&symbols, type);
+}
+
+gboolean image_offset(const struct image_segment *segments, guint count, guint64 address, guint64 *file_offset)
+{
+	for (guint i = 0; i < count; i++) {
+		guint64 within = address - segments[i].address;
+
+		if (segments[i].executable && address >= segments[i].address && within < segments[i].file_size) {
+			*file_offset = segments[i].offset + within;
+			return TRUE;
+		}
+	}
+	return FALSE;
 }
 
 gboolean image_address(const struct image_segment *segments, guint count, guint64 file_offset, guint64 *address)

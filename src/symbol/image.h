@@ -76,5 +76,12 @@ gboolean image_read(const struct image *image, guint64 offset, gsize length, voi
 /* Adds the functions of the first section of `type` (SHT_SYMTAB or SHT_DYNSYM); returns how many. */
 guint image_add_symbols(const struct image *image, guint32 type, struct symtab_builder *builder);
 
+/* A function defined in the file (not one that is chosen at run time): `name` is not terminated. */
+typedef void (*image_function_fn)(void *user, const char *name, gsize length, guint64 address);
+/* Tells of each function in the first section of `type`, in the order of the file. */
+void image_each_function(const struct image *image, guint32 type, image_function_fn each, void *user);
+/* Address as the symbols count it → file offset. FALSE when no executable segment's file bytes hold it. */
+gboolean image_offset(const struct image_segment *segments, guint count, guint64 address, guint64 *file_offset);
+
 /* File offset → address as the symbols count it. FALSE when no executable segment holds that offset. */
 gboolean image_address(const struct image_segment *segments, guint count, guint64 file_offset, guint64 *address);

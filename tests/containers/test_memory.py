@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from folded import stacks, total
-from support import wait_for
+from support import run, tool, wait_for
 
 PAGE = 4096
 MIB = 1 << 20
@@ -67,8 +67,68 @@ def test_json_has_both_shapes(docker, start, fathom):
 @pytest.mark.parametrize("arguments, sentence", [
     (("--every", "-1"), "makes no sense"),
     (("-d", "soon"), "not a duration"),
+    (("--heap",), "say whose heap"),
+    (("--heap", "all"), "say whose heap"),
+    (("--heap", "--sample", "often", "host"), "no size to sample by"),
+    (("--sample", "64k", "host"), "--heap"),
     (("no-such-thing-here",), "no container"),
 ])
 def test_bad_input(fathom, arguments, sentence):
     done = fathom("memory", *arguments)
     assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") == 1
+
+
+HEAP_COUNT = 10000
+HEAP_TRUTH = {  # function: (what became of it, bytes); tests/programs/allocs.c
+    "keep_here": ("still allocated", HEAP_COUNT * 1000),
+    "drop_here": ("freed again", HEAP_COUNT * 1000),
+    "zeroed_here": ("still allocated", HEAP_COUNT * 1000),
+    "aligned_here": ("still allocated", HEAP_COUNT // 10 * 4096),
+    "grow_here": ("freed again", HEAP_COUNT // 100 * 1000 * 5050),
+    "child_here": ("not freed before its process ended", HEAP_COUNT * 1000),
+}
+
+
+@pytest.mark.parametrize("sample", [1, 16384])
+def test_heap_by_function_and_fate(docker, start, fathom, tmp_path, sample):
+    """Every allocation looked at: exact. Some of them: unbiased, so within four standard deviations, sqrt(R × sum) each."""
+    heap = start(docker, "heap", "/bin/allocs", HEAP_COUNT, "/tmp/go")
+    other = start(docker, "other", "/bin/allocs", HEAP_COUNT, "/tmp/go")  # the same file, and so the same breakpoints
+    watch = fathom.start("memory", heap.name, "--heap", "--sample", sample, "-q", "-d", "60", "-o", "heap.json")
+    wait_for(lambda: has_breakpoints(watch), 20, "the breakpoints to be set")
+    for container in (other, heap):
+        root = Path(f"/proc/{container.pid}/root/tmp")
+        (root / "go").touch()
+        wait_for((root / "go.done").exists, 30, "the allocations")
+    watch.send_signal(2)
+    _, complaints = watch.communicate(timeout=30)
+    assert watch.returncode == 0, complaints
+    capture = json.loads((tmp_path / "heap.json").read_text())
+    fathom("flame", "heap.json", "-o", "heap.folded")
+    found = stacks(tmp_path / "heap.folded")
+    for function, (fate, truth) in HEAP_TRUTH.items():
+        there = {stack[1]: 0 for stack, _ in found if function in stack}
+        for stack, weight in found:
+            if function in stack:
+                there[stack[1]] += weight
+        allowed = 4 * (sample * truth) ** 0.5 if sample > 1 else 0
+        assert abs(sum(there.values()) - truth) <= allowed, (function, there)
+        assert abs(there.get(fate, 0) - truth) <= allowed, (function, there)
+    assert all(stack[0] == heap.name for stack, _ in found)
+    ledger = capture["shapes"][0]["ledger"]
+    truth = sum(bytes for _, bytes in HEAP_TRUTH.values())
+    assert truth <= ledger["seen"]["weight"] <= truth + MIB  # and what libc allocates for itself
+    assert any(note.startswith("cost: ") and "ns a run" in note for note in ledger["notes"])
+
+
+def has_breakpoints(process):
+    """What follows the ends of processes is attached last."""
+    names = {program["id"]: program.get("name") for program in json.loads(run(tool("bpftool"), "-j", "prog", "show").stdout)}
+    for info in Path(f"/proc/{process.pid}/fdinfo").iterdir():
+        try:
+            fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue
+        if "link_type" in fields and names.get(int(fields["prog_id"])) == "heap_exit":
+            return True
+    return False

@@ -91,6 +91,7 @@ static __always_inline void stack_record_begin(struct stack_record *record, stru
 	struct task_struct *leader = READ(task, group_leader);
 
 	record->pad = 0;
+	record->weight = 1;
 	record->task.cgroup_key = cgroup_key;
 	record->task.tgid = READ(task, tgid);
 	stack_comm_read(record->task.comm, leader);

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Breakpoints lie in files, not in processes: every process that maps the file runs into them, and the kernel half asks for
+ * its cgroup. They are taken out by the kernel when our descriptors close, whatever ends us. What one costs is tried on a
+ * function of our own before any other gets one. */
+#include "probe/heap.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "heap.skel.h"
+#include "probe/cost.h"
+#include "probe/filter.h"
+#include "probe/ladder.h"
+#include "probe/mapread.h"
+#include "probe/sampled.h"
+#include "probe/scripts.h"
+
+#define HEAP_RING_BYTES_PER_CPU (2 << 20)
+#define HEAP_RING_BYTES_MAX (64 << 20)
+#define HEAP_SLOTS 4 /* = STACK_SLOTS of the kernel half */
+#define HEAP_TRIES 1000
+
+struct heap_run {
+	struct sampled sampled; /* first */
+	struct heap_bpf *kernel;
+	const struct rung *rung;
+	GPtrArray *links; /* of struct bpf_link * */
+	guint64 sample_bytes;
+	int statistics; /* the kernel's, of BPF programs; -1: refused */
+	double call_ns, free_ns; /* what one takes longer because of us, as tried */
+	guint64 start_ns;
+	/* while finishing */
+	GHashTable *ends; /* set of struct heap_process * */
+	GArray *fates; /* of struct heap_fate, by the intake's id */
+};
+
+/* Bytes that allocations of one stack stand for, and how many were looked at. */
+struct heap_fate {
+	struct ledger_line all, live, ended;
+};
+
+static const struct rung heap_rungs[] = {
+	{ .name = "uprobe",
+	  .misses =
+		  "memory programs take from the kernel without an allocator (mmap), runtimes with a heap of their own (Go, "
+		  "Java, Python's small objects), and allocators in files that nobody had mapped when it began" },
+	{ 0 },
+};
+
+/* ---- attaching ---- */
+
+static void heap_link_free(gpointer link)
+{
+	bpf_link__destroy(link);
+}
+
+static gboolean heap_attach_one(struct heap_run *run, struct bpf_program *program, gboolean at_return,
+				const struct probe_site *site, GError **error)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = at_return, .bpf_cookie = site->call);
+	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", site->fd);
+	struct bpf_link *link = bpf_program__attach_uprobe_opts(program, -1, path, site->file_offset, &options);
+
+	if (!link) {
+		ladder_set_error(error, "cannot set a breakpoint (uprobe)", errno);
+		return FALSE;
+	}
+	g_ptr_array_add(run->links, link);
+	return TRUE;
+}
+
+/* The return first: a call that begins meanwhile would never end. */
+static gboolean heap_attach_site(struct heap_run *run, const struct probe_site *site, GError **error)
+{
+	if (site->call == HEAP_FREE)
+		return heap_attach_one(run, run->kernel->progs.heap_free, FALSE, site, error);
+	return heap_attach_one(run, run->kernel->progs.heap_return, TRUE, site, error) &&
+	       heap_attach_one(run, run->kernel->progs.heap_enter, FALSE, site, error);
+}
+
+/* ---- what a breakpoint costs ---- */
+
+__attribute__((noinline)) static void heap_tried(void)
+{
+	__asm__ volatile("" : : : "memory");
+}
+
+struct heap_self {
+	guint64 address, file_offset;
+};
+
+static int heap_find_self(struct dl_phdr_info *info, size_t size, void *user)
+{
+	struct heap_self *self = user;
+
+	(void)size;
+	for (guint i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		guint64 within = self->address - (info->dlpi_addr + segment->p_vaddr);
+
+		if (segment->p_type == PT_LOAD && within < segment->p_filesz) {
+			self->file_offset = segment->p_offset + within;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static double heap_time_tries(void)
+{
+	guint64 start_ns = clock_monotonic_ns();
+
+	for (guint i = 0; i < HEAP_TRIES; i++)
+		heap_tried();
+	return (double)(clock_monotonic_ns() - start_ns) / HEAP_TRIES;
+}
+
+/* ladder_try_fn: on ourselves. */
+static gboolean heap_try(void *user, const struct rung *rung, GError **error)
+{
+	struct heap_run *run = user;
+	struct heap_self self = { .address = (guintptr)heap_tried };
+	struct probe_site site = { .call = HEAP_TRY };
+	gboolean right;
+
+	(void)rung;
+	if (dl_iterate_phdr(heap_find_self, &self) == 0) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot find fathom's own code");
+		return FALSE;
+	}
+	site.fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	site.file_offset = self.file_offset;
+	right = site.fd >= 0 && heap_attach_one(run, run->kernel->progs.heap_enter, FALSE, &site, error);
+	if (right) {
+		run->free_ns = heap_time_tries();
+		right = heap_attach_one(run, run->kernel->progs.heap_return, TRUE, &site, error);
+	}
+	if (right)
+		run->call_ns = heap_time_tries();
+	g_ptr_array_set_size(run->links, 0);
+	if (site.fd >= 0)
+		close(site.fd);
+	else
+		ladder_set_error(error, "cannot open fathom's own program", errno);
+	return right;
+}
+
+/* ---- opening ---- */
+
+static gboolean heap_load(struct heap_run *run, const struct probe_request *request,
+			  const struct probe_listener *listener, GError **error)
+{
+	static const char what[] = "cannot load the heap program";
+	guint32 ring_bytes = sampled_ring_bytes(HEAP_RING_BYTES_PER_CPU, HEAP_RING_BYTES_MAX);
+	struct filter_values values;
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
+
+	ladder_log_start();
+	run->kernel = heap_bpf__open_opts(kernel_btf_options(btf));
+	if (!run->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, request);
+	FILTER_SET_STACK(run->kernel->rodata, &values);
+	SCRIPTS_SET(run->kernel->rodata, request);
+	run->kernel->rodata->sample_bytes = run->sample_bytes;
+	run->kernel->rodata->stack_wake_bytes = ring_bytes / 4;
+	bpf_map__set_max_entries(run->kernel->maps.stack_ring, ring_bytes);
+	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, HEAP_SLOTS, what, error);
+}
+
+static gboolean heap_follow_ends(struct heap_run *run, GError **error)
+{
+	struct bpf_program *const programs[] = { run->kernel->progs.heap_exec, run->kernel->progs.heap_exit };
+
+	for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
+		struct bpf_link *link = kernel_btf_attach(programs[i]);
+
+		if (!link) {
+			ladder_set_error(error, "cannot follow the ends of processes", errno);
+			return FALSE;
+		}
+		g_ptr_array_add(run->links, link);
+	}
+	return TRUE;
+}
+
+static gboolean heap_start(struct heap_run *run, const struct probe_request *request, GError **error)
+{
+	run->rung = ladder_climb(heap_rungs, request->rung, heap_try, run, NULL, error);
+	if (!run->rung)
+		return FALSE;
+	run->statistics = cost_enable(NULL);
+	/* What frees first: an allocation whose end is not heard would live for ever. */
+	for (gsize i = 0; i < request->site_count; i++)
+		if (request->sites[i].call == HEAP_FREE && !heap_attach_site(run, &request->sites[i], error))
+			return FALSE;
+	for (gsize i = 0; i < request->site_count; i++)
+		if (request->sites[i].call != HEAP_FREE && !heap_attach_site(run, &request->sites[i], error))
+			return FALSE;
+	if (!heap_follow_ends(run, error))
+		return FALSE;
+	run->start_ns = clock_monotonic_ns();
+	return TRUE;
+}
+
+static void heap_close(struct probe_run *opaque)
+{
+	struct heap_run *run = (struct heap_run *)opaque;
+
+	if (!run)
+		return;
+	g_ptr_array_unref(run->links);
+	if (run->statistics >= 0)
+		close(run->statistics);
+	sampled_close(&run->sampled);
+	heap_bpf__destroy(run->kernel);
+	if (run->ends)
+		g_hash_table_unref(run->ends);
+	if (run->fates)
+		g_array_unref(run->fates);
+	g_free(run);
+}
+
+static struct probe_run *heap_open(const struct probe_request *request, const struct probe_listener *listener,
+				   GError **error)
+{
+	struct heap_run *run = g_new0(struct heap_run, 1);
+
+	run->statistics = -1;
+	run->sample_bytes = request->sample_bytes ? request->sample_bytes : HEAP_SAMPLE_BYTES;
+	run->links = g_ptr_array_new_with_free_func(heap_link_free);
+	if (heap_load(run, request, listener, error) && heap_start(run, request, error))
+		return (struct probe_run *)run;
+	heap_close((struct probe_run *)run);
+	return NULL;
+}
+
+/* ---- the end ---- */
+
+static guint heap_process_hash(gconstpointer key)
+{
+	const struct heap_process *process = key;
+
+	return process->tgid * 31 + process->life;
+}
+
+static gboolean heap_process_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct heap_process)) == 0;
+}
+
+static struct heap_fate *heap_fate(struct heap_run *run, guint32 stack)
+{
+	if (stack >= run->fates->len)
+		g_array_set_size(run->fates, stack + 1);
+	return &g_array_index(run->fates, struct heap_fate, stack);
+}
+
+/* mapread_fn */
+static void heap_take_end(void *user, const void *key, const void *value)
+{
+	struct heap_run *run = user;
+
+	(void)value;
+	g_hash_table_add(run->ends, g_memdup2(key, sizeof(struct heap_process)));
+}
+
+/* mapread_fn: one allocation that nobody has freed. */
+static void heap_take_live(void *user, const void *key, const void *value)
+{
+	struct heap_run *run = user;
+	const struct heap_place *place = key;
+	const struct heap_block *block = value;
+	guint32 stack = intake_stack(run->sampled.intake, block->id);
+	struct ledger_line *line;
+
+	if (stack == PROBE_NO_STACK)
+		return;
+	line = g_hash_table_contains(run->ends, &place->process) ? &heap_fate(run, stack)->ended
+								 : &heap_fate(run, stack)->live;
+	line->events++;
+	line->weight += block->weight;
+}
+
+/* intake_copied_fn: all allocations of one stack. */
+static void heap_take_all(void *user, guint32 stack, guint64 events, guint64 weight)
+{
+	struct heap_fate *fate = heap_fate(user, stack);
+
+	fate->all.events += events;
+	fate->all.weight += weight;
+}
+
+static void heap_tell(struct heap_run *run)
+{
+	for (guint32 i = 0; i < run->fates->len; i++) {
+		const struct heap_fate *fate = &g_array_index(run->fates, struct heap_fate, i);
+		guint64 gone = fate->all.weight - MIN(fate->all.weight, fate->live.weight + fate->ended.weight);
+		guint64 gone_events = fate->all.events - MIN(fate->all.events, fate->live.events + fate->ended.events);
+
+		sampled_tell(&run->sampled, PROBE_STATE_ALLOCATED, i, fate->live.events, fate->live.weight);
+		sampled_tell(&run->sampled, PROBE_STATE_ENDED, i, fate->ended.events, fate->ended.weight);
+		sampled_tell(&run->sampled, PROBE_STATE_FREED, i, gone_events, gone);
+	}
+}
+
+static struct heap_count heap_counts(const struct heap_run *run)
+{
+	int cpus = libbpf_num_possible_cpus();
+	g_autofree struct heap_count *each = g_new0(struct heap_count, MAX(cpus, 1));
+	struct heap_count sum = { 0 };
+	guint32 zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.heap_counts), &zero, each) != 0)
+		return sum;
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		sum.calls += each[cpu].calls;
+		sum.frees += each[cpu].frees;
+	}
+	return sum;
+}
+
+static void heap_account_cost(struct heap_run *run, struct ledger *ledger)
+{
+	struct bpf_program *const programs[] = { run->kernel->progs.heap_enter, run->kernel->progs.heap_return,
+						 run->kernel->progs.heap_free };
+	struct heap_count counts = heap_counts(run);
+	double traps_ns = (double)counts.calls * run->call_ns + (double)counts.frees * run->free_ns, all_ns;
+	guint64 runs = 0, ran_ns = 0;
+	g_autofree char *calls = units_count(counts.calls), *frees = units_count(counts.frees);
+
+	for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
+		struct bpf_prog_info info = { 0 };
+		guint32 size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(programs[i]), &info, &size) != 0)
+			continue;
+		runs += info.run_cnt;
+		ran_ns += info.run_time_ns;
+	}
+	all_ns = traps_ns + (double)ran_ns;
+	ledger_note(ledger,
+		    g_strdup_printf(
+			    "cost: %s allocations and %s frees were interrupted, %.2f and %.2f µs each (as tried on "
+			    "fathom itself); the programs ran %" G_GUINT64_FORMAT
+			    " times, %.0f ns a run; in all %.2f %% "
+			    "of one CPU",
+			    calls, frees, run->call_ns / 1e3, run->free_ns / 1e3, runs,
+			    runs ? (double)ran_ns / (double)runs : 0,
+			    100 * all_ns / (double)MAX(clock_monotonic_ns() - run->start_ns, 1)));
+}
+
+static void heap_account(struct heap_run *run, struct ledger *ledger)
+{
+	g_autofree char *sample = units_bytes(run->sample_bytes), *exact = units_bytes(ledger->seen.weight);
+	guint64 lost = run->kernel->bss->heap_ends_lost;
+
+	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	if (run->sample_bytes > 1)
+		ledger_note(ledger,
+			    g_strdup_printf("an allocation of s bytes was looked at with the chance s / %s and stands "
+					    "for its share: all sums are estimates without bias. Counted "
+					    "exactly: %" G_GUINT64_FORMAT " allocations, %s",
+					    sample, ledger->seen.events, exact));
+	if (lost > 0)
+		ledger_note(ledger,
+			    g_strdup_printf("%" G_GUINT64_FORMAT " ends of processes were not kept: what those had "
+					    "allocated counts as still allocated",
+					    lost));
+}
+
+static gboolean heap_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct heap_run *run = (struct heap_run *)opaque;
+
+	run->ends = g_hash_table_new_full(heap_process_hash, heap_process_equal, g_free, NULL);
+	run->fates = g_array_new(FALSE, TRUE, sizeof(struct heap_fate));
+	heap_account_cost(run, ledger);
+	g_ptr_array_set_size(run->links, 0);
+	if (!intake_drain(run->sampled.intake, error) ||
+	    !mapread_each(bpf_map__fd(run->kernel->maps.heap_ends), sizeof(struct heap_process), sizeof(guint8),
+			  heap_take_end, run, error) ||
+	    !mapread_each(bpf_map__fd(run->kernel->maps.heap_live), sizeof(struct heap_place),
+			  sizeof(struct heap_block), heap_take_live, run, error))
+		return FALSE;
+	intake_take_copied(run->sampled.intake, heap_take_all, run);
+	heap_tell(run);
+	if (!sampled_account(&run->sampled, ledger, error))
+		return FALSE;
+	heap_account(run, ledger);
+	return TRUE;
+}
+
+const struct probe probe_heap = {
+	.name = "heap",
+	.shows =
+		"what programs allocate: stacks of malloc and its kind, in bytes, and what is still allocated at the end",
+	.shape = SHAPE_CALLTREE,
+	.unit = UNIT_BYTES,
+	.rungs = heap_rungs,
+	.open = heap_open,
+	.fd = sampled_fd,
+	.drain = sampled_drain,
+	.teach = sampled_teach,
+	.finish = heap_finish,
+	.close = heap_close,
+};
