@@ -8,7 +8,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "probe/mapread.h"
 #include "probe/sampled.h"
 #include "probe/scripts.h"
+#include "probe/uprobes.h"
 
 #define HEAP_RING_BYTES_PER_CPU (2 << 20)
 #define HEAP_RING_BYTES_MAX (64 << 20)
@@ -31,7 +31,11 @@ struct heap_run {
 	struct sampled sampled; /* first */
 	struct heap_bpf *kernel;
 	const struct rung *rung;
-	GPtrArray *links; /* of struct bpf_link * */
+	const struct probe_request *request; /* while opening */
+	const struct probe_listener *listener; /* likewise */
+	char *why_not;
+	struct uprobes *uprobes;
+	struct bpf_link *ends_links[2];
 	guint64 sample_bytes;
 	int statistics; /* the kernel's, of BPF programs; -1: refused */
 	double call_ns, free_ns; /* what one takes longer because of us, as tried */
@@ -46,43 +50,24 @@ struct heap_fate {
 	struct ledger_line all, live, ended;
 };
 
+#define HEAP_MISSES                                                                                                       \
+	"memory programs take from the kernel without an allocator (mmap), runtimes with a heap of their own (Go, Java, " \
+	"Python's small objects), and allocators in files that nobody had mapped when it began"
 static const struct rung heap_rungs[] = {
-	{ .name = "uprobe",
-	  .misses =
-		  "memory programs take from the kernel without an allocator (mmap), runtimes with a heap of their own (Go, "
-		  "Java, Python's small objects), and allocators in files that nobody had mapped when it began" },
+	{ .name = "uprobe multi", .misses = HEAP_MISSES },
+	{ .name = "uprobe", .misses = HEAP_MISSES },
 	{ 0 },
 };
+#define HEAP_RUNG_MULTI (&heap_rungs[0])
 
-/* ---- attaching ---- */
-
-static void heap_link_free(gpointer link)
+static gboolean heap_is_free(guint32 call)
 {
-	bpf_link__destroy(link);
+	return call == HEAP_FREE;
 }
 
-static gboolean heap_attach_one(struct heap_run *run, struct bpf_program *program, gboolean at_return,
-				const struct probe_site *site, GError **error)
+static gboolean heap_is_allocation(guint32 call)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = at_return, .bpf_cookie = site->call);
-	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", site->fd);
-	struct bpf_link *link = bpf_program__attach_uprobe_opts(program, -1, path, site->file_offset, &options);
-
-	if (!link) {
-		ladder_set_error(error, "cannot set a breakpoint (uprobe)", errno);
-		return FALSE;
-	}
-	g_ptr_array_add(run->links, link);
-	return TRUE;
-}
-
-/* The return first: a call that begins meanwhile would never end. */
-static gboolean heap_attach_site(struct heap_run *run, const struct probe_site *site, GError **error)
-{
-	if (site->call == HEAP_FREE)
-		return heap_attach_one(run, run->kernel->progs.heap_free, FALSE, site, error);
-	return heap_attach_one(run, run->kernel->progs.heap_return, TRUE, site, error) &&
-	       heap_attach_one(run, run->kernel->progs.heap_enter, FALSE, site, error);
+	return call != HEAP_FREE;
 }
 
 /* ---- what a breakpoint costs ---- */
@@ -90,27 +75,6 @@ static gboolean heap_attach_site(struct heap_run *run, const struct probe_site *
 __attribute__((noinline)) static void heap_tried(void)
 {
 	__asm__ volatile("" : : : "memory");
-}
-
-struct heap_self {
-	guint64 address, file_offset;
-};
-
-static int heap_find_self(struct dl_phdr_info *info, size_t size, void *user)
-{
-	struct heap_self *self = user;
-
-	(void)size;
-	for (guint i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		guint64 within = self->address - (info->dlpi_addr + segment->p_vaddr);
-
-		if (segment->p_type == PT_LOAD && within < segment->p_filesz) {
-			self->file_offset = segment->p_offset + within;
-			return 1;
-		}
-	}
-	return 0;
 }
 
 static double heap_time_tries(void)
@@ -122,41 +86,39 @@ static double heap_time_tries(void)
 	return (double)(clock_monotonic_ns() - start_ns) / HEAP_TRIES;
 }
 
-/* ladder_try_fn: on ourselves. */
-static gboolean heap_try(void *user, const struct rung *rung, GError **error)
+/* On ourselves. */
+static gboolean heap_try(struct heap_run *run, GError **error)
 {
-	struct heap_run *run = user;
-	struct heap_self self = { .address = (guintptr)heap_tried };
 	struct probe_site site = { .call = HEAP_TRY };
 	gboolean right;
 
-	(void)rung;
-	if (dl_iterate_phdr(heap_find_self, &self) == 0) {
+	if (!uprobes_find_own((guintptr)heap_tried, &site.file_offset)) {
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot find fathom's own code");
 		return FALSE;
 	}
 	site.fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	site.file_offset = self.file_offset;
-	right = site.fd >= 0 && heap_attach_one(run, run->kernel->progs.heap_enter, FALSE, &site, error);
+	if (site.fd < 0) {
+		ladder_set_error(error, "cannot open fathom's own program", errno);
+		return FALSE;
+	}
+	right = uprobes_attach(run->uprobes, run->kernel->progs.heap_enter, FALSE, &site, 1, heap_is_allocation, error);
 	if (right) {
 		run->free_ns = heap_time_tries();
-		right = heap_attach_one(run, run->kernel->progs.heap_return, TRUE, &site, error);
+		right = uprobes_attach(run->uprobes, run->kernel->progs.heap_return, TRUE, &site, 1, heap_is_allocation,
+				       error);
 	}
 	if (right)
 		run->call_ns = heap_time_tries();
-	g_ptr_array_set_size(run->links, 0);
-	if (site.fd >= 0)
-		close(site.fd);
-	else
-		ladder_set_error(error, "cannot open fathom's own program", errno);
+	uprobes_detach(run->uprobes);
+	close(site.fd);
 	return right;
 }
 
 /* ---- opening ---- */
 
-static gboolean heap_load(struct heap_run *run, const struct probe_request *request,
-			  const struct probe_listener *listener, GError **error)
+static gboolean heap_load(struct heap_run *run, GError **error)
 {
+	const struct probe_request *request = run->request;
 	static const char what[] = "cannot load the heap program";
 	guint32 ring_bytes = sampled_ring_bytes(HEAP_RING_BYTES_PER_CPU, HEAP_RING_BYTES_MAX);
 	struct filter_values values;
@@ -174,42 +136,69 @@ static gboolean heap_load(struct heap_run *run, const struct probe_request *requ
 	run->kernel->rodata->sample_bytes = run->sample_bytes;
 	run->kernel->rodata->stack_wake_bytes = ring_bytes / 4;
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, ring_bytes);
-	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, HEAP_SLOTS, what, error);
+	uprobes_prepare(run->uprobes, run->kernel->progs.heap_enter);
+	uprobes_prepare(run->uprobes, run->kernel->progs.heap_return);
+	uprobes_prepare(run->uprobes, run->kernel->progs.heap_free);
+	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, run->listener, HEAP_SLOTS, what, error);
+}
+
+static void heap_unload(struct heap_run *run)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(run->ends_links); i++) {
+		bpf_link__destroy(run->ends_links[i]);
+		run->ends_links[i] = NULL;
+	}
+	g_clear_pointer(&run->uprobes, uprobes_free);
+	sampled_close(&run->sampled);
+	g_clear_pointer(&run->kernel, heap_bpf__destroy);
 }
 
 static gboolean heap_follow_ends(struct heap_run *run, GError **error)
 {
-	struct bpf_program *const programs[] = { run->kernel->progs.heap_exec, run->kernel->progs.heap_exit };
+	const struct bpf_program *const programs[] = { run->kernel->progs.heap_exec, run->kernel->progs.heap_exit };
 
 	for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
-		struct bpf_link *link = kernel_btf_attach(programs[i]);
-
-		if (!link) {
+		run->ends_links[i] = kernel_btf_attach(programs[i]);
+		if (!run->ends_links[i]) {
 			ladder_set_error(error, "cannot follow the ends of processes", errno);
 			return FALSE;
 		}
-		g_ptr_array_add(run->links, link);
 	}
 	return TRUE;
 }
 
-static gboolean heap_start(struct heap_run *run, const struct probe_request *request, GError **error)
+/* What frees first: an allocation whose end is not heard would live for ever. And returns before calls: a call whose return is
+ * not heard would never end. */
+static gboolean heap_attach(struct heap_run *run, GError **error)
 {
-	run->rung = ladder_climb(heap_rungs, request->rung, heap_try, run, NULL, error);
-	if (!run->rung)
-		return FALSE;
-	run->statistics = cost_enable(NULL);
-	/* What frees first: an allocation whose end is not heard would live for ever. */
-	for (gsize i = 0; i < request->site_count; i++)
-		if (request->sites[i].call == HEAP_FREE && !heap_attach_site(run, &request->sites[i], error))
+	const struct probe_request *request = run->request;
+	const struct {
+		struct bpf_program *program;
+		gboolean at_return;
+		gboolean (*wanted)(guint32 call);
+	} parts[] = {
+		{ run->kernel->progs.heap_free, FALSE, heap_is_free },
+		{ run->kernel->progs.heap_return, TRUE, heap_is_allocation },
+		{ run->kernel->progs.heap_enter, FALSE, heap_is_allocation },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(parts); i++)
+		if (!uprobes_attach(run->uprobes, parts[i].program, parts[i].at_return, request->sites,
+				    request->site_count, parts[i].wanted, error))
 			return FALSE;
-	for (gsize i = 0; i < request->site_count; i++)
-		if (request->sites[i].call != HEAP_FREE && !heap_attach_site(run, &request->sites[i], error))
-			return FALSE;
-	if (!heap_follow_ends(run, error))
-		return FALSE;
-	run->start_ns = clock_monotonic_ns();
 	return TRUE;
+}
+
+/* ladder_try_fn */
+static gboolean heap_climb(void *user, const struct rung *rung, GError **error)
+{
+	struct heap_run *run = user;
+
+	run->uprobes = uprobes_new(rung == HEAP_RUNG_MULTI);
+	if (heap_load(run, error) && heap_try(run, error) && heap_attach(run, error) && heap_follow_ends(run, error))
+		return TRUE;
+	heap_unload(run);
+	return FALSE;
 }
 
 static void heap_close(struct probe_run *opaque)
@@ -218,15 +207,14 @@ static void heap_close(struct probe_run *opaque)
 
 	if (!run)
 		return;
-	g_ptr_array_unref(run->links);
+	heap_unload(run);
 	if (run->statistics >= 0)
 		close(run->statistics);
-	sampled_close(&run->sampled);
-	heap_bpf__destroy(run->kernel);
 	if (run->ends)
 		g_hash_table_unref(run->ends);
 	if (run->fates)
 		g_array_unref(run->fates);
+	g_free(run->why_not);
 	g_free(run);
 }
 
@@ -235,13 +223,17 @@ static struct probe_run *heap_open(const struct probe_request *request, const st
 {
 	struct heap_run *run = g_new0(struct heap_run, 1);
 
-	run->statistics = -1;
+	run->request = request;
+	run->listener = listener;
+	run->statistics = cost_enable(NULL);
 	run->sample_bytes = request->sample_bytes ? request->sample_bytes : HEAP_SAMPLE_BYTES;
-	run->links = g_ptr_array_new_with_free_func(heap_link_free);
-	if (heap_load(run, request, listener, error) && heap_start(run, request, error))
-		return (struct probe_run *)run;
-	heap_close((struct probe_run *)run);
-	return NULL;
+	run->rung = ladder_climb(heap_rungs, request->rung, heap_climb, run, &run->why_not, error);
+	if (!run->rung) {
+		heap_close((struct probe_run *)run);
+		return NULL;
+	}
+	run->start_ns = clock_monotonic_ns();
+	return (struct probe_run *)run;
 }
 
 /* ---- the end ---- */
@@ -365,6 +357,8 @@ static void heap_account(struct heap_run *run, struct ledger *ledger)
 	guint64 lost = run->kernel->bss->heap_ends_lost;
 
 	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
 	if (run->sample_bytes > 1)
 		ledger_note(ledger,
 			    g_strdup_printf("an allocation of s bytes was looked at with the chance s / %s and stands "
@@ -385,7 +379,7 @@ static gboolean heap_finish(struct probe_run *opaque, struct ledger *ledger, GEr
 	run->ends = g_hash_table_new_full(heap_process_hash, heap_process_equal, g_free, NULL);
 	run->fates = g_array_new(FALSE, TRUE, sizeof(struct heap_fate));
 	heap_account_cost(run, ledger);
-	g_ptr_array_set_size(run->links, 0);
+	uprobes_detach(run->uprobes);
 	if (!intake_drain(run->sampled.intake, error) ||
 	    !mapread_each(bpf_map__fd(run->kernel->maps.heap_ends), sizeof(struct heap_process), sizeof(guint8),
 			  heap_take_end, run, error) ||

@@ -28,8 +28,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "probe/cost.h"
+#include "probe/heap.h"
 #include "probe/kernel_names.h"
 #include "probe/probe.h"
+#include "probe/uprobes.h"
 #include "kernel/procfs.h"
 
 #define CHECK_AT_ONCE_NS 200000 /* an emulated processor is slow */
@@ -67,6 +69,7 @@ struct check {
 
 #define BRIEF_FILE "/fathom-no-such-file"
 #define BRIEF_STATUS 7
+#define CHECK_HEAP_BYTES 1000
 #define HUNGRY_LIMIT "16777216"
 #define HUNGRY_LIMIT_BYTES (16 << 20)
 #define HUNGRY_BYTES (256 << 20)
@@ -441,6 +444,16 @@ static void child_fault(void)
 		((volatile char *)pages)[at] = 1;
 }
 
+/* What the heap probe takes for malloc. */
+__attribute__((noinline)) static void *child_allocate(gsize bytes)
+{
+	static guintptr last = CHECK_PAGE_BYTES;
+
+	last += bytes;
+	__asm__ volatile("" : "+r"(last));
+	return (void *)last;
+}
+
 static void child_live(void)
 {
 	const struct timespec nap = { .tv_nsec = CHECK_TURN_NS };
@@ -449,6 +462,7 @@ static void child_live(void)
 		guint64 until = child_cpu_ns() + CHECK_TURN_NS;
 
 		child_fault();
+		child_allocate(CHECK_HEAP_BYTES);
 		while (child_cpu_ns() < until)
 			;
 		nanosleep(&nap, NULL);
@@ -592,12 +606,21 @@ static gboolean check_memory(const struct check *check, GString *text)
 	       check->events > 0;
 }
 
+/* Nothing is freed: all are there still. */
+static gboolean check_heap(const struct check *check, GString *text)
+{
+	g_string_append_printf(text, "%" G_GUINT64_FORMAT " allocations", check->events);
+	return check->events > 0 && check->weight[PROBE_STATE_ALLOCATED] == check->events * CHECK_HEAP_BYTES &&
+	       check->seen == check->events;
+}
+
 static const struct {
 	const char *probe;
 	gboolean (*right)(const struct check *check, GString *text);
 } check_rules[] = {
 	{ "profile", check_profile }, { "offcpu", check_offcpu }, { "walltime", check_walltime },
-	{ "memory", check_memory },   { "runq", check_runq },	  { "blame cpu", check_runq },
+	{ "heap", check_heap },	      { "memory", check_memory }, { "runq", check_runq },
+	{ "blame cpu", check_runq },
 };
 
 /* Waits are only seen where somebody else wants the same CPU. */
@@ -713,7 +736,12 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		.bucket = check_bucket,
 		.pair = check_pair,
 	};
+	struct probe_site site = { .fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), .call = HEAP_MALLOC };
 	const struct probe_request request = { .filter = !check.rule,
+					       .sites = &site,
+					       .site_count =
+						       uprobes_find_own((guintptr)child_allocate, &site.file_offset),
+					       .sample_bytes = 1,
 					       .tgids = &check.child,
 					       .tgid_count = 1,
 					       .frequency_hz = CHECK_FREQUENCY_HZ,
@@ -732,6 +760,8 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		outcome = error->code == PROBE_ERROR_UNSUPPORTED ? OUTCOME_ABSENT : OUTCOME_FAIL;
 		g_string_append(text, error->message);
 	}
+	if (site.fd >= 0)
+		close(site.fd);
 	child_end(check.child);
 	if (rival > 0)
 		child_end(rival);
