@@ -213,7 +213,7 @@ static __always_inline bool heap_send_copy(struct stack_copy_room *room, struct 
 {
 	stack_record_begin(&room->record, task, key);
 	room->record.weight = weight;
-	script_of_current(task, slot, room->record.script);
+	script_of_current(slot, room->record.script);
 	if (!stack_copy_take(room, bytes))
 		return false;
 	room->record.flags |= STACK_EACH;
@@ -230,7 +230,7 @@ static __always_inline bool heap_send_plain(struct pt_regs___function *ctx, stru
 		return false;
 	stack_record_begin(record, task, key);
 	record->weight = weight;
-	script_of_current(task, slot, record->script);
+	script_of_current(slot, record->script);
 	stack_record_user(record, ctx);
 	record->flags |= STACK_EACH | flags;
 	record->time_ns = bpf_ktime_get_ns();
