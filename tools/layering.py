@@ -21,6 +21,7 @@ ROOMS = {
     "render": {"base", "model"},
     "diagnose": {"base", "model"},
     "store": {"base", "model"},
+    "serve": {"base", "kernel", "model", "container", "symbol", "probe", "observe", "import", "render", "diagnose", "store"},
     "tui": {"base", "model", "render"},
 }
 ROOMS["cli"] = set(ROOMS)
@@ -33,6 +34,7 @@ HOMES = {
     r"lzma\.h": "symbol",
     r"seccomp\.h": "symbol",
     r"sqlite3\.h": "store",
+    r"zstd\.h": "store",
     r"microhttpd\.h": "serve",
     r"ncurses.*|curses\.h": "tui",
 }

@@ -47,6 +47,7 @@ int cmd_diff(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_slow(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	{ "dns", "Who talks to whom", "DNS: questions, latency, failures, timeouts, search-list waste", cmd_dns },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
+	{ "serve", "This machine", "the agent: always on, with history, a page, an API and metrics", cmd_serve },
 	{ "cost", "This machine", "what fathom and every other BPF program takes, and who pays", cmd_cost },
 	{ "doctor", "This machine", "every probe, every way to attach it: works, or why not", cmd_doctor },
 };

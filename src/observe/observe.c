@@ -601,3 +601,79 @@ struct snapshot *observe_run_together(struct registry *registry, const struct ob
 	}
 	return snapshot;
 }
+
+/* ---- for ever ---- */
+
+struct observation {
+	struct observe_session session;
+	struct observe_options options;
+};
+
+static const struct probe_listener *session_listener(const struct observe_session *session)
+{
+	return session->happen ? happen_listener(session->happen) : tally_listener(session->tally);
+}
+
+struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error)
+{
+	struct observation *observation;
+	struct observe_session *session;
+	struct probe_request request;
+	struct observe_scope scope;
+
+	g_return_val_if_fail(options->probe->shape != SHAPE_CALLTREE, NULL);
+	g_return_val_if_fail(options->probe->collect || options->probe->shape == SHAPE_EVENTS, NULL);
+	observation = g_new0(struct observation, 1);
+	observation->options = *options;
+	session = &observation->session;
+	session->registry = registry;
+	session->options = &observation->options;
+	session_open(session);
+	scope_init(&scope, registry, options->targets);
+	request = observe_request(registry, options, &scope);
+	session->run = options->probe->open(&request, session_listener(session), error);
+	scope_clear(&scope);
+	if (!session->run) {
+		observation_close(observation);
+		return NULL;
+	}
+	session_stamp(session, clock_monotonic_ns());
+	return observation;
+}
+
+int observation_fd(const struct observation *observation)
+{
+	return observation->options.probe->fd(observation->session.run);
+}
+
+gboolean observation_drain(struct observation *observation, GError **error)
+{
+	return observation->options.probe->drain(observation->session.run, error);
+}
+
+struct snapshot *observation_take(struct observation *observation, GError **error)
+{
+	struct observe_session *session = &observation->session;
+	guint64 now_ns = clock_monotonic_ns();
+	struct snapshot *done;
+
+	if (!observation_drain(observation, error))
+		return NULL;
+	if (observation->options.probe->collect && !session_collect(session, error))
+		return NULL;
+	done = g_steal_pointer(&session->snapshot);
+	done->duration_ns = now_ns - session->since_ns;
+	session_begin_snapshot(session);
+	session_stamp(session, now_ns);
+	return done;
+}
+
+void observation_close(struct observation *observation)
+{
+	if (!observation)
+		return;
+	if (observation->session.run)
+		observation->options.probe->close(observation->session.run);
+	session_close(&observation->session);
+	g_free(observation);
+}

@@ -78,3 +78,18 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 struct snapshot *observe_run_together(struct registry *registry, const struct observe_options *common,
 				      const struct observe_options *each, guint count, void (*ready)(void *user),
 				      GPtrArray *refused, GError **error);
+
+/* ---- for ever: an observation that somebody else's loop drives ---- */
+
+struct observation;
+
+/* Starts to observe; for probes that can `collect` and for probes of events. The `probe`, `targets`, `by`, `threshold_ns`,
+ * `event…`, `rung` of the options count; what they point to must outlive it. NULL and `error` when no rung works. */
+struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error);
+/* Readable: `observation_drain` has something to do. Owned by the observation; may be -1. */
+int observation_fd(const struct observation *observation);
+/* Takes in what the kernel has to say; never blocks. */
+gboolean observation_drain(struct observation *observation, GError **error);
+/* What came since the last time (or the start), owned by the caller; NULL and `error` when the probe fails. */
+struct snapshot *observation_take(struct observation *observation, GError **error);
+void observation_close(struct observation *observation);

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""embed.py FILE… : C source with each file as a string, `asset_NAME_SUFFIX`."""
+"""embed.py [--header HEADER] FILE… : C source with each file as a string, `asset_NAME_SUFFIX`."""
 import os
 import sys
 
-print('/* Made from src/render/assets by embed.py. */\n#include "render/assets.h"')
-for path in sys.argv[1:]:
+files = sys.argv[1:]
+header = 'render/assets.h'
+if files[0] == '--header':
+    header, files = files[1], files[2:]
+print(f'/* Made by embed.py. */\n#include "{header}"')
+for path in files:
     name = 'asset_' + os.path.basename(path).replace('.', '_')
     with open(path, 'rb') as file:
         data = file.read()

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fathom serve: the agent, until it is told to stop. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "serve/agent.h"
+
+#define SERVE_CONFIG "/etc/fathom.conf"
+
+struct serve {
+	char *config_path; /* NULL: SERVE_CONFIG where it exists */
+	struct config given; /* on the command line; texts NULL, numbers -1 when not */
+};
+
+static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *status)
+{
+	struct config *given = &serve->given;
+	const GOptionEntry entries[] = {
+		{ "config", 'c', 0, G_OPTION_ARG_FILENAME, &serve->config_path,
+		  "Settings (default " SERVE_CONFIG " where it exists)", "FILE" },
+		{ "listen", 'l', 0, G_OPTION_ARG_STRING, &given->listen,
+		  "Where to answer: 127.0.0.1:7070 (default), [::1]:7070, port 0 for any, or none", "ADDRESS:PORT" },
+		{ "socket", 's', 0, G_OPTION_ARG_FILENAME, &given->socket,
+		  "Unix socket (default " CONFIG_SOCKET "), or none", "PATH" },
+		{ "state", 0, 0, G_OPTION_ARG_FILENAME, &given->state,
+		  "Directory for tokens and history (default " CONFIG_STATE ")", "DIRECTORY" },
+		{ "allow-host", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given->allow_hosts,
+		  "Another name by which this machine is asked; may be repeated", "NAME" },
+		{ "tls-certificate", 0, 0, G_OPTION_ARG_FILENAME, &given->tls_certificate, "Speak TLS (PEM)", "FILE" },
+		{ "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &given->tls_key, "Its key (PEM)", "FILE" },
+		{ "no-bpf", 0, 0, G_OPTION_ARG_NONE, &given->no_bpf, "From files alone, without kernel programs",
+		  NULL },
+		{ "metrics-containers", 0, 0, G_OPTION_ARG_INT, &given->exported_containers,
+		  "Containers with labels of their own in /metrics (default 200); more are \"other\"", "N" },
+		{ "history-mib", 0, 0, G_OPTION_ARG_INT, &given->history_mib,
+		  "Room for history on disk (default 256); 0: in memory only", "MIB" },
+		{ "cpu-percent", 0, 0, G_OPTION_ARG_DOUBLE, &given->cpu_percent,
+		  "Of one CPU that the agent may take before it sheds probes (default 1); 0: no bound", "PERCENT" },
+		{ "memory-mib", 0, 0, G_OPTION_ARG_INT, &given->memory_mib, "Likewise its memory (default 40)", "MIB" },
+		{ "map-mib", 0, 0, G_OPTION_ARG_INT, &given->map_mib, "Likewise its kernel maps (default 32)", "MIB" },
+		{ NULL },
+	};
+	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+
+	*given = (struct config){
+		.exported_containers = -1, .history_mib = -1, .cpu_percent = -1, .memory_mib = -1, .map_mib = -1
+	};
+	g_option_context_set_summary(context,
+				     "The agent: what each container uses and loses, always on; with history, a web "
+				     "page,\nan API and Prometheus metrics.");
+	g_option_context_add_main_entries(context, entries, NULL);
+	return command_parse(context, argc, argv, status);
+}
+
+static void take_text(char **into, const char *given)
+{
+	if (!given)
+		return;
+	g_free(*into);
+	*into = g_strdup(given);
+}
+
+/* What was given wins over the file. */
+static void serve_override(struct config *config, const struct config *given)
+{
+	take_text(&config->listen, given->listen);
+	take_text(&config->socket, given->socket);
+	take_text(&config->state, given->state);
+	take_text(&config->tls_certificate, given->tls_certificate);
+	take_text(&config->tls_key, given->tls_key);
+	config->no_bpf = config->no_bpf || given->no_bpf;
+	if (given->allow_hosts) {
+		g_strfreev(config->allow_hosts);
+		config->allow_hosts = g_strdupv(given->allow_hosts);
+	}
+	if (given->exported_containers != -1)
+		config->exported_containers = given->exported_containers;
+	if (given->history_mib != -1)
+		config->history_mib = given->history_mib;
+	if (given->cpu_percent != -1)
+		config->cpu_percent = given->cpu_percent;
+	if (given->memory_mib != -1)
+		config->memory_mib = given->memory_mib;
+	if (given->map_mib != -1)
+		config->map_mib = given->map_mib;
+}
+
+/* agent_reload_fn: the settings as they are now; owned by the caller. */
+static struct config *serve_settings(void *user, GError **error)
+{
+	const struct serve *serve = user;
+	const char *path = serve->config_path;
+	struct config *config = g_new0(struct config, 1);
+
+	if (!path && access(SERVE_CONFIG, F_OK) == 0)
+		path = SERVE_CONFIG;
+	config_init(config);
+	if (!path || config_load(config, path, error)) {
+		serve_override(config, &serve->given);
+		if (config_check(config, error))
+			return config;
+	}
+	config_clear(config);
+	g_free(config);
+	return NULL;
+}
+
+static void serve_say(const struct agent *agent, const struct config *config)
+{
+	g_autofree char *link = agent_link(agent);
+	const GPtrArray *notes = agent_notes(agent);
+
+	for (guint i = 0; i < notes->len; i++)
+		command_complain("serve", "%s", (const char *)g_ptr_array_index(notes, i));
+	if (strcmp(config->socket, "none") != 0)
+		printf("socket: %s\n", config->socket);
+	if (link)
+		printf("page:   %s\n", link);
+	fflush(stdout);
+}
+
+static int serve_run(struct serve *serve)
+{
+	g_autoptr(GError) error = NULL;
+	struct config *config = serve_settings(serve, &error);
+	struct agent *agent = NULL;
+	int status = EXIT_USAGE;
+
+	if (config && (config->no_bpf || command_need_bpf("serve"))) {
+		agent = agent_new(config, FATHOM_VERSION, serve_settings, serve, &error);
+		status = EXIT_FAILED;
+	}
+	if (agent) {
+		serve_say(agent, config);
+		if (agent_run(agent, &error))
+			status = EXIT_OK;
+	}
+	if (error)
+		command_complain("serve", "%s", error->message);
+	agent_free(agent);
+	if (config)
+		config_clear(config);
+	g_free(config);
+	return status;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	struct serve serve = { 0 };
+	int status;
+
+	if (serve_parse(&serve, &argc, &argv, &status)) {
+		if (argc > 1) {
+			command_complain("serve", "\"%s\" is no option: serve takes no targets", argv[1]);
+			status = EXIT_USAGE;
+		} else {
+			status = serve_run(&serve);
+		}
+	}
+	g_free(serve.config_path);
+	config_clear(&serve.given);
+	return status;
+}

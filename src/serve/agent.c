@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/agent.h"
+
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "serve/api.h"
+#include "serve/state.h"
+#include "store/database.h"
+
+#define AGENT_TICK_MS 1000
+#define AGENT_TICK_AT_MS 500 /* of each second, so that a reading a little early or late is still that second's */
+#define AGENT_FAILURES_MAX 30 /* readings in a row */
+#define AGENT_PROFILES "profiles"
+
+struct agent {
+	GMainLoop *loop;
+	struct api api;
+	char *token, *reader_token;
+	GStrv hosts;
+	gboolean is_tls;
+	char *address;
+	GPtrArray *notes;
+	guint tick, sources[3];
+	guint failures;
+	char *trouble;
+	GError *end; /* why it could not go on */
+	agent_reload_fn reload;
+	void *user;
+};
+
+/* ---- ticks ---- */
+
+static gboolean agent_tick(gpointer data);
+
+static void agent_schedule(struct agent *agent)
+{
+	guint now_ms = (guint)(clock_realtime_ns() / NS_PER_MS % AGENT_TICK_MS);
+	guint wait_ms = (AGENT_TICK_AT_MS + AGENT_TICK_MS - now_ms) % AGENT_TICK_MS;
+
+	/* One that comes a little early would be followed by another at once. */
+	agent->tick =
+		g_timeout_add(wait_ms < AGENT_TICK_MS / 10 ? wait_ms + AGENT_TICK_MS : wait_ms, agent_tick, agent);
+}
+
+static gboolean agent_tick(gpointer data)
+{
+	struct agent *agent = data;
+	g_autoptr(GError) error = NULL;
+
+	g_clear_pointer(&agent->trouble, g_free);
+	if (live_tick(agent->api.live, &error)) {
+		agent->failures = 0;
+	} else {
+		agent->trouble = g_strdup(error->message);
+		if (!agent->failures++)
+			g_warning("no reading: %s", error->message);
+	}
+	agent->api.trouble = agent->trouble;
+	budget_tick(agent->api.budget, agent->api.live);
+	http_sweep(agent->api.http);
+	api_tick(&agent->api);
+	if (agent->failures >= AGENT_FAILURES_MAX) {
+		agent->end = g_steal_pointer(&error);
+		g_main_loop_quit(agent->loop);
+	}
+	agent_schedule(agent);
+	return G_SOURCE_REMOVE;
+}
+
+/* ---- signals ---- */
+
+static gboolean agent_stop(gpointer data)
+{
+	g_main_loop_quit(((struct agent *)data)->loop);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean agent_hangup(gpointer data)
+{
+	struct agent *agent = data;
+	g_autoptr(GError) error = NULL;
+	struct budget_limits limits;
+	struct config *config = agent->reload ? agent->reload(agent->user, &error) : NULL;
+
+	if (!config) {
+		g_warning("the settings stay as they were: %s",
+			  error ? error->message : "there is no configuration file");
+		return G_SOURCE_CONTINUE;
+	}
+	config_limits(config, &limits);
+	budget_set_limits(agent->api.budget, &limits);
+	g_message("settings read again: the bounds of the budget are in force; all others need a restart");
+	config_clear(config);
+	g_free(config);
+	return G_SOURCE_CONTINUE;
+}
+
+/* ---- making ---- */
+
+static struct database *open_history(struct agent *agent, const struct config *config)
+{
+	g_autofree char *path = g_build_filename(config->state, "history.db", NULL);
+	g_autoptr(GError) error = NULL;
+	struct database *database;
+	char *note = NULL;
+
+	if (!config->history_mib)
+		return NULL;
+	database = database_open(path, (guint64)config->history_mib << 20, &note, &error);
+	if (note)
+		g_ptr_array_add(agent->notes, note);
+	if (!database)
+		g_ptr_array_add(agent->notes, g_strdup_printf("history is kept in memory only: %s", error->message));
+	return database;
+}
+
+static gboolean open_state(struct agent *agent, const struct config *config, GError **error)
+{
+	g_autofree char *profiles = g_build_filename(config->state, AGENT_PROFILES, NULL);
+
+	if (!state_open(config->state, error) || !state_open(profiles, error))
+		return FALSE;
+	agent->token = state_token(config->state, "token", error);
+	agent->reader_token = agent->token ? state_token(config->state, "token-reader", error) : NULL;
+	if (!agent->reader_token)
+		return FALSE;
+	agent->api.jobs = jobs_new(profiles);
+	agent->api.history = history_new(open_history(agent, config));
+	return TRUE;
+}
+
+static gboolean open_live(struct agent *agent, const struct config *config, GError **error)
+{
+	const struct live_options options = { .no_bpf = config->no_bpf,
+					      .exported_max = (guint)config->exported_containers };
+
+	agent->api.live = live_new(&options, agent->api.history, error);
+	if (!agent->api.live)
+		return FALSE;
+	for (guint i = 0; i < LIVE_PARTS; i++) {
+		const struct live_part_status *part = live_part(agent->api.live, (enum live_part)i);
+
+		if (part->why)
+			g_ptr_array_add(agent->notes, g_strdup_printf("%s: %s", part->name, part->why));
+	}
+	return TRUE;
+}
+
+static gboolean open_http(struct agent *agent, const struct config *config, GError **error)
+{
+	struct http_options options = {
+		.unix_path = strcmp(config->socket, "none") == 0 ? NULL : config->socket,
+		.tls_certificate = config->tls_certificate,
+		.tls_key = config->tls_key,
+	};
+
+	if (!config_listen(config, &agent->address, &options.port, error))
+		return FALSE;
+	options.address = agent->address;
+	agent->is_tls = config->tls_key != NULL;
+	agent->hosts = g_strdupv(config->allow_hosts);
+	agent->api.hosts = (const char *const *)agent->hosts;
+	agent->api.token = agent->token;
+	agent->api.reader_token = agent->reader_token;
+	agent->api.http = http_new(&options, api_answer, &agent->api, error);
+	return agent->api.http != NULL;
+}
+
+struct agent *agent_new(const struct config *config, const char *version, agent_reload_fn reload, void *user,
+			GError **error)
+{
+	struct agent *agent = g_new0(struct agent, 1);
+	struct budget_limits limits;
+
+	/* Readings of large files must not leave the heap in pieces: small arenas, trimmed early. */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 256 << 10);
+	signal(SIGPIPE, SIG_IGN);
+	agent->loop = g_main_loop_new(NULL, FALSE);
+	agent->notes = g_ptr_array_new_with_free_func(g_free);
+	agent->api.version = version;
+	agent->reload = reload;
+	agent->user = user;
+	config_limits(config, &limits);
+	agent->api.budget = budget_new(&limits);
+	if (!open_state(agent, config, error) || !open_live(agent, config, error) || !open_http(agent, config, error)) {
+		agent_free(agent);
+		return NULL;
+	}
+	return agent;
+}
+
+void agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	http_free(agent->api.http);
+	jobs_free(agent->api.jobs);
+	live_free(agent->api.live);
+	history_free(agent->api.history);
+	budget_free(agent->api.budget);
+	g_main_loop_unref(agent->loop);
+	g_ptr_array_unref(agent->notes);
+	g_strfreev(agent->hosts);
+	g_free(agent->address);
+	g_free(agent->token);
+	g_free(agent->reader_token);
+	g_free(agent->trouble);
+	g_clear_error(&agent->end);
+	g_free(agent);
+}
+
+gboolean agent_run(struct agent *agent, GError **error)
+{
+	agent->sources[0] = g_unix_signal_add(SIGTERM, agent_stop, agent);
+	agent->sources[1] = g_unix_signal_add(SIGINT, agent_stop, agent);
+	agent->sources[2] = g_unix_signal_add(SIGHUP, agent_hangup, agent);
+	agent_tick(agent);
+	g_main_loop_run(agent->loop);
+	for (guint i = 0; i < G_N_ELEMENTS(agent->sources); i++)
+		g_source_remove(agent->sources[i]);
+	g_source_remove(agent->tick);
+	if (!agent->end)
+		return TRUE;
+	g_propagate_error(error, g_steal_pointer(&agent->end));
+	return FALSE;
+}
+
+char *agent_link(const struct agent *agent)
+{
+	gboolean is_v6 = agent->address && strchr(agent->address, ':');
+
+	if (!agent->address)
+		return NULL;
+	return g_strdup_printf("%s://%s%s%s:%u/#token=%s", agent->is_tls ? "https" : "http", is_v6 ? "[" : "",
+			       agent->address, is_v6 ? "]" : "", http_port(agent->api.http), agent->token);
+}
+
+const GPtrArray *agent_notes(const struct agent *agent)
+{
+	return agent->notes;
+}

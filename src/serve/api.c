@@ -1,0 +1,804 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/api.h"
+
+#include <math.h>
+#include <microhttpd.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "render/gauges.h"
+#include "serve/assets.h"
+#include "serve/guard.h"
+
+#define API_POINTS_MAX 2000 /* of one resource in one answer */
+#define API_CELLS_MAX 400000 /* numbers in one answer */
+#define API_SPAN_MAX_MS (G_GINT64_CONSTANT(1000) * 3600 * 24 * 35)
+#define API_EVENTS_MAX 500
+#define API_STALE_MS 5000 /* without a reading: not healthy */
+
+/* ---- answers ---- */
+
+static void reply_text(struct http_reply *reply, guint status, const char *type, const char *text)
+{
+	reply->status = status;
+	reply->type = type;
+	reply->body = g_bytes_new(text, strlen(text));
+}
+
+static void reply_error(struct http_reply *reply, guint status, const char *why)
+{
+	GString *out = g_string_new(NULL);
+	struct json_writer json;
+
+	json_init(&json, out);
+	json_begin_object(&json, NULL);
+	json_string(&json, "error", why);
+	json_end_object(&json);
+	g_string_append_c(out, '\n');
+	reply->status = status;
+	reply->body = g_string_free_to_bytes(out);
+}
+
+static struct json_writer reply_begin(GString **out)
+{
+	struct json_writer json;
+
+	*out = g_string_sized_new(16 << 10);
+	json_init(&json, *out);
+	json_begin_object(&json, NULL);
+	return json;
+}
+
+static void reply_end(struct http_reply *reply, struct json_writer *json)
+{
+	json_end_object(json);
+	g_string_append_c(json->out, '\n');
+	reply->body = g_string_free_to_bytes(json->out);
+}
+
+/* ---- what is asked for ---- */
+
+/* FALSE when it is there and no number. */
+static gboolean query_number(const struct http_request *request, const char *name, gint64 fallback, gint64 *number)
+{
+	const char *text = http_query(request, name);
+	char *end = NULL;
+
+	*number = fallback;
+	if (!text)
+		return TRUE;
+	*number = g_ascii_strtoll(text, &end, 10);
+	return text[0] && !*end;
+}
+
+/* ---- routes ---- */
+
+static void get_page(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	(void)api;
+	(void)request;
+	reply->may_cache = TRUE;
+	reply_text(reply, MHD_HTTP_OK, "text/html; charset=utf-8", asset_index_html);
+}
+
+static void get_script(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	(void)api;
+	(void)request;
+	reply->may_cache = TRUE;
+	reply_text(reply, MHD_HTTP_OK, "text/javascript; charset=utf-8", asset_app_js);
+}
+
+static void get_style(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	(void)api;
+	(void)request;
+	reply->may_cache = TRUE;
+	reply_text(reply, MHD_HTTP_OK, "text/css; charset=utf-8", asset_app_css);
+}
+
+static void get_healthz(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	gint64 age_ms = (gint64)(clock_realtime_ns() / NS_PER_MS) - live_time_ms(api->live);
+	gboolean ok = live_time_ms(api->live) && !api->trouble && ABS(age_ms) < API_STALE_MS;
+
+	(void)request;
+	reply_text(reply, ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, NULL,
+		   ok ? "{\"status\":\"ok\"}\n" : "{\"status\":\"no fresh reading\"}\n");
+}
+
+static void get_metrics(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const char *accept = http_header(request, "Accept");
+	gboolean openmetrics = accept && strstr(accept, "application/openmetrics-text");
+
+	reply->type = openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+				  : "text/plain; version=0.0.4; charset=utf-8";
+	reply->body = metrics_text(api, openmetrics);
+}
+
+static void get_containers(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const struct gauge_interval *interval = live_interval(api->live);
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	(void)request;
+	json_int(&json, "time_ms", live_time_ms(api->live));
+	json_uint(&json, "interval_ns", interval->length_ns);
+	json_begin_array(&json, "containers");
+	for (guint32 i = 0; interval->readings && i < interval->readings->rows->len; i++) {
+		const struct live_resource *resource = live_resource(api->live, i);
+		const struct gauge_row *row = gauges_row(interval->readings, i);
+
+		json_begin_object(&json, NULL);
+		json_uint(&json, "series", resource ? resource->history_id : 0);
+		render_gauge_members(&json, row);
+		render_gauge_rates(&json, interval, i);
+		if (resource && live_part(api->live, LIVE_EXEC)->state == LIVE_ON)
+			json_uint(&json, "execs", resource->execs);
+		json_end_object(&json);
+	}
+	json_end_array(&json);
+	reply_end(reply, &json);
+}
+
+/* ---- series ---- */
+
+/* One resource's values by step of time. */
+struct lane {
+	guint32 id;
+	guint32 steps;
+	float *sums; /* steps × series */
+	guint16 *counts; /* likewise */
+	guint32 *waits; /* steps × buckets; NULL unless asked for */
+};
+
+struct series_question {
+	guint32 id; /* 0: all */
+	gint64 from_ms, to_ms, step_ms;
+	guint32 steps;
+	guint series[SERIES_COUNT], count; /* asked for */
+	gboolean with_waits;
+	GHashTable *lanes; /* id → struct lane */
+	guint lanes_max;
+};
+
+static void lane_free(gpointer data)
+{
+	struct lane *lane = data;
+
+	g_free(lane->sums);
+	g_free(lane->counts);
+	g_free(lane->waits);
+	g_free(lane);
+}
+
+static struct lane *lane_of(struct series_question *question, guint32 id)
+{
+	struct lane *lane = g_hash_table_lookup(question->lanes, GUINT_TO_POINTER(id));
+
+	if (lane || g_hash_table_size(question->lanes) >= question->lanes_max)
+		return lane;
+	lane = g_new0(struct lane, 1);
+	lane->id = id;
+	lane->sums = g_new0(float, (gsize)question->steps * question->count);
+	lane->counts = g_new0(guint16, (gsize)question->steps * question->count);
+	if (question->with_waits)
+		lane->waits = g_new0(guint32, (gsize)question->steps * SERIES_WAIT_BUCKETS);
+	g_hash_table_insert(question->lanes, GUINT_TO_POINTER(id), lane);
+	return lane;
+}
+
+/* history_point_fn */
+static void lane_add(void *user, gint64 time_ms, const struct series_point *point)
+{
+	struct series_question *question = user;
+	gint64 step = (time_ms - question->from_ms) / question->step_ms;
+	struct lane *lane = lane_of(question, point->id);
+
+	if (!lane || step < 0 || step >= question->steps)
+		return;
+	for (guint i = 0; i < question->count; i++) {
+		gsize at = (gsize)step * question->count + i;
+
+		if (!series_is_known(point, question->series[i]))
+			continue;
+		lane->sums[at] += point->values[question->series[i]];
+		lane->counts[at]++;
+	}
+	for (guint i = 0; question->with_waits && i < SERIES_WAIT_BUCKETS; i++)
+		lane->waits[(gsize)step * SERIES_WAIT_BUCKETS + i] += point->waits[i];
+}
+
+static void lane_write(struct json_writer *json, const struct api *api, const struct series_question *question,
+		       const struct lane *lane)
+{
+	const struct history_resource *resource = history_resource(api->history, lane->id);
+
+	json_begin_object(json, NULL);
+	json_uint(json, "series", lane->id);
+	json_string(json, "name", resource ? resource->name : NULL);
+	json_begin_object(json, "values");
+	for (guint i = 0; i < question->count; i++) {
+		json_begin_array(json, series_metrics[question->series[i]].name);
+		for (guint32 step = 0; step < question->steps; step++) {
+			gsize at = (gsize)step * question->count + i;
+
+			json_double(json, NULL,
+				    lane->counts[at] ? (double)lane->sums[at] / lane->counts[at] : (double)NAN);
+		}
+		json_end_array(json);
+	}
+	json_end_object(json);
+	if (lane->waits) {
+		json_begin_array(json, "waits"); /* [step, bucket, count] where it is not 0 */
+		for (guint32 i = 0; i < question->steps * SERIES_WAIT_BUCKETS; i++) {
+			if (!lane->waits[i])
+				continue;
+			json_begin_array(json, NULL);
+			json_uint(json, NULL, i / SERIES_WAIT_BUCKETS);
+			json_uint(json, NULL, i % SERIES_WAIT_BUCKETS);
+			json_uint(json, NULL, lane->waits[i]);
+			json_end_array(json);
+		}
+		json_end_array(json);
+	}
+	json_end_object(json);
+}
+
+/* "cpu,memory" → numbers. */
+static gboolean question_series(struct series_question *question, const char *names)
+{
+	g_auto(GStrv) list = names ? g_strsplit(names, ",", SERIES_COUNT + 1) : NULL;
+
+	if (!names) {
+		for (question->count = 0; question->count < SERIES_COUNT; question->count++)
+			question->series[question->count] = question->count;
+		return TRUE;
+	}
+	for (guint i = 0; list[i]; i++) {
+		int series = series_find(list[i]);
+
+		if (series < 0 || question->count == SERIES_COUNT)
+			return FALSE;
+		question->series[question->count++] = (guint)series;
+	}
+	return question->count > 0;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *question_parse(struct series_question *question, const struct http_request *request)
+{
+	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), seconds, id, waits;
+
+	if (!query_number(request, "seconds", 300, &seconds) || seconds < 1)
+		return "seconds is a number above 0";
+	if (!query_number(request, "to_ms", now_ms, &question->to_ms) ||
+	    !query_number(request, "from_ms", question->to_ms - seconds * 1000, &question->from_ms) ||
+	    !query_number(request, "step_ms", 1000, &question->step_ms) || !query_number(request, "id", 0, &id) ||
+	    !query_number(request, "waits", 0, &waits))
+		return "id, from_ms, to_ms, step_ms and waits are numbers";
+	if (question->to_ms <= question->from_ms || question->from_ms < 0 ||
+	    question->to_ms - question->from_ms > API_SPAN_MAX_MS)
+		return "from_ms is before to_ms, at most 35 days";
+	if (id < 0 || id > G_MAXUINT32 || question->step_ms < 1000 || question->step_ms > API_SPAN_MAX_MS)
+		return "step_ms is at least 1000";
+	if ((question->to_ms - question->from_ms) / question->step_ms > API_POINTS_MAX)
+		return "that are more than 2000 steps: ask for a larger step_ms";
+	if (!question_series(question, http_query(request, "names")))
+		return "names is a list of series with commas between, such as cpu,memory: /api/self lists them";
+	question->id = (guint32)id;
+	question->with_waits = waits != 0;
+	/* Steps lie on multiples of their length, so that an answer a second later has the same ones. */
+	question->from_ms = question->from_ms / question->step_ms * question->step_ms;
+	question->steps = (guint32)((question->to_ms - question->from_ms + question->step_ms - 1) / question->step_ms);
+	question->lanes_max =
+		MAX(1, API_CELLS_MAX / (question->steps *
+					(question->count + (question->with_waits ? SERIES_WAIT_BUCKETS : 0))));
+	return NULL;
+}
+
+static void get_series(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	struct series_question question = { 0 };
+	const char *wrong = question_parse(&question, request);
+	enum history_resolution resolution;
+	struct json_writer json;
+	GHashTableIter iter;
+	gpointer lane;
+	GString *out;
+
+	if (wrong) {
+		reply_error(reply, MHD_HTTP_BAD_REQUEST, wrong);
+		return;
+	}
+	question.lanes = g_hash_table_new_full(NULL, NULL, NULL, lane_free);
+	resolution = history_each(api->history, question.id, question.from_ms, question.to_ms, (guint)question.step_ms,
+				  lane_add, &question);
+	json = reply_begin(&out);
+	json_int(&json, "from_ms", question.from_ms);
+	json_int(&json, "step_ms", question.step_ms);
+	json_uint(&json, "steps", question.steps);
+	json_uint(&json, "resolution_ms", history_resolution_ms[resolution]);
+	if (question.with_waits) {
+		json_begin_array(&json, "wait_bounds_ns"); /* lower ones */
+		for (guint i = 0; i < SERIES_WAIT_BUCKETS; i++)
+			json_uint(&json, NULL, histogram_bucket_low(UNIT_NANOSECONDS, SERIES_WAIT_FIRST + i));
+		json_end_array(&json);
+	}
+	json_begin_array(&json, "resources");
+	g_hash_table_iter_init(&iter, question.lanes);
+	while (g_hash_table_iter_next(&iter, NULL, &lane))
+		lane_write(&json, api, &question, lane);
+	json_end_array(&json);
+	g_hash_table_unref(question.lanes);
+	reply_end(reply, &json);
+}
+
+/* ---- ledger, self, events ---- */
+
+static void write_ledger_items(struct json_writer *json, const struct ledger *ledger)
+{
+	json_begin_object(json, "items");
+	for (guint i = 0; i < LEDGER_ITEMS; i++)
+		if (ledger->items[i].events || ledger->items[i].weight)
+			json_uint(json, ledger_item_name((enum ledger_item)i), ledger->items[i].events);
+	json_end_object(json);
+	json_begin_array(json, "notes");
+	for (guint i = 0; ledger->notes && i < ledger->notes->len; i++)
+		json_string(json, NULL, g_ptr_array_index(ledger->notes, i));
+	json_end_array(json);
+}
+
+static void write_parts(struct json_writer *json, const struct api *api)
+{
+	static const char *const states[] = { "on", "off", "refused", "shed" };
+
+	json_begin_array(json, "parts");
+	for (guint i = 0; i < LIVE_PARTS; i++) {
+		const struct live_part_status *part = live_part(api->live, (enum live_part)i);
+
+		json_begin_object(json, NULL);
+		json_string(json, "name", part->name);
+		json_string(json, "shows", part->shows);
+		json_string(json, "state", states[part->state]);
+		json_string(json, "why", part->why);
+		json_string(json, "rung", part->ledger.rung);
+		json_string(json, "misses", part->ledger.misses);
+		json_uint(json, "seen", part->ledger.seen.events);
+		json_double(json, "coverage", ledger_coverage(&part->ledger));
+		json_double(json, "cost_seconds", (double)part->cost_ns / (double)NS_PER_S);
+		write_ledger_items(json, &part->ledger);
+		json_end_object(json);
+	}
+	json_end_array(json);
+}
+
+static void get_ledger(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	(void)request;
+	write_parts(&json, api);
+	json_uint(&json, "containers_without_labels", live_overflowed(api->live));
+	reply_end(reply, &json);
+}
+
+static void write_history(struct json_writer *json, const struct api *api)
+{
+	struct history_stats stats;
+
+	history_stats(api->history, &stats);
+	json_begin_object(json, "history");
+	json_uint(json, "memory_bytes", stats.memory_bytes);
+	json_uint(json, "memory_ticks", stats.ticks);
+	json_int(json, "memory_oldest_ms", stats.oldest_ms);
+	json_bool(json, "on_disk", stats.has_database);
+	json_uint(json, "disk_bytes", stats.database_bytes);
+	json_uint(json, "disk_budget_bytes", stats.budget_bytes);
+	json_uint(json, "dropped", stats.dropped);
+	json_string(json, "trouble", stats.trouble);
+	json_end_object(json);
+}
+
+static void write_self(struct json_writer *json, const struct api *api)
+{
+	const struct budget_usage *usage = budget_usage(api->budget);
+	const struct budget_limits *limits = budget_limits(api->budget);
+	struct http_counts counts = http_counts(api->http);
+
+	json_string(json, "version", api->version);
+	json_int(json, "time_ms", live_time_ms(api->live));
+	json_string(json, "trouble", api->trouble);
+	json_double(json, "uptime_seconds", (double)usage->uptime_ns / (double)NS_PER_S);
+	json_double(json, "cpu_cores", usage->cpu_cores);
+	json_double(json, "cpu_seconds", (double)usage->cpu_ns / (double)NS_PER_S);
+	json_uint(json, "resident_bytes", usage->resident_bytes);
+	json_uint(json, "resident_peak_bytes", usage->resident_peak_bytes);
+	json_uint(json, "map_bytes", usage->map_bytes);
+	json_uint(json, "map_count", usage->map_count);
+	json_uint(json, "descriptors", usage->descriptors);
+	json_uint(json, "ticks", live_ticks(api->live));
+	json_double(json, "tick_seconds", (double)live_reading_ns(api->live) / (double)NS_PER_S);
+	json_begin_object(json, "limits");
+	json_double(json, "cpu_cores", limits->cpu_cores);
+	json_uint(json, "resident_bytes", limits->resident_bytes);
+	json_uint(json, "map_bytes", limits->map_bytes);
+	json_end_object(json);
+	json_begin_object(json, "http");
+	json_uint(json, "connections", counts.connections);
+	json_uint(json, "streams", counts.streams);
+	json_uint(json, "requests", counts.requests);
+	json_uint(json, "refused", counts.refused);
+	json_uint(json, "ended_slow", counts.ended_slow);
+	json_uint(json, "stream_dropped", counts.stream_dropped);
+	json_end_object(json);
+}
+
+static void get_self(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const GPtrArray *notes = budget_notes(api->budget);
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	(void)request;
+	write_self(&json, api);
+	write_history(&json, api);
+	write_parts(&json, api);
+	json_begin_array(&json, "notes");
+	for (guint i = 0; i < notes->len; i++)
+		json_string(&json, NULL, g_ptr_array_index(notes, i));
+	json_end_array(&json);
+	json_begin_array(&json, "series");
+	for (guint i = 0; i < SERIES_COUNT; i++) {
+		json_begin_object(&json, NULL);
+		json_string(&json, "name", series_metrics[i].name);
+		json_string(&json, "unit", series_metrics[i].unit);
+		json_string(&json, "help", series_metrics[i].help);
+		json_end_object(&json);
+	}
+	json_end_array(&json);
+	reply_end(reply, &json);
+}
+
+static void write_event(struct json_writer *json, const struct event *event)
+{
+	json_begin_object(json, NULL);
+	json_int(json, "time_ms", (gint64)(event->realtime_ns / NS_PER_MS));
+	json_string(json, "kind", event->kind);
+	json_string(json, "container", event->container);
+	json_string(json, "process", event->process);
+	if (event->pid)
+		json_uint(json, "pid", event->pid);
+	json_begin_object(json, "fields");
+	for (guint i = 0; i < event->field_count; i++) {
+		const struct event_field *field = &event->fields[i];
+
+		if (field->unit == EVENT_TEXT)
+			json_string(json, field->name, field->text);
+		else if (field->unit == EVENT_SIGNED)
+			json_int(json, field->name, (gint64)field->number);
+		else if (field->unit != EVENT_LIST)
+			json_uint(json, field->name, field->number);
+	}
+	json_end_object(json);
+	json_end_object(json);
+}
+
+static void get_events(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const struct events *events = live_events(api->live);
+	const char *kind = http_query(request, "kind"), *container = http_query(request, "container");
+	guint count = 0;
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	json_uint(&json, "forgotten", events->forgotten);
+	json_begin_array(&json, "events"); /* the latest first */
+	for (const GList *link = events->rows.tail; link && count < API_EVENTS_MAX; link = link->prev) {
+		const struct event *event = link->data;
+
+		if ((kind && g_strcmp0(kind, event->kind) != 0) ||
+		    (container && g_strcmp0(container, event->container) != 0))
+			continue;
+		write_event(&json, event);
+		count++;
+	}
+	json_end_array(&json);
+	reply_end(reply, &json);
+}
+
+/* ---- the stream ---- */
+
+static void get_stream(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	(void)request;
+	reply->stream = http_stream_new(api->http);
+	if (!reply->stream)
+		reply_error(reply, MHD_HTTP_SERVICE_UNAVAILABLE, "sixteen streams are open already");
+}
+
+static void write_point(struct json_writer *json, const struct series_point *point)
+{
+	json_begin_object(json, NULL);
+	json_uint(json, "series", point->id);
+	json_begin_object(json, "values");
+	for (guint i = 0; i < SERIES_COUNT; i++)
+		if (series_is_known(point, i))
+			json_double(json, series_metrics[i].name, (double)point->values[i]);
+	json_end_object(json);
+	json_begin_array(json, "waits"); /* [bucket, count] */
+	for (guint i = 0; i < SERIES_WAIT_BUCKETS; i++) {
+		if (!point->waits[i])
+			continue;
+		json_begin_array(json, NULL);
+		json_uint(json, NULL, i);
+		json_uint(json, NULL, point->waits[i]);
+		json_end_array(json);
+	}
+	json_end_array(json);
+	json_end_object(json);
+}
+
+void api_tick(struct api *api)
+{
+	const struct gauge_interval *interval = live_interval(api->live);
+	g_autoptr(GString) out = NULL;
+	struct series_point point;
+	struct json_writer json;
+
+	if (!http_counts(api->http).streams || !interval->changes)
+		return;
+	out = g_string_sized_new(16 << 10);
+	json_init(&json, out);
+	json_begin_object(&json, NULL);
+	write_self(&json, api);
+	json_begin_array(&json, "resources");
+	for (guint32 i = 0; i < interval->changes->rows->len; i++)
+		if (live_point(api->live, i, &point))
+			write_point(&json, &point);
+	json_end_array(&json);
+	json_end_object(&json);
+	http_streams_send(api->http, "interval", out->str);
+}
+
+/* ---- measurements ---- */
+
+static void write_job(struct json_writer *json, const struct job *job)
+{
+	static const char *const states[] = { "measuring", "drawing", "done", "failed" };
+	double elapsed = (double)(clock_monotonic_ns() - job->start_ns) / (double)NS_PER_S;
+
+	json_begin_object(json, NULL);
+	json_uint(json, "id", job->id);
+	json_string(json, "kind", job->kind);
+	json_string(json, "container", job->container);
+	json_uint(json, "seconds", job->seconds);
+	json_int(json, "start_ms", job->start_ms);
+	json_string(json, "state", states[job->state]);
+	json_double(json, "progress", job->state == JOB_MEASURING ? MIN(elapsed / job->seconds, 0.99) : 1);
+	json_bool(json, "inconclusive", job->is_inconclusive);
+	json_string(json, "error", job->error);
+	json_end_object(json);
+}
+
+static void get_profiles(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const GPtrArray *list = jobs_list(api->jobs);
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	(void)request;
+	json_begin_array(&json, "profiles");
+	for (guint i = 0; i < list->len; i++)
+		write_job(&json, g_ptr_array_index(list, i));
+	json_end_array(&json);
+	reply_end(reply, &json);
+}
+
+/* The living container whose points have that number; NULL when there is none. */
+static const struct gauge_row *row_by_series(const struct api *api, gint64 series)
+{
+	const struct gauge_interval *interval = live_interval(api->live);
+
+	for (guint32 i = 0; interval->readings && i < interval->readings->rows->len; i++) {
+		const struct live_resource *resource = live_resource(api->live, i);
+		const struct gauge_row *row = gauges_row(interval->readings, i);
+
+		if (resource && resource->history_id == series && !row->dead &&
+		    row->resource == GAUGE_RESOURCE_CONTAINER && row->texts[GAUGE_TEXT_CGROUP])
+			return row;
+	}
+	return NULL;
+}
+
+static void post_profile(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	g_autoptr(GError) error = NULL;
+	const struct gauge_row *row;
+	const struct job *job;
+	gint64 series, seconds;
+	gboolean is_busy;
+	struct json_writer json;
+	GString *out;
+
+	if (!query_number(request, "series", 0, &series) || !query_number(request, "seconds", 10, &seconds) ||
+	    seconds < 0 || seconds > JOBS_SECONDS_MAX) {
+		reply_error(reply, MHD_HTTP_BAD_REQUEST, "series and seconds are numbers, seconds at most 60");
+		return;
+	}
+	row = row_by_series(api, series);
+	if (!row) {
+		reply_error(reply, MHD_HTTP_NOT_FOUND, "no container that runs now has that series");
+		return;
+	}
+	job = jobs_start(api->jobs, http_query(request, "kind"), row->name, row->texts[GAUGE_TEXT_CGROUP],
+			 (guint)seconds, &is_busy, &error);
+	if (!job) {
+		reply_error(reply, is_busy ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_BAD_REQUEST, error->message);
+		return;
+	}
+	out = g_string_new(NULL);
+	json_init(&json, out);
+	write_job(&json, job);
+	g_string_append_c(out, '\n');
+	reply->status = MHD_HTTP_ACCEPTED;
+	reply->body = g_string_free_to_bytes(out);
+}
+
+/* /api/profiles/ID and /api/profiles/ID/result */
+static void get_profile(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const char *rest = request->path + strlen("/api/profiles/");
+	const char *format = http_query(request, "format"), *type, *suffix;
+	char *end = NULL;
+	guint64 id = g_ascii_isdigit(rest[0]) ? g_ascii_strtoull(rest, &end, 10) : 0;
+	const struct job *job = id && id <= G_MAXUINT ? jobs_find(api->jobs, (guint)id) : NULL;
+
+	if (job && !*end) {
+		GString *out = g_string_new(NULL);
+		struct json_writer json;
+
+		json_init(&json, out);
+		write_job(&json, job);
+		reply->body = g_string_free_to_bytes(out);
+		return;
+	}
+	if (!job || strcmp(end, "/result") != 0) {
+		reply_error(reply, MHD_HTTP_NOT_FOUND, "there is no such measurement");
+		return;
+	}
+	reply->body = jobs_result(api->jobs, job, format ? format : "json", &type, &suffix);
+	if (!reply->body) {
+		reply_error(reply, MHD_HTTP_NOT_FOUND,
+			    "no such result: it is not done, or format is none of json, svg, pprof, folded");
+		return;
+	}
+	reply->type = type;
+	reply->attachment = g_intern_string(suffix[0] == 's'   ? "fathom.svg"
+					    : suffix[0] == 'p' ? "fathom.pb.gz"
+					    : suffix[0] == 'f' ? "fathom.folded"
+							       : "fathom.json");
+}
+
+/* ---- who may ask what ---- */
+
+enum access {
+	ACCESS_ANYBODY = 0,
+	ACCESS_READER = 1,
+	ACCESS_OPERATOR = 2,
+};
+
+typedef void (*route_fn)(struct api *api, const struct http_request *request, struct http_reply *reply);
+
+static const struct route {
+	const char *method, *path; /* a path that ends in / stands for all below it */
+	enum access access;
+	route_fn answer;
+} routes[] = {
+	{ "GET", "/", ACCESS_ANYBODY, get_page },
+	{ "GET", "/app.js", ACCESS_ANYBODY, get_script },
+	{ "GET", "/app.css", ACCESS_ANYBODY, get_style },
+	{ "GET", "/healthz", ACCESS_ANYBODY, get_healthz },
+	{ "GET", "/metrics", ACCESS_READER, get_metrics },
+	{ "GET", "/api/containers", ACCESS_READER, get_containers },
+	{ "GET", "/api/series", ACCESS_READER, get_series },
+	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
+	{ "GET", "/api/self", ACCESS_READER, get_self },
+	{ "GET", "/api/events", ACCESS_READER, get_events },
+	{ "GET", "/api/stream", ACCESS_READER, get_stream },
+	{ "GET", "/api/profiles", ACCESS_READER, get_profiles },
+	{ "POST", "/api/profiles", ACCESS_OPERATOR, post_profile },
+	{ "GET", "/api/profiles/", ACCESS_READER, get_profile },
+};
+
+static gboolean route_matches(const struct route *route, const char *path)
+{
+	gsize length = strlen(route->path);
+
+	if (length > 1 && route->path[length - 1] == '/')
+		return strncmp(path, route->path, length) == 0;
+	return strcmp(path, route->path) == 0;
+}
+
+/* NULL: none; `*allow`: the methods of that path, when there is one. */
+static const struct route *route_find(const struct http_request *request, const char **allow)
+{
+	const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
+
+	*allow = NULL;
+	for (guint i = 0; i < G_N_ELEMENTS(routes); i++) {
+		if (!route_matches(&routes[i], request->path))
+			continue;
+		if (strcmp(routes[i].method, method) == 0)
+			return &routes[i];
+		*allow = routes[i].method;
+	}
+	return NULL;
+}
+
+/* Over the unix socket, whose mode lets in its owner alone: who is in a container needs the token all the same. */
+static gboolean peer_is_trusted(const struct api *api, const struct http_request *request)
+{
+	const struct container *owner;
+
+	if (!request->is_unix || !request->peer_pid)
+		return FALSE;
+	owner = registry_by_pid(live_registry(api->live), request->peer_pid, 0);
+	return owner && !container_is_container(owner);
+}
+
+static enum access access_of(const struct api *api, const struct http_request *request)
+{
+	const char *given = guard_bearer(http_header(request, "Authorization"));
+
+	if (guard_token_equal(given, api->token) || peer_is_trusted(api, request))
+		return ACCESS_OPERATOR;
+	return guard_token_equal(given, api->reader_token) ? ACCESS_READER : ACCESS_ANYBODY;
+}
+
+static void refuse(struct api *api, struct http_reply *reply, guint status, const char *why)
+{
+	http_count_refused(api->http);
+	reply_error(reply, status, why);
+}
+
+void api_answer(void *user, const struct http_request *request, struct http_reply *reply)
+{
+	struct api *api = user;
+	const char *host = http_header(request, "Host"), *allow;
+	const struct route *route;
+	enum access access;
+
+	if (!request->is_unix && !guard_host(host, api->hosts)) {
+		refuse(api, reply, MHD_HTTP_MISDIRECTED_REQUEST, "this host name is not served: see --allow-host");
+		return;
+	}
+	if (!guard_origin(http_header(request, "Origin"), host)) {
+		refuse(api, reply, MHD_HTTP_FORBIDDEN, "pages of other origins are not served");
+		return;
+	}
+	route = route_find(request, &allow);
+	access = access_of(api, request);
+	if (access == ACCESS_ANYBODY && (!route || route->access != ACCESS_ANYBODY)) {
+		reply->challenge = TRUE; /* before anything is told about what there is */
+		refuse(api, reply, MHD_HTTP_UNAUTHORIZED,
+		       "the token is missing or wrong: see the link fathom serve printed");
+		return;
+	}
+	if (!route) {
+		reply->allow = allow;
+		reply_error(reply, allow ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND,
+			    allow ? "this method is not served here" : "there is no such thing");
+		return;
+	}
+	if (route->access > access) {
+		refuse(api, reply, MHD_HTTP_FORBIDDEN, "this token may only read");
+		return;
+	}
+	route->answer(api, request, reply);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent answers over HTTP: one table of routes. Whoever asks over TCP shows the token (but for the page's own
+ * files and /healthz); over the unix socket nobody does who runs outside of containers. Answers only read; what a POST
+ * starts is a measurement. */
+#pragma once
+#include <glib.h>
+
+#include "serve/budget.h"
+#include "serve/http.h"
+#include "serve/jobs.h"
+#include "serve/live.h"
+#include "store/history.h"
+
+struct api {
+	struct live *live;
+	struct history *history;
+	struct jobs *jobs;
+	struct budget *budget;
+	struct http *http;
+	const char *token, *reader_token; /* the second may not start measurements */
+	const char *const *hosts; /* names besides the loopback's; may be NULL */
+	const char *version;
+	const char *trouble; /* why the last reading failed; NULL: it did not */
+};
+
+/* http_answer_fn; `user` is a struct api. */
+void api_answer(void *user, const struct http_request *request, struct http_reply *reply);
+/* To be called after each tick: tells the streams. */
+void api_tick(struct api *api);
+
+/* /metrics. */
+GBytes *metrics_text(const struct api *api, gboolean openmetrics);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/budget.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/units.h"
+
+#define BUDGET_WINDOW_NS (60 * NS_PER_S) /* CPU is judged over so long */
+#define BUDGET_REST_NS (300 * NS_PER_S) /* after shedding, before something comes back */
+#define BUDGET_MAPS_EVERY_NS (30 * NS_PER_S) /* counting map memory walks all descriptors */
+#define BUDGET_ROOM 0.7 /* of each bound must be free of before a part comes back */
+#define BUDGET_FILE_BYTES 4096
+
+struct budget {
+	struct budget_limits limits;
+	struct budget_usage usage;
+	guint64 start_ns, start_cpu_ns;
+	guint64 window_ns, window_cpu_ns; /* start of the running window */
+	guint64 maps_ns, changed_ns;
+	guint64 part_cost_ns[LIVE_PARTS]; /* at the window's start */
+	double part_cores[LIVE_PARTS]; /* over the last whole window */
+	GPtrArray *notes;
+};
+
+static guint64 process_cpu_ns(void)
+{
+	struct rusage used;
+
+	getrusage(RUSAGE_SELF, &used);
+	return (guint64)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * NS_PER_S +
+	       (guint64)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * NS_PER_US;
+}
+
+static guint64 resident_bytes(void)
+{
+	g_autofree char *text = file_read("/proc/self/statm", BUDGET_FILE_BYTES, NULL, NULL);
+	char *end = NULL;
+
+	if (!text)
+		return 0;
+	g_ascii_strtoull(text, &end, 10);
+	return g_ascii_strtoull(end, NULL, 10) * (guint64)sysconf(_SC_PAGESIZE);
+}
+
+static guint64 map_bytes(const char *descriptor)
+{
+	g_autofree char *path = g_strdup_printf("/proc/self/fdinfo/%s", descriptor);
+	g_autofree char *text = file_read(path, BUDGET_FILE_BYTES, NULL, NULL);
+	const char *line = text && strstr(text, "map_type:") ? strstr(text, "memlock:") : NULL;
+
+	return line ? g_ascii_strtoull(line + strlen("memlock:"), NULL, 10) : 0;
+}
+
+static void count_maps(struct budget *budget)
+{
+	g_autoptr(GDir) directory = g_dir_open("/proc/self/fdinfo", 0, NULL);
+	const char *name;
+
+	budget->usage.map_bytes = 0;
+	budget->usage.map_count = budget->usage.descriptors = 0;
+	while (directory && (name = g_dir_read_name(directory))) {
+		guint64 bytes = map_bytes(name);
+
+		budget->usage.descriptors++;
+		budget->usage.map_count += bytes > 0;
+		budget->usage.map_bytes += bytes;
+	}
+}
+
+static void note(struct budget *budget, char *text)
+{
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+	g_autofree char *time = g_date_time_format_iso8601(now);
+
+	if (budget->notes->len >= BUDGET_NOTES_MAX)
+		g_ptr_array_remove_index(budget->notes, 0);
+	g_ptr_array_add(budget->notes, g_strdup_printf("%s: %s", time, text));
+	g_message("%s", text);
+	g_free(text);
+}
+
+/* What is passed, for people; NULL: nothing. Owned by the caller. */
+static char *exceeded(const struct budget *budget)
+{
+	const struct budget_limits *limits = &budget->limits;
+	const struct budget_usage *usage = &budget->usage;
+
+	if (limits->cpu_cores > 0 && usage->cpu_cores > limits->cpu_cores)
+		return g_strdup_printf("the agent took %.2f %% of a CPU over a minute, of %.2f %% allowed",
+				       100 * usage->cpu_cores, 100 * limits->cpu_cores);
+	if (limits->resident_bytes && usage->resident_bytes > limits->resident_bytes)
+		return g_strdup_printf("the agent holds %.1f MiB of memory, of %.1f MiB allowed",
+				       (double)usage->resident_bytes / (1 << 20),
+				       (double)limits->resident_bytes / (1 << 20));
+	if (limits->map_bytes && usage->map_bytes > limits->map_bytes)
+		return g_strdup_printf("kernel maps hold %.1f MiB, of %.1f MiB allowed",
+				       (double)usage->map_bytes / (1 << 20), (double)limits->map_bytes / (1 << 20));
+	return NULL;
+}
+
+static void shed_one(struct budget *budget, struct live *live, const char *why)
+{
+	for (guint i = 0; i < LIVE_GAUGES; i++) {
+		if (live_part(live, (enum live_part)i)->state != LIVE_ON)
+			continue;
+		live_shed(live, (enum live_part)i, TRUE, why);
+		note(budget, g_strdup_printf("%s is shed: %s", live_part(live, (enum live_part)i)->name, why));
+		return;
+	}
+}
+
+static void restore_one(struct budget *budget, struct live *live)
+{
+	const struct budget_limits *limits = &budget->limits;
+
+	for (guint i = LIVE_GAUGES; i-- > 0;) {
+		if (live_part(live, (enum live_part)i)->state != LIVE_SHED)
+			continue;
+		if ((limits->cpu_cores > 0 &&
+		     budget->usage.cpu_cores + budget->part_cores[i] > limits->cpu_cores * BUDGET_ROOM) ||
+		    (limits->resident_bytes &&
+		     (double)budget->usage.resident_bytes > (double)limits->resident_bytes * BUDGET_ROOM) ||
+		    (limits->map_bytes && (double)budget->usage.map_bytes > (double)limits->map_bytes * BUDGET_ROOM))
+			return;
+		live_shed(live, (enum live_part)i, FALSE, NULL);
+		note(budget,
+		     g_strdup_printf("%s is watched again: there is room", live_part(live, (enum live_part)i)->name));
+		return;
+	}
+}
+
+/* A window is over: what each part took in it. */
+static void window_end(struct budget *budget, struct live *live, guint64 now_ns)
+{
+	double length = (double)(now_ns - budget->window_ns);
+
+	budget->usage.cpu_cores = (double)(budget->usage.cpu_ns - budget->window_cpu_ns) / length;
+	for (guint i = 0; i < LIVE_PARTS; i++) {
+		const struct live_part_status *part = live_part(live, (enum live_part)i);
+
+		if (part->state == LIVE_ON)
+			budget->part_cores[i] = (double)(part->cost_ns - budget->part_cost_ns[i]) / length;
+		budget->part_cost_ns[i] = part->cost_ns;
+	}
+	budget->window_ns = now_ns;
+	budget->window_cpu_ns = budget->usage.cpu_ns;
+}
+
+void budget_tick(struct budget *budget, struct live *live)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	g_autofree char *why = NULL;
+	struct rusage used;
+
+	getrusage(RUSAGE_SELF, &used);
+	budget->usage.cpu_ns = process_cpu_ns() - budget->start_cpu_ns;
+	budget->usage.resident_bytes = resident_bytes();
+	budget->usage.resident_peak_bytes = (guint64)used.ru_maxrss << 10;
+	budget->usage.uptime_ns = now_ns - budget->start_ns;
+	if (!budget->maps_ns || now_ns - budget->maps_ns > BUDGET_MAPS_EVERY_NS) {
+		count_maps(budget);
+		budget->maps_ns = now_ns;
+	}
+	if (now_ns - budget->window_ns < BUDGET_WINDOW_NS) {
+		if (budget->usage.uptime_ns < BUDGET_WINDOW_NS)
+			budget->usage.cpu_cores = (double)budget->usage.cpu_ns / (double)budget->usage.uptime_ns;
+		return;
+	}
+	window_end(budget, live, now_ns);
+	why = exceeded(budget);
+	if (why) {
+		shed_one(budget, live, why);
+		budget->changed_ns = now_ns;
+		budget->maps_ns = 0;
+	} else if (now_ns - budget->changed_ns > BUDGET_REST_NS) {
+		restore_one(budget, live);
+		budget->changed_ns = now_ns;
+		budget->maps_ns = 0;
+	}
+}
+
+struct budget *budget_new(const struct budget_limits *limits)
+{
+	struct budget *budget = g_new0(struct budget, 1);
+
+	budget->limits = *limits;
+	budget->start_ns = budget->window_ns = clock_monotonic_ns();
+	budget->start_cpu_ns = process_cpu_ns();
+	budget->notes = g_ptr_array_new_with_free_func(g_free);
+	return budget;
+}
+
+void budget_free(struct budget *budget)
+{
+	if (!budget)
+		return;
+	g_ptr_array_unref(budget->notes);
+	g_free(budget);
+}
+
+void budget_set_limits(struct budget *budget, const struct budget_limits *limits)
+{
+	budget->limits = *limits;
+}
+
+const struct budget_limits *budget_limits(const struct budget *budget)
+{
+	return &budget->limits;
+}
+
+const struct budget_usage *budget_usage(const struct budget *budget)
+{
+	return &budget->usage;
+}
+
+const GPtrArray *budget_notes(const struct budget *budget)
+{
+	return budget->notes;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent itself takes, and keeping that within bounds: CPU time of the process, resident memory, memory of its
+ * kernel maps. When a bound is passed for a minute, the dearest part is shed; when there is room again, it comes back.
+ * Every such step is remembered, so that people see why something is missing. */
+#pragma once
+#include <glib.h>
+
+#include "serve/live.h"
+
+#define BUDGET_NOTES_MAX 32
+
+struct budget_limits {
+	double cpu_cores; /* of one core: 0.01; 0: no bound, and so below */
+	guint64 resident_bytes;
+	guint64 map_bytes;
+};
+
+struct budget_usage {
+	double cpu_cores; /* over the last minute, or since the start */
+	guint64 cpu_ns; /* since the start, children apart */
+	guint64 resident_bytes, resident_peak_bytes;
+	guint64 map_bytes; /* locked by BPF maps, as the kernel counts it */
+	guint map_count, descriptors;
+	guint64 uptime_ns;
+};
+
+struct budget;
+
+struct budget *budget_new(const struct budget_limits *limits);
+void budget_free(struct budget *budget);
+void budget_set_limits(struct budget *budget, const struct budget_limits *limits);
+const struct budget_limits *budget_limits(const struct budget *budget);
+/* Once a tick: measures, and sheds or restores parts of `live`. */
+void budget_tick(struct budget *budget, struct live *live);
+const struct budget_usage *budget_usage(const struct budget *budget);
+/* Sentences of what was done, the latest last; of char *. */
+const GPtrArray *budget_notes(const struct budget *budget);

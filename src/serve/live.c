@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/live.h"
+
+#include <glib-unix.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "observe/observe.h"
+#include "observe/usage.h"
+#include "render/prometheus.h"
+
+#define LIVE_EXEC_RATE 200 /* events a second and container */
+
+static const struct {
+	const char *name, *shows, *probe;
+} parts[LIVE_PARTS] = {
+	[LIVE_EXEC] = { "exec", "programs started", "trace exec" },
+	[LIVE_RUNQ] = { "runq", "time from runnable to running, by length", "runq" },
+	[LIVE_OOM] = { "oom", "processes killed for lack of memory", "trace oom" },
+	[LIVE_GAUGES] = { "gauges", "what every container uses and loses", NULL },
+};
+
+struct running {
+	struct live *live;
+	struct observation *observation;
+	guint watch; /* source; 0: none */
+	guint64 events;
+};
+
+struct live {
+	struct live_options options;
+	struct registry *registry;
+	struct history *history;
+	struct usage *usage;
+	GPtrArray *targets; /* all */
+	struct running running[LIVE_PARTS];
+	struct live_part_status parts[LIVE_PARTS];
+	struct gauges *readings, *changes; /* readings belong to the usage */
+	struct gauge_interval interval;
+	struct gauges *other; /* one row */
+	guint overflowed, exported;
+	GHashTable *resources; /* of struct live_resource, by key and birth */
+	GHashTable *by_cgroup, *by_name; /* the present ones; borrowed */
+	GPtrArray *rows; /* struct live_resource of each row, borrowed; NULL where none */
+	GArray *points; /* of struct series_point, by row */
+	struct events *events;
+	guint64 read_ns, reading_ns, ticks;
+	gint64 time_ms;
+};
+
+static guint64 thread_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (guint64)now.tv_sec * NS_PER_S + (guint64)now.tv_nsec;
+}
+
+/* ---- resources ---- */
+
+static guint resource_hash(gconstpointer data)
+{
+	const struct live_resource *resource = data;
+
+	return (guint)((resource->key ^ resource->birth_ns * 31) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15) >> 32);
+}
+
+static gboolean resource_equal(gconstpointer a, gconstpointer b)
+{
+	const struct live_resource *one = a, *other = b;
+
+	return one->key == other->key && one->birth_ns == other->birth_ns;
+}
+
+static void resource_free(gpointer data)
+{
+	struct live_resource *resource = data;
+
+	g_free(resource->cgroup);
+	g_free(resource->labels);
+	g_free(resource->waits);
+	g_free(resource->interval_waits);
+	g_free(resource);
+}
+
+/* container_id (12 characters) and container_name: all else is in _info. */
+static char *resource_labels(const struct gauge_row *row)
+{
+	g_autoptr(GString) labels = g_string_new(NULL);
+	g_autofree char *id = g_strndup(row->texts[GAUGE_TEXT_ID] ? row->texts[GAUGE_TEXT_ID] : "", 12);
+
+	exposition_label(labels, "container_id", id);
+	exposition_label(labels, "container_name", row->name);
+	return g_string_free(g_steal_pointer(&labels), FALSE);
+}
+
+static struct live_resource *resource_of(struct live *live, const struct gauge_row *row)
+{
+	struct live_resource wanted = { .key = row->key, .birth_ns = row->birth_ns };
+	struct live_resource *resource = g_hash_table_lookup(live->resources, &wanted);
+
+	if (!resource) {
+		resource = g_memdup2(&wanted, sizeof(wanted));
+		resource->cgroup = g_strdup(row->texts[GAUGE_TEXT_CGROUP]);
+		resource->is_exported =
+			row->resource == GAUGE_RESOURCE_CONTAINER && live->exported < live->options.exported_max;
+		live->exported += resource->is_exported;
+		g_hash_table_add(live->resources, resource);
+	}
+	/* A name may have been learnt late. */
+	resource->history_id = history_id(live->history, row->key, row->birth_ns, row->name, resource->cgroup);
+	if (row->resource == GAUGE_RESOURCE_CONTAINER) {
+		g_free(resource->labels);
+		resource->labels = resource_labels(row);
+	}
+	return resource;
+}
+
+static void resources_forget(struct live *live)
+{
+	GHashTableIter iter;
+	gpointer key;
+
+	g_hash_table_iter_init(&iter, live->resources);
+	while (g_hash_table_iter_next(&iter, &key, NULL)) {
+		struct live_resource *resource = key;
+
+		if (resource->is_present)
+			continue;
+		live->exported -= resource->is_exported;
+		g_hash_table_iter_remove(&iter);
+	}
+}
+
+/* Who is there, row by row. */
+static void resources_match(struct live *live)
+{
+	GHashTableIter iter;
+	gpointer key;
+
+	g_hash_table_remove_all(live->by_cgroup);
+	g_hash_table_remove_all(live->by_name);
+	g_hash_table_iter_init(&iter, live->resources);
+	while (g_hash_table_iter_next(&iter, &key, NULL))
+		((struct live_resource *)key)->is_present = FALSE;
+	g_ptr_array_set_size(live->rows, 0);
+	for (guint32 i = 0; i < live->readings->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(live->readings, i);
+		struct live_resource *resource = resource_of(live, row);
+
+		resource->is_present = TRUE;
+		g_ptr_array_add(live->rows, resource);
+		if (resource->cgroup)
+			g_hash_table_insert(live->by_cgroup, resource->cgroup, resource);
+		g_hash_table_insert(live->by_name, (gpointer)row->name, resource);
+	}
+	resources_forget(live);
+}
+
+/* ---- observations ---- */
+
+/* happen_fn */
+static void event_seen(void *user, const struct event *event)
+{
+	struct running *running = user;
+	struct live_resource *resource =
+		event->container ? g_hash_table_lookup(running->live->by_name, event->container) : NULL;
+
+	running->events++;
+	if (resource && running == &running->live->running[LIVE_EXEC])
+		resource->execs++;
+	events_add(running->live->events, event);
+}
+
+static void part_fail(struct live *live, enum live_part part, const char *why)
+{
+	struct running *running = &live->running[part];
+
+	if (running->watch)
+		g_source_remove(running->watch);
+	running->watch = 0;
+	g_clear_pointer(&running->observation, observation_close);
+	live->parts[part].state = LIVE_REFUSED;
+	g_free(live->parts[part].why);
+	live->parts[part].why = g_strdup(why);
+}
+
+/* GUnixFDSourceFunc */
+static gboolean part_ready(gint fd, GIOCondition condition, gpointer data)
+{
+	struct running *running = data;
+	enum live_part part = (enum live_part)(running - running->live->running);
+	guint64 before_ns = thread_cpu_ns();
+	g_autoptr(GError) error = NULL;
+
+	(void)fd;
+	(void)condition;
+	if (!observation_drain(running->observation, &error)) {
+		running->watch = 0;
+		part_fail(running->live, part, error->message);
+		return G_SOURCE_REMOVE;
+	}
+	running->live->parts[part].cost_ns += thread_cpu_ns() - before_ns;
+	return G_SOURCE_CONTINUE;
+}
+
+static void part_start(struct live *live, enum live_part part)
+{
+	struct running *running = &live->running[part];
+	struct observe_options options = {
+		.probe = probe_find(parts[part].probe),
+		.targets = live->targets,
+		.by = part == LIVE_RUNQ ? OBSERVE_BY_CGROUP : OBSERVE_BY_CONTAINER,
+		.event = event_seen,
+		.event_user = running,
+		.event_limit = 1, /* we keep our own */
+		.event_rate = LIVE_EXEC_RATE,
+		.stop_fd = -1,
+	};
+	g_autoptr(GError) error = NULL;
+
+	running->live = live;
+	running->observation = observation_open(live->registry, &options, &error);
+	if (!running->observation) {
+		part_fail(live, part, error->message);
+		return;
+	}
+	if (observation_fd(running->observation) >= 0)
+		running->watch = g_unix_fd_add(observation_fd(running->observation), G_IO_IN, part_ready, running);
+	live->parts[part].state = LIVE_ON;
+	g_clear_pointer(&live->parts[part].why, g_free);
+}
+
+static void part_stop(struct live *live, enum live_part part)
+{
+	struct running *running = &live->running[part];
+
+	if (running->watch)
+		g_source_remove(running->watch);
+	running->watch = 0;
+	g_clear_pointer(&running->observation, observation_close);
+}
+
+void live_shed(struct live *live, enum live_part part, gboolean off, const char *why)
+{
+	g_return_if_fail(part < LIVE_GAUGES);
+	if (off && live->parts[part].state == LIVE_ON) {
+		part_stop(live, part);
+		live->parts[part].state = LIVE_SHED;
+		live->parts[part].why = g_strdup(why);
+	} else if (!off && live->parts[part].state == LIVE_SHED) {
+		part_start(live, part);
+	}
+}
+
+static struct histogram_counts *counts_of(struct histogram_counts **counts)
+{
+	if (!*counts)
+		*counts = g_new0(struct histogram_counts, 1);
+	return *counts;
+}
+
+/* Adds an interval's waits to whom they belong to; what belongs to nobody we list is the host's. */
+static void waits_take(struct live *live, const struct shape *shape)
+{
+	const struct histogram *histogram = shape->histogram;
+	int cgroup = histogram ? histogram_label(histogram, "cgroup") : -1;
+
+	for (guint i = 0; cgroup >= 0 && i < histogram->rows->len; i++) {
+		const struct histogram_row *row = g_ptr_array_index(histogram->rows, i);
+		const char *path = histogram_values(histogram, i)[cgroup];
+		struct live_resource *resource = path ? g_hash_table_lookup(live->by_cgroup, path) : NULL;
+
+		if (!resource)
+			continue;
+		histogram_counts_add(counts_of(&resource->waits), &row->counts);
+		histogram_counts_add(counts_of(&resource->interval_waits), &row->counts);
+	}
+}
+
+static void waits_begin(struct live *live)
+{
+	for (guint i = 0; i < live->rows->len; i++) {
+		struct live_resource *resource = g_ptr_array_index(live->rows, i);
+
+		if (resource->interval_waits)
+			memset(resource->interval_waits, 0, sizeof(*resource->interval_waits));
+	}
+}
+
+/* What the observation gathered in the interval. */
+static void part_take(struct live *live, enum live_part part)
+{
+	guint64 before_ns = thread_cpu_ns();
+	g_autoptr(snapshot_t) snapshot = NULL;
+	g_autoptr(GError) error = NULL;
+	const struct shape *shape;
+
+	if (!live->running[part].observation)
+		return;
+	snapshot = observation_take(live->running[part].observation, &error);
+	if (!snapshot) {
+		part_fail(live, part, error->message);
+		return;
+	}
+	shape = g_ptr_array_index(snapshot->shapes, 0);
+	ledger_merge(&live->parts[part].ledger, &shape->ledger);
+	if (part == LIVE_RUNQ)
+		waits_take(live, shape);
+	live->parts[part].cost_ns += thread_cpu_ns() - before_ns;
+}
+
+/* ---- a tick ---- */
+
+/* Counters of those without labels add up for ever, so that the sum never goes back when one of them ends. */
+static void other_add(struct live *live)
+{
+	struct gauge_row *other = gauges_row(live->other, 0);
+
+	live->overflowed = 0;
+	for (guint i = 0; i < GAUGES_COUNT; i++)
+		if (gauge_metrics[i].kind == GAUGE_LEVEL)
+			gauge_forget(other, (enum gauge)i);
+	for (guint32 i = 0; i < live->changes->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(live->changes, i);
+		const struct live_resource *resource = g_ptr_array_index(live->rows, i);
+
+		if (row->resource != GAUGE_RESOURCE_CONTAINER || resource->is_exported)
+			continue;
+		live->overflowed++;
+		for (guint j = 0; j < GAUGES_COUNT; j++)
+			if (gauge_is_known(row, (enum gauge)j) && j != GAUGE_STARTED && j != GAUGE_CPU_WEIGHT)
+				gauge_set(other, (enum gauge)j, other->values[j] + row->values[j]);
+	}
+}
+
+static void points_make(struct live *live)
+{
+	GByteArray *tick = series_tick_new();
+
+	g_array_set_size(live->points, live->changes->rows->len);
+	for (guint32 i = 0; i < live->changes->rows->len; i++) {
+		const struct live_resource *resource = g_ptr_array_index(live->rows, i);
+		struct series_point *point = &g_array_index(live->points, struct series_point, i);
+
+		series_point_of(point, gauges_row(live->changes, i), live->interval.length_ns);
+		point->id = resource->history_id;
+		if (resource->interval_waits)
+			series_point_add_waits(point, resource->interval_waits);
+		if (point->id)
+			series_tick_add(tick, point);
+	}
+	history_add(live->history, live->time_ms, tick);
+}
+
+static gboolean gauges_take(struct live *live, GError **error)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	struct gauges *now = usage_read(live->usage, error);
+
+	if (!now)
+		return FALSE;
+	g_clear_pointer(&live->changes, gauges_free);
+	if (live->readings)
+		live->changes = gauges_diff(live->readings, now);
+	live->readings = now;
+	live->interval = (struct gauge_interval){ .readings = now,
+						  .changes = live->changes,
+						  .length_ns = live->read_ns ? now_ns - live->read_ns : 0 };
+	live->read_ns = now_ns;
+	live->time_ms = (gint64)(clock_realtime_ns() / NS_PER_MS);
+	return TRUE;
+}
+
+gboolean live_tick(struct live *live, GError **error)
+{
+	guint64 before_ns = thread_cpu_ns();
+
+	if (!gauges_take(live, error))
+		return FALSE;
+	resources_match(live);
+	live->parts[LIVE_GAUGES].cost_ns += thread_cpu_ns() - before_ns;
+	waits_begin(live);
+	for (guint i = 0; i < LIVE_GAUGES; i++)
+		part_take(live, (enum live_part)i);
+	if (live->changes) {
+		other_add(live);
+		points_make(live);
+		live->ticks++;
+	}
+	live->reading_ns = thread_cpu_ns() - before_ns;
+	return TRUE;
+}
+
+/* ---- making ---- */
+
+static void watch_usage(struct live *live)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (live->options.no_bpf)
+		live->parts[LIVE_GAUGES].why =
+			g_strdup("run-queue wait of containers: kernel programs are off (--no-bpf)");
+	else if (!usage_watch(live->usage, &error))
+		live->parts[LIVE_GAUGES].why = g_strdup_printf("run-queue wait of containers: %s", error->message);
+	usage_account(live->usage, &live->parts[LIVE_GAUGES].ledger);
+}
+
+struct live *live_new(const struct live_options *options, struct history *history, GError **error)
+{
+	const struct usage_options usage = { .no_bpf = options->no_bpf };
+	struct registry *registry = registry_new("/", error);
+	struct live *live;
+
+	if (!registry)
+		return NULL;
+	live = g_new0(struct live, 1);
+	live->options = *options;
+	live->registry = registry;
+	live->history = history;
+	live->targets = target_array_new();
+	live->usage = usage_new(registry, &usage);
+	live->other = gauges_new();
+	gauges_add(live->other, GAUGE_RESOURCE_CONTAINER, 0, 0, "other");
+	live->resources = g_hash_table_new_full(resource_hash, resource_equal, resource_free, NULL);
+	live->by_cgroup = g_hash_table_new(g_str_hash, g_str_equal);
+	live->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	live->rows = g_ptr_array_new();
+	live->points = g_array_new(FALSE, TRUE, sizeof(struct series_point));
+	live->events = events_new(LIVE_EVENTS_MAX);
+	for (guint i = 0; i < LIVE_PARTS; i++) {
+		live->parts[i].name = parts[i].name;
+		live->parts[i].shows = parts[i].shows;
+	}
+	watch_usage(live);
+	if (!target_resolve(registry, "all", live->targets, error)) {
+		live_free(live);
+		return NULL;
+	}
+	for (guint i = 0; i < LIVE_GAUGES; i++) {
+		if (!options->no_bpf) {
+			part_start(live, (enum live_part)i);
+			continue;
+		}
+		live->parts[i].state = LIVE_OFF;
+		live->parts[i].why = g_strdup("kernel programs are off (--no-bpf)");
+	}
+	return live;
+}
+
+void live_free(struct live *live)
+{
+	if (!live)
+		return;
+	for (guint i = 0; i < LIVE_PARTS; i++) {
+		if (i < LIVE_GAUGES)
+			part_stop(live, (enum live_part)i);
+		g_free(live->parts[i].why);
+		ledger_clear(&live->parts[i].ledger);
+	}
+	usage_free(live->usage);
+	gauges_free(live->changes);
+	gauges_free(live->other);
+	g_hash_table_unref(live->by_cgroup);
+	g_hash_table_unref(live->by_name);
+	g_hash_table_unref(live->resources);
+	g_ptr_array_unref(live->rows);
+	g_array_unref(live->points);
+	events_free(live->events);
+	g_ptr_array_unref(live->targets);
+	registry_free(live->registry);
+	g_free(live);
+}
+
+/* ---- questions ---- */
+
+const struct gauge_interval *live_interval(const struct live *live)
+{
+	return &live->interval;
+}
+
+const struct live_resource *live_resource(const struct live *live, guint32 row)
+{
+	return row < live->rows->len ? g_ptr_array_index(live->rows, row) : NULL;
+}
+
+gboolean live_point(const struct live *live, guint32 row, struct series_point *point)
+{
+	if (!live->changes || row >= live->points->len)
+		return FALSE;
+	*point = g_array_index(live->points, struct series_point, row);
+	return TRUE;
+}
+
+const struct gauge_row *live_other(const struct live *live)
+{
+	return live->overflowed ? gauges_row(live->other, 0) : NULL;
+}
+
+guint live_overflowed(const struct live *live)
+{
+	return live->overflowed;
+}
+
+const struct live_part_status *live_part(const struct live *live, enum live_part part)
+{
+	return &live->parts[part];
+}
+
+const struct events *live_events(const struct live *live)
+{
+	return live->events;
+}
+
+gint64 live_time_ms(const struct live *live)
+{
+	return live->time_ms;
+}
+
+guint64 live_ticks(const struct live *live)
+{
+	return live->ticks;
+}
+
+guint64 live_reading_ns(const struct live *live)
+{
+	return live->reading_ns;
+}
+
+struct registry *live_registry(struct live *live)
+{
+	return live->registry;
+}
+
+guint64 live_events_total(const struct live *live, enum live_part part)
+{
+	return live->running[part].events;
+}

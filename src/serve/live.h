@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent knows now: the cheap probes, always on, read once an interval. Gauges of every container, how long its
+ * threads waited for a CPU, what was executed and killed. Probes that cannot be had, or that the budget sheds, are
+ * listed with the reason; nothing is silently missing. */
+#pragma once
+#include <glib.h>
+
+#include "container/registry.h"
+#include "model/events.h"
+#include "model/gauges.h"
+#include "model/ledger.h"
+#include "render/gauge_table.h"
+#include "store/history.h"
+
+#define LIVE_EVENTS_MAX 1000 /* remembered */
+
+/* The parts that can be shed, the dearest first. */
+enum live_part {
+	LIVE_EXEC = 0,
+	LIVE_RUNQ = 1,
+	LIVE_OOM = 2,
+	LIVE_GAUGES = 3, /* never shed */
+	LIVE_PARTS = 4,
+};
+
+enum live_state {
+	LIVE_ON = 0,
+	LIVE_OFF = 1, /* asked for in the configuration */
+	LIVE_REFUSED = 2, /* by the kernel: `why` says it */
+	LIVE_SHED = 3, /* to keep the budget */
+};
+
+struct live_part_status {
+	const char *name, *shows;
+	enum live_state state;
+	char *why; /* NULL: on */
+	struct ledger ledger; /* since the start */
+	guint64 cost_ns; /* of our own CPU time reading it, since the start */
+};
+
+/* A container, a unit or the host. */
+struct live_resource {
+	guint64 key, birth_ns;
+	guint32 history_id; /* 0: history has no room */
+	gboolean is_exported; /* has labels of its own; else counted under "other" */
+	gboolean is_present; /* was in the last reading */
+	char *cgroup, *labels; /* labels: of metrics, escaped */
+	struct histogram_counts *waits; /* since the agent's start, and in the last interval; NULL: none yet */
+	struct histogram_counts *interval_waits;
+	guint64 execs;
+};
+
+struct live_options {
+	gboolean no_bpf; /* files alone */
+	guint exported_max; /* containers with labels of their own */
+};
+
+struct live;
+
+/* `history` is the caller's and outlives it. */
+struct live *live_new(const struct live_options *options, struct history *history, GError **error);
+void live_free(struct live *live);
+
+/* One reading. FALSE and `error` when the cgroup tree cannot be read. */
+gboolean live_tick(struct live *live, GError **error);
+
+/* All owned by the live and valid until the next tick. */
+const struct gauge_interval *live_interval(const struct live *live);
+/* Of row `row` of the interval's readings; NULL for rows of no interest (not yet read twice …). */
+const struct live_resource *live_resource(const struct live *live, guint32 row);
+/* The packed tick's point of that row; FALSE when there is none. */
+gboolean live_point(const struct live *live, guint32 row, struct series_point *point);
+/* What the containers without labels of their own used together, as one row of counters and levels; NULL when there are
+ * none. */
+const struct gauge_row *live_other(const struct live *live);
+guint live_overflowed(const struct live *live); /* how many those are */
+const struct live_part_status *live_part(const struct live *live, enum live_part part);
+const struct events *live_events(const struct live *live);
+gint64 live_time_ms(const struct live *live); /* of the last reading; 0: none yet */
+guint64 live_ticks(const struct live *live);
+guint64 live_reading_ns(const struct live *live); /* what it took */
+struct registry *live_registry(struct live *live);
+guint64 live_events_total(const struct live *live, enum live_part part); /* LIVE_EXEC, LIVE_OOM: seen since the start */
+
+/* Turns a part off to save its cost, or on again. */
+void live_shed(struct live *live, enum live_part part, gboolean off, const char *why);

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two connections to one file: the writer's, used by its thread only, and the reader's, used by the caller's. What they
+ * share are the queue and a few words behind `lock`. */
+#include "store/database.h"
+
+#include <glib/gstdio.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zstd.h>
+
+#define DATABASE_VERSION 1
+#define DATABASE_APPLICATION 0x6661746d /* "fatm": tells our files from others */
+#define DATABASE_QUEUE_MAX 600 /* ticks that may wait for a slow disk */
+#define DATABASE_RETRY_US (5 * G_USEC_PER_SEC) /* after trouble */
+#define DATABASE_PAGE_BYTES 4096
+#define DATABASE_WAL_PAGES 256
+#define DATABASE_TICK_BYTES (16u << 20) /* of one tick, unpacked: more is damaged */
+#define DATABASE_ZSTD_LEVEL 1
+#define DATABASE_TRIM_SHARE 20 /* 1/20 of the ticks go when the budget is used up */
+#define DATABASE_BUSY_MS 200
+
+G_DEFINE_QUARK(database - error - quark, database_error)
+
+enum item_kind {
+	ITEM_TICK,
+	ITEM_RESOURCE,
+	ITEM_END,
+};
+
+struct item {
+	enum item_kind kind;
+	enum history_resolution resolution;
+	gint64 time_ms;
+	GBytes *tick;
+	struct history_resource resource;
+};
+
+struct database {
+	sqlite3 *reader;
+	char *path;
+	guint64 budget_bytes;
+	guint64 damaged; /* the reader's */
+	GAsyncQueue *queue; /* of struct item */
+	GThread *thread;
+	/* the writer's own */
+	sqlite3 *writer;
+	ZSTD_CCtx *compressor;
+	guint64 writes;
+	/* behind `lock` */
+	GMutex lock;
+	guint64 dropped, bytes;
+	char *trouble;
+	char *trouble_shown; /* the reader's copy */
+};
+
+static const char *const tables[HISTORY_RESOLUTIONS] = { "tick_second", "tick_ten", "tick_minute" };
+
+static const char schema[] = "CREATE TABLE IF NOT EXISTS resource (id INTEGER PRIMARY KEY, cgroup_key INTEGER NOT NULL,"
+			     " birth_ns INTEGER NOT NULL, name BLOB NOT NULL, cgroup BLOB);"
+			     "CREATE TABLE IF NOT EXISTS tick_second (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+			     " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
+			     "CREATE TABLE IF NOT EXISTS tick_ten (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+			     " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
+			     "CREATE TABLE IF NOT EXISTS tick_minute (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+			     " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
+			     "CREATE INDEX IF NOT EXISTS tick_second_time ON tick_second (time_ms);"
+			     "CREATE INDEX IF NOT EXISTS tick_ten_time ON tick_ten (time_ms);"
+			     "CREATE INDEX IF NOT EXISTS tick_minute_time ON tick_minute (time_ms);";
+
+static int run_sql(sqlite3 *connection, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static int run_sql(sqlite3 *connection, const char *format, ...)
+{
+	g_autofree char *sql = NULL;
+	va_list args;
+
+	va_start(args, format);
+	sql = g_strdup_vprintf(format, args);
+	va_end(args);
+	return sqlite3_exec(connection, sql, NULL, NULL, NULL);
+}
+
+/* First column of the first row; `fallback` when there is none. */
+static gint64 query_number(sqlite3 *connection, const char *sql, gint64 fallback)
+{
+	sqlite3_stmt *statement = NULL;
+	gint64 number = fallback;
+
+	if (sqlite3_prepare_v2(connection, sql, -1, &statement, NULL) == SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_type(statement, 0) != SQLITE_NULL)
+		number = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return number;
+}
+
+/* ---- the writer ---- */
+
+static void item_free(struct item *item)
+{
+	if (item->tick)
+		g_bytes_unref(item->tick);
+	g_free(item->resource.name);
+	g_free(item->resource.cgroup);
+	g_free(item);
+}
+
+static int write_resource(struct database *database, const struct history_resource *resource)
+{
+	sqlite3_stmt *statement = NULL;
+	int status = sqlite3_prepare_v2(database->writer, "INSERT OR REPLACE INTO resource VALUES (?,?,?,?,?)", -1,
+					&statement, NULL);
+
+	if (status != SQLITE_OK)
+		return status;
+	sqlite3_bind_int64(statement, 1, resource->id);
+	sqlite3_bind_int64(statement, 2, (gint64)resource->key);
+	sqlite3_bind_int64(statement, 3, (gint64)resource->birth_ns);
+	sqlite3_bind_blob(statement, 4, resource->name, (int)strlen(resource->name), SQLITE_STATIC);
+	if (resource->cgroup)
+		sqlite3_bind_blob(statement, 5, resource->cgroup, (int)strlen(resource->cgroup), SQLITE_STATIC);
+	status = sqlite3_step(statement);
+	sqlite3_finalize(statement);
+	return status == SQLITE_DONE ? SQLITE_OK : status;
+}
+
+static GBytes *pack(struct database *database, GBytes *tick)
+{
+	gsize length, room, packed;
+	const void *bytes = g_bytes_get_data(tick, &length);
+	void *buffer;
+
+	room = ZSTD_compressBound(length);
+	buffer = g_malloc(room);
+	packed = ZSTD_compressCCtx(database->compressor, buffer, room, bytes, length, DATABASE_ZSTD_LEVEL);
+	if (ZSTD_isError(packed)) {
+		g_free(buffer);
+		return NULL;
+	}
+	return g_bytes_new_take(g_realloc(buffer, packed), packed);
+}
+
+static int write_tick(struct database *database, const struct item *item)
+{
+	g_autofree char *sql = g_strdup_printf("INSERT INTO %s (time_ms, data) VALUES (?,?)", tables[item->resolution]);
+	g_autoptr(GBytes) packed = pack(database, item->tick);
+	sqlite3_stmt *statement = NULL;
+	int status = packed ? sqlite3_prepare_v2(database->writer, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+
+	if (status != SQLITE_OK)
+		return status;
+	sqlite3_bind_int64(statement, 1, item->time_ms);
+	sqlite3_bind_blob(statement, 2, g_bytes_get_data(packed, NULL), (int)g_bytes_get_size(packed), SQLITE_STATIC);
+	status = sqlite3_step(statement);
+	sqlite3_finalize(statement);
+	if (status != SQLITE_DONE)
+		return status;
+	return run_sql(database->writer, "DELETE FROM %s WHERE id <= (SELECT max(id) FROM %s) - %u",
+		       tables[item->resolution], tables[item->resolution], history_ticks_kept[item->resolution]);
+}
+
+/* One item, one transaction. */
+static int write_item(struct database *database, const struct item *item)
+{
+	int status = run_sql(database->writer, "BEGIN IMMEDIATE");
+
+	if (status != SQLITE_OK)
+		return status;
+	status = item->kind == ITEM_TICK ? write_tick(database, item) : write_resource(database, &item->resource);
+	if (status == SQLITE_OK)
+		status = run_sql(database->writer, "COMMIT");
+	if (status != SQLITE_OK)
+		run_sql(database->writer, "ROLLBACK");
+	return status;
+}
+
+static guint64 file_bytes(const char *path, const char *suffix)
+{
+	g_autofree char *name = g_strconcat(path, suffix, NULL);
+	GStatBuf status;
+
+	return g_stat(name, &status) == 0 ? (guint64)status.st_size : 0;
+}
+
+/* The budget is used up: the oldest of all ticks go, and names that no tick can have any more. */
+static gboolean trim(struct database *database)
+{
+	int status = run_sql(database->writer, "BEGIN IMMEDIATE");
+
+	for (guint i = 0; i < HISTORY_RESOLUTIONS && status == SQLITE_OK; i++)
+		status = run_sql(
+			database->writer,
+			"DELETE FROM %s WHERE id <= (SELECT min(id) + max(1, (max(id) - min(id)) / %u) FROM %s)",
+			tables[i], DATABASE_TRIM_SHARE, tables[i]);
+	if (status == SQLITE_OK)
+		status = run_sql(database->writer,
+				 "DELETE FROM resource WHERE id <= (SELECT max(id) FROM resource) - %u",
+				 HISTORY_RESOURCES_MAX / 2);
+	if (status == SQLITE_OK)
+		status = run_sql(database->writer, "COMMIT");
+	if (status != SQLITE_OK)
+		run_sql(database->writer, "ROLLBACK");
+	return status == SQLITE_OK;
+}
+
+/* SQLITE_FULL is both: our own bound, and the disk's. Only the first is helped by trimming. */
+static gboolean is_over_budget(struct database *database)
+{
+	gint64 pages = query_number(database->writer, "PRAGMA page_count", 0);
+	gint64 spare = query_number(database->writer, "PRAGMA freelist_count", 0);
+
+	return (guint64)(pages - spare) * DATABASE_PAGE_BYTES > database->budget_bytes / 10 * 9;
+}
+
+static void note_state(struct database *database, const char *trouble)
+{
+	guint64 bytes = file_bytes(database->path, "") + file_bytes(database->path, "-wal");
+
+	g_mutex_lock(&database->lock);
+	if (g_strcmp0(trouble, database->trouble) != 0) {
+		g_free(database->trouble);
+		database->trouble = g_strdup(trouble);
+	}
+	database->dropped += trouble != NULL;
+	database->bytes = bytes;
+	g_mutex_unlock(&database->lock);
+}
+
+/* TRUE when written. */
+static gboolean take_item(struct database *database, const struct item *item)
+{
+	int status = write_item(database, item);
+
+	if (status == SQLITE_FULL && is_over_budget(database) && trim(database))
+		status = write_item(database, item);
+	note_state(database, status == SQLITE_OK ? NULL : sqlite3_errmsg(database->writer));
+	return status == SQLITE_OK;
+}
+
+/* GThreadFunc */
+static gpointer writer_run(gpointer data)
+{
+	struct database *database = data;
+	gint64 retry_us = 0;
+
+	for (;;) {
+		struct item *item = g_async_queue_pop(database->queue);
+		enum item_kind kind = item->kind;
+
+		if (kind != ITEM_END && g_get_monotonic_time() >= retry_us) {
+			gboolean ok = take_item(database, item);
+
+			retry_us = ok ? 0 : g_get_monotonic_time() + DATABASE_RETRY_US;
+		} else if (kind != ITEM_END) {
+			g_mutex_lock(&database->lock);
+			database->dropped++;
+			g_mutex_unlock(&database->lock);
+		}
+		item_free(item);
+		if (kind == ITEM_END)
+			return NULL;
+	}
+}
+
+static void enqueue(struct database *database, struct item *item)
+{
+	if (g_async_queue_length(database->queue) < DATABASE_QUEUE_MAX) {
+		g_async_queue_push(database->queue, item);
+		return;
+	}
+	item_free(item);
+	g_mutex_lock(&database->lock);
+	database->dropped++;
+	g_mutex_unlock(&database->lock);
+}
+
+void database_add(struct database *database, enum history_resolution resolution, gint64 time_ms, GBytes *tick)
+{
+	struct item *item = g_new0(struct item, 1);
+
+	*item = (struct item){ .kind = ITEM_TICK, .resolution = resolution, .time_ms = time_ms, .tick = tick };
+	enqueue(database, item);
+}
+
+void database_add_resource(struct database *database, const struct history_resource *resource)
+{
+	struct item *item = g_new0(struct item, 1);
+
+	*item = (struct item){ .kind = ITEM_RESOURCE, .resource = *resource };
+	item->resource.name = g_strdup(resource->name);
+	item->resource.cgroup = g_strdup(resource->cgroup);
+	enqueue(database, item);
+}
+
+/* ---- the reader ---- */
+
+static gboolean unpack(sqlite3_stmt *statement, int column, GByteArray *into)
+{
+	const void *packed = sqlite3_column_blob(statement, column);
+	gsize length = (gsize)sqlite3_column_bytes(statement, column);
+	unsigned long long size = packed ? ZSTD_getFrameContentSize(packed, length) : ZSTD_CONTENTSIZE_ERROR;
+	gsize got;
+
+	if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > DATABASE_TICK_BYTES)
+		return FALSE;
+	g_byte_array_set_size(into, (guint)size);
+	got = ZSTD_decompress(into->data, into->len, packed, length);
+	return !ZSTD_isError(got) && got == size;
+}
+
+void database_read(struct database *database, enum history_resolution resolution, gint64 from_ms, gint64 to_ms,
+		   guint limit, database_tick_fn each, void *user)
+{
+	g_autofree char *sql = g_strdup_printf(
+		"SELECT time_ms, data FROM %s WHERE time_ms > ? AND time_ms <= ? ORDER BY time_ms, id LIMIT ?",
+		tables[resolution]);
+	g_autoptr(GByteArray) bytes = g_byte_array_new();
+	sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(database->reader, sql, -1, &statement, NULL) != SQLITE_OK)
+		return;
+	sqlite3_bind_int64(statement, 1, from_ms);
+	sqlite3_bind_int64(statement, 2, to_ms);
+	sqlite3_bind_int64(statement, 3, limit);
+	while (sqlite3_step(statement) == SQLITE_ROW) {
+		if (unpack(statement, 1, bytes))
+			each(user, sqlite3_column_int64(statement, 0), bytes->data, bytes->len);
+		else
+			database->damaged++;
+	}
+	sqlite3_finalize(statement);
+}
+
+static char *column_string(sqlite3_stmt *statement, int column)
+{
+	const char *bytes = sqlite3_column_blob(statement, column);
+
+	return bytes ? g_strndup(bytes, (gsize)sqlite3_column_bytes(statement, column)) : NULL;
+}
+
+void database_read_resources(struct database *database, database_resource_fn each, void *user)
+{
+	sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(database->reader, "SELECT id, cgroup_key, birth_ns, name, cgroup FROM resource", -1,
+			       &statement, NULL) != SQLITE_OK)
+		return;
+	while (sqlite3_step(statement) == SQLITE_ROW) {
+		g_autofree char *name = column_string(statement, 3), *cgroup = column_string(statement, 4);
+		struct history_resource resource = {
+			.id = (guint32)sqlite3_column_int64(statement, 0),
+			.key = (guint64)sqlite3_column_int64(statement, 1),
+			.birth_ns = (guint64)sqlite3_column_int64(statement, 2),
+			.name = name ? name : "",
+			.cgroup = cgroup,
+		};
+
+		each(user, &resource);
+	}
+	sqlite3_finalize(statement);
+}
+
+gint64 database_oldest_ms(struct database *database, enum history_resolution resolution)
+{
+	g_autofree char *sql = g_strdup_printf("SELECT min(time_ms) FROM %s", tables[resolution]);
+
+	return query_number(database->reader, sql, 0);
+}
+
+void database_stats(struct database *database, struct database_stats *stats)
+{
+	g_mutex_lock(&database->lock);
+	g_free(database->trouble_shown);
+	database->trouble_shown = g_strdup(database->trouble);
+	*stats = (struct database_stats){ .bytes = database->bytes,
+					  .budget_bytes = database->budget_bytes,
+					  .dropped = database->dropped,
+					  .damaged = database->damaged,
+					  .trouble = database->trouble_shown };
+	g_mutex_unlock(&database->lock);
+}
+
+/* ---- opening ---- */
+
+static int open_writer(struct database *database)
+{
+	int status = sqlite3_open_v2(database->path, &database->writer,
+				     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+
+	if (status != SQLITE_OK)
+		return status;
+	sqlite3_busy_timeout(database->writer, DATABASE_BUSY_MS);
+	/* What is written must not be trusted to call functions; freed pages are reused, the file has a bound. */
+	sqlite3_db_config(database->writer, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(database->writer, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	status = run_sql(database->writer,
+			 "PRAGMA page_size=%u; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+			 "PRAGMA wal_autocheckpoint=%u; PRAGMA journal_size_limit=%u; PRAGMA cache_size=-512;"
+			 "PRAGMA max_page_count=%" G_GUINT64_FORMAT,
+			 DATABASE_PAGE_BYTES, DATABASE_WAL_PAGES, DATABASE_WAL_PAGES * DATABASE_PAGE_BYTES,
+			 database->budget_bytes / DATABASE_PAGE_BYTES);
+	return status;
+}
+
+/* Is what lies there ours, whole, and of this version? SQLITE_OK, or what is wrong. */
+static int check_file(struct database *database, GError **error)
+{
+	gint64 tables_there = query_number(database->writer, "SELECT count(*) FROM sqlite_master", -1);
+	gint64 application, version;
+
+	if (tables_there < 0)
+		return SQLITE_CORRUPT;
+	application = query_number(database->writer, "PRAGMA application_id", 0);
+	version = query_number(database->writer, "PRAGMA user_version", 0);
+	if (tables_there > 0 && (application != DATABASE_APPLICATION || version > DATABASE_VERSION)) {
+		g_set_error(error, DATABASE_ERROR, DATABASE_ERROR_OPEN,
+			    application != DATABASE_APPLICATION
+				    ? "%s is no history of fathom's: move it away, or choose another --state"
+				    : "%s is of a later fathom: move it away, or choose another --state",
+			    database->path);
+		return SQLITE_MISUSE;
+	}
+	if (tables_there > 0) {
+		sqlite3_stmt *statement = NULL;
+		gboolean whole = sqlite3_prepare_v2(database->writer, "PRAGMA quick_check(1)", -1, &statement, NULL) ==
+					 SQLITE_OK &&
+				 sqlite3_step(statement) == SQLITE_ROW &&
+				 g_strcmp0((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
+
+		sqlite3_finalize(statement);
+		if (!whole)
+			return SQLITE_CORRUPT;
+	}
+	return run_sql(database->writer, "PRAGMA application_id=%d; PRAGMA user_version=%d; %s", DATABASE_APPLICATION,
+		       DATABASE_VERSION, schema);
+}
+
+static void move_aside(const char *path)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+		g_autofree char *from = g_strconcat(path, suffixes[i], NULL);
+		g_autofree char *to = g_strconcat(path, ".damaged", suffixes[i], NULL);
+
+		g_rename(from, to);
+	}
+}
+
+static gboolean is_damage(int status)
+{
+	return status == SQLITE_CORRUPT || status == SQLITE_NOTADB;
+}
+
+static gboolean open_file(struct database *database, char **note, GError **error)
+{
+	int status = open_writer(database);
+
+	if (status == SQLITE_OK)
+		status = check_file(database, error);
+	if (is_damage(status)) {
+		sqlite3_close(g_steal_pointer(&database->writer));
+		move_aside(database->path);
+		*note = g_strdup_printf("the history was damaged: it is now %s.damaged, and a new one begins",
+					database->path);
+		status = open_writer(database);
+		if (status == SQLITE_OK)
+			status = check_file(database, error);
+	}
+	if (status == SQLITE_OK)
+		status = sqlite3_open_v2(database->path, &database->reader, SQLITE_OPEN_READONLY, NULL);
+	if (status == SQLITE_OK) {
+		sqlite3_busy_timeout(database->reader, DATABASE_BUSY_MS);
+		return run_sql(database->reader, "PRAGMA cache_size=-512") == SQLITE_OK;
+	}
+	if (error && !*error)
+		g_set_error(error, DATABASE_ERROR, DATABASE_ERROR_OPEN, "cannot open the history %s: %s",
+			    database->path, sqlite3_errstr(status));
+	return FALSE;
+}
+
+struct database *database_open(const char *path, guint64 budget_bytes, char **note, GError **error)
+{
+	struct database *database = g_new0(struct database, 1);
+
+	*note = NULL;
+	database->path = g_strdup(path);
+	database->budget_bytes = MAX(budget_bytes, DATABASE_BUDGET_MIN);
+	database->queue = g_async_queue_new();
+	database->compressor = ZSTD_createCCtx();
+	g_mutex_init(&database->lock);
+	if (!open_file(database, note, error)) {
+		database_close(database);
+		return NULL;
+	}
+	database->bytes = file_bytes(path, "");
+	database->thread = g_thread_new("history", writer_run, database);
+	return database;
+}
+
+void database_close(struct database *database)
+{
+	if (!database)
+		return;
+	if (database->thread) {
+		struct item *end = g_new0(struct item, 1);
+
+		end->kind = ITEM_END;
+		g_async_queue_push(database->queue, end);
+		g_thread_join(database->thread);
+	}
+	sqlite3_close(database->reader);
+	sqlite3_close(database->writer);
+	ZSTD_freeCCtx(database->compressor);
+	g_async_queue_unref(database->queue);
+	g_mutex_clear(&database->lock);
+	g_free(database->trouble);
+	g_free(database->trouble_shown);
+	g_free(database->path);
+	g_free(database);
+}

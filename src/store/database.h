@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* History on disk: one SQLite file with a write-ahead log, so that a writer killed at any moment leaves a file that
+ * opens, at most without its last transaction. Writing happens in a thread of its own, fed by a queue; when the disk is
+ * full or fails it stops, says why, and tries again later, while everything else goes on.
+ *
+ * The file never exceeds its budget: beyond it the oldest ticks go first. Ticks are packed (series.h) and compressed
+ * with zstd; what is read back is checked, a damaged tick is left out and counted. */
+#pragma once
+#include <glib.h>
+
+#include "store/history.h"
+
+#define DATABASE_BUDGET_MIN (4u << 20)
+
+#define DATABASE_ERROR (database_error_quark())
+GQuark database_error_quark(void);
+enum database_error {
+	DATABASE_ERROR_OPEN = 1,
+};
+
+/* Opens or makes the file `path`. A file that is no database, or of a later version, is an error; one that is damaged
+ * is moved aside (PATH.damaged) and begun anew, which `*note` says (owned by the caller, else NULL). */
+struct database *database_open(const char *path, guint64 budget_bytes, char **note, GError **error);
+/* Writes what waits, and closes. */
+void database_close(struct database *database);
+
+/* Both take what they are given over and return at once; when the queue is full, the tick is dropped and counted. */
+void database_add(struct database *database, enum history_resolution resolution, gint64 time_ms, GBytes *tick);
+void database_add_resource(struct database *database, const struct history_resource *resource);
+
+/* Called for each, in order of arrival. */
+typedef void (*database_tick_fn)(void *user, gint64 time_ms, const guint8 *bytes, gsize length);
+/* Ticks with from_ms < time ≤ to_ms, at most `limit`. */
+void database_read(struct database *database, enum history_resolution resolution, gint64 from_ms, gint64 to_ms,
+		   guint limit, database_tick_fn each, void *user);
+typedef void (*database_resource_fn)(void *user, const struct history_resource *resource);
+void database_read_resources(struct database *database, database_resource_fn each, void *user);
+/* Time of the oldest tick; 0 when there is none. */
+gint64 database_oldest_ms(struct database *database, enum history_resolution resolution);
+
+struct database_stats {
+	guint64 bytes, budget_bytes, dropped, damaged;
+	const char *trouble; /* NULL: none. Valid until the next call. */
+};
+void database_stats(struct database *database, struct database_stats *stats);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/history.h"
+
+#include <string.h>
+
+#include "store/database.h"
+
+const guint history_resolution_ms[HISTORY_RESOLUTIONS] = { 1000, 10000, 60000 };
+const guint history_ticks_kept[HISTORY_RESOLUTIONS] = { 900, 8640, 40320 };
+
+struct kept {
+	gint64 time_ms;
+	GBytes *tick;
+};
+
+struct history {
+	struct database *database; /* NULL: none */
+	GQueue ticks; /* of struct kept *, oldest first */
+	gsize bytes;
+	struct series_mean *means[HISTORY_RESOLUTIONS]; /* of what the next coarser tick will be; [0] unused */
+	gint64 mean_end_ms[HISTORY_RESOLUTIONS]; /* when it ends; 0: nothing in it */
+	GHashTable *by_identity, *by_id; /* of struct history_resource */
+	guint32 last_id;
+};
+
+/* ---- names ---- */
+
+static guint identity_hash(gconstpointer data)
+{
+	const struct history_resource *resource = data;
+
+	return (guint)((resource->key ^ resource->birth_ns * 31) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15) >> 32);
+}
+
+static gboolean identity_equal(gconstpointer a, gconstpointer b)
+{
+	const struct history_resource *one = a, *other = b;
+
+	return one->key == other->key && one->birth_ns == other->birth_ns;
+}
+
+static void resource_free(gpointer data)
+{
+	struct history_resource *resource = data;
+
+	g_free(resource->name);
+	g_free(resource->cgroup);
+	g_free(resource);
+}
+
+static struct history_resource *resource_add(struct history *history, const struct history_resource *from)
+{
+	struct history_resource *resource = g_memdup2(from, sizeof(*from));
+
+	resource->name = g_strdup(from->name);
+	resource->cgroup = g_strdup(from->cgroup);
+	g_hash_table_add(history->by_identity, resource);
+	g_hash_table_insert(history->by_id, GUINT_TO_POINTER(resource->id), resource);
+	history->last_id = MAX(history->last_id, resource->id);
+	return resource;
+}
+
+/* database_resource_fn */
+static void resource_known(void *user, const struct history_resource *resource)
+{
+	struct history *history = user;
+
+	if (g_hash_table_size(history->by_id) < HISTORY_RESOURCES_MAX)
+		resource_add(history, resource);
+}
+
+guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const char *name, const char *cgroup)
+{
+	struct history_resource wanted = { .key = key, .birth_ns = birth_ns };
+	struct history_resource *resource = g_hash_table_lookup(history->by_identity, &wanted);
+
+	if (!resource) {
+		if (g_hash_table_size(history->by_id) >= HISTORY_RESOURCES_MAX)
+			return 0;
+		wanted.id = history->last_id + 1;
+		wanted.name = (char *)name;
+		wanted.cgroup = (char *)cgroup;
+		resource = resource_add(history, &wanted);
+	} else if (strcmp(resource->name, name) == 0 && resource->last_ms) {
+		return resource->id;
+	} else if (strcmp(resource->name, name) != 0) {
+		g_free(resource->name);
+		resource->name = g_strdup(name);
+	}
+	resource->last_ms = 1; /* told */
+	if (history->database)
+		database_add_resource(history->database, resource);
+	return resource->id;
+}
+
+const struct history_resource *history_resource(struct history *history, guint32 id)
+{
+	return g_hash_table_lookup(history->by_id, GUINT_TO_POINTER(id));
+}
+
+/* ---- ticks ---- */
+
+static void kept_free(struct kept *kept)
+{
+	g_bytes_unref(kept->tick);
+	g_free(kept);
+}
+
+static void history_keep(struct history *history, gint64 time_ms, GBytes *tick)
+{
+	struct kept *kept = g_new(struct kept, 1);
+
+	*kept = (struct kept){ .time_ms = time_ms, .tick = g_bytes_ref(tick) };
+	g_queue_push_tail(&history->ticks, kept);
+	history->bytes += g_bytes_get_size(tick);
+	while (history->ticks.length > history_ticks_kept[HISTORY_SECOND] ||
+	       (history->bytes > HISTORY_MEMORY_BYTES && history->ticks.length > 1)) {
+		struct kept *oldest = g_queue_pop_head(&history->ticks);
+
+		history->bytes -= g_bytes_get_size(oldest->tick);
+		kept_free(oldest);
+	}
+}
+
+/* The mean of resolution `which` is over: away with it. */
+static void mean_flush(struct history *history, guint which)
+{
+	GByteArray *tick = series_mean_take(history->means[which]);
+	gint64 end_ms = history->mean_end_ms[which];
+
+	history->mean_end_ms[which] = 0;
+	if (!tick)
+		return;
+	if (history->database)
+		database_add(history->database, (enum history_resolution)which, end_ms,
+			     g_byte_array_free_to_bytes(tick));
+	else
+		g_byte_array_unref(tick);
+}
+
+static void mean_add(struct history *history, guint which, gint64 time_ms, GBytes *tick)
+{
+	gint64 step_ms = history_resolution_ms[which];
+	gint64 end_ms = (time_ms + step_ms - 1) / step_ms * step_ms;
+	struct series_reader reader;
+	struct series_point point;
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(tick, &length);
+
+	if (history->mean_end_ms[which] && history->mean_end_ms[which] != end_ms)
+		mean_flush(history, which);
+	history->mean_end_ms[which] = end_ms;
+	series_reader_init(&reader, bytes, length);
+	while (series_reader_next(&reader, &point))
+		series_mean_add(history->means[which], &point);
+}
+
+void history_add(struct history *history, gint64 time_ms, GByteArray *packed)
+{
+	g_autoptr(GBytes) tick = g_byte_array_free_to_bytes(packed);
+
+	history_keep(history, time_ms, tick);
+	if (!history->database)
+		return;
+	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
+		mean_add(history, i, time_ms, tick);
+	database_add(history->database, HISTORY_SECOND, time_ms, g_bytes_ref(tick));
+}
+
+/* ---- questions ---- */
+
+struct query {
+	guint32 id; /* 0: all */
+	history_point_fn each;
+	void *user;
+};
+
+/* database_tick_fn */
+static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+{
+	const struct query *query = user;
+	struct series_reader reader;
+	struct series_point point;
+
+	series_reader_init(&reader, bytes, length);
+	while (series_reader_next(&reader, &point)) {
+		if (query->id && point.id != query->id)
+			continue;
+		query->each(query->user, time_ms, &point);
+		if (query->id)
+			return;
+	}
+}
+
+static void query_memory(struct history *history, struct query *query, gint64 from_ms, gint64 to_ms)
+{
+	for (GList *link = history->ticks.head; link; link = link->next) {
+		const struct kept *kept = link->data;
+		gsize length;
+		const guint8 *bytes;
+
+		if (kept->time_ms <= from_ms || kept->time_ms > to_ms)
+			continue;
+		bytes = g_bytes_get_data(kept->tick, &length);
+		query_tick(query, kept->time_ms, bytes, length);
+	}
+}
+
+static gint64 memory_oldest_ms(const struct history *history)
+{
+	const struct kept *oldest = history->ticks.head ? history->ticks.head->data : NULL;
+
+	return oldest ? oldest->time_ms : 0;
+}
+
+/* The finest that is coarse enough for `step_ms` and the number of ticks, and whose oldest tick is not younger than it
+ * need be. */
+static enum history_resolution query_resolution(struct history *history, gint64 from_ms, gint64 to_ms, guint step_ms)
+{
+	gint64 length_ms = MAX(to_ms - from_ms, 0);
+
+	for (guint i = 0; i + 1 < HISTORY_RESOLUTIONS; i++) {
+		gint64 oldest_ms, coarse_ms;
+
+		if (length_ms / history_resolution_ms[i] > HISTORY_TICKS_MAX || history_resolution_ms[i + 1] <= step_ms)
+			continue;
+		oldest_ms = database_oldest_ms(history->database, (enum history_resolution)i);
+		coarse_ms = database_oldest_ms(history->database, (enum history_resolution)(i + 1));
+		/* A coarser one reaches further back only when it has an older tick. */
+		if (oldest_ms &&
+		    (oldest_ms <= from_ms + step_ms + history_resolution_ms[i] || !coarse_ms || oldest_ms <= coarse_ms))
+			return (enum history_resolution)i;
+	}
+	return HISTORY_MINUTE;
+}
+
+enum history_resolution history_each(struct history *history, guint32 id, gint64 from_ms, gint64 to_ms, guint step_ms,
+				     history_point_fn each, void *user)
+{
+	struct query query = { .id = id, .each = each, .user = user };
+	gint64 oldest_ms = memory_oldest_ms(history);
+	enum history_resolution resolution;
+
+	if (!history->database || (oldest_ms && oldest_ms <= from_ms + history_resolution_ms[HISTORY_SECOND])) {
+		query_memory(history, &query, from_ms, to_ms);
+		return HISTORY_SECOND;
+	}
+	resolution = query_resolution(history, from_ms, to_ms, step_ms);
+	database_read(history->database, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick, &query);
+	return resolution;
+}
+
+void history_stats(struct history *history, struct history_stats *stats)
+{
+	struct database_stats database = { 0 };
+
+	if (history->database)
+		database_stats(history->database, &database);
+	*stats = (struct history_stats){
+		.memory_bytes = history->bytes,
+		.ticks = history->ticks.length,
+		.oldest_ms = memory_oldest_ms(history),
+		.has_database = history->database != NULL,
+		.trouble = database.trouble,
+		.database_bytes = database.bytes,
+		.budget_bytes = database.budget_bytes,
+		.dropped = database.dropped,
+	};
+}
+
+struct history *history_new(struct database *database)
+{
+	struct history *history = g_new0(struct history, 1);
+
+	history->database = database;
+	history->by_identity = g_hash_table_new_full(identity_hash, identity_equal, resource_free, NULL);
+	history->by_id = g_hash_table_new(NULL, NULL);
+	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
+		history->means[i] = series_mean_new();
+	if (database)
+		database_read_resources(database, resource_known, history);
+	return history;
+}
+
+void history_free(struct history *history)
+{
+	struct kept *kept;
+
+	if (!history)
+		return;
+	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++) {
+		mean_flush(history, i);
+		series_mean_free(history->means[i]);
+	}
+	database_close(history->database);
+	while ((kept = g_queue_pop_head(&history->ticks)))
+		kept_free(kept);
+	g_hash_table_unref(history->by_id);
+	g_hash_table_unref(history->by_identity);
+	g_free(history);
+}

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom serve beside a real container: what it measures, who may ask, what Prometheus makes of it, what it survives."""
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+
+import pytest
+
+from agent import Agent
+from conftest import attached, lack
+from support import Missing, fathom_binary, run, tool, wait_for
+
+
+@pytest.fixture(scope="module")
+def busy(docker):
+    """A container that keeps one CPU busy for half of the time its quota allows none."""
+    container = docker.run("agentbusy", "sh", "-c", "while :; do :; done", cpus=0.2)
+    yield container
+    docker.rm(container)
+
+
+@pytest.fixture(scope="module")
+def agent(busy, tmp_path_factory):
+    try:
+        fathom_binary()
+    except Missing as missing:
+        lack(str(missing))
+    agent = Agent(tmp_path_factory.mktemp("agent")).start()
+    yield agent
+    agent.stop()
+
+
+def test_state_is_private(agent):
+    assert stat.S_IMODE(agent.state.stat().st_mode) == 0o700
+    for name in ("token", "token-reader"):
+        assert stat.S_IMODE((agent.state / name).stat().st_mode) == 0o600
+    assert stat.S_IMODE(agent.socket.stat().st_mode) == 0o600
+    assert len(agent.token) == 43 and agent.token != agent.reader_token
+
+
+def test_listens_on_loopback_only(agent):
+    done = run(tool("ss"), "-Hltnp")
+    mine = [line for line in done.stdout.splitlines() if f"pid={agent.process.pid}," in line]
+    assert len(mine) == 1 and f"127.0.0.1:{agent.port}" in mine[0]
+
+
+def test_measures_the_container(agent, busy):
+    def rate():
+        row = agent.container(busy.name)
+        return row and row["rates"].get("cpu")
+    wait_for(lambda: 0.1 < (rate() or 0) < 0.3, 20, "a fifth of a CPU")
+    row = agent.container(busy.name)
+    assert row["cpu_limit_nanocores"] == 200_000_000
+    wait_for(lambda: agent.container(busy.name)["rates"]["cpu_throttled"] > 0.2, 20, "throttling")
+
+    def history():
+        answer = agent.json(f"/api/series?id={row['series']}&seconds=10&names=cpu,throttled&waits=1")
+        return answer["resources"] and answer
+    answer = wait_for(history, 20, "history")
+    known = [value for value in answer["resources"][0]["values"]["cpu"] if value is not None]
+    assert known and 0.1 < sum(known) / len(known) < 0.3
+    assert sum(count for _, _, count in answer["resources"][0]["waits"]) > 0
+
+
+def metric(text, name, **labels):
+    for line in text.splitlines():
+        if line.startswith((name + "{", name + " ")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+            return float(line.rsplit(" ", 1)[1])
+    return None
+
+
+def test_metrics(agent, busy):
+    status, headers, body = agent.request("GET", "/metrics")
+    text = body.decode()
+    assert status == 200 and "version=0.0.4" in headers["Content-Type"] and "# EOF" not in text
+    done = subprocess.run([tool("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    # the same number as the kernel's file says, read before and after
+    usage = metric(text, "fathom_container_cpu_usage_seconds_total", container_name=busy.name)
+    later = agent.container(busy.name)["cpu_ns"] / 1e9
+    assert later - 5 < usage <= later
+    assert metric(text, "fathom_container_cpu_limit_cores", container_name=busy.name) == 0.2
+    assert metric(text, "fathom_container_cpu_runqueue_latency_seconds_count", container_name=busy.name) > 0
+    assert metric(text, "fathom_agent_part_on", part="runq") == 1
+
+    status, headers, body = agent.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert "openmetrics-text" in headers["Content-Type"] and body.endswith(b"# EOF\n")
+    assert b"# TYPE fathom_container_cpu_usage_seconds counter\n" in body
+    assert b"# TYPE fathom_container info\n" in body
+
+
+def test_prometheus_scrapes(agent, busy, tmp_path):
+    """Debian's own Prometheus, with the reader's token."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "prometheus.yml").write_text(f"""
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: fathom
+  authorization: {{credentials: {agent.reader_token}}}
+  static_configs: [{{targets: ['127.0.0.1:{agent.port}']}}]
+""")
+    log = open(tmp_path / "log", "w")
+    server = subprocess.Popen([tool("prometheus"), f"--config.file={tmp_path}/prometheus.yml",
+                               f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address=127.0.0.1:{port}"],
+                              stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def query(text):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", f"/api/v1/query?query={text}")
+            return json.loads(connection.getresponse().read())["data"]["result"]
+        except (OSError, ValueError, KeyError):
+            return None
+    try:
+        name = f"container_name%3D%22{busy.name}%22"
+        def is_right():
+            rate = query(f"rate(fathom_container_cpu_usage_seconds_total%7B{name}%7D[10s])")
+            return rate and 0.1 < float(rate[0]["value"][1]) < 0.3
+        wait_for(is_right, 40, "a fifth of a CPU in Prometheus", interval_s=0.5)
+        assert query("up")[0]["value"][1] == "1"
+        assert query(f"histogram_quantile(0.99,fathom_container_cpu_runqueue_latency_seconds_bucket%7B{name}%7D)")
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/containers", "/api/series", "/api/self", "/api/ledger",
+                                  "/api/events", "/api/stream", "/api/profiles", "/api/profiles/1", "/nothing"])
+def test_token_is_needed(agent, path):
+    for token in (None, "wrong", agent.token[:-1], agent.token + "x"):
+        status, headers, body = agent.request("GET", path, token=token)
+        assert status == 401 and headers["WWW-Authenticate"].startswith("Bearer")
+        assert agent.token.encode() not in body
+    # not in a cookie, not in the address
+    assert agent.request("GET", f"{path}?token={agent.token}", token=None,
+                         headers={"Cookie": f"token={agent.token}"})[0] == 401
+
+
+def test_reader_cannot_start(agent, busy):
+    series = agent.container(busy.name)["series"]
+    path = f"/api/profiles?series={series}&seconds=1&kind=walltime"
+    assert agent.request("POST", path, token=agent.reader_token)[0] == 403
+    assert agent.request("GET", "/api/containers", token=agent.reader_token)[0] == 200
+
+
+@pytest.mark.parametrize("headers, status", [
+    ({"Host": "evil.example"}, 421), ({"Host": "127.0.0.1.evil.example"}, 421), ({"Host": "localhost.evil"}, 421),
+    ({"Host": "localhost:1234"}, 200), ({"Host": "[::1]:7070"}, 200),
+    ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Origin": "https://127.0.0.1:1"}, 403),
+])
+def test_host_and_origin(agent, headers, status):
+    """Against DNS rebinding and pages of other sites, even ones that know the token."""
+    assert agent.request("GET", "/api/self", headers=headers)[0] == status
+
+
+def test_headers_of_the_page(agent):
+    status, headers, body = agent.request("GET", "/", token=None)
+    policy = headers["Content-Security-Policy"]
+    assert status == 200 and "default-src 'none'" in policy and "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
+    assert "Access-Control-Allow-Origin" not in headers and "Set-Cookie" not in headers
+    # no script or style of its own inside, nothing from elsewhere
+    assert not re.search(rb"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|https?://", body)
+
+
+def test_only_reads(agent):
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        assert agent.request(method, "/api/containers")[0] in (404, 405)
+    assert agent.request("POST", "/api/containers")[0] == 405
+    assert agent.request("GET", "/api/../etc/passwd")[0] == 404
+    assert agent.request("GET", "/api/profiles/../../token")[0] == 404
+
+
+@pytest.mark.parametrize("path", [
+    "/api/series?id=x", "/api/series?seconds=0", "/api/series?names=nothing", "/api/series?step_ms=1",
+    "/api/series?from_ms=5&to_ms=1", "/api/series?from_ms=0&to_ms=99999999999999", "/api/series?seconds=9999999",
+    "/api/series?id=-1", "/api/series?names=" + ",".join(["cpu"] * 40), "/api/series?seconds=3000000&step_ms=1000",
+])
+def test_senseless_questions(agent, path):
+    status, _, body = agent.request("GET", path)
+    assert status == 400 and json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("data", [
+    b"\r\n" * 50, b"GET", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 100,
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"".join(b"X%d: y\r\n" % i for i in range(5000)) + b"\r\n",
+    b"POST /api/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n" + b"z" * 5000,
+    b"POST /api/profiles HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFF\r\n" + b"z" * 5000,
+    b"GET / HTTP/1.1\r\n\r\n",
+], ids=["empty", "cut", "tls", "version", "zeroes", "path", "header", "headers", "body", "chunk", "hostless"])
+def test_malformed_requests(agent, data):
+    try:
+        answer = agent.raw(data, timeout=1)
+    except OSError:  # it closed, or waits for more: that it does not wait for ever is checked below
+        answer = b""
+    assert b" 200 " not in answer.split(b"\r\n")[0]
+    assert agent.request("GET", "/healthz", token=None)[0] == 200
+
+
+def test_host_network_container_needs_the_token(agent, docker, start):
+    """Who shares the host's network reaches the port; without the token it is of no use."""
+    container = start(docker, "agentpeer", "sh", "-c",
+                      f"wget -q -O - http://127.0.0.1:{agent.port}/healthz; echo; "
+                      f"wget -q -O - http://127.0.0.1:{agent.port}/api/containers || echo refused; sleep 100",
+                      network="host")
+    said = wait_for(lambda: "refused" in (text := docker.cli("logs", container.id).stdout) and text, 20, "its answer")
+    assert '"status"' in said and "agentbusy" not in said
+
+
+def test_unix_socket(agent):
+    done = run(tool("curl"), "-s", "--unix-socket", agent.socket, "http://x/api/self")
+    assert json.loads(done.stdout)["ticks"] > 0
+
+
+def test_many_clients(agent):
+    """A hundred that say nothing and one that drips: others are served, and the slow are gone in the end."""
+    idle = []
+    try:
+        for _ in range(100):
+            idle.append(socket.create_connection(("127.0.0.1", agent.port), timeout=20))
+        assert agent.request("GET", "/healthz", token=None)[0] == 200
+        # drip: a byte now and then does not keep a request alive beyond its time
+        idle[0].sendall(b"GET / HT")
+
+        def is_ended():
+            try:
+                idle[0].sendall(b"x")
+                idle[0].setblocking(False)
+                return idle[0].recv(1) == b""
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+        wait_for(is_ended, 30, "the slow request to be ended", interval_s=0.2)
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_stream(agent):
+    connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=20)
+    connection.request("GET", "/api/stream", headers={"Authorization": f"Bearer {agent.token}"})
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/event-stream")
+    seen = []
+    while len(seen) < 2:
+        line = answer.readline().decode()
+        if line.startswith("data: "):
+            seen.append(json.loads(line[len("data: "):]))
+    connection.close()
+    assert seen[1]["time_ms"] > seen[0]["time_ms"]
+    assert any("cpu" in resource["values"] for resource in seen[1]["resources"])
+
+
+def test_events(agent, docker, start):
+    """A program started in a container is an event of it."""
+    container = start(docker, "agentexec", "sh", "-c", "while :; do busybox true; sleep 0.2; done")
+    wait_for(lambda: agent.json(f"/api/events?kind=exec&container={container.name}")["events"], 20, "exec events")
+    wait_for(lambda: (agent.container(container.name) or {}).get("execs"), 20, "a count")
+
+
+def test_profile(agent, busy):
+    series = agent.container(busy.name)["series"]
+    started = [agent.json(f"/api/profiles?series={series}&seconds=2&kind=profile", method="POST", status=202)["id"]
+               for _ in range(2)]
+    # no more than two at a time; nothing but what the table names
+    assert agent.request("POST", f"/api/profiles?series={series}&seconds=2&kind=profile")[0] == 429
+    assert agent.request("POST", f"/api/profiles?series={series}&seconds=2&kind=top")[0] == 400
+    assert agent.request("POST", f"/api/profiles?series={series}&seconds=61&kind=profile")[0] == 400
+    assert agent.request("POST", "/api/profiles?series=999999&seconds=1&kind=profile")[0] == 404
+
+    def done():
+        job = agent.json(f"/api/profiles/{started[0]}")
+        assert job["state"] != "failed", job
+        return job["state"] == "done"
+    wait_for(done, 90, "the profile", interval_s=0.2)
+    capture = agent.json(f"/api/profiles/{started[0]}/result")
+    assert capture["format"] == "fathom capture" and capture["shapes"][0]["probe"] == "profile"
+    status, headers, body = agent.request("GET", f"/api/profiles/{started[0]}/result?format=pprof")
+    assert status == 200 and body[:2] == b"\x1f\x8b" and "attachment" in headers["Content-Disposition"]
+    assert agent.request("GET", f"/api/profiles/{started[0]}/result?format=../token")[0] == 404
+
+
+def test_clean_stop_and_kill(busy, tmp_path):
+    """Nothing stays attached; after kill -9 the next one has the history, without its last moments at most."""
+    config = tmp_path / "fathom.conf"
+    config.write_text("[serve]\nmap-mib=64\n")
+    agent = Agent(tmp_path, "--config", config).start()
+    assert agent.json("/api/self")["limits"]["map_bytes"] == 64 << 20
+    token = agent.token
+    wait_for(lambda: agent.json("/api/self")["history"]["memory_ticks"] >= 3, 20, "three ticks")
+    assert attached(agent.process.pid) > 0
+    series = agent.container(busy.name)["series"]
+    last_ms = agent.json("/api/self")["time_ms"]
+    agent.stop(signal.SIGKILL)
+
+    again = Agent(tmp_path, "--config", config).start()
+    assert again.token == token
+    assert again.container(busy.name)["series"] == series
+    answer = again.json(f"/api/series?id={series}&names=cpu&from_ms={last_ms - 3000}&to_ms={last_ms}")
+    assert sum(value is not None for value in answer["resources"][0]["values"]["cpu"]) >= 1
+    config.write_text("[serve]\nmap-mib=65\n")
+    again.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: again.json("/api/self")["limits"]["map_bytes"] == 65 << 20, 10, "the new settings")
+    config.write_text("[serve]\nmap-mib=none of them\n")
+    again.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "settings stay as they were" in again.said(), 10, "the complaint")
+    assert again.stop() == 0
+    assert not again.socket.exists()
+    with sqlite3.connect(again.state / "history.db") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--listen", "nowhere"], "nowhere"), (["--listen", "example.com:80"], "numeric"), (["extra"], "no option"),
+    (["--tls-key", "/x"], "both"), (["--history-mib", "1"], "history-mib"), (["--state", "relative"], "absolute"),
+    (["--config", "/nonexistent"], "nonexistent"), (["--listen", "none", "--socket", "none"], "nobody"),
+])
+def test_bad_usage(arguments, words, tmp_path):
+    done = run(fathom_binary(), "serve", "--state", tmp_path / "s", "--socket", "none", *arguments, check=False)
+    assert done.returncode in (1, 2) and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_settings_file(tmp_path):
+    config = tmp_path / "fathom.conf"
+    for text, words in (("[serve]\nlisten-on=x\n", "no setting"), ("[other]\nx=1\n", "no group"),
+                        ("[serve]\nhistory-mib=many\n", "history-mib"), ("junk", "fathom.conf")):
+        config.write_text(text)
+        done = run(fathom_binary(), "serve", "--config", config, check=False)
+        assert done.returncode == 2 and words in done.stderr
+
+
+def test_state_directory_of_others(tmp_path):
+    """Not one that others can read, nor a link to somewhere else."""
+    if os.geteuid() != 0:
+        lack("needs root")
+    loose, link = tmp_path / "loose", tmp_path / "link"
+    loose.mkdir(mode=0o755)
+    link.symlink_to(loose)
+    for path in (loose, link):
+        done = run(fathom_binary(), "serve", "--state", path, "--socket", "none", "--listen", "127.0.0.1:0",
+                   check=False)
+        assert done.returncode == 1 and "state directory" in done.stderr
+
+
+def test_disk_full(busy, tmp_path):
+    """The agent says so and goes on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run(tool("mount"), "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", disk)
+    try:
+        agent = Agent(disk, "--history-mib", "64")
+        agent.socket = tmp_path / "sock"
+        agent.start()
+        filler = disk / "filler"
+        with open(filler, "wb") as file:
+            try:
+                while file.write(b"x" * 65536):
+                    file.flush()
+            except OSError:
+                pass
+        wait_for(lambda: agent.json("/api/self")["history"]["trouble"], 30, "the trouble to be told")
+        ticks = agent.json("/api/self")["ticks"]
+        wait_for(lambda: agent.json("/api/self")["ticks"] > ticks + 1, 20, "readings to go on")
+        assert agent.json("/api/self")["history"]["dropped"] > 0
+        filler.unlink()
+        wait_for(lambda: not agent.json("/api/self")["history"]["trouble"], 40, "writing again")
+        assert agent.stop() == 0
+    finally:
+        run(tool("umount"), "-l", disk)
