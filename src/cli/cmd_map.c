@@ -72,6 +72,7 @@ static gboolean map_check_by(struct map_command *command, GError **error)
 		{ "container", OBSERVE_BY_CONTAINER },
 		{ "pod", OBSERVE_BY_POD },
 		{ "image", OBSERVE_BY_IMAGE },
+		{ "process", OBSERVE_BY_PROCESS },
 	};
 
 	for (guint i = 0; command->by && i < G_N_ELEMENTS(whats); i++) {
@@ -80,7 +81,8 @@ static gboolean map_check_by(struct map_command *command, GError **error)
 			return TRUE;
 		}
 	}
-	return !command->by || command_fail(error, "--by %s is not known: container, pod or image", command->by);
+	return !command->by ||
+	       command_fail(error, "--by %s is not known: container, pod, image or process", command->by);
 }
 
 static gboolean map_check(struct map_command *command, GError **error)
@@ -213,8 +215,8 @@ int cmd_map(int argc, char **argv)
 	const GOptionEntry entries[] = {
 		{ "duration", 'd', 0, G_OPTION_ARG_STRING, &command.duration,
 		  "How long to watch: seconds, or with a unit: 500ms, 2m (default 10)", "SECONDS" },
-		{ "by", 0, 0, G_OPTION_ARG_STRING, &command.by, "What is one box: container (default), pod or image",
-		  "WHAT" },
+		{ "by", 0, 0, G_OPTION_ARG_STRING, &command.by,
+		  "What is one box: container (default), pod, image or process (by name)", "WHAT" },
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &command.output,
 		  "Write a file, format by its suffix (.svg .html .dot .json .txt); - is stdout", "FILE" },
 		{ "format", 0, 0, G_OPTION_ARG_STRING, &command.format,

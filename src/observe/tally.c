@@ -13,6 +13,7 @@ struct tally {
 	struct shape *shape;
 	guint32 slot;
 	GHashTable *devices; /* number → name */
+	GStringChunk *names; /* made of a container's and a process's */
 	tally_wants_fn wants; /* NULL: all pairs */
 	const void *wants_user;
 	struct probe_listener listener;
@@ -128,12 +129,18 @@ static void tally_bucket(void *user, const struct probe_bucket *bucket)
 }
 
 /* What one end is called, by what is kept apart. */
-static const char *tally_end_name(struct tally *tally, const struct container *owner)
+static const char *tally_end_name(struct tally *tally, const struct container *owner, const char *process)
 {
+	g_autofree char *both = NULL;
+
 	if (tally->by == OBSERVE_BY_POD && owner->pod)
 		return owner->pod;
 	if (tally->by == OBSERVE_BY_IMAGE && owner->image)
 		return owner->image;
+	if (tally->by == OBSERVE_BY_PROCESS && process && process[0]) {
+		both = g_strdup_printf("%s (%s)", owner->name, process);
+		return g_string_chunk_insert_const(tally->names, both);
+	}
 	return owner->name;
 }
 
@@ -147,9 +154,8 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 	owner = tally_owner(tally, end->cgroup_key);
 	if (!owner)
 		return (struct edge_end){ .kind = EDGE_END_UNKNOWN, .name = "cgroup gone before it was named" };
-	if (owner->runtime == RUNTIME_HOST)
-		return (struct edge_end){ .kind = EDGE_END_HOST, .name = owner->name };
-	return (struct edge_end){ .kind = EDGE_END_CONTAINER, .name = tally_end_name(tally, owner) };
+	return (struct edge_end){ .kind = owner->runtime == RUNTIME_HOST ? EDGE_END_HOST : EDGE_END_CONTAINER,
+				  .name = tally_end_name(tally, owner, end->process) };
 }
 
 static gboolean tally_wants(struct tally *tally, const struct probe_end *end)
@@ -198,6 +204,7 @@ struct tally *tally_new(struct registry *registry, const struct probe *probe, en
 	tally->probe = probe;
 	tally->by = by;
 	tally->devices = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	tally->names = g_string_chunk_new(1024);
 	tally->listener = (struct probe_listener){
 		.user = tally,
 		.bucket = tally_bucket,
@@ -213,6 +220,7 @@ void tally_free(struct tally *tally)
 	if (!tally)
 		return;
 	g_hash_table_unref(tally->devices);
+	g_string_chunk_free(tally->names);
 	g_free(tally);
 }
 

@@ -186,6 +186,7 @@ struct probe_bucket {
 struct probe_end {
 	enum edge_end_kind kind;
 	guint64 cgroup_key; /* EDGE_END_CONTAINER */
+	const char *process; /* EDGE_END_CONTAINER, by_process: name of the process, raw; NULL or empty: not known */
 	const char *text; /* name of the other kinds (NULL: a usual one) */
 };
 

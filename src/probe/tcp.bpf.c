@@ -14,18 +14,46 @@
 #include "tcp.h"
 
 const volatile __u32 tcp_edges_max = TCP_EDGES;
+const volatile bool tcp_by_process = false; /* edges by the ends' process names, too */
 __u32 tcp_edges_used = 1; /* number 0 holds what finds no other */
+__u32 tcp_names_used = 1;
 __u32 tcp_pass = 0; /* of the walk over all files: enum tcp_pass */
 __u64 tcp_strangers = 0; /* ends of connections that were neither seen to begin nor found at the start */
+__u64 tcp_unpaired = 0; /* connections there was no room for */
+__u32 tcp_tick_wanted = 0; /* by user space, before a walk: the next two are of one moment */
+__u64 tcp_tick = 0, tcp_tick_ns = 0;
 
-/* Of one socket, while it lives. What has been added to its edge so far is kept, so that adding again is harmless. */
+#define EDGE_NONE 0xffffffffU
+
+/* A connection one of whose ends is here, by its initial sequence numbers: found from either socket at any time, so
+ * sockets need nothing of their own. A client's waits for its server, who says so a moment later; it counts in the edge
+ * that names both, or, when a walk or the end of the connection comes first, in that to an address outside. */
+struct tcp_pair {
+	u64 client, server; /* owners; 0: that end has not been seen */
+	u64 established_us; /* clock of TCP; 0: before the start */
+	u32 connect_us; /* 0: not known */
+	u32 edge; /* EDGE_NONE: does not count yet */
+	u32 ends; /* open ones that are here */
+	u32 client_name; /* 0 unless tcp_by_process */
+	u16 syn_retransmits;
+	u8 existing; /* found open */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TCP_SOCKETS);
+	__type(key, u64);
+	__type(value, struct tcp_pair);
+} tcp_pairs SEC(".maps");
+
+/* Of the few sockets that need more: those a walk has met (what has been told of them so far, so that telling again is
+ * harmless), and those whose SYN was sent again. */
 struct tcp_socket {
-	u64 start_ns; /* SYN sent; 0: not seen */
-	u64 established_ns; /* 0: not yet, or before the start */
-	u64 pair; /* key in tcp_pairs; 0: none */
-	u64 sent_bytes, received_bytes, sent_segments, received_segments, spurious;
-	u32 edge;
-	u8 client, established;
+	u64 start_us; /* first SYN sent; 0: not known */
+	u64 sent_bytes, received_bytes;
+	u32 sent_segments, received_segments, spurious, window_limited;
+	u32 name; /* of the process that connected */
+	u16 syn_retransmits;
 };
 
 struct {
@@ -35,22 +63,14 @@ struct {
 	__type(value, struct tcp_socket);
 } tcp_sockets SEC(".maps");
 
-/* A connection one of whose ends is known, by its initial sequence numbers. The client makes it; it goes with the
- * client's socket. */
-struct tcp_pair {
-	u64 client, server; /* owners; 0: that end has not been seen */
-	u64 connect_ns; /* 0: not known */
-	u32 edge; /* with both ends; 0: not found yet */
-	u32 client_edge; /* with the client alone */
-};
-
+/* Names of processes, numbered. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, TCP_SOCKETS);
-	__type(key, u64);
-	__type(value, struct tcp_pair);
-} tcp_pairs SEC(".maps");
+	__uint(max_entries, TCP_NAMES);
+	__type(key, struct tcp_name);
+	__type(value, u32);
+} tcp_names SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -82,7 +102,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TCP_LISTENERS);
 	__type(key, struct tcp_listener_key);
-	__type(value, u64);
+	__type(value, struct tcp_listener);
 } tcp_listeners SEC(".maps");
 
 #define ADD(where, amount) __sync_fetch_and_add(&(where), (amount))
@@ -129,6 +149,7 @@ static __always_inline bool edge_allowed(u64 owner)
 __noinline u32 edge_find(struct tcp_edge_key *wanted)
 {
 	struct tcp_edge_key key; /* Linux 6.1 takes keys from a program's own stack only */
+	bool between;
 	u32 number;
 
 	if (!wanted)
@@ -137,12 +158,12 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
 	number = edge_number(&key);
 	if (number)
 		return number;
-	if (key.client && key.server) {
+	between = key.client && key.server;
+	/* The last quarter is for edges between two containers, and for "other". */
+	if ((between ? tcp_edges_used < tcp_edges_max : tcp_edges_used < tcp_edges_max / 4 * 3) &&
+	    edge_allowed(key.client ?: key.server))
 		number = edge_new(&key);
-	} else {
-		/* The last quarter is for edges between two containers, and for "other". */
-		if (tcp_edges_used < tcp_edges_max / 4 * 3 && edge_allowed(key.client | key.server))
-			return edge_new(&key);
+	if (!number) {
 		__builtin_memset(key.address, 0, sizeof(key.address));
 		key.other = 1;
 		if (key.client)
@@ -156,13 +177,54 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
 	return number;
 }
 
+/* Connections come in rows: the edge looked for last. Only for programs on tracepoints, which the kernel does not let run
+ * twice on a CPU. */
+struct edge_last {
+	struct tcp_edge_key key;
+	u32 number;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct edge_last);
+} tcp_edge_last SEC(".maps");
+
+static __always_inline bool edge_equal(const struct tcp_edge_key *a, const struct tcp_edge_key *b)
+{
+	const u64 *x = (const u64 *)a, *y = (const u64 *)b;
+	u64 differ = 0;
+
+	_Static_assert(sizeof(*a) == 48, "words");
+	for (int i = 0; i < 6; i++)
+		differ |= x[i] ^ y[i];
+	return differ == 0;
+}
+
+static __always_inline u32 edge_find_soon(struct tcp_edge_key *key)
+{
+	u32 zero = 0, number;
+	struct edge_last *last = bpf_map_lookup_elem(&tcp_edge_last, &zero);
+
+	if (last && last->number && edge_equal(&last->key, key))
+		return last->number;
+	number = edge_find(key);
+	if (last && number) {
+		last->key = *key;
+		last->number = number;
+	}
+	return number;
+}
+
 static __always_inline struct tcp_edge *edge_at(u32 number)
 {
 	return bpf_map_lookup_elem(&tcp_edges, &number);
 }
 
-static __always_inline void edge_time(struct tcp_edge *edge, enum tcp_time which, u64 ns, int sign)
+static __always_inline void edge_time_us(struct tcp_edge *edge, enum tcp_time which, u64 us, int sign)
 {
+	u64 ns = us * 1000;
 	u32 cell = histogram_cell_ns(ns);
 
 	if (cell >= HISTOGRAM_CELLS)
@@ -175,12 +237,12 @@ static __always_inline void edge_time(struct tcp_edge *edge, enum tcp_time which
 
 static __always_inline u64 socket_owner(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	return sk->sk_cgrp_data.cgroup->kn->id;
 }
 
 static __always_inline u32 socket_netns(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	return sk->__sk_common.skc_net.net->ns.inum;
 }
 
 #define MAPPED_PREFIX 0xffff0000 /* third word of ::ffff:0:0/96 as it lies in memory */
@@ -223,40 +285,52 @@ static __always_inline u64 socket_pair_key(struct tcp_sock *tcp, bool client)
 }
 
 /* The edge of a client as long as nobody knows its server, and of a server whose client is elsewhere. */
-static __always_inline u32 edge_outside(struct sock *sk, u64 owner, bool client)
+static __always_inline u32 edge_outside(struct sock *sk, u64 owner, u32 name, bool client)
 {
 	struct tcp_edge_key key = { .netns = socket_netns(sk) };
 
 	if (client) {
 		key.client = owner;
+		key.client_name = name;
 		key.port = port_swap(sk->__sk_common.skc_dport);
 	} else {
 		key.server = owner;
+		key.server_name = name;
 		key.port = sk->__sk_common.skc_num;
 	}
 	socket_address(sk, &key);
 	return edge_find(&key);
 }
 
-static __always_inline u32 edge_between(u64 client, u64 server, u16 port)
-{
-	struct tcp_edge_key key = { .client = client, .server = server, .port = port };
+/* ---- names of processes ---- */
 
-	return edge_find(&key);
+static __always_inline u32 name_number(struct tcp_name *name)
+{
+	u32 number, *known = bpf_map_lookup_elem(&tcp_names, name);
+
+	if (known)
+		return *known;
+	number = ADD(tcp_names_used, 1);
+	if (bpf_map_update_elem(&tcp_names, name, &number, BPF_NOEXIST) == 0)
+		return number;
+	known = bpf_map_lookup_elem(&tcp_names, name);
+	return known ? *known : 0;
 }
 
-/* The edge a socket counts in now: a client's server may have been found since. */
-static __always_inline u32 socket_edge(struct tcp_socket *socket)
+/* Of the current task's process, or of `task`'s. */
+static __noinline u32 name_of(struct task_struct *task)
 {
-	if (socket->client && socket->pair) {
-		u64 key = socket->pair;
-		struct tcp_pair *pair = bpf_map_lookup_elem(&tcp_pairs, &key);
+	struct tcp_name name = {};
 
-		if (pair && pair->edge)
-			socket->edge = pair->edge;
-	}
-	return socket->edge;
+	if (!tcp_by_process)
+		return 0;
+	if (!task)
+		task = (struct task_struct *)bpf_get_current_task();
+	BPF_CORE_READ_STR_INTO(&name.comm, task, group_leader, comm);
+	return name_number(&name);
 }
+
+/* ---- what a socket has done ---- */
 
 /* `now` replaces `*kept`; what it grew by. */
 static __always_inline u64 grown(u64 *kept, u64 now)
@@ -264,6 +338,13 @@ static __always_inline u64 grown(u64 *kept, u64 now)
 	u64 before = __sync_lock_test_and_set(kept, now);
 
 	return now > before ? now - before : 0;
+}
+
+static __always_inline u32 grown_small(u32 *kept, u32 now)
+{
+	u32 more = now - __sync_lock_test_and_set(kept, now);
+
+	return (s32)more > 0 ? more : 0;
 }
 
 /* Payload received. The kernel counts a FIN as a byte. */
@@ -275,49 +356,53 @@ static __always_inline u64 socket_received(struct sock *sk, struct tcp_sock *tcp
 	return fin && received ? received - 1 : received;
 }
 
-/* What the socket has done since it was last looked at goes to its edge. */
-static __always_inline void socket_account(struct sock *sk, struct tcp_socket *socket, struct tcp_edge *edge)
+/* Ticks the socket could have sent in, but for the other end's window. */
+static __always_inline u32 socket_limited(struct tcp_sock *tcp, bool running)
 {
-	struct tcp_side *side = socket->client ? &edge->client : &edge->server;
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-	u64 more;
-	u32 srtt;
+	u32 ticks = tcp->chrono_stat[CHRONO_WINDOW];
 
-	if (!tcp)
+	if (running && BPF_CORE_READ_BITFIELD_PROBED(tcp, chrono_type) == CHRONO_WINDOW + 1)
+		ticks += (u32)bpf_jiffies64() - tcp->chrono_start;
+	return ticks;
+}
+
+/* What the socket has done (since a walk last met it: `told`) goes to its edge. Bytes and times are told by one end: the
+ * client where it is here. */
+static __always_inline void socket_account(struct tcp_sock *tcp, struct sock *sk, struct tcp_socket *told,
+					   struct tcp_edge *edge, bool client, bool speaks)
+{
+	struct tcp_side *side = client ? &edge->client : &edge->server;
+	u64 sent = tcp->bytes_sent - tcp->bytes_retrans, received = socket_received(sk, tcp);
+	u32 sent_segments = tcp->segs_out, received_segments = tcp->segs_in, spurious = tcp->dsack_dups;
+	u32 limited = socket_limited(tcp, told != NULL), srtt = tcp->srtt_us;
+
+	if (told) {
+		sent = grown(&told->sent_bytes, sent);
+		received = grown(&told->received_bytes, received);
+		sent_segments = grown_small(&told->sent_segments, sent_segments);
+		received_segments = grown_small(&told->received_segments, received_segments);
+		spurious = grown_small(&told->spurious, spurious);
+		limited = grown_small(&told->window_limited, limited);
+	}
+	if (spurious)
+		ADD(side->spurious, spurious);
+	if (limited)
+		ADD(side->window_limited, limited);
+	if (!speaks)
 		return;
-	srtt = tcp->srtt_us;
-	more = grown(&socket->sent_bytes, tcp->bytes_sent - tcp->bytes_retrans);
-	if (more)
-		ADD(side->sent_bytes, more);
-	more = grown(&socket->received_bytes, socket_received(sk, tcp));
-	if (more)
-		ADD(side->received_bytes, more);
-	more = grown(&socket->sent_segments, tcp->segs_out);
-	if (more)
-		ADD(side->sent_segments, more);
-	more = grown(&socket->received_segments, tcp->segs_in);
-	if (more)
-		ADD(side->received_segments, more);
-	more = grown(&socket->spurious, tcp->dsack_dups);
-	if (more)
-		ADD(side->spurious, more);
+	if (sent)
+		ADD(side->sent_bytes, sent);
+	if (received)
+		ADD(side->received_bytes, received);
+	if (sent_segments)
+		ADD(side->sent_segments, sent_segments);
+	if (received_segments)
+		ADD(side->received_segments, received_segments);
 	if (srtt)
-		edge_time(edge, TCP_TIME_RTT, (u64)srtt * 1000 / 8, 1);
+		edge_time_us(edge, TCP_TIME_RTT, srtt / 8, 1);
 }
 
 /* ---- from event to count ---- */
-
-static __always_inline void connection_starts(struct sock *sk)
-{
-	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (!socket) {
-		loss_add(LOSS_STORAGE, 1, 1);
-		return;
-	}
-	socket->client = 1;
-	socket->start_ns = bpf_ktime_get_ns();
-}
 
 /* Whose socket it is when its cgroup does not say. Only for sockets in the hands of the current task. */
 static __always_inline u64 owner_here(struct sock *sk)
@@ -329,98 +414,153 @@ static __always_inline u64 owner_here(struct sock *sk)
 	return owner;
 }
 
-static __always_inline u64 owner_listening(struct sock *sk)
+/* Who accepts on the socket's port; `*name`: and that process's name. */
+static __always_inline u64 owner_listening(struct sock *sk, u32 *name)
 {
-	u64 owner = socket_owner(sk), *known;
+	u64 owner = socket_owner(sk);
+	struct tcp_listener *known;
 	struct tcp_listener_key key = {};
 
-	if (owner != CGROUP_ROOT || v1_controller == V1_NONE)
+	*name = 0;
+	if (!tcp_by_process && (owner != CGROUP_ROOT || v1_controller == V1_NONE))
 		return owner;
 	key.netns = socket_netns(sk);
 	key.port = sk->__sk_common.skc_num;
 	known = bpf_map_lookup_elem(&tcp_listeners, &key);
-	return known ? *known : owner;
+	if (!known)
+		return owner;
+	*name = known->name;
+	return owner == CGROUP_ROOT && v1_controller != V1_NONE ? known->owner : owner;
 }
 
-/* A client is connected. Its server says so a moment later; until then the connection counts as one to outside. */
-static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp, struct tcp_socket *socket,
-					       u64 owner, bool existing)
+static __always_inline struct tcp_socket *socket_more(struct sock *sk)
 {
-	u64 now_ns = existing ? 0 : bpf_ktime_get_ns();
-	struct tcp_pair pair = { .client = owner };
-	struct tcp_edge *edge;
-	u64 key = socket_pair_key(tcp, true);
+	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
-	socket->client = 1;
-	socket->established = 1;
-	socket->established_ns = now_ns;
-	socket->pair = key;
-	socket->edge = pair.client_edge = edge_outside(sk, owner, true);
-	if (!existing && socket->start_ns)
-		pair.connect_ns = now_ns - socket->start_ns;
-	if (bpf_map_update_elem(&tcp_pairs, &key, &pair, BPF_ANY) != 0) {
-		socket->pair = 0;
-		loss_add(LOSS_MAP, 1, 0);
-	}
-	edge = edge_at(socket->edge);
+	if (!socket)
+		loss_add(LOSS_STORAGE, 1, 0);
+	return socket;
+}
+
+/* The connection counts in the edge `number` from now on. Where both ends are here what is opened is accepted: one count. */
+static __always_inline void pair_count(struct tcp_pair *pair, u32 number, int sign)
+{
+	struct tcp_edge *edge = edge_at(number);
+
 	if (!edge)
 		return;
-	if (existing)
-		ADD(edge->existing, 1);
-	else
-		ADD(edge->opens, 1);
-	if (pair.connect_ns)
-		edge_time(edge, TCP_TIME_CONNECT, pair.connect_ns, 1);
-}
-
-/* The connection moves from the edge that names its client alone to the one that names both. */
-static __always_inline void pair_move(struct tcp_pair *pair, u32 number, bool existing)
-{
-	struct tcp_edge *from = edge_at(pair->client_edge), *to = edge_at(number);
-
-	if (!from || !to)
-		return;
-	if (existing) {
-		ADD(from->existing, -1);
-		ADD(to->existing, 1);
+	if (pair->existing) {
+		ADD(edge->existing, sign);
 		return;
 	}
-	ADD(from->opens, -1);
-	ADD(to->opens, 1);
-	if (pair->connect_ns) {
-		edge_time(from, TCP_TIME_CONNECT, pair->connect_ns, -1);
-		edge_time(to, TCP_TIME_CONNECT, pair->connect_ns, 1);
-	}
-}
-
-static __always_inline void server_established(struct sock *sk, struct tcp_sock *tcp, struct tcp_socket *socket,
-					       u64 owner, bool existing)
-{
-	u64 key = socket_pair_key(tcp, false);
-	struct tcp_pair *pair = bpf_map_lookup_elem(&tcp_pairs, &key);
-	struct tcp_edge *edge;
-
-	socket->client = 0;
-	socket->established = 1;
-	socket->established_ns = existing ? 0 : bpf_ktime_get_ns();
-	if (pair && pair->client) {
-		u32 number = edge_between(pair->client, owner, sk->__sk_common.skc_num);
-
-		pair->server = owner;
-		pair->edge = number;
-		socket->edge = number;
-		pair_move(pair, number, existing);
-		edge = edge_at(number);
-		if (edge && !existing)
-			ADD(edge->accepts, 1);
-		return;
-	}
-	socket->edge = edge_outside(sk, owner, false);
-	edge = edge_at(socket->edge);
-	if (edge && existing)
-		ADD(edge->existing, 1);
-	else if (edge)
+	if (!pair->client) {
 		ADD(edge->accepts, 1);
+		return;
+	}
+	ADD(edge->opens, sign);
+	if (pair->syn_retransmits)
+		ADD(edge->client.retransmits[TCP_RETRANSMIT_SYN], sign * pair->syn_retransmits);
+	if (pair->connect_us)
+		edge_time_us(edge, TCP_TIME_CONNECT, pair->connect_us, sign);
+}
+
+/* Nobody here has accepted it: a client of somebody outside. */
+static __always_inline void client_counts(struct sock *sk, struct tcp_pair *pair)
+{
+	u32 number = edge_outside(sk, pair->client, pair->client_name, true);
+
+	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE)
+		pair_count(pair, number, 1);
+}
+
+static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcp_pair pair = { .client = socket_owner(sk), .edge = EDGE_NONE, .ends = 1 }, *made;
+	u64 key = socket_pair_key(tcp, true);
+	struct socket *socket = sk->sk_socket;
+
+	pair.established_us = tcp->tcp_mstamp;
+	if (tcp->total_retrans || tcp_by_process) {
+		struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+
+		if (more) {
+			pair.syn_retransmits = more->syn_retransmits;
+			pair.client_name = more->name;
+			if (more->start_us)
+				pair.connect_us = pair.established_us - more->start_us;
+		}
+	}
+	if (!tcp->total_retrans) /* the first round trip is that of the handshake */
+		pair.connect_us = tcp->srtt_us / 8;
+	if (bpf_map_update_elem(&tcp_pairs, &key, &pair, BPF_ANY) != 0) {
+		ADD(tcp_unpaired, 1);
+		loss_add(LOSS_MAP, 1, 1);
+		return;
+	}
+	if (socket && socket->file)
+		return;
+	made = bpf_map_lookup_elem(&tcp_pairs, &key); /* the kernel's own: no walk over files will meet it */
+	if (made)
+		client_counts(sk, made);
+}
+
+static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair, u64 owner, u32 name, bool soon)
+{
+	struct tcp_edge_key key = {
+		.client = pair->client,
+		.server = owner,
+		.client_name = pair->client_name,
+		.server_name = name,
+		.port = sk->__sk_common.skc_num,
+	};
+	u32 number, before;
+
+	if (!pair->client || __sync_val_compare_and_swap(&pair->server, 0, owner) != 0)
+		return false;
+	number = soon ? edge_find_soon(&key) : edge_find(&key);
+	ADD(pair->ends, 1);
+	before = __sync_lock_test_and_set(&pair->edge, number);
+	if (before != EDGE_NONE) /* it counted as one to outside */
+		pair_count(pair, before, -1);
+	pair_count(pair, number, 1);
+	return true;
+}
+
+static __always_inline void server_established(struct sock *sk, struct tcp_sock *tcp)
+{
+	u64 key = socket_pair_key(tcp, false), owner;
+	struct tcp_pair *pair = bpf_map_lookup_elem(&tcp_pairs, &key), fresh = { .ends = 1 };
+	u32 name;
+
+	owner = owner_listening(sk, &name);
+	if (pair && server_pairs(sk, pair, owner, name, true))
+		return;
+	fresh.server = owner;
+	fresh.established_us = tcp->tcp_mstamp;
+	fresh.edge = edge_outside(sk, owner, name, false);
+	if (bpf_map_update_elem(&tcp_pairs, &key, &fresh, BPF_ANY) != 0) {
+		ADD(tcp_unpaired, 1);
+		loss_add(LOSS_MAP, 1, 1);
+		return;
+	}
+	pair_count(&fresh, fresh.edge, 1);
+}
+
+/* The connection of a socket; `*client`: is it that end's? */
+static __always_inline struct tcp_pair *socket_pair(struct sock *sk, struct tcp_sock *tcp, bool *client, u64 *key)
+{
+	/* Who connects has the larger port, mostly. */
+	bool guess = sk->__sk_common.skc_num > port_swap(sk->__sk_common.skc_dport);
+	struct tcp_pair *pair;
+
+	*client = guess;
+	*key = socket_pair_key(tcp, guess);
+	pair = bpf_map_lookup_elem(&tcp_pairs, key);
+	if (pair)
+		return pair;
+	*client = !guess;
+	*key = socket_pair_key(tcp, !guess);
+	return bpf_map_lookup_elem(&tcp_pairs, key);
 }
 
 static __always_inline enum tcp_failure failure_of(int error)
@@ -445,66 +585,86 @@ static __always_inline enum tcp_failure failure_of(int error)
 
 static __always_inline void connection_fails(struct sock *sk)
 {
-	u32 number = edge_outside(sk, owner_here(sk), true);
+	u32 number = edge_outside(sk, owner_here(sk), name_of(NULL), true);
 	struct tcp_edge *edge = edge_at(number);
 	enum tcp_failure failure = failure_of(sk->sk_err);
+	struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
 
-	if (edge && failure < TCP_FAILURES)
+	if (!edge)
+		return;
+	if (failure < TCP_FAILURES)
 		ADD(edge->failures[failure], 1);
+	if (more && more->syn_retransmits)
+		ADD(edge->client.retransmits[TCP_RETRANSMIT_SYN], more->syn_retransmits);
 }
 
-static __always_inline void connection_ends(struct sock *sk, struct tcp_socket *socket)
+static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tcp)
 {
+	struct tcp_pair *pair;
+	struct tcp_socket *told;
 	struct tcp_edge *edge;
+	bool client, speaks;
+	int error = sk->sk_err;
+	u64 key;
 
-	if (!socket->established) /* closed twice, or never open */
+	pair = socket_pair(sk, tcp, &client, &key);
+	if (!pair) {
+		ADD(tcp_strangers, 1);
 		return;
-	socket->established = 0;
-	edge = edge_at(socket_edge(socket));
+	}
+	if (pair->edge == EDGE_NONE)
+		client_counts(sk, pair);
+	speaks = client || !pair->client;
+	edge = edge_at(pair->edge);
 	if (edge) {
-		int error = sk->sk_err;
-
-		socket_account(sk, socket, edge);
-		if (socket->client)
-			ADD(edge->client.closes, 1);
-		else
-			ADD(edge->server.closes, 1);
+		told = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+		socket_account(tcp, sk, told, edge, client, speaks);
 		if (error == ECONNRESET || error == EPIPE)
 			ADD(edge->resets, 1);
-		if (socket->established_ns && socket->client)
-			edge_time(edge, TCP_TIME_SESSION, bpf_ktime_get_ns() - socket->established_ns, 1);
-	}
-	if (socket->client && socket->pair) {
-		u64 key = socket->pair;
+		if (speaks) {
+			struct tcp_side *side = client ? &edge->client : &edge->server;
+			u64 now_us = tcp->tcp_mstamp;
 
-		bpf_map_delete_elem(&tcp_pairs, &key);
-		socket->pair = 0;
+			ADD(side->closes, 1);
+			if (tcp->data_segs_out < 2 && client)
+				ADD(edge->single, 1);
+			if (pair->established_us && now_us >= pair->established_us)
+				edge_time_us(edge, TCP_TIME_SESSION, now_us - pair->established_us, 1);
+		}
 	}
+	if (__sync_fetch_and_add(&pair->ends, -1) <= 1)
+		bpf_map_delete_elem(&tcp_pairs, &key);
 }
 
-static __always_inline void listener_starts(struct sock *sk, u64 owner)
+static __always_inline void listener_starts(struct sock *sk, u64 owner, u32 name)
 {
 	struct tcp_listener_key key = { .netns = socket_netns(sk), .port = sk->__sk_common.skc_num };
+	struct tcp_listener listener = { .owner = owner, .name = name };
 
-	bpf_map_update_elem(&tcp_listeners, &key, &owner, BPF_ANY);
+	bpf_map_update_elem(&tcp_listeners, &key, &listener, BPF_ANY);
 }
 
 SEC("btf_tp/inet_sock_set_state")
 int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 {
-	struct tcp_socket *socket;
 	struct tcp_sock *tcp;
 
-	if (after != TCP_ESTABLISHED && after != TCP_CLOSE && after != TCP_SYN_SENT && after != TCP_LISTEN)
+	/* Of the ten changes of a connection's two ends four say something. */
+	if (!((1U << (after & 31)) & (1U << TCP_ESTABLISHED | 1U << TCP_CLOSE | 1U << TCP_LISTEN | 1U << TCP_SYN_SENT)))
+		return 0;
+	if (after == TCP_SYN_SENT && !tcp_by_process)
 		return 0;
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (after == TCP_SYN_SENT) {
-		connection_starts(sk);
+		struct tcp_socket *more = socket_more(sk);
+
+		if (more)
+			more->name = name_of(NULL);
 		return 0;
 	}
 	if (after == TCP_LISTEN) {
-		listener_starts(sk, owner_here(sk));
+		listener_starts(sk, owner_here(sk), name_of(NULL));
 		return 0;
 	}
 	if (after == TCP_CLOSE && before == TCP_SYN_SENT) {
@@ -514,77 +674,160 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 	}
 	if (before == TCP_LISTEN || before == TCP_CLOSE)
 		return 0;
-	if (after == TCP_ESTABLISHED) {
-		tcp = bpf_skc_to_tcp_sock(sk);
-		if (!tcp)
-			return 0;
-		loss_add(LOSS_SEEN, 1, 1);
-		socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!socket) {
-			loss_add(LOSS_STORAGE, 1, 1);
-			return 0;
-		}
-		if (before == TCP_SYN_SENT)
-			client_established(sk, tcp, socket, socket_owner(sk), false);
-		else
-			server_established(sk, tcp, socket, owner_listening(sk), false);
+	if (after == TCP_CLOSE && before == TCP_SYN_RECV)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return 0;
+	if (after == TCP_CLOSE) {
+		connection_ends(sk, tcp);
 		return 0;
 	}
-	socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	if (socket)
-		connection_ends(sk, socket);
-	else if (before != TCP_SYN_RECV)
-		ADD(tcp_strangers, 1);
+	loss_add(LOSS_SEEN, 1, 1);
+	if (before == TCP_SYN_SENT)
+		client_established(sk, tcp);
+	else
+		server_established(sk, tcp);
 	return 0;
+}
+
+/* The clock of TCP in milliseconds at its first SYN; the kernel keeps it while no answer has come. */
+static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcp_socket *more = socket_more(sk);
+	u64 now_us = tcp->tcp_mstamp;
+	u32 ago_ms;
+
+	if (!more)
+		return;
+	more->syn_retransmits++;
+	ago_ms = (u32)(now_us / 1000) - tcp->retrans_stamp;
+	if (!more->start_us && ago_ms < TCP_CONNECT_MS_MAX)
+		more->start_us = now_us - (u64)ago_ms * 1000;
 }
 
 SEC("btf_tp/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit, struct sock *sk)
 {
-	struct tcp_socket *socket = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	enum tcp_retransmit kind = TCP_RETRANSMIT_PROBE;
+	struct tcp_pair *pair;
 	struct tcp_edge *edge;
-	u32 number;
 	u8 congestion;
+	bool client;
+	u64 key;
 
-	if (!socket)
+	if (!tcp)
 		return 0;
+	if (sk->__sk_common.skc_state == TCP_SYN_SENT) {
+		syn_again(sk, tcp);
+		return 0;
+	}
+	pair = socket_pair(sk, tcp, &client, &key);
+	if (!pair)
+		return 0;
+	if (pair->edge == EDGE_NONE)
+		client_counts(sk, pair);
 	congestion = BPF_CORE_READ_BITFIELD_PROBED(tcp, inet_conn.icsk_ca_state);
-	if (sk->__sk_common.skc_state == TCP_SYN_SENT)
-		kind = TCP_RETRANSMIT_SYN;
-	else if (congestion == TCP_CA_LOSS)
+	if (congestion == TCP_CA_LOSS)
 		kind = TCP_RETRANSMIT_RTO;
 	else if (congestion == TCP_CA_RECOVERY)
 		kind = TCP_RETRANSMIT_FAST;
-	number = kind == TCP_RETRANSMIT_SYN ? edge_outside(sk, socket_owner(sk), true) : socket_edge(socket);
-	edge = edge_at(number);
+	edge = edge_at(pair->edge);
 	if (!edge)
 		return 0;
-	if (socket->client)
+	if (client)
 		ADD(edge->client.retransmits[kind], 1);
 	else
 		ADD(edge->server.retransmits[kind], 1);
 	return 0;
 }
 
-/* ---- what is open already ---- */
+/* ---- walks ---- */
 
-/* Every socket of every process, in passes: a client must be known before its server. */
+/* What it did before the start is not ours to tell. */
+static __always_inline void socket_baseline(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcp_socket *more = socket_more(sk);
+
+	if (!more)
+		return;
+	more->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
+	more->received_bytes = socket_received(sk, tcp);
+	more->sent_segments = tcp->segs_out;
+	more->received_segments = tcp->segs_in;
+	more->spurious = tcp->dsack_dups;
+	more->window_limited = socket_limited(tcp, true);
+}
+
+/* An open socket nobody told of: open before the start, or it began while there was no room. */
+static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, u64 owner, u32 name, bool server)
+{
+	struct tcp_pair pair = { .ends = 1, .existing = 1 }, *known;
+	u64 key = socket_pair_key(tcp, !server);
+
+	if (server) {
+		known = bpf_map_lookup_elem(&tcp_pairs, &key);
+		if (known && server_pairs(sk, known, owner, name, false)) {
+			socket_baseline(sk, tcp);
+			return;
+		}
+		pair.server = owner;
+		pair.edge = edge_outside(sk, owner, name, false);
+	} else {
+		pair.client = owner;
+		pair.client_name = name;
+		pair.edge = EDGE_NONE;
+	}
+	if (bpf_map_update_elem(&tcp_pairs, &key, &pair, BPF_NOEXIST) != 0) {
+		loss_add(LOSS_MAP, 1, 1);
+		return;
+	}
+	loss_add(LOSS_SEEN, 1, 1);
+	socket_baseline(sk, tcp);
+	if (server)
+		pair_count(&pair, pair.edge, 1);
+}
+
+/* A known connection: what it has done since the last time. */
+static __always_inline void existing_account(struct sock *sk, struct tcp_sock *tcp, struct tcp_pair *pair, bool client)
+{
+	struct tcp_socket *more;
+	struct tcp_edge *edge;
+
+	/* A client's server says so within a round trip on this machine. */
+	if (pair->edge == EDGE_NONE) {
+		if (pair->established_us && bpf_ktime_get_ns() / 1000 - pair->established_us < TCP_PATIENCE_US)
+			return;
+		client_counts(sk, pair);
+	}
+	edge = edge_at(pair->edge);
+	more = socket_more(sk);
+	if (edge && more)
+		socket_account(tcp, sk, more, edge, client, client || !pair->client);
+}
+
+/* Every socket of every process. In passes, where the beginning of connections is to be found: a client must be known
+ * before its server. */
 SEC("btf_iter/task_file")
-int tcp_existing(struct bpf_iter__task_file *context)
+int tcp_walk(struct bpf_iter__task_file *context)
 {
 	struct task_struct *task = context->task;
 	struct file *file = context->file;
 	struct tcp_listener_key key = {};
-	struct tcp_socket *known;
+	struct tcp_pair *pair;
 	struct socket *socket;
 	struct tcp_sock *tcp;
 	struct sock *sk;
-	bool server;
-	u64 owner;
+	bool server, client;
+	u64 owner, pair_key;
 	u8 state;
 
+	if (tcp_tick_wanted) {
+		tcp_tick_wanted = 0;
+		tcp_tick = bpf_jiffies64();
+		tcp_tick_ns = bpf_ktime_get_ns();
+	}
 	if (!task || !file)
 		return 0;
 	socket = bpf_sock_from_file(file);
@@ -597,59 +840,34 @@ int tcp_existing(struct bpf_iter__task_file *context)
 	if (key.port != AF_INET && key.port != AF_INET6)
 		return 0;
 	state = sk->__sk_common.skc_state;
+	if (state == TCP_LISTEN ? tcp_pass != TCP_PASS_LISTENERS : tcp_pass == TCP_PASS_LISTENERS)
+		return 0;
+	if (state == TCP_CLOSE || state == TCP_SYN_SENT || state == TCP_SYN_RECV)
+		return 0;
 	owner = socket_owner(sk);
 	if (owner == CGROUP_ROOT && v1_controller != V1_NONE)
 		owner = cgroup_key_of(task);
-	if (tcp_pass == TCP_PASS_LISTENERS) {
-		if (state == TCP_LISTEN)
-			listener_starts(sk, owner);
+	if (state == TCP_LISTEN) {
+		listener_starts(sk, owner, name_of(task));
 		return 0;
 	}
-	if (state == TCP_LISTEN || state == TCP_CLOSE || state == TCP_SYN_SENT || state == TCP_SYN_RECV)
-		return 0;
-	key.netns = socket_netns(sk);
-	key.port = sk->__sk_common.skc_num;
-	server = bpf_map_lookup_elem(&tcp_listeners, &key) != NULL;
-	if (server != (tcp_pass == TCP_PASS_SERVERS) || bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0))
-		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 0;
-	known = bpf_sk_storage_get(&tcp_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!known) {
-		loss_add(LOSS_STORAGE, 1, 1);
+	pair = socket_pair(sk, tcp, &client, &pair_key);
+	if (tcp_pass == TCP_PASS_ACCOUNT) {
+		if (pair)
+			existing_account(sk, tcp, pair, client);
 		return 0;
 	}
-	loss_add(LOSS_SEEN, 1, 1);
-	known->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
-	known->received_bytes = socket_received(sk, tcp);
-	known->sent_segments = tcp->segs_out;
-	known->received_segments = tcp->segs_in;
-	known->spurious = tcp->dsack_dups;
-	if (server)
-		server_established(sk, tcp, known, owner, true);
-	else
-		client_established(sk, tcp, known, owner, true);
-	return 0;
-}
-
-/* All sockets we keep something of: what they did since the last time. */
-SEC("btf_iter/bpf_sk_storage_map")
-int tcp_collect(struct bpf_iter__bpf_sk_storage_map *context)
-{
-	struct sock *sk = context->sk;
-	struct tcp_socket *socket;
-	struct tcp_edge *edge;
-
-	if (!sk)
+	key.netns = socket_netns(sk);
+	key.port = sk->__sk_common.skc_num;
+	server = bpf_map_lookup_elem(&tcp_listeners, &key) != NULL;
+	if (server != (tcp_pass == TCP_PASS_SERVERS))
 		return 0;
-	socket =
-		bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0); /* = context->value, but Linux 6.1 can do more with it */
-	if (!socket || !socket->established)
-		return 0;
-	edge = edge_at(socket_edge(socket));
-	if (edge)
-		socket_account(sk, socket, edge);
+	/* Both ends have one: the server's is there when it is told of. */
+	if (!pair || (server && !pair->server))
+		existing_add(sk, tcp, owner, name_of(task), server);
 	return 0;
 }
 

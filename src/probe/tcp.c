@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "probe/births.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
@@ -18,6 +20,8 @@
 #include "tcp.skel.h"
 
 #define TCP_WALK_BYTES 4096
+#define TCP_WALK_SHARE 100 /* of the time between walks one walk takes at most one part in so many */
+#define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
 
 enum tcp_counter {
 	COUNTER_OPENS = 0,
@@ -32,6 +36,8 @@ enum tcp_counter {
 	COUNTER_RECEIVED_SEGMENTS,
 	COUNTER_RETRANSMITS, /* TCP_RETRANSMITS of them */
 	COUNTER_SPURIOUS = COUNTER_RETRANSMITS + TCP_RETRANSMITS,
+	COUNTER_SINGLE,
+	COUNTER_WINDOW,
 	COUNTERS,
 };
 G_STATIC_ASSERT(COUNTERS <= EDGES_COUNTERS_MAX);
@@ -57,6 +63,8 @@ static const struct edges_column tcp_counters[] = {
 	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_FAST] = { "retransmits_fast", UNIT_COUNT },
 	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_PROBE] = { "retransmits_probe", UNIT_COUNT },
 	[COUNTER_SPURIOUS] = { "spurious", UNIT_COUNT },
+	[COUNTER_SINGLE] = { "single", UNIT_COUNT },
+	[COUNTER_WINDOW] = { "window_limited", UNIT_NANOSECONDS },
 	{ 0 },
 };
 
@@ -81,13 +89,18 @@ struct tcp_run {
 	const struct rung *rung;
 	char *why_not;
 	struct tcp_bpf *kernel;
-	struct bpf_link *state, *retransmit, *existing, *collect;
+	struct bpf_link *state, *retransmit, *walk;
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
 	struct tcp_edge_key *keys; /* by number; all 0: not read yet */
 	struct tcp_edge *told; /* by number: what has been handed out */
 	guint32 known; /* numbers whose keys have been read */
+	struct tcp_name *names; /* by number; NULL unless by process */
+	guint64 next_walk_ns; /* CLOCK_MONOTONIC */
+	guint64 unpaired; /* connections there was no room for, when it was last looked */
+	guint64 first_tick, first_tick_ns;
+	double tick_ns; /* 0: not known yet */
 };
 
 /* ---- start ---- */
@@ -106,6 +119,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	}
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
+	run->kernel->rodata->tcp_by_process = run->request.by_process;
 	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
@@ -124,9 +138,6 @@ static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
 
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 {
-	union bpf_iter_link_info info = { .map.map_fd = bpf_map__fd(run->kernel->maps.tcp_sockets) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
-
 	ladder_log_start();
 	run->births = births_open(run->kernel->obj, &run->listener, error);
 	if (!run->births)
@@ -135,19 +146,17 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->state)
 		run->retransmit = kernel_btf_attach(run->kernel->progs.tcp_retransmit);
 	if (run->retransmit)
-		run->existing = bpf_program__attach_iter(run->kernel->progs.tcp_existing, NULL);
-	if (run->existing)
-		run->collect = bpf_program__attach_iter(run->kernel->progs.tcp_collect, &options);
-	if (run->collect)
+		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
+	if (run->walk)
 		return TRUE;
 	ladder_set_error(error, "cannot attach to inet_sock_set_state", errno);
 	return FALSE;
 }
 
-/* Runs an iterator once over everything. */
-static gboolean tcp_walk(struct bpf_link *link, GError **error)
+/* Runs the iterator once over every file of every process. */
+static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error)
 {
-	int fd = bpf_iter_create(bpf_link__fd(link));
+	int fd = bpf_iter_create(bpf_link__fd(run->walk));
 	char nothing[TCP_WALK_BYTES];
 	ssize_t got;
 
@@ -155,6 +164,7 @@ static gboolean tcp_walk(struct bpf_link *link, GError **error)
 		ladder_set_error(error, "cannot walk over the open sockets", -fd);
 		return FALSE;
 	}
+	__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
 	while ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN))
 		;
 	if (got < 0)
@@ -163,23 +173,58 @@ static gboolean tcp_walk(struct bpf_link *link, GError **error)
 	return got == 0;
 }
 
-/* After attaching: what is open already. What opens meanwhile is seen by both, and counted once. */
-static gboolean tcp_find_existing(struct tcp_run *run, GError **error)
+static guint64 tcp_cpu_ns(void)
 {
-	for (guint32 pass = 0; pass < TCP_PASSES; pass++) {
-		__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
-		if (!tcp_walk(run->existing, error))
-			return FALSE;
+	struct timespec at;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+	return (guint64)at.tv_sec * NS_PER_S + (guint64)at.tv_nsec;
+}
+
+/* How long a tick of the kernel is, from two moments. */
+static void tcp_learn_tick(struct tcp_run *run)
+{
+	guint64 tick = run->kernel->bss->tcp_tick, at_ns = run->kernel->bss->tcp_tick_ns;
+
+	if (!run->first_tick_ns) {
+		run->first_tick = tick;
+		run->first_tick_ns = at_ns;
+	} else if (at_ns - run->first_tick_ns > TCP_TICK_LEARN_NS && tick > run->first_tick) {
+		run->tick_ns = (double)(at_ns - run->first_tick_ns) / (double)(tick - run->first_tick);
 	}
-	return TRUE;
+}
+
+/* What open sockets have done; and what is open that nobody told of, at the start and when there was no room. After
+ * attaching: what opens meanwhile is seen by both, and counted once. A walk takes at most a hundredth of the time. */
+static gboolean tcp_walk_all(struct tcp_run *run, gboolean find, GError **error)
+{
+	guint64 before_ns = tcp_cpu_ns();
+	gboolean right = TRUE;
+
+	run->kernel->bss->tcp_tick_wanted = 1;
+	for (guint pass = find ? TCP_PASS_LISTENERS : TCP_PASS_ACCOUNT; right && pass < TCP_PASSES; pass++)
+		right = tcp_walk(run, (enum tcp_pass)pass, error);
+	tcp_learn_tick(run);
+	run->next_walk_ns = clock_monotonic_ns() + (tcp_cpu_ns() - before_ns) * TCP_WALK_SHARE;
+	return right;
+}
+
+static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **error)
+{
+	guint64 unpaired = __atomic_load_n(&run->kernel->bss->tcp_unpaired, __ATOMIC_RELAXED);
+	gboolean find = unpaired != run->unpaired;
+
+	if (!last && clock_monotonic_ns() < run->next_walk_ns)
+		return TRUE;
+	run->unpaired = unpaired;
+	return tcp_walk_all(run, find, error);
 }
 
 static void tcp_detach(struct tcp_run *run)
 {
 	bpf_link__destroy(g_steal_pointer(&run->state));
 	bpf_link__destroy(g_steal_pointer(&run->retransmit));
-	bpf_link__destroy(g_steal_pointer(&run->existing));
-	bpf_link__destroy(g_steal_pointer(&run->collect));
+	bpf_link__destroy(g_steal_pointer(&run->walk));
 }
 
 static void tcp_unload(struct tcp_run *run)
@@ -199,7 +244,7 @@ static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
 
 	(void)rung;
 	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
-	    tcp_find_existing(run, error))
+	    tcp_walk_all(run, TRUE, error))
 		return TRUE;
 	tcp_unload(run);
 	return FALSE;
@@ -215,6 +260,7 @@ static void tcp_close(struct probe_run *opaque)
 	g_free(run->why_not);
 	g_free(run->keys);
 	g_free(run->told);
+	g_free(run->names);
 	g_free(run);
 }
 
@@ -227,6 +273,8 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 	run->listener = *listener;
 	run->keys = g_new0(struct tcp_edge_key, TCP_EDGES);
 	run->told = g_new0(struct tcp_edge, TCP_EDGES);
+	if (request->by_process)
+		run->names = g_new0(struct tcp_name, TCP_NAMES);
 	run->rung = ladder_climb(tcp_rungs, request->rung, tcp_attach, run, &run->why_not, error);
 	if (run->rung)
 		return (struct probe_run *)run;
@@ -246,6 +294,16 @@ static void tcp_take_key(void *user, const void *key, const void *value)
 		run->keys[number] = *(const struct tcp_edge_key *)key;
 }
 
+/* mapread_fn */
+static void tcp_take_name(void *user, const void *key, const void *value)
+{
+	struct tcp_run *run = user;
+	guint32 number = *(const guint32 *)value;
+
+	if (number < TCP_NAMES)
+		run->names[number] = *(const struct tcp_name *)key;
+}
+
 static gboolean tcp_read_keys(struct tcp_run *run, GError **error)
 {
 	guint32 used = __atomic_load_n(&run->kernel->data->tcp_edges_used, __ATOMIC_ACQUIRE);
@@ -256,7 +314,8 @@ static gboolean tcp_read_keys(struct tcp_run *run, GError **error)
 			  tcp_take_key, run, error))
 		return FALSE;
 	run->known = used;
-	return TRUE;
+	return !run->names || mapread_each(bpf_map__fd(run->kernel->maps.tcp_names), sizeof(struct tcp_name),
+					   sizeof(guint32), tcp_take_name, run, error);
 }
 
 /* What a number that only grows has grown by since it was handed out. One that shrank for the moment (a connection that
@@ -289,7 +348,7 @@ static gboolean tcp_news_times(const struct tcp_times *now, struct tcp_times *to
 
 /* The side whose view of the connection counts: the client's where it is here. Bytes are as the client sees them. */
 static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_edge *now, struct tcp_edge *told,
-			      guint64 *counters)
+			      double tick_ns, guint64 *counters)
 {
 	gboolean client = key->client != 0 || key->server == 0, any = FALSE;
 	const struct tcp_side *side = client ? &now->client : &now->server;
@@ -300,7 +359,8 @@ static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_e
 	guint64 received_segments = tcp_news(side->received_segments, &side_told->received_segments);
 
 	counters[COUNTER_OPENS] = tcp_news(now->opens, &told->opens);
-	counters[COUNTER_ACCEPTS] = tcp_news(now->accepts, &told->accepts);
+	counters[COUNTER_ACCEPTS] =
+		key->client && key->server ? counters[COUNTER_OPENS] : tcp_news(now->accepts, &told->accepts);
 	counters[COUNTER_CLOSES] = tcp_news(side->closes, &side_told->closes);
 	counters[COUNTER_EXISTING] = tcp_news(now->existing, &told->existing);
 	for (guint i = 0; i < TCP_FAILURES; i++)
@@ -315,16 +375,25 @@ static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_e
 						    tcp_news(now->server.retransmits[i], &told->server.retransmits[i]);
 	counters[COUNTER_SPURIOUS] = tcp_news(now->client.spurious, &told->client.spurious) +
 				     tcp_news(now->server.spurious, &told->server.spurious);
+	counters[COUNTER_SINGLE] = tcp_news(now->single, &told->single);
+	counters[COUNTER_WINDOW] = 0;
+	if (tick_ns > 0)
+		counters[COUNTER_WINDOW] =
+			(guint64)(tick_ns *
+				  (double)(tcp_news(now->client.window_limited, &told->client.window_limited) +
+					   tcp_news(now->server.window_limited, &told->server.window_limited)));
 	for (guint i = 0; i < COUNTERS; i++)
 		any |= counters[i] > 0;
 	return any;
 }
 
-static void tcp_end(guint64 owner, const char *outside, struct probe_end *end)
+static void tcp_end(const struct tcp_run *run, guint64 owner, guint32 name, const char *outside, struct probe_end *end)
 {
 	*end = (struct probe_end){ .kind = owner ? EDGE_END_CONTAINER : EDGE_END_EXTERNAL, .cgroup_key = owner };
 	if (!owner)
 		end->text = outside;
+	else if (run->names && name < TCP_NAMES)
+		end->process = run->names[name].comm;
 }
 
 static void tcp_hand_out(struct tcp_run *run, guint32 number)
@@ -338,7 +407,7 @@ static void tcp_hand_out(struct tcp_run *run, guint32 number)
 	struct probe_value value = { .text = port };
 	guint64 counters[COUNTERS];
 	struct probe_pair pair = { .values = &value, .counters = counters, .histograms = times };
-	gboolean any = tcp_news_edge(key, now, told, counters);
+	gboolean any = tcp_news_edge(key, now, told, run->tick_ns, counters);
 
 	for (guint i = 0; i < TCP_TIMES; i++) {
 		if (!tcp_news_times(&now->times[i], &told->times[i], &counts[i]))
@@ -353,8 +422,8 @@ static void tcp_hand_out(struct tcp_run *run, guint32 number)
 	g_snprintf(port, sizeof(port), "%u", key->port);
 	if (key->port == 0)
 		value.text = NULL;
-	tcp_end(key->client, address, &pair.source);
-	tcp_end(key->server, address, &pair.target);
+	tcp_end(run, key->client, key->client_name, address, &pair.source);
+	tcp_end(run, key->server, key->server_name, address, &pair.target);
 	if (number == 0) {
 		pair.source = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "too many edges to tell apart" };
 		pair.target = pair.source;
@@ -399,14 +468,14 @@ static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 {
 	struct tcp_run *run = (struct tcp_run *)opaque;
 
-	return tcp_walk(run->collect, error) && tcp_hand_out_all(run, ledger, error);
+	return tcp_walk_when_due(run, FALSE, error) && tcp_hand_out_all(run, ledger, error);
 }
 
 static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct tcp_run *run = (struct tcp_run *)opaque;
 
-	if (!tcp_walk(run->collect, error))
+	if (!tcp_walk_when_due(run, TRUE, error))
 		return FALSE;
 	tcp_detach(run);
 	births_drain(run->births);

@@ -12,9 +12,13 @@
 #define TCP_EDGES 8192 /* kept at a time, for the whole machine */
 #define TCP_EDGES_OWNER 1024 /* of these with addresses outside, for one cgroup; the rest goes to its "other" */
 #define TCP_OWNERS 4096
-#define TCP_SOCKETS 262144 /* live connections whose two ends are paired */
+#define TCP_SOCKETS 131072 /* live connections */
 #define TCP_LISTENERS 16384
+#define TCP_NAMES 8192
 #define TCP_ADDRESS 16
+#define TCP_COMM 16
+#define TCP_PATIENCE_US 20000 /* so long a client may wait for its server before it counts as one to outside */
+#define TCP_CONNECT_MS_MAX (30 * 60 * 1000)
 
 enum tcp_failure {
 	TCP_FAILURE_REFUSED = 0,
@@ -34,12 +38,13 @@ enum tcp_retransmit {
 	TCP_RETRANSMITS = 4,
 };
 
-/* Passes of the walk over all open sockets at the start. */
+/* Passes of walks over all open sockets. The first three find what nobody told of. */
 enum tcp_pass {
 	TCP_PASS_LISTENERS = 0,
 	TCP_PASS_CLIENTS = 1,
 	TCP_PASS_SERVERS = 2,
-	TCP_PASSES = 3,
+	TCP_PASS_ACCOUNT = 3,
+	TCP_PASSES = 4,
 };
 
 enum tcp_time {
@@ -53,6 +58,7 @@ enum tcp_time {
  * only in the edge that holds what found no other. */
 struct tcp_edge_key {
 	__u64 client, server; /* cgroup keys */
+	__u32 client_name, server_name; /* of processes (tcp_names); 0: not told apart */
 	__u32 netns; /* inode number of the known end's network namespace; 0 when both are known */
 	__u16 port; /* the server's */
 	__u8 family; /* AF_INET (mapped ones, too), AF_INET6 */
@@ -64,6 +70,7 @@ struct tcp_edge_key {
 struct tcp_side {
 	__u64 closes, sent_bytes, received_bytes, sent_segments, received_segments;
 	__u64 spurious; /* retransmissions the other end had already had (DSACK) */
+	__u64 window_limited; /* ticks its sender could have sent, but for the other end's window */
 	__u64 retransmits[TCP_RETRANSMITS];
 };
 
@@ -75,7 +82,9 @@ struct tcp_times {
 /* All numbers only grow, but for `opens` and the connect times: a connection whose server is found a moment later
  * moves to the edge that names both. */
 struct tcp_edge {
+	/* accepts: of clients outside; in an edge with both ends what is opened is accepted. */
 	__u64 opens, accepts, existing, resets; /* existing: found open at the start */
+	__u64 single; /* client sent at most one segment of payload: one request */
 	__u64 failures[TCP_FAILURES];
 	struct tcp_side client, server;
 	struct tcp_times times[TCP_TIMES];
@@ -86,6 +95,15 @@ struct tcp_listener_key {
 	__u32 netns;
 	__u16 port;
 	__u16 pad;
+};
+
+struct tcp_listener {
+	__u64 owner;
+	__u32 name, pad;
+};
+
+struct tcp_name {
+	char comm[TCP_COMM];
 };
 
 #ifndef __bpf__

@@ -22,6 +22,7 @@
 #define REQUEST 100
 #define ANSWER 1000
 #define BACKLOG 4096
+#define RATE_PORT 8080
 
 union address {
 	struct sockaddr any;
@@ -170,7 +171,7 @@ static double now_s(void)
 
 static int rate(double seconds)
 {
-	int listener = listen_at("0.0.0.0", 0);
+	int listener = listen_at("0.0.0.0", RATE_PORT);
 	union address address = { 0 };
 	socklen_t size = sizeof(address);
 	double start_s;

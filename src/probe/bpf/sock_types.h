@@ -37,9 +37,11 @@ struct sock {
 	u16 sk_protocol;
 	int sk_err;
 	struct sock_cgroup_data sk_cgrp_data;
+	struct socket *sk_socket;
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -52,8 +54,12 @@ struct tcp_sock {
 	u32 snd_una, rcv_nxt;
 	u64 bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	u32 segs_out, segs_in;
+	u32 data_segs_out, total_retrans, retrans_stamp;
 	u32 dsack_dups;
 	u32 srtt_us; /* µs, times eight */
+	u64 tcp_mstamp; /* µs, CLOCK_MONOTONIC, of the last packet */
+	u32 chrono_stat[3], chrono_start; /* ticks */
+	u8 chrono_type : 2;
 };
 
 struct bpf_iter__task_file {
@@ -85,6 +91,7 @@ enum {
 #define TCP_CA_RECOVERY 3
 #define TCP_CA_LOSS 4
 
+#define CHRONO_WINDOW 1 /* enum tcp_chrono, less one: TCP_CHRONO_RWND_LIMITED */
 #define SOCK_DONE_BIT (1UL << 1) /* include/net/sock.h: SOCK_DONE, a FIN has come */
 
 #define ECONNRESET 104
