@@ -11,6 +11,7 @@
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "observe/observe.h"
+#include "probe/budget.h"
 #include "probe/probe.h"
 #include "render/render.h"
 
@@ -19,6 +20,7 @@
 #define TABLES_SLOT_MIN_NS (10 * NS_PER_MS)
 #define TABLES_SLOTS 100 /* columns of a heat map when nobody asks for others */
 #define TABLES_TOP_MAX 10000
+#define TABLES_BUDGET_MIN 0.001 /* per cent */
 
 struct tables {
 	const char *command;
@@ -26,6 +28,7 @@ struct tables {
 	const struct probe *probe;
 	char *duration, *interval, *by, *slot, *output, *format, *title, *rung;
 	int count, top;
+	double budget_percent;
 	gboolean pidns, heatmap, json, quiet;
 	guint64 duration_ns, interval_ns, slot_ns;
 	enum observe_by by_what;
@@ -119,6 +122,9 @@ static gboolean tables_parse(struct tables *tables, int *argc, char ***argv, int
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &tables->json, "The same as --format json: one line a result",
 		  NULL },
 		{ "title", 0, 0, G_OPTION_ARG_STRING, &tables->title, "Heading", "TEXT" },
+		{ "budget", 0, 0, G_OPTION_ARG_DOUBLE, &tables->budget_percent,
+		  "Share of the machine's CPU time the probe may take before it looks at fewer events (default 5)",
+		  "PERCENT" },
 		{ "rung", 0, 0, G_OPTION_ARG_STRING, &tables->rung, "Attach this way only (see: fathom doctor)",
 		  "NAME" },
 		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &tables->quiet, "No word about what is going on", NULL },
@@ -224,6 +230,9 @@ static gboolean tables_check(struct tables *tables, GError **error)
 		return command_fail(error, "--count counts intervals: give it with --interval and above 0");
 	if (tables->top < 0 || tables->top > TABLES_TOP_MAX)
 		return command_fail(error, "--top %d is out of range: 1 to %d", tables->top, TABLES_TOP_MAX);
+	if (tables->budget_percent < TABLES_BUDGET_MIN || tables->budget_percent > 100)
+		return command_fail(error, "a budget of %g %% is out of range: %g to 100", tables->budget_percent,
+				    TABLES_BUDGET_MIN);
 	if (tables->json && tables->format)
 		return command_fail(error, "--json and --format exclude each other");
 	if (tables->interval && tables->output && strcmp(tables->output, "-") != 0)
@@ -294,6 +303,7 @@ static gboolean tables_observe(struct tables *tables, struct registry *registry,
 		.rung = tables->rung,
 		.slot_ns = tables->slot_ns,
 		.interval_ns = tables->interval_ns,
+		.budget_share = tables->budget_percent / 100,
 		.interval = tables_interval,
 		.interval_user = tables,
 		.stop_fd = measure_stop_fd(),
@@ -334,6 +344,7 @@ int tables_main(const char *command, int argc, char **argv)
 {
 	struct tables tables = {
 		.command = command,
+		.budget_percent = 100 * BUDGET_SHARE,
 		.shape = strcmp(command, "latency") == 0 ? SHAPE_HISTOGRAM : SHAPE_EDGES,
 	};
 	g_autoptr(GError) error = NULL;

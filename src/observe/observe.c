@@ -368,6 +368,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.v1_controller = cgroupfs_v1_controller(registry_cgroupfs(registry)),
 		.frequency_hz = options->frequency_hz,
 		.every = options->every,
+		.budget_share = options->budget_share,
 		.sample_bytes = options->sample_bytes,
 		.cycles = options->cycles,
 		.no_user = options->no_user,

@@ -33,6 +33,7 @@ struct observe_options {
 	enum observe_by by;
 	guint32 frequency_hz;
 	guint32 every; /* as in probe_request */
+	double budget_share; /* likewise */
 	guint64 sample_bytes; /* likewise */
 	gboolean cycles;
 	gboolean no_user, no_kernel;

@@ -11,6 +11,7 @@
 #include "calls.h"
 #define TABLE_CLASSES 1
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/event.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
@@ -39,6 +40,7 @@ struct call {
 	struct inode *inode; /* of `file`: when it is another, `file` is another file at the same address */
 	u64 label; /* CALLS_LABEL_FS without the operation */
 	u32 mode;
+	u32 many; /* calls it stands for */
 };
 
 struct {
@@ -93,8 +95,12 @@ int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 class = call_class(number);
 	struct call *call;
+	u32 many;
 
 	if (!call_matters(class))
+		return 0;
+	many = call_is_slow_mode() ? 1 : budget_pick();
+	if (!many)
 		return 0;
 	if (filter_on && !filter_wants(task, cgroup_key_current()))
 		return 0;
@@ -104,6 +110,7 @@ int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
 		return 0;
 	}
 	call->number = number;
+	call->many = many;
 	if (call_is_slow_mode()) {
 		struct file *file = NULL;
 
@@ -150,14 +157,14 @@ static __always_inline struct file *fs_file(struct task_struct *task, struct pt_
 	return file;
 }
 
-static __always_inline void calls_count(struct task_struct *task, u64 label, u64 ns)
+static __always_inline void calls_count(struct task_struct *task, u64 label, u64 ns, u32 many)
 {
 	struct table_key key;
 	u32 row;
 
 	table_key_init(&key, task, cgroup_key_current(), label);
 	row = table_row(task, &key);
-	table_add_ns(row, 0, ns);
+	table_add_ns_many(row, 0, ns, many);
 }
 
 /* The same as path_file, for the current task: without a helper for each pointer. */
@@ -196,7 +203,7 @@ static __always_inline void fs_count(struct task_struct *task, struct call *call
 	if (call->file != file || call->inode != inode)
 		fs_learn(call, file, inode);
 	if (call->mode == S_IFREG || call->mode == S_IFDIR)
-		calls_count(task, call->label | fs_operation(class), ns);
+		calls_count(task, call->label | fs_operation(class), ns, call->many);
 }
 
 static __always_inline bool futex_waits(struct pt_regs *regs)
@@ -262,14 +269,14 @@ static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *
 	return 0;
 }
 
-static __always_inline void futex_count(struct task_struct *task, struct pt_regs *regs, long result, u64 ns)
+static __always_inline void futex_count(struct task_struct *task, struct pt_regs *regs, long result, u64 ns, u32 many)
 {
 	u32 command = syscall_argument(regs, 1) & FUTEX_CMD_MASK;
 	bool lock =
 		command == 6 || command == 13 || (command == 0 && (u32)syscall_argument(regs, 2) == FUTEX_CONTENDED);
 
 	if (futex_waits(regs))
-		calls_count(task, CALLS_LABEL_FUTEX(lock, result < 0 ? -result : 0), ns);
+		calls_count(task, CALLS_LABEL_FUTEX(lock, result < 0 ? -result : 0), ns, many);
 }
 
 SEC("btf_tp/sys_exit")
@@ -288,11 +295,12 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 	ns = bpf_ktime_get_ns() - call->start_ns;
 	call->start_ns = 0;
 	if (calls_mode == CALLS_SYSCALL)
-		calls_count(task, CALLS_LABEL_SYSCALL(number, result < 0 && result >= -MAX_ERRNO ? -result : 0), ns);
+		calls_count(task, CALLS_LABEL_SYSCALL(number, result < 0 && result >= -MAX_ERRNO ? -result : 0), ns,
+			    call->many);
 	else if (calls_mode == CALLS_FS)
 		fs_count(task, call, regs, class, result, ns);
 	else if (calls_mode == CALLS_FUTEX_WAITS)
-		futex_count(task, regs, result, ns);
+		futex_count(task, regs, result, ns, call->many);
 	else if (ns >= calls_over_ns)
 		calls_tell(task, regs, class, result, ns, call->offset);
 	return 0;

@@ -15,55 +15,68 @@
 #include "fault.h"
 #define TABLE_CLASSES FAULT_KINDS
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/table.bpf.h"
+
+struct fault_start {
+	u64 ns; /* 0: none */
+	u64 many; /* faults it stands for */
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, u64);
+	__type(value, struct fault_start);
 } fault_starts SEC(".maps");
 
 static __always_inline int fault_begin(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u64 *start;
+	struct fault_start *start;
+	u32 many;
 
+	many = budget_pick();
+	if (!many)
+		return 0;
 	if (filter_on && !filter_wants(task, cgroup_key_current()))
 		return 0;
 	start = bpf_task_storage_get(&fault_starts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (start)
-		*start = bpf_ktime_get_ns();
-	else
-		loss_add(LOSS_STORAGE, 1, 0);
+	if (!start) {
+		loss_add(LOSS_STORAGE, many, 0);
+		return 0;
+	}
+	start->many = many;
+	start->ns = bpf_ktime_get_ns();
 	return 0;
 }
 
 static __always_inline int fault_end(u32 kind)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u64 *start = bpf_task_storage_get(&fault_starts, task, 0, 0), ns;
+	struct fault_start *start = bpf_task_storage_get(&fault_starts, task, 0, 0);
+	u64 ns;
 	struct table_key key;
 	u32 row;
 
-	if (!start || !*start)
+	if (!start || !start->ns)
 		return 0; /* nobody's we watch, or begun before we looked */
-	ns = bpf_ktime_get_ns() - *start;
-	*start = 0;
+	ns = bpf_ktime_get_ns() - start->ns;
+	start->ns = 0;
 	table_key_init(&key, task, cgroup_key_current(), 0);
 	row = table_row(task, &key);
-	table_add_ns(row, kind, ns);
+	table_add_ns_many(row, kind, ns, (u32)start->many);
 	return 0;
 }
 
-SEC("tp_btf/page_fault_user")
+SEC("btf_tp/page_fault_user")
 int BPF_PROG(fault_user)
 {
 	return fault_begin();
 }
 
 /* The kernel touching a process's memory. */
-SEC("tp_btf/page_fault_kernel")
+SEC("btf_tp/page_fault_kernel")
 int BPF_PROG(fault_kernel)
 {
 	return fault_begin();

@@ -7,6 +7,7 @@
 #include "fault.skel.h"
 #include "probe/filter.h"
 #include "probe/gather.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/percpu.h"
 
@@ -50,10 +51,10 @@ static gboolean fault_load(struct fault_run *run, const struct rung *rung, GErro
 	static const char what[] = "cannot load the page fault program";
 	gboolean tracepoint = rung == FAULT_RUNG_TRACEPOINT;
 	struct filter_values values;
-	int result;
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
 	ladder_log_start();
-	run->kernel = fault_bpf__open();
+	run->kernel = fault_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -66,10 +67,7 @@ static gboolean fault_load(struct fault_run *run, const struct rung *rung, GErro
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, &run->setup, error))
 		return FALSE;
-	result = fault_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 /* Runs `program` each time the software event `config` is counted, on every CPU. */

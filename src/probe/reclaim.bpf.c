@@ -58,32 +58,32 @@ static __always_inline int reclaim_end(u32 kind)
 	return 0;
 }
 
-SEC("tp_btf/mm_vmscan_direct_reclaim_begin")
+SEC("btf_tp/mm_vmscan_direct_reclaim_begin")
 int BPF_PROG(reclaim_machine_begin)
 {
 	return reclaim_begin();
 }
 
-SEC("tp_btf/mm_vmscan_direct_reclaim_end")
+SEC("btf_tp/mm_vmscan_direct_reclaim_end")
 int BPF_PROG(reclaim_machine_end)
 {
 	return reclaim_end(RECLAIM_MACHINE);
 }
 
-SEC("tp_btf/mm_vmscan_memcg_reclaim_begin")
+SEC("btf_tp/mm_vmscan_memcg_reclaim_begin")
 int BPF_PROG(reclaim_limit_begin)
 {
 	return reclaim_begin();
 }
 
-SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
+SEC("btf_tp/mm_vmscan_memcg_reclaim_end")
 int BPF_PROG(reclaim_limit_end)
 {
 	return reclaim_end(RECLAIM_LIMIT);
 }
 
 /* Everybody's, wanted or not. An interrupt's allocations count for whom it interrupted. */
-SEC("tp_btf/mm_page_alloc")
+SEC("btf_tp/mm_page_alloc")
 int BPF_PROG(reclaim_alloc, void *page, unsigned int order)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

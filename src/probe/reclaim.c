@@ -7,6 +7,7 @@
 
 #include "probe/filter.h"
 #include "probe/gather.h"
+#include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/pairs.h"
 #include "reclaim.skel.h"
@@ -110,10 +111,10 @@ static gboolean reclaim_load(struct reclaim_run *run, const struct gather_setup 
 {
 	static const char what[] = "cannot load the reclaim program";
 	struct filter_values values;
-	int result;
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
 	ladder_log_start();
-	run->kernel = reclaim_bpf__open();
+	run->kernel = reclaim_bpf__open_opts(kernel_btf_options(btf));
 	if (!run->kernel) {
 		ladder_set_error(error, what, errno);
 		return FALSE;
@@ -123,10 +124,7 @@ static gboolean reclaim_load(struct reclaim_run *run, const struct gather_setup 
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, setup, error))
 		return FALSE;
-	result = reclaim_bpf__load(run->kernel);
-	if (result != 0)
-		ladder_set_error(error, what, -result);
-	return result == 0;
+	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
 /* ladder_try_fn */

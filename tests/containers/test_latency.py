@@ -85,7 +85,7 @@ def test_intervals(docker, start, fathom):
 @pytest.mark.parametrize("arguments", [["latency"], ["latency", "moon"], ["latency", "runq", "--by", "moon"],
                                        ["latency", "runq", "--count", "3"], ["latency", "runq", "-d", "x"],
                                        ["latency", "runq", "-o", "a.folded"], ["latency", "runq", "nosuchcontainer"],
-                                       ["latency", "runq", "--rung", "moon"], ["blame", "nosuchcontainer"],
+                                       ["latency", "runq", "--rung", "moon"], ["latency", "syscall", "--budget", "0"], ["blame", "nosuchcontainer"],
                                        ["blame", "-i", "1", "-o", "a.svg"]])
 def test_bad_input_is_one_sentence(fathom, arguments):
     done = fathom(*arguments)
@@ -132,3 +132,22 @@ def test_hostile_process_name(docker, start, fathom, tmp_path):
         assert "<b>" not in (tmp_path / f"who.{suffix}").read_text()
     ElementTree.parse(tmp_path / "out.svg")
     ElementTree.parse(tmp_path / "who.svg")
+
+
+FLOOD_CALLS = 4_000_000
+
+
+def test_a_flood_is_sampled_and_its_count_is_right(docker, start, fathom):
+    """Four million calls, as fast as they come, within a budget that is too small for all of them: at worst one in 1024 is
+    looked at, some 4,000, so that the estimate has a standard deviation of 1.6 %."""
+    flood = start(docker, "flood", "/bin/flood", FLOOD_CALLS, "/tmp/go")
+    root = Path(f"/proc/{flood.pid}/root/tmp")
+    watch = fathom.start("latency", "syscall", flood.name, "-d", 300, "--budget", "1", "--json")
+    wait_watching(watch, "syscall")
+    (root / "go").touch()
+    support.wait_for((root / "go.done").exists, 60, "the flood to end")
+    watch.send_signal(signal.SIGINT)
+    capture = json.loads(watch.communicate(timeout=30)[0])
+    assert waits(capture, syscall="getppid")[0] == pytest.approx(FLOOD_CALLS, rel=0.08)
+    notes = " ".join(capture["shapes"][0]["ledger"]["notes"])
+    assert "to stay within the budget" in notes and "cost: " in notes

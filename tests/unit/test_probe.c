@@ -7,6 +7,7 @@
 
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
+#include "probe/budget.h"
 #include "probe/copyplan.h"
 #include "probe/bpf/hash.h"
 #include "probe/kernel_btf.h"
@@ -494,6 +495,17 @@ static void test_histogram_cells(void)
 	}
 }
 
+static void test_budget(void)
+{
+	g_assert_cmpuint(budget_next(1, 0.04, 0.05), ==, 1);
+	g_assert_cmpuint(budget_next(1, 0.2, 0.05), ==, 4);
+	g_assert_cmpuint(budget_next(4, 0.051, 0.05), ==, 5); /* always more when it is too much */
+	g_assert_cmpuint(budget_next(4, 0.03, 0.05), ==, 4); /* twice as many events would be too many again */
+	g_assert_cmpuint(budget_next(4, 0.01, 0.05), ==, 2);
+	g_assert_cmpuint(budget_next(1, 0, 0.05), ==, 1);
+	g_assert_cmpuint(budget_next(BUDGET_ONE_IN_MAX, 1, 0.05), ==, BUDGET_ONE_IN_MAX);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -509,6 +521,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
+	g_test_add_func("/probe/budget", test_budget);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
 }

@@ -174,22 +174,27 @@ static __always_inline struct histogram_cells *table_cells_of(u32 row, u32 class
 	return bpf_map_lookup_elem(&table_cells, &index);
 }
 
-/* One event that lasted `ns`, into bucket and sum. */
-static __always_inline void table_add_ns(u32 row, u32 class, u64 ns)
+/* An event that lasted `ns` and stands for `many`, into bucket and sum. */
+static __always_inline void table_add_ns_many(u32 row, u32 class, u64 ns, u32 many)
 {
 	struct histogram_cells *cells = row == TABLE_NO_ROW ? NULL : table_cells_of(row, class);
 	u32 bucket;
 
 	if (!cells) {
-		loss_add(LOSS_MAP, 1, ns);
+		loss_add(LOSS_MAP, many, ns * many);
 		return;
 	}
 	bucket = histogram_cell_ns(ns);
-	cells->sum += ns;
+	cells->sum += ns * many;
 	if (ns > cells->max)
 		cells->max = ns;
 	if (bucket < HISTOGRAM_CELLS)
-		cells->buckets[bucket]++;
+		cells->buckets[bucket] += many;
+}
+
+static __always_inline void table_add_ns(u32 row, u32 class, u64 ns)
+{
+	table_add_ns_many(row, class, ns, 1);
 }
 
 /* The same for bytes. */

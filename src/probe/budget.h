@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a kernel half may cost, as a share of the CPU time of the whole machine. Its cost is the kernel's own measure (BPF
+ * statistics), which is on for a moment every second only, since it makes every program on the machine some 40 ns a run
+ * slower. Above the budget the kernel half is told to look at one event in so many (bpf/budget.bpf.h), and again at more when
+ * there is room. Kernel halves that cannot do that go on; the ledger says so. */
+#pragma once
+#include <bpf/libbpf.h>
+#include <glib.h>
+
+#include "model/ledger.h"
+
+#define BUDGET_SHARE 0.05 /* when nobody says otherwise */
+#define BUDGET_ONE_IN_MAX 1024
+
+/* The next number after one in `one_in` cost `share`. Pure: for tests. */
+guint32 budget_next(guint32 one_in, double share, double limit);
+
+struct budget;
+
+/* After loading. `limit` 0: BUDGET_SHARE. Never NULL. */
+struct budget *budget_new(struct bpf_object *object, double limit);
+void budget_free(struct budget *budget);
+/* To be called some ten times a second. */
+void budget_step(struct budget *budget);
+/* Whether it was sampled, always in the same words. */
+void budget_account(const struct budget *budget, struct ledger *ledger);
+/* At the end: what it cost, unless that was far below the budget. */
+void budget_account_cost(const struct budget *budget, struct ledger *ledger);
