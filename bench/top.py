@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What fathom top costs with 50 idle containers at 1 s, beside docker stats and systemd-cgtop; first screen; many births.
+"""What fathom top costs with 50 idle containers at 1 s, beside docker stats, systemd-cgtop and netdata; the first screen.
 """
 import argparse
-import json
 import os
 import pty
 import re
-import secrets
-import select
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ import support  # noqa: E402
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 SETTLE_S = 3
-WARM_S = 2
+NETDATA_SETTLE_S = 12  # it looks for cgroups every 10 s
 
 
 def cpu_s(pid):
@@ -110,6 +109,49 @@ def measure(command, env, mark, seconds, daemons=()):
         terminal.close()
 
 
+def family(pid):
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def measure_netdata(seconds):
+    """Without alarms, registry and statistics of its own users; its plug-ins as Debian has them, once a second. It has no screen."""
+    with tempfile.TemporaryDirectory(prefix="fathom-netdata-") as directory:
+        options = {"cache directory": "cache", "lib directory": "lib", "log directory": "log", "home directory": "."}
+        lines = [f"    {key} = {directory}/{value}" for key, value in options.items()]
+        config = Path(directory) / "netdata.conf"
+        config.write_text("\n".join(["[directories]", *lines, "[global]", "    run as user = root", "[web]",
+                                     "    bind to = 127.0.0.1:0", "[ml]", "    enabled = no", ""]))
+        for value in options.values():
+            (Path(directory) / value).mkdir(exist_ok=True)
+        with open(Path(directory) / "out", "wb") as log:
+            netdata = subprocess.Popen([support.tool("netdata"), "-D", "-c", config, "-P", f"{directory}/pid", "-W",
+                                        "set", "registry", "enabled", "no"], stdout=log, stderr=log,
+                                       stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            time.sleep(NETDATA_SETTLE_S)
+            if netdata.poll() is not None:
+                raise RuntimeError((Path(directory) / "out").read_text(errors="replace")[-2000:])
+            processes = family(netdata.pid)
+            before, began = sum(cpu_s(p) for p in processes), time.monotonic()
+            time.sleep(seconds)
+            own = (sum(cpu_s(p) for p in processes) - before) / (time.monotonic() - began) * 100
+            memory = [memory_kib(p) for p in processes]
+            return {"first_s": float("nan"), "cpu": own, "daemon": 0, "bpf": 0,
+                    **{key: sum(m[key] for m in memory) for key in memory[0]}}
+        finally:
+            os.killpg(netdata.pid, signal.SIGTERM)
+            try:
+                netdata.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(netdata.pid, signal.SIGKILL)
+                netdata.wait()
+
+
 def idle_share(daemons, seconds):
     before = sum(cpu_s(d) for d in daemons)
     time.sleep(seconds)
@@ -137,8 +179,9 @@ def bench_tools(count, rounds, seconds):
             quiet = idle_share((docker.daemon.pid,), seconds)
             for _ in range(rounds):
                 for name, (command, daemons) in tools(docker).items():
-                    mark = names[0][:6] if name != "systemd-cgtop" else "docker"
+                    mark = docker.suffix if name != "systemd-cgtop" else "docker"
                     results[name].append(measure(command, docker.env, mark, seconds, daemons))
+                results.setdefault("netdata", []).append(measure_netdata(seconds))
         finally:
             STATS.write_text(stats)
     print(f"\n{count} idle containers, an interval of 1 s, {rounds} rounds of {seconds} s; medians. dockerd idle: {quiet:.2f} %\n")
@@ -150,101 +193,13 @@ def bench_tools(count, rounds, seconds):
               f"{values['Pss'] / 1024:.1f} | {values['first_s']:.3f} |")
 
 
-class Churn:
-    """Cgroups made by hand: `living` of them, and `per_minute` born and dead."""
-
-    def __init__(self, living, per_minute):
-        self.mounts = [m for m in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
-                       if (m / "cgroup.procs").exists()]
-        self.name = f"fathom-bench-{secrets.token_hex(3)}"
-        self.roots = [m / self.name for m in self.mounts]
-        self.wait_s = 60 / per_minute
-        self.made = []
-        self.stop = threading.Event()
-        for root in self.roots:
-            root.mkdir()
-        for i in range(living):
-            self.make(f"lives{i}")
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def make(self, name):
-        for root in self.roots:
-            (root / name).mkdir()
-
-    def remove(self, name):
-        for root in self.roots:
-            (root / name).rmdir()
-
-    def run(self):
-        i = 0
-        while not self.stop.wait(self.wait_s):
-            self.make(f"brief{i}")
-            self.made.append(f"brief{i}")
-            if i >= 5:
-                self.remove(f"brief{i - 5}")
-            i += 1
-
-    def close(self):
-        self.stop.set()
-        self.thread.join()
-        for root in self.roots:
-            for group in root.iterdir():
-                if group.is_dir():
-                    group.rmdir()
-            root.rmdir()
-
-
-def bench_churn(living, per_minute, seconds):
-    churn = Churn(living, per_minute)
-    try:
-        top = subprocess.Popen([str(support.fathom_binary()), "top", "--all", "--json", "--filter", churn.name], text=True,
-                               stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        full = subprocess.Popen([str(support.fathom_binary()), "top", "--all", "--json", "--filter", "/^host$/"], text=True,
-                                stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        named, readings, sizes = set(), [], []
-        time.sleep(WARM_S)
-        churn.thread.start()
-        end = time.monotonic() + seconds
-        cpu = exact_cpu_s(full.pid)
-        began = time.monotonic()
-        while time.monotonic() < end:
-            ready, _, _ = select.select([top.stdout, full.stdout], [], [], 1)
-            for stream in ready:
-                row = json.loads(stream.readline())
-                if row["resource"] == "host":
-                    readings.append(row["reading_ns"] / 1e6)
-                    sizes.append(memory_kib(full.pid)["Rss"] / 1024)
-                else:
-                    named.add(row["name"].rsplit("/", 1)[-1])
-        used = (exact_cpu_s(full.pid) - cpu) / (time.monotonic() - began) * 100
-        churn.stop.set()
-        made = set(churn.made)
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline and made - named:
-            if select.select([top.stdout], [], [], 1)[0]:
-                named.add(json.loads(top.stdout.readline())["name"].rsplit("/", 1)[-1])
-        for process in (top, full):
-            process.terminate()
-            process.communicate()
-    finally:
-        churn.close()
-    third = max(1, len(sizes) // 3)
-    print(f"\n{living} cgroups live, {per_minute} a minute are born and die, {seconds} s:\n")
-    print(f"| names lost | of | reading, median ms | largest ms | CPU % | RSS at first, last third MiB |\n|---|---|---|---|---|---|")
-    print(f"| {len(made - named)} | {len(made)} | {statistics.median(readings):.1f} | {max(readings):.1f} | {used:.2f} | "
-          f"{statistics.mean(sizes[:third]):.1f}, {statistics.mean(sizes[-third:]):.1f} |")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--containers", type=int, default=50)
     parser.add_argument("-r", "--rounds", type=int, default=3)
     parser.add_argument("-s", "--seconds", type=int, default=20)
-    parser.add_argument("--churn-only", action="store_true")
     options = parser.parse_args()
-    if not options.churn_only:
-        bench_tools(options.containers, options.rounds, options.seconds)
-    bench_churn(500, 1000, 2 * options.seconds)
+    bench_tools(options.containers, options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -23,6 +24,7 @@
 #define TOP_INTERVAL_MAX_NS (3600 * NS_PER_S)
 #define TOP_COLUMNS_MAX 32
 #define TOP_MEASURE_SECONDS "5"
+#define TOP_NICE (-10) /* a screen is looked at most when the machine is crowded; it takes milliseconds a second */
 
 struct top {
 	char *interval_text, *sort, *filter_text;
@@ -486,6 +488,7 @@ static int top_run(struct top *top, char **targets)
 			command_complain("top", "%s", error->message);
 		return error ? EXIT_FAILED : EXIT_USAGE; /* a target was complained about already */
 	}
+	setpriority(PRIO_PROCESS, 0, TOP_NICE); /* refused: then not */
 	stop_fd = measure_stop_fd();
 	if (!(top_has_screen(top) ? top_screen(top, stop_fd, &error) : top_columns(top, stop_fd, &error))) {
 		command_complain("top", "%s", error->message);

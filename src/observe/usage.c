@@ -15,7 +15,8 @@
 
 #define USAGE_FILES_MAX 20000 /* kept open; the rest is opened anew each time */
 #define USAGE_FILES_SPARE 64 /* for everything else */
-#define USAGE_TURNS 16 /* limits, and files of those who did not run, are read again in every so many readings */
+#define USAGE_TURNS 16 /* files of those who did not run are read again in every so many readings */
+#define USAGE_LIMITS_NS (30 * NS_PER_S) /* limits are read so often: somebody changes them by hand */
 #define USAGE_RESCAN_NS (30 * NS_PER_S) /* while births are told */
 #define USAGE_MISSED_MAX 10000
 
@@ -25,18 +26,20 @@ struct entry {
 	guint64 cgroup_key;
 	enum gauge_resource resource;
 	guint32 serial; /* of the last reading that saw it */
-	guint32 turn; /* when its limits are read, and all its files */
+	guint32 turn; /* when all its files are read */
 	struct cgstat_reader *reader;
 	int net_fd; /* -1: none */
 	guint64 net_namespace; /* 0: not known */
 	guint32 net_tries;
+	guint64 limits_due_ns;
 	struct cglimits limits;
 	char *limit_of[3]; /* CPU, memory, pids: the ancestor's path; NULL: its own, or none */
 	struct tasks_sum tasks; /* of the last walk, with those of cgroups buried */
 	struct tasks_sum buried;
-	guint64 switches; /* context switches up to the reading before */
+	guint64 doings; /* context switches and ended threads up to the reading before */
 	guint32 threads; /* in the reading before */
 	gboolean has_tasks;
+	gboolean is_quiet; /* nothing of it, nor below it, has run since the reading before */
 };
 
 struct usage {
@@ -57,6 +60,7 @@ struct usage {
 	guint32 serial;
 	guint64 scanned_ns;
 	struct entry machine; /* sums over all cgroups */
+	GHashTable *limits_above; /* path → struct cglimits, within one reading: most have the same parents */
 };
 
 /* ---- opening ---- */
@@ -104,6 +108,7 @@ struct usage *usage_new(struct registry *registry, const struct usage_options *o
 		usage->readings[i] = gauges_new();
 	usage->missed = g_ptr_array_new_with_free_func(g_free);
 	usage->born = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	usage->limits_above = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	usage->list = usage_tasks_new(registry);
 	usage->scanned_ns = clock_monotonic_ns();
 	usage->why_not = g_strdup("not asked for");
@@ -121,6 +126,7 @@ void usage_free(struct usage *usage)
 		close(usage->host_net_fd);
 	g_hash_table_unref(usage->entries);
 	g_hash_table_unref(usage->born);
+	g_hash_table_unref(usage->limits_above);
 	for (guint i = 0; i < G_N_ELEMENTS(usage->readings); i++)
 		gauges_free(usage->readings[i]);
 	g_ptr_array_unref(usage->missed);
@@ -206,6 +212,18 @@ static void tighten(guint64 *limit, char **of, guint64 other, const char *path)
 	}
 }
 
+static const struct cglimits *limits_above(struct usage *usage, const char *path)
+{
+	struct cglimits *limits = g_hash_table_lookup(usage->limits_above, path);
+
+	if (!limits) {
+		limits = g_new(struct cglimits, 1);
+		cglimits_read(registry_cgroupfs(usage->registry), path, limits);
+		g_hash_table_insert(usage->limits_above, g_strdup(path), limits);
+	}
+	return limits;
+}
+
 /* Limits of the cgroup and of all above it. */
 static void entry_read_limits(struct usage *usage, struct entry *entry)
 {
@@ -216,13 +234,13 @@ static void entry_read_limits(struct usage *usage, struct entry *entry)
 	for (guint i = 0; i < G_N_ELEMENTS(entry->limit_of); i++)
 		g_clear_pointer(&entry->limit_of[i], g_free);
 	for (char *slash = strrchr(path, '/'); slash && slash > path; slash = strrchr(path, '/')) {
-		struct cglimits above;
+		const struct cglimits *above;
 
 		*slash = '\0';
-		cglimits_read(cgroupfs, path, &above);
-		tighten(&entry->limits.cpu_nanocores, &entry->limit_of[0], above.cpu_nanocores, path);
-		tighten(&entry->limits.memory_bytes, &entry->limit_of[1], above.memory_bytes, path);
-		tighten(&entry->limits.pids, &entry->limit_of[2], above.pids, path);
+		above = limits_above(usage, path);
+		tighten(&entry->limits.cpu_nanocores, &entry->limit_of[0], above->cpu_nanocores, path);
+		tighten(&entry->limits.memory_bytes, &entry->limit_of[1], above->memory_bytes, path);
+		tighten(&entry->limits.pids, &entry->limit_of[2], above->pids, path);
 	}
 }
 
@@ -400,6 +418,8 @@ static struct entry *entry_new(struct usage *usage, const struct container *cont
 	entry->net_fd = -1;
 	entry->turn = g_hash_table_size(usage->entries) % USAGE_TURNS;
 	entry_read_limits(usage, entry);
+	/* Not all in the same reading. */
+	entry->limits_due_ns = clock_monotonic_ns() + USAGE_LIMITS_NS / USAGE_TURNS * (1 + entry->turn);
 	return entry;
 }
 
@@ -443,16 +463,15 @@ static void row_set_identity(struct gauges *gauges, struct gauge_row *row, const
 }
 
 /* Has none of its threads run since the last reading? */
-static gboolean entry_is_quiet(struct usage *usage, struct entry *entry)
+static gboolean entry_was_idle(struct usage *usage, struct entry *entry)
 {
-	guint64 switches = entry->tasks.voluntary + entry->tasks.involuntary;
-	gboolean quiet = usage->tasks && entry->has_tasks && switches == entry->switches &&
-			 entry->tasks.threads == entry->threads && entry->tasks.threads > 0 && !entry->tasks.running &&
-			 !entry->tasks.blocked;
+	guint64 doings = entry->tasks.voluntary + entry->tasks.involuntary + entry->tasks.ended;
+	gboolean idle = usage->tasks && doings == entry->doings && entry->tasks.threads == entry->threads &&
+			!entry->tasks.running && !entry->tasks.blocked;
 
-	entry->switches = switches;
+	entry->doings = doings;
 	entry->threads = entry->tasks.threads;
-	return quiet && usage->serial % USAGE_TURNS != entry->turn;
+	return idle;
 }
 
 /* FALSE when the cgroup has gone meanwhile. */
@@ -465,15 +484,18 @@ static gboolean read_container(struct usage *usage, struct gauges *gauges, const
 
 	if (!entry->reader)
 		entry->reader = cgstat_open(registry_cgroupfs(usage->registry), container->cgroup, &usage->budget);
-	if (!entry->reader || !cgstat_read(entry->reader, entry_is_quiet(usage, entry), &stat))
+	if (!entry->reader ||
+	    !cgstat_read(entry->reader, entry->is_quiet && usage->serial % USAGE_TURNS != entry->turn, &stat))
 		return FALSE;
 	entry->resource = resource_of(container);
 	row = gauges_add(gauges, entry->resource, container->cgroup_key, 0, container->name);
 	if (!row)
 		return FALSE;
 	entry->serial = usage->serial;
-	if (usage->serial % USAGE_TURNS == entry->turn)
+	if (clock_monotonic_ns() >= entry->limits_due_ns) {
 		entry_read_limits(usage, entry);
+		entry->limits_due_ns = clock_monotonic_ns() + USAGE_LIMITS_NS;
+	}
 	row->parent = 0;
 	row_set_identity(gauges, row, container);
 	row_set_stat(row, &stat);
@@ -510,6 +532,7 @@ static void sum_add(struct tasks_sum *into, const struct tasks_sum *from)
 	into->disk_delay_ns += from->disk_delay_ns;
 	into->voluntary += from->voluntary;
 	into->involuntary += from->involuntary;
+	into->ended += from->ended;
 }
 
 static void entry_add_tasks(struct entry *entry, const struct tasks_sum *sum, guint32 generation)
@@ -608,6 +631,33 @@ static gboolean is_below(const char *path, const char *above)
 	return strncmp(path, above, length) == 0 && path[length] == '/';
 }
 
+/* Where only some are wanted, cgroups below a unit's or a plain one have no entries. Those in a container count as its own. */
+static gboolean all_below_is_known(const struct usage *usage, const struct container *container)
+{
+	return container_is_container(container) || (usage->options.all && !usage->options.wanted);
+}
+
+/* Files tell of a cgroup and all below it: it is quiet when all of that is. `living` stands in the order of paths. */
+static void find_quiet(struct usage *usage, const GPtrArray *living)
+{
+	g_autoptr(GPtrArray) open = g_ptr_array_new(); /* of entries, each below the one before */
+
+	for (guint i = 0; i < living->len; i++) {
+		struct entry *entry = g_hash_table_lookup(usage->entries, g_ptr_array_index(living, i));
+
+		if (!entry)
+			continue;
+		while (open->len &&
+		       !is_below(entry->container->cgroup,
+				 ((struct entry *)g_ptr_array_index(open, open->len - 1))->container->cgroup))
+			g_ptr_array_set_size(open, (int)open->len - 1);
+		entry->is_quiet = entry_was_idle(usage, entry) && all_below_is_known(usage, entry->container);
+		for (guint above = 0; above < open->len && !entry->is_quiet; above++)
+			((struct entry *)g_ptr_array_index(open, above))->is_quiet = FALSE;
+		g_ptr_array_add(open, entry);
+	}
+}
+
 /* Rows stand in the order of their paths: whom a row is part of stands before it. */
 static void set_parents(struct gauges *gauges)
 {
@@ -675,6 +725,8 @@ struct gauges *usage_read(struct usage *usage, GError **error)
 	make_entries(usage, living);
 	if (usage->tasks && !walk_tasks(usage, error))
 		return NULL;
+	find_quiet(usage, living);
+	g_hash_table_remove_all(usage->limits_above);
 	read_host(usage, gauges);
 	for (guint i = 0; i < living->len; i++) {
 		const struct container *container = g_ptr_array_index(living, i);

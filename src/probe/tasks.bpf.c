@@ -220,6 +220,7 @@ int BPF_PROG(tasks_exit, struct task_struct *task)
 		loss_add(LOSS_MAP, 1, 0);
 		return 0;
 	}
+	__sync_fetch_and_add(&sum->ended, 1);
 	seen = bpf_task_storage_get(&threads, task, 0, 0);
 	if (seen) {
 		account(task, seen, sum);

@@ -8,6 +8,7 @@ struct tasks_sum {
 	__u64 run_delay_ns; /* ready, without a CPU */
 	__u64 disk_delay_ns; /* 0 where delay accounting is off */
 	__u64 voluntary, involuntary; /* context switches */
+	__u64 ended; /* threads that ended */
 	/* of the walk `generation` */
 	__u32 generation;
 	__u32 threads, processes;

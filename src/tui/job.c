@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@ struct job {
 	gboolean failed;
 };
 
-/* In the child: our own held-back signals would keep it from being stopped. */
+/* In the child: our own held-back signals would keep it from being stopped, and our priority is for the screen. */
 static void child_setup(gpointer user)
 {
 	sigset_t none;
@@ -24,6 +25,7 @@ static void child_setup(gpointer user)
 	(void)user;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpriority(PRIO_PROCESS, 0, 0);
 	dup2(STDOUT_FILENO, STDERR_FILENO);
 }
 

@@ -34,21 +34,24 @@ enum screen_key {
 	SCREEN_KEY_F1 = 1101, /* up to F10 = 1110 */
 };
 
-/* Takes over the terminal; FALSE and `error` when it cannot do what is needed. */
-gboolean screen_open(GError **error);
-/* Gives it back as it was. */
-void screen_close(void);
+struct screen; /* what is to be shown, and what is; there can be one at a time */
+
+/* Takes over the terminal; NULL and `error` when it cannot do what is needed. */
+struct screen *screen_open(GError **error);
+/* Gives it back as it was. NULL is fine. */
+void screen_close(struct screen *screen);
 
 guint screen_rows(void);
 guint screen_columns(void);
 /* Does it show more than ASCII? */
 gboolean screen_is_unicode(void);
 
-void screen_clear(void);
+void screen_clear(struct screen *screen);
 /* Puts `text` at a cell of a cleared screen, at most `width` columns, the rest of them blank in that style; `right`: flush
  * right. Each cell once. */
-void screen_put(guint row, guint column, guint width, const char *text, gboolean right, enum screen_style style);
-/* Shows what was put. */
-void screen_show(void);
+void screen_put(struct screen *screen, guint row, guint column, guint width, const char *text, gboolean right,
+		enum screen_style style);
+/* Shows what was put. A row that is as it was before costs nothing. */
+void screen_show(struct screen *screen);
 /* The next key pressed; SCREEN_KEY_NONE when there is none. Never blocks. */
 int screen_key(void);

@@ -601,11 +601,10 @@ gboolean tui_top_run(const struct tui_top_feed *feed, const struct tui_top_optio
 		state.filter = gauge_filter_new(options->filter, error);
 		state.filter_text = g_strdup(options->filter);
 	}
-	good = (!options->filter || state.filter) && screen_open(error);
-	if (good) {
-		good = run_screen(&state, error);
-		screen_close();
-	}
+	good = !options->filter || state.filter;
+	state.screen = good ? screen_open(error) : NULL;
+	good = state.screen && run_screen(&state, error);
+	screen_close(state.screen);
 	state_clear(&state);
 	return good;
 }

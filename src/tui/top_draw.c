@@ -22,9 +22,9 @@ guint top_room(void)
 
 /* ---- facts ---- */
 
-static void put_line(guint row, const char *text, enum screen_style style)
+static void put_line(const struct top_state *state, guint row, const char *text, enum screen_style style)
 {
-	screen_put(row, 0, screen_columns(), text, FALSE, style);
+	screen_put(state->screen, row, 0, screen_columns(), text, FALSE, style);
 }
 
 static char *fact_pressure(const struct gauge_interval *interval)
@@ -48,8 +48,8 @@ static void draw_facts(const struct top_state *state)
 
 	if (state->born || state->died)
 		g_string_append_printf(line, "  +%u -%u", state->born, state->died);
-	put_line(0, line->str, SCREEN_STRONG);
-	put_line(1, second, SCREEN_PLAIN);
+	put_line(state, 0, line->str, SCREEN_STRONG);
+	put_line(state, 1, second, SCREEN_PLAIN);
 }
 
 static void draw_order(struct top_state *state)
@@ -59,7 +59,7 @@ static void draw_order(struct top_state *state)
 
 	if (state->mode == TOP_MODE_FILTER) {
 		g_string_append_printf(line, "filter: %s_", state->input->str);
-		put_line(2, line->str, SCREEN_NOTICE);
+		put_line(state, 2, line->str, SCREEN_NOTICE);
 		return;
 	}
 	if (state->view != TOP_VIEW_CONTAINERS)
@@ -78,7 +78,7 @@ static void draw_order(struct top_state *state)
 	}
 	if (state->notice)
 		g_string_append_printf(line, "  %s", state->notice);
-	put_line(2, line->str, state->notice ? SCREEN_NOTICE : SCREEN_DIM);
+	put_line(state, 2, line->str, state->notice ? SCREEN_NOTICE : SCREEN_DIM);
 }
 
 /* ---- table ---- */
@@ -165,14 +165,15 @@ static char *spark_text(const struct top_state *state, const struct gauge_row *r
 }
 
 /* Puts one cell and moves on; FALSE when the screen is full. */
-static gboolean put_cell(guint y, guint *x, guint width, const char *text, gboolean right, enum screen_style style)
+static gboolean put_cell(const struct top_state *state, guint y, guint *x, guint width, const char *text,
+			 gboolean right, enum screen_style style)
 {
 	if (*x + width > screen_columns())
 		return FALSE;
-	screen_put(y, *x, width, text, right, style);
+	screen_put(state->screen, y, *x, width, text, right, style);
 	*x += width;
 	if (*x < screen_columns() && (style == SCREEN_HEADING || style == SCREEN_SELECTED))
-		screen_put(y, *x, 1, "", FALSE, style);
+		screen_put(state->screen, y, *x, 1, "", FALSE, style);
 	(*x)++;
 	return TRUE;
 }
@@ -182,7 +183,7 @@ static void draw_headings(struct top_state *state, const struct layout *layout)
 	guint sort = state->mode == TOP_MODE_SORT ? (guint)layout->columns[state->menu] : top_order(state)->column,
 	      x = 0;
 
-	put_line(3, "", SCREEN_HEADING);
+	put_line(state, 3, "", SCREEN_HEADING);
 	for (guint i = 0; layout->columns[i] >= 0; i++) {
 		const struct gauge_column *column = &gauge_columns[layout->columns[i]];
 		gboolean is_name = layout->columns[i] == GAUGE_COLUMN_NAME;
@@ -190,10 +191,11 @@ static void draw_headings(struct top_state *state, const struct layout *layout)
 
 		if (!column_is_shown(state, layout->columns, i))
 			continue;
-		if (!put_cell(3, &x, is_name ? layout->name_columns - 1 : column->width, column->heading, !is_name,
-			      style))
+		if (!put_cell(state, 3, &x, is_name ? layout->name_columns - 1 : column->width, column->heading,
+			      !is_name, style))
 			return;
-		if (is_name && layout->has_spark && !put_cell(3, &x, SPARK_COLUMNS, "CPU", FALSE, SCREEN_HEADING))
+		if (is_name && layout->has_spark &&
+		    !put_cell(state, 3, &x, SPARK_COLUMNS, "CPU", FALSE, SCREEN_HEADING))
 			return;
 	}
 }
@@ -217,13 +219,15 @@ static void draw_row(const struct top_state *state, const struct layout *layout,
 
 		if (!column_is_shown(state, layout->columns, i))
 			continue;
-		if (!put_cell(y, &x, is_name ? layout->name_columns - 1 : gauge_columns[layout->columns[i]].width,
+		if (!put_cell(state, y, &x,
+			      is_name ? layout->name_columns - 1 : gauge_columns[layout->columns[i]].width,
 			      name ? name : text, !is_name, style))
 			return;
 		if (is_name && layout->has_spark) {
 			g_autofree char *spark = spark_text(state, row);
 
-			if (!put_cell(y, &x, SPARK_COLUMNS, spark, FALSE, is_selected ? SCREEN_SELECTED : SCREEN_PLAIN))
+			if (!put_cell(state, y, &x, SPARK_COLUMNS, spark, FALSE,
+				      is_selected ? SCREEN_SELECTED : SCREEN_PLAIN))
 				return;
 		}
 	}
@@ -240,7 +244,7 @@ static void draw_table(struct top_state *state)
 			 &g_array_index(state->places, struct gauge_place, state->scroll + i),
 			 state->scroll + i == state->selected);
 	if (state->places->len == 0)
-		put_line(HEAD_ROWS,
+		put_line(state, HEAD_ROWS,
 			 state->filter_text ? "nothing matches the filter (/ changes it)"
 			 : state->view == TOP_VIEW_CONTAINERS
 				 ? "no containers (a shows systemd units and other cgroups, too)"
@@ -255,9 +259,9 @@ static void draw_page(const struct top_state *state)
 	g_auto(GStrv) lines = g_strsplit(state->page ? state->page : "", "\n", -1);
 	guint count = g_strv_length(lines), room = top_room();
 
-	put_line(3, "", SCREEN_HEADING);
+	put_line(state, 3, "", SCREEN_HEADING);
 	for (guint i = 0; i < room && state->page_scroll + i < count; i++)
-		put_line(HEAD_ROWS + i, lines[state->page_scroll + i], SCREEN_PLAIN);
+		put_line(state, HEAD_ROWS + i, lines[state->page_scroll + i], SCREEN_PLAIN);
 }
 
 static const char *foot_text(const struct top_state *state)
@@ -276,15 +280,15 @@ static const char *foot_text(const struct top_state *state)
 
 void top_draw(struct top_state *state)
 {
-	screen_clear();
+	screen_clear(state->screen);
 	draw_facts(state);
 	draw_order(state);
 	if (state->view <= TOP_VIEW_PROCESSES)
 		draw_table(state);
 	else
 		draw_page(state);
-	put_line(screen_rows() - 1, foot_text(state), SCREEN_DIM);
-	screen_show();
+	put_line(state, screen_rows() - 1, foot_text(state), SCREEN_DIM);
+	screen_show(state->screen);
 }
 
 /* ---- texts ---- */

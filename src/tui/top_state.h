@@ -20,6 +20,8 @@ enum top_mode {
 	TOP_MODE_SORT = 2, /* choosing a column */
 };
 
+struct screen;
+
 struct top_history {
 	double values[HISTORY_VALUES]; /* CPU in percent of a core; NAN: not known. The latest is the last */
 	guint32 serial; /* of the last reading that had it */
@@ -28,6 +30,7 @@ struct top_history {
 struct top_state {
 	const struct tui_top_feed *feed;
 	const struct tui_top_options *options;
+	struct screen *screen;
 	guint64 interval_ns;
 	enum top_view view;
 	enum top_mode mode;
