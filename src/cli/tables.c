@@ -11,7 +11,7 @@
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "observe/observe.h"
-#include "probe/budget.h"
+#include "probe/allowance.h"
 #include "probe/probe.h"
 #include "render/render.h"
 
@@ -344,7 +344,7 @@ int tables_main(const char *command, int argc, char **argv)
 {
 	struct tables tables = {
 		.command = command,
-		.budget_percent = 100 * BUDGET_SHARE,
+		.budget_percent = 100 * ALLOWANCE_SHARE,
 		.shape = strcmp(command, "latency") == 0 ? SHAPE_HISTOGRAM : SHAPE_EDGES,
 	};
 	g_autoptr(GError) error = NULL;

@@ -18,7 +18,7 @@ gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GE
 
 gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GError **error)
 {
-	gather->budget = budget_new(gather->object, setup->request->budget_share);
+	gather->allowance = allowance_new(gather->object, setup->request->budget_share);
 	if (!setup->decode) {
 		gather->table =
 			table_open(gather->object, setup->request, setup->listener, setup->table, setup->rows, error);
@@ -53,7 +53,7 @@ void gather_detach(struct gather *gather)
 void gather_close(struct gather *gather)
 {
 	gather_detach(gather);
-	g_clear_pointer(&gather->budget, budget_free);
+	g_clear_pointer(&gather->allowance, allowance_free);
 	g_clear_pointer(&gather->table, table_close);
 	g_clear_pointer(&gather->ring, eventring_close);
 }
@@ -65,7 +65,7 @@ int gather_fd(const struct gather *gather)
 
 gboolean gather_drain(struct gather *gather, GError **error)
 {
-	budget_step(gather->budget);
+	allowance_step(gather->allowance);
 	if (gather->ring)
 		return eventring_drain(gather->ring, error);
 	table_drain(gather->table);
@@ -74,15 +74,15 @@ gboolean gather_drain(struct gather *gather, GError **error)
 
 gboolean gather_collect(struct gather *gather, struct ledger *ledger, GError **error)
 {
-	budget_step(gather->budget);
-	budget_account(gather->budget, ledger);
+	allowance_step(gather->allowance);
+	allowance_account(gather->allowance, ledger);
 	return table_collect(gather->table, ledger, error);
 }
 
 gboolean gather_finish(struct gather *gather, struct ledger *ledger, GError **error)
 {
 	gather_detach(gather);
-	budget_account_cost(gather->budget, ledger);
+	allowance_account_cost(gather->allowance, ledger);
 	if (gather->ring)
 		return eventring_drain(gather->ring, error) && eventring_account(gather->ring, ledger, error);
 	if (!gather_collect(gather, ledger, error))

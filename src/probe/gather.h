@@ -5,7 +5,7 @@
 #include <bpf/libbpf.h>
 #include <glib.h>
 
-#include "probe/budget.h"
+#include "probe/allowance.h"
 #include "probe/eventring.h"
 #include "probe/table.h"
 
@@ -17,7 +17,7 @@ struct gather {
 	struct bpf_object *object; /* the skeleton's */
 	struct table *table; /* NULL: events */
 	struct eventring *ring; /* NULL: histograms */
-	struct budget *budget;
+	struct allowance *allowance;
 	struct bpf_link *links[GATHER_LINKS];
 	guint link_count;
 };

@@ -7,7 +7,7 @@
 
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
-#include "probe/budget.h"
+#include "probe/allowance.h"
 #include "probe/copyplan.h"
 #include "probe/bpf/hash.h"
 #include "probe/kernel_btf.h"
@@ -497,13 +497,13 @@ static void test_histogram_cells(void)
 
 static void test_budget(void)
 {
-	g_assert_cmpuint(budget_next(1, 0.04, 0.05), ==, 1);
-	g_assert_cmpuint(budget_next(1, 0.2, 0.05), ==, 4);
-	g_assert_cmpuint(budget_next(4, 0.051, 0.05), ==, 5); /* always more when it is too much */
-	g_assert_cmpuint(budget_next(4, 0.03, 0.05), ==, 4); /* twice as many events would be too many again */
-	g_assert_cmpuint(budget_next(4, 0.01, 0.05), ==, 2);
-	g_assert_cmpuint(budget_next(1, 0, 0.05), ==, 1);
-	g_assert_cmpuint(budget_next(BUDGET_ONE_IN_MAX, 1, 0.05), ==, BUDGET_ONE_IN_MAX);
+	g_assert_cmpuint(allowance_next(1, 0.04, 0.05), ==, 1);
+	g_assert_cmpuint(allowance_next(1, 0.2, 0.05), ==, 4);
+	g_assert_cmpuint(allowance_next(4, 0.051, 0.05), ==, 5); /* always more when it is too much */
+	g_assert_cmpuint(allowance_next(4, 0.03, 0.05), ==, 4); /* twice as many events would be too many again */
+	g_assert_cmpuint(allowance_next(4, 0.01, 0.05), ==, 2);
+	g_assert_cmpuint(allowance_next(1, 0, 0.05), ==, 1);
+	g_assert_cmpuint(allowance_next(ALLOWANCE_ONE_IN_MAX, 1, 0.05), ==, ALLOWANCE_ONE_IN_MAX);
 }
 
 int main(int argc, char **argv)

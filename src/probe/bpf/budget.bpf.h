@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A probe that costs more than its budget looks at one event in so many, each of which then stands for that many. User space
- * measures the cost and sets the number while the probe runs (budget.h). */
+ * measures the cost and sets the number while the probe runs (allowance.h). */
 #pragma once
 #include "kernel_types.h"
 #include <linux/bpf.h>

@@ -9,20 +9,20 @@
 
 #include "model/ledger.h"
 
-#define BUDGET_SHARE 0.05 /* when nobody says otherwise */
-#define BUDGET_ONE_IN_MAX 1024
+#define ALLOWANCE_SHARE 0.05 /* when nobody says otherwise */
+#define ALLOWANCE_ONE_IN_MAX 1024
 
 /* The next number after one in `one_in` cost `share`. Pure: for tests. */
-guint32 budget_next(guint32 one_in, double share, double limit);
+guint32 allowance_next(guint32 one_in, double share, double limit);
 
-struct budget;
+struct allowance;
 
-/* After loading. `limit` 0: BUDGET_SHARE. Never NULL. */
-struct budget *budget_new(struct bpf_object *object, double limit);
-void budget_free(struct budget *budget);
+/* After loading. `limit` 0: ALLOWANCE_SHARE. Never NULL. */
+struct allowance *allowance_new(struct bpf_object *object, double limit);
+void allowance_free(struct allowance *allowance);
 /* To be called some ten times a second. */
-void budget_step(struct budget *budget);
+void allowance_step(struct allowance *allowance);
 /* Whether it was sampled, always in the same words. */
-void budget_account(const struct budget *budget, struct ledger *ledger);
+void allowance_account(const struct allowance *allowance, struct ledger *ledger);
 /* At the end: what it cost, unless that was far below the budget. */
-void budget_account_cost(const struct budget *budget, struct ledger *ledger);
+void allowance_account_cost(const struct allowance *allowance, struct ledger *ledger);

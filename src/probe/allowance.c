@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/allowance.h"
+
+#include <bpf/bpf.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "probe/cost.h"
+
+#define ALLOWANCE_WINDOW_NS (20 * NS_PER_MS) /* statistics are on at least so long … */
+#define ALLOWANCE_PAUSE_NS NS_PER_S /* … and off so long, unless it costs too much */
+#define ALLOWANCE_SAME 0.2 /* shares that differ by less are the same: looking at fewer did not help */
+#define ALLOWANCE_ROOM 0.4 /* below this share of the limit twice as many events are looked at */
+
+struct allowance {
+	struct bpf_object *object;
+	double limit; /* of the CPU time of all CPUs */
+	int map; /* one_in; -1: the kernel half cannot */
+	guint32 one_in, most_one_in;
+	int statistics; /* open: a window is on; -1 */
+	guint64 began_ns, next_ns; /* CLOCK_MONOTONIC */
+	guint64 ran_ns; /* when the window began */
+	guint64 cost_ns, watched_ns; /* in all windows */
+	double most; /* share in a window */
+	double raised_at; /* share that made `one_in` what it is; 0: none */
+	gboolean is_refused; /* no statistics */
+};
+
+guint32 allowance_next(guint32 one_in, double share, double limit)
+{
+	if (share > limit)
+		return (guint32)MIN(ceil(one_in * share / limit), (double)ALLOWANCE_ONE_IN_MAX);
+	if (share < limit * ALLOWANCE_ROOM && one_in > 1)
+		return one_in / 2;
+	return one_in;
+}
+
+struct allowance *allowance_new(struct bpf_object *object, double limit)
+{
+	struct allowance *allowance = g_new0(struct allowance, 1);
+
+	allowance->object = object;
+	allowance->limit = limit > 0 ? limit : ALLOWANCE_SHARE;
+	allowance->map = bpf_object__find_map_fd_by_name(object, "budget_one_in");
+	allowance->one_in = allowance->most_one_in = 1;
+	allowance->statistics = -1;
+	return allowance;
+}
+
+void allowance_free(struct allowance *allowance)
+{
+	if (allowance && allowance->statistics >= 0)
+		close(allowance->statistics);
+	g_free(allowance);
+}
+
+static guint64 allowance_ran_ns(const struct allowance *allowance)
+{
+	struct bpf_program *program;
+	guint64 ns = 0;
+
+	bpf_object__for_each_program(program, allowance->object)
+	{
+		struct bpf_prog_info info = { 0 };
+		guint32 size = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+			ns += info.run_time_ns;
+	}
+	return ns;
+}
+
+static void allowance_begin_window(struct allowance *allowance)
+{
+	allowance->statistics = cost_enable(NULL);
+	allowance->is_refused = allowance->statistics < 0;
+	allowance->ran_ns = allowance_ran_ns(allowance);
+	allowance->began_ns = clock_monotonic_ns();
+}
+
+static void allowance_set(struct allowance *allowance, guint32 one_in)
+{
+	guint32 zero = 0;
+
+	if (allowance->map < 0 || one_in == allowance->one_in ||
+	    bpf_map_update_elem(allowance->map, &zero, &one_in, BPF_ANY) != 0)
+		return;
+	allowance->one_in = one_in;
+	allowance->most_one_in = MAX(allowance->most_one_in, one_in);
+}
+
+/* Being called at all costs something that sampling cannot save: where that alone is above the limit, more of it would only
+ * make the result worse. */
+static guint32 allowance_choose(struct allowance *allowance, double share)
+{
+	guint32 next = allowance_next(allowance->one_in, share, allowance->limit);
+
+	if (next > allowance->one_in && fabs(share - allowance->raised_at) < ALLOWANCE_SAME * allowance->raised_at)
+		return allowance->one_in;
+	if (next != allowance->one_in)
+		allowance->raised_at = next > allowance->one_in ? share : 0;
+	return next;
+}
+
+static void allowance_end_window(struct allowance *allowance, guint64 now_ns)
+{
+	guint64 cost_ns = allowance_ran_ns(allowance) - allowance->ran_ns;
+	guint64 machine_ns = (now_ns - allowance->began_ns) * (guint64)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+	double share = (double)cost_ns / (double)MAX(machine_ns, 1);
+
+	close(allowance->statistics);
+	allowance->statistics = -1;
+	allowance->cost_ns += cost_ns;
+	allowance->watched_ns += machine_ns;
+	allowance->most = MAX(allowance->most, share);
+	allowance_set(allowance, allowance_choose(allowance, share));
+	allowance->next_ns = share > allowance->limit ? now_ns : now_ns + ALLOWANCE_PAUSE_NS;
+}
+
+void allowance_step(struct allowance *allowance)
+{
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (allowance->is_refused)
+		return;
+	if (allowance->statistics >= 0 && now_ns - allowance->began_ns >= ALLOWANCE_WINDOW_NS)
+		allowance_end_window(allowance, now_ns);
+	if (allowance->statistics < 0 && now_ns >= allowance->next_ns)
+		allowance_begin_window(allowance);
+}
+
+void allowance_account(const struct allowance *allowance, struct ledger *ledger)
+{
+	if (allowance->most_one_in > 1)
+		ledger_note(ledger,
+			    g_strdup_printf(
+				    "to stay within the budget (%.3g %% of the machine's CPU time) only some of the "
+				    "events were looked at, each of which stands for as many: counts are "
+				    "estimates",
+				    100 * allowance->limit));
+	else if (allowance->most > allowance->limit && allowance->map < 0)
+		ledger_note(ledger, g_strdup("above its budget, and this probe cannot look at fewer events"));
+}
+
+void allowance_account_cost(const struct allowance *allowance, struct ledger *ledger)
+{
+	double share = allowance->watched_ns ? (double)allowance->cost_ns / (double)allowance->watched_ns : 0;
+
+	if (allowance->watched_ns > 0 && allowance->most > allowance->limit / 2)
+		ledger_note(ledger,
+			    g_strdup_printf(
+				    "cost: %.2f %% of the machine's CPU time, %.2f %% at most (budget %.3g %%); one "
+				    "event in up to %u looked at",
+				    100 * share, 100 * allowance->most, 100 * allowance->limit,
+				    allowance->most_one_in));
+}
