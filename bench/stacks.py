@@ -3,7 +3,8 @@
 """Stacks without frame pointers: perf record --call-graph dwarf + perf script beside fathom profile -o svg.
 Per workload, same rate and length: share of samples whose stack reaches the thread's first function, bytes moved from kernel to
 user space, CPU seconds from start to text (perf) or picture (fathom); then what fathom costs of the CPU it observes, kernel half
-included, without its start and end. Rounds are interleaved; figures are medians."""
+included, without its start and end; at last the same with every CPU busy and all processes watched. Rounds are interleaved;
+figures are medians."""
 import argparse
 import json
 import os
@@ -25,17 +26,35 @@ STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 PYTHON = "def f(n):\n return n if n < 2 else f(n-1) + f(n-2)\nimport json\nwhile True:\n f(12); json.loads(json.dumps([{'a': list(range(50))}]))"
 
 
-def workloads(work):
+JSON_SECONDS = 4 # of the run that says what was copied
+WORKLOADS = ["python3", "C, hard stacks", "clang"]
+
+
+def workloads(work, wanted):
     """Name → command of a process that keeps a CPU busy."""
+    commands = {}
+    if "python3" in wanted:
+        commands["python3"] = ["/usr/bin/python3", "-c", PYTHON]
+    if "C, hard stacks" in wanted:
+        commands["C, hard stacks"] = hard(work)
+    if "clang" in wanted:
+        commands["clang"] = clang_of_a_large_file(work)
+    return commands
+
+
+def hard(work):
     run("cc", "-O2", "-g", "-pthread", "-fomit-frame-pointer", "-o", work / "hard", ROOT / "tests/programs/hardstacks.c", timeout=120)
+    return [work / "hard"]
+
+
+def clang_of_a_large_file(work):
     functions = "\n".join(f"template<class T> struct s{i} {{ std::map<T, std::vector<T>> m; T f(T x) {{ m[x].push_back(x);"
                           f" return m.size() + x; }} }}; int f{i}(int x) {{ return s{i}<int>().f(x) + s{i}<long>().f(x); }}"
                           for i in range(4000))
     (work / "large.cc").write_text("#include <map>\n#include <vector>\n#include <regex>\n" + functions)
     clang = run("clang", "-print-prog-name=clang").stdout.strip()
     lines = run("clang", "-###", "-O2", "-c", work / "large.cc", "-o", "/dev/null", check=False).stderr.splitlines()
-    return {"python3": ["/usr/bin/python3", "-c", PYTHON], "C, hard stacks": [work / "hard"],
-            "clang": [clang, *re.findall(r'"([^"]*)"', lines[-1])[1:]]}
+    return [clang, *re.findall(r'"([^"]*)"', lines[-1])[1:]]
 
 
 def timed(command, **options):
@@ -74,24 +93,26 @@ def perf_round(work, pid, seconds, size):
 def fathom_round(work, pid, seconds):
     cpu = timed([fathom_binary(), "profile", pid, "-q", "-F", HZ, "-d", seconds, "-o", work / "f.svg"])
     # What it copied and how complete it was: from a second run, since a picture does not say it for machines.
-    timed([fathom_binary(), "profile", pid, "-q", "-F", HZ, "-d", seconds, "-o", work / "f.json"])
+    timed([fathom_binary(), "profile", pid, "-q", "-F", HZ, "-d", JSON_SECONDS, "-o", work / "f.json"])
     shape = json.loads((work / "f.json").read_text())["shapes"][0]
     ends = [process["stacks"] for process in shape["ledger"]["processes"]]
     whole, total = sum(e.get("complete", 0) for e in ends), sum(sum(e.values()) for e in ends)
     note = next((n for n in shape["ledger"]["notes"] if "copied" in n), "0 B")
     number, unit = re.match(r"([\d.]+) (\w+) of user", note).groups() if "copied" in note else ("0", "B")
     copied = float(number) * {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
-    return {"cpu": cpu / max(1, total), "bytes": copied / max(1, total), "whole": whole / max(1, total), "samples": total}
+    total = max(1, total)
+    return {"cpu": cpu * JSON_SECONDS / seconds / total, "bytes": copied / total, "whole": whole / total,
+            "samples": total * seconds / JSON_SECONDS}
 
 
-def tick_ns(pid):
+def tick_ns(target):
     """ns a tick of fathom's sampling program takes."""
     def programs():
         return {p["id"]: p for p in json.loads(run(tool("bpftool"), "-j", "prog", "show").stdout) if p.get("name") == "profile_tick"}
 
     before, STATS_before = set(programs()), STATS.read_text()
     STATS.write_text("1")
-    child = subprocess.Popen([fathom_binary(), "profile", str(pid), "-q", "-F", str(HZ), "-d", "6", "-o", "/dev/null", "--format", "folded"],
+    child = subprocess.Popen([fathom_binary(), "profile", str(target), "-q", "-F", str(HZ), "-d", "6", "-o", "/dev/null", "--format", "folded"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found = (0, 1)
     try:
@@ -113,30 +134,53 @@ def cpu_ns(pid):
     return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
-def steady_share(pid, seconds):
-    """Of the CPU observed, what fathom's process takes when it has started and not yet ended."""
-    child = subprocess.Popen([fathom_binary(), "profile", str(pid), "-q", "-F", str(HZ), "-d", str(seconds + 7), "-o", "/dev/null",
+def steady_share(target, seconds, observed_ns):
+    """Of the CPU observed (`observed_ns()` counts it), what fathom's process takes when it has started and not yet ended."""
+    child = subprocess.Popen([fathom_binary(), "profile", str(target), "-q", "-F", str(HZ), "-d", str(seconds + 7), "-o", "/dev/null",
                               "--format", "folded"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(6) # names and tables of the first samples
-    ours, theirs = cpu_ns(child.pid), cpu_ns(pid)
+    ours, theirs = cpu_ns(child.pid), observed_ns()
     time.sleep(seconds)
-    ours, theirs = cpu_ns(child.pid) - ours, cpu_ns(pid) - theirs
+    ours, theirs = cpu_ns(child.pid) - ours, observed_ns() - theirs
     child.wait()
     return ours / theirs
+
+
+def print_cost(name, shares, ns):
+    print(f"{name:<16}{'fathom costs':<14}{100 * (statistics.median(shares) + ns * HZ / 1e9):.3f} % of the CPU observed "
+          f"({ns:.0f} ns a tick in the kernel, {100 * statistics.median(shares):.3f} % in user space)", flush=True)
+
+
+def busy_machine(work, arguments):
+    """Two processes for every CPU, of different kinds; all processes watched."""
+    kinds = [["/usr/bin/python3", "-c", PYTHON], hard(work)]
+    cpus = os.cpu_count()
+    children = [subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL) for _ in range(cpus) for command in kinds]
+    try:
+        shares = [steady_share("all", arguments.seconds, lambda: sum(cpu_ns(child.pid) for child in children))
+                  for _ in range(arguments.rounds)]
+        print_cost("busy machine", shares, tick_ns("all"))
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-r", "--rounds", type=int, default=3)
     parser.add_argument("-s", "--seconds", type=int, default=10)
+    parser.add_argument("-w", "--workload", action="append", choices=[*WORKLOADS, "busy machine"])
     arguments = parser.parse_args()
+    wanted = arguments.workload or [*WORKLOADS, "busy machine"]
     if os.geteuid() != 0:
         sys.exit("needs root")
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     print(f"{'':<16}{'':<14}{'samples':>8}{'complete':>10}{'B/sample':>10}{'CPU µs/sample':>15}{'ratio B':>9}{'ratio CPU':>10}")
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        for name, command in workloads(work).items():
+        for name, command in workloads(work, wanted).items():
             child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             rounds = {"fathom": [], "perf 8 KiB": [], "perf 64 KiB": []}
             shares = []
@@ -145,7 +189,7 @@ def main():
                     rounds["fathom"].append(fathom_round(work, child.pid, arguments.seconds))
                     rounds["perf 8 KiB"].append(perf_round(work, child.pid, arguments.seconds, 8192))
                     rounds["perf 64 KiB"].append(perf_round(work, child.pid, arguments.seconds, 65528))
-                    shares.append(steady_share(child.pid, arguments.seconds))
+                    shares.append(steady_share(child.pid, arguments.seconds, lambda: cpu_ns(child.pid)))
                 ns = tick_ns(child.pid)
             finally:
                 child.kill()
@@ -155,8 +199,9 @@ def main():
             for who, m in medians.items():
                 print(f"{name:<16}{who:<14}{m['samples']:>8.0f}{100 * m['whole']:>9.1f}%{m['bytes']:>10.0f}{1e6 * m['cpu']:>15.0f}"
                       f"{m['bytes'] / max(1, ours['bytes']):>9.1f}{m['cpu'] / max(1e-9, ours['cpu']):>10.1f}")
-            print(f"{name:<16}{'fathom costs':<14}{100 * (statistics.median(shares) + ns * HZ / 1e9):.3f} % of the CPU observed "
-                  f"({ns:.0f} ns a tick in the kernel, {100 * statistics.median(shares):.3f} % in user space)", flush=True)
+            print_cost(name, shares, ns)
+        if "busy machine" in wanted:
+            busy_machine(work, arguments)
 
 
 if __name__ == "__main__":
