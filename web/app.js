@@ -260,7 +260,11 @@ function wait_low(bucket) {
 	const at = bucket + 9;
 	return 2 ** (at % 10) * 1000 ** Math.floor(at / 10);
 }
-const wait_text = bucket => bucket === null ? "–" : `${bucket ? show.ns(wait_low(bucket)) : "0"}–${show.ns(wait_low(bucket + 1))}`;
+function wait_text(bucket) {
+	if (bucket === null) return "–";
+	const [low, unit] = bucket ? [wait_low(bucket), show.ns(wait_low(bucket)).split(" ")[1]] : [0, ""], high = show.ns(wait_low(bucket + 1)).split(" ");
+	return `${bucket ? Number(show.ns(low).split(" ")[0]) : 0}${bucket && unit !== high[1] ? ` ${unit}` : ""}–${Number(high[0])} ${high[1]}`;
+}
 
 const columns = [
 	{ key: "name", head: "Container", value: row => row.name, cell: row => {
@@ -272,13 +276,13 @@ const columns = [
 		cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
 	{ key: "throttled", head: "Throttled", help: "share of time held back by the CPU limit", value: row => latest(row.series).throttled,
 		cell: row => plain("ratio", latest(row.series).throttled, value => value > 0.05) },
-	{ key: "p99", head: "Run queue p99", help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
+	{ key: "p99", head: "Wait p99", help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return el("td", { class: bucket !== null && bucket >= 14 ? "hot" : "" }, wait_text(bucket)); } },
-	{ key: "wait", head: "Waits", help: "seconds per second that its threads were ready and had no CPU", value: row => latest(row.series).runqueue_wait,
+	{ key: "wait", head: "Waiting", help: "seconds per second that its threads were ready and had no CPU", value: row => latest(row.series).runqueue_wait,
 		cell: row => plain("ratio", latest(row.series).runqueue_wait, value => value > 0.2) },
 	{ key: "memory", head: "Memory", help: "charged, of the limit", value: row => latest(row.series).memory,
 		cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
-	{ key: "pressure", head: "Mem. stall", help: "share of time some thread waited for memory", value: row => latest(row.series).pressure_memory,
+	{ key: "pressure", head: "Stall", help: "share of time some thread waited for memory", value: row => latest(row.series).pressure_memory,
 		cell: row => plain("ratio", latest(row.series).pressure_memory, value => value > 0.05) },
 	{ key: "read", head: "Read", value: row => latest(row.series).io_read, cell: row => plain("bytes/s", latest(row.series).io_read) },
 	{ key: "write", head: "Write", value: row => latest(row.series).io_write, cell: row => plain("bytes/s", latest(row.series).io_write) },
@@ -374,7 +378,7 @@ function overview(view) {
 		table.hidden = !rows.length;
 		empty.hidden = !!rows.length;
 		empty.textContent = all.length ? "No container matches the filter." : model.last ? "No containers run on this machine." : "Waiting for the first reading…";
-		count.textContent = `${rows.length === all.length ? all.length : `${rows.length} of ${all.length}`} containers`;
+		count.textContent = `${rows.length === all.length ? all.length : `${rows.length} of ${all.length}`} ${all.length === 1 ? "container" : "containers"}`;
 	}
 	return { live };
 }
@@ -499,7 +503,7 @@ function container(view, id) {
 	});
 	const heat = el("canvas", { id: "heat", role: "img", "aria-label": "Waits for a CPU by length, over time" }), heat_now = el("span", { class: "dim" });
 	const heat_box = el("section", { class: "chart wide" }, el("header", {}, el("strong", {}, "Run-queue latency: waits for a CPU, by length"), heat_now), heat);
-	const grid = el("div", { class: "charts" }, ...panels.map(panel => panel.box), heat_box);
+	const grid = el("div", { class: "charts" }, ...panels.slice(0, 2).map(panel => panel.box), heat_box, ...panels.slice(2).map(panel => panel.box));
 	const jobs = el("div", {}), list = el("table", { "aria-label": "Events" });
 	view.append(heading, facts, el("div", { class: "bar" }, range, said, el("span", { class: "grow" }), copy_button(() => `fathom top ${quote(row()?.name || "")}`),
 		el("button", { type: "button", onclick: () => download_csv() }, "CSV")), grid,
@@ -758,7 +762,7 @@ function self(view) {
 		const of = (value, unit) => value ? `of ${text(unit, value)} allowed` : "no bound";
 		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), of(now.limits.cpu_cores, "ratio")), card("Memory", text("bytes", now.resident_bytes), of(now.limits.resident_bytes, "bytes")),
 			card("Kernel maps", text("bytes", now.map_bytes), of(now.limits.map_bytes, "bytes")), card("A reading takes", text("ns", now.tick_seconds * 1e9), `${now.ticks} so far`),
-			card("Requests", text("1", now.http.requests), `${now.http.refused} refused, ${now.http.streams} streams`));
+			card("Requests", text("1", now.http.requests), `${now.http.refused} refused; ${now.http.streams} watching`));
 		const lost = part => Object.entries(part.items).map(([name, count]) => `${name.replaceAll("_", " ")}: ${count}`).join(", ");
 		parts.replaceChildren(el("thead", {}, el("tr", {}, ...["Probe", "State", "How", "What that cannot see", "Lost", "CPU so far"].map((words, i) => el("th", { class: i < 5 ? "text" : "", scope: "col" }, words)))),
 			el("tbody", {}, ...now.parts.map(part => el("tr", {}, el("td", { class: "text" }, el("b", {}, part.name), el("span", { class: "under" }, part.shows)),

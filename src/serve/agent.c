@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/agent.h"
 
+#include <cap-ng.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <malloc.h>
@@ -172,6 +173,40 @@ static gboolean open_http(struct agent *agent, const struct config *config, GErr
 	return agent->api.http != NULL;
 }
 
+/* From here on we can do what readings and measurements on demand need, and no more: no mounting, no changing of other
+ * processes, networks or files that are not ours. Children get at most what stays in the bounding set. */
+static void drop_capabilities(struct agent *agent)
+{
+	static const struct {
+		unsigned int capability;
+		gboolean is_ours; /* else of the children that measure alone */
+	} kept[] = {
+		{ CAP_BPF, TRUE }, /* a part that was shed is loaded again */
+		{ CAP_PERFMON, TRUE },
+		{ CAP_SYS_PTRACE, TRUE }, /* /proc/PID/root, /net of containers */
+		{ CAP_DAC_READ_SEARCH, TRUE }, /* what rootless runtimes leave on disk */
+		{ CAP_SYSLOG, TRUE }, /* addresses of kernel functions */
+		{ CAP_SYS_RESOURCE, TRUE }, /* locked memory, where it is not accounted by cgroup */
+		{ CAP_KILL, TRUE }, /* a measurement that takes too long */
+		{ CAP_SETUID, FALSE }, /* children that parse give up their identity */
+		{ CAP_SETGID, FALSE },
+	};
+	gboolean have[G_N_ELEMENTS(kept)], may_bound;
+
+	capng_get_caps_process();
+	for (guint i = 0; i < G_N_ELEMENTS(kept); i++)
+		have[i] = capng_have_capability(CAPNG_PERMITTED, kept[i].capability) > 0;
+	may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) > 0;
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (guint i = 0; i < G_N_ELEMENTS(kept); i++) {
+		if (have[i] && kept[i].is_ours)
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i].capability);
+		capng_update(CAPNG_ADD, CAPNG_BOUNDING_SET, kept[i].capability);
+	}
+	if (capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) < 0)
+		g_ptr_array_add(agent->notes, g_strdup("capabilities that are not needed could not be given up"));
+}
+
 struct agent *agent_new(const struct config *config, const char *version, agent_reload_fn reload, void *user,
 			GError **error)
 {
@@ -193,6 +228,8 @@ struct agent *agent_new(const struct config *config, const char *version, agent_
 		agent_free(agent);
 		return NULL;
 	}
+	drop_capabilities(agent);
+	malloc_trim(0); /* of what loading took */
 	return agent;
 }
 

@@ -18,7 +18,7 @@
 struct budget {
 	struct budget_limits limits;
 	struct budget_usage usage;
-	guint64 start_ns, start_cpu_ns;
+	guint64 start_ns, start_cpu_ns; /* of the first tick; 0: not yet */
 	guint64 window_ns, window_cpu_ns; /* start of the running window */
 	guint64 maps_ns, changed_ns;
 	guint64 part_cost_ns[LIVE_PARTS]; /* at the window's start */
@@ -157,7 +157,12 @@ void budget_tick(struct budget *budget, struct live *live)
 	struct rusage used;
 
 	getrusage(RUSAGE_SELF, &used);
-	budget->usage.cpu_ns = process_cpu_ns() - budget->start_cpu_ns;
+	budget->usage.cpu_ns = process_cpu_ns();
+	if (!budget->start_ns) {
+		/* Loading programs is paid once: judged is what running costs. */
+		budget->start_ns = budget->window_ns = now_ns;
+		budget->start_cpu_ns = budget->window_cpu_ns = budget->usage.cpu_ns;
+	}
 	budget->usage.resident_bytes = resident_bytes();
 	budget->usage.resident_peak_bytes = (guint64)used.ru_maxrss << 10;
 	budget->usage.uptime_ns = now_ns - budget->start_ns;
@@ -166,8 +171,9 @@ void budget_tick(struct budget *budget, struct live *live)
 		budget->maps_ns = now_ns;
 	}
 	if (now_ns - budget->window_ns < BUDGET_WINDOW_NS) {
-		if (budget->usage.uptime_ns < BUDGET_WINDOW_NS)
-			budget->usage.cpu_cores = (double)budget->usage.cpu_ns / (double)budget->usage.uptime_ns;
+		if (budget->usage.uptime_ns && budget->usage.uptime_ns < BUDGET_WINDOW_NS)
+			budget->usage.cpu_cores =
+				(double)(budget->usage.cpu_ns - budget->start_cpu_ns) / (double)budget->usage.uptime_ns;
 		return;
 	}
 	window_end(budget, live, now_ns);
@@ -188,8 +194,6 @@ struct budget *budget_new(const struct budget_limits *limits)
 	struct budget *budget = g_new0(struct budget, 1);
 
 	budget->limits = *limits;
-	budget->start_ns = budget->window_ns = clock_monotonic_ns();
-	budget->start_cpu_ns = process_cpu_ns();
 	budget->notes = g_ptr_array_new_with_free_func(g_free);
 	return budget;
 }

@@ -229,6 +229,8 @@ static void part_start(struct live *live, enum live_part part)
 	}
 	if (observation_fd(running->observation) >= 0)
 		running->watch = g_unix_fd_add(observation_fd(running->observation), G_IO_IN, part_ready, running);
+	if (options.probe->shape == SHAPE_EVENTS) /* has one way to attach, and says so only at its end */
+		ledger_set_rung(&live->parts[part].ledger, options.probe->rungs->name, options.probe->rungs->misses);
 	live->parts[part].state = LIVE_ON;
 	g_clear_pointer(&live->parts[part].why, g_free);
 }

@@ -9,12 +9,13 @@ import socket
 import sqlite3
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from agent import Agent
 from conftest import attached, lack
-from support import Missing, fathom_binary, run, tool, wait_for
+from support import ROOT, Missing, fathom_binary, run, tool, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,16 @@ def test_state_is_private(agent):
         assert stat.S_IMODE((agent.state / name).stat().st_mode) == 0o600
     assert stat.S_IMODE(agent.socket.stat().st_mode) == 0o600
     assert len(agent.token) == 43 and agent.token != agent.reader_token
+
+
+def test_capabilities_are_dropped(agent):
+    """What is left after attaching: nothing that changes anything outside of the agent."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{agent.process.pid}/status").read_text().splitlines()
+                  if line.startswith("Cap"))
+    names = {1: "DAC_OVERRIDE", 12: "NET_ADMIN", 16: "SYS_MODULE", 17: "SYS_RAWIO", 21: "SYS_ADMIN", 27: "MKNOD",
+             7: "SETUID", 25: "SYS_TIME", 22: "SYS_BOOT"}
+    assert [name for bit, name in names.items() if int(status["CapPrm"], 16) >> bit & 1] == []
+    assert int(status["CapBnd"], 16) >> 21 & 1 == 0
 
 
 def test_listens_on_loopback_only(agent):
@@ -130,6 +141,16 @@ scrape_configs:
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def test_alerts(agent):
+    """The example rules are rules, and speak of metrics that there are."""
+    rules = ROOT / "deploy/fathom-alerts.yml"
+    run(tool("promtool"), "check", "rules", rules)
+    text = agent.request("GET", "/metrics")[2].decode()
+    names = set(re.findall(r"fathom_\w+", re.sub(r"annotations:.*", "", rules.read_text())))
+    missing = [name for name in names if not re.search(rf"^{name}[ {{]", text, re.MULTILINE)]
+    assert names and missing == []
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/api/containers", "/api/series", "/api/self", "/api/ledger",

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// agent.mjs CHROMIUM PROFILE_DIR LINK CONTAINER PICTURES_DIR : walks through a live agent's page as a person would and
+// prints as JSON what was seen. What is right is for the caller to say.
+import { chromium } from "playwright-core";
+
+const [program, profile, link, container, pictures] = process.argv.slice(2);
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+	"--disable-component-update", "--disable-sync"];
+const context = await chromium.launchPersistentContext(profile, { executablePath: program, headless: true, args: flags,
+	viewport: { width: 1280, height: 720 } });
+const seen = { errors: [], foreign: [], dialogs: 0 };
+const origin = new URL(link).origin;
+
+try {
+	const page = context.pages()[0] ?? await context.newPage();
+	page.setDefaultTimeout(30000);
+	page.on("pageerror", error => seen.errors.push(String(error)));
+	page.on("console", message => { if (message.type() === "error" && !/401|404|Failed to load/.test(message.text())) seen.errors.push(message.text()); });
+	page.on("dialog", dialog => { seen.dialogs++; dialog.dismiss(); });
+	page.on("request", request => { const url = new URL(request.url()); if (url.origin !== origin && !/^(data|blob):/.test(request.url())) seen.foreign.push(request.url()); });
+	const picture = name => page.screenshot({ path: `${pictures}/${name}.png` });
+
+	// page.waitForFunction evaluates a string inside the page, which its policy forbids, rightly
+	const until = async (what, argument) => {
+		for (const end = Date.now() + 30000; !await page.evaluate(what, argument);) {
+			if (Date.now() > end) throw new Error(`waited 30 s for ${what}`);
+			await new Promise(done => setTimeout(done, 50));
+		}
+	};
+
+	// without the token: asked for it, nothing shown
+	await page.goto(`${origin}/`);
+	await page.waitForSelector("#login");
+	seen.without_token = await page.locator("main").innerText();
+
+	await page.goto(link);
+	await page.reload(); // a change behind # alone is no navigation
+	const row = page.locator(`tbody tr[data-name="${container}"]`);
+	await row.waitFor();
+	seen.hash = new URL(page.url()).hash;
+	seen.roles = { table: await page.getByRole("table", { name: "Containers" }).count(), headers: await page.getByRole("columnheader").count(),
+		status: await page.getByRole("status").count() };
+	await until(() => /^live/.test(document.getElementById("state").textContent));
+	const cpu = () => row.locator("td").nth(1).innerText();
+	await until(name => { const cell = document.querySelector(`tbody tr[data-name="${name}"] td:nth-child(2)`); return cell && /\d/.test(cell.textContent); }, container);
+	seen.cpu = await cpu();
+	seen.state = await page.locator("#state").textContent();
+	await until(before => document.getElementById("state").textContent !== before, seen.state);
+	await picture("overview");
+	seen.markup = await page.locator("tbody b, tbody img, tbody script").count();
+
+	// filter and sort live in the address and survive a reload
+	await page.keyboard.press("/");
+	await page.keyboard.type("no such container");
+	await page.getByText("No container matches").waitFor();
+	await page.locator("#filter").fill(`${container} cpu>0.01`);
+	await until(() => document.querySelectorAll("tbody tr").length === 1);
+	await page.getByRole("button", { name: "Memory" }).click();
+	seen.address = new URL(page.url()).hash;
+	await page.reload();
+	await row.waitFor();
+	seen.filter_again = await page.locator("#filter").inputValue();
+	seen.sorted = await page.locator("th[aria-sort]").getAttribute("data-key");
+
+	// keyboard into the container, back with the browser's button
+	await page.locator("#filter").blur();
+	await page.keyboard.press("ArrowDown");
+	await page.keyboard.press("Enter");
+	await page.waitForSelector("h1");
+	await until(() => document.querySelector(".charts")?.dataset.drawn);
+	seen.title = await page.locator("h1").textContent();
+	await page.locator(".chart canvas").first().hover({ position: { x: 400, y: 50 } });
+	await until(() => document.querySelectorAll("#heat").length);
+	await picture("container");
+	seen.heat_ink = await page.evaluate(() => { const canvas = document.getElementById("heat"); const data = canvas.getContext("2d").getImageData(70, 0, canvas.width - 70, canvas.height - 20).data; let ink = 0; for (let i = 3; i < data.length; i += 4) ink += data[i] > 0; return ink; });
+
+	// a profile: start, progress, result, zoom, search
+	await page.locator("#kind").selectOption("profile");
+	await page.getByLabel("How long").selectOption("2");
+	await page.locator("#start").click();
+	await page.locator("progress").waitFor();
+	seen.progress = await page.locator("progress").count();
+	await page.locator("p.job a").waitFor({ timeout: 90000 });
+	await page.locator("p.job a").click();
+	await until(() => Number(document.getElementById("flame")?.dataset.drawn) > 1);
+	seen.frames = Number(await page.locator("#flame").getAttribute("data-drawn"));
+	await page.locator("#search").fill("sh");
+	await until(() => /matched/.test(document.getElementById("matched").textContent));
+	seen.matched = await page.locator("#matched").textContent();
+	const size = await page.locator("#flame").boundingBox();
+	await page.mouse.click(size.x + 200, size.y + size.height - 18 * 1.5);
+	await until(() => document.getElementById("flame").dataset.zoomed !== "all");
+	seen.zoomed = await page.locator("#flame").getAttribute("data-zoomed");
+	await picture("flame");
+	await page.goBack();
+	await page.waitForSelector("#start");
+	await page.goBack();
+	await row.waitFor();
+	seen.back = new URL(page.url()).hash;
+
+	await page.keyboard.press("s");
+	await page.getByRole("table", { name: "Probes" }).locator("tbody tr").first().waitFor();
+	seen.probes = await page.getByRole("table", { name: "Probes" }).locator("tbody tr").count();
+	await page.locator("#theme").click();
+	await picture("self-dark");
+	await page.evaluate(() => { location.hash = "#/"; });
+	await row.waitFor();
+	await picture("overview-dark");
+
+	// the connection breaks: it is said, and what is shown is called old
+	await page.route("**/api/**", route => route.abort());
+	await page.evaluate(() => streaming.abort());
+	await page.evaluate(() => { stream(); });
+	await page.locator("#banner:not([hidden])").waitFor();
+	seen.banner = await page.locator("#banner").textContent();
+	await picture("lost");
+	await page.unroute("**/api/**");
+	await until(() => document.getElementById("banner").hidden);
+	seen.token_kept = await page.evaluate(() => Object.keys(localStorage).join());
+} catch (error) {
+	seen.failed = String(error);
+	await context.pages()[0]?.screenshot({ path: `${pictures}/failed.png` });
+} finally {
+	await context.close();
+}
+console.log(JSON.stringify(seen));
