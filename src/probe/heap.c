@@ -91,16 +91,18 @@ static gboolean heap_try(struct heap_run *run, GError **error)
 {
 	struct probe_site site = { .call = HEAP_TRY };
 	gboolean right;
+	int fd;
 
 	if (!uprobes_find_own((guintptr)heap_tried, &site.file_offset)) {
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot find fathom's own code");
 		return FALSE;
 	}
-	site.fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	if (site.fd < 0) {
+	fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
 		ladder_set_error(error, "cannot open fathom's own program", errno);
 		return FALSE;
 	}
+	site.fd = fd;
 	right = uprobes_attach(run->uprobes, run->kernel->progs.heap_enter, FALSE, &site, 1, heap_is_allocation, error);
 	if (right) {
 		run->free_ns = heap_time_tries();
@@ -110,7 +112,7 @@ static gboolean heap_try(struct heap_run *run, GError **error)
 	if (right)
 		run->call_ns = heap_time_tries();
 	uprobes_detach(run->uprobes);
-	close(site.fd);
+	close(fd);
 	return right;
 }
 

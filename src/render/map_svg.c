@@ -201,8 +201,8 @@ gboolean map_write_svg(const struct snapshot *snapshot, const struct render_opti
 		svg_text(svg, 24, y, "alert", warning);
 		y += 20;
 	}
-	for (guint i = 0; i < notes->len; i++, y += 15)
-		svg_text(svg, 24, y, "facts", g_ptr_array_index(notes, i));
+	for (guint i = 0; i < notes->len; i++)
+		svg_text(svg, 24, y + 15 * i, "facts", g_ptr_array_index(notes, i));
 	g_string_append(svg, "</svg>\n");
 	fwrite(svg->str, 1, svg->len, out);
 	return TRUE;
