@@ -23,7 +23,7 @@
 #define MEASURE_EVERY_MAX 100000
 #define MEASURE_SAMPLE_MAX_BYTES (G_GUINT64_CONSTANT(1) << 30)
 #define MEASURE_PROGRESS_COLUMNS 30
-#define MEASURE_LAST_NICE (-15) /* of 20: some two thirds of a CPU against ten others on it */
+#define MEASURE_HURRY_NICE (-15) /* of 20: some two thirds of a CPU against ten others on it */
 
 struct measure {
 	const struct probe *probe;
@@ -37,6 +37,7 @@ struct measure {
 	const struct render_format *writer;
 	GPtrArray *targets;
 	gboolean progress_shown;
+	int nice; /* as we were started */
 };
 
 static void measure_clear(struct measure *measure)
@@ -262,12 +263,20 @@ void measure_signals_restore(int stop_fd)
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-/* Somebody waits for the result from here on, and on a crowded machine each turn of it would be long: go first, for the
- * few hundredths of a second of CPU that are left. Refused: then not. */
+/* Somebody waits: for the measurement to begin, and for its result when it is over. On a crowded machine each turn of that
+ * would be long: go first, for the few hundredths of a second of CPU that it takes. Refused: then not. */
 static void measure_hurry(void *user)
 {
 	(void)user;
-	setpriority(PRIO_PROCESS, 0, MEASURE_LAST_NICE);
+	setpriority(PRIO_PROCESS, 0, MEASURE_HURRY_NICE);
+}
+
+/* While it measures, the program takes its turn as it was told to. */
+static void measure_calm(void *user)
+{
+	const struct measure *measure = user;
+
+	setpriority(PRIO_PROCESS, 0, measure->nice);
 }
 
 static struct snapshot *measure_observe(struct measure *measure, struct registry *registry, GError **error)
@@ -295,6 +304,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.stop_fd = measure_stop_fd(),
 		.progress = measure_progress,
 		.progress_user = measure,
+		.started = measure_calm,
 		.ended = measure_hurry,
 	};
 	struct snapshot *snapshot;
@@ -342,6 +352,7 @@ static int measure_run(struct measure *measure, int argc, char **argv)
 	struct snapshot *snapshot = NULL;
 	int status = EXIT_USAGE;
 
+	measure_hurry(measure);
 	if (measure_check(measure, &error) && command_need_bpf(measure->probe->name) &&
 	    (registry = registry_new("/", &error)) && measure_targets(measure, registry, argc, argv, &error)) {
 		snapshot = measure_observe(measure, registry, &error);
@@ -364,6 +375,7 @@ int measure_main_with(const char *probe, const struct measure_companion *compani
 	struct measure measure = { .probe = probe_find(probe), .frequency_hz = 99, .companion = companion };
 	int status;
 
+	measure.nice = getpriority(PRIO_PROCESS, 0);
 	if (!measure.probe) {
 		command_complain(probe, "this build has no such probe");
 		return EXIT_FAILED;

@@ -278,6 +278,8 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	session_stamp(session, session->start_ns);
 	session->next_collect_ns = options->probe->collect ? session->start_ns + OBSERVE_COLLECT_NS : G_MAXUINT64;
 	session->next_interval_ns = options->interval_ns ? session->start_ns + options->interval_ns : G_MAXUINT64;
+	if (options->started)
+		options->started(options->progress_user);
 	ok = session_wait(session, error);
 	if (options->ended)
 		options->ended(options->progress_user);

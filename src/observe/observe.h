@@ -60,7 +60,9 @@ struct observe_options {
 	/* Called about ten times a second while measuring; may be NULL. */
 	void (*progress)(void *user, guint64 elapsed_ns, guint64 duration_ns);
 	void *progress_user;
-	/* Called when the interval is over and its result is about to be made; may be NULL. */
+	/* Called when all is attached and the interval begins; and when it is over and its result is about to be made; may
+	 * be NULL. */
+	void (*started)(void *user);
 	void (*ended)(void *user);
 };
 
