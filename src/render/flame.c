@@ -241,6 +241,24 @@ static gboolean node_is_outermost(const struct calltree *tree, guint32 node)
 	return TRUE;
 }
 
+guint64 *flame_hidden(const struct flame *flame, const struct calltree *tree)
+{
+	guint64 *hidden = g_new0(guint64, tree->frame_count + 1);
+	g_autofree guint64 *totals = NULL;
+	g_autofree guint8 *shown = NULL;
+
+	if (!flame->elided)
+		return hidden;
+	totals = calltree_totals(tree, tree->self);
+	shown = g_new0(guint8, tree->node_count);
+	for (guint i = 0; i < flame->count; i++)
+		shown[flame->boxes[i].node] = 1;
+	for (guint32 i = 1; i < tree->node_count; i++)
+		if (!shown[i] && totals[i] && node_is_outermost(tree, i))
+			hidden[tree->frame[i]] += totals[i];
+	return hidden;
+}
+
 gboolean frame_is_code(enum frame_kind kind)
 {
 	return kind <= FRAME_UNRESOLVED;

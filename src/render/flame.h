@@ -37,6 +37,10 @@ void flame_free(struct flame *flame);
 typedef struct flame flame_t;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(flame_t, flame_free)
 
+/* For each frame of the tree the weight of the stacks that have it, but in no box: the frames that are are too small. Owned
+ * by the caller. */
+guint64 *flame_hidden(const struct flame *flame, const struct calltree *tree);
+
 /* The same stacks merged from the leaf. Owned by the caller. */
 struct calltree *flame_reverse(const struct calltree *tree);
 

@@ -14,6 +14,7 @@
 
 #define HTML_BOXES_MAX 250000
 #define HTML_FUNCTIONS_MAX 500
+#define HTML_HIDDEN_MAX 50000 /* functions that are in small frames only, kept by name */
 #define HTML_FLUSH_BYTES (64u << 10)
 
 struct html_page {
@@ -25,6 +26,8 @@ struct html_page {
 	const struct calltree *tree;
 	const struct flame *flame;
 	const struct render_options *options;
+	guint64 *hidden; /* by frame of the tree: weight of its stacks that have it in no frame of the page */
+	guint64 unnamed; /* of `hidden`, of functions whose names are not in the page */
 	guint32 *dense; /* frame of the tree → its number in the page + 1; 0: not in it */
 	GArray *frames; /* by number in the page: frame of the tree */
 };
@@ -113,6 +116,8 @@ static void html_body(struct html_page *page)
 		"<input id=\"search\" type=\"search\" placeholder=\"Search (/)\" aria-label=\"Search functions, "
 		"regular expression\" spellcheck=\"false\">"
 		"<button id=\"reset\">Reset</button><button id=\"invert\">Invert</button>"
+		"<button id=\"sandwich\" aria-pressed=\"false\" title=\"Callers above, callees below the selected function\">"
+		"Sandwich</button>"
 		"<button id=\"list\" aria-pressed=\"true\">Functions</button><button id=\"theme\">Theme</button>"
 		"</div></header>\n");
 	html_ledger(page);
@@ -133,19 +138,50 @@ static void html_body(struct html_page *page)
 		".svg.</noscript>\n");
 }
 
-/* Numbers the frames that are in the picture. */
+static void html_number(struct html_page *page, guint32 frame)
+{
+	if (page->dense[frame])
+		return;
+	g_array_append_val(page->frames, frame);
+	page->dense[frame] = page->frames->len;
+}
+
+static int html_by_hidden(gconstpointer a, gconstpointer b, gpointer user)
+{
+	const struct html_page *page = user;
+	guint64 p = page->hidden[*(const guint32 *)a], q = page->hidden[*(const guint32 *)b];
+
+	return p != q ? (p < q ? 1 : -1) : 0;
+}
+
+/* Functions that are in no frame of the picture: the heaviest HTML_HIDDEN_MAX get a name, the others are summed up. */
+static void html_collect_hidden(struct html_page *page)
+{
+	g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+	for (guint32 i = 0; i < page->tree->frame_count; i++)
+		if (page->hidden[i] && !page->dense[i])
+			g_array_append_val(found, i);
+	g_array_sort_with_data(found, html_by_hidden, page);
+	for (guint i = 0; i < found->len; i++) {
+		guint32 frame = g_array_index(found, guint32, i);
+
+		if (i < HTML_HIDDEN_MAX)
+			html_number(page, frame);
+		else
+			page->unnamed += page->hidden[frame];
+	}
+}
+
+/* Numbers the frames that are in the picture, and those to be searched for all the same. */
 static void html_collect(struct html_page *page)
 {
 	page->dense = g_new0(guint32, page->tree->frame_count + 1);
 	page->frames = g_array_new(FALSE, FALSE, sizeof(guint32));
-	for (guint i = 1; i < page->flame->count; i++) {
-		guint32 frame = page->flame->boxes[i].frame;
-
-		if (page->dense[frame])
-			continue;
-		g_array_append_val(page->frames, frame);
-		page->dense[frame] = page->frames->len;
-	}
+	page->hidden = flame_hidden(page->flame, page->tree);
+	for (guint i = 1; i < page->flame->count; i++)
+		html_number(page, page->flame->boxes[i].frame);
+	html_collect_hidden(page);
 }
 
 static const struct calltree_frame *html_frame(const struct html_page *page, guint number)
@@ -194,6 +230,25 @@ static void html_frames(struct html_page *page)
 			  palette_group_of(html_frame(page, i)) * PALETTE_SHADES +
 				  palette_shade_of(html_frame(page, i)));
 	json_end_array(&page->json);
+}
+
+/* Pairs [number, weight]: few functions have any. */
+static void html_hidden(struct html_page *page)
+{
+	json_begin_array(&page->json, "hidden");
+	for (guint i = 0; i < page->frames->len; i++) {
+		guint64 hidden = page->hidden[g_array_index(page->frames, guint32, i)];
+
+		if (!hidden)
+			continue;
+		json_begin_array(&page->json, NULL);
+		json_uint(&page->json, NULL, i);
+		json_uint(&page->json, NULL, hidden);
+		json_end_array(&page->json);
+		html_flush(page, HTML_FLUSH_BYTES);
+	}
+	json_end_array(&page->json);
+	json_uint(&page->json, "unnamed", page->unnamed);
 }
 
 static void html_palette(struct html_page *page, const char *key, gboolean dark)
@@ -289,7 +344,7 @@ static int rows_by_importance(gconstpointer a, gconstpointer b)
 	return p != q ? (p < q ? 1 : -1) : x->frame < y->frame ? -1 : 1;
 }
 
-/* Rows of the table, from the whole tree: [number, self, total, self before, total before, name]. */
+/* Rows of the table, from the whole tree: [frame, self, total, self before, total before, name, number in the page]. */
 static void html_functions(struct html_page *page)
 {
 	g_autoptr(GArray) rows = function_rows(page->tree);
@@ -312,6 +367,7 @@ static void html_functions(struct html_page *page)
 		json_uint(&page->json, NULL, (guint64)((double)row->self_before * scale + 0.5));
 		json_uint(&page->json, NULL, (guint64)((double)row->total_before * scale + 0.5));
 		json_string(&page->json, NULL, page->tree->frames[row->frame].name);
+		json_int(&page->json, NULL, (gint64)page->dense[row->frame] - 1);
 		json_end_array(&page->json);
 	}
 	json_end_array(&page->json);
@@ -329,6 +385,7 @@ static void html_data(struct html_page *page)
 	json_uint(&page->json, "elided", page->flame->elided);
 	html_colours(page);
 	html_frames(page);
+	html_hidden(page);
 	html_functions(page);
 	html_column(page, "frame", box_frame);
 	html_column(page, "depth", box_depth);
@@ -366,5 +423,6 @@ gboolean render_html(const struct snapshot *snapshot, const struct render_option
 	g_string_free(page.text, TRUE);
 	g_array_unref(page.frames);
 	g_free(page.dense);
+	g_free(page.hidden);
 	return TRUE;
 }

@@ -48,6 +48,7 @@ try {
 		await page.reload();
 		await page.waitForSelector("body[data-ready='1']");
 		seen.matched_again = await page.locator("#matched").textContent();
+		await sandwich(page, graph);
 		await page.keyboard.press("Escape");
 		await page.keyboard.press("i");
 		seen.inverted = await page.locator("#invert").getAttribute("aria-pressed");
@@ -92,6 +93,39 @@ try {
 		seen.story = await story();
 		await page.keyboard.press("t");
 		seen.theme = await page.locator("html").getAttribute("data-theme");
+	}
+	// Of what was searched for: the function in the middle, the rows above and below it, and the caller in the middle.
+	async function sandwich(page, graph) {
+		const middle = () => graph.evaluate(canvas => canvas.dataset.sandwich);
+		const details = () => page.locator("#details").textContent();
+		const until = async right => { // page.waitForFunction evaluates text, which the page forbids
+			for (let tries = 0; !right(await middle()); tries++) {
+				if (tries === 400) throw new Error("the sandwich did not change");
+				await page.waitForTimeout(25);
+			}
+		};
+		await page.keyboard.press("s");
+		await until(name => name !== "");
+		const name = await middle();
+		seen.sandwich = { middle: name, details: await details(), crumbs: await page.locator("#crumbs").textContent(),
+			hash: new URL(page.url()).hash };
+		const box = await graph.boundingBox();
+		const row = async offset => ({ x: box.x + box.width / 2,
+			y: box.y + await graph.evaluate(canvas => Number(canvas.dataset.middle)) + offset * 19 });
+		for (const [side, offset] of [["caller", -1], ["callee", 1]]) {
+			const at = await row(offset);
+			await page.mouse.move(at.x, at.y);
+			seen.sandwich[side] = await details();
+		}
+		await page.reload();
+		await page.waitForSelector("body[data-ready='1']");
+		seen.sandwich.again = await middle();
+		const at = await row(-1);
+		await page.mouse.click(at.x, at.y);
+		if (seen.sandwich.caller !== seen.sandwich.details) await until(now => now !== name);
+		seen.sandwich.climbed = await middle();
+		await page.keyboard.press("s");
+		await until(now => now === "");
 	}
 	async function svg(page) {
 		await page.waitForSelector("#search", { timeout: 20000 });

@@ -88,14 +88,40 @@ def check_common(seen):
 def test_large_html(browser, large, tmp_path):
     page = picture(large, ".html", tmp_path)
     assert page.stat().st_size < 8 << 20
-    seen = browser(page, "^svc3$")
+    name = "func_25b_handler"  # deep down, in tens of thousands of places too small to be in the page
+    seen = browser(page, f"^{name}$")
     check_common(seen)
     assert re.fullmatch(r"svc\d+", seen["zoomed"])
     assert seen["crumbs"] == ["all", seen["zoomed"]]
     assert re.fullmatch(r"svc\d+", seen["walked"])
     assert seen["rows"] == 300
     assert 500 < seen["drawn"] < 100000
-    assert share(seen["matched"]) == pytest.approx(true_share(large, rb"^svc3;"), abs=0.06)
+    truth = true_share(large, rb"(^|;)%s(;|$)" % name.encode())
+    assert truth > 0.1 and share(seen["matched"]) == pytest.approx(truth, abs=0.06)
+    assert seen["sandwich"]["middle"] == name
+
+
+def test_search_of_several_functions_too_small_to_show(browser, large, tmp_path):
+    """They may be in the same stacks: the page says at least and at most."""
+    seen = browser(picture(large, ".html", tmp_path), "^func_25[0-9a-f]_handler$")
+    least, most = re.fullmatch(r"matched ([0-9.]+)(?: to ([0-9.]+))? %", seen["matched"]).groups()
+    truth = true_share(large, rb"(^|;)func_25[0-9a-f]_handler(;|$)")
+    assert float(least) - 0.06 <= truth <= float(most or least) + 0.06
+
+
+def test_sandwich(browser, tmp_path):
+    source = tmp_path / "calls.folded"
+    source.write_text("one;middle;left 10\ntwo;middle;right 25\ntwo;middle;middle;right 5\ntwo;middle 5\nelsewhere 55\n")
+    seen = browser(picture(source, ".html", tmp_path), "^middle$")
+    check_common(seen)
+    assert seen["matched"] == "matched 45.0 %"
+    sandwich = seen["sandwich"]
+    assert sandwich["middle"] == sandwich["again"] == "middle" and "s=" in sandwich["hash"]
+    assert "callers of middle" in sandwich["crumbs"]
+    assert re.match(r"middle .*\b45 samples .*45\.0 % of all", sandwich["details"])  # within itself it counts once
+    assert re.match(r"two .*\b35 samples .*77\.8 % of middle, through this caller", sandwich["caller"])
+    assert re.match(r"right .*\b25 samples .*55\.6 % of middle, in this callee", sandwich["callee"])
+    assert sandwich["climbed"] == "two"
 
 
 def test_large_svg(browser, large, tmp_path):

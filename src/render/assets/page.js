@@ -1,6 +1,8 @@
 /* The interactive flame graph. The tree arrives as flat arrays in preorder (see html.c); a frame's children follow it,
    so that a frame too narrow to be seen is skipped together with everything above it, and drawing costs what is
-   visible. Only what is in the pane is drawn. Names are written as text, never parsed as markup. */
+   visible. Only what is in the pane is drawn. Names are written as text, never parsed as markup.
+   Frames too small for the page are in it by name only: data.hidden is the weight of all stacks that have the function
+   there and nowhere above. */
 "use strict";
 (function () {
 	const data = JSON.parse(document.getElementById("data").textContent);
@@ -15,6 +17,9 @@
 	const weight = Float64Array.from(data.total), self = Float64Array.from(data.self);
 	const before = data.before ? Float64Array.from(data.before) : null;
 	const start = new Float64Array(count), end = new Int32Array(count), parent = new Int32Array(count).fill(-1);
+	const whole = { count, frame, weight, before, start, end }; /* what can be drawn; a sandwich has two more */
+	const hidden = new Float64Array(data.names.length);
+	data.hidden.forEach(([f, sum]) => { hidden[f] = sum; });
 
 	/* Positions, parents and ends of subtrees from the preorder. */
 	let deepest = 0;
@@ -35,6 +40,7 @@
 
 	let inverted = data.inverted, dark = matchMedia("(prefers-color-scheme: dark)").matches;
 	let zoomed = 0, selected = -1, hovered = -1, hits = null, query = "";
+	let sandwich = null, spot = null; /* spot: what the pointer is on in it */
 	let view = { from: 0, to: total }, levels = deepest + 1, letter = 7, scheduled = false, flight = null;
 	let widest = 0;
 	if (before) for (let i = 0; i < count; i++) widest = Math.max(widest, Math.abs(weight[i] - before[i]));
@@ -82,9 +88,9 @@
 		return half + (now > was ? steps : -steps);
 	}
 
-	function fill(i) {
-		if (before) return colours.changes[step(before[i], weight[i])];
-		return i === 0 ? colours.root : colours.frames[data.colour[frame[i]]];
+	function fill(tree, i) {
+		if (before) return colours.changes[step(tree.before[i], tree.weight[i])];
+		return tree === whole && i === 0 ? colours.root : colours.frames[data.colour[tree.frame[i]]];
 	}
 
 	/* Row of a depth, from the top of the drawing. */
@@ -96,14 +102,14 @@
 		return i < zoomed && end[i] > zoomed;
 	}
 
-	/* Calls draw(i, x, width) for every frame wide enough to be seen. */
-	function visible(width, draw) {
-		const scale = width / (view.to - view.from);
+	/* Calls draw(i, x, width) for every frame of `tree` wide enough to be seen where `part` of it fills the width. */
+	function visible(tree, part, width, draw) {
+		const scale = width / (part.to - part.from);
 		let i = 0;
-		while (i < count) {
-			let x = (start[i] - view.from) * scale, w = weight[i] * scale;
+		while (i < tree.count) {
+			const x = (tree.start[i] - part.from) * scale, w = tree.weight[i] * scale;
 			if (w < MIN || x >= width || x + w <= 0) {
-				i = end[i];
+				i = tree.end[i];
 				continue;
 			}
 			draw(i, x, w);
@@ -118,10 +124,11 @@
 		context.fillText(letters && letters.length > space ? letters.slice(0, space - 1).join("") + "…" : text, left + 4, 0);
 	}
 
-	function drawFrame(i, x, w, y) {
-		const gap = w > 2 ? 0.6 : 0, dim = isAncestor(i) || (hits && !hits[frame[i]]) || (hits && i === 0);
-		context.globalAlpha = hits ? (dim ? 0.32 : 1) : dim ? 0.5 : 1;
-		context.fillStyle = hits && i && hits[frame[i]] ? colours.hit : fill(i);
+	function drawFrame(tree, i, x, w, y) {
+		const root = tree === whole && i === 0, hit = hits && !root && hits[tree.frame[i]];
+		const gap = w > 2 ? 0.6 : 0, dim = tree === whole && isAncestor(i);
+		context.globalAlpha = hits && !sandwich ? (hit ? 1 : 0.32) : dim ? 0.5 : 1;
+		context.fillStyle = hit ? colours.hit : fill(tree, i);
 		if (w > 5) {
 			context.beginPath();
 			context.roundRect(x, y, w - gap, ROW - 1, 2);
@@ -130,16 +137,17 @@
 			context.fillRect(x, y, Math.max(w - gap, MIN), ROW - 1);
 		}
 		context.globalAlpha = 1;
-		if (i === selected || i === hovered) {
-			context.strokeStyle = i === selected ? colours.accent : colours.text;
-			context.lineWidth = i === selected ? 2 : 1;
+		const chosen = sandwich ? i === 0 : i === selected;
+		if (chosen || (sandwich ? spot && spot.tree === tree && spot.i === i : i === hovered)) {
+			context.strokeStyle = chosen ? colours.accent : colours.text;
+			context.lineWidth = chosen ? 2 : 1;
 			context.strokeRect(x + 0.5, y + 0.5, Math.max(w - gap - 1, 1), ROW - 2);
 		}
 		if (w > 3 * letter) {
 			context.fillStyle = colours.text;
 			context.save();
 			context.translate(0, y + ROW / 2);
-			label(name(i), x, w);
+			label(root ? "all" : data.names[tree.frame[i]], x, w);
 			context.restore();
 		}
 	}
@@ -153,7 +161,6 @@
 			canvas.style.width = width + "px";
 			canvas.style.height = height + "px";
 		}
-		const offset = lift();
 		context.setTransform(ratio, 0, 0, ratio, 0, 0);
 		context.fillStyle = colours.page;
 		context.fillRect(0, 0, width, height);
@@ -161,18 +168,34 @@
 		context.textBaseline = "middle";
 		letter = context.measureText("M").width;
 		let drawn = 0;
-		visible(width, function (i, x, w) {
-			const y = rowOf(depth[i]) * ROW + offset - top;
+		each(width, function (tree, i, x, w, row) {
+			const y = row * ROW + lift() - top;
 			if (y + ROW < 0 || y > height) return;
-			drawFrame(i, x, w, y);
+			drawFrame(tree, i, x, w, y);
 			drawn++;
 		});
 		canvas.dataset.drawn = drawn;
 		canvas.dataset.zoomed = name(zoomed);
+		canvas.dataset.sandwich = sandwich ? data.names[sandwich.frame] : "";
+		canvas.dataset.middle = sandwich ? sandwich.up * ROW + lift() - top + ROW / 2 : "";
+	}
+
+	/* Calls draw(tree, i, x, width, row) for all that is to be seen. */
+	function each(width, draw) {
+		if (!sandwich) {
+			visible(whole, view, width, (i, x, w) => draw(whole, i, x, w, rowOf(depth[i])));
+			return;
+		}
+		const all = { from: 0, to: sandwich.callees.weight[0] };
+		visible(sandwich.callers, all, width, function (i, x, w) {
+			if (i) draw(sandwich.callers, i, x, w, sandwich.up - sandwich.callers.depth[i]);
+		});
+		visible(sandwich.callees, all, width, (i, x, w) => draw(sandwich.callees, i, x, w, sandwich.up + sandwich.callees.depth[i]));
 	}
 
 	/* Flames stand on the floor of the pane when they are lower than it. */
 	function lift() {
+		if (sandwich) return Math.max(4, (pane.clientHeight - (sandwich.up + sandwich.down + 1) * ROW) / 2);
 		return inverted ? 4 : Math.max(4, pane.clientHeight - levels * ROW - 4);
 	}
 
@@ -186,17 +209,136 @@
 	/* The deepest frame to be seen decides how tall the drawing is. */
 	function measure() {
 		let most = 0;
-		const width = pane.clientWidth, saved = view;
-		view = { from: start[zoomed], to: start[zoomed] + weight[zoomed] };
-		visible(width, function (i) { if (depth[i] > most) most = depth[i]; });
-		view = saved;
+		const width = pane.clientWidth;
+		visible(whole, { from: start[zoomed], to: start[zoomed] + weight[zoomed] }, width, function (i) {
+			if (depth[i] > most) most = depth[i];
+		});
 		levels = most + 1;
-		room.style.height = levels * ROW + 8 + "px";
+		if (sandwich) {
+			sandwich.up = sandwich.down = 0;
+			each(width, function (tree, i) {
+				const side = tree === sandwich.callers ? "up" : "down";
+				sandwich[side] = Math.max(sandwich[side], tree.depth[i]);
+			});
+		}
+		room.style.height = (sandwich ? sandwich.up + sandwich.down + 1 : levels) * ROW + 8 + "px";
+	}
+
+	/* ---- the sandwich: who calls a function, above it, and what it calls, below ---- */
+
+	/* A tree grown path by path, to be flattened into preorder. */
+	function sprout(f) {
+		return { f, weight: 0, before: 0, kids: null };
+	}
+
+	function grow(node, f) {
+		if (!node.kids) node.kids = new Map();
+		let kid = node.kids.get(f);
+		if (!kid) node.kids.set(f, kid = sprout(f));
+		return kid;
+	}
+
+	function add(node, i) {
+		node.weight += weight[i];
+		if (before) node.before += before[i];
+	}
+
+	function flatten(root) {
+		const rows = [], open = [{ node: root, depth: 0, start: 0, parent: -1 }];
+		while (open.length) {
+			const row = open.pop();
+			row.index = rows.length;
+			rows.push(row);
+			if (!row.node.kids) continue;
+			const kids = Array.from(row.node.kids.values()).sort((a, b) => data.names[a.f] < data.names[b.f] ? -1 : 1);
+			let at = row.start;
+			const next = kids.map(function (node) {
+				const kid = { node, depth: row.depth + 1, start: at, parent: row.index };
+				at += node.weight;
+				return kid;
+			});
+			while (next.length) open.push(next.pop());
+		}
+		const n = rows.length, ends = new Int32Array(n);
+		for (let i = n - 1; i >= 0; i--) {
+			ends[i] = Math.max(ends[i], i + 1);
+			if (i) ends[rows[i].parent] = Math.max(ends[rows[i].parent], ends[i]);
+		}
+		return { count: n, frame: Int32Array.from(rows, r => r.node.f), weight: Float64Array.from(rows, r => r.node.weight),
+			before: before ? Float64Array.from(rows, r => r.node.before) : null, start: Float64Array.from(rows, r => r.start),
+			depth: Int32Array.from(rows, r => r.depth), end: ends };
+	}
+
+	/* Where the function calls itself, only the outermost call counts, so that no time counts twice. */
+	function spread(f) {
+		const callers = sprout(f), callees = sprout(f), path = [];
+		for (let i = 1; i < count;) {
+			if (frame[i] !== f) {
+				i++;
+				continue;
+			}
+			let node = callers;
+			add(callers, i);
+			for (let p = parent[i]; p > 0; p = parent[p]) add(node = grow(node, frame[p]), i);
+			add(callees, i);
+			path[depth[i]] = callees;
+			for (let c = i + 1; c < end[i]; c++) {
+				path[depth[c]] = grow(path[depth[c] - 1], frame[c]);
+				add(path[depth[c]], c);
+			}
+			i = end[i];
+		}
+		return { frame: f, callers: flatten(callers), callees: flatten(callees), up: 0, down: 0 };
+	}
+
+	/* Puts frame `f` in the middle; -1: back to the whole. */
+	function center(f) {
+		const made = f >= 0 ? spread(f) : null;
+		if (made && !made.callees.weight[0]) return false;
+		sandwich = made;
+		spot = null;
+		byId("sandwich").setAttribute("aria-pressed", Boolean(sandwich));
+		byId("invert").disabled = Boolean(sandwich);
+		byId("reset").disabled = !sandwich && !zoomed;
+		measure();
+		if (sandwich) pane.scrollTop = (sandwich.up + 0.5) * ROW - pane.clientHeight / 2;
+		else scrollTo(zoomed);
+		showCrumbs();
+		describeSpot();
+		schedule();
+		remember();
+		return true;
+	}
+
+	/* Of the selected frame, of what was searched for, or of the function that heads the table. */
+	function toggleSandwich() {
+		if (sandwich) return center(-1);
+		if (selected > 0) return center(frame[selected]);
+		let best = -1;
+		const sums = new Map();
+		for (let i = 1; i < count; i++)
+			if (hits ? hits[frame[i]] : self[i] > 0) sums.set(frame[i], (sums.get(frame[i]) || 0) + (hits ? weight[i] : self[i]));
+		for (const [f, sum] of sums) if (best < 0 || sum > sums.get(best)) best = f;
+		if (best >= 0) center(best);
+	}
+
+	function describeSpot() {
+		if (!sandwich) return describe(selected);
+		const tree = spot ? spot.tree : sandwich.callees, i = spot ? spot.i : 0, f = tree.frame[i];
+		const strong = document.createElement("b"), parts = [], middle = data.names[sandwich.frame];
+		strong.textContent = data.names[f];
+		if (data.module[f] >= 0) parts.push(data.modules[data.module[f]]);
+		parts.push(amount(tree.weight[i]) + (data.unit === "count" ? " samples" : ""), percent(tree.weight[i], total) + " of all");
+		if (i) parts.push(percent(tree.weight[i], tree.weight[0]) + " of " + middle + (tree === sandwich.callers ? ", through this caller" : ", in this callee"));
+		else if (hidden[f]) parts.push("and " + amount(hidden[f]) + " in frames too small for this page");
+		if (before) parts.push("before " + amount(tree.before[i]) + ", " + signed(tree.weight[i] - tree.before[i]));
+		details.replaceChildren(strong, " · " + parts.join(" · "));
 	}
 
 	function remember() {
 		const parts = new URLSearchParams();
 		if (zoomed) parts.set("z", zoomed);
+		if (sandwich) parts.set("s", sandwich.frame);
 		if (query) parts.set("q", query);
 		if (inverted !== data.inverted) parts.set("i", "1");
 		history.replaceState(null, "", "#" + parts.toString());
@@ -206,6 +348,13 @@
 		const path = [];
 		for (let i = zoomed; i > 0; i = parent[i]) path.unshift(i);
 		crumbs.replaceChildren();
+		if (sandwich) {
+			const button = document.createElement("button");
+			button.textContent = "all";
+			button.addEventListener("click", () => center(-1));
+			crumbs.append(button, "› callers of " + data.names[sandwich.frame] + " above it, what it calls below");
+			return;
+		}
 		if (!path.length) return;
 		for (const i of [0].concat(path)) {
 			const button = document.createElement("button");
@@ -234,17 +383,50 @@
 		}());
 	}
 
+	function scrollTo(i) {
+		pane.scrollTop = inverted ? Math.max(0, depth[i] * ROW - pane.clientHeight / 3)
+			: Math.min(room.clientHeight, (levels - 1 - depth[i]) * ROW - pane.clientHeight * 2 / 3);
+	}
+
 	function zoom(i) {
 		zoomed = i;
 		selected = i ? i : -1;
 		byId("reset").disabled = !i;
 		measure();
-		pane.scrollTop = inverted ? Math.max(0, depth[i] * ROW - pane.clientHeight / 3)
-			: Math.min(room.clientHeight, (levels - 1 - depth[i]) * ROW - pane.clientHeight * 2 / 3);
+		scrollTo(i);
 		fly({ from: start[i], to: start[i] + weight[i] });
 		showCrumbs();
 		describe(i);
 		remember();
+	}
+
+	/* Weight of the stacks that match: at least and at most. What is in frames of the page is exact (a match inside a match
+	   counts once). Of the frames too small for it, each function's weight is known, not who called whom: where several
+	   match, they may be in the same stacks. */
+	function matchedWeight() {
+		let sum = 0, rest = 0, least = 0, most = 0, several = 0, i = 1;
+		const above = new Float64Array(count); /* of a frame: what its frames in the page account for */
+		while (i < count) {
+			above[parent[i]] += weight[i];
+			if (hits[frame[i]]) sum += weight[i];
+			i = hits[frame[i]] ? end[i] : i + 1;
+		}
+		for (i = 0; i < count; i = i && hits[frame[i]] ? end[i] : i + 1)
+			if (!i || !hits[frame[i]]) rest += weight[i] - self[i] - above[i];
+		for (let f = 0; f < hits.length; f++) {
+			if (!hits[f]) continue;
+			several++;
+			most += hidden[f];
+			least = Math.max(least, hidden[f]);
+		}
+		most = Math.min(most + data.unnamed, rest);
+		return several === 1 ? [sum + least, sum + least] : [Math.max(sum, least), sum + most];
+	}
+
+	function showMatched() {
+		const [least, most] = matchedWeight().map(sum => percent(sum, total));
+		matched.textContent = "matched " + (least === most ? most : least.replace(" %", "") + " to " + most);
+		matched.title = least === most ? "" : "some matches are in frames too small for this page, and may be in the same stacks";
 	}
 
 	function search(text) {
@@ -260,12 +442,7 @@
 				pattern = new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
 			}
 			hits = Uint8Array.from(data.names, entry => pattern.test(entry) ? 1 : 0);
-			let sum = 0, i = 1;
-			while (i < count) { /* a match inside a match counts once */
-				if (hits[frame[i]]) sum += weight[i];
-				i = hits[frame[i]] ? end[i] : i + 1;
-			}
-			matched.textContent = "matched " + percent(sum, total);
+			showMatched();
 		}
 		schedule();
 		remember();
@@ -291,9 +468,9 @@
 	function at(event) {
 		const box = canvas.getBoundingClientRect(), x = event.clientX - box.left;
 		const row = Math.floor((event.clientY - box.top + pane.scrollTop - lift()) / ROW);
-		let found = -1;
-		visible(pane.clientWidth, function (i, left, w) {
-			if (rowOf(depth[i]) === row && x >= left && x < left + Math.max(w, 1)) found = i;
+		let found = null;
+		each(pane.clientWidth, function (tree, i, left, w, at) {
+			if (at === row && x >= left && x < left + Math.max(w, 1)) found = { tree, i };
 		});
 		return found;
 	}
@@ -328,6 +505,7 @@
 	}
 
 	function invert() {
+		if (sandwich) return;
 		inverted = !inverted;
 		byId("invert").setAttribute("aria-pressed", inverted);
 		pane.scrollTop = inverted ? 0 : room.clientHeight;
@@ -362,7 +540,7 @@
 			for (const g of Array.from(seen.keys()).sort((a, b) => a - b)) entry(data.groups[g], colours.frames[seen.get(g)]);
 		}
 		const keys = document.createElement("i");
-		for (const [key, what] of [["/", "search"], ["Esc", "reset"], ["i", "invert"], ["t", "theme"], ["f", "functions"], ["←↑↓→", "walk"], ["Enter", "zoom"]]) {
+		for (const [key, what] of [["/", "search"], ["Esc", "reset"], ["i", "invert"], ["s", "sandwich"], ["t", "theme"], ["f", "functions"], ["←↑↓→", "walk"], ["Enter", "zoom"]]) {
 			const kbd = document.createElement("kbd");
 			kbd.textContent = key;
 			keys.append(kbd, " " + what + "  ");
@@ -371,7 +549,7 @@
 		box.append(keys);
 	}
 
-	/* [frame, self, total, self before, total before] */
+	/* [frame of the capture, self, total, self before, total before, name, frame of the page or -1] */
 	let order = before ? "change" : "self";
 	function table() {
 		const body = byId("functions");
@@ -388,7 +566,9 @@
 			last.textContent = row[5];
 			last.title = row[5] + (before ? "" : " · self " + amount(row[1]) + " · total " + amount(row[2]));
 			tr.tabIndex = 0;
-			const pick = () => search("^" + row[5].replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + "$");
+			const pick = function () {
+				if (!sandwich || row[6] < 0 || !center(row[6])) search("^" + row[5].replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + "$");
+			};
 			tr.addEventListener("click", pick);
 			tr.addEventListener("keydown", event => { if (event.key === "Enter") pick(); });
 			body.append(tr);
@@ -411,6 +591,7 @@
 	function reset() {
 		search("");
 		input.blur();
+		if (sandwich) return center(-1);
 		zoom(0);
 		selected = -1;
 		describe(-1);
@@ -419,25 +600,36 @@
 	input.addEventListener("input", () => search(input.value));
 	byId("reset").addEventListener("click", reset);
 	byId("invert").addEventListener("click", invert);
+	byId("sandwich").addEventListener("click", toggleSandwich);
 	byId("theme").addEventListener("click", theme);
 	byId("list").addEventListener("click", functions);
 	for (const button of document.querySelectorAll("th button[data-order]"))
 		button.addEventListener("click", () => { order = button.dataset.order; table(); });
 	canvas.addEventListener("click", function (event) {
-		const i = at(event);
-		if (i >= 0) zoom(i);
+		const found = at(event);
+		if (!found) return;
+		if (sandwich) center(found.tree.frame[found.i]);
+		else zoom(found.i);
 	});
 	canvas.addEventListener("mousemove", function (event) {
-		const i = at(event);
-		if (i === hovered) return;
-		hovered = i;
-		describe(i >= 0 ? i : selected);
-		canvas.title = i >= 0 ? name(i) : "";
+		const found = at(event);
+		if (sandwich) {
+			if (found ? spot && spot.tree === found.tree && spot.i === found.i : !spot) return;
+			spot = found;
+			describeSpot();
+		} else {
+			const i = found ? found.i : -1;
+			if (i === hovered) return;
+			hovered = i;
+			describe(i >= 0 ? i : selected);
+		}
+		canvas.title = !found ? "" : sandwich ? data.names[found.tree.frame[found.i]] : name(found.i);
 		schedule();
 	});
 	canvas.addEventListener("mouseleave", function () {
 		hovered = -1;
-		describe(selected);
+		spot = null;
+		describeSpot();
 		schedule();
 	});
 	pane.addEventListener("scroll", schedule);
@@ -446,8 +638,8 @@
 		if (event.ctrlKey || event.metaKey || event.altKey) return;
 		if (event.key === "Escape") return reset();
 		if (event.target === input) return;
-		const action = { "/": () => input.focus(), i: invert, t: theme, f: functions }[event.key]
-			|| (document.activeElement === canvas || document.activeElement === document.body) && {
+		const action = { "/": () => input.focus(), i: invert, s: toggleSandwich, t: theme, f: functions }[event.key]
+			|| !sandwich && (document.activeElement === canvas || document.activeElement === document.body) && {
 				ArrowLeft: () => walk("previous"), ArrowRight: () => walk("next"),
 				ArrowUp: () => walk(inverted ? "caller" : "callee"), ArrowDown: () => walk(inverted ? "callee" : "caller"),
 				Enter: () => { if (selected >= 0) zoom(selected); } }[event.key];
@@ -469,6 +661,7 @@
 	const wanted = Number(hash.get("z"));
 	if (Number.isInteger(wanted) && wanted > 0 && wanted < count) zoom(wanted);
 	byId("reset").disabled = !zoomed;
+	if (hash.has("s")) center(Number(hash.get("s")));
 	draw();
 	document.body.dataset.ready = "1";
 }());
