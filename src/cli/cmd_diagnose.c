@@ -211,7 +211,13 @@ int cmd_diagnose(int argc, char **argv)
 		context,
 		"A TARGET is a container's name or id prefix, a pod, a pid, a cgroup path, or all (default).\n");
 	g_option_context_add_main_entries(context, entries, NULL);
-	if (command_parse(context, &argc, &argv, &status))
+	if (!command_parse(context, &argc, &argv, &status)) {
+		/* said already */
+	} else if (guest_is_inside()) {
+		char *own[] = { argv[0], command.json ? (char *)"--json" : NULL, NULL };
+
+		status = cmd_guest(command.json ? 2 : 1, own);
+	} else
 		status = diagnose_run(&command, argv + 1);
 	g_free(command.duration);
 	g_free(command.thresholds);

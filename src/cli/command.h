@@ -39,6 +39,11 @@ int cmd_ps(int argc, char **argv);
 int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);
 int cmd_enter(int argc, char **argv);
+int cmd_guest(int argc, char **argv);
+/* Inside a container, without the rights to look out of it: what cmd_guest shows is all there is. */
+gboolean guest_is_inside(void);
+int cmd_host(int argc, char **argv);
+int cmd_use(int argc, char **argv);
 int cmd_flame(int argc, char **argv);
 int cmd_connections(int argc, char **argv);
 int cmd_diagnose(int argc, char **argv);

@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{ "enter", "Who is there", "a tool of the host in a container's namespaces", cmd_enter },
 	{ "memory", "Who uses what", "growth: flame graph of page faults, slope, time to limit", cmd_memory },
 	{ "top", "Who uses what", "what each container uses and loses: CPU, time, memory, I/O", cmd_top },
+	{ "use", "Who uses what", "utilisation, saturation, errors: host and container side by side", cmd_use },
 	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },
 	{ "trace", "What happens", "exec, exit, OOM kills, opened files …: one line each, as it happens", cmd_trace },
 	{ "connections", "Who talks to whom", "TCP connections by edge, with numbers", cmd_connections },
@@ -29,6 +30,8 @@ static const struct command commands[] = {
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
 	{ "serve", "This machine", "the agent: always on, with history, a page, an API and metrics", cmd_serve },
+	{ "host", "This machine", "the first sixty seconds in one screen, what is abnormal marked", cmd_host },
+	{ "guest", "This machine", "inside a container: its limits and use, and which tools show the host's", cmd_guest },
 	{ "cost", "This machine", "what fathom and every other BPF program takes, and who pays", cmd_cost },
 	{ "doctor", "This machine", "every probe, every way to attach it: works, or why not", cmd_doctor },
 };

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom host and use beside what /proc and the cgroup files say, and with containers whose use is known."""
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+
+def meminfo():
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return {fields[0].rstrip(":"): int(fields[1]) * 1024 for fields in lines}
+
+
+def test_host_agrees_with_proc(docker, start, fathom):
+    burning = start(docker, "burning", "/bin/burn", cpus=0.3)
+    before = meminfo()
+    report = fathom.json("host", "--json", "-i", 2)
+    after = meminfo()
+    values = {name: entry["value"] for name, entry in report["values"].items()}
+    assert values["memory_total"] == pytest.approx(after["MemTotal"], rel=1e-6)
+    low, high = sorted((before["MemAvailable"], after["MemAvailable"]))
+    assert low - (1 << 30) <= values["memory_available"] <= high + (1 << 30)
+    assert sum(values[f"cpu_{n}"] for n in ("user", "nice", "system", "iowait", "irq", "softirq", "steal", "idle")) == (
+        pytest.approx(1, abs=1e-6))
+    assert len(report["cpus"]) == os.cpu_count()
+    assert {d["name"] for d in report["interfaces"]} == set(os.listdir("/sys/class/net"))
+    assert values["uptime"] == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=30)
+    mine = [p for p in report["processes"] if p["container"] == burning.name]
+    assert [p["pid"] for p in mine] == [burning.pid] and mine[0]["command"] == "burn"
+    assert mine[0]["cpu"] == pytest.approx(0.3, abs=0.15)
+    text = fathom("host", "-i", "200ms", "--top", 3)
+    assert text.returncode == 0
+    for heading in ("uptime", "dmesg", "vmstat", "mpstat", "free", "pressure", "DISK", "INTERFACE", "TCP", "limits"):
+        assert heading in text.stdout, heading
+
+
+def test_watch_counts(fathom):
+    done = fathom("host", "--watch", "-n", 2, "-i", "150ms", "--json", "--top", 1)
+    assert done.returncode == 0 and len([json.loads(line) for line in done.stdout.splitlines()]) == 2
+    for arguments in (["-i", "0"], ["web"], ["-n", "3"]):
+        done = fathom("host", *arguments)
+        assert done.returncode == 2 and done.stderr, arguments
+
+
+def test_use_of_a_capped_container(docker, start, fathom):
+    capped = start(docker, "capped", "/bin/burn", cpus=0.2, memory="64m", args=["--pids-limit", "100"])
+    time.sleep(0.2)
+    report = fathom.json("use", "--json", "-d", 2, capped.name)
+    own = {row["resource"]: row["container"] for row in report["resources"]}
+    assert own["CPU"]["utilisation"]["value"] == pytest.approx(0.2, abs=0.08)
+    assert own["CPU quota"]["utilisation"]["value"] == pytest.approx(1, abs=0.4)
+    assert own["CPU quota"]["saturation"]["value"] > 0.5
+    assert own["threads"]["utilisation"]["value"] == pytest.approx(0.01)
+    assert 0 < own["memory"]["utilisation"]["value"] < 0.5
+    assert own["locks"]["saturation"]["value"] is None and "fathom" in own["locks"]["saturation"]["unknown"]
+    text = fathom("use", capped.name)
+    assert text.returncode == 0 and capped.name in text.stdout and "HOST" in text.stdout
+    assert "CPU" in fathom("use").stdout
+    assert fathom("use", "no-such-container-here").returncode == 2
+
+
+def test_started_inside_a_container(docker, start, fathom):
+    build = fathom.binary.parent.parent.parent
+    inside = start(docker, "inside", "/bin/trouble", "busy", "30", cpus=0.2, memory="64m",
+                   args=["--memory-swap", "64m", "--pids-limit", "100", "-v", f"{build}:/fathom:ro", "-v", "/usr:/usr:ro",
+                         "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"])
+    done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", "guest", "--json", "-d", "2")
+    report = json.loads(done.stdout)
+    values = {name: entry["value"] for name, entry in report["values"].items()}
+    assert values["cpu_quota"] == pytest.approx(0.2) and values["cpus"] == os.cpu_count()
+    assert values["cpu_used"] == pytest.approx(0.2, abs=0.1) and values["throttled_periods"] > 0.2
+    assert values["memory_limit"] == pytest.approx(64 << 20) and 0 < values["memory_working_set"] < 64 << 20
+    assert values["pids_limit"] == 100 and values["processes"] == 2
+    assert all(tool["shows_host"] for tool in report["tools"])
+    # Commands for the host say the same instead of failing.
+    for command in ("diagnose", "host", "use"):
+        done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", command)
+        assert "Inside a container" in done.stdout and "THE HOST'S" in done.stdout and not done.stderr
