@@ -30,6 +30,7 @@ struct connections_run {
 	guint64 elapsed_ns;
 	int shown;
 	gboolean live; /* redraw one screen */
+	gboolean polled; /* see connections_are_polled */
 };
 
 static void connections_clear(struct connections_run *run)
@@ -50,6 +51,8 @@ static const struct table_column columns[] = {
 	{ "CLOSES", TRUE },  { "LIVE", TRUE }, { "SENT", TRUE },    { "RECEIVED", TRUE }, { "RETRANSMITS", TRUE },
 	{ "CONNECT", TRUE }, { "RTT", TRUE },  { "FAILED", FALSE },
 };
+
+#define COLUMNS_UNKNOWN_POLLED 6 /* SENT and what follows */
 
 static void cell_end(struct table *table, struct edge_end end)
 {
@@ -79,7 +82,7 @@ static void cell_range(struct table *table, guint64 low_ns, guint64 high_ns)
 	table_cell(table, high_ns ? text : NULL);
 }
 
-static void connections_row(struct table *table, const struct edges *edges, guint32 row)
+static void connections_row(struct table *table, const struct edges *edges, guint32 row, gboolean polled)
 {
 	g_autofree char *failed = connection_failures(edges, row);
 	struct connection_numbers numbers;
@@ -93,6 +96,11 @@ static void connections_row(struct table *table, const struct edges *edges, guin
 	table_cell_number(table, numbers.accepts, TRUE);
 	table_cell_number(table, numbers.closes, TRUE);
 	table_cell_number(table, numbers.live, TRUE);
+	if (polled) { /* the rest is not known */
+		for (guint i = 0; i < COLUMNS_UNKNOWN_POLLED; i++)
+			table_cell(table, NULL);
+		return;
+	}
 	cell_bytes(table, numbers.sent_bytes);
 	cell_bytes(table, numbers.received_bytes);
 	if (numbers.spurious) {
@@ -117,10 +125,11 @@ static void connections_print(const struct connections_run *run, const struct ed
 	g_autofree char *elapsed = units_duration(elapsed_ns);
 
 	for (guint i = 0; i < order->len; i++)
-		connections_row(table, edges, g_array_index(order, guint32, i));
+		connections_row(table, edges, g_array_index(order, guint32, i), run->polled);
 	if (run->live)
 		fputs(CONNECTIONS_CLEAR, stdout);
-	printf("TCP connections in %s\n", elapsed);
+	printf("TCP connections in %s%s\n", elapsed,
+	       run->polled ? " (polled every 3 s: short connections are missed)" : "");
 	if (order->len)
 		table_print(table, stdout);
 	else
@@ -147,6 +156,7 @@ static gboolean connections_interval(void *user, const struct snapshot *snapshot
 	const struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
 
 	connections_keep(run, snapshot);
+	run->polled = connections_are_polled(&shape->ledger);
 	if (run->json)
 		render_connections_json(stdout, snapshot, shape);
 	else
@@ -187,6 +197,7 @@ static int connections_end(struct connections_run *run, struct snapshot *snapsho
 	struct render_options options = { 0 };
 	g_autoptr(GError) error = NULL;
 
+	run->polled = connections_are_polled(&shape->ledger);
 	if (!run->interval_ns && run->json)
 		render_connections_json(stdout, snapshot, shape);
 	else if (!run->interval_ns)
@@ -271,8 +282,9 @@ int cmd_connections(int argc, char **argv)
 	if (command_parse(context, &argc, &argv, &status)) {
 		status = EXIT_USAGE;
 		run.live = !run.json && !run.duration && !run.interval && !run.count && isatty(STDOUT_FILENO);
-		if (connections_check(&run, &error) && command_need_bpf("connections") &&
-		    (registry = registry_new("/", &error)) && connections_targets(&run, registry, argv + 1, &error))
+		/* Where kernel programs are refused the probe polls, and says so. */
+		if (connections_check(&run, &error) && (registry = registry_new("/", &error)) &&
+		    connections_targets(&run, registry, argv + 1, &error))
 			status = connections_measure(&run, registry, &error);
 		if (error)
 			command_complain("connections", "%s", error->message);

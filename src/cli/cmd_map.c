@@ -196,7 +196,7 @@ static int map_run(struct map_command *command, int argc, char **argv)
 		/* said below */
 	} else if (argc > 1 && map_is_capture(argv[1])) {
 		snapshot = map_import(command, argc, argv, &error);
-	} else if (command_need_bpf("map") && (registry = registry_new("/", &error)) &&
+	} else if ((registry = registry_new("/", &error)) && /* refused kernel programs: it polls, and says so */
 		   map_targets(command, registry, argv + 1, &error)) {
 		status = EXIT_FAILED;
 		snapshot = map_observe(command, registry, &error);

@@ -122,6 +122,8 @@ const struct rung *ladder_climb(const struct rung *rungs, const char *forced, la
 
 		if (forced && !g_str_equal(forced, rung->name))
 			continue;
+		if (code == PROBE_ERROR_PERMISSION && !rung->without_bpf)
+			continue; /* the same for every rung: said once */
 		tried = TRUE;
 		if (attempt(user, rung, &reason)) {
 			if (why_not && reasons->len > 0)
@@ -129,9 +131,9 @@ const struct rung *ladder_climb(const struct rung *rungs, const char *forced, la
 			return rung;
 		}
 		if (reason->code == PROBE_ERROR_PERMISSION) {
-			code = PROBE_ERROR_PERMISSION; /* the same for every rung: say it once */
+			code = PROBE_ERROR_PERMISSION;
 			g_string_assign(reasons, reason->message);
-			break;
+			continue;
 		}
 		if (reasons->len > 0)
 			g_string_append(reasons, "; ");

@@ -273,6 +273,7 @@ struct probe_run; /* each probe's own */
 struct rung {
 	const char *name; /* "perf cpu-clock", "tp_btf/sched_switch" */
 	const char *misses; /* what this rung cannot see; NULL when nothing */
+	gboolean without_bpf; /* works where kernel programs are refused */
 };
 
 struct probe {

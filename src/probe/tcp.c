@@ -17,6 +17,7 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/tcp_polled.h"
 #include "tcp.skel.h"
 
 #define TCP_WALK_BYTES 4096
@@ -80,14 +81,20 @@ static const struct probe_label tcp_labels[] = { { "port", PROBE_LABEL_TEXT }, {
 static const struct rung tcp_rungs[] = {
 	{ .name = "tp_btf/inet_sock_set_state",
 	  .misses = "connections of processes' sockets passed on and held by nobody when watching began" },
+	{ .name = "polled",
+	  .misses = "polled every 3 s: short connections are missed; so are failures, bytes, retransmissions and times, and "
+		    "that two ends belong together where addresses are translated on the way",
+	  .without_bpf = TRUE },
 	{ 0 },
 };
+#define TCP_RUNG_POLLED (&tcp_rungs[G_N_ELEMENTS(tcp_rungs) - 2])
 
 struct tcp_run {
 	struct probe_listener listener;
 	struct probe_request request;
 	const struct rung *rung;
 	char *why_not;
+	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
 	struct bpf_link *state, *retransmit, *walk;
 	struct births *births;
@@ -242,7 +249,10 @@ static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct tcp_run *run = user;
 
-	(void)rung;
+	if (rung == TCP_RUNG_POLLED) {
+		run->polled = tcp_polled_open(&run->listener, error);
+		return run->polled != NULL;
+	}
 	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
 	    tcp_walk_all(run, TRUE, error))
 		return TRUE;
@@ -257,6 +267,7 @@ static void tcp_close(struct probe_run *opaque)
 	if (!run)
 		return;
 	tcp_unload(run);
+	tcp_polled_close(run->polled);
 	g_free(run->why_not);
 	g_free(run->keys);
 	g_free(run->told);
@@ -452,15 +463,47 @@ static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GEr
 	return TRUE;
 }
 
+/* tcp_polled_fn */
+static void tcp_tell_polled(void *user, const struct tcp_polled_edge *edge)
+{
+	struct tcp_run *run = user;
+	const struct probe_value value = { .text = edge->port };
+	const guint64 counters[COUNTERS] = {
+		[COUNTER_OPENS] = edge->opens,
+		[COUNTER_ACCEPTS] = edge->accepts,
+		[COUNTER_CLOSES] = edge->closes,
+		[COUNTER_EXISTING] = edge->existing,
+	};
+	const struct probe_pair pair = {
+		.source = edge->client, .target = edge->server, .values = &value, .counters = counters
+	};
+
+	if (run->listener.pair)
+		run->listener.pair(run->listener.user, &pair);
+}
+
+static gboolean tcp_collect_polled(struct tcp_run *run, gboolean now, struct ledger *ledger)
+{
+	tcp_polled_collect(run->polled, now, tcp_tell_polled, run);
+	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	ledger_note(ledger, g_strdup(run->rung->misses));
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	return TRUE;
+}
+
 static int tcp_fd(struct probe_run *run)
 {
+	if (((struct tcp_run *)run)->polled)
+		return -1; /* nothing to wait for */
 	return births_fd(((struct tcp_run *)run)->births);
 }
 
 static gboolean tcp_drain(struct probe_run *run, GError **error)
 {
 	(void)error;
-	births_drain(((struct tcp_run *)run)->births);
+	if (((struct tcp_run *)run)->births)
+		births_drain(((struct tcp_run *)run)->births);
 	return TRUE;
 }
 
@@ -468,6 +511,8 @@ static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 {
 	struct tcp_run *run = (struct tcp_run *)opaque;
 
+	if (run->polled)
+		return tcp_collect_polled(run, FALSE, ledger);
 	return tcp_walk_when_due(run, FALSE, error) && tcp_hand_out_all(run, ledger, error);
 }
 
@@ -475,6 +520,8 @@ static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GErr
 {
 	struct tcp_run *run = (struct tcp_run *)opaque;
 
+	if (run->polled)
+		return tcp_collect_polled(run, TRUE, ledger);
 	if (!tcp_walk_when_due(run, TRUE, error))
 		return FALSE;
 	tcp_detach(run);

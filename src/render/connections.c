@@ -92,6 +92,11 @@ char *connection_failures(const struct edges *edges, guint32 row)
 	return text ? g_string_free(text, FALSE) : NULL;
 }
 
+gboolean connections_are_polled(const struct ledger *ledger)
+{
+	return g_strcmp0(ledger->rung, "polled") == 0;
+}
+
 static gint connection_compare(gconstpointer left, gconstpointer right, gpointer user)
 {
 	const struct edges *edges = user;
@@ -156,9 +161,9 @@ static void json_connection_times(struct json_writer *json, const struct edges *
 	}
 }
 
-void json_connection_numbers(struct json_writer *json, const struct edges *edges, guint32 row)
+/* What is known however it was observed. */
+static void json_connection_lives(struct json_writer *json, const struct edges *edges, guint32 row)
 {
-	const struct edge *edge = g_ptr_array_index(edges->rows, row);
 	struct connection_numbers numbers;
 
 	connection_numbers(edges, row, &numbers);
@@ -167,6 +172,15 @@ void json_connection_numbers(struct json_writer *json, const struct edges *edges
 	json_uint(json, "closes", numbers.closes);
 	json_uint(json, "live", numbers.live);
 	json_uint(json, "existing", counter(edges, row, "existing"));
+}
+
+void json_connection_numbers(struct json_writer *json, const struct edges *edges, guint32 row)
+{
+	const struct edge *edge = g_ptr_array_index(edges->rows, row);
+	struct connection_numbers numbers;
+
+	connection_numbers(edges, row, &numbers);
+	json_connection_lives(json, edges, row);
 	json_kinds(json, "failures", FAILED_PREFIX, edges, edge);
 	json_uint(json, "resets", numbers.resets);
 	json_uint(json, "sent_bytes", numbers.sent_bytes);
@@ -178,14 +192,17 @@ void json_connection_numbers(struct json_writer *json, const struct edges *edges
 	json_connection_times(json, edges, edge);
 }
 
-static void json_connection(struct json_writer *json, const struct edges *edges, guint32 row)
+static void json_connection(struct json_writer *json, const struct edges *edges, guint32 row, gboolean polled)
 {
 	const char *const *labels = edges_labels(edges, row);
 
 	json_begin_object(json, NULL);
 	json_connection_end(json, "source", edges_source(edges, row), NULL);
 	json_connection_end(json, "target", edges_target(edges, row), labels[0]);
-	json_connection_numbers(json, edges, row);
+	if (polled)
+		json_connection_lives(json, edges, row);
+	else
+		json_connection_numbers(json, edges, row);
 	json_end_object(json);
 }
 
@@ -199,7 +216,7 @@ void render_connections_json(FILE *out, const struct snapshot *snapshot, const s
 	json_uint(&json, "duration_ns", snapshot->duration_ns);
 	json_begin_array(&json, "edges");
 	for (guint32 i = 0; i < shape->edges->rows->len; i++) {
-		json_connection(&json, shape->edges, i);
+		json_connection(&json, shape->edges, i, connections_are_polled(&shape->ledger));
 		json_flush(&json, out, JSON_FLUSH_BYTES);
 	}
 	json_end_array(&json);

@@ -14,6 +14,9 @@ struct connection_numbers {
 	guint64 connect_low_ns, connect_high_ns, rtt_low_ns, rtt_high_ns, session_low_ns, session_high_ns;
 };
 
+/* How it was observed tells of opens, accepts and closes only: the other numbers are not known (and not zero). */
+gboolean connections_are_polled(const struct ledger *ledger);
+
 /* Row `row` of an edges shape with the probe's counters; what it lacks is 0. */
 void connection_numbers(const struct edges *edges, guint32 row, struct connection_numbers *numbers);
 /* "3 refused, 1 timeout": what failed, owned by the caller; NULL when nothing did. */

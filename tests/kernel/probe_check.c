@@ -258,6 +258,20 @@ static void talk_start(void)
 	close(listener);
 }
 
+/* Connects to itself, and stays so until the program ends. */
+static void stay_start(void)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(here);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(listener, (struct sockaddr *)&here, size) != 0 || listen(listener, 1) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&here, &size) != 0 ||
+	    connect(client, (struct sockaddr *)&here, size) != 0 || accept(listener, NULL, NULL) < 0)
+		perror("a connection that stays");
+}
+
 #define QUESTIONS 5
 #define RESOLVER 0x7f530035 /* 127.83.0.53, where nobody else listens */
 
@@ -332,12 +346,15 @@ static const struct event_rule {
 	{ "connections", NULL, "accepts", NULL, TALKS, talk_start },
 	{ "dns", NULL, "outcome", "noerror", 0, ask_start },
 	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
+	{ "connections, polled", NULL, "accepts", NULL, 1, stay_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
 };
 
-static const struct event_rule *event_rule_find(const char *probe)
+static const struct event_rule *event_rule_find(const struct probe *probed, const struct rung *rung)
 {
+	g_autofree char *probe = g_strconcat(probed->name, rung->without_bpf ? ", polled" : "", NULL);
+
 	for (gsize i = 0; i < G_N_ELEMENTS(event_rules); i++)
 		if (g_str_equal(event_rules[i].probe, probe))
 			return &event_rules[i];
@@ -725,7 +742,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 	gboolean rivalled = check_needs_rival(probe);
 	struct check check = { .child = child_start(child_live, rivalled),
 			       .probe = probe,
-			       .rule = event_rule_find(probe->name) };
+			       .rule = event_rule_find(probe, rung) };
 	pid_t rival = rivalled ? child_start(child_rival, TRUE) : 0;
 	const struct probe_listener listener = {
 		.user = &check,

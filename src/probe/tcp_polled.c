@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/tcp_polled.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "kernel/cgroupfs.h"
+#include "kernel/procfs.h"
+
+#define TABLE_BYTES_MAX (64u << 20) /* of one namespace's table: some 400,000 sockets */
+#define CONNECTIONS_MAX (1u << 20)
+#define SOCKET_LINK "socket:["
+#define KEY_V1 (G_GUINT64_CONSTANT(1) << 63)
+
+/* include/net/tcp_states.h, as /proc/net/tcp writes them */
+enum state {
+	STATE_ESTABLISHED = 1,
+	STATE_CLOSE_WAIT = 8,
+	STATE_LISTEN = 10,
+};
+
+struct address {
+	guint8 bytes[16]; /* IPv4 in the first four */
+	guint16 family; /* AF_INET (mapped ones, too) or AF_INET6 */
+	guint16 port;
+};
+
+/* A socket as its namespace names it. All bytes are set: it is hashed. */
+struct place {
+	struct address local, remote;
+	guint32 netns, pad;
+};
+
+struct connection {
+	struct place place;
+	guint64 inode, owner; /* owner: cgroup key, 0: not known (yet) */
+	guint64 pass; /* in which it was seen last */
+	gboolean is_new, is_client, is_told;
+	struct connection *twin; /* the other end; NULL: elsewhere */
+	/* As it was told: the same words must be used at its end. */
+	guint64 client, server;
+	gboolean both; /* ends are here */
+};
+
+struct tcp_polled {
+	struct probe_listener listener;
+	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
+	GHashTable *connections; /* struct place → struct connection */
+	GHashTable *listeners; /* netns << 16 | port, of this pass */
+	GHashTable *owners; /* inode → cgroup key, of this pass */
+	GHashTable *wanted; /* inodes whose owner is not known, of this pass */
+	GHashTable *known; /* cgroup keys told of */
+	guint64 pass, looked_ns;
+};
+
+/* ---- the tables ---- */
+
+static guint place_hash(gconstpointer data)
+{
+	const guint8 *bytes = data;
+	guint hash = 5381;
+
+	for (gsize i = 0; i < sizeof(struct place); i++)
+		hash = hash * 33 + bytes[i];
+	return hash;
+}
+
+static gboolean place_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct place)) == 0;
+}
+
+/* "0100007F:0035": words as they lie in memory. */
+static gboolean address_parse(const char *text, struct address *address)
+{
+	static const guint8 mapped[12] = { [10] = 0xff, [11] = 0xff };
+	gsize digits = strspn(text, "0123456789ABCDEF");
+	guint32 words[4] = { 0 };
+	unsigned port;
+
+	memset(address, 0, sizeof(*address));
+	if ((digits != 8 && digits != 32) || text[digits] != ':' || sscanf(text + digits + 1, "%4X", &port) != 1)
+		return FALSE;
+	for (gsize i = 0; i < digits / 8; i++)
+		if (sscanf(text + 8 * i, "%8X", &words[i]) != 1)
+			return FALSE;
+	memcpy(address->bytes, words, digits / 2);
+	address->family = digits == 8 ? AF_INET : AF_INET6;
+	address->port = (guint16)port;
+	if (digits == 32 && memcmp(address->bytes, mapped, sizeof(mapped)) == 0) {
+		memmove(address->bytes, address->bytes + 12, 4);
+		memset(address->bytes + 4, 0, 12);
+		address->family = AF_INET;
+	}
+	return TRUE;
+}
+
+static gboolean address_is_loopback(const struct address *address)
+{
+	static const guint8 loopback[16] = { [15] = 1 };
+
+	if (address->family == AF_INET)
+		return address->bytes[0] == 127;
+	return memcmp(address->bytes, loopback, sizeof(loopback)) == 0;
+}
+
+static gpointer listener_key(guint32 netns, guint16 port)
+{
+	return (gpointer)(((guint64)netns << 16 | port) + 1);
+}
+
+static void polled_see(struct tcp_polled *polled, const struct place *place, guint64 inode)
+{
+	struct connection *connection = g_hash_table_lookup(polled->connections, place);
+
+	if (!connection) {
+		if (g_hash_table_size(polled->connections) >= CONNECTIONS_MAX)
+			return;
+		connection = g_new0(struct connection, 1);
+		connection->place = *place;
+		connection->is_new = TRUE;
+		g_hash_table_insert(polled->connections, &connection->place, connection);
+	}
+	connection->inode = inode;
+	connection->pass = polled->pass;
+	connection->twin = NULL;
+	if (!connection->owner)
+		g_hash_table_add(polled->wanted, g_memdup2(&inode, sizeof(inode)));
+}
+
+/* One line of /proc/PID/net/tcp or tcp6. */
+static void polled_line(struct tcp_polled *polled, guint32 netns, const char *line)
+{
+	char local[64], remote[64];
+	unsigned state;
+	guint64 inode;
+	struct place place = { .netns = netns };
+
+	if (sscanf(line, " %*u: %63s %63s %X %*s %*s %*s %*u %*u %" G_GUINT64_FORMAT, local, remote, &state, &inode) !=
+		    4 ||
+	    !address_parse(local, &place.local) || !address_parse(remote, &place.remote))
+		return;
+	if (state == STATE_LISTEN)
+		g_hash_table_add(polled->listeners, listener_key(netns, place.local.port));
+	else if ((state == STATE_ESTABLISHED || state == STATE_CLOSE_WAIT) && inode != 0)
+		polled_see(polled, &place, inode);
+}
+
+static void polled_table(struct tcp_polled *polled, guint32 pid, guint32 netns, const char *name)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%u/net/%s", pid, name);
+	g_autofree char *text = file_read(path, TABLE_BYTES_MAX, NULL, NULL);
+
+	for (char *line = text, *end; line && *line; line = end) {
+		end = strchr(line, '\n');
+		if (end)
+			*end++ = '\0';
+		else
+			end = line + strlen(line);
+		polled_line(polled, netns, line);
+	}
+}
+
+static GArray *polled_pids(void)
+{
+	GArray *pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	DIR *proc = opendir("/proc");
+
+	for (struct dirent *entry; proc && (entry = readdir(proc));) {
+		guint32 pid = (guint32)g_ascii_strtoull(entry->d_name, NULL, 10);
+
+		if (pid)
+			g_array_append_val(pids, pid);
+	}
+	if (proc)
+		closedir(proc);
+	return pids;
+}
+
+/* Every network namespace once, through one of its processes. */
+static void polled_tables(struct tcp_polled *polled, const GArray *pids)
+{
+	g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+
+	for (guint i = 0; i < pids->len; i++) {
+		guint32 pid = g_array_index(pids, guint32, i);
+		guint32 netns = (guint32)procfs_namespace("/", pid, NAMESPACE_NET);
+
+		if (!netns || !g_hash_table_add(seen, GUINT_TO_POINTER(netns)))
+			continue;
+		polled_table(polled, pid, netns, "tcp");
+		polled_table(polled, pid, netns, "tcp6");
+	}
+}
+
+/* ---- whose sockets they are ---- */
+
+static guint64 cgroup_key_at(struct tcp_polled *polled, const struct cgroup_hierarchy *hierarchy, const char *path,
+			     guint64 bit)
+{
+	struct cgroup_seen seen;
+	guint64 key;
+
+	if (!hierarchy || !cgroup_hierarchy_look(hierarchy, path, &seen))
+		return 0;
+	key = seen.inode | bit;
+	if (g_hash_table_add(polled->known, g_memdup2(&key, sizeof(key))) && polled->listener.cgroup_born)
+		polled->listener.cgroup_born(polled->listener.user, key, path);
+	return key;
+}
+
+/* The key of a process's cgroup (see cgroupfs.h); 0: not known. */
+static guint64 polled_owner(struct tcp_polled *polled, guint32 pid)
+{
+	g_autoptr(GArray) cgroups = polled->cgroupfs ? procfs_cgroups_read("/", pid, NULL) : NULL;
+	const char *unified = NULL, *legacy = NULL, *controller;
+	guint64 key = 0;
+
+	if (!cgroups)
+		return 0;
+	controller = cgroupfs_v1_controller(polled->cgroupfs);
+	for (guint i = 0; i < cgroups->len; i++) {
+		const struct procfs_cgroup *cgroup = &g_array_index(cgroups, struct procfs_cgroup, i);
+		g_auto(GStrv) names = g_strsplit(cgroup->controllers, ",", -1);
+
+		if (!*cgroup->controllers)
+			unified = cgroup->path;
+		else if (controller && g_strv_contains((const char *const *)names, controller))
+			legacy = cgroup->path;
+	}
+	if (legacy && strcmp(legacy, "/") != 0 && (!unified || strcmp(unified, "/") == 0))
+		key = cgroup_key_at(polled, polled->cgroupfs->legacy, legacy, KEY_V1);
+	if (!key && unified)
+		key = cgroup_key_at(polled, polled->cgroupfs->unified, unified, 0);
+	return key;
+}
+
+static void polled_descriptors(struct tcp_polled *polled, guint32 pid)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%u/fd", pid);
+	DIR *directory = opendir(path);
+	guint64 owner = 0;
+
+	for (struct dirent *entry; directory && (entry = readdir(directory));) {
+		char link[64];
+		ssize_t length = readlinkat(dirfd(directory), entry->d_name, link, sizeof(link) - 1);
+		guint64 inode;
+
+		if (length <= 0)
+			continue;
+		link[length] = '\0';
+		if (!g_str_has_prefix(link, SOCKET_LINK))
+			continue;
+		inode = g_ascii_strtoull(link + strlen(SOCKET_LINK), NULL, 10);
+		if (!g_hash_table_contains(polled->wanted, &inode))
+			continue;
+		if (!owner)
+			owner = polled_owner(polled, pid);
+		if (owner)
+			g_hash_table_insert(polled->owners, g_memdup2(&inode, sizeof(inode)),
+					    g_memdup2(&owner, sizeof(owner)));
+	}
+	if (directory)
+		closedir(directory);
+}
+
+/* Only when there are sockets nobody is known to own: looking through all descriptors is what costs. */
+static void polled_owners(struct tcp_polled *polled, const GArray *pids)
+{
+	GHashTableIter each;
+	gpointer value;
+
+	for (guint i = 0; g_hash_table_size(polled->wanted) && i < pids->len; i++)
+		polled_descriptors(polled, g_array_index(pids, guint32, i));
+	g_hash_table_iter_init(&each, polled->connections);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct connection *connection = value;
+		const guint64 *owner = g_hash_table_lookup(polled->owners, &connection->inode);
+
+		if (!connection->owner && owner)
+			connection->owner = *owner;
+	}
+}
+
+/* ---- which ends belong together ---- */
+
+/* By both addresses the other way round; loopback only within its own namespace. Where several namespaces use the same
+ * addresses, none is chosen. */
+static void polled_pair(struct tcp_polled *polled)
+{
+	g_autoptr(GHashTable) anywhere = g_hash_table_new(place_hash, place_equal);
+	g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
+	GHashTableIter each;
+	gpointer value;
+
+	g_hash_table_iter_init(&each, polled->connections);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct connection *connection = value;
+		struct place *key = g_memdup2(&connection->place, sizeof(*key));
+
+		key->netns = 0;
+		g_ptr_array_add(keys, key);
+		g_hash_table_replace(anywhere, key, g_hash_table_contains(anywhere, key) ? NULL : connection);
+	}
+	g_hash_table_iter_init(&each, polled->connections);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct connection *connection = value;
+		struct place mirror = { connection->place.remote, connection->place.local, connection->place.netns, 0 };
+
+		connection->twin = g_hash_table_lookup(polled->connections, &mirror);
+		mirror.netns = 0;
+		if (!connection->twin && !address_is_loopback(&mirror.local))
+			connection->twin = g_hash_table_lookup(anywhere, &mirror);
+	}
+}
+
+static gboolean polled_listens(const struct tcp_polled *polled, const struct connection *connection)
+{
+	return g_hash_table_contains(polled->listeners,
+				     listener_key(connection->place.netns, connection->place.local.port));
+}
+
+/* Decides once, when the connection is first told of. */
+static void polled_decide(const struct tcp_polled *polled, struct connection *connection)
+{
+	const struct connection *twin = connection->twin;
+
+	connection->is_client = !polled_listens(polled, connection);
+	if (twin && twin->is_told)
+		connection->is_client = !twin->is_client;
+	connection->both = twin != NULL;
+	connection->client = connection->is_client ? connection->owner : twin ? twin->owner : 0;
+	connection->server = !connection->is_client ? connection->owner : twin ? twin->owner : 0;
+}
+
+/* ---- what is told ---- */
+
+static void polled_end(guint64 owner, gboolean here, const char *address, struct probe_end *end)
+{
+	*end = (struct probe_end){ .kind = EDGE_END_CONTAINER, .cgroup_key = owner };
+	if (owner)
+		return;
+	*end = here ? (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "a process we may not look into" }
+		    : (struct probe_end){ .kind = EDGE_END_EXTERNAL, .text = address };
+}
+
+static void polled_tell(const struct connection *connection, gboolean existing, gboolean begins, tcp_polled_fn tell,
+			void *user)
+{
+	const struct place *place = &connection->place;
+	char address[INET6_ADDRSTRLEN] = "", port[8];
+	struct tcp_polled_edge edge = { .port = port };
+	/* What has both ends here is counted at its client's, but for being accepted. */
+	gboolean counts = connection->is_client || !connection->both;
+
+	inet_ntop(place->remote.family, place->remote.bytes, address, sizeof(address));
+	g_snprintf(port, sizeof(port), "%u", connection->is_client ? place->remote.port : place->local.port);
+	polled_end(connection->client, connection->is_client || connection->both, address, &edge.client);
+	polled_end(connection->server, !connection->is_client || connection->both, address, &edge.server);
+	if (!begins)
+		edge.closes = counts;
+	else if (existing)
+		edge.existing = counts;
+	else if (connection->is_client)
+		edge.opens = 1;
+	else
+		edge.accepts = 1;
+	tell(user, &edge);
+}
+
+static void polled_tell_new(struct tcp_polled *polled, tcp_polled_fn tell, void *user)
+{
+	GHashTableIter each;
+	gpointer value;
+
+	g_hash_table_iter_init(&each, polled->connections);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct connection *connection = value;
+
+		if (!connection->is_new || connection->is_told)
+			continue;
+		polled_decide(polled, connection);
+		connection->is_told = TRUE;
+		connection->is_new = FALSE;
+		polled_tell(connection, polled->pass == 1, TRUE, tell, user);
+	}
+}
+
+static void polled_tell_gone(struct tcp_polled *polled, tcp_polled_fn tell, void *user)
+{
+	GHashTableIter each;
+	gpointer value;
+
+	g_hash_table_iter_init(&each, polled->connections);
+	while (g_hash_table_iter_next(&each, NULL, &value)) {
+		struct connection *connection = value;
+
+		if (connection->pass == polled->pass)
+			continue;
+		if (connection->is_told)
+			polled_tell(connection, FALSE, FALSE, tell, user);
+		g_hash_table_iter_remove(&each);
+	}
+}
+
+static void polled_look(struct tcp_polled *polled)
+{
+	g_autoptr(GArray) pids = polled_pids();
+
+	polled->pass++;
+	polled->looked_ns = clock_monotonic_ns();
+	g_hash_table_remove_all(polled->listeners);
+	g_hash_table_remove_all(polled->owners);
+	g_hash_table_remove_all(polled->wanted);
+	polled_tables(polled, pids);
+	polled_owners(polled, pids);
+}
+
+void tcp_polled_collect(struct tcp_polled *polled, gboolean now, tcp_polled_fn tell, void *user)
+{
+	if (polled->pass == 1) { /* the look at the start */
+		polled_pair(polled);
+		polled_tell_new(polled, tell, user);
+	}
+	if (!now && clock_monotonic_ns() - polled->looked_ns < TCP_POLLED_NS)
+		return;
+	polled_look(polled);
+	polled_tell_gone(polled, tell, user);
+	polled_pair(polled);
+	polled_tell_new(polled, tell, user);
+}
+
+struct tcp_polled *tcp_polled_open(const struct probe_listener *listener, GError **error)
+{
+	struct tcp_polled *polled;
+
+	if (access("/proc/self/net/tcp", R_OK) != 0) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "/proc/PID/net/tcp cannot be read");
+		return NULL;
+	}
+	polled = g_new0(struct tcp_polled, 1);
+	polled->listener = *listener;
+	polled->cgroupfs = cgroupfs_open("/", NULL);
+	polled->connections = g_hash_table_new_full(place_hash, place_equal, NULL, g_free);
+	polled->listeners = g_hash_table_new(NULL, NULL);
+	polled->owners = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	polled->wanted = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	polled->known = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	polled_look(polled);
+	return polled;
+}
+
+void tcp_polled_close(struct tcp_polled *polled)
+{
+	if (!polled)
+		return;
+	cgroupfs_free(polled->cgroupfs);
+	g_hash_table_unref(polled->connections);
+	g_hash_table_unref(polled->listeners);
+	g_hash_table_unref(polled->owners);
+	g_hash_table_unref(polled->wanted);
+	g_hash_table_unref(polled->known);
+	g_free(polled);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP connections without any program in the kernel: /proc/PID/net/tcp of every network namespace, and whose sockets
+ * they are from /proc/PID/fd, read again and again. What begins and ends between two looks is not seen. */
+#pragma once
+#include <glib.h>
+
+#include "probe/probe.h"
+
+#define TCP_POLLED_NS (3 * NS_PER_S)
+
+struct tcp_polled;
+
+/* What can be known this way, in a connection's life. */
+struct tcp_polled_edge {
+	struct probe_end client, server;
+	const char *port; /* the server's */
+	guint64 existing, opens, accepts, closes; /* new ones */
+};
+typedef void (*tcp_polled_fn)(void *user, const struct tcp_polled_edge *edge);
+
+/* Looks for the first time: what is open exists. NULL and `error` when /proc cannot be read. */
+struct tcp_polled *tcp_polled_open(const struct probe_listener *listener, GError **error);
+void tcp_polled_close(struct tcp_polled *polled);
+/* Looks again when it is time (or `now`), and tells what is new. */
+void tcp_polled_collect(struct tcp_polled *polled, gboolean now, tcp_polled_fn tell, void *user);
