@@ -20,8 +20,8 @@ from support import ROOT, Missing, fathom_binary, run, tool, wait_for
 
 @pytest.fixture(scope="module")
 def busy(docker):
-    """A container that keeps one CPU busy for half of the time its quota allows none."""
-    container = docker.run("agentbusy", "sh", "-c", "while :; do :; done", cpus=0.2)
+    """A container that would keep a CPU busy, and may have a fifth of one."""
+    container = docker.run("agentbusy", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m")
     yield container
     docker.rm(container)
 
