@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent
+from agent_client import Agent
 from conftest import attached, lack
 from support import ROOT, Missing, fathom_binary, run, tool, wait_for
 
@@ -87,6 +87,8 @@ def metric(text, name, **labels):
 
 
 def test_metrics(agent, busy):
+    wait_for(lambda: metric(agent.request("GET", "/metrics")[2].decode(),
+                            "fathom_container_cpu_runqueue_latency_seconds_count", container_name=busy.name), 20, "a wait")
     status, headers, body = agent.request("GET", "/metrics")
     text = body.decode()
     assert status == 200 and "version=0.0.4" in headers["Content-Type"] and "# EOF" not in text
@@ -147,6 +149,7 @@ def test_alerts(agent):
     """The example rules are rules, and speak of metrics that there are."""
     rules = ROOT / "deploy/fathom-alerts.yml"
     run(tool("promtool"), "check", "rules", rules)
+    wait_for(lambda: b"runqueue_latency_seconds_bucket" in agent.request("GET", "/metrics")[2], 20, "a wait")
     text = agent.request("GET", "/metrics")[2].decode()
     names = set(re.findall(r"fathom_\w+", re.sub(r"annotations:.*", "", rules.read_text())))
     missing = [name for name in names if not re.search(rf"^{name}[ {{]", text, re.MULTILINE)]

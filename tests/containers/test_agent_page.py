@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import Agent
+from agent_client import Agent
 from conftest import lack
 from support import ROOT, Missing, run, tool
 
