@@ -51,6 +51,7 @@ int cmd_dns(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
+int cmd_tcp(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_slow(int argc, char **argv);

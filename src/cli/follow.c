@@ -70,8 +70,8 @@ static gboolean follow_parse(struct follow_run *run, int *argc, char ***argv, in
 		  "exec: also the arguments. They may hold passwords, so they are left out otherwise", NULL },
 		{ NULL },
 	};
-	g_autofree char *kinds = g_strdelimit(g_strdup(run->follow->kinds), " ", '|');
-	g_autofree char *usage = g_strdup_printf("%s [TARGET…]", kinds);
+	g_autofree char *kinds = g_strdelimit(g_strdup(run->follow->kinds ? run->follow->kinds : ""), " ", '|');
+	g_autofree char *usage = g_strdup_printf("%s%s[TARGET…]", kinds, kinds[0] ? " " : "");
 	g_autoptr(GOptionContext) context = g_option_context_new(usage);
 
 	g_option_context_set_summary(context, run->follow->summary);
@@ -89,10 +89,14 @@ static gboolean follow_parse(struct follow_run *run, int *argc, char ***argv, in
 
 static gboolean follow_check_kind(struct follow_run *run, const char *kind, GError **error)
 {
-	g_auto(GStrv) kinds = g_strsplit(run->follow->kinds, " ", -1);
+	g_auto(GStrv) kinds = g_strsplit(run->follow->kinds ? run->follow->kinds : "", " ", -1);
 	g_autofree char *list = g_strjoinv(", ", kinds);
 	g_autofree char *name = g_strdup_printf("%s %s", run->follow->command, kind ? kind : "");
 
+	if (!run->follow->kinds) {
+		run->probe = probe_find(run->follow->command);
+		return run->probe || command_fail(error, "this build has no such probe");
+	}
 	if (!kind)
 		return command_fail(error, "say what: one of %s", list);
 	if (!g_strv_contains((const char *const *)kinds, kind))
@@ -238,7 +242,7 @@ static int follow_run(struct follow_run *run, int argc, char **argv)
 	run->lines = event_lines_new(stdout, &options);
 	if (follow_check_kind(run, argc > 1 ? argv[1] : NULL, &error) && follow_check(run, &error) &&
 	    command_need_bpf(run->follow->command) && (registry = registry_new("/", &error)) &&
-	    follow_targets(run, registry, argv + 2, &error)) {
+	    follow_targets(run, registry, argv + (run->follow->kinds ? 2 : 1), &error)) {
 		snapshot = follow_observe(run, registry, &error);
 		status = snapshot ? follow_end(run, snapshot) : EXIT_FAILED;
 	}

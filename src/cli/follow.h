@@ -6,7 +6,8 @@
 struct follow {
 	const char *command; /* "trace" */
 	const char *summary; /* of the help */
-	const char *kinds; /* "exec exit …": what may follow the command; its probe is called "COMMAND KIND" */
+	const char *kinds; /* "exec exit …": what may follow the command; its probe is called "COMMAND KIND".
+			    * NULL: nothing follows, and the probe is called as the command */
 	gboolean with_threshold; /* --over */
 	gboolean with_arguments; /* --args */
 };

@@ -25,6 +25,7 @@ static const struct command commands[] = {
 	{ "slow", "What happens", "what takes long: one line each, when it ends", cmd_slow },
 	{ "trace", "What happens", "exec, exit, OOM kills, opened files …: one line each, as it happens", cmd_trace },
 	{ "connections", "Who talks to whom", "TCP connections by edge, with numbers", cmd_connections },
+	{ "tcp", "Who talks to whom", "TCP connections one by one: opened, failed, sent again, closed", cmd_tcp },
 	{ "map", "Who talks to whom", "service map: a tree, a picture, a page", cmd_map },
 	{ "dns", "Who talks to whom", "DNS: questions, latency, failures, timeouts, search-list waste", cmd_dns },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },

@@ -14,6 +14,7 @@
 #include "probe/reclaim.h"
 #include "probe/runq.h"
 #include "probe/tcp.h"
+#include "probe/tcpevents.h"
 #include "probe/trace.h"
 
 G_DEFINE_QUARK(probe - error - quark, probe_error)
@@ -48,6 +49,7 @@ const struct probe *const probe_registry[] = {
 	&probe_slow_futex,
 	&probe_trace_block,
 	&probe_connections,
+	&probe_tcp,
 	&probe_dns,
 	&probe_resolvers,
 	NULL,

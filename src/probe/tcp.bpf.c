@@ -24,6 +24,7 @@ __u32 tcp_tick_wanted = 0; /* by user space, before a walk: the next two are of 
 __u64 tcp_tick = 0, tcp_tick_ns = 0;
 
 #define EDGE_NONE 0xffffffffU
+#define TCP_EPHEMERAL 32768 /* ports from here on are those of clients */
 
 /* A connection one of whose ends is here, by its initial sequence numbers: found from either socket at any time, so
  * sockets need nothing of their own. A client's waits for its server, who says so a moment later; it counts in the edge
@@ -549,8 +550,9 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 /* The connection of a socket; `*client`: is it that end's? */
 static __always_inline struct tcp_pair *socket_pair(struct sock *sk, struct tcp_sock *tcp, bool *client, u64 *key)
 {
-	/* Who connects has the larger port, mostly. */
-	bool guess = sk->__sk_common.skc_num > port_swap(sk->__sk_common.skc_dport);
+	/* Who connects has the larger port, mostly; a closed socket has none of its own any more. */
+	u16 own = sk->__sk_common.skc_num, other = port_swap(sk->__sk_common.skc_dport);
+	bool guess = own ? own > other : other < TCP_EPHEMERAL;
 	struct tcp_pair *pair;
 
 	*client = guess;

@@ -189,3 +189,43 @@ def test_bad_input(fathom):
                             (("-o", "x.svg"), "json")):
         done = fathom("connections", *arguments)
         assert done.returncode == 2 and word in done.stderr and done.stderr.count("\n") <= 2, done.stderr
+
+
+def test_events_one_by_one(fathom, wait_attached, pair):
+    """fathom tcp: both containers in every line, true bytes, and the container's own pids."""
+    client, server = pair
+    with wire(client, server) as addresses:
+        process = fathom.start("tcp", "--json", client.name, server.name)
+        wait_attached(process)
+        assert inside(client, "tcpload", "connect", addresses[0], PORT, 3).stdout == "done 0\n"
+        assert inside(client, "tcpload", "connect", addresses[0], PORT + 1, 1).stdout == "done 1\n"
+        lines = [json.loads(process.stdout.readline()) for _ in range(13)]
+        process.send_signal(signal.SIGINT)
+        rest, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    assert not rest
+    found = [(line["container"], line) for line in lines]
+    kinds = [(who, fields["event"], fields["peer"]) for who, fields in found]
+    for expected in ((client.name, "connect", server.name), (server.name, "accept", client.name),
+                     (client.name, "close", server.name), (server.name, "close", client.name)):
+        assert kinds.count(expected) == 3, kinds
+    assert kinds.count((client.name, "fail", addresses[0])) == 1, kinds
+    for who, fields in found:
+        if fields["event"] == "close":
+            sent = REQUEST if who == client.name else ANSWER
+            assert (fields["sent_bytes"], fields["received_bytes"]) == (sent, REQUEST + ANSWER - sent), fields
+        assert fields["port"] == (PORT + 1 if fields["event"] == "fail" else PORT)
+    assert all(line["inner_pid"] == 1 for line in lines if line["container"] == server.name), lines
+    assert all(line["process"] == "tcpload" for line in lines), lines
+
+
+def test_map_by_process(fathom, pair):
+    client, server = pair
+    with wire(client, server) as addresses:
+        maker = fathom.start("map", "-d", "3", "-q", "--by", "process", "--json")
+        wait_for(lambda: inside(client, "tcpload", "connect", addresses[0], PORT, 5).stdout and maker.poll() is not None,
+                 what="the map")
+        made = json.loads(maker.communicate(timeout=60)[0])
+    names = {node["id"]: node["name"] for node in made["nodes"]}
+    links = {(names[link["source"]], names[link["target"]]) for link in made["links"]}
+    assert (f"{client.name} (tcpload)", f"{server.name} (tcpload)") in links, links

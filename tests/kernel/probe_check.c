@@ -344,6 +344,7 @@ static const struct event_rule {
 	{ "slow block", "slow", "operation", "write", 0, disk_start },
 	{ "trace block", "block", "operation", "write", 0, disk_start },
 	{ "connections", NULL, "accepts", NULL, TALKS, talk_start },
+	{ "tcp", "tcp", "event", "accept", 0, talk_start },
 	{ "dns", NULL, "outcome", "noerror", 0, ask_start },
 	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
 	{ "connections, polled", NULL, "accepts", NULL, 1, stay_start },

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client is connected before its server has accepted: its event waits a moment for the server's, which says who that
+ * is. */
+#include "probe/tcpevents.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "probe/eventring.h"
+#include "probe/filter.h"
+#include "probe/kernel_btf.h"
+#include "probe/ladder.h"
+#include "tcpevents.skel.h"
+
+#define TCPEVENTS_RING_BYTES (4 << 20)
+#define TCPEVENTS_WALK_BYTES 4096
+#define TCPEVENTS_WAIT_NS (50 * NS_PER_MS) /* so long a client's event waits for its server's */
+#define TCPEVENTS_WAITING_MAX 10000
+#define TCPEVENTS_FIELDS 9
+
+struct tcpevents_run {
+	struct tcpevents_bpf *kernel;
+	struct bpf_link *state, *retransmit;
+	struct eventring *ring;
+	const struct rung *rung;
+	struct probe_request request;
+	struct probe_listener listener;
+	GQueue waiting; /* of struct tcpevents_record *: connects, oldest first */
+	GHashTable *by_pair; /* of the same, by &record->pair */
+};
+
+static const struct rung tcpevents_rungs[] = {
+	{ .name = "tp_btf/inet_sock_set_state",
+	  .misses =
+		  "who opened a connection that was open before; of a server its process that listens is named, not the "
+		  "one that accepts" },
+	{ 0 },
+};
+
+/* ---- telling ---- */
+
+static const char *failure_name(guint32 error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return "refused";
+	case ETIMEDOUT:
+		return "timeout";
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case EHOSTDOWN:
+		return "unreachable";
+	case ECONNRESET:
+		return "reset";
+	case EPIPE:
+		return "reset after close";
+	case 0:
+		return "abandoned";
+	}
+	return "other";
+}
+
+static const char *record_why(const struct tcpevents_record *record)
+{
+	static const char *const again[] = { "SYN", "RTO", "fast", "loss probe" };
+
+	switch (record->head.kind) {
+	case TCPEVENTS_RETRANSMIT:
+		return record->error < G_N_ELEMENTS(again) ? again[record->error] : NULL;
+	case TCPEVENTS_FAIL:
+		return failure_name(record->error);
+	case TCPEVENTS_RESET:
+		return failure_name(record->error);
+	case TCPEVENTS_CLOSE:
+		return record->error == ETIMEDOUT ? "timeout" : NULL;
+	}
+	return NULL;
+}
+
+static void tcpevents_tell(struct tcpevents_run *run, const struct tcpevents_record *record)
+{
+	static const char *const kinds[TCPEVENTS_KINDS] = {
+		"connect", "accept", "close", "reset", "fail", "retransmit"
+	};
+	char address[INET6_ADDRSTRLEN] = "-";
+	const char *why = record_why(record);
+	struct probe_field fields[TCPEVENTS_FIELDS];
+	guint count = 0;
+
+	inet_ntop(record->family == AF_INET6 ? AF_INET6 : AF_INET, record->address, address, sizeof(address));
+	fields[count++] = (struct probe_field){ .field = { "event", EVENT_TEXT, 0, kinds[record->head.kind] } };
+	fields[count++] = (struct probe_field){ .field = { "peer", EVENT_TEXT, 0, record->peer ? NULL : address },
+						.owner = record->peer ? PROBE_OWNER_NAME : PROBE_OWNER_NONE,
+						.cgroup_key = record->peer };
+	fields[count++] =
+		(struct probe_field){ .field = { "side", EVENT_TEXT, 0, record->client ? "client" : "server" } };
+	fields[count++] = (struct probe_field){ .field = { "port", EVENT_COUNT, record->port, NULL } };
+	fields[count++] = (struct probe_field){ .field = { "sent", EVENT_BYTES, record->sent, NULL } };
+	fields[count++] = (struct probe_field){ .field = { "received", EVENT_BYTES, record->received, NULL } };
+	if (record->duration_us)
+		fields[count++] = (struct probe_field){ .field = { "duration", EVENT_NANOSECONDS,
+								   record->duration_us * 1000, NULL } };
+	if (record->rtt_us)
+		fields[count++] = (struct probe_field){ .field = { "rtt", EVENT_NANOSECONDS,
+								   (guint64)record->rtt_us * 1000, NULL } };
+	if (why)
+		fields[count++] = (struct probe_field){ .field = { "why", EVENT_TEXT, 0, why } };
+	eventring_tell(run->ring, &record->head, "tcp", fields, count);
+}
+
+static void tcpevents_release(struct tcpevents_run *run, GList *at)
+{
+	struct tcpevents_record *record = at->data;
+
+	g_hash_table_remove(run->by_pair, &record->pair);
+	g_queue_delete_link(&run->waiting, at);
+	tcpevents_tell(run, record);
+	g_free(record);
+}
+
+static void tcpevents_release_old(struct tcpevents_run *run, guint64 before_ns)
+{
+	for (GList *at = run->waiting.head; at;) {
+		struct tcpevents_record *record = at->data;
+
+		if (record->head.time_ns >= before_ns && run->waiting.length <= TCPEVENTS_WAITING_MAX)
+			return;
+		tcpevents_release(run, at);
+		at = run->waiting.head;
+	}
+}
+
+static void tcpevents_wait(struct tcpevents_run *run, const struct tcpevents_record *record)
+{
+	struct tcpevents_record *kept = g_memdup2(record, sizeof(*record));
+
+	g_queue_push_tail(&run->waiting, kept);
+	g_hash_table_insert(run->by_pair, &kept->pair, run->waiting.tail);
+	tcpevents_release_old(run, 0);
+}
+
+/* eventring_decode_fn */
+static gboolean tcpevents_decode(void *user, struct eventring *ring, const struct event_head *head, gsize bytes)
+{
+	struct tcpevents_run *run = user;
+	struct tcpevents_record record;
+	GList *waits;
+
+	(void)ring;
+	if (bytes < sizeof(record) || head->kind >= TCPEVENTS_KINDS)
+		return FALSE;
+	memcpy(&record, head, sizeof(record));
+	waits = record.pair ? g_hash_table_lookup(run->by_pair, &record.pair) : NULL;
+	if (waits) { /* the server's, or the end of it */
+		if (!record.client)
+			((struct tcpevents_record *)waits->data)->peer = record.head.task.cgroup_key;
+		tcpevents_release(run, waits);
+	}
+	if (record.head.kind == TCPEVENTS_CONNECT && record.pair)
+		tcpevents_wait(run, &record);
+	else
+		tcpevents_tell(run, &record);
+	return TRUE;
+}
+
+/* ---- running ---- */
+
+static gboolean tcpevents_load(struct tcpevents_run *run, GError **error)
+{
+	static const char what[] = "cannot load the program that watches connections";
+	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
+	struct filter_values values;
+
+	ladder_log_start();
+	run->kernel = tcpevents_bpf__open_opts(kernel_btf_options(btf));
+	if (!run->kernel) {
+		ladder_set_error(error, what, errno);
+		return FALSE;
+	}
+	filter_values_init(&values, &run->request);
+	FILTER_SET(run->kernel->rodata, &values);
+	EVENTRING_SET(run->kernel->rodata, &run->request);
+	bpf_map__set_max_entries(run->kernel->maps.event_ring, TCPEVENTS_RING_BYTES);
+	return filter_size(run->kernel->obj, &run->request, error) &&
+	       kernel_btf_load(btf, run->kernel->skeleton, what, error) &&
+	       filter_fill(run->kernel->obj, &run->request, error);
+}
+
+/* Who listens already, once. */
+static gboolean tcpevents_find_listeners(struct tcpevents_run *run, GError **error)
+{
+	struct bpf_link *link = bpf_program__attach_iter(run->kernel->progs.tcpevents_listening, NULL);
+	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -errno;
+	char nothing[TCPEVENTS_WALK_BYTES];
+	ssize_t got = -1;
+
+	while (fd >= 0 && ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN)))
+		;
+	if (got != 0)
+		ladder_set_error(error, "cannot walk over the open sockets", fd < 0 ? -fd : errno);
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return got == 0;
+}
+
+static void tcpevents_detach(struct tcpevents_run *run)
+{
+	bpf_link__destroy(g_steal_pointer(&run->state));
+	bpf_link__destroy(g_steal_pointer(&run->retransmit));
+}
+
+static void tcpevents_unload(struct tcpevents_run *run)
+{
+	tcpevents_detach(run);
+	eventring_close(g_steal_pointer(&run->ring));
+	tcpevents_bpf__destroy(g_steal_pointer(&run->kernel));
+}
+
+/* ladder_try_fn */
+static gboolean tcpevents_attach(void *user, const struct rung *rung, GError **error)
+{
+	struct tcpevents_run *run = user;
+
+	(void)rung;
+	if (!tcpevents_load(run, error)) {
+		tcpevents_unload(run);
+		return FALSE;
+	}
+	run->ring = eventring_open(run->kernel->obj, &run->listener, tcpevents_decode, run, error);
+	if (run->ring && tcpevents_find_listeners(run, error)) {
+		run->retransmit = kernel_btf_attach(run->kernel->progs.tcpevents_retransmit);
+		if (run->retransmit)
+			run->state = kernel_btf_attach(run->kernel->progs.tcpevents_state);
+		if (run->state)
+			return TRUE;
+		ladder_set_error(error, "cannot attach to inet_sock_set_state", errno);
+	}
+	tcpevents_unload(run);
+	return FALSE;
+}
+
+static void tcpevents_close(struct probe_run *opaque)
+{
+	struct tcpevents_run *run = (struct tcpevents_run *)opaque;
+
+	if (!run)
+		return;
+	tcpevents_unload(run);
+	g_hash_table_unref(run->by_pair);
+	g_queue_clear_full(&run->waiting, g_free);
+	g_free(run);
+}
+
+static struct probe_run *tcpevents_open(const struct probe_request *request, const struct probe_listener *listener,
+					GError **error)
+{
+	struct tcpevents_run *run = g_new0(struct tcpevents_run, 1);
+
+	run->request = *request;
+	run->listener = *listener;
+	g_queue_init(&run->waiting);
+	run->by_pair = g_hash_table_new(g_int64_hash, g_int64_equal);
+	run->rung = ladder_climb(tcpevents_rungs, request->rung, tcpevents_attach, run, NULL, error);
+	if (run->rung)
+		return (struct probe_run *)run;
+	tcpevents_close((struct probe_run *)run);
+	return NULL;
+}
+
+static int tcpevents_fd(struct probe_run *opaque)
+{
+	return eventring_fd(((struct tcpevents_run *)opaque)->ring);
+}
+
+static gboolean tcpevents_drain(struct probe_run *opaque, GError **error)
+{
+	struct tcpevents_run *run = (struct tcpevents_run *)opaque;
+	gboolean right = eventring_drain(run->ring, error);
+
+	tcpevents_release_old(run, clock_monotonic_ns() - TCPEVENTS_WAIT_NS);
+	return right;
+}
+
+static gboolean tcpevents_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
+{
+	struct tcpevents_run *run = (struct tcpevents_run *)opaque;
+
+	tcpevents_detach(run);
+	ledger->rung = g_strdup(run->rung->name);
+	ledger->misses = g_strdup(run->rung->misses);
+	if (!eventring_drain(run->ring, error))
+		return FALSE;
+	tcpevents_release_old(run, G_MAXUINT64);
+	return eventring_account(run->ring, ledger, error);
+}
+
+const struct probe probe_tcp = {
+	.name = "tcp",
+	.shows = "TCP connections one by one: opened, accepted, closed, failed, reset; segments sent again",
+	.shape = SHAPE_EVENTS,
+	.unit = UNIT_COUNT,
+	.rungs = tcpevents_rungs,
+	.open = tcpevents_open,
+	.fd = tcpevents_fd,
+	.drain = tcpevents_drain,
+	.finish = tcpevents_finish,
+	.close = tcpevents_close,
+};
