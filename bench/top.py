@@ -113,8 +113,22 @@ def family(pid):
     """A process and all below it."""
     found = [pid]
     for parent in found:
-        for task in Path(f"/proc/{parent}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
+        try:
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def living(processes, of):
+    """`of` each of the processes that are there."""
+    found = []
+    for pid in processes:
+        try:
+            found.append(of(pid))
+        except OSError:
+            pass
     return found
 
 
@@ -137,10 +151,10 @@ def measure_netdata(seconds):
             if netdata.poll() is not None:
                 raise RuntimeError((Path(directory) / "out").read_text(errors="replace")[-2000:])
             processes = family(netdata.pid)
-            before, began = sum(cpu_s(p) for p in processes), time.monotonic()
+            before, began = sum(living(processes, cpu_s)), time.monotonic()
             time.sleep(seconds)
-            own = (sum(cpu_s(p) for p in processes) - before) / (time.monotonic() - began) * 100
-            memory = [memory_kib(p) for p in processes]
+            own = (sum(living(processes, cpu_s)) - before) / (time.monotonic() - began) * 100
+            memory = living(processes, memory_kib)
             return {"first_s": float("nan"), "cpu": own, "daemon": 0, "bpf": 0,
                     **{key: sum(m[key] for m in memory) for key in memory[0]}}
         finally:
