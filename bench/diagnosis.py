@@ -7,7 +7,7 @@ container); from kernel programs and from files alone. Right: the first verdict 
 names the culprit where there is one; for healthy ones: no verdict.
 
 usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
-                             [--append FILE] [--matrix FILE] [--limit S] [SCENARIO...]
+                             [--append FILE] [--matrix FILE] [--limit S] [--many N] [SCENARIO...]
 --append keeps every result as a line of JSON, --matrix prints the matrix of such a file and measures nothing."""
 import argparse
 import json
@@ -108,6 +108,18 @@ def print_matrix(results):
                   f"false alarms {sum(not r['right'] for r in well)} of {len(well)}")
 
 
+def measure_many(count, seconds):
+    """How long it takes beyond its window, with so many containers."""
+    with Docker() as docker:
+        for i in range(count):
+            docker.run(f"many{i}", "sleep", "1000")
+        for _ in range(3):
+            began = time.monotonic()
+            done = run(fathom_binary(), "diagnose", "-d", seconds, "--json", "--timing", check=False, timeout=120)
+            print(f"{count} containers: {time.monotonic() - began - seconds:.2f} s beyond the window; {done.stderr.strip()}",
+                  flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("names", nargs="*")
@@ -119,7 +131,11 @@ def main():
     parser.add_argument("--append", type=Path)
     parser.add_argument("--matrix", type=Path)
     parser.add_argument("--limit", type=float, default=float("inf"), help="stop after so many seconds")
+    parser.add_argument("--many", type=int, help="only time it, with so many idle containers")
     options = parser.parse_args()
+    if options.many:
+        measure_many(options.many, options.seconds)
+        return
     if options.matrix:
         print_matrix([json.loads(line) for line in options.matrix.read_text().splitlines()])
         return

@@ -759,6 +759,44 @@ static void test_hostile_names(void)
 	snapshot_free(scene.snapshot);
 }
 
+/* Not judged, only said (`test_diagnose -m perf`): what the engine takes for 200 containers, each with a cause or two, fifty
+ * stacks, and a neighbour it talks to. */
+static void test_speed(void)
+{
+	struct scene scene;
+	struct diagnosis *diagnosis;
+	char name[16], other[16], function[16];
+	gint64 began_us;
+
+	scene_init(&scene);
+	for (guint i = 0; i < 200; i++) {
+		g_snprintf(name, sizeof(name), "container-%u", i);
+		g_snprintf(other, sizeof(other), "container-%u", (i + 1) % 200);
+		gauge_set(gauges_row(scene.gauges, add_container(&scene, 100 + i, name)), GAUGE_CPU_PERIODS_THROTTLED,
+			  i % 3);
+		for (guint j = 0; j < 50; j++) {
+			guint32 node = calltree_child(scene.tree, CALLTREE_ROOT,
+						      calltree_frame(scene.tree, FRAME_CONTAINER, name, -1, NULL));
+
+			g_snprintf(function, sizeof(function), "function-%u", j);
+			node = calltree_child(scene.tree, node,
+					      calltree_frame(scene.tree, FRAME_CAUSE,
+							     j % 2 ? "blocked: network" : "running: user", -1, NULL));
+			node = calltree_child(scene.tree, node,
+					      calltree_frame(scene.tree, FRAME_KERNEL, function, -1, NULL));
+			calltree_add(scene.tree, node, S(0.01));
+		}
+		add_wait(scene.cpu, name, EDGE_END_CONTAINER, other, 0.3);
+		edge_count(add_connection(&scene, name, EDGE_END_CONTAINER, other), 4, 100);
+	}
+	began_us = g_get_monotonic_time();
+	diagnosis = scene_diagnose(&scene);
+	g_test_minimized_result((double)(g_get_monotonic_time() - began_us) / 1e3, "engine, 200 containers: %.2f ms",
+				(double)(g_get_monotonic_time() - began_us) / 1e3);
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
 int main(int argc, char **argv)
 {
 	setlocale(LC_ALL, "C.UTF-8");
@@ -779,5 +817,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/confidence", test_confidence);
 	g_test_add_func("/diagnose/config", test_config);
 	g_test_add_func("/diagnose/hostile-names", test_hostile_names);
+	if (g_test_perf())
+		g_test_add_func("/diagnose/speed", test_speed);
 	return g_test_run();
 }
