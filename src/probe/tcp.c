@@ -82,8 +82,9 @@ static const struct rung tcp_rungs[] = {
 	{ .name = "tp_btf/inet_sock_set_state",
 	  .misses = "connections of processes' sockets passed on and held by nobody when watching began" },
 	{ .name = "polled",
-	  .misses = "polled every 3 s: short connections are missed; so are failures, bytes, retransmissions and times, and "
-		    "that two ends belong together where addresses are translated on the way",
+	  .misses =
+		  "polled every 3 s: short connections are missed; so are failures, bytes, retransmissions and times, and "
+		  "that two ends belong together where addresses are translated on the way",
 	  .without_bpf = TRUE },
 	{ 0 },
 };

@@ -359,7 +359,7 @@ static void polled_tell(const struct connection *connection, gboolean existing, 
 	gboolean counts = connection->is_client || !connection->both;
 
 	inet_ntop(place->remote.family, place->remote.bytes, address, sizeof(address));
-	g_snprintf(port, sizeof(port), "%u", connection->is_client ? place->remote.port : place->local.port);
+	g_snprintf(port, sizeof(port), "%d", connection->is_client ? place->remote.port : place->local.port);
 	polled_end(connection->client, connection->is_client || connection->both, address, &edge.client);
 	polled_end(connection->server, !connection->is_client || connection->both, address, &edge.server);
 	if (!begins)

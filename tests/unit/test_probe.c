@@ -13,6 +13,7 @@
 #include "probe/kernel_btf.h"
 #include "probe/kernel_names.h"
 #include "probe/ladder.h"
+#include "probe/searches.h"
 #include "probe/sideband_record.h"
 
 #define RECORD_BYTES 512
@@ -506,6 +507,24 @@ static void test_budget(void)
 	g_assert_cmpuint(allowance_next(ALLOWANCE_ONE_IN_MAX, 1, 0.05), ==, ALLOWANCE_ONE_IN_MAX);
 }
 
+static void test_searches_name(void)
+{
+	static const guint8 good[] = "\2Ok\3a.b\4test", endless[] = { 1, 'a', 1, 'b' }, pointer[] = { 0xc0, 12, 0 };
+	guint8 longest[600];
+	char name[SEARCHES_NAME];
+
+	g_assert_true(searches_name(good, sizeof(good), name));
+	g_assert_cmpstr(name, ==, "ok.a\\.b.test");
+	g_assert_true(searches_name((const guint8 *)"", 1, name));
+	g_assert_cmpstr(name, ==, "");
+	g_assert_false(searches_name(endless, sizeof(endless), name));
+	g_assert_false(searches_name(pointer, sizeof(pointer), name));
+	g_assert_false(searches_name(good, 4, name));
+	g_assert_false(searches_name(good, 0, name));
+	memset(longest, 1, sizeof(longest));
+	g_assert_false(searches_name(longest, sizeof(longest), name));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -521,6 +540,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
+	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/budget", test_budget);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
