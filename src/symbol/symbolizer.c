@@ -211,8 +211,10 @@ static void process_inherit(struct symbolizer *symbolizer, struct process *proce
 	if (parent)
 		parent->is_copy = FALSE;
 	parent = process->parent != process->tgid ? process_see(symbolizer, process->parent) : NULL;
-	if (parent)
-		process_copy_mappings(process, parent);
+	if (!parent)
+		return;
+	process_copy_mappings(process, parent);
+	process->is_stale = FALSE;
 }
 
 /* The process behind `tgid` as it is now, its mappings taken; what was remembered when it is gone; NULL when neither. */
@@ -242,12 +244,12 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 		if (process->is_stale || process->mappings->len == 0)
 			process_refresh(symbolizer, process, proc_fd);
 	}
-	if (process && process->is_stale)
+	if (process && process->is_copy && process->mappings->len == 0)
+		process_inherit(symbolizer, process);
+	if (process)
 		process_take_news(symbolizer, process, start ? proc_fd : -1);
 	if (proc_fd >= 0)
 		close(proc_fd);
-	if (process && process->mappings->len == 0 && process->is_copy)
-		process_inherit(symbolizer, process);
 	return process;
 }
 
@@ -302,7 +304,7 @@ void symbolizer_forked(struct symbolizer *symbolizer, guint32 parent_tgid, guint
 	child->is_copy = TRUE;
 	if (parent)
 		process_copy_mappings(child, parent);
-	child->is_stale = parent && parent->is_stale;
+	child->is_stale = !parent || parent->is_stale; /* it has what nobody has told us of */
 }
 
 void symbolizer_execed(struct symbolizer *symbolizer, guint32 tgid)
