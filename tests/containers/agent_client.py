@@ -8,6 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+from runtimes import die_with_parent
 from support import fathom_binary, wait_for
 
 
@@ -23,7 +24,7 @@ class Agent:
                    "--listen", "127.0.0.1:0", *self.arguments]
         log = open(self.state.parent / "agent.err", "w")
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=log, text=True)
+                                        stderr=log, text=True, preexec_fn=die_with_parent)
         self.lines = []
         for line in self.process.stdout:
             self.lines.append(line)
