@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,18 +79,20 @@ static gboolean address_parse(const char *text, struct address *address)
 {
 	static const guint8 mapped[12] = { [10] = 0xff, [11] = 0xff };
 	gsize digits = strspn(text, "0123456789ABCDEF");
-	guint32 words[4] = { 0 };
-	unsigned port;
 
 	memset(address, 0, sizeof(*address));
-	if ((digits != 8 && digits != 32) || text[digits] != ':' || sscanf(text + digits + 1, "%4X", &port) != 1)
+	if ((digits != 8 && digits != 32) || text[digits] != ':')
 		return FALSE;
-	for (gsize i = 0; i < digits / 8; i++)
-		if (sscanf(text + 8 * i, "%8X", &words[i]) != 1)
-			return FALSE;
-	memcpy(address->bytes, words, digits / 2);
+	for (gsize i = 0; i < digits / 8; i++) {
+		char word[9] = "";
+		guint32 value;
+
+		memcpy(word, text + 8 * i, 8);
+		value = (guint32)g_ascii_strtoull(word, NULL, 16);
+		memcpy(address->bytes + 4 * i, &value, sizeof(value));
+	}
 	address->family = digits == 8 ? AF_INET : AF_INET6;
-	address->port = (guint16)port;
+	address->port = (guint16)g_ascii_strtoull(text + digits + 1, NULL, 16);
 	if (digits == 32 && memcmp(address->bytes, mapped, sizeof(mapped)) == 0) {
 		memmove(address->bytes, address->bytes + 12, 4);
 		memset(address->bytes + 4, 0, 12);
@@ -133,18 +134,32 @@ static void polled_see(struct tcp_polled *polled, const struct place *place, gui
 		g_hash_table_add(polled->wanted, g_memdup2(&inode, sizeof(inode)));
 }
 
-/* One line of /proc/PID/net/tcp or tcp6. */
-static void polled_line(struct tcp_polled *polled, guint32 netns, const char *line)
-{
-	char local[64], remote[64];
-	unsigned state;
-	guint64 inode;
-	struct place place = { .netns = netns };
+/* Fields of a line of /proc/PID/net/tcp or tcp6. */
+enum field {
+	FIELD_LOCAL = 1,
+	FIELD_REMOTE = 2,
+	FIELD_STATE = 3,
+	FIELD_INODE = 9,
+	FIELDS = 10,
+};
 
-	if (sscanf(line, " %*u: %63s %63s %X %*s %*s %*s %*u %*u %" G_GUINT64_FORMAT, local, remote, &state, &inode) !=
-		    4 ||
-	    !address_parse(local, &place.local) || !address_parse(remote, &place.remote))
+/* `line` is taken apart. */
+static void polled_line(struct tcp_polled *polled, guint32 netns, char *line)
+{
+	struct place place = { .netns = netns };
+	const char *fields[FIELDS];
+	guint64 state, inode;
+	char *rest = NULL;
+
+	for (guint i = 0; i < FIELDS; i++) {
+		fields[i] = strtok_r(i ? NULL : line, " ", &rest);
+		if (!fields[i])
+			return;
+	}
+	if (!address_parse(fields[FIELD_LOCAL], &place.local) || !address_parse(fields[FIELD_REMOTE], &place.remote))
 		return;
+	state = g_ascii_strtoull(fields[FIELD_STATE], NULL, 16);
+	inode = g_ascii_strtoull(fields[FIELD_INODE], NULL, 10);
 	if (state == STATE_LISTEN)
 		g_hash_table_add(polled->listeners, listener_key(netns, place.local.port));
 	else if ((state == STATE_ESTABLISHED || state == STATE_CLOSE_WAIT) && inode != 0)
