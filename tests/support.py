@@ -26,6 +26,15 @@ def wait_for(condition, deadline_s=20.0, what="condition", interval_s=0.02):
         time.sleep(interval_s)
 
 
+def lack(reason):
+    """A thing the machine lacks is a visible skip for a person and a failure in CI."""
+    import pytest  # here: benches and the kernels' table use the rest of this file without it
+
+    if IN_CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def tool(name):
     """Path of a program: Debian's own first, so that a second copy in /usr/local does not surprise."""
     path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") or shutil.which(name)
@@ -82,3 +91,18 @@ def remove_tree(directory):
     shutil.rmtree(directory, ignore_errors=True)
     if Path(directory).exists():  # directories without permissions, files made while deleting
         shutil.rmtree(directory)
+
+
+def attached(pid):
+    """How many BPF links, programs, maps and perf events the process `pid` holds open."""
+    count = 0
+    try:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target = os.readlink(descriptor)
+            except OSError:
+                continue
+            count += any(word in target for word in ("bpf", "perf_event", "raw-tracepoint"))
+    except OSError:
+        pass
+    return count

@@ -49,7 +49,8 @@ def failed_tests(report):
     """The failed tests of a pytest report, as pytest's arguments name them."""
     names = []
     for case in xml.parse(report).iter("testcase"):
-        if {child.tag for child in case} & {"failure", "error"}:
+        # A file that cannot be read at all is no test, and is no better a second time.
+        if case.get("classname") and {child.tag for child in case} & {"failure", "error"}:
             names.append(f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}")
     return list(dict.fromkeys(names))
 

@@ -15,14 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import runtimes  # noqa: E402
-from support import IN_CI, Missing, fathom_binary, run, wait_for  # noqa: E402
-
-
-def lack(reason):
-    """A thing the machine lacks is a visible skip for a person and a failure in CI."""
-    if IN_CI:
-        pytest.fail(reason)
-    pytest.skip(reason)
+from support import Missing, fathom_binary, lack, run, wait_for  # noqa: E402
 
 
 def session(kind):
@@ -112,21 +105,6 @@ def fathom(tmp_path):
         lack(str(missing))
     yield program
     program.stop_all()
-
-
-def attached(pid):
-    """How many BPF links, programs, maps and perf events the process `pid` holds open."""
-    count = 0
-    try:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = os.readlink(descriptor)
-            except OSError:
-                continue
-            count += any(word in target for word in ("bpf", "perf_event", "raw-tracepoint"))
-    except OSError:
-        pass
-    return count
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent_client import Agent
-from conftest import attached, lack
-from support import ROOT, Missing, fathom_binary, run, tool, wait_for
+from support import ROOT, Missing, attached, fathom_binary, lack, run, tool, wait_for
 
 
 @pytest.fixture(scope="module")

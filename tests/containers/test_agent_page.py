@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_client import Agent
-from conftest import lack
-from support import ROOT, Missing, run, tool
+from support import ROOT, Missing, lack, run, tool
 
 WEB = ROOT / "tests/web"
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
 from folded import stacks, total
 from runtimes import PROGRAMS
-from support import fathom_binary, run, tool, wait_for
+from support import fathom_binary, lack, run, tool, wait_for
 
 SYSTEM = {path: f"{path}:ro" for path in ("/usr", "/lib", "/lib64") if Path(path).exists()}
 SECONDS = 4

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
-from support import Missing, run, tool, wait_for
+from support import Missing, lack, run, tool, wait_for
 
 SECRET = "hunter2-not-to-be-seen"
 HOSTILE = "e\033[2J\"q'\n}"

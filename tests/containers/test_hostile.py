@@ -12,8 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conftest import lack
-from support import wait_for
+from support import lack, wait_for
 
 EVIL = "e\033[2J\"q'<b>\n}"  # 12 bytes: a comm holds 15
 EVIL_GROUP = "fathom\033[2J\"'<b>"  # the kernel refuses a newline there

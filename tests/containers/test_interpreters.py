@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
 from folded import stacks, total
 from runtimes import PROGRAMS
-from support import Missing, run, tool, wait_for
+from support import Missing, lack, run, tool, wait_for
 
 SYSTEM = {path: f"{path}:ro" for path in ("/usr", "/lib", "/lib64") if Path(path).exists()}
 POINTS = 0.03

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
 from folded import stacks, total
 from runtimes import PROGRAMS, die_with_parent
-from support import Missing, run, tool, wait_for
+from support import Missing, lack, run, tool, wait_for
 
 POINTS = 0.03
 SYSTEM = {path: path for path in ("/usr", "/lib", "/lib64", "/etc/java-17-openjdk") if Path(path).exists()}

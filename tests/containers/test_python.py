@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
 from folded import stacks, total
-from support import ROOT, wait_for
+from support import ROOT, lack, wait_for
 
 PROGRAM = ROOT / "tests/programs/split.py"
 PLACES = (Path.home() / ".pyenv/versions", Path("/usr/local"))

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
 from runtimes import cgroup_v2_only
-from support import Missing, run, tool, wait_for
+from support import Missing, lack, run, tool, wait_for
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 CGROUPS = Path("/sys/fs/cgroup")

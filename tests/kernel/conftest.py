@@ -11,13 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import guest  # noqa: E402
 import scenario  # noqa: E402
-from support import IN_CI, Missing  # noqa: E402
-
-
-def lack(reason):
-    if IN_CI:
-        pytest.fail(reason)
-    pytest.skip(reason)
+from support import Missing, lack  # noqa: E402
 
 
 @pytest.fixture(scope="session", params=list(guest.SERIES))

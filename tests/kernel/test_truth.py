@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import lack
 from runtimes import compile_programs
-from support import build_dir, wait_for
+from support import build_dir, lack, wait_for
 
 TRUTH = 0.02
 SUM = 0.01
