@@ -382,7 +382,7 @@ static gboolean heap_finish(struct probe_run *opaque, struct ledger *ledger, GEr
 	run->fates = g_array_new(FALSE, TRUE, sizeof(struct heap_fate));
 	heap_account_cost(run, ledger);
 	uprobes_detach(run->uprobes);
-	if (!intake_drain(run->sampled.intake, error) ||
+	if (!intake_drain_rest(run->sampled.intake, error) ||
 	    !mapread_each(bpf_map__fd(run->kernel->maps.heap_ends), sizeof(struct heap_process), sizeof(guint8),
 			  heap_take_end, run, error) ||
 	    !mapread_each(bpf_map__fd(run->kernel->maps.heap_live), sizeof(struct heap_place),

@@ -18,6 +18,7 @@
 #include "probe/userpath.h"
 
 #define INTAKE_HOARD_BYTES_MAX (32u << 20)
+#define INTAKE_TURN_NS (50 * NS_PER_MS) /* so that whoever asks for an end is heard */
 #define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
 
 G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
@@ -46,6 +47,7 @@ struct intake {
 	GPtrArray *hoard; /* of GBytes: records taken out of the ring, not looked at yet */
 	gsize hoard_bytes;
 	gboolean is_hoarding;
+	guint64 until_ns; /* the ring is read no longer than that */
 	guint64 collected_ns; /* the side-band is collected up to here */
 	gboolean followed; /* what the listener was told last */
 	guint malformed;
@@ -380,6 +382,7 @@ static void intake_take_hoard(struct intake *intake)
 	intake->hoard_bytes = 0;
 }
 
+/* Negative: it is time to look at something else. What was handed over is taken all the same. */
 static int intake_take_stack(void *user, void *data, size_t bytes)
 {
 	struct intake *intake = user;
@@ -387,12 +390,25 @@ static int intake_take_stack(void *user, void *data, size_t bytes)
 	if (intake->is_hoarding && intake->hoard_bytes + bytes <= INTAKE_HOARD_BYTES_MAX) {
 		g_ptr_array_add(intake->hoard, g_bytes_new(data, bytes));
 		intake->hoard_bytes += bytes;
-		return 0;
+	} else {
+		if (intake->is_hoarding) /* no more room: then now, in order */
+			intake_take_hoard(intake);
+		intake_take_record_bytes(intake, data, bytes);
 	}
-	if (intake->is_hoarding) /* no more room: then now, in order */
-		intake_take_hoard(intake);
-	intake_take_record_bytes(intake, data, bytes);
-	return 0;
+	return clock_monotonic_ns() < intake->until_ns ? 0 : -EAGAIN;
+}
+
+/* Takes what is in the ring, for no longer than INTAKE_TURN_NS unless `all`: what fills it may be faster than we are. */
+static gboolean intake_consume(struct intake *intake, gboolean all, GError **error)
+{
+	int result;
+
+	intake->until_ns = all ? G_MAXUINT64 : clock_monotonic_ns() + INTAKE_TURN_NS;
+	result = ring_buffer__consume(intake->stacks);
+	if (result >= 0 || result == -EAGAIN)
+		return TRUE;
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
+	return FALSE;
 }
 
 static gboolean intake_poll(struct intake *intake, int fd, GError **error)
@@ -504,32 +520,36 @@ int intake_fd(const struct intake *intake)
 	return intake->epoll_fd;
 }
 
-gboolean intake_drain(struct intake *intake, GError **error)
+static gboolean intake_take(struct intake *intake, gboolean all, GError **error)
 {
-	int result;
+	gboolean right;
 
 	if (intake->births)
 		births_drain(intake->births);
 	intake_take_hoard(intake);
-	result = ring_buffer__consume(intake->stacks);
+	right = intake_consume(intake, all, error);
 	intake_catch_up(intake, G_MAXUINT64);
-	if (result >= 0)
-		return TRUE;
-	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
-	return FALSE;
+	return right;
+}
+
+gboolean intake_drain(struct intake *intake, GError **error)
+{
+	return intake_take(intake, FALSE, error);
+}
+
+gboolean intake_drain_rest(struct intake *intake, GError **error)
+{
+	return intake_take(intake, TRUE, error);
 }
 
 gboolean intake_hoard(struct intake *intake, GError **error)
 {
-	int result;
+	gboolean right;
 
 	intake->is_hoarding = TRUE;
-	result = ring_buffer__consume(intake->stacks);
+	right = intake_consume(intake, FALSE, error);
 	intake->is_hoarding = FALSE;
-	if (result >= 0)
-		return TRUE;
-	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
-	return FALSE;
+	return right;
 }
 
 guint32 intake_stack(const struct intake *intake, guint32 kernel_id)

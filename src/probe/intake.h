@@ -19,8 +19,10 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 void intake_close(struct intake *intake);
 
 int intake_fd(const struct intake *intake);
-/* Hands everything that waits to the listener. */
+/* Hands what waits to the listener, for a bounded time: a flood may come faster than it is taken. */
 gboolean intake_drain(struct intake *intake, GError **error);
+/* Everything that waits, however long that takes: for when nothing more can come. */
+gboolean intake_drain_rest(struct intake *intake, GError **error);
 /* Makes room in the kernel's rings: what waits there is kept and handed out by the next intake_drain. */
 gboolean intake_hoard(struct intake *intake, GError **error);
 

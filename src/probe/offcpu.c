@@ -212,7 +212,7 @@ gboolean offcpu_run_stop(struct offcpu_run *run, GError **error)
 	if (!offcpu_pass(run, run->kernel->progs.offcpu_last, error))
 		return FALSE;
 	offcpu_detach(run); /* only now: the dying have closed their own books until here */
-	return intake_drain(run->intake, error);
+	return intake_drain_rest(run->intake, error);
 }
 
 static void offcpu_tell(struct offcpu_run *run, const struct probe_weight *weight)

@@ -89,7 +89,7 @@ gboolean sampled_tell_counted(struct sampled *sampled, GError **error)
 {
 	int stacks = bpf_object__find_map_fd_by_name(sampled->object, "stacks");
 
-	if (!intake_drain(sampled->intake, error) ||
+	if (!intake_drain_rest(sampled->intake, error) ||
 	    !mapread_each(stacks, sizeof(struct stack_key), sizeof(struct stack_value), sampled_weigh, sampled, error))
 		return FALSE;
 	intake_take_copied(sampled->intake, sampled_weigh_copied, sampled);
