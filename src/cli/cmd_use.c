@@ -341,14 +341,24 @@ static void use_print_json(const struct use *use, const struct gauge_row *row)
 	puts(out->str);
 }
 
-static void use_print(const struct use *use)
+/* Of a container, a unit or another cgroup. */
+static const struct gauge_row *use_row(const struct use *use, guint64 key)
+{
+	const struct gauge_row *row = NULL;
+
+	for (enum gauge_resource kind = GAUGE_RESOURCE_CONTAINER; !row && kind <= GAUGE_RESOURCE_CGROUP; kind++)
+		row = gauges_find(use->changes, kind, key, 0);
+	return row;
+}
+
+/* FALSE when something was asked for and nothing of it could be read. */
+static gboolean use_print(const struct use *use)
 {
 	guint shown = 0;
 
 	for (guint i = 0; i < use->chosen->len; i++) {
 		const struct container *container = g_ptr_array_index(use->chosen, i);
-		const struct gauge_row *row =
-			gauges_find(use->changes, GAUGE_RESOURCE_CONTAINER, container->cgroup_key, 0);
+		const struct gauge_row *row = use_row(use, container->cgroup_key);
 
 		if (!row)
 			continue;
@@ -358,12 +368,13 @@ static void use_print(const struct use *use)
 			use_print_both(use, row);
 		shown++;
 	}
-	if (shown)
-		return;
+	if (shown || use->chosen->len)
+		return shown > 0;
 	if (use->json)
 		use_print_json(use, NULL);
 	else
 		use_print_machine(use);
+	return TRUE;
 }
 
 /* ---- running ---- */
@@ -400,7 +411,7 @@ static gboolean use_measure(struct use *use, GError **error)
 static int use_run(struct use *use, char **targets)
 {
 	const char *duration = use->duration ? use->duration : USE_DURATION;
-	struct usage_options options = { 0 };
+	struct usage_options options = { .all = *targets != NULL }; /* a unit or any cgroup may be meant */
 	g_autoptr(GError) error = NULL, refused = NULL;
 
 	if (!units_parse_duration(duration, NS_PER_S, &use->duration_ns) || use->duration_ns < USE_DURATION_MIN_NS ||
@@ -421,8 +432,10 @@ static int use_run(struct use *use, char **targets)
 		command_complain("use", "%s", error->message);
 		return EXIT_FAILED;
 	}
-	use_print(use);
-	return EXIT_OK;
+	if (use_print(use))
+		return EXIT_OK;
+	command_complain("use", "what was asked for is gone, or has no cgroup files to be read");
+	return EXIT_FAILED;
 }
 
 int cmd_use(int argc, char **argv)

@@ -27,14 +27,17 @@ COMMANDS = [
     ("top", "--all", "--count", "1", "--interval", "0.1"), ("top", "--threads", "--count", "1", "--interval", "0.1"),
     ("latency", "runq", *SHORT, "--by", "process", HERE), ("latency", "runq", *SHORT, "--by", "cgroup", HERE),
     ("latency", "fs", *SHORT, "--by", "pid", HERE), ("latency", "syscall", *SHORT, HERE),
-    ("blame", "cpu", *SHORT),
+    ("latency", "futex", *SHORT, HERE), ("latency", "fault", *SHORT, HERE), ("latency", "block", *SHORT),
+    ("latency", "dns", *SHORT), ("blame", "cpu", *SHORT), ("blame", "block", *SHORT), ("blame", "memory", *SHORT),
     ("slow", "fs", "--over", "0", "-n", "200", HERE), ("slow", "syscall", "--over", "0", "-n", "200", HERE),
     ("trace", "open", "-n", "100", HERE), ("trace", "exec", "--args", "-n", "5", HERE), ("trace", "exit", "-n", "5", HERE),
-    ("trace", "signal", *SHORT, HERE), ("walltime", *SHORT, HERE),
-    ("connections", *SHORT), ("cost", *SHORT, "--all"),
+    ("trace", "signal", *SHORT, HERE), ("walltime", *SHORT, HERE), ("profile", *SHORT, HERE), ("offcpu", *SHORT, HERE),
+    ("memory", *SHORT, HERE), ("connections", *SHORT), ("map", *SHORT), ("tcp", *SHORT), ("dns", *SHORT),
+    ("cost", *SHORT, "--all"), ("host", "--interval", "0.2", "--top", "1000"), ("use", *SHORT, HERE),
+    ("diagnose", "--exit-zero", "-d", "1", "--all"),
 ]
 # Of these it is certain that a name of the three is in the text.
-NAMED = {"top", "whois", "trace open", "trace exec", "trace exit", "slow fs", "slow syscall", "walltime",
+NAMED = {"top", "whois", "trace open", "trace exec", "trace exit", "slow fs", "slow syscall", "walltime", "memory", "use",
          "latency runq", "latency fs"}
 
 
@@ -104,7 +107,8 @@ def test_json(fathom, target, command):
         json.loads(line)
 
 
-@pytest.mark.parametrize("command", [("latency", "runq", "--by", "process", "--heatmap"), ("blame", "cpu"), ("walltime",)], ids=lambda c: c[0])
+@pytest.mark.parametrize("command", [("latency", "runq", "--by", "process", "--heatmap"), ("blame", "cpu"), ("walltime",),
+                                     ("memory",), ("offcpu",)], ids=lambda c: c[0])
 def test_pictures(fathom, target, command, tmp_path):
     targets = [] if command[0] == "blame" else [target]
     for suffix in ("svg", "html"):
