@@ -54,10 +54,18 @@ static void tables_clear(struct tables *tables)
 
 /* ---- what is there ---- */
 
+#define BLAME_PREFIX "blame "
+
 /* The probe's name as the command takes it: "blame cpu" is called "cpu" there. */
 static const char *tables_short(const struct probe *probe)
 {
-	return g_str_has_prefix(probe->name, "blame ") ? probe->name + strlen("blame ") : probe->name;
+	return g_str_has_prefix(probe->name, BLAME_PREFIX) ? probe->name + strlen(BLAME_PREFIX) : probe->name;
+}
+
+/* Edges are of more kinds than who made whom wait: connections have commands of their own. */
+static gboolean tables_offers(const struct probe *probe, enum shape_kind shape)
+{
+	return probe->shape == shape && (shape != SHAPE_EDGES || g_str_has_prefix(probe->name, BLAME_PREFIX));
 }
 
 static char *tables_names(enum shape_kind shape)
@@ -65,7 +73,7 @@ static char *tables_names(enum shape_kind shape)
 	GString *names = g_string_new(NULL);
 
 	for (const struct probe *const *probe = probe_registry; *probe; probe++)
-		if ((*probe)->shape == shape)
+		if (tables_offers(*probe, shape))
 			g_string_append_printf(names, "%s%s", names->len ? ", " : "", tables_short(*probe));
 	return g_string_free(names, FALSE);
 }
@@ -75,7 +83,7 @@ static char *tables_describe(enum shape_kind shape)
 	GString *text = g_string_new("Probes:\n");
 
 	for (const struct probe *const *probe = probe_registry; *probe; probe++)
-		if ((*probe)->shape == shape)
+		if (tables_offers(*probe, shape))
 			g_string_append_printf(text, "  %-10s %s\n", tables_short(*probe), (*probe)->shows);
 	g_string_append(text,
 			"\nA TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup\n"
@@ -89,7 +97,7 @@ static int tables_find(struct tables *tables, const char *name, GError **error)
 	g_autofree char *names = tables_names(tables->shape);
 
 	for (const struct probe *const *probe = probe_registry; name && *probe; probe++) {
-		if ((*probe)->shape == tables->shape && strcmp(tables_short(*probe), name) == 0) {
+		if (tables_offers(*probe, tables->shape) && strcmp(tables_short(*probe), name) == 0) {
 			tables->probe = *probe;
 			return 1;
 		}
