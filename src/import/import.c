@@ -100,17 +100,22 @@ static gboolean looks_like_perf_script(const char *bytes, gsize length)
 }
 
 /* Index into import_readers. */
+#define IMPORT_FOLDED 0
+#define IMPORT_PERF_SCRIPT 1
+#define IMPORT_PPROF 2
+#define IMPORT_CAPTURE 3
+
 static guint import_guess(const char *bytes, gsize length)
 {
 	gsize at = 0;
 
 	if (looks_like_pprof(bytes, length))
-		return 2;
+		return IMPORT_PPROF;
 	while (at < length && g_ascii_isspace(bytes[at]))
 		at++;
 	if (at < length && bytes[at] == '{')
-		return 3;
-	return looks_like_perf_script(bytes, length) ? 1 : 0;
+		return IMPORT_CAPTURE;
+	return looks_like_perf_script(bytes, length) ? IMPORT_PERF_SCRIPT : IMPORT_FOLDED;
 }
 
 static struct snapshot *import_input(struct input *input, const struct import_options *options, GError **error)
@@ -124,8 +129,17 @@ static struct snapshot *import_input(struct input *input, const struct import_op
 		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_EMPTY, "it is empty");
 		return NULL;
 	}
-	if (!options->format)
-		return import_readers[import_guess(bytes, (gsize)length)](input, options, error);
+	if (!options->format) {
+		guint guess = import_guess(bytes, (gsize)length);
+
+		if (guess != IMPORT_PPROF && memchr(bytes, 0, (gsize)length)) {
+			g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_FORMAT,
+				    "this is neither text (folded, perf script, JSON) nor seems it a pprof profile: "
+				    "name its format if it is one");
+			return NULL;
+		}
+		return import_readers[guess](input, options, error);
+	}
 	for (guint i = 0; import_format_names[i]; i++)
 		if (strcmp(import_format_names[i], options->format) == 0)
 			return import_readers[i](input, options, error);
