@@ -1728,6 +1728,7 @@ static __always_inline struct stack_value *pass_send_copy(struct stack_copy_room
 	struct stack_record *record = &copies->record;
 	u32 kernel = record->kernel_count;
 	struct stack_value *value;
+	struct stack_key behind = record->key; /* the copy is there already, and longer than the frames */
 	u64 saved[2];
 
 	asm volatile("" : "+r"(kernel));
@@ -1741,6 +1742,7 @@ static __always_inline struct stack_value *pass_send_copy(struct stack_copy_room
 	record->user_count = 0;
 	record->frames[kernel] = saved[0];
 	record->frames[kernel + 1] = saved[1];
+	record->key = behind;
 	if (!value || value->sent || __sync_val_compare_and_swap(&value->sent, 0, 1) != 0)
 		return value;
 	if (!stack_copy_send(copies, value->id))
