@@ -60,7 +60,7 @@ def compile_programs(directory):
     for source in sorted(PROGRAMS.glob("*.c")):
         run("cc", "-O2", "-g", "-static", "-pthread", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-o",
             Path(directory) / source.stem, source, timeout=120)
-    for name in ("hardstacks", "twinstacks"):
+    for name in ("deeprest", "hardstacks", "twinstacks"):
         run("cc", "-O2", "-g", "-static", "-pthread", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-o",
             Path(directory) / f"{name}_omit", PROGRAMS / f"{name}.c", timeout=120)
 

@@ -90,3 +90,12 @@ def test_twin_wakers_are_told_apart(docker, start, fathom, tmp_path, program):
         assert told[name] / all_us == pytest.approx(share, rel=NEAR), (name, told)
     assert complete >= COMPLETE * all_us and told[""] < (1 - COMPLETE) * all_us, told
     assert all(note.endswith("of these wrong: 0") for note in ledger["notes"] if "of these wrong" in note), ledger["notes"]
+
+
+@pytest.mark.parametrize("command", ["offcpu", "walltime"])
+def test_blocked_before_the_start(docker, start, fathom, tmp_path, command):
+    """A deep stack that is only ever seen from outside: each of its frames is there, up to the first."""
+    resting = start(docker, "resting", "/bin/deeprest_omit")
+    assert fathom(command, resting.name, "-d", "0.3", "-o", "out.folded").returncode == 0
+    [(frames, _)] = [(frames, weight) for frames, weight in stacks(tmp_path / "out.folded") if "descend" in frames]
+    assert frames.count("descend") == 120 and any(frame in FIRST for frame in frames), frames
