@@ -27,7 +27,7 @@ check() {
 	cppcheck --quiet --inline-suppr --error-exitcode=1 --enable=warning,performance,portability --std=c11 \
 		--suppress=missingInclude --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=normalCheckLevelMaxBranches \
 		--suppress=varFuncNullUB --suppress=readdirCalled --suppress=memleak:src/kernel/procfs.c --suppress=memleak:src/model/coverage.c \
-		--suppress=memleak:src/model/events.c --suppress=memleak:src/observe/expense.c --suppress=resourceLeak:src/symbol/debuginfod.c \
+		--suppress=memleak:src/model/events.c --suppress=memleak:src/cli/cmd_host.c --suppress=memleak:src/observe/expense.c --suppress=resourceLeak:src/symbol/debuginfod.c \
 		--library=gtk --library=posix -I src -j "$(nproc)" src
 }
 

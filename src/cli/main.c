@@ -32,7 +32,8 @@ static const struct command commands[] = {
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
 	{ "serve", "This machine", "the agent: always on, with history, a page, an API and metrics", cmd_serve },
 	{ "host", "This machine", "the first sixty seconds in one screen, what is abnormal marked", cmd_host },
-	{ "guest", "This machine", "inside a container: its limits and use, and which tools show the host's", cmd_guest },
+	{ "guest", "This machine", "inside a container: its limits and use, and which tools show the host's",
+	  cmd_guest },
 	{ "cost", "This machine", "what fathom and every other BPF program takes, and who pays", cmd_cost },
 	{ "doctor", "This machine", "every probe, every way to attach it: works, or why not", cmd_doctor },
 };

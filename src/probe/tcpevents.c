@@ -74,7 +74,6 @@ static const char *record_why(const struct tcpevents_record *record)
 	case TCPEVENTS_RETRANSMIT:
 		return record->error < G_N_ELEMENTS(again) ? again[record->error] : NULL;
 	case TCPEVENTS_FAIL:
-		return failure_name(record->error);
 	case TCPEVENTS_RESET:
 		return failure_name(record->error);
 	case TCPEVENTS_CLOSE:
