@@ -139,12 +139,9 @@ static gboolean block_load(struct block_run *run, const struct gather_setup *set
 	static const char what[] = "cannot load the block I/O program";
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = block_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(block, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	EVENTRING_SET(run->kernel->rodata, setup->request);

@@ -298,12 +298,9 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	static const char what[] = "cannot load the system call program";
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = calls_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(calls, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	EVENTRING_SET(run->kernel->rodata, setup->request);
@@ -358,12 +355,9 @@ static gboolean fsops_load(struct calls_run *run, GError **error)
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
 
-	ladder_log_start();
-	run->fsops = fsops_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->fsops) {
-		ladder_set_error(error, what, errno);
+	run->fsops = KERNEL_BTF_OPEN(fsops, btf, what, error);
+	if (!run->fsops)
 		return FALSE;
-	}
 	filter_values_init(&values, run->setup->request);
 	TABLE_SET(run->fsops->rodata, &values, run->setup->request, run->setup->rows);
 	run->gather.object = run->fsops->obj;

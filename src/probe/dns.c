@@ -453,12 +453,9 @@ static gboolean dns_load(struct dns_run *run, GError **error)
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = dns_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(dns, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, &run->request);
 	TABLE_SET(run->kernel->rodata, &values, &run->request, rows);
 	run->kernel->rodata->dns_chains = run->edges;

@@ -53,12 +53,9 @@ static gboolean fault_load(struct fault_run *run, const struct rung *rung, GErro
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
-	ladder_log_start();
-	run->kernel = fault_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(fault, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, run->setup.request);
 	TABLE_SET(run->kernel->rodata, &values, run->setup.request, run->setup.rows);
 	bpf_program__set_autoload(run->kernel->progs.fault_user, tracepoint);

@@ -67,12 +67,9 @@ static gboolean interrupt_load(struct interrupt_run *run, const struct gather_se
 	static const char what[] = "cannot load the interrupt program";
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = interrupt_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(interrupt, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	bpf_program__set_autoload(run->kernel->progs.interrupt_softirq_entry, run->soft);

@@ -555,6 +555,13 @@ void kernel_btf_supply(struct kernel_btf *btf, const struct bpf_object *object)
 	btf__free(reduced);
 }
 
+void *kernel_btf_opened(void *skeleton, const char *what, GError **error)
+{
+	if (!skeleton)
+		ladder_set_error(error, what, errno);
+	return skeleton;
+}
+
 gboolean kernel_btf_load(struct kernel_btf *btf, struct bpf_object_skeleton *skeleton, const char *what, GError **error)
 {
 	int result;

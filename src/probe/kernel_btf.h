@@ -12,6 +12,8 @@
 #include <bpf/libbpf.h>
 #include <glib.h>
 
+#include "probe/ladder.h"
+
 struct kernel_btf;
 
 /* Makes the section names above known to libbpf; called by ladder_log_start, before any object is opened. */
@@ -22,6 +24,13 @@ struct kernel_btf *kernel_btf_new(void);
 void kernel_btf_free(struct kernel_btf *btf);
 /* For X_bpf__open_opts. Owned by `btf`. */
 const struct bpf_object_open_opts *kernel_btf_options(const struct kernel_btf *btf);
+/* Opens the object of the skeleton `name`: struct name_bpf *, to be freed with name_bpf__destroy; NULL and `error`
+ * ("`what`: why"). Begins what ladder_set_error will tell of this object. */
+#define KERNEL_BTF_OPEN(name, btf, what, error)                                                                        \
+	(ladder_log_start(),                                                                                           \
+	 (struct name##_bpf *)kernel_btf_opened(name##_bpf__open_opts(kernel_btf_options(btf)), what, error))
+/* `skeleton`, or `error` when it is NULL (errno says why). */
+void *kernel_btf_opened(void *skeleton, const char *what, GError **error);
 /* Between opening and loading. Never fails: where the kernel's types cannot be read this way, libbpf gets them all. */
 void kernel_btf_supply(struct kernel_btf *btf, const struct bpf_object *object);
 

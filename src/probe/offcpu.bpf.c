@@ -40,6 +40,7 @@
 #define SCRIPT_SLOTS OFFCPU_SLOTS
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
+#include "bpf/throttle.bpf.h"
 
 #define PATHS 65536
 #define PATH_WORDS 40 /* places a path may ask for; a stack that has more is unwound every time */
@@ -1113,25 +1114,6 @@ static __always_inline void blocked_add(struct thread *thread, u32 stack, u64 ns
 	if (waker_on && thread->waker != STACK_NONE && blocked_pair(stack, thread->waker, ns))
 		return;
 	sum_add_shared(sum, ns);
-}
-
-/* Nanoseconds (of the scheduler's clock) for which `queue` has been throttled, up to now. */
-static __always_inline u64 throttled_clock(struct cfs_rq *queue)
-{
-	u64 since, total;
-
-	if (bpf_core_field_exists(queue->throttled_clock_self_time)) {
-		total = queue->throttled_clock_self_time;
-		since = queue->throttled_clock_self;
-		return since ? total + queue->rq->clock - since : total;
-	}
-	if (bpf_core_field_exists(queue->throttled_clock_pelt_time)) {
-		total = queue->throttled_clock_pelt_time;
-		if (queue->throttle_count > 0)
-			total += queue->rq->clock_pelt - queue->rq->lost_idle_time - queue->throttled_clock_pelt;
-		return total;
-	}
-	return 0;
 }
 
 /* How much of the wait `wait_ns` of `task`, which ends now, its cgroup's quota was used up. Before 6.18 a thread that was

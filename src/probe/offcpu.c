@@ -83,12 +83,9 @@ static gboolean offcpu_load_once(struct offcpu_run *run, const struct rung *rung
 	static const char what[] = "cannot load the scheduler programs";
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
-	ladder_log_start();
-	run->kernel = offcpu_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(offcpu, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	offcpu_configure(run, rung);
 	if (!filter_size(run->kernel->obj, &run->request, error) ||
 	    !copyplan_size(run->kernel->obj, OFFCPU_SLOTS, error))

@@ -28,12 +28,9 @@ static gboolean payers_load(struct payers *payers, const char *v1_controller, GE
 	struct probe_request request = { .v1_controller = v1_controller };
 	struct filter_values values;
 
-	ladder_log_start();
-	payers->kernel = payers_bpf__open_opts(kernel_btf_options(btf));
-	if (!payers->kernel) {
-		ladder_set_error(error, what, errno);
+	payers->kernel = KERNEL_BTF_OPEN(payers, btf, what, error);
+	if (!payers->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, &request);
 	payers->kernel->rodata->v1_controller = values.v1_controller;
 	payers->kernel->rodata->programs_count = payers->count;

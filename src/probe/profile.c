@@ -148,12 +148,9 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
-	ladder_log_start();
-	run->kernel = profile_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(profile, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
 	SCRIPTS_SET(run->kernel->rodata, request);

@@ -44,12 +44,9 @@ static gboolean queue_load(struct queue_run *run, const struct gather_setup *set
 	static const char what[] = "cannot load the block queue program";
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = queue_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(queue, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	run->gather.object = run->kernel->obj;

@@ -113,12 +113,9 @@ static gboolean reclaim_load(struct reclaim_run *run, const struct gather_setup 
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
-	ladder_log_start();
-	run->kernel = reclaim_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(reclaim, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	run->gather.object = run->kernel->obj;

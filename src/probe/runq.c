@@ -44,12 +44,9 @@ static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **err
 	static const char what[] = "cannot load the run-queue program";
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = runq_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(runq, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, &run->request);
 	run->rows = table_rows_for(&run->request, RUNQ_WAITS);
 	run->rows = MIN(run->rows, BLAME_ROWS_MAX);

@@ -31,12 +31,9 @@ static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GErro
 	struct probe_request request = { .v1_controller = v1_controller };
 	struct filter_values values;
 
-	ladder_log_start();
-	tasks->kernel = tasks_bpf__open_opts(kernel_btf_options(btf));
-	if (!tasks->kernel) {
-		ladder_set_error(error, what, errno);
+	tasks->kernel = KERNEL_BTF_OPEN(tasks, btf, what, error);
+	if (!tasks->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, &request);
 	tasks->kernel->rodata->v1_controller = values.v1_controller;
 	tasks->kernel->rodata->page_bytes = (guint32)sysconf(_SC_PAGESIZE);

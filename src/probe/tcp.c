@@ -119,12 +119,9 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = tcp_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(tcp, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;

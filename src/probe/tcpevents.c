@@ -176,12 +176,9 @@ static gboolean tcpevents_load(struct tcpevents_run *run, GError **error)
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
 
-	ladder_log_start();
-	run->kernel = tcpevents_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(tcpevents, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, &run->request);
 	FILTER_SET(run->kernel->rodata, &values);
 	EVENTRING_SET(run->kernel->rodata, &run->request);

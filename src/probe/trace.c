@@ -479,12 +479,9 @@ static gboolean trace_load(struct trace_run *run, const struct probe_request *re
 	struct bpf_program *program;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
-	ladder_log_start();
-	run->kernel = trace_bpf__open_opts(kernel_btf_options(btf));
-	if (!run->kernel) {
-		ladder_set_error(error, what, errno);
+	run->kernel = KERNEL_BTF_OPEN(trace, btf, what, error);
+	if (!run->kernel)
 		return FALSE;
-	}
 	filter_values_init(&values, request);
 	FILTER_SET(run->kernel->rodata, &values);
 	EVENTRING_SET(run->kernel->rodata, request);
