@@ -16,7 +16,6 @@
 #define DIAGNOSE_DURATION "10"
 #define DIAGNOSE_DURATION_MIN_NS NS_PER_S
 #define DIAGNOSE_DURATION_MAX_NS (3600 * NS_PER_S)
-#define DIAGNOSE_CONFIG "/etc/fathom/diagnose.conf"
 #define DIAGNOSE_CONFIG_BYTES_MAX (64u << 10)
 
 struct diagnose_command {
@@ -30,7 +29,7 @@ struct diagnose_command {
 
 static gboolean diagnose_load(struct diagnose_command *command, GError **error)
 {
-	const char *path = command->thresholds ? command->thresholds : DIAGNOSE_CONFIG;
+	const char *path = command->thresholds ? command->thresholds : DIAGNOSE_CONFIG_PATH;
 	g_autofree char *text = NULL;
 	gsize length = 0;
 
@@ -194,7 +193,7 @@ int cmd_diagnose(int argc, char **argv)
 		{ "exit-zero", 0, 0, G_OPTION_ARG_NONE, &command.exit_zero,
 		  "Exit status 0 also when something is found", NULL },
 		{ "thresholds", 0, 0, G_OPTION_ARG_FILENAME, &command.thresholds,
-		  "Thresholds from this file instead of " DIAGNOSE_CONFIG, "FILE" },
+		  "Thresholds from this file instead of " DIAGNOSE_CONFIG_PATH, "FILE" },
 		{ "list-thresholds", 0, 0, G_OPTION_ARG_NONE, &command.list, "Print all thresholds and end", NULL },
 		{ "timing", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &command.timing, "Say how long it took", NULL },
 		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &command.quiet, "No word about what is going on", NULL },

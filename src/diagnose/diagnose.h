@@ -8,6 +8,8 @@
 #include "diagnose/fact.h"
 #include "diagnose/rule.h"
 
+#define DIAGNOSE_CONFIG_PATH "/etc/fathom/diagnose.conf" /* where thresholds of one's own are looked for */
+
 struct diagnose_config {
 	double thresholds[THRESHOLDS];
 	gboolean is_changed[THRESHOLDS];

@@ -294,9 +294,13 @@ static void json_strings(struct json_writer *json, const char *key, const GPtrAr
 	json_end_array(json);
 }
 
-static void json_finding(struct json_writer *json, const struct finding *finding, const struct diagnose_config *config)
+const char *report_fault_name(enum fault fault)
 {
-	json_begin_object(json, NULL);
+	return faults[fault];
+}
+
+void report_finding(struct json_writer *json, const struct finding *finding, const struct diagnose_config *config)
+{
 	json_string(json, "container", finding->subject->name);
 	if (finding->subject->key)
 		json_uint(json, "cgroup_key", finding->subject->key);
@@ -319,7 +323,36 @@ static void json_finding(struct json_writer *json, const struct finding *finding
 	json_string(json, "disproof", finding->disproof);
 	json_string(json, "advice", finding->advice);
 	json_string(json, "more", finding->more);
-	json_end_object(json);
+}
+
+static void json_findings(struct json_writer *json, const char *name, const GPtrArray *findings,
+			  const struct diagnose_config *config)
+{
+	json_begin_array(json, name);
+	for (guint i = 0; i < findings->len; i++) {
+		json_begin_object(json, NULL);
+		report_finding(json, g_ptr_array_index(findings, i), config);
+		json_end_object(json);
+	}
+	json_end_array(json);
+}
+
+void report_checked(struct json_writer *json, const struct diagnosis *diagnosis)
+{
+	json_begin_array(json, "checked");
+	for (guint i = 0; i < diagnosis->checked->len; i++) {
+		const struct checked *checked = &g_array_index(diagnosis->checked, struct checked, i);
+
+		json_begin_object(json, NULL);
+		json_string(json, "verdict", checked->rule->name);
+		json_string(json, "resource", checked->rule->resource);
+		json_uint(json, "containers", checked->containers);
+		json_uint(json, "unknown", checked->unknown);
+		if (checked->unknown)
+			json_string(json, "lacking", fact_metas[checked->lacking].name);
+		json_end_object(json);
+	}
+	json_end_array(json);
 }
 
 void report_json(GString *out, const struct diagnosis *diagnosis, const struct report_options *options)
@@ -335,28 +368,9 @@ void report_json(GString *out, const struct diagnosis *diagnosis, const struct r
 	json_bool(&json, "conclusive", diagnosis_is_conclusive(diagnosis));
 	json_bool(&json, "files_only", options->is_files);
 	json_uint(&json, "containers", diagnosis->facts->subjects->len);
-	json_begin_array(&json, "findings");
-	for (guint i = 0; i < diagnosis->findings->len; i++)
-		json_finding(&json, g_ptr_array_index(diagnosis->findings, i), &diagnosis->config);
-	json_end_array(&json);
-	json_begin_array(&json, "notes");
-	for (guint i = 0; i < diagnosis->notes->len; i++)
-		json_finding(&json, g_ptr_array_index(diagnosis->notes, i), &diagnosis->config);
-	json_end_array(&json);
-	json_begin_array(&json, "checked");
-	for (guint i = 0; i < diagnosis->checked->len; i++) {
-		const struct checked *checked = &g_array_index(diagnosis->checked, struct checked, i);
-
-		json_begin_object(&json, NULL);
-		json_string(&json, "verdict", checked->rule->name);
-		json_string(&json, "resource", checked->rule->resource);
-		json_uint(&json, "containers", checked->containers);
-		json_uint(&json, "unknown", checked->unknown);
-		if (checked->unknown)
-			json_string(&json, "lacking", fact_metas[checked->lacking].name);
-		json_end_object(&json);
-	}
-	json_end_array(&json);
+	json_findings(&json, "findings", diagnosis->findings, &diagnosis->config);
+	json_findings(&json, "notes", diagnosis->notes, &diagnosis->config);
+	report_checked(&json, diagnosis);
 	json_strings(&json, "not_watched", options->refused);
 	json_end_object(&json);
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <glib.h>
 
+#include "base/json.h"
 #include "diagnose/diagnose.h"
 
 struct report_options {
@@ -15,5 +16,11 @@ struct report_options {
 
 void report_text(GString *out, const struct diagnosis *diagnosis, const struct report_options *options);
 void report_markdown(GString *out, const struct diagnosis *diagnosis, const struct report_options *options);
+/* One finding's members, into an object that is open. */
+void report_finding(struct json_writer *json, const struct finding *finding, const struct diagnose_config *config);
+/* The member "checked" of an open object: every rule, and of how many containers it could be decided. */
+void report_checked(struct json_writer *json, const struct diagnosis *diagnosis);
+/* "container", "neighbour", "host", "peer". */
+const char *report_fault_name(enum fault fault);
 /* One object, without newline at its end. */
 void report_json(GString *out, const struct diagnosis *diagnosis, const struct report_options *options);

@@ -312,6 +312,16 @@ struct gauges *gauges_diff(struct gauges *before, const struct gauges *after)
 	return changes;
 }
 
+void gauges_forget_newcomers(struct gauges *changes, struct gauges *before, enum gauge gauge)
+{
+	for (guint32 i = 0; i < changes->rows->len; i++) {
+		struct gauge_row *row = gauges_row(changes, i);
+
+		if (!gauges_find(before, row->resource, row->key, row->birth_ns))
+			gauge_forget(row, gauge);
+	}
+}
+
 static void row_add(struct gauges *into, struct gauge_row *row, const struct gauge_row *later)
 {
 	row->dead = later->dead;

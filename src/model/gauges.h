@@ -223,6 +223,10 @@ static inline gboolean gauge_get(const struct gauge_row *row, enum gauge gauge, 
  * are. One that is only in `before` is left out. A counter that went backwards is not known. Owned by the caller. */
 struct gauges *gauges_diff(struct gauges *before, const struct gauges *after);
 
+/* In changes: who was not in `before` has his own counters since his birth, but not one that counts what is not his alone
+ * (idle time of the CPUs he may use): that becomes unknown. */
+void gauges_forget_newcomers(struct gauges *changes, struct gauges *before, enum gauge gauge);
+
 /* Changes of the adjoining, later interval `from` into `into`: counters add up, levels are the later ones. A counter
  * known in only one of the two is not known. */
 void gauges_merge(struct gauges *into, const struct gauges *from);

@@ -48,24 +48,13 @@ static struct gauges *run_read(struct run *run)
 	return copy_of(now);
 }
 
-/* Who was born meanwhile has his own counters from his birth on, but not those of the CPUs he runs on. */
-static void forget_older(struct gauges *changes, struct gauges *before)
-{
-	for (guint32 i = 0; i < changes->rows->len; i++) {
-		struct gauge_row *row = gauges_row(changes, i);
-
-		if (!gauges_find(before, row->resource, row->key, row->birth_ns))
-			gauge_forget(row, GAUGE_CPUSET_IDLE);
-	}
-}
-
 static struct shape *run_shape(struct run *run, struct gauges *before, const struct gauges *after)
 {
 	struct shape *shape = shape_new(SHAPE_GAUGES, "usage", UNIT_COUNT);
 
 	gauges_free(shape->gauges);
 	shape->gauges = gauges_diff(before, after);
-	forget_older(shape->gauges, before);
+	gauges_forget_newcomers(shape->gauges, before, GAUGE_CPUSET_IDLE);
 	usage_account(run->usage, &shape->ledger);
 	return shape;
 }

@@ -63,6 +63,8 @@ static gboolean agent_tick(gpointer data)
 			g_warning("no reading: %s", error->message);
 	}
 	agent->api.trouble = agent->trouble;
+	if (!agent->trouble)
+		verdicts_tick(agent->api.verdicts);
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);
 	api_tick(&agent->api);
@@ -140,6 +142,7 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 {
 	const struct live_options options = { .no_bpf = config->no_bpf,
 					      .exported_max = (guint)config->exported_containers };
+	char *note;
 
 	agent->api.live = live_new(&options, agent->api.history, error);
 	if (!agent->api.live)
@@ -150,6 +153,9 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 		if (part->why)
 			g_ptr_array_add(agent->notes, g_strdup_printf("%s: %s", part->name, part->why));
 	}
+	agent->api.verdicts = verdicts_new(agent->api.live, &note);
+	if (note)
+		g_ptr_array_add(agent->notes, note);
 	return TRUE;
 }
 
@@ -239,6 +245,7 @@ void agent_free(struct agent *agent)
 		return;
 	http_free(agent->api.http);
 	jobs_free(agent->api.jobs);
+	verdicts_free(agent->api.verdicts);
 	live_free(agent->api.live);
 	history_free(agent->api.history);
 	budget_free(agent->api.budget);

@@ -119,6 +119,18 @@ static void get_metrics(struct api *api, const struct http_request *request, str
 	reply->body = metrics_text(api, openmetrics);
 }
 
+/* What is wrong with it first; "" when nothing is, null when that is not known yet. */
+static void write_verdict(struct json_writer *json, const struct api *api, const struct gauge_row *row)
+{
+	const char *fault = NULL, *sentence = NULL;
+
+	if (row->resource != GAUGE_RESOURCE_CONTAINER || row->dead)
+		return;
+	json_string(json, "verdict", verdicts_first(api->verdicts, row->key, &fault, &sentence));
+	json_string(json, "verdict_fault", fault);
+	json_string(json, "verdict_sentence", sentence);
+}
+
 static void get_containers(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
 	const struct gauge_interval *interval = live_interval(api->live);
@@ -137,6 +149,7 @@ static void get_containers(struct api *api, const struct http_request *request, 
 		json_uint(&json, "series", resource ? resource->history_id : 0);
 		render_gauge_members(&json, row);
 		render_gauge_rates(&json, interval, i);
+		write_verdict(&json, api, row);
 		if (resource && live_part(api->live, LIVE_EXEC)->state == LIVE_ON)
 			json_uint(&json, "execs", resource->execs);
 		json_end_object(&json);
@@ -375,6 +388,16 @@ static void write_parts(struct json_writer *json, const struct api *api)
 		json_end_object(json);
 	}
 	json_end_array(json);
+}
+
+static void get_verdicts(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	(void)request;
+	verdicts_write(api->verdicts, &json);
+	reply_end(reply, &json);
 }
 
 static void get_ledger(struct api *api, const struct http_request *request, struct http_reply *reply)
@@ -707,6 +730,7 @@ static const struct route {
 	{ "GET", "/metrics", ACCESS_READER, get_metrics },
 	{ "GET", "/api/containers", ACCESS_READER, get_containers },
 	{ "GET", "/api/series", ACCESS_READER, get_series },
+	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts },
 	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
 	{ "GET", "/api/self", ACCESS_READER, get_self },
 	{ "GET", "/api/events", ACCESS_READER, get_events },

@@ -9,6 +9,7 @@
 #include "serve/http.h"
 #include "serve/jobs.h"
 #include "serve/live.h"
+#include "serve/verdicts.h"
 #include "store/history.h"
 
 struct api {
@@ -16,6 +17,7 @@ struct api {
 	struct history *history;
 	struct jobs *jobs;
 	struct budget *budget;
+	struct verdicts *verdicts;
 	struct http *http;
 	const char *token, *reader_token; /* the second may not start measurements */
 	const char *const *hosts; /* names besides the loopback's; may be NULL */
