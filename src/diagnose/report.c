@@ -33,7 +33,7 @@ static char *fault_words(const struct finding *finding)
 }
 
 /* "throttled periods 97 % (≥ 10 %; cpu.stat nr_throttled / nr_periods)" */
-static char *evidence_words(const struct evidence *evidence, const struct diagnose_config *config)
+char *report_evidence(const struct evidence *evidence, const struct diagnose_config *config)
 {
 	const struct fact_meta *meta = &fact_metas[evidence->fact];
 	g_autofree char *value = fact_format(meta->unit, evidence->value);
@@ -105,7 +105,7 @@ static void text_finding(GString *out, const struct diagnosis *diagnosis, const 
 	text_line(out, "whose fault", fault);
 	for (guint i = 0; i < finding->evidence->len; i++) {
 		g_autofree char *words =
-			evidence_words(&g_array_index(finding->evidence, struct evidence, i), &diagnosis->config);
+			report_evidence(&g_array_index(finding->evidence, struct evidence, i), &diagnosis->config);
 
 		text_line(out, i ? "" : "evidence", words);
 	}
@@ -299,7 +299,7 @@ const char *report_fault_name(enum fault fault)
 	return faults[fault];
 }
 
-void report_finding(struct json_writer *json, const struct finding *finding, const struct diagnose_config *config)
+static void json_finding(struct json_writer *json, const struct finding *finding, const struct diagnose_config *config)
 {
 	json_string(json, "container", finding->subject->name);
 	if (finding->subject->key)
@@ -331,7 +331,7 @@ static void json_findings(struct json_writer *json, const char *name, const GPtr
 	json_begin_array(json, name);
 	for (guint i = 0; i < findings->len; i++) {
 		json_begin_object(json, NULL);
-		report_finding(json, g_ptr_array_index(findings, i), config);
+		json_finding(json, g_ptr_array_index(findings, i), config);
 		json_end_object(json);
 	}
 	json_end_array(json);

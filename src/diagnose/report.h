@@ -16,8 +16,8 @@ struct report_options {
 
 void report_text(GString *out, const struct diagnosis *diagnosis, const struct report_options *options);
 void report_markdown(GString *out, const struct diagnosis *diagnosis, const struct report_options *options);
-/* One finding's members, into an object that is open. */
-void report_finding(struct json_writer *json, const struct finding *finding, const struct diagnose_config *config);
+/* "throttled periods 97 % (≥ 10 %; cpu.stat nr_throttled / nr_periods)"; owned by the caller. */
+char *report_evidence(const struct evidence *evidence, const struct diagnose_config *config);
 /* The member "checked" of an open object: every rule, and of how many containers it could be decided. */
 void report_checked(struct json_writer *json, const struct diagnosis *diagnosis);
 /* "container", "neighbour", "host", "peer". */

@@ -11,6 +11,7 @@
 #include "observe/vitals.h"
 
 #define VERDICTS_CONFIG_BYTES_MAX (64u << 10)
+#define VERDICTS_CRITICAL 0.5 /* of its thread time lost */
 
 struct verdicts {
 	struct live *live;
@@ -190,23 +191,48 @@ static guint32 series_of(const struct verdicts *verdicts, guint64 key)
 	return 0;
 }
 
-static void write_findings(const struct verdicts *verdicts, struct json_writer *json, const char *name,
-			   const GPtrArray *findings)
+static const char *severity(const struct finding *finding)
 {
-	json_begin_array(json, name);
-	for (guint i = 0; i < findings->len; i++) {
-		const struct finding *finding = g_ptr_array_index(findings, i);
-		g_autofree char *key = lasting_key(finding);
-		const gint64 *since = g_hash_table_lookup(verdicts->lasting, key);
+	if (finding->rule && finding->rule->is_note)
+		return "info";
+	return finding->score >= VERDICTS_CRITICAL && finding->confidence > CONFIDENCE_LOW ? "critical" : "warning";
+}
 
-		json_begin_object(json, NULL);
-		json_uint(json, "series", series_of(verdicts, finding->subject->key));
-		if (since)
-			json_int(json, "since_ms", *since);
-		report_finding(json, finding, &verdicts->config);
-		json_end_object(json);
+static void write_finding(const struct verdicts *verdicts, struct json_writer *json, const struct finding *finding)
+{
+	g_autofree char *key = lasting_key(finding);
+	const gint64 *since = g_hash_table_lookup(verdicts->lasting, key);
+
+	json_begin_object(json, NULL);
+	json_uint(json, "series", series_of(verdicts, finding->subject->key));
+	json_string(json, "container", finding->subject->name);
+	json_string(json, "rule", finding->name);
+	json_string(json, "resource", finding->resource);
+	json_string(json, "severity", severity(finding));
+	json_string(json, "title", finding->sentence);
+	json_string(json, "fault", report_fault_name(finding->fault));
+	json_string(json, "culprit", finding->culprit);
+	json_double(json, "score", finding->score);
+	json_string(json, "confidence", confidence_name(finding->confidence));
+	json_begin_array(json, "evidence");
+	for (guint i = 0; i < finding->evidence->len; i++) {
+		g_autofree char *words =
+			report_evidence(&g_array_index(finding->evidence, struct evidence, i), &verdicts->config);
+
+		json_string(json, NULL, words);
 	}
 	json_end_array(json);
+	json_string(json, "disproof", finding->disproof);
+	json_string(json, "advice", finding->advice);
+	json_string(json, "more", finding->more);
+	json_int(json, "since_ms", since ? *since : verdicts->time_ms);
+	json_end_object(json);
+}
+
+static void write_findings(const struct verdicts *verdicts, struct json_writer *json, const GPtrArray *findings)
+{
+	for (guint i = 0; i < findings->len; i++)
+		write_finding(verdicts, json, g_ptr_array_index(findings, i));
 }
 
 void verdicts_write(const struct verdicts *verdicts, struct json_writer *json)
@@ -216,12 +242,16 @@ void verdicts_write(const struct verdicts *verdicts, struct json_writer *json)
 	json_int(json, "time_ms", verdicts->time_ms);
 	json_uint(json, "every_ms", VERDICTS_WINDOW_S * 1000);
 	json_uint(json, "cost_ns", verdicts->cost_ns);
+	json_begin_array(json, "verdicts");
+	if (diagnosis) {
+		write_findings(verdicts, json, diagnosis->findings);
+		write_findings(verdicts, json, diagnosis->notes);
+	}
+	json_end_array(json);
 	if (!diagnosis) /* the first window has not ended */
 		return;
 	json_uint(json, "window_ns", diagnosis->facts->duration_ns);
 	json_bool(json, "conclusive", diagnosis_is_conclusive(diagnosis));
 	json_uint(json, "containers", diagnosis->facts->subjects->len);
-	write_findings(verdicts, json, "findings", diagnosis->findings);
-	write_findings(verdicts, json, "notes", diagnosis->notes);
 	report_checked(json, diagnosis);
 }

@@ -80,10 +80,10 @@ def test_measures_the_container(agent, busy):
 
 def test_verdicts(agent, busy):
     """Every container its verdict, from the agent's own readings."""
-    answer = wait_for(lambda: (a := agent.json("/api/verdicts")).get("findings") and a, 60, "a finding")
-    found = next(f for f in answer["findings"] if f["container"] == busy.name)
-    assert found["verdict"] == "cap throttled" and found["fault"] == "container"
-    assert found["evidence"] and found["disproof"] and found["since_ms"] < answer["time_ms"]
+    answer = wait_for(lambda: (a := agent.json("/api/verdicts"))["verdicts"] and a, 60, "a verdict")
+    found = next(f for f in answer["verdicts"] if f["container"] == busy.name)
+    assert found["rule"] == "cap throttled" and found["fault"] == "container"
+    assert any("throttled periods" in text for text in found["evidence"]) and found["disproof"] and found["since_ms"] < answer["time_ms"]
     assert any(c["verdict"] == "lock contention" and c["unknown"] and not c["containers"] for c in answer["checked"])
     row = agent.container(busy.name)
     assert (row["verdict"], row["series"]) == ("cap throttled", found["series"]) and "periods" in row["verdict_sentence"]
