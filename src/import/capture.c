@@ -60,39 +60,27 @@ gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
 	return (error && *error) ? FALSE : pull_fail(pull, error, "a closing bracket is expected");
 }
 
-static gboolean capture_line(struct pull *pull, struct ledger_line *line, GError **error)
+/* pull_each_fn */
+static gboolean capture_line_member(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct ledger_line *line = user;
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0) {
-		guint64 *to = strcmp(pull->text->str, "events") == 0   ? &line->events
-			      : strcmp(pull->text->str, "weight") == 0 ? &line->weight
-								       : NULL;
-
-		if (to ? !pull_uint(pull, to, error) : !pull_skip(pull, error))
-			return FALSE;
-	}
-	return more == 0;
+	if (strcmp(pull->text->str, "events") == 0)
+		return pull_uint(pull, &line->events, error);
+	if (strcmp(pull->text->str, "weight") == 0)
+		return pull_uint(pull, &line->weight, error);
+	return pull_skip(pull, error);
 }
 
-static gboolean capture_items(struct pull *pull, struct ledger *ledger, GError **error)
+/* pull_each_fn */
+static gboolean capture_item(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct ledger *ledger = user;
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0) {
-		struct ledger_line *line = NULL;
-
-		for (guint i = 0; i < LEDGER_ITEMS; i++)
-			if (strcmp(ledger_item_name((enum ledger_item)i), pull->text->str) == 0)
-				line = &ledger->items[i];
-		if (line ? !capture_line(pull, line, error) : !pull_skip(pull, error))
-			return FALSE;
-	}
-	return more == 0;
+	for (guint i = 0; i < LEDGER_ITEMS; i++)
+		if (strcmp(ledger_item_name((enum ledger_item)i), pull->text->str) == 0)
+			return pull_object(pull, capture_line_member, &ledger->items[i], error);
+	return pull_skip(pull, error);
 }
 
 static gboolean capture_notes(struct pull *pull, struct ledger *ledger, GError **error)
@@ -114,140 +102,118 @@ static gboolean capture_notes(struct pull *pull, struct ledger *ledger, GError *
 	return more == 0;
 }
 
-static gboolean capture_ends(struct pull *pull, struct coverage_process *process, GError **error)
+/* pull_each_fn */
+static gboolean capture_end_weight(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct coverage_process *process = user;
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0) {
-		guint64 *to = NULL;
-
-		for (guint end = 0; end < STACK_ENDS; end++)
-			if (strcmp(stack_end_name((enum stack_end)end), pull->text->str) == 0)
-				to = &process->weight[end];
-		if (to ? !pull_uint(pull, to, error) : !pull_skip(pull, error))
-			return FALSE;
-	}
-	return more == 0;
+	for (guint end = 0; end < STACK_ENDS; end++)
+		if (strcmp(stack_end_name((enum stack_end)end), pull->text->str) == 0)
+			return pull_uint(pull, &process->weight[end], error);
+	return pull_skip(pull, error);
 }
 
-static gboolean capture_missing(struct pull *pull, struct coverage_process *process, GError **error)
+struct capture_piece {
+	char *text;
+	guint64 weight;
+};
+
+/* pull_each_fn */
+static gboolean capture_piece_member(struct pull *pull, void *user, GError **error)
 {
-	g_autofree char *text = NULL;
-	guint64 weight = 0;
-	int more;
+	struct capture_piece *piece = user;
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0) {
-		gboolean good = strcmp(pull->text->str, "text") == 0	 ? capture_bytes(pull, &text, error)
-				: strcmp(pull->text->str, "weight") == 0 ? pull_uint(pull, &weight, error)
-									 : pull_skip(pull, error);
-
-		if (!good)
-			return FALSE;
-	}
-	if (more == 0 && text)
-		coverage_add_missing(process, text, weight);
-	return more == 0;
+	if (strcmp(pull->text->str, "text") == 0)
+		return capture_bytes(pull, &piece->text, error);
+	if (strcmp(pull->text->str, "weight") == 0)
+		return pull_uint(pull, &piece->weight, error);
+	return pull_skip(pull, error);
 }
 
-static gboolean capture_all_missing(struct pull *pull, struct coverage_process *process, GError **error)
+/* pull_each_fn */
+static gboolean capture_missing(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct capture_piece piece = { 0 };
+	gboolean good = pull_object(pull, capture_piece_member, &piece, error);
 
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	while ((more = pull_element(pull, error)) > 0)
-		if (!capture_missing(pull, process, error))
-			return FALSE;
-	return more == 0;
-}
-
-/* Container and name come first, as they are written. */
-static gboolean capture_process(struct pull *pull, struct coverage *coverage, GError **error)
-{
-	g_autofree char *container = NULL, *name = NULL, *advice = NULL;
-	struct coverage_process *process = NULL;
-	gboolean good = TRUE;
-	int more;
-
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while (good && (more = pull_member(pull, error)) != 0) {
-		const char *key = pull->text->str;
-
-		if (more < 0)
-			return FALSE;
-		if (!process && container && name)
-			process = coverage_process(coverage, container, name);
-		if (strcmp(key, "container") == 0 && !process)
-			good = capture_bytes(pull, &container, error);
-		else if (strcmp(key, "name") == 0 && !process)
-			good = capture_bytes(pull, &name, error);
-		else if (strcmp(key, "stacks") == 0 && process)
-			good = capture_ends(pull, process, error);
-		else if (strcmp(key, "missing") == 0 && process)
-			good = capture_all_missing(pull, process, error);
-		else if (strcmp(key, "advice") == 0 && process && !advice)
-			good = capture_bytes(pull, &advice, error);
-		else
-			good = pull_skip(pull, error);
-	}
-	if (process && advice)
-		coverage_advise(process, advice);
+	if (good && piece.text)
+		coverage_add_missing(user, piece.text, piece.weight);
+	g_free(piece.text);
 	return good;
 }
 
-static gboolean capture_coverage(struct pull *pull, struct ledger *ledger, GError **error)
-{
-	int more;
+/* What must be known before the process can be made. */
+struct capture_process {
+	struct coverage *coverage;
+	char *container, *name, *advice;
+	struct coverage_process *process;
+};
 
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	if (!ledger->coverage)
-		ledger->coverage = coverage_new();
-	while ((more = pull_element(pull, error)) > 0)
-		if (!capture_process(pull, ledger->coverage, error))
-			return FALSE;
-	return more == 0;
+/* Container and name come first, as they are written; pull_each_fn. */
+static gboolean capture_process_member(struct pull *pull, void *user, GError **error)
+{
+	struct capture_process *read = user;
+	const char *key = pull->text->str;
+
+	if (!read->process && read->container && read->name)
+		read->process = coverage_process(read->coverage, read->container, read->name);
+	if (strcmp(key, "container") == 0 && !read->process)
+		return capture_bytes(pull, &read->container, error);
+	if (strcmp(key, "name") == 0 && !read->process)
+		return capture_bytes(pull, &read->name, error);
+	if (strcmp(key, "stacks") == 0 && read->process)
+		return pull_object(pull, capture_end_weight, read->process, error);
+	if (strcmp(key, "missing") == 0 && read->process)
+		return pull_array(pull, capture_missing, read->process, error);
+	if (strcmp(key, "advice") == 0 && read->process && !read->advice)
+		return capture_bytes(pull, &read->advice, error);
+	return pull_skip(pull, error);
 }
 
-static gboolean capture_ledger(struct pull *pull, struct ledger *ledger, GError **error)
+/* pull_each_fn */
+static gboolean capture_process(struct pull *pull, void *user, GError **error)
 {
-	gboolean good = TRUE;
-	int more;
+	struct capture_process read = { .coverage = user };
+	gboolean good = pull_object(pull, capture_process_member, &read, error);
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while (good && (more = pull_member(pull, error)) != 0) {
-		const char *key = pull->text->str;
-
-		if (more < 0)
-			return FALSE;
-		if (strcmp(key, "rung") == 0)
-			good = capture_bytes(pull, &ledger->rung, error);
-		else if (strcmp(key, "misses") == 0)
-			good = capture_bytes(pull, &ledger->misses, error);
-		else if (strcmp(key, "seen") == 0)
-			good = capture_line(pull, &ledger->seen, error);
-		else if (strcmp(key, "expected_weight") == 0)
-			good = pull_uint(pull, &ledger->expected_weight, error);
-		else if (strcmp(key, "items") == 0)
-			good = capture_items(pull, ledger, error);
-		else if (strcmp(key, "processes") == 0)
-			good = capture_coverage(pull, ledger, error);
-		else if (strcmp(key, "notes") == 0)
-			good = capture_notes(pull, ledger, error);
-		else
-			good = pull_skip(pull, error);
-	}
+	if (read.process && read.advice)
+		coverage_advise(read.process, read.advice);
+	g_free(read.container);
+	g_free(read.name);
+	g_free(read.advice);
 	return good;
 }
 
-static gboolean capture_frame(struct pull *pull, struct calltree *tree, GError **error)
+/* pull_each_fn */
+static gboolean capture_ledger_member(struct pull *pull, void *user, GError **error)
 {
+	struct ledger *ledger = user;
+	const char *key = pull->text->str;
+
+	if (strcmp(key, "rung") == 0)
+		return capture_bytes(pull, &ledger->rung, error);
+	if (strcmp(key, "misses") == 0)
+		return capture_bytes(pull, &ledger->misses, error);
+	if (strcmp(key, "seen") == 0)
+		return pull_object(pull, capture_line_member, &ledger->seen, error);
+	if (strcmp(key, "expected_weight") == 0)
+		return pull_uint(pull, &ledger->expected_weight, error);
+	if (strcmp(key, "items") == 0)
+		return pull_object(pull, capture_item, ledger, error);
+	if (strcmp(key, "processes") == 0) {
+		if (!ledger->coverage)
+			ledger->coverage = coverage_new();
+		return pull_array(pull, capture_process, ledger->coverage, error);
+	}
+	if (strcmp(key, "notes") == 0)
+		return capture_notes(pull, ledger, error);
+	return pull_skip(pull, error);
+}
+
+/* pull_each_fn */
+static gboolean capture_frame(struct pull *pull, void *user, GError **error)
+{
+	struct calltree *tree = user;
 	g_autofree char *name = NULL, *module = NULL;
 	guint32 expected = tree->frame_count;
 	int kind;
@@ -267,16 +233,9 @@ static gboolean capture_frame(struct pull *pull, struct calltree *tree, GError *
 
 static gboolean capture_frames(struct pull *pull, struct calltree *tree, GError **error)
 {
-	int more;
-
 	if (tree->frame_count || tree->node_count > 1)
 		return pull_fail(pull, error, "frames must stand once, before the nodes");
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	while ((more = pull_element(pull, error)) > 0)
-		if (!capture_frame(pull, tree, error))
-			return FALSE;
-	return more == 0;
+	return pull_array(pull, capture_frame, tree, error);
 }
 
 /* Row `row`: [parent, frame, self] or [parent, frame, self, baseline]. */
@@ -344,6 +303,7 @@ struct capture_row {
 	struct gauge_row row;
 	char *name;
 	char *texts[GAUGE_TEXTS];
+	guint32 before; /* rows that stand before it */
 };
 
 static void capture_row_clear(struct capture_row *row)
@@ -365,8 +325,10 @@ static gboolean capture_gauge_resource(struct pull *pull, struct gauge_row *row,
 	return resource >= 0;
 }
 
-static gboolean capture_gauge_member(struct pull *pull, struct capture_row *row, guint32 count, GError **error)
+/* pull_each_fn */
+static gboolean capture_gauge_member(struct pull *pull, void *user, GError **error)
 {
+	struct capture_row *row = user;
 	const char *key = pull->text->str;
 	guint64 value;
 
@@ -386,7 +348,7 @@ static gboolean capture_gauge_member(struct pull *pull, struct capture_row *row,
 		if (!pull_uint(pull, &value, error))
 			return FALSE;
 		row->row.parent = (guint32)MIN(value, GAUGE_NO_PARENT);
-		return value < count || pull_fail(pull, error, "a row's parent must stand before it");
+		return value < row->before || pull_fail(pull, error, "a row's parent must stand before it");
 	}
 	for (guint i = 0; i < GAUGE_TEXTS; i++)
 		if (strcmp(key, gauge_text_name((enum gauge_text)i)) == 0)
@@ -421,34 +383,23 @@ static gboolean capture_gauge_keep(struct pull *pull, struct gauges *gauges, con
 	return TRUE;
 }
 
-static gboolean capture_gauge_row(struct pull *pull, struct gauges *gauges, GError **error)
+/* pull_each_fn */
+static gboolean capture_gauge_row(struct pull *pull, void *user, GError **error)
 {
-	struct capture_row row = { .row.parent = GAUGE_NO_PARENT };
-	gboolean good;
-	int more = 0;
+	struct gauges *gauges = user;
+	struct capture_row row = { .row.parent = GAUGE_NO_PARENT, .before = gauges->rows->len };
+	gboolean good =
+		pull_object(pull, capture_gauge_member, &row, error) && capture_gauge_keep(pull, gauges, &row, error);
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0)
-		if (!capture_gauge_member(pull, &row, gauges->rows->len, error))
-			break;
-	good = more == 0 && capture_gauge_keep(pull, gauges, &row, error);
 	capture_row_clear(&row);
 	return good;
 }
 
 static gboolean capture_gauges(struct pull *pull, struct gauges *gauges, GError **error)
 {
-	int more;
-
 	if (gauges->rows->len)
 		return pull_fail(pull, error, "rows must stand once");
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	while ((more = pull_element(pull, error)) > 0)
-		if (!capture_gauge_row(pull, gauges, error))
-			return FALSE;
-	return more == 0;
+	return pull_array(pull, capture_gauge_row, gauges, error);
 }
 
 /* ---- shapes ---- */
@@ -461,7 +412,7 @@ static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GEr
 	if (strcmp(key, "probe") == 0)
 		return capture_bytes(pull, &shape->probe, error);
 	if (strcmp(key, "ledger") == 0)
-		return capture_ledger(pull, &shape->ledger, error);
+		return pull_object(pull, capture_ledger_member, &shape->ledger, error);
 	if (shape->calltree && strcmp(key, "overflow") == 0)
 		return pull_uint(pull, &shape->calltree->overflow, error);
 	if (shape->calltree && strcmp(key, "frames") == 0)
@@ -540,22 +491,16 @@ static gboolean capture_shape_rest(struct pull *pull, struct shape *shape, GErro
 	       pull_fail(pull, error, "the weights add up to more than 2^63");
 }
 
-static gboolean capture_shapes(struct pull *pull, struct snapshot *snapshot, GError **error)
+/* pull_each_fn */
+static gboolean capture_shape(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct snapshot *snapshot = user;
+	struct shape *shape = capture_shape_begin(pull, error);
 
-	if (!pull_begin(pull, '[', error))
+	if (!shape)
 		return FALSE;
-	while ((more = pull_element(pull, error)) > 0) {
-		struct shape *shape = capture_shape_begin(pull, error);
-
-		if (!shape)
-			return FALSE;
-		g_ptr_array_add(snapshot->shapes, shape);
-		if (!capture_shape_rest(pull, shape, error))
-			return FALSE;
-	}
-	return more == 0;
+	g_ptr_array_add(snapshot->shapes, shape);
+	return capture_shape_rest(pull, shape, error);
 }
 
 /* `*version` is set once format and version have been seen. */
@@ -580,7 +525,7 @@ static gboolean capture_member(struct pull *pull, struct snapshot *snapshot, gui
 	if (strcmp(key, "duration_ns") == 0)
 		return pull_uint(pull, &snapshot->duration_ns, error);
 	if (strcmp(key, "shapes") == 0)
-		return *version ? capture_shapes(pull, snapshot, error)
+		return *version ? pull_array(pull, capture_shape, snapshot, error)
 				: pull_fail(pull, error, "not a fathom capture: \"version\" must come first");
 	if (strcmp(key, "frequency_hz") != 0)
 		return pull_skip(pull, error);

@@ -102,8 +102,10 @@ static gboolean draft_field(struct pull *pull, struct draft *draft, GError **err
 	return pull_uint(pull, &field->number, error);
 }
 
-static gboolean draft_member(struct pull *pull, struct draft *draft, GError **error)
+/* pull_each_fn */
+static gboolean draft_member(struct pull *pull, void *user, GError **error)
 {
+	struct draft *draft = user;
 	const char *key = pull->text->str;
 	struct event *event = &draft->event;
 
@@ -126,18 +128,14 @@ static gboolean draft_member(struct pull *pull, struct draft *draft, GError **er
 	return draft_field(pull, draft, error);
 }
 
-static gboolean capture_event(struct pull *pull, struct events *events, GError **error)
+/* pull_each_fn */
+static gboolean capture_event(struct pull *pull, void *user, GError **error)
 {
+	struct events *events = user;
 	g_autoptr(GPtrArray) strings = g_ptr_array_new_with_free_func(g_free);
 	struct draft draft = { .strings = strings };
-	int more;
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0)
-		if (!draft_member(pull, &draft, error))
-			return FALSE;
-	if (more < 0)
+	if (!pull_object(pull, draft_member, &draft, error))
 		return FALSE;
 	if (g_queue_get_length(&events->rows) >= EVENTS_LIMIT_MAX)
 		return pull_fail(pull, error, "there are too many events");
@@ -146,43 +144,36 @@ static gboolean capture_event(struct pull *pull, struct events *events, GError *
 	return TRUE;
 }
 
-static gboolean capture_flood(struct pull *pull, struct events *events, GError **error)
+struct flood {
+	char *container;
+	guint64 count;
+};
+
+/* pull_each_fn */
+static gboolean flood_member(struct pull *pull, void *user, GError **error)
 {
-	g_autofree char *container = NULL;
-	guint64 count = 0;
-	int more;
+	struct flood *flood = user;
 
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while ((more = pull_member(pull, error)) > 0) {
-		gboolean good;
-
-		if (strcmp(pull->text->str, "container") == 0)
-			good = capture_bytes(pull, &container, error);
-		else if (strcmp(pull->text->str, "events") == 0)
-			good = pull_uint(pull, &count, error);
-		else
-			good = pull_skip(pull, error);
-		if (!good)
-			return FALSE;
-	}
-	if (events->floods->len >= CAPTURE_FLOODS_MAX)
-		return pull_fail(pull, error, "there are too many floods");
-	events_flood(events, container, count);
-	return more == 0;
+	if (strcmp(pull->text->str, "container") == 0)
+		return capture_bytes(pull, &flood->container, error);
+	if (strcmp(pull->text->str, "events") == 0)
+		return pull_uint(pull, &flood->count, error);
+	return pull_skip(pull, error);
 }
 
-static gboolean capture_each(struct pull *pull, struct events *events,
-			     gboolean (*each)(struct pull *pull, struct events *events, GError **error), GError **error)
+/* pull_each_fn */
+static gboolean capture_flood(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct events *events = user;
+	struct flood flood = { 0 };
+	gboolean good = pull_object(pull, flood_member, &flood, error);
 
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	while ((more = pull_element(pull, error)) > 0)
-		if (!each(pull, events, error))
-			return FALSE;
-	return more == 0;
+	if (good && events->floods->len >= CAPTURE_FLOODS_MAX)
+		good = pull_fail(pull, error, "there are too many floods");
+	if (good)
+		events_flood(events, flood.container, flood.count);
+	g_free(flood.container);
+	return good;
 }
 
 gboolean capture_events_member(struct pull *pull, struct events *events, GError **error)
@@ -193,9 +184,9 @@ gboolean capture_events_member(struct pull *pull, struct events *events, GError 
 	if (strcmp(key, "forgotten") == 0)
 		return pull_uint(pull, &events->forgotten, error);
 	if (strcmp(key, "floods") == 0)
-		return capture_each(pull, events, capture_flood, error);
+		return pull_array(pull, capture_flood, events, error);
 	if (strcmp(key, "events") == 0)
-		return capture_each(pull, events, capture_event, error);
+		return pull_array(pull, capture_event, events, error);
 	if (strcmp(key, "limit") != 0)
 		return pull_skip(pull, error);
 	if (!pull_uint(pull, &limit, error))

@@ -76,57 +76,46 @@ static gboolean capture_buckets(struct pull *pull, guint64 *buckets, guint64 *to
 	return more == 0;
 }
 
-static gboolean capture_counts(struct pull *pull, struct histogram_counts *counts, GError **error)
+/* "count" is skipped: the buckets say it; pull_each_fn. */
+static gboolean capture_counts_member(struct pull *pull, void *user, GError **error)
 {
-	guint64 ignored;
-	gboolean good = TRUE;
-	int more;
+	struct histogram_counts *counts = user;
+	const char *key = pull->text->str;
 
-	*counts = (struct histogram_counts){ 0 };
-	if (!pull_begin(pull, '{', error))
-		return FALSE;
-	while (good && (more = pull_member(pull, error)) != 0) {
-		const char *key = pull->text->str;
-
-		if (more < 0)
-			return FALSE;
-		if (strcmp(key, "count") == 0)
-			good = pull_uint(pull, &ignored, error); /* the buckets say it */
-		else if (strcmp(key, "sum") == 0)
-			good = pull_uint(pull, &counts->sum, error);
-		else if (strcmp(key, "max") == 0)
-			good = pull_uint(pull, &counts->max, error);
-		else if (strcmp(key, "buckets") == 0)
-			good = counts->count ? pull_fail(pull, error, "buckets must stand once")
-					     : capture_buckets(pull, counts->buckets, &counts->count, error);
-		else
-			good = pull_skip(pull, error);
-	}
-	if (good && counts->sum > CAPTURE_COUNT_MAX)
-		return pull_fail(pull, error, "the values add up to too much");
-	return good;
+	if (strcmp(key, "sum") == 0)
+		return pull_uint(pull, &counts->sum, error);
+	if (strcmp(key, "max") == 0)
+		return pull_uint(pull, &counts->max, error);
+	if (strcmp(key, "buckets") == 0)
+		return counts->count ? pull_fail(pull, error, "buckets must stand once")
+				     : capture_buckets(pull, counts->buckets, &counts->count, error);
+	return pull_skip(pull, error);
 }
 
-static gboolean capture_slots(struct pull *pull, struct histogram_row *row, GError **error)
+static gboolean capture_counts(struct pull *pull, struct histogram_counts *counts, GError **error)
 {
-	int more;
-
-	if (!pull_begin(pull, '[', error))
+	*counts = (struct histogram_counts){ 0 };
+	if (!pull_object(pull, capture_counts_member, counts, error))
 		return FALSE;
-	while ((more = pull_element(pull, error)) > 0) {
-		guint64 buckets[HISTOGRAM_BUCKETS] = { 0 }, slot, total;
+	return counts->sum <= CAPTURE_COUNT_MAX || pull_fail(pull, error, "the values add up to too much");
+}
 
-		if (!pull_begin(pull, '[', error) || pull_element(pull, error) != 1 || !pull_uint(pull, &slot, error) ||
-		    pull_element(pull, error) != 1 || !capture_buckets(pull, buckets, &total, error) ||
-		    pull_element(pull, error) != 0)
-			return (error && *error) ? FALSE : pull_fail(pull, error, "[slot, buckets] is expected");
-		if (slot >= HISTOGRAM_SLOTS_MAX || (row->slots && row->slots->len >= HISTOGRAM_SLOTS_MAX))
-			return pull_fail(pull, error, "too many slots");
-		if (row->slots && g_array_index(row->slots, struct histogram_slot, row->slots->len - 1).slot >= slot)
-			return pull_fail(pull, error, "slots must ascend");
-		histogram_row_add_slot(row, (guint32)slot, buckets);
-	}
-	return more == 0;
+/* pull_each_fn */
+static gboolean capture_slot(struct pull *pull, void *user, GError **error)
+{
+	struct histogram_row *row = user;
+	guint64 buckets[HISTOGRAM_BUCKETS] = { 0 }, slot, total;
+
+	if (!pull_begin(pull, '[', error) || pull_element(pull, error) != 1 || !pull_uint(pull, &slot, error) ||
+	    pull_element(pull, error) != 1 || !capture_buckets(pull, buckets, &total, error) ||
+	    pull_element(pull, error) != 0)
+		return (error && *error) ? FALSE : pull_fail(pull, error, "[slot, buckets] is expected");
+	if (slot >= HISTOGRAM_SLOTS_MAX || (row->slots && row->slots->len >= HISTOGRAM_SLOTS_MAX))
+		return pull_fail(pull, error, "too many slots");
+	if (row->slots && g_array_index(row->slots, struct histogram_slot, row->slots->len - 1).slot >= slot)
+		return pull_fail(pull, error, "slots must ascend");
+	histogram_row_add_slot(row, (guint32)slot, buckets);
+	return TRUE;
 }
 
 /* The values of a row, which must be new. */
@@ -151,55 +140,60 @@ static struct histogram_row *capture_row_of(struct pull *pull, struct histogram 
 	return row;
 }
 
-static gboolean capture_histogram_row(struct pull *pull, struct histogram *histogram, guint *slots, GError **error)
+/* A histogram's rows while they are read. */
+struct capture_rows {
+	struct histogram *histogram;
+	struct histogram_row *row; /* the one being read; NULL until its values are known */
+	guint slots; /* of all rows */
+};
+
+static gboolean capture_row_slots(struct pull *pull, struct capture_rows *rows, GError **error)
 {
-	struct histogram_row *row = NULL;
-	gboolean good = TRUE;
-	int more;
-
-	if (!pull_begin(pull, '{', error))
+	if (!pull_array(pull, capture_slot, rows->row, error))
 		return FALSE;
-	while (good && (more = pull_member(pull, error)) != 0) {
-		const char *key = pull->text->str;
+	rows->slots += rows->row->slots ? rows->row->slots->len : 0;
+	return rows->slots <= CAPTURE_SLOTS_TOTAL_MAX || pull_fail(pull, error, "too many slots");
+}
 
-		if (more < 0)
-			return FALSE;
-		if (strcmp(key, "values") == 0) {
-			if (row)
-				return pull_fail(pull, error, "values must stand once");
-			row = capture_row_of(pull, histogram, error);
-			good = row != NULL;
-		} else if (!row) {
-			good = pull_fail(pull, error, "values must stand first");
-		} else if (strcmp(key, "counts") == 0) {
-			good = capture_counts(pull, &row->counts, error);
-		} else if (strcmp(key, "baseline") == 0) {
-			if (!row->baseline)
-				row->baseline = g_new0(struct histogram_counts, 1);
-			good = capture_counts(pull, row->baseline, error);
-		} else if (strcmp(key, "slots") == 0) {
-			good = capture_slots(pull, row, error);
-			*slots += row->slots ? row->slots->len : 0;
-			if (good && *slots > CAPTURE_SLOTS_TOTAL_MAX)
-				good = pull_fail(pull, error, "too many slots");
-		} else {
-			good = pull_skip(pull, error);
-		}
+/* pull_each_fn */
+static gboolean capture_histogram_row_member(struct pull *pull, void *user, GError **error)
+{
+	struct capture_rows *rows = user;
+	const char *key = pull->text->str;
+
+	if (strcmp(key, "values") == 0) {
+		if (rows->row)
+			return pull_fail(pull, error, "values must stand once");
+		rows->row = capture_row_of(pull, rows->histogram, error);
+		return rows->row != NULL;
 	}
-	return good;
+	if (!rows->row)
+		return pull_fail(pull, error, "values must stand first");
+	if (strcmp(key, "counts") == 0)
+		return capture_counts(pull, &rows->row->counts, error);
+	if (strcmp(key, "slots") == 0)
+		return capture_row_slots(pull, rows, error);
+	if (strcmp(key, "baseline") != 0)
+		return pull_skip(pull, error);
+	if (!rows->row->baseline)
+		rows->row->baseline = g_new0(struct histogram_counts, 1);
+	return capture_counts(pull, rows->row->baseline, error);
+}
+
+/* pull_each_fn */
+static gboolean capture_histogram_row(struct pull *pull, void *user, GError **error)
+{
+	struct capture_rows *rows = user;
+
+	rows->row = NULL;
+	return pull_object(pull, capture_histogram_row_member, rows, error);
 }
 
 static gboolean capture_histogram_rows(struct pull *pull, struct histogram *histogram, GError **error)
 {
-	guint slots = 0;
-	int more;
+	struct capture_rows rows = { .histogram = histogram };
 
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	while ((more = pull_element(pull, error)) > 0)
-		if (!capture_histogram_row(pull, histogram, &slots, error))
-			return FALSE;
-	return more == 0;
+	return pull_array(pull, capture_histogram_row, &rows, error);
 }
 
 static gboolean capture_histogram_labels(struct pull *pull, struct shape *shape, GError **error)
@@ -257,6 +251,7 @@ static gboolean capture_end(struct pull *pull, struct edge_end *end, char **name
 
 /* What stands before an edge's numbers. */
 struct capture_edge {
+	struct edges *edges; /* it goes into */
 	struct edge_end source, target;
 	char *source_name, *target_name;
 	char *values[EDGES_LABELS_MAX];
@@ -297,29 +292,27 @@ static gboolean capture_edge_counters(struct pull *pull, const struct edges *edg
 	return TRUE;
 }
 
-static gboolean capture_edge_histograms(struct pull *pull, const struct edges *edges, struct edge *edge, GError **error)
+/* pull_each_fn */
+static gboolean capture_edge_histogram(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct capture_edge *row = user;
+	struct histogram_counts counts;
+	guint at = 0;
 
-	if (!pull_begin(pull, '{', error))
+	while (at < row->edges->histogram_count && strcmp(row->edges->histograms[at].name, pull->text->str) != 0)
+		at++;
+	if (!capture_counts(pull, &counts, error))
 		return FALSE;
-	while ((more = pull_member(pull, error)) > 0) {
-		struct histogram_counts counts;
-		guint at = 0;
-
-		while (at < edges->histogram_count && strcmp(edges->histograms[at].name, pull->text->str) != 0)
-			at++;
-		if (!capture_counts(pull, &counts, error))
-			return FALSE;
-		if (at < edges->histogram_count && edge->histograms[at])
-			return pull_fail(pull, error, "a histogram stands there twice");
-		edge_histogram_add(edge, at, &counts);
-	}
-	return more == 0;
+	if (at < row->edges->histogram_count && row->edge->histograms[at])
+		return pull_fail(pull, error, "a histogram stands there twice");
+	edge_histogram_add(row->edge, at, &counts);
+	return TRUE;
 }
 
-static gboolean capture_edge_member(struct pull *pull, struct edges *edges, struct capture_edge *row, GError **error)
+/* pull_each_fn */
+static gboolean capture_edge_member(struct pull *pull, void *user, GError **error)
 {
+	struct capture_edge *row = user;
 	const char *key = pull->text->str;
 
 	if (strcmp(key, "source") == 0)
@@ -327,38 +320,28 @@ static gboolean capture_edge_member(struct pull *pull, struct edges *edges, stru
 	if (strcmp(key, "target") == 0)
 		return capture_end(pull, &row->target, &row->target_name, error);
 	if (strcmp(key, "values") == 0)
-		return capture_edge_values(pull, edges, row, error);
+		return capture_edge_values(pull, row->edges, row, error);
 	if (!row->edge)
 		return pull_fail(pull, error, "values must stand before the numbers");
 	if (strcmp(key, "counters") == 0)
-		return capture_edge_counters(pull, edges, row->edge->counters, error);
+		return capture_edge_counters(pull, row->edges, row->edge->counters, error);
 	if (strcmp(key, "histograms") == 0)
-		return capture_edge_histograms(pull, edges, row->edge, error);
+		return pull_object(pull, capture_edge_histogram, row, error);
 	if (strcmp(key, "baseline") != 0)
 		return pull_skip(pull, error);
 	if (!row->edge->baseline)
 		row->edge->baseline = g_new0(guint64, EDGES_COUNTERS_MAX);
-	return capture_edge_counters(pull, edges, row->edge->baseline, error);
+	return capture_edge_counters(pull, row->edges, row->edge->baseline, error);
 }
 
-static gboolean capture_edges_rows(struct pull *pull, struct edges *edges, GError **error)
+/* pull_each_fn */
+static gboolean capture_edge(struct pull *pull, void *user, GError **error)
 {
-	int more;
+	struct capture_edge row = { .edges = user };
+	gboolean good = pull_object(pull, capture_edge_member, &row, error);
 
-	if (!pull_begin(pull, '[', error))
-		return FALSE;
-	while ((more = pull_element(pull, error)) > 0) {
-		struct capture_edge row = { 0 };
-		gboolean good = pull_begin(pull, '{', error);
-		int member = 0;
-
-		while (good && (member = pull_member(pull, error)) > 0)
-			good = capture_edge_member(pull, edges, &row, error);
-		capture_edge_clear(&row);
-		if (!good || member < 0)
-			return FALSE;
-	}
-	return more == 0;
+	capture_edge_clear(&row);
+	return good;
 }
 
 /* [[name, unit] …] into `columns`, zeroed, with room for `most` and an end; names are the caller's. */
@@ -438,7 +421,7 @@ gboolean capture_edges_member(struct pull *pull, struct shape *shape, GError **e
 	if (strcmp(key, "labels") == 0 || strcmp(key, "counters") == 0 || strcmp(key, "histograms") == 0)
 		return capture_edges_head(pull, shape, error);
 	if (strcmp(key, "rows") == 0)
-		return shape->edges ? capture_edges_rows(pull, shape->edges, error)
+		return shape->edges ? pull_array(pull, capture_edge, shape->edges, error)
 				    : pull_fail(pull, error, "labels and columns must come first");
 	return pull_skip(pull, error);
 }

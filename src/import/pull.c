@@ -92,6 +92,30 @@ int pull_member(struct pull *pull, GError **error)
 	return 1;
 }
 
+gboolean pull_array(struct pull *pull, pull_each_fn each, void *user, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	while ((more = pull_element(pull, error)) > 0)
+		if (!each(pull, user, error))
+			return FALSE;
+	return more == 0;
+}
+
+gboolean pull_object(struct pull *pull, pull_each_fn each, void *user, GError **error)
+{
+	int more;
+
+	if (!pull_begin(pull, '{', error))
+		return FALSE;
+	while ((more = pull_member(pull, error)) > 0)
+		if (!each(pull, user, error))
+			return FALSE;
+	return more == 0;
+}
+
 gboolean pull_uint(struct pull *pull, guint64 *value, GError **error)
 {
 	int next = pull_next(pull, error);

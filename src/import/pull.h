@@ -21,6 +21,10 @@ gboolean pull_begin(struct pull *pull, char bracket, GError **error);
 /* 1: there is one more element (for objects: its key is in pull->text); 0: the bracket closed; -1: `error`. */
 int pull_element(struct pull *pull, GError **error);
 int pull_member(struct pull *pull, GError **error);
+/* A whole array or object: `each` reads an element, or the value of the member whose key is in pull->text. */
+typedef gboolean (*pull_each_fn)(struct pull *pull, void *user, GError **error);
+gboolean pull_array(struct pull *pull, pull_each_fn each, void *user, GError **error);
+gboolean pull_object(struct pull *pull, pull_each_fn each, void *user, GError **error);
 gboolean pull_uint(struct pull *pull, guint64 *value, GError **error);
 /* A string, or null (then *is_null). The text is in pull->text. */
 gboolean pull_string(struct pull *pull, gboolean *is_null, GError **error);
