@@ -61,7 +61,8 @@ class Work:
 def peers(kind):
     ours = {"direct": {"fathom block": watch("block")},
             "cached": {"fathom fs": watch("fs"), "fathom syscall": watch("syscall"),
-                       "fathom slow fs": watch("slow fs", "--threshold", "10000000")}}[kind]
+                       "fathom slow fs": watch("slow fs", "--threshold", "10000000"),
+                       "reads of fathom memory": watch("cache")}}[kind]
     theirs = {"direct": ("biolatency", "1000"), "cached": ("syscount", "-L", "-i", "1000")}[kind]
     try:
         return {theirs[0]: [support.tool(theirs[0]), *theirs[1:]], **ours}

@@ -12,7 +12,9 @@
 #include "cli/table.h"
 #include "model/growth.h"
 #include "model/snapshot.h"
+#include "observe/observe.h"
 #include "observe/usage.h"
+#include "probe/cache.h"
 
 #define MEMORY_READING_NS (500 * NS_PER_MS)
 
@@ -29,6 +31,10 @@ struct memory {
 	struct gauges *changes; /* over the whole time; NULL until the end */
 	GHashTable *growers; /* cgroup key → struct grower */
 	guint64 read_ns;
+	struct observe_options reads_options;
+	struct observation *reads; /* of files; NULL: cannot be watched here, or it is over */
+	struct shape *hits; /* what came of it; NULL: not known. The snapshot's */
+	char *why_not;
 };
 
 static void grower_free(gpointer data)
@@ -42,6 +48,8 @@ static void grower_free(gpointer data)
 
 static void memory_clear(struct memory *memory)
 {
+	observation_close(memory->reads);
+	g_free(memory->why_not);
 	usage_free(memory->usage);
 	gauges_free(memory->first);
 	gauges_free(memory->changes);
@@ -98,11 +106,31 @@ static void memory_begin(void *user, struct registry *registry, const GPtrArray 
 {
 	struct memory *memory = user;
 	struct usage_options options = { .no_bpf = TRUE }; /* files tell all of this */
+	g_autoptr(GError) error = NULL;
 
 	memory->wanted = wanted_of(targets);
 	options.wanted = memory->wanted;
 	memory->usage = usage_new(registry, &options);
 	memory->first = gauges_new();
+	memory->reads_options = (struct observe_options){
+		.probe = &probe_cache, .targets = targets, .by = OBSERVE_BY_CONTAINER, .stop_fd = -1
+	};
+	memory->reads = observation_open(registry, &memory->reads_options, &error);
+	if (!memory->reads)
+		memory->why_not = g_strdup(error->message);
+}
+
+/* What was read until now, owned by the caller; NULL: cannot be watched. */
+static struct snapshot *memory_take_reads(struct memory *memory)
+{
+	g_autoptr(GError) error = NULL;
+	struct snapshot *reads = memory->reads ? observation_take(memory->reads, &error) : NULL;
+
+	if (memory->reads && !reads) {
+		memory->why_not = g_strdup(error->message);
+		g_clear_pointer(&memory->reads, observation_close);
+	}
+	return reads;
 }
 
 /* The first tick comes when the probe has just been attached: both look at the same time. */
@@ -110,6 +138,7 @@ static void memory_tick(void *user)
 {
 	struct memory *memory = user;
 	gboolean is_first = memory->read_ns == 0;
+	g_autoptr(GError) error = NULL;
 	struct gauges *now;
 
 	if (!is_first && clock_monotonic_ns() - memory->read_ns < MEMORY_READING_NS)
@@ -117,6 +146,25 @@ static void memory_tick(void *user)
 	now = memory_read(memory);
 	for (guint32 i = 0; is_first && now && i < now->rows->len; i++)
 		gauges_copy(memory->first, gauges_row(now, i));
+	if (is_first)
+		snapshot_free(memory_take_reads(memory));
+	else if (memory->reads && !observation_drain(memory->reads, &error))
+		memory->why_not = g_strdup(error->message);
+}
+
+/* Adds the reads of files to the snapshot. */
+static void memory_end_reads(struct memory *memory, struct snapshot *snapshot, struct ledger *ledger)
+{
+	g_autoptr(snapshot_t) reads = memory_take_reads(memory);
+
+	g_clear_pointer(&memory->reads, observation_close);
+	if (reads) {
+		memory->hits = g_ptr_array_steal_index(reads->shapes, 0);
+		g_ptr_array_add(snapshot->shapes, memory->hits);
+	} else {
+		ledger_note(ledger, g_strdup_printf("hits of the page cache are not known: %s",
+						    memory->why_not ? memory->why_not : "nothing was measured"));
+	}
 }
 
 static void memory_end(void *user, struct snapshot *snapshot)
@@ -132,6 +180,7 @@ static void memory_end(void *user, struct snapshot *snapshot)
 	}
 	usage_account(memory->usage, &shape->ledger);
 	g_ptr_array_add(snapshot->shapes, shape);
+	memory_end_reads(memory, snapshot, &shape->ledger);
 	/* The registry goes before we do. */
 	g_clear_pointer(&memory->usage, usage_free);
 }
@@ -139,9 +188,9 @@ static void memory_end(void *user, struct snapshot *snapshot)
 /* ---- text ---- */
 
 static const struct table_column columns[] = {
-	{ "NAME", FALSE },	{ "ANON", TRUE },      { "CHANGE", TRUE },   { "PER SECOND", TRUE },
-	{ "USED/LIMIT", TRUE }, { "TO LIMIT", TRUE },  { "CACHE", TRUE },    { "REFAULTS", TRUE },
-	{ "FAULTS", TRUE },	{ "FROM DISK", TRUE }, { "VERDICT", FALSE },
+	{ "NAME", FALSE },	{ "ANON", TRUE },     { "CHANGE", TRUE },    { "PER SECOND", TRUE },
+	{ "USED/LIMIT", TRUE }, { "TO LIMIT", TRUE }, { "CACHE", TRUE },     { "READ HITS", TRUE },
+	{ "REFAULTS", TRUE },	{ "FAULTS", TRUE },   { "FROM DISK", TRUE }, { "VERDICT", FALSE },
 };
 
 static char *signed_bytes(double bytes)
@@ -179,6 +228,25 @@ static void cell_missed(struct table *table, const struct gauge_row *changes)
 	table_cell(table, text);
 }
 
+static guint64 pages_of(const struct shape *hits, const char *container, const char *which)
+{
+	const char *const values[] = { container, which };
+	struct histogram_counts sum = { 0 };
+
+	histogram_sum(hits->histogram, values, &sum);
+	return sum.sum;
+}
+
+/* Share of the pages that reads asked for and that need not be brought for them. Reading ahead may bring more than is asked. */
+static void cell_hits(struct table *table, const struct shape *hits, const char *container)
+{
+	guint64 asked = hits ? pages_of(hits, container, CACHE_TEXT_ASKED) : 0;
+	guint64 brought = hits ? pages_of(hits, container, CACHE_TEXT_BROUGHT) : 0;
+	g_autofree char *text = asked ? units_percent((double)(asked - MIN(brought, asked)), (double)asked) : NULL;
+
+	table_cell(table, text);
+}
+
 static void cells_limit(struct table *table, const struct gauge_row *row, const struct growth_trend *trend)
 {
 	guint64 used = 0, limit = 0;
@@ -210,6 +278,7 @@ static void memory_row(struct memory *memory, struct table *table, const struct 
 	table_cell(table, slope);
 	cells_limit(table, &grower->last, &trend);
 	cell_bytes(table, &grower->last, GAUGE_MEMORY_FILE);
+	cell_hits(table, memory->hits, grower->name);
 	cell_count(table, changes, GAUGE_REFAULTS_FILE);
 	cell_count(table, changes, GAUGE_FAULTS);
 	cell_missed(table, changes);

@@ -62,10 +62,12 @@ static const char *tables_short(const struct probe *probe)
 	return g_str_has_prefix(probe->name, BLAME_PREFIX) ? probe->name + strlen(BLAME_PREFIX) : probe->name;
 }
 
-/* Edges are of more kinds than who made whom wait: connections have commands of their own. */
+/* Edges are of more kinds than who made whom wait: connections have commands of their own. And not every histogram is one of
+ * times. */
 static gboolean tables_offers(const struct probe *probe, enum shape_kind shape)
 {
-	return probe->shape == shape && (shape != SHAPE_EDGES || g_str_has_prefix(probe->name, BLAME_PREFIX));
+	return probe->shape == shape && probe->unit == UNIT_NANOSECONDS &&
+	       (shape != SHAPE_EDGES || g_str_has_prefix(probe->name, BLAME_PREFIX));
 }
 
 static char *tables_names(enum shape_kind shape)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of probes. */
 #include "probe/block.h"
+#include "probe/cache.h"
 #include "probe/calls.h"
 #include "probe/dns.h"
 #include "probe/fault.h"
@@ -26,6 +27,7 @@ const struct probe *const probe_registry[] = {
 	&probe_walltime,
 	&probe_memory,
 	&probe_heap,
+	&probe_cache,
 	&probe_runq,
 	&probe_blame,
 	&probe_blame_block,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom memory against a program that loses a known amount of memory."""
 import json
+import os
 import re
 from pathlib import Path
 
@@ -58,10 +59,55 @@ def test_json_has_both_shapes(docker, start, fathom):
     done = fathom("memory", leak.name, "-q", "-d", "2", "--json")
     assert done.returncode == 0, done.stderr
     capture = json.loads(done.stdout)
-    tree, gauges = capture["shapes"]
+    tree, gauges, reads = capture["shapes"]
     assert (tree["kind"], tree["unit"], gauges["kind"]) == ("calltree", "bytes", "gauges")
+    assert (reads["kind"], reads["probe"]) == ("histogram", "cache")
     [row] = [row for row in gauges["rows"] if row["name"] == leak.name]
     assert row["faults"] * PAGE == pytest.approx(sum(node[2] for node in tree["nodes"]), rel=0.2)
+
+
+READS = 4  # times each file is read; only the first time it comes from the disk
+FILE_PAGES = 4096
+
+
+def pages(capture, container, which):
+    [reads] = [shape for shape in capture["shapes"] if shape["kind"] == "histogram"]
+    return sum(row["counts"]["sum"] for row in reads["rows"] if row["values"] == [container, which])
+
+
+@pytest.mark.parametrize("block", ["4k", "1M"])
+def test_hits_of_the_page_cache(docker, start, fathom, tmp_path, block):
+    """A container reads a file that is not in the page cache four times, another one a file that is; a third writes one."""
+    path = "/data/file"
+    again = f"until [ -e /tmp/go ]; do sleep 0.05; done; for i in 1 2 3 4; do dd if={path} of=/dev/null bs={block}; done; touch /tmp/done; exec sleep 60"
+    write = f"until [ -e /tmp/go ]; do sleep 0.05; done; dd if=/dev/zero of={path} bs={block} count=1; touch /tmp/done; exec sleep 60"
+    containers = {}
+    for name, script in (("cold", again), ("warm", again), ("writer", write)):
+        data = tmp_path / name
+        data.mkdir()
+        with open(data / "file", "wb") as file:
+            file.write(bytes(FILE_PAGES * PAGE))
+            os.fsync(file.fileno())
+            if name == "cold":
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        containers[name] = start(docker, name, "sh", "-c", script, mounts={data: "/data"})
+    watch = fathom.start("memory", *[c.name for c in containers.values()], "-q", "-d", "60", "-o", "hits.json")
+    wait_for(lambda: has_attached(watch, "memory_fault"), 20, "the page fault events to be watched")
+    for container in containers.values():
+        (Path(f"/proc/{container.pid}/root/tmp") / "go").touch()
+    for container in containers.values():
+        wait_for((Path(f"/proc/{container.pid}/root/tmp") / "done").exists, 30, "the reads")
+    watch.send_signal(2)
+    _, complaints = watch.communicate(timeout=30)
+    assert watch.returncode == 0, complaints
+    capture = json.loads((tmp_path / "hits.json").read_text())
+    for name in ("cold", "warm"):
+        asked = pages(capture, containers[name].name, "asked")
+        brought = pages(capture, containers[name].name, "brought")
+        # Programs and libraries of the shell and dd are read, too, a page or so each.
+        assert READS * FILE_PAGES <= asked <= READS * FILE_PAGES * 1.03, (name, asked)
+        assert abs(brought - (FILE_PAGES if name == "cold" else 0)) <= FILE_PAGES * 0.03, (name, brought)
+    assert pages(capture, containers["writer"].name, "brought") <= FILE_PAGES * 0.03
 
 
 @pytest.mark.parametrize("arguments, sentence", [
@@ -95,7 +141,7 @@ def test_heap_by_function_and_fate(docker, start, fathom, tmp_path, sample):
     heap = start(docker, "heap", "/bin/allocs", HEAP_COUNT, "/tmp/go")
     other = start(docker, "other", "/bin/allocs", HEAP_COUNT, "/tmp/go")  # the same file, and so the same breakpoints
     watch = fathom.start("memory", heap.name, "--heap", "--sample", sample, "-q", "-d", "60", "-o", "heap.json")
-    wait_for(lambda: has_breakpoints(watch), 20, "the breakpoints to be set")
+    wait_for(lambda: has_attached(watch, "heap_exit"), 20, "the breakpoints to be set")
     for container in (other, heap):
         root = Path(f"/proc/{container.pid}/root/tmp")
         (root / "go").touch()
@@ -121,14 +167,14 @@ def test_heap_by_function_and_fate(docker, start, fathom, tmp_path, sample):
     assert any(note.startswith("cost: ") and "ns a run" in note for note in ledger["notes"])
 
 
-def has_breakpoints(process):
-    """What follows the ends of processes is attached last."""
+def has_attached(process, name):
+    """Is the program that is attached last?"""
     names = {program["id"]: program.get("name") for program in json.loads(run(tool("bpftool"), "-j", "prog", "show").stdout)}
     for info in Path(f"/proc/{process.pid}/fdinfo").iterdir():
         try:
             fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
         except OSError:
             continue
-        if "link_type" in fields and names.get(int(fields["prog_id"])) == "heap_exit":
+        if "link_type" in fields and names.get(int(fields["prog_id"])) == name:
             return True
     return False

@@ -172,7 +172,7 @@ static void brief_live(void)
 	_exit(BRIEF_STATUS);
 }
 
-/* Writes to a disk: a file as one. */
+/* Writes to a disk, a file as one, and reads it again from there. */
 static void disk_start(void)
 {
 	char name[] = "/tmp/fathom-check-XXXXXX", block[4096] = { 0 };
@@ -184,6 +184,8 @@ static void disk_start(void)
 	if (disk >= 0 && ftruncate(file, DISK_BYTES) == 0 && ioctl(disk, LOOP_SET_FD, file) == 0) {
 		if (write(disk, block, sizeof(block)) != sizeof(block) || fsync(disk) != 0)
 			fputs("cannot write to the loop device\n", stderr);
+		if (posix_fadvise(disk, 0, 0, POSIX_FADV_DONTNEED) != 0 || pread(disk, block, sizeof(block), 0) < 0)
+			fputs("cannot read from the loop device\n", stderr);
 		ioctl(disk, LOOP_CLR_FD);
 	}
 	close(disk);
@@ -333,6 +335,7 @@ static const struct event_rule {
 	{ "syscall", NULL, "error", "ENOENT", 0, brief_start },
 	{ "blame block", NULL, "resource", "block", 0, disk_start },
 	{ "blame memory", NULL, "resource", "memory", 0, hungry_start },
+	{ "cache", NULL, "pages", "brought", 0, disk_start },
 	{ "fault", NULL, "kind", "minor", 0, brief_start },
 	{ "futex", NULL, "end", "timed out", 0, brief_start },
 	{ "softirq", NULL, "softirq", "timer", 0, brief_start },

@@ -198,19 +198,24 @@ static __always_inline void table_add_ns(u32 row, u32 class, u64 ns)
 }
 
 /* The same for bytes. */
-static __always_inline void table_add_size(u32 row, u32 class, u64 size)
+static __always_inline void table_add_size_many(u32 row, u32 class, u64 size, u32 many)
 {
 	struct histogram_cells *cells = row == TABLE_NO_ROW ? NULL : table_cells_of(row, class);
 	u32 bucket;
 
 	if (!cells) {
-		loss_add(LOSS_MAP, 1, size);
+		loss_add(LOSS_MAP, many, size * many);
 		return;
 	}
 	bucket = histogram_cell_size(size);
-	cells->sum += size;
+	cells->sum += size * many;
 	if (size > cells->max)
 		cells->max = size;
 	if (bucket < HISTOGRAM_CELLS)
-		cells->buckets[bucket]++;
+		cells->buckets[bucket] += many;
+}
+
+static __always_inline void table_add_size(u32 row, u32 class, u64 size)
+{
+	table_add_size_many(row, class, size, 1);
 }
