@@ -21,6 +21,8 @@ struct fault_run {
 };
 
 static const struct rung fault_rungs[] = {
+	{ .name = "fentry+fexit/handle_mm_fault",
+	  .misses = "faults that end in a signal; of each, the way into the kernel and the search for the mapping" },
 	{ .name = "tp_btf/page_fault + perf min-faults, maj-faults",
 	  .misses = "faults that end in a signal, and pages the kernel gets on a process's behalf without a fault" },
 	{ .name = "perf page-faults, min-faults, maj-faults",
@@ -29,7 +31,8 @@ static const struct rung fault_rungs[] = {
 		  "before it is counted" },
 	{ 0 },
 };
-#define FAULT_RUNG_TRACEPOINT (&fault_rungs[0])
+#define FAULT_RUNG_FUNCTION (&fault_rungs[0])
+#define FAULT_RUNG_TRACEPOINT (&fault_rungs[1])
 
 static gboolean fault_values(const struct table_owner *owner, guint which, struct probe_value *values)
 {
@@ -49,7 +52,7 @@ static void fault_link_free(gpointer link)
 static gboolean fault_load(struct fault_run *run, const struct rung *rung, GError **error)
 {
 	static const char what[] = "cannot load the page fault program";
-	gboolean tracepoint = rung == FAULT_RUNG_TRACEPOINT;
+	gboolean tracepoint = rung == FAULT_RUNG_TRACEPOINT, function = rung == FAULT_RUNG_FUNCTION;
 	struct filter_values values;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 
@@ -60,7 +63,11 @@ static gboolean fault_load(struct fault_run *run, const struct rung *rung, GErro
 	TABLE_SET(run->kernel->rodata, &values, run->setup.request, run->setup.rows);
 	bpf_program__set_autoload(run->kernel->progs.fault_user, tracepoint);
 	bpf_program__set_autoload(run->kernel->progs.fault_kernel, tracepoint);
-	bpf_program__set_autoload(run->kernel->progs.fault_any, !tracepoint);
+	bpf_program__set_autoload(run->kernel->progs.fault_any, !tracepoint && !function);
+	bpf_program__set_autoload(run->kernel->progs.fault_minor, !function);
+	bpf_program__set_autoload(run->kernel->progs.fault_major, !function);
+	bpf_program__set_autoload(run->kernel->progs.fault_handle, function);
+	bpf_program__set_autoload(run->kernel->progs.fault_handled, function);
 	run->gather.object = run->kernel->obj;
 	if (!gather_size(&run->gather, &run->setup, error))
 		return FALSE;
@@ -99,22 +106,32 @@ static void fault_unload(struct fault_run *run)
 	fault_bpf__destroy(g_steal_pointer(&run->kernel));
 }
 
+/* The end by perf's counts, the beginning by a tracepoint or by perf, too. */
+static gboolean fault_attach_events(struct fault_run *run, gboolean tracepoint, GError **error)
+{
+	g_autoptr(GArray) cpus = percpu_online(error);
+
+	if (!cpus ||
+	    !fault_attach_event(run, run->kernel->progs.fault_minor, PERF_COUNT_SW_PAGE_FAULTS_MIN, cpus, error) ||
+	    !fault_attach_event(run, run->kernel->progs.fault_major, PERF_COUNT_SW_PAGE_FAULTS_MAJ, cpus, error))
+		return FALSE;
+	if (!tracepoint)
+		return fault_attach_event(run, run->kernel->progs.fault_any, PERF_COUNT_SW_PAGE_FAULTS, cpus, error);
+	return gather_attach(&run->gather, run->kernel->progs.fault_user, error) &&
+	       gather_attach(&run->gather, run->kernel->progs.fault_kernel, error);
+}
+
 /* ladder_try_fn */
 static gboolean fault_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct fault_run *run = user;
-	g_autoptr(GArray) cpus = percpu_online(error);
-	gboolean tracepoint = rung == FAULT_RUNG_TRACEPOINT;
-	gboolean good =
-		cpus && fault_load(run, rung, error) && gather_open(&run->gather, &run->setup, error) &&
-		fault_attach_event(run, run->kernel->progs.fault_minor, PERF_COUNT_SW_PAGE_FAULTS_MIN, cpus, error) &&
-		fault_attach_event(run, run->kernel->progs.fault_major, PERF_COUNT_SW_PAGE_FAULTS_MAJ, cpus, error);
+	gboolean good = fault_load(run, rung, error) && gather_open(&run->gather, &run->setup, error);
 
-	if (good && tracepoint)
-		good = gather_attach(&run->gather, run->kernel->progs.fault_user, error) &&
-		       gather_attach(&run->gather, run->kernel->progs.fault_kernel, error);
+	if (good && rung == FAULT_RUNG_FUNCTION)
+		good = gather_attach(&run->gather, run->kernel->progs.fault_handled, error) &&
+		       gather_attach(&run->gather, run->kernel->progs.fault_handle, error);
 	else if (good)
-		good = fault_attach_event(run, run->kernel->progs.fault_any, PERF_COUNT_SW_PAGE_FAULTS, cpus, error);
+		good = fault_attach_events(run, rung == FAULT_RUNG_TRACEPOINT, error);
 	if (!good)
 		fault_unload(run);
 	return good;
