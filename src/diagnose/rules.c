@@ -108,6 +108,7 @@ const struct rule rules[] = {
 			{ BELOW, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
 			{ BELOW, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART },
 			{ BELOW, FACT_CPUS_IDLE_OUTSIDE, THRESHOLD_CPUS_IDLE },
+			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE }, /* its quota comes first */
 		},
 		.sentence = "it wants more CPU than there is: {cpu_demand} threads for {cpus} CPUs, and it is this container that fills them",
 		.disproof = "stop half of its threads for 30 s: if the rest does not get faster, the CPUs were not short",

@@ -618,6 +618,25 @@ static void test_chain(void)
 	snapshot_free(scene.snapshot);
 }
 
+/* A container that uses up its quota does not fill the machine, however full that is and however many of its own threads
+ * stand beside each other. */
+static void test_quota_comes_first(void)
+{
+	struct scene scene;
+	struct diagnosis *diagnosis;
+	const struct finding *finding;
+
+	scene_init(&scene);
+	scene_demand(&scene, TRUE);
+	scene_throttled(&scene, TRUE);
+	diagnosis = scene_diagnose(&scene);
+	finding = first_of(diagnosis->findings, "web");
+	g_assert_nonnull(finding);
+	g_assert_cmpstr(finding->rule->name, ==, "cap throttled");
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
 /* Two containers of one name: what is only told by name is nobody's. */
 static void test_equal_names(void)
 {
@@ -812,6 +831,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/calm", test_calm);
 	g_test_add_func("/diagnose/files-only", test_files_only);
 	g_test_add_func("/diagnose/chain", test_chain);
+	g_test_add_func("/diagnose/quota-comes-first", test_quota_comes_first);
 	g_test_add_func("/diagnose/equal-names", test_equal_names);
 	g_test_add_func("/diagnose/unknown-is-not-zero", test_unknown_is_not_zero);
 	g_test_add_func("/diagnose/confidence", test_confidence);
