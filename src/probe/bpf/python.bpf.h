@@ -107,6 +107,8 @@ struct python_walk {
 	struct python_process at;
 	u64 thread_mark; /* of the current thread */
 	u64 interpreter, thread, frame; /* where the walk is */
+	u64 caller; /* the frame that the innermost call from C was made in */
+	u64 is_checked; /* the chain leads there */
 	u32 tgid;
 	u32 found;
 	u64 thread_bytes[PYTHON_BUFFER(256)];
@@ -430,31 +432,71 @@ static __always_inline void python_frame_take(struct python_walk *walk, bool is_
 	script->count = at + 1;
 }
 
+/* A call from C that has just begun (3.11, 3.12) is in the thread's state before it says which frame is its own: in its
+ * place is what lay on the C stack, often a frame of long ago. A chain from there does not come to the caller's frame, and
+ * nothing of it is believed. FALSE: so it is. */
+static __always_inline bool python_frame_check(struct python_walk *walk, bool comes_to_caller)
+{
+	if (walk->is_checked || comes_to_caller) {
+		walk->is_checked = true;
+		return true;
+	}
+	walk->script.count = 0;
+	walk->script.flags |= SCRIPT_BROKEN;
+	return false;
+}
+
 static long python_frame_step(u32 index, struct python_context *context)
 {
 	struct python_walk *walk = context->walk;
 	struct script_stack_record *script = &walk->script;
+	bool is_entry, is_mark;
+	u64 previous;
 	u8 owner;
 
-	if (!walk->frame)
+	if (!walk->frame) {
+		python_frame_check(walk, !walk->caller);
 		return 1;
+	}
 	if (script->count >= SCRIPT_DEPTH) {
 		script->flags |= SCRIPT_CUT;
 		return 1;
 	}
 	if (!python_read(walk->frame_bytes, PYTHON_FRAME_BYTES, walk->frame)) {
 		script->flags |= SCRIPT_BROKEN;
+		python_frame_check(walk, false);
 		return 1;
 	}
 	owner = PYTHON_FIELD(u8, walk->frame_bytes, walk->at.frame_owner);
-	if (walk->at.owner_entry == PYTHON_OWNER_ANY)
-		python_frame_take(walk, owner != 0);
-	else if (owner == walk->at.owner_entry)
+	is_mark = owner == walk->at.owner_entry;
+	is_entry = is_mark || (walk->at.owner_entry == PYTHON_OWNER_ANY && owner != 0);
+	previous = python_frame_field(walk, walk->at.frame_previous);
+	if (is_entry && !python_frame_check(walk, previous == walk->caller))
+		return 1;
+	if (is_mark)
 		python_mark_entry(script);
 	else
-		python_frame_take(walk, false);
-	walk->frame = python_frame_field(walk, walk->at.frame_previous);
+		python_frame_take(walk, is_entry);
+	walk->frame = previous;
 	return 0;
+}
+
+/* Where the walk begins, and how it is to go on: behind the frame of struct _PyCFrame is a pointer to the one before. */
+static __always_inline void python_frames_begin(struct python_walk *walk)
+{
+	u64 cframe[2] = { 0, 0 };
+
+	walk->frame = python_thread_field(walk, walk->at.thread_frame);
+	walk->caller = 0;
+	walk->is_checked = true;
+	if (!walk->frame || walk->at.cframe_frame == PYTHON_DIRECT)
+		return;
+	python_read(cframe, sizeof(cframe), walk->frame + walk->at.cframe_frame);
+	walk->frame = cframe[0];
+	if (cframe[1]) {
+		walk->caller = python_pointer(cframe[1] + walk->at.cframe_frame);
+		walk->is_checked = false;
+	}
 }
 
 static __always_inline void python_frames(struct python_walk *walk)
@@ -463,9 +505,7 @@ static __always_inline void python_frames(struct python_walk *walk)
 
 	walk->script.count = 0;
 	walk->script.flags = 0;
-	walk->frame = python_thread_field(walk, walk->at.thread_frame);
-	if (walk->frame && walk->at.cframe_frame != PYTHON_DIRECT)
-		walk->frame = python_pointer(walk->frame + walk->at.cframe_frame);
+	python_frames_begin(walk);
 	if (bpf_loop(SCRIPT_STEPS, python_frame_step, &context, 0) == SCRIPT_STEPS)
 		walk->script.flags |= SCRIPT_CUT;
 	python_mark_entry(&walk->script); /* whoever called the outermost, it was not Python */
