@@ -251,46 +251,6 @@ static void html_hidden(struct html_page *page)
 	json_uint(&page->json, "unnamed", page->unnamed);
 }
 
-static void html_palette(struct html_page *page, const char *key, gboolean dark)
-{
-	g_autoptr(GString) colour = g_string_new(NULL);
-
-	json_begin_array(&page->json, key);
-	for (guint group = 0; palette_groups[group].name; group++) {
-		for (guint shade = 0; shade < PALETTE_SHADES; shade++) {
-			g_string_truncate(colour, 0);
-			palette_append_colour(colour, group, shade, dark);
-			json_string(&page->json, NULL, colour->str);
-		}
-	}
-	json_end_array(&page->json);
-}
-
-static void html_changes(struct html_page *page, const char *key, gboolean dark)
-{
-	g_autoptr(GString) colour = g_string_new(NULL);
-
-	json_begin_array(&page->json, key);
-	for (int step = -PALETTE_STEPS; step <= PALETTE_STEPS; step++) {
-		g_string_truncate(colour, 0);
-		palette_append_change(colour, step, dark);
-		json_string(&page->json, NULL, colour->str);
-	}
-	json_end_array(&page->json);
-}
-
-static void html_colours(struct html_page *page)
-{
-	json_begin_array(&page->json, "groups");
-	for (guint group = 0; palette_groups[group].name; group++)
-		json_string(&page->json, NULL, palette_groups[group].phrase);
-	json_end_array(&page->json);
-	html_palette(page, "light", FALSE);
-	html_palette(page, "dark", TRUE);
-	html_changes(page, "change_light", FALSE);
-	html_changes(page, "change_dark", TRUE);
-}
-
 static guint64 box_frame(const struct html_page *page, const struct flame_box *box)
 {
 	return box->depth ? page->dense[box->frame] - 1 : 0;
@@ -383,7 +343,7 @@ static void html_data(struct html_page *page)
 	json_string(&page->json, "unit", units[page->shape->unit]);
 	json_bool(&page->json, "inverted", page->options->inverted);
 	json_uint(&page->json, "elided", page->flame->elided);
-	html_colours(page);
+	palette_write(&page->json);
 	html_frames(page);
 	html_hidden(page);
 	html_functions(page);

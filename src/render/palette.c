@@ -109,6 +109,63 @@ void palette_append_change(GString *out, int step, gboolean dark)
 		append_hsl(out, hue, step ? 0.70 + 0.20 * share : 0, 0.92 - 0.32 * share);
 }
 
+static void palette_write_colours(struct json_writer *json, const char *key, gboolean dark)
+{
+	g_autoptr(GString) colour = g_string_new(NULL);
+
+	json_begin_array(json, key);
+	for (guint group = 0; palette_groups[group].name; group++) {
+		for (guint shade = 0; shade < PALETTE_SHADES; shade++) {
+			g_string_truncate(colour, 0);
+			palette_append_colour(colour, group, shade, dark);
+			json_string(json, NULL, colour->str);
+		}
+	}
+	json_end_array(json);
+}
+
+static void palette_write_changes(struct json_writer *json, const char *key, gboolean dark)
+{
+	g_autoptr(GString) colour = g_string_new(NULL);
+
+	json_begin_array(json, key);
+	for (int step = -PALETTE_STEPS; step <= PALETTE_STEPS; step++) {
+		g_string_truncate(colour, 0);
+		palette_append_change(colour, step, dark);
+		json_string(json, NULL, colour->str);
+	}
+	json_end_array(json);
+}
+
+void palette_write(struct json_writer *json)
+{
+	json_begin_array(json, "groups");
+	for (guint group = 0; palette_groups[group].name; group++)
+		json_string(json, NULL, palette_groups[group].phrase);
+	json_end_array(json);
+	palette_write_colours(json, "light", FALSE);
+	palette_write_colours(json, "dark", TRUE);
+	palette_write_changes(json, "change_light", FALSE);
+	palette_write_changes(json, "change_dark", TRUE);
+}
+
+void palette_write_rules(struct json_writer *json)
+{
+	json_uint(json, "shades", PALETTE_SHADES);
+	json_begin_array(json, "names");
+	for (guint group = 0; palette_groups[group].name; group++)
+		json_string(json, NULL, palette_groups[group].name);
+	json_end_array(json);
+	json_begin_array(json, "causes");
+	for (guint i = 0; i < G_N_ELEMENTS(palette_causes); i++) {
+		json_begin_array(json, NULL);
+		json_string(json, NULL, palette_causes[i].prefix);
+		json_string(json, NULL, palette_causes[i].group);
+		json_end_array(json);
+	}
+	json_end_array(json);
+}
+
 int palette_step_of(guint64 before, guint64 after, guint64 largest)
 {
 	guint64 change = after > before ? after - before : before - after;

@@ -5,6 +5,7 @@
 #pragma once
 #include <glib.h>
 
+#include "base/json.h"
 #include "model/calltree.h"
 
 #define PALETTE_SHADES 5
@@ -31,3 +32,8 @@ void palette_append_colour(GString *out, guint group, guint shade, gboolean dark
 void palette_append_change(GString *out, int step, gboolean dark);
 /* The step for a change of `after` - `before` where the largest change in the picture is `largest`. */
 int palette_step_of(guint64 before, guint64 after, guint64 largest);
+/* Members of an object: phrases of the groups ("groups"), their colours group by group and shade by shade ("light", "dark")
+ * and those of changes from least to most ("change_light", "change_dark"). */
+void palette_write(struct json_writer *json);
+/* Likewise what palette_group_of and palette_shade_of go by: "shades", "names" of groups, "causes" as [prefix, name]. */
+void palette_write_rules(struct json_writer *json);

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/units.h"
+#include "render/assets.h"
 #include "render/gauges.h"
+#include "render/palette.h"
 #include "serve/assets.h"
 #include "serve/guard.h"
 
@@ -97,6 +99,35 @@ static void get_style(struct api *api, const struct http_request *request, struc
 	(void)request;
 	reply->may_cache = TRUE;
 	reply_text(reply, MHD_HTTP_OK, "text/css; charset=utf-8", asset_app_css);
+}
+
+static void get_flame_script(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	(void)api;
+	(void)request;
+	reply->may_cache = TRUE;
+	reply_text(reply, MHD_HTTP_OK, "text/javascript; charset=utf-8", asset_page_js);
+}
+
+static void get_flame_style(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	(void)api;
+	(void)request;
+	reply->may_cache = TRUE;
+	reply_text(reply, MHD_HTTP_OK, "text/css; charset=utf-8", asset_page_css);
+}
+
+static void get_palette(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	GString *out;
+	struct json_writer json = reply_begin(&out);
+
+	(void)api;
+	(void)request;
+	reply->may_cache = TRUE;
+	palette_write(&json);
+	palette_write_rules(&json);
+	reply_end(reply, &json);
 }
 
 static void get_healthz(struct api *api, const struct http_request *request, struct http_reply *reply)
@@ -649,18 +680,18 @@ static void post_profile(struct api *api, const struct http_request *request, st
 	struct json_writer json;
 	GString *out;
 
-	if (!query_number(request, "series", 0, &series) || !query_number(request, "seconds", 10, &seconds) ||
+	if (!query_number(request, "series", -1, &series) || !query_number(request, "seconds", 10, &seconds) ||
 	    seconds < 0 || seconds > JOBS_SECONDS_MAX) {
 		reply_error(reply, MHD_HTTP_BAD_REQUEST, "series and seconds are numbers, seconds at most 60");
 		return;
 	}
-	row = row_by_series(api, series);
-	if (!row) {
+	row = series ? row_by_series(api, series) : NULL;
+	if (series && !row) {
 		reply_error(reply, MHD_HTTP_NOT_FOUND, "no container that runs now has that series");
 		return;
 	}
-	job = jobs_start(api->jobs, http_query(request, "kind"), row->name, row->texts[GAUGE_TEXT_CGROUP],
-			 (guint)seconds, &is_busy, &error);
+	job = jobs_start(api->jobs, http_query(request, "kind"), row ? row->name : "all",
+			 row ? row->texts[GAUGE_TEXT_CGROUP] : "all", (guint)seconds, &is_busy, &error);
 	if (!job) {
 		reply_error(reply, is_busy ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_BAD_REQUEST, error->message);
 		return;
@@ -726,6 +757,9 @@ static const struct route {
 	{ "GET", "/", ACCESS_ANYBODY, get_page },
 	{ "GET", "/app.js", ACCESS_ANYBODY, get_script },
 	{ "GET", "/app.css", ACCESS_ANYBODY, get_style },
+	{ "GET", "/flame.js", ACCESS_ANYBODY, get_flame_script },
+	{ "GET", "/flame.css", ACCESS_ANYBODY, get_flame_style },
+	{ "GET", "/api/palette", ACCESS_READER, get_palette },
 	{ "GET", "/healthz", ACCESS_ANYBODY, get_healthz },
 	{ "GET", "/metrics", ACCESS_READER, get_metrics },
 	{ "GET", "/api/containers", ACCESS_READER, get_containers },

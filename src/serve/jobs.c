@@ -18,9 +18,42 @@
 #define JOB_CPU_S 120
 #define JOB_NICE 5
 #define JOB_ERROR_BYTES 4096
+#define JOB_WORDS_MAX 16
 #define JOB_EXIT_INCONCLUSIVE 3 /* as in the man pages */
 
-static const char *const kinds[] = { "walltime", "profile", "offcpu" };
+/* What can be measured: the words of the command and where its result goes. */
+static const struct job_kind {
+	const char *name;
+	const char *words[4];
+	enum {
+		RESULT_STACKS,
+		RESULT_CAPTURE,
+		RESULT_LINE
+	} result; /* the last: printed, not a file of its own */
+	gboolean is_timed; /* takes -d */
+	gboolean is_of_machine; /* takes no target */
+} kinds[] = {
+	{ "walltime", { "walltime", "-q" }, RESULT_STACKS, TRUE, FALSE },
+	{ "profile", { "profile", "-q" }, RESULT_STACKS, TRUE, FALSE },
+	{ "offcpu", { "offcpu", "-q" }, RESULT_STACKS, TRUE, FALSE },
+	{ "memory", { "memory", "-q" }, RESULT_STACKS, TRUE, FALSE },
+	{ "heap", { "memory", "-q", "--heap" }, RESULT_STACKS, TRUE, FALSE },
+	{ "connections", { "connections" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "runq", { "latency", "runq", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "block", { "latency", "block", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "fs", { "latency", "fs", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "syscall", { "latency", "syscall", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "futex", { "latency", "futex", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "fault", { "latency", "fault", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "dns", { "latency", "dns", "--heatmap", "-q" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "slow-fs", { "slow", "fs", "--over=1ms" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "slow-block", { "slow", "block", "--over=1ms" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "slow-syscall", { "slow", "syscall", "--over=10ms" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "slow-futex", { "slow", "futex", "--over=10ms" }, RESULT_CAPTURE, TRUE, FALSE },
+	{ "host", { "host", "--json" }, RESULT_LINE, FALSE, TRUE },
+	{ "use", { "use", "--json" }, RESULT_LINE, TRUE, FALSE },
+	{ "diagnose", { "diagnose", "--json", "--exit-zero", "-q" }, RESULT_LINE, TRUE, FALSE },
+};
 
 static const struct {
 	const char *name, *suffix, *type;
@@ -40,6 +73,7 @@ struct jobs {
 
 struct running_job {
 	struct job job; /* first: what others see */
+	const struct job_kind *kind;
 	struct jobs *jobs;
 	GPid pid; /* 0: none */
 	guint watch, deadline; /* sources */
@@ -93,7 +127,7 @@ static void child_setup(gpointer data)
 		return; /* then it is as important as we are */
 }
 
-static gboolean job_spawn(struct running_job *running, char **argv, GError **error);
+static gboolean job_spawn(struct running_job *running, char **argv, const char *output, GError **error);
 
 static void job_end(struct running_job *running, enum job_state state, const char *why)
 {
@@ -112,13 +146,13 @@ static void job_draw(struct running_job *running)
 
 	while (running->drawing < G_N_ELEMENTS(formats) && !formats[running->drawing].is_drawn)
 		running->drawing++;
-	if (running->drawing == G_N_ELEMENTS(formats)) {
+	if (running->drawing == G_N_ELEMENTS(formats) || running->kind->result != RESULT_STACKS) {
 		job_end(running, JOB_DONE, NULL);
 		return;
 	}
 	running->job.state = JOB_DRAWING;
 	output = job_path(running->jobs, running->job.id, formats[running->drawing++].suffix);
-	if (!job_spawn(running, (char *[]){ "fathom", "flame", capture, "-o", output, NULL }, &error))
+	if (!job_spawn(running, (char *[]){ "fathom", "flame", capture, "-o", output, NULL }, NULL, &error))
 		job_end(running, JOB_FAILED, error->message);
 }
 
@@ -163,32 +197,37 @@ static gboolean job_late(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-static gboolean job_spawn(struct running_job *running, char **argv, GError **error)
+/* What it prints goes to `output`; NULL: nowhere. */
+static gboolean job_spawn(struct running_job *running, char **argv, const char *output, GError **error)
 {
 	static char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL };
 	g_autofree char *path = job_path(running->jobs, running->job.id, "err");
 	g_autofree char *self = g_file_read_link("/proc/self/exe", error);
 	int errors = self ? g_open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600) : -1;
+	int prints = self && output ? g_open(output, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600) : -1;
 	gboolean ok;
 
 	if (!self)
 		return FALSE;
 	argv[0] = self;
-	ok = g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv, (const char *const *)environment,
-					      G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, child_setup, NULL,
-					      -1, -1, errors, NULL, NULL, 0, &running->pid, NULL, NULL, NULL, error);
+	ok = g_spawn_async_with_pipes_and_fds(
+		NULL, (const char *const *)argv, (const char *const *)environment,
+		G_SPAWN_DO_NOT_REAP_CHILD | (prints < 0 ? G_SPAWN_STDOUT_TO_DEV_NULL : G_SPAWN_DEFAULT), child_setup,
+		NULL, -1, prints, errors, NULL, NULL, 0, &running->pid, NULL, NULL, NULL, error);
 	if (errors >= 0)
 		close(errors);
+	if (prints >= 0)
+		close(prints);
 	if (ok)
 		running->watch = g_child_watch_add(running->pid, job_ended, running);
 	return ok;
 }
 
-static const char *kind_find(const char *kind)
+static const struct job_kind *kind_find(const char *name)
 {
 	for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
-		if (g_strcmp0(kinds[i], kind) == 0)
-			return kinds[i];
+		if (g_strcmp0(kinds[i].name, name) == 0)
+			return &kinds[i];
 	return NULL;
 }
 
@@ -215,26 +254,44 @@ static gboolean fail(GError **error, const char *why)
 	return FALSE;
 }
 
+/* fathom WORDS [-d SECONDS] [-o CAPTURE] [--title=NAME] [-- CGROUP] */
 static gboolean job_measure(struct running_job *running, const char *cgroup, GError **error)
 {
+	const struct job_kind *kind = running->kind;
 	g_autofree char *capture = job_path(running->jobs, running->job.id, "json");
 	g_autofree char *seconds = g_strdup_printf("%u", running->job.seconds);
 	g_autofree char *title = g_strdup_printf("--title=%s", running->job.container);
+	char *argv[JOB_WORDS_MAX] = { "fathom" };
+	guint count = 1;
 
-	return job_spawn(running,
-			 (char *[]){ "fathom", (char *)running->job.kind, "-q", "-d", seconds, "-o", capture, title,
-				     "--", (char *)cgroup, NULL },
-			 error);
+	for (guint i = 0; i < G_N_ELEMENTS(kind->words) && kind->words[i]; i++)
+		argv[count++] = (char *)kind->words[i];
+	if (kind->is_timed) {
+		argv[count++] = "-d";
+		argv[count++] = seconds;
+	}
+	if (kind->result != RESULT_LINE) {
+		argv[count++] = "-o";
+		argv[count++] = capture;
+	}
+	if (kind->result == RESULT_STACKS)
+		argv[count++] = title;
+	if (!kind->is_of_machine) {
+		argv[count++] = "--";
+		argv[count++] = (char *)cgroup;
+	}
+	return job_spawn(running, argv, kind->result == RESULT_LINE ? capture : NULL, error);
 }
 
 const struct job *jobs_start(struct jobs *jobs, const char *kind, const char *container, const char *cgroup,
 			     guint seconds, gboolean *is_busy, GError **error)
 {
+	const struct job_kind *found = kind_find(kind);
 	struct running_job *running;
 
 	*is_busy = FALSE;
-	if (!kind_find(kind)) {
-		fail(error, "kind is one of walltime, profile, offcpu");
+	if (!found) {
+		fail(error, "kind is none of those that docs/api.yaml lists, such as walltime, profile, offcpu");
 		return NULL;
 	}
 	if (seconds < 1 || seconds > JOBS_SECONDS_MAX) {
@@ -249,8 +306,9 @@ const struct job *jobs_start(struct jobs *jobs, const char *kind, const char *co
 	drop_eldest(jobs);
 	running = g_new0(struct running_job, 1);
 	running->jobs = jobs;
+	running->kind = found;
 	running->job = (struct job){ .id = ++jobs->last_id,
-				     .kind = kind_find(kind),
+				     .kind = found->name,
 				     .container = g_strdup(container),
 				     .seconds = seconds,
 				     .start_ms = (gint64)(clock_realtime_ns() / NS_PER_MS),

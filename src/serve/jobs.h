@@ -19,8 +19,8 @@ enum job_state {
 
 struct job {
 	guint id;
-	const char *kind; /* "walltime", "profile", "offcpu" */
-	char *container; /* name, raw */
+	const char *kind; /* "walltime", "profile", "offcpu" … */
+	char *container; /* name, raw; "all": the whole machine */
 	guint seconds;
 	enum job_state state;
 	gint64 start_ms; /* since 1970 */
@@ -35,14 +35,14 @@ struct jobs;
 struct jobs *jobs_new(const char *directory);
 void jobs_free(struct jobs *jobs); /* ends what runs */
 
-/* Starts to measure the container whose cgroup's path is `cgroup`. NULL and `error` (for people) when there is no such
+/* Starts to measure the container whose cgroup's path is `cgroup` ("all": the whole machine). NULL and `error` (for people) when there is no such
  * kind, the duration is out of range, or JOBS_RUNNING_MAX run. */
 const struct job *jobs_start(struct jobs *jobs, const char *kind, const char *container, const char *cgroup,
 			     guint seconds, gboolean *is_busy, GError **error);
 const struct job *jobs_find(const struct jobs *jobs, guint id);
 /* The latest last; of struct job *. Owned by the jobs. */
 const GPtrArray *jobs_list(const struct jobs *jobs);
-/* A result in one of its formats ("json", "svg", "pprof", "folded"); `*type` and `*suffix` are set. NULL when there is
+/* A result in one of its formats ("json", and where it holds stacks "svg", "pprof", "folded"); `*type` and `*suffix` are set. NULL when there is
  * none (yet). Owned by the caller. */
 GBytes *jobs_result(const struct jobs *jobs, const struct job *job, const char *format, const char **type,
 		    const char **suffix);

@@ -69,6 +69,7 @@ def test_container_view(seen):
 def test_flame(seen):
     assert seen["progress"] == 1 and seen["frames"] > 3
     assert "matched" in seen["matched"] and seen["zoomed"] != "all"
+    assert "a=p1" in seen["flame_address"] and "z=" in seen["flame_address"]
 
 
 def test_self_and_lost_connection(seen):
@@ -77,5 +78,7 @@ def test_self_and_lost_connection(seen):
 
 
 def test_is_small(seen):
-    size = sum(len(gzip.compress((ROOT / "web" / name).read_bytes())) for name in ("index.html", "app.js", "app.css"))
-    assert size <= 150_000
+    """All that is loaded before anything is asked for, as it is served."""
+    agent = seen["agent"]
+    assert sum(len(gzip.compress(agent.request("GET", path)[2])) for path in
+               ("/", "/app.js", "/app.css", "/flame.js", "/flame.css")) <= 150_000

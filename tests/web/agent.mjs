@@ -82,15 +82,30 @@ try {
 	seen.progress = await page.locator("progress").count();
 	await page.locator("p.job a").waitFor({ timeout: 90000 });
 	await page.locator("p.job a").click();
-	await until(() => Number(document.getElementById("flame")?.dataset.drawn) > 1);
-	seen.frames = Number(await page.locator("#flame").getAttribute("data-drawn"));
-	await page.locator("#search").fill("sh");
-	await until(() => /matched/.test(document.getElementById("matched").textContent));
-	seen.matched = await page.locator("#matched").textContent();
-	const size = await page.locator("#flame").boundingBox();
-	await page.mouse.click(size.x + 200, size.y + size.height - 18 * 1.5);
-	await until(() => document.getElementById("flame").dataset.zoomed !== "all");
-	seen.zoomed = await page.locator("#flame").getAttribute("data-zoomed");
+	const graph = page.locator("#graph"); // in a shadow root, which locators look into
+	const drawn = async (right, what) => {
+		for (const end = Date.now() + 30000; !right(await graph.evaluate(canvas => ({ ...canvas.dataset })));) {
+			if (Date.now() > end) throw new Error(`waited 30 s for ${what}`);
+			await new Promise(done => setTimeout(done, 50));
+		}
+	};
+	await page.locator("#view[data-ready]").waitFor();
+	await drawn(data => Number(data.drawn) > 1, "frames");
+	seen.frames = Number(await graph.getAttribute("data-drawn"));
+	await page.keyboard.press("/");
+	await page.keyboard.type("sh");
+	await page.getByText(/^matched/).waitFor();
+	seen.matched = await page.getByText(/^matched/).textContent();
+	await page.keyboard.press("Escape");
+	const size = await graph.boundingBox();
+	await page.mouse.click(size.x + 200, size.y + size.height - 4 - 19 * 1.5);
+	await drawn(data => data.zoomed !== "all", "the zoom");
+	seen.zoomed = await graph.getAttribute("data-zoomed");
+	seen.flame_address = new URL(page.url()).hash;
+	await page.reload();
+	await drawn(data => data.zoomed !== "all", "the zoom of the address");
+	await page.keyboard.press("s");
+	await drawn(data => data.sandwich !== "", "the sandwich");
 	await picture("flame");
 	await page.goBack();
 	await page.waitForSelector("#start");

@@ -2,13 +2,17 @@
    so that a frame too narrow to be seen is skipped together with everything above it, and drawing costs what is
    visible. Only what is in the pane is drawn. Names are written as text, never parsed as markup.
    Frames too small for the page are in it by name only: data.hidden is the weight of all stacks that have the function
-   there and nowhere above. */
+   there and nowhere above.
+
+   It is a page of its own, or a part of another one: then `root` is a shadow root that holds the elements of html.c, and
+   `options` has hash (URLSearchParams of the state), remember(URLSearchParams), dark, theme() and start (name of a function to zoom to). What is
+   returned steers it: key(event), theme(dark), picture() (an SVG), center(name) (sandwich), stop(). */
 "use strict";
-(function () {
-	const data = JSON.parse(document.getElementById("data").textContent);
-	const byId = id => document.getElementById(id);
+function flame_graph(root, data, options) {
+	const host = root.host || document.documentElement;
+	const byId = id => root.getElementById(id);
 	const pane = byId("pane"), canvas = byId("graph"), room = byId("room"), details = byId("details");
-	const input = byId("search"), matched = byId("matched"), crumbs = byId("crumbs"), aside = document.querySelector("aside");
+	const input = byId("search"), matched = byId("matched"), crumbs = byId("crumbs"), aside = root.querySelector("aside");
 	const context = canvas.getContext("2d");
 	const ROW = 19, MIN = 0.4, FONT = "12px ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 	const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -38,7 +42,7 @@
 		while (open.length) end[open.pop()] = count;
 	}());
 
-	let inverted = data.inverted, dark = matchMedia("(prefers-color-scheme: dark)").matches;
+	let inverted = data.inverted, dark = options.dark ?? matchMedia("(prefers-color-scheme: dark)").matches;
 	let zoomed = 0, selected = -1, hovered = -1, hits = null, query = "";
 	let sandwich = null, spot = null; /* spot: what the pointer is on in it */
 	let view = { from: 0, to: total }, levels = deepest + 1, letter = 7, scheduled = false, flight = null;
@@ -72,7 +76,7 @@
 	}
 
 	function style(property) {
-		return getComputedStyle(document.documentElement).getPropertyValue(property).trim();
+		return getComputedStyle(host).getPropertyValue(property).trim();
 	}
 
 	let colours = {};
@@ -341,7 +345,8 @@
 		if (sandwich) parts.set("s", sandwich.frame);
 		if (query) parts.set("q", query);
 		if (inverted !== data.inverted) parts.set("i", "1");
-		history.replaceState(null, "", "#" + parts.toString());
+		if (options.remember) options.remember(parts);
+		else history.replaceState(null, "", "#" + parts.toString());
 	}
 
 	function showCrumbs() {
@@ -513,9 +518,9 @@
 		remember();
 	}
 
-	function theme() {
-		dark = !dark;
-		document.documentElement.dataset.theme = dark ? "dark" : "light";
+	function theme(wanted) {
+		dark = wanted ?? !dark;
+		host.dataset.theme = dark ? "dark" : "light";
 		readTheme();
 		legend();
 		schedule();
@@ -573,7 +578,7 @@
 			tr.addEventListener("keydown", event => { if (event.key === "Enter") pick(); });
 			body.append(tr);
 		}
-		for (const button of document.querySelectorAll("th button[data-order]"))
+		for (const button of root.querySelectorAll("th button[data-order]"))
 			button.setAttribute("aria-pressed", button.dataset.order === order);
 	}
 
@@ -601,9 +606,9 @@
 	byId("reset").addEventListener("click", reset);
 	byId("invert").addEventListener("click", invert);
 	byId("sandwich").addEventListener("click", toggleSandwich);
-	byId("theme").addEventListener("click", theme);
+	byId("theme")?.addEventListener("click", () => theme());
 	byId("list").addEventListener("click", functions);
-	for (const button of document.querySelectorAll("th button[data-order]"))
+	for (const button of root.querySelectorAll("th button[data-order]"))
 		button.addEventListener("click", () => { order = button.dataset.order; table(); });
 	canvas.addEventListener("click", function (event) {
 		const found = at(event);
@@ -633,22 +638,41 @@
 		schedule();
 	});
 	pane.addEventListener("scroll", schedule);
-	new ResizeObserver(resize).observe(pane);
-	document.addEventListener("keydown", function (event) {
+	const sized = new ResizeObserver(resize);
+	sized.observe(pane);
+	function key(event) {
 		if (event.ctrlKey || event.metaKey || event.altKey) return;
 		if (event.key === "Escape") return reset();
-		if (event.target === input) return;
-		const action = { "/": () => input.focus(), i: invert, s: toggleSandwich, t: theme, f: functions }[event.key]
-			|| !sandwich && (document.activeElement === canvas || document.activeElement === document.body) && {
+		if (event.composedPath()[0] === input) return;
+		const focus = root.activeElement;
+		const action = { "/": () => input.focus(), i: invert, s: toggleSandwich, t: () => byId("theme")?.click(), f: functions }[event.key]
+			|| !sandwich && (focus === canvas || !focus || focus === document.body) && {
 				ArrowLeft: () => walk("previous"), ArrowRight: () => walk("next"),
 				ArrowUp: () => walk(inverted ? "caller" : "callee"), ArrowDown: () => walk(inverted ? "callee" : "caller"),
 				Enter: () => { if (selected >= 0) zoom(selected); } }[event.key];
 		if (!action) return;
 		event.preventDefault();
 		action();
-	});
+	}
 
-	const hash = new URLSearchParams(location.hash.slice(1));
+	/* What is to be seen, as a picture. */
+	function picture() {
+		const width = pane.clientWidth, escape = text => text.replace(/[<>&"]/g, one => "&#" + one.charCodeAt(0) + ";").replace(/[\u0000-\u001f]/g, "\ufffd");
+		let boxes = "", low = Infinity, high = -Infinity;
+		each(width, function (tree, i, x, w, row) {
+			const y = row * ROW, left = Math.max(x, 0), space = Math.floor((Math.min(x + w, width) - left - 7) / letter);
+			const words = tree === whole && i === 0 ? "all" : data.names[tree.frame[i]], letters = Array.from(words);
+			low = Math.min(low, y);
+			high = Math.max(high, y + ROW);
+			boxes += "<g><title>" + escape(words + ": " + amount(tree.weight[i]) + ", " + percent(tree.weight[i], total)) + "</title><rect x=\"" + left.toFixed(1) + "\" y=\"" + y
+				+ "\" width=\"" + Math.max(Math.min(x + w, width) - left - 0.6, 0.4).toFixed(1) + "\" height=\"" + (ROW - 1) + "\" rx=\"2\" fill=\"" + fill(tree, i) + "\"/>"
+				+ (space > 2 ? "<text x=\"" + (left + 4).toFixed(1) + "\" y=\"" + (y + 13) + "\">" + escape(letters.length > space ? letters.slice(0, space - 1).join("") + "…" : words) + "</text>" : "") + "</g>\n";
+		});
+		return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 " + low + " " + width + " " + (high - low) + "\" font-family=\"monospace\" font-size=\"12\" fill=\"" + colours.text + "\">\n"
+			+ "<rect y=\"" + low + "\" width=\"100%\" height=\"100%\" fill=\"" + colours.page + "\"/>\n" + boxes + "</svg>\n";
+	}
+
+	const hash = options.hash || new URLSearchParams(location.hash.slice(1));
 	readTheme();
 	legend();
 	table();
@@ -661,7 +685,16 @@
 	const wanted = Number(hash.get("z"));
 	if (Number.isInteger(wanted) && wanted > 0 && wanted < count) zoom(wanted);
 	byId("reset").disabled = !zoomed;
+	if (!hash.has("z") && options.start) {
+		for (let i = 1; i < count && !zoomed; i++) if (data.names[frame[i]] === options.start) zoom(i);
+	}
 	if (hash.has("s")) center(Number(hash.get("s")));
 	draw();
+	host.dataset.ready = "1";
+	return { key, theme, picture, stop: () => sized.disconnect(), center: wanted => { const f = data.names.indexOf(wanted); return f >= 0 && center(f); } };
+}
+if (document.getElementById("data")) {
+	const graph = flame_graph(document, JSON.parse(document.getElementById("data").textContent), {});
+	document.addEventListener("keydown", graph.key);
 	document.body.dataset.ready = "1";
-}());
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's page, without libraries; these files are one when served. Views are functions that draw into <main>, the address after # says which
+// view and its whole state. Names from containers are only ever set as text. What is not known is drawn as a gap.
+"use strict";
+
+const LIVE_SECONDS = 300; // kept of every container for the table
+const STALE_MS = 5000;
+const $ = id => document.getElementById(id);
+
+// ---- building elements: attributes and text only, never markup
+
+function el(name, attributes, ...children) {
+	const made = document.createElement(name);
+	for (const [key, value] of Object.entries(attributes || {})) {
+		if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+		else if (value === true) made.setAttribute(key, "");
+		else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+	}
+	made.append(...children.filter(child => child !== null && child !== undefined));
+	return made;
+}
+
+// In place of what was in it.
+function fill(parent, ...children) {
+	parent.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+}
+
+function svg(name, attributes) {
+	const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+	for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+	return made;
+}
+
+// ---- numbers for people
+
+const known = value => value !== null && value !== undefined && Number.isFinite(value);
+
+function digits(value) {
+	return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function scaled(value, base, units) {
+	let at = 0;
+	while (Math.abs(value) >= base && at < units.length - 1) { value /= base; at++; }
+	return `${at || value % 1 ? digits(value) : value} ${units[at]}`.trim();
+}
+
+const show = {
+	cores: value => `${digits(value)}`,
+	ratio: value => `${digits(100 * value)} %`,
+	bytes: value => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]),
+	"bytes/s": value => scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]),
+	"1/s": value => `${scaled(value, 1000, ["", "k", "M", "G"])}/s`,
+	"1": value => scaled(value, 1000, ["", "k", "M", "G"]),
+	ns: value => scaled(value, 1000, ["ns", "µs", "ms", "s"]),
+};
+const text = (unit, value) => known(value) ? show[unit](value) : "–";
+const clock = ms => new Date(ms).toLocaleTimeString([], { hour12: false });
+
+// ---- asking the agent
+
+let token = sessionStorage.getItem("token") || "";
+
+async function ask(path, options = {}) {
+	const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${token}` }, cache: "no-store" });
+	if (answer.status === 401) { login(); throw new Error("the token is missing or wrong"); }
+	if (!answer.ok) {
+		let why = `the agent answered ${answer.status}`;
+		try { why = (await answer.json()).error || why; } catch { /* no JSON: the status says enough */ }
+		throw new Error(why);
+	}
+	return answer;
+}
+const json = async (path, options) => (await ask(path, options)).json();
+
+const quote = name => /^[\w.@:-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+
+function button(words, pressed, attributes) {
+	return el("button", { type: "button", onclick: pressed, ...attributes }, words);
+}
+
+function copy_button(words) {
+	const made = button("Copy as command", async () => {
+		try { await navigator.clipboard.writeText(words()); made.textContent = "Copied"; } catch { made.textContent = words(); }
+		setTimeout(() => { made.textContent = "Copy as command"; }, 2000);
+	}, { class: "copy" });
+	return made;
+}
+
+function save(blob, name) {
+	const url = URL.createObjectURL(blob), link = el("a", { href: url, download: name });
+	link.click();
+	setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+

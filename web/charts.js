@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// ---- charts on one time axis, with one crosshair
+
+const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colours = () => [css("--accent"), css("--warm"), css("--good")];
+
+function prepare(canvas) {
+	const ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
+	if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+	if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+	const pen = canvas.getContext("2d");
+	pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+	pen.clearRect(0, 0, width, height);
+	pen.font = "11px system-ui, sans-serif";
+	return { pen, width, height };
+}
+
+const LEFT = 62, BOTTOM = 16;
+const time_x = (data, width, step) => LEFT + (width - LEFT) * (step + 0.5) / data.steps;
+
+function draw_axis(pen, data, width, height) {
+	const span = data.steps * data.step_ms, count = 5;
+	pen.fillStyle = css("--dim");
+	pen.textAlign = "center";
+	for (let i = 1; i < count; i++) {
+		const time = data.from_ms + span * i / count;
+		const words = span > 86400e3 ? new Date(time).toLocaleDateString([], { month: "short", day: "numeric" }) : clock(time);
+		pen.fillText(words, LEFT + (width - LEFT) * i / count, height - 4);
+	}
+}
+
+function draw_chart(canvas, chart, data, values, cross) {
+	const { pen, width, height } = prepare(canvas);
+	const lines = chart.lines.map(line => values?.[line.name] || []);
+	const limit = lines.map((line, i) => chart.lines[i].limit ? Math.max(...line.filter(known), 0) : 0);
+	const top = Math.max(...lines.flat().filter(known), ...limit, chart.least || 1e-9) * 1.05;
+	const y = value => (height - BOTTOM) * (1 - value / top) + 1;
+	pen.strokeStyle = css("--line");
+	pen.fillStyle = css("--dim");
+	pen.textAlign = "right";
+	for (const share of [0, 0.5, 1]) {
+		const at = y(share * top / 1.05);
+		pen.beginPath(); pen.moveTo(LEFT, at); pen.lineTo(width, at); pen.stroke();
+		pen.fillText(show[chart.unit](share * top / 1.05), LEFT - 5, Math.max(at + 4, 10));
+	}
+	draw_axis(pen, data, width, height);
+	lines.forEach((line, i) => {
+		pen.strokeStyle = colours()[i % 3];
+		pen.lineWidth = 1.5;
+		pen.setLineDash(chart.lines[i].limit ? [5, 3] : []);
+		pen.beginPath();
+		let open = false;
+		line.forEach((value, step) => {
+			if (!known(value)) { open = false; return; }
+			const x = time_x(data, width, step);
+			open ? pen.lineTo(x, y(value)) : (pen.moveTo(x - 0.5, y(value)), pen.lineTo(x, y(value)));
+			open = true;
+		});
+		pen.stroke();
+		pen.setLineDash([]);
+	});
+	draw_cross(pen, data, width, height, cross);
+}
+
+function draw_cross(pen, data, width, height, cross) {
+	if (cross === null) return;
+	pen.strokeStyle = css("--text");
+	pen.lineWidth = 0.5;
+	pen.beginPath(); pen.moveTo(time_x(data, width, cross), 0); pen.lineTo(time_x(data, width, cross), height - BOTTOM); pen.stroke();
+}
+
+// Waits by length: time to the right, longer upwards, more is darker (logarithmic).
+function draw_heat(canvas, data, resource, cross) {
+	const { pen, width, height } = prepare(canvas), rows = 25, tall = (height - BOTTOM) / rows;
+	const waits = resource?.waits || [], most = Math.max(...waits.map(cell => cell[2]), 1);
+	pen.fillStyle = css("--accent");
+	for (const [step, bucket, count] of waits) {
+		pen.globalAlpha = 0.12 + 0.88 * Math.log1p(count) / Math.log1p(most);
+		pen.fillRect(time_x(data, width, step - 0.5), (rows - 1 - bucket) * tall, Math.max((width - LEFT) / data.steps, 1) + 0.3, tall);
+	}
+	pen.globalAlpha = 1;
+	pen.fillStyle = css("--dim");
+	pen.textAlign = "right";
+	for (const [bucket, words] of [[1, "1 µs"], [11, "1 ms"], [21, "1 s"]]) pen.fillText(words, LEFT - 5, (rows - bucket) * tall + 4);
+	draw_axis(pen, data, width, height);
+	draw_cross(pen, data, width, height, cross);
+}
+
+const charts = [
+	{ title: "CPU", unit: "cores", least: 0.01, lines: [{ name: "cpu", says: "used" }, { name: "cpu_limit", says: "limit", limit: true }] },
+	{ title: "Lost time", unit: "ratio", least: 0.01, lines: [{ name: "runqueue_wait", says: "waits for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "disk" }] },
+	{ title: "Memory", unit: "bytes", least: 4096, lines: [{ name: "memory", says: "charged" }, { name: "memory_limit", says: "limit", limit: true }, { name: "working_set", says: "working set" }] },
+	{ title: "Pressure (some)", unit: "ratio", least: 0.01, lines: [{ name: "pressure_cpu", says: "CPU" }, { name: "pressure_memory", says: "memory" }, { name: "pressure_io", says: "I/O" }] },
+	{ title: "Disk", unit: "bytes/s", least: 1, lines: [{ name: "io_read", says: "read" }, { name: "io_write", says: "written" }] },
+	{ title: "Network", unit: "bytes/s", least: 1, lines: [{ name: "net_received", says: "received" }, { name: "net_sent", says: "sent" }] },
+	{ title: "Threads", unit: "1", least: 1, lines: [{ name: "pids", says: "threads" }, { name: "pids_limit", says: "limit", limit: true }] },
+	{ title: "Major faults, refaults", unit: "1/s", least: 1, lines: [{ name: "faults_major", says: "major faults" }, { name: "refaults", says: "refaults" }] },
+];
+const ranges = [[300, "5 min"], [900, "15 min"], [3600, "1 h"], [21600, "6 h"], [86400, "1 day"], [604800, "7 days"]];
+
+function step_for(seconds) {
+	return seconds <= 900 ? 1000 : Math.max(10000, Math.ceil(seconds / 720 / 10) * 10000);
+}
+

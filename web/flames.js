@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// Flame graphs of captures. A capture is named in the address: "p3" is measurement 3; "r,7,profile,FROM,TO" is what the
+// agent recorded of series 7 in a range (0: the whole machine). Two of them are compared. The drawing is flame.js of the agent, the same
+// as in `fathom profile -o x.html`; here captures become what it draws.
+"use strict";
+
+const BOXES_MAX = 100000; // of one picture; smaller frames are left out, and it is said
+const HIDDEN_MAX = 20000; // functions of left-out frames kept by name
+const OWNERS = new Set(["container", "process", "thread", "cause", "waker"]);
+const words_of = value => typeof value === "string" ? value : value?.base64 ? `[bytes ${value.base64}]` : "";
+
+let palette = null;
+const load_palette = async () => palette ||= await json("/api/palette");
+
+function shade_of(name) {
+	let hash = 2166136261;
+	for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 16777619) >>> 0;
+	return ((hash ^ hash >>> 15) >>> 0) % palette.shades;
+}
+
+function group_of(kind, name) {
+	const cause = kind === "cause" && palette.causes.find(([prefix]) => name.startsWith(prefix));
+	return Math.max(palette.names.indexOf(cause ? cause[1] : kind), 0);
+}
+
+// { frames: [[kind, name, module]], parent, frame, self, before: arrays by node, unit }; parents stand before their children.
+function tree_of(shape) {
+	const count = shape.nodes.length, tree = { frames: shape.frames.map(([kind, name, module]) => [kind, words_of(name), words_of(module)]), unit: shape.unit,
+		parent: new Int32Array(count), frame: new Int32Array(count), self: new Float64Array(count), before: null };
+	shape.nodes.forEach(([parent, frame, self, before], i) => {
+		tree.parent[i] = parent; tree.frame[i] = frame; tree.self[i] = self;
+		if (before !== undefined) (tree.before ||= new Float64Array(count))[i] = before;
+	});
+	return tree;
+}
+
+// `after` with the weights of `before`, times `scale`, beside its own.
+function compare_trees(before, after, scale) {
+	const frames = [], known = new Map(), kids = [new Map()], parent = [0], frame = [0], sums = [[0], [0]];
+	const add = (tree, column, factor) => {
+		const numbers = tree.frames.map(one => {
+			const key = one.join("\0");
+			if (!known.has(key)) { known.set(key, frames.length); frames.push(one); }
+			return known.get(key);
+		});
+		const at = new Int32Array(tree.parent.length);
+		for (let i = 0; i < at.length; i++) {
+			if (i) {
+				const above = at[tree.parent[i]], number = numbers[tree.frame[i]];
+				let node = kids[above].get(number);
+				if (node === undefined) {
+					kids[above].set(number, node = parent.length);
+					kids.push(new Map()); parent.push(above); frame.push(number); sums[0].push(0); sums[1].push(0);
+				}
+				at[i] = node;
+			}
+			sums[column][at[i]] += tree.self[i] * factor;
+		}
+	};
+	add(after, 1, 1);
+	add(before, 0, scale);
+	return { frames, unit: after.unit, parent: Int32Array.from(parent), frame: Int32Array.from(frame), self: Float64Array.from(sums[1]), before: Float64Array.from(sums[0], Math.round) };
+}
+
+function totals(tree, column) {
+	const sum = Float64Array.from(column);
+	for (let i = sum.length - 1; i > 0; i--) sum[tree.parent[i]] += sum[i];
+	return sum;
+}
+
+// What the drawing wants: frames in preorder, siblings by name; see html.c of the agent.
+function graph_data(tree) {
+	const count = tree.parent.length, total = totals(tree, tree.self), before = tree.before && totals(tree, tree.before);
+	const kids = Array.from({ length: count }, () => []);
+	for (let i = 1; i < count; i++) if (total[i] > 0) kids[tree.parent[i]].push(i);
+	for (const list of kids) list.sort((a, b) => { const x = tree.frames[tree.frame[a]][1], y = tree.frames[tree.frame[b]][1]; return x < y ? -1 : x > y ? 1 : a - b; });
+	const least = count > BOXES_MAX ? Float64Array.from(total).sort()[count - BOXES_MAX] : 0;
+	const data = { unit: tree.unit, inverted: false, elided: 0, names: tree.frames.map(one => one[1]), module: [], modules: [], group: [], colour: [], hidden: [], unnamed: 0, top: [],
+		frame: [], depth: [], total: [], self: [], groups: palette.groups, light: palette.light, dark: palette.dark, change_light: palette.change_light, change_dark: palette.change_dark };
+	if (before) data.before = [];
+	const modules = new Map();
+	for (const [kind, name, module] of tree.frames) {
+		if (module && !modules.has(module)) { modules.set(module, data.modules.length); data.modules.push(module); }
+		data.module.push(module ? modules.get(module) : -1);
+		const group = group_of(kind, name);
+		data.group.push(group);
+		data.colour.push(group * palette.shades + shade_of(name));
+	}
+	const functions = new Map(), open = new Int32Array(tree.frames.length), hidden = new Map();
+	// node, depth, whether it is in the picture; ~node: leaving it
+	const stack = [[0, 0, true]];
+	while (stack.length) {
+		const [node, depth, seen] = stack.pop();
+		if (node < 0) { open[tree.frame[~node]]--; continue; }
+		const f = tree.frame[node], shown = seen && (!node || total[node] >= least);
+		if (shown) {
+			data.frame.push(f); data.depth.push(depth); data.total.push(total[node]); data.self.push(tree.self[node]);
+			if (before) data.before.push(before[node]);
+		} else data.elided++;
+		if (node) {
+			const row = functions.get(f) || [f, 0, 0, 0, 0];
+			functions.set(f, row);
+			row[1] += tree.self[node];
+			if (before) row[3] += tree.before[node];
+			if (!open[f]) { row[2] += total[node]; if (before) row[4] += before[node]; if (!shown) hidden.set(f, (hidden.get(f) || 0) + total[node]); }
+			open[f]++;
+			stack.push([~node, 0, false]);
+		}
+		for (let i = kids[node].length - 1; i >= 0; i--) stack.push([kids[node][i], depth + 1, shown]);
+	}
+	const ranked = [...hidden].sort((a, b) => b[1] - a[1]);
+	data.hidden = ranked.slice(0, HIDDEN_MAX);
+	data.unnamed = ranked.slice(HIDDEN_MAX).reduce((sum, one) => sum + one[1], 0);
+	data.top = [...functions.values()].filter(row => !OWNERS.has(tree.frames[row[0]][0])).sort((a, b) => Math.max(b[1], b[3], b[2] / 64) - Math.max(a[1], a[3], a[2] / 64))
+		.slice(0, 500).map(row => [...row, data.names[row[0]], row[0]]);
+	return data;
+}
+
+function folded_of(tree) {
+	const lines = [];
+	for (let i = 1; i < tree.self.length; i++) {
+		if (!tree.self[i]) continue;
+		const path = [];
+		for (let at = i; at; at = tree.parent[at]) path.unshift(tree.frames[tree.frame[at]][1].replace(/[;\n\r]/g, ":"));
+		lines.push(`${path.join(";")} ${tree.self[i]}\n`);
+	}
+	return lines.join("");
+}
+
+// ---- where captures come from
+
+const kinds = { walltime: "wall time", profile: "on CPU", offcpu: "blocked", memory: "memory growth", heap: "allocations" };
+const range_source = (series, kind, from, to) => `r,${series},${kind},${Math.round(from)},${Math.round(to)}`;
+const row_of = series => model.rows.find(row => row.series === Number(series));
+
+// { path of its capture, as a request; says; command; kind; series }
+async function find_source(name) {
+	const job = /^p(\d+)$/.exec(name);
+	if (job) {
+		const one = await json(`/api/profiles/${job[1]}`), series = model.rows.find(row => row.name === one.container)?.series;
+		return { kind: one.kind, container: one.container, series, path: `/api/profiles/${one.id}/result?`, says: `${one.container === "all" ? "the whole machine" : one.container}: ${kinds[one.kind] || one.kind}, ${one.seconds} s from ${clock(one.start_ms)}`,
+			command: command_of(one.kind, one.seconds, one.container === "all" ? "" : one.container), state: one.state, error: one.error, seconds: one.seconds, formats: ["pprof", "folded", "json"] };
+	}
+	const [, series, kind, from, to] = /^r,(\d+),(\w+),(\d+),(\d+)$/.exec(name) || [];
+	if (!kind) throw new Error("the address names no capture: p3 is a measurement, r,7,profile,FROM,TO a range");
+	const container = Number(series) ? row_of(series)?.name || `series ${series}` : "the whole machine";
+	const query = `${Number(series) ? `series=${series}&` : ""}kind=${kind}&from_ms=${from}&to_ms=${to}&`;
+	return { kind, container, series: Number(series), path: `/api/flame?${query}`, says: `${container}: ${kinds[kind] || kind}, ${clock(Number(from))} to ${clock(Number(to))}`, state: "done",
+		command: command_of(kind, Math.max(1, Math.round((to - from) / 1000)), Number(series) ? container : ""), seconds: (to - from) / 1000, formats: ["pprof", "folded", "json"], from: Number(from), to: Number(to) };
+}
+
+function command_of(kind, seconds, container) {
+	return `fathom ${kind === "heap" ? "memory --heap" : kind} -d ${seconds}${container ? ` ${quote(container)}` : ""}`;
+}
+
+// ---- the parts of flame.css and flame.js that are elements
+
+function graph_frame(differential) {
+	const host = el("div", { id: "graph-host" }), root = host.attachShadow({ mode: "open" });
+	const order = (key, words) => el("th", {}, el("button", { type: "button", "data-order": key }, words));
+	root.append(el("link", { rel: "stylesheet", href: "flame.css" }),
+		el("div", { class: "tools embedded", role: "toolbar", "aria-label": "Flame graph" }, el("input", { id: "search", type: "search", placeholder: "Search (/)", "aria-label": "Search functions, regular expression", spellcheck: "false" }),
+			el("button", { id: "reset", type: "button" }, "Reset"), el("button", { id: "invert", type: "button" }, "Invert"),
+			el("button", { id: "sandwich", type: "button", "aria-pressed": "false", title: "Callers above, callees below the selected function" }, "Sandwich"), el("button", { id: "list", type: "button", "aria-pressed": "true" }, "Functions"),
+			el("span", { id: "matched", "aria-live": "polite" })),
+		el("nav", { id: "crumbs", "aria-label": "Zoomed path" }),
+		el("main", {}, el("div", { id: "pane" }, el("div", { id: "room" }), el("canvas", { id: "graph", tabindex: 0, role: "application", "aria-roledescription": "flame graph",
+			"aria-label": "Flame graph: arrow keys walk, Enter zooms", "aria-describedby": "details" })),
+		el("aside", { "aria-label": "Hottest functions" }, el("table", {}, el("thead", {}, el("tr", {}, differential ? order("change", "change") : null, order("self", "self"), order("total", "total"), el("th", {}, "function"))), el("tbody", { id: "functions" })))),
+		el("footer", {}, el("div", { id: "details", "aria-live": "polite" }), el("div", { id: "legend" })));
+	return host;
+}
+
+// ---- the view
+
+function flame(view) {
+	const { query } = address();
+	return query.get("a") ? flame_graph_view(view, query) : flame_chooser(view);
+}
+
+function flame_graph_view(view, query) {
+	const heading = el("h1", {}, "…"), said = el("p", { class: "dim", role: "status" }, "Loading…"), bar = el("div", { class: "bar" }), scope = el("div", {}), place = el("div", { class: "fill" });
+	let graph = null, gone = false, host = null, again = 0;
+	view.append(heading, said, bar, scope, place);
+
+	async function capture_of(source) {
+		const capture = await json(`${source.path}format=json`);
+		const shape = capture.shapes.find(one => one.kind === "calltree");
+		if (!shape) throw new Error("it holds no stacks");
+		return { capture, shape, tree: tree_of(shape) };
+	}
+	function ledger_words({ shape }) {
+		const { coverage, rung, misses, notes } = shape.ledger, sum = shape.nodes.reduce((all, node) => all + node[2], 0);
+		return [`${weight_text(shape.unit, sum)} in all`, coverage === null ? "" : `${digits(100 * coverage)} % accounted for`, rung ? `by ${rung}` : "", misses ? `which misses ${words_of(misses)}` : "", ...(notes || []).slice(0, 3).map(words_of)].filter(Boolean).join("; ");
+	}
+	async function load() {
+		try {
+			const sources = await Promise.all([query.get("a"), query.get("b")].filter(Boolean).map(find_source));
+			const waiting = sources.find(source => source.state !== "done");
+			if (gone) return;
+			heading.textContent = sources.map(source => source.says).join("  →  ");
+			if (waiting?.state === "failed") throw new Error(`the measurement failed: ${waiting.error}`);
+			if (waiting) { said.textContent = "Still measuring…"; again = setTimeout(load, 1000); return; }
+			const [captures] = await Promise.all([Promise.all(sources.map(capture_of)), load_palette()]);
+			if (!gone) show(sources, captures);
+		} catch (error) { if (!gone) { heading.textContent = "No flame graph"; said.textContent = error.message; } }
+	}
+	function show(sources, captures) {
+		const last = captures.at(-1), [first] = captures;
+		if (captures.length > 1 && first.shape.unit !== last.shape.unit) throw new Error("these two measure different things");
+		const scale = captures.length > 1 && first.capture.duration_ns && last.capture.duration_ns ? last.capture.duration_ns / first.capture.duration_ns : 1;
+		const tree = captures.length > 1 ? compare_trees(first.tree, last.tree, scale) : last.tree;
+		said.textContent = captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is taken times ${digits(scale)}, for it lasted otherwise.` : ""}` : ledger_words(last);
+		actions(sources, tree);
+		if (!tree.self.some(Boolean)) { place.replaceChildren(el("p", { class: "empty" }, "Nothing was seen in this range.")); return; }
+		host = graph_frame(captures.length > 1);
+		host.dataset.theme = document.documentElement.dataset.theme;
+		place.replaceChildren(host);
+		host.shadowRoot.querySelector("link").addEventListener("load", () => {
+			if (gone) return;
+			graph = flame_graph(host.shadowRoot, graph_data(tree), { hash: new URLSearchParams([...query].filter(([key]) => "zsqi".includes(key))), dark: host.dataset.theme === "dark", start: query.get("at"),
+				remember: state => set_query({ z: state.get("z"), s: state.get("s"), q: state.get("q"), i: state.get("i"), at: "" }) });
+			view.dataset.ready = "1";
+		});
+	}
+	function actions(sources, tree) {
+		const last = sources.at(-1), file = format => `fathom-${last.kind}.${format === "pprof" ? "pb.gz" : format}`;
+		const fetched = format => async () => save(await (await ask(`${last.path}format=${format}`)).blob(), file(format));
+		fill(bar,
+			...Object.entries(kinds).filter(([kind]) => sources.length === 1 && last.from && ["profile", "offcpu"].includes(kind)).map(([kind, words]) => el("a", { class: "button", "aria-current": kind === last.kind ? "true" : false,
+				href: `#/flame?a=${range_source(last.series, kind, last.from, last.to)}` }, words)),
+			el("a", { class: "button", href: `#/flame?${new URLSearchParams({ compare: query.get("a") })}` }, "Compare with…"),
+			sources.length > 1 ? el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: query.get("b"), b: query.get("a") })}` }, "Swap") : null,
+			last.series ? el("a", { class: "button", href: `#/container/${last.series}` }, "Container") : null, el("span", { class: "grow" }),
+			button("SVG", () => graph && save(new Blob([graph.picture()], { type: "image/svg+xml" }), file("svg"))),
+			button("PNG", () => host?.shadowRoot.getElementById("graph").toBlob(blob => save(blob, file("png")))),
+			button("folded", () => save(new Blob([folded_of(tree)], { type: "text/plain" }), file("folded"))),
+			...(sources.length > 1 ? [] : ["pprof", "json"].map(format => button(format, fetched(format)))),
+			copy_button(() => sources.length > 1 ? `${sources[0].command} -o a.json && ${last.command} -o b.json && fathom diff a.json b.json` : last.command));
+	}
+	load();
+	return { key: event => graph?.key(event), theme: dark => graph?.theme(dark), leave: () => { gone = true; clearTimeout(again); graph?.stop(); } };
+}
+
+const weight_text = (unit, value) => unit === "nanoseconds" ? show.ns(value) : unit === "bytes" ? show.bytes(value) : `${show["1"](value)} samples`;
+
+// Without a capture: what there is, and how to get one.
+function flame_chooser(view) {
+	const first = address().query.get("compare");
+	const who = el("select", { id: "who", "aria-label": "Container" }), form = el("div", { class: "bar" }, who);
+	const list = el("div", { id: "jobs" }), recorded = el("section", { hidden: true }), ranges_box = el("div", { class: "bar" });
+	let gone = false, before = "";
+	view.append(el("h1", {}, first ? "Compare with…" : "Flame graphs"), el("p", { class: "dim" }, first ? "Choose the second capture: a measurement, or a range." : "Measure a container now, open a measurement, or look at what was recorded."),
+		form, recorded, el("h2", {}, "Measurements"), list);
+	recorded.append(el("h2", {}, "Recorded"), ranges_box);
+	json(`/api/flame?kind=profile&from_ms=${Date.now() - 1000}&to_ms=${Date.now()}`).then(() => { recorded.hidden = false; }, () => { /* this agent records none */ });
+	form.append(profile_form(() => Number(who.value), () => row_of(who.value)));
+	const target = source => `#/flame?${new URLSearchParams(first ? { a: first, b: source } : { a: source })}`;
+	const kind = el("select", { id: "range-kind", "aria-label": "What" }, el("option", { value: "profile" }, "on CPU"), el("option", { value: "offcpu" }, "blocked"));
+	const length = el("select", { id: "range-length", "aria-label": "Range" }, ...[60, 300, 900].map(value => el("option", { value, selected: value === 60 }, `last ${value / 60} min`)));
+	ranges_box.append(kind, length, button("Open", () => { const to = Date.now(); location.hash = target(range_source(who.value, kind.value, to - length.value * 1000, to)); }), el("span", { class: "dim" }, "of the container above"));
+	async function live() {
+		const names = model.rows.filter(is_shown), chosen = who.value;
+		const signature = names.map(row => row.series).join();
+		if (signature !== before) {
+			before = signature;
+			who.replaceChildren(el("option", { value: 0 }, "the whole machine"), ...names.sort((a, b) => a.name < b.name ? -1 : 1).map(row => el("option", { value: row.series }, row.name)));
+			who.value = chosen || address().query.get("series") || "0";
+		}
+		try {
+			const all = await json("/api/profiles");
+			if (gone) return;
+			const stacks = all.profiles.filter(job => kinds[job.kind]).reverse();
+			fill(list, ...(stacks.length ? stacks.map(job => job_line(job, target)) : [el("p", { class: "empty" }, "None yet.")]));
+		} catch { /* the banner says what is wrong with the connection */ }
+	}
+	return { live, leave: () => { gone = true; } };
+}
+
+// ---- measurements on demand
+
+function profile_form(series, row) {
+	const kind = el("select", { id: "kind", "aria-label": "What to measure" }, ...[["walltime", "Wall time: running, waiting, blocked"], ["profile", "On CPU"], ["offcpu", "Blocked"], ["memory", "Memory growth"], ["heap", "Allocations"]].map(([value, words]) => el("option", { value }, words)));
+	const seconds = el("select", { "aria-label": "How long" }, ...[2, 5, 10, 30, 60].map(value => el("option", { value, selected: value === 10 }, `${value} s`)));
+	const said = el("span", { class: "dim", role: "status" });
+	const start = el("button", { type: "button", id: "start", onclick: async () => {
+		start.disabled = true;
+		try {
+			await json(`/api/profiles?series=${series()}&seconds=${seconds.value}&kind=${kind.value}`, { method: "POST" });
+			said.textContent = "";
+		} catch (error) { said.textContent = error.message; }
+		start.disabled = false;
+		draw_live();
+	} }, "Measure");
+	return el("div", { class: "bar inner" }, kind, seconds, start, copy_button(() => command_of(kind.value, seconds.value, row()?.name)), said);
+}
+
+function job_line(job, target = source => `#/flame?a=${source}`) {
+	const name = `${job.container === "all" ? "the whole machine" : job.container}: ${kinds[job.kind] || job.kind}, ${job.seconds} s, ${clock(job.start_ms)} `;
+	if (job.state === "failed") return el("p", {}, name, el("span", { class: "dim" }, `failed: ${job.error}`));
+	if (job.state !== "done") return el("p", {}, name, el("progress", { value: job.progress, "aria-label": "Progress" }), ` ${job.state}`);
+	return el("p", { class: "job" }, el("a", { href: target(`p${job.id}`) }, name), job.inconclusive ? el("span", { class: "dim" }, " (covers less than 95 %) ") : "",
+		...["svg", "pprof", "folded", "json"].map(format => button(format, async () => {
+			save(await (await ask(`/api/profiles/${job.id}/result?format=${format}`)).blob(), `fathom-${job.id}.${format === "pprof" ? "pb.gz" : format}`);
+		})));
+}

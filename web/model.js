@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// ---- what is known: filled by the stream
+
+const model = {
+	rows: [], // of /api/containers
+	lanes: new Map(), // series number → [{ time, values, waits }], the last LIVE_SECONDS
+	self: null, bounds: null, paused: false, connected: false, last: 0,
+};
+
+function lane(series) {
+	if (!model.lanes.has(series)) model.lanes.set(series, []);
+	return model.lanes.get(series);
+}
+
+function take(interval) {
+	model.self = interval;
+	model.last = Date.now();
+	const names = new Set(model.rows.map(row => row.series));
+	let strange = false;
+	for (const resource of interval.resources) {
+		const list = lane(resource.series);
+		list.push({ time: interval.time_ms, values: resource.values, waits: resource.waits });
+		while (list.length && list[0].time < interval.time_ms - LIVE_SECONDS * 1000) list.shift();
+		if (!names.has(resource.series)) strange = true;
+	}
+	for (const [series, list] of model.lanes)
+		if (!list.length || list.at(-1).time < interval.time_ms - LIVE_SECONDS * 1000) model.lanes.delete(series);
+	return strange;
+}
+
+async function refresh_rows() {
+	const answer = await json("/api/containers");
+	model.rows = answer.containers;
+}
+
+async function load_past() {
+	const names = "cpu,cpu_limit,throttled,runqueue_wait,memory,memory_limit,io_read,io_write,net_received,net_sent,pids,oom_kills,pressure_memory";
+	const past = await json(`/api/series?seconds=${LIVE_SECONDS}&step_ms=5000&names=${names}`);
+	for (const resource of past.resources) {
+		const list = [];
+		for (let step = 0; step < past.steps; step++) {
+			const values = {};
+			for (const [name, row] of Object.entries(resource.values))
+				if (row[step] !== null) values[name] = row[step];
+			if (Object.keys(values).length)
+				list.push({ time: past.from_ms + (step + 1) * past.step_ms, values, waits: [], step: past.step_ms });
+		}
+		model.lanes.set(resource.series, list);
+	}
+}
+
+// One connection at a time; when it breaks, another is tried, and the page says so meanwhile.
+let streaming = null;
+async function stream() {
+	if (streaming) streaming.abort();
+	const control = streaming = new AbortController();
+	while (!control.signal.aborted) {
+		try {
+			await refresh_rows();
+			await load_past();
+			const answer = await ask("/api/stream", { signal: control.signal });
+			model.connected = true;
+			banner("");
+			draw();
+			await read_events(answer.body.getReader(), control);
+		} catch (error) {
+			if (control.signal.aborted || !token) return;
+			banner(`No connection to the agent: ${error.message}. What is shown is old; trying again…`);
+		}
+		model.connected = false;
+		await new Promise(done => setTimeout(done, 1000));
+	}
+}
+
+async function read_events(reader, control) {
+	const decoder = new TextDecoder();
+	let waiting = "";
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done || control.signal.aborted) throw new Error("it closed the stream");
+		waiting += decoder.decode(value, { stream: true });
+		for (let end; (end = waiting.indexOf("\n\n")) >= 0; waiting = waiting.slice(end + 2)) await one_event(waiting.slice(0, end));
+	}
+}
+
+async function one_event(message) {
+	const name = /^event: (.*)$/m.exec(message)?.[1], data = /^data: (.*)$/m.exec(message)?.[1];
+	if (name === "gap") banner(`This page was too slow: ${data} seconds are missing.`);
+	if (name !== "interval") return;
+	const strange = take(JSON.parse(data));
+	if (strange || model.self.ticks % 5 === 0) await refresh_rows();
+	incomplete();
+	if (!model.paused) draw_live();
+}
+
+// A number that is missing is said, not hidden.
+function incomplete() {
+	if (model.self?.trouble) banner(`The last reading failed: ${model.self.trouble}`);
+	else if ($("banner").dataset.kind === "trouble") banner("");
+}
+
+function banner(words) {
+	$("banner").textContent = words;
+	$("banner").hidden = !words;
+	$("banner").dataset.kind = words.startsWith("The last") ? "trouble" : "";
+}
+
+// ---- the address
+
+function address() {
+	const [path, query] = location.hash.slice(1).split("?");
+	return { path: path || "/", query: new URLSearchParams(query || "") };
+}
+
+function set_query(changes) {
+	const { path, query } = address();
+	for (const [key, value] of Object.entries(changes)) value ? query.set(key, value) : query.delete(key);
+	const text = query.toString();
+	history.replaceState(null, "", `#${path}${text ? `?${text}` : ""}`);
+}
+
+const views = [
+	[/^\/$/, overview, "nav-overview"], [/^\/container\/(\d+)$/, container, "nav-overview"], [/^\/flame$/, flame, "nav-flame"], [/^\/self$/, self, "nav-self"],
+];
+let current = null; // { live: function or null, leave: function or null }
+
+function draw() {
+	const { path } = address();
+	current?.leave?.();
+	current = null;
+	if (!token) { login(); return; }
+	for (const link of document.querySelectorAll("header nav a")) link.removeAttribute("aria-current");
+	delete $("view").dataset.ready;
+	for (const [pattern, view, link] of views) {
+		const found = pattern.exec(path);
+		if (!found) continue;
+		$(link).setAttribute("aria-current", "page");
+		$("view").replaceChildren();
+		current = view($("view"), ...found.slice(1)) || {};
+		draw_live();
+		return;
+	}
+	$("view").replaceChildren(el("p", { class: "empty" }, "There is no such view. ", el("a", { href: "#/" }, "Overview")));
+}
+
+function draw_live() {
+	const age = Date.now() - model.last;
+	$("state").textContent = !model.last ? "" : model.paused ? "paused" : age > STALE_MS ? "no news" : `live · ${clock(model.self.time_ms)}`;
+	current?.live?.();
+}
+
+function login() {
+	streaming?.abort();
+	const input = el("input", { type: "password", autocomplete: "off", "aria-label": "Token", placeholder: "Token" });
+	$("view").replaceChildren(el("form", { id: "login", onsubmit: event => {
+		event.preventDefault();
+		enter(input.value.trim());
+	} }, el("h1", {}, "The token, please"),
+	el("p", { class: "dim" }, "Open the link that “fathom serve” printed, or paste what is in its state directory, in the file token."),
+	input, el("button", {}, "Open")));
+	input.focus();
+}
+
+function enter(given) {
+	token = given;
+	sessionStorage.setItem("token", token);
+	draw();
+	stream();
+}
+

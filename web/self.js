@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// ---- self
+
+function self(view) {
+	const cards = el("div", { class: "cards" }), parts = el("table", { "aria-label": "Probes" }), notes = el("ul", {}), disk = el("p", {});
+	view.append(el("h1", {}, "What the agent itself takes"), cards, el("h2", {}, "Probes"), parts, el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
+	const card = (words, value, under) => el("div", { class: "card" }, el("span", { class: "dim" }, words), el("b", {}, value), el("span", { class: "dim" }, under || ""));
+	let gone = false;
+	async function live() {
+		let now;
+		try { now = await json("/api/self"); } catch { return; }
+		if (gone) return;
+		const of = (value, unit) => value ? `of ${text(unit, value)} allowed` : "no bound";
+		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), of(now.limits.cpu_cores, "ratio")), card("Memory", text("bytes", now.resident_bytes), of(now.limits.resident_bytes, "bytes")),
+			card("Kernel maps", text("bytes", now.map_bytes), of(now.limits.map_bytes, "bytes")), card("A reading takes", text("ns", now.tick_seconds * 1e9), `${now.ticks} so far`),
+			card("Requests", text("1", now.http.requests), `${now.http.refused} refused; ${now.http.streams} watching`));
+		const lost = part => Object.entries(part.items).map(([name, count]) => `${name.replaceAll("_", " ")}: ${count}`).join(", ");
+		parts.replaceChildren(el("thead", {}, el("tr", {}, ...["Probe", "State", "How", "What that cannot see", "Lost", "CPU so far"].map((words, i) => el("th", { class: i < 5 ? "text" : "", scope: "col" }, words)))),
+			el("tbody", {}, ...now.parts.map(part => el("tr", {}, el("td", { class: "text" }, el("b", {}, part.name), el("span", { class: "under" }, part.shows)),
+				el("td", { class: `text${part.state === "on" ? "" : " hot"}` }, part.state === "on" ? "on" : `${part.state}: ${part.why || ""}`), el("td", { class: "text" }, part.rung || "–"),
+				el("td", { class: "text" }, part.misses || part.why || "nothing known"), el("td", { class: "text" }, lost(part) || "nothing"), el("td", {}, text("ns", part.cost_seconds * 1e9))))));
+		disk.textContent = `${now.history.memory_ticks} readings in memory (${text("bytes", now.history.memory_bytes)}); ${now.history.on_disk ? `${text("bytes", now.history.disk_bytes)} of ${text("bytes", now.history.disk_budget_bytes)} on disk` : "none on disk"}${now.history.trouble ? `; NOT WRITTEN: ${now.history.trouble}` : ""}`;
+		notes.replaceChildren(...(now.notes.length ? now.notes : ["Nothing so far."]).map(words => el("li", {}, words)));
+	}
+	return { live, leave: () => { gone = true; } };
+}
+

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// ---- keys, theme, start
+
+const keys = { g: "#/", o: "#/", m: "#/map", f: "#/flame", l: "#/latency", h: "#/host", s: "#/self" };
+document.addEventListener("keydown", event => {
+	const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+	if (current?.key && event.composedPath()[0] !== document.body && event.composedPath().some(one => one.id === "graph-host")) { current.key(event); return; }
+	if (event.key === "Escape") { if (typing) event.target.blur(); else if (current?.escape) current.escape(); else history.back(); return; }
+	if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+	if (event.key === "/") { if (current?.key) current.key(event); else (current?.search || $("filter"))?.focus(); event.preventDefault(); }
+	else if (event.key === "p") $("pause").click();
+	else if (current?.key && "ifs".includes(event.key)) current.key(event);
+	else if (keys[event.key]) location.hash = keys[event.key];
+	else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+		const links = [...document.querySelectorAll("tbody td:first-child a")], at = links.indexOf(document.activeElement);
+		const next = links[event.key === "ArrowDown" ? Math.min(at + 1, links.length - 1) : Math.max(at - 1, 0)];
+		if (next) { next.focus(); event.preventDefault(); }
+	}
+});
+$("pause").addEventListener("click", () => {
+	model.paused = !model.paused;
+	$("pause").setAttribute("aria-pressed", String(model.paused));
+	draw_live();
+});
+function theme(name) {
+	document.documentElement.dataset.theme = name;
+	localStorage.setItem("theme", name);
+}
+$("theme").addEventListener("click", () => { theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"); current?.theme ? current.theme(document.documentElement.dataset.theme === "dark") : draw(); });
+theme(localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+addEventListener("hashchange", () => { start_with_token() || draw(); });
+setInterval(draw_live, 2000);
+
+// The token comes once, behind #, which browsers send to nobody; it leaves the address at once.
+function start_with_token() {
+	const given = /^#token=([\w-]+)$/.exec(location.hash)?.[1];
+	if (!given) return false;
+	history.replaceState(null, "", "#/");
+	enter(given);
+	return true;
+}
+if (!start_with_token()) { draw(); if (token) stream(); }
