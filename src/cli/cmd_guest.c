@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/command.h"
-#include "cli/look.h"
+#include "observe/look.h"
 #include "cli/table.h"
 #include "kernel/cgroupfs.h"
 #include "kernel/cgstat.h"

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
-#include "cli/look.h"
+#include "observe/look.h"
 #include "cli/measure.h"
 #include "cli/table.h"
 #include "cli/who.h"
@@ -389,70 +389,6 @@ static void host_print(struct host *host)
 	fflush(stdout);
 }
 
-static void json_value(struct json_writer *json, const struct look_meta *meta, double value, const char *key)
-{
-	json_begin_object(json, key);
-	json_double(json, "value", value); /* NAN: null */
-	json_bool(json, "abnormal", look_is_abnormal(meta, value));
-	json_end_object(json);
-}
-
-static void json_rows(struct json_writer *json, const struct host *host)
-{
-	json_begin_array(json, "cpus");
-	for (guint i = 0; i < host->cpus; i++) {
-		struct look_cpu cpu;
-
-		look_cpu(host->look, i, &cpu);
-		json_begin_object(json, NULL);
-		json_uint(json, "cpu", g_array_index(host->look->now->cpus->each, struct cpu_time, i).number);
-		json_double(json, "user", cpu.user);
-		json_double(json, "nice", cpu.nice);
-		json_double(json, "system", cpu.system);
-		json_double(json, "iowait", cpu.iowait);
-		json_double(json, "irq", cpu.irq);
-		json_double(json, "softirq", cpu.softirq);
-		json_double(json, "steal", cpu.steal);
-		json_double(json, "idle", cpu.idle);
-		json_value(json, &look_row_metas[LOOK_ONE_CPU_BUSY], 1 - cpu.idle - cpu.iowait, "busy");
-		json_end_object(json);
-	}
-	json_end_array(json);
-	json_begin_array(json, "disks");
-	for (guint i = 0; i < host->look->now->disks->len; i++) {
-		struct look_disk disk;
-
-		look_disk(host->look, i, &disk);
-		json_begin_object(json, NULL);
-		json_string(json, "name", disk.name);
-		json_double(json, "reads_per_s", disk.reads);
-		json_double(json, "writes_per_s", disk.writes);
-		json_double(json, "read_bytes_per_s", disk.read_bytes);
-		json_double(json, "write_bytes_per_s", disk.write_bytes);
-		json_double(json, "queue", disk.queue);
-		json_value(json, &look_row_metas[LOOK_DISK_WAIT], disk.wait_s, "wait_s");
-		json_value(json, &look_row_metas[LOOK_DISK_BUSY], disk.busy, "busy");
-		json_end_object(json);
-	}
-	json_end_array(json);
-	json_begin_array(json, "interfaces");
-	for (guint i = 0; i < host->look->now->nets->len; i++) {
-		struct look_net net;
-
-		look_net(host->look, i, &net);
-		json_begin_object(json, NULL);
-		json_string(json, "name", net.name);
-		json_double(json, "received_packets_per_s", net.received);
-		json_double(json, "sent_packets_per_s", net.sent);
-		json_double(json, "received_bytes_per_s", net.received_bytes);
-		json_double(json, "sent_bytes_per_s", net.sent_bytes);
-		json_value(json, &look_row_metas[LOOK_NET_ERRORS], net.errors, "errors_per_s");
-		json_value(json, &look_row_metas[LOOK_NET_DROPS], net.drops, "drops_per_s");
-		json_end_object(json);
-	}
-	json_end_array(json);
-}
-
 static void json_processes(struct json_writer *json, const struct host *host)
 {
 	g_autoptr(GPtrArray) rows = host_processes(host);
@@ -485,12 +421,7 @@ static void host_print_json(struct host *host)
 
 	json_init(&json, out);
 	json_begin_object(&json, NULL);
-	json_double(&json, "interval_s", host->look->seconds);
-	json_begin_object(&json, "values");
-	for (guint i = 0; i < LOOK_VALUES; i++)
-		json_value(&json, &look_metas[i], host->look->values[i], look_metas[i].name);
-	json_end_object(&json);
-	json_rows(&json, host);
+	look_write(host->look, &json);
 	json_begin_array(&json, "messages");
 	for (guint i = 0; host->messages && i < host->messages->len; i++) {
 		const struct host_message *message = &g_array_index(host->messages, struct host_message, i);

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
-#include "cli/look.h"
+#include "observe/look.h"
 #include "cli/measure.h"
 #include "cli/table.h"
 #include "cli/who.h"

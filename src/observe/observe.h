@@ -35,6 +35,7 @@ struct observe_options {
 	guint32 every; /* as in probe_request */
 	double budget_share; /* likewise */
 	guint64 sample_bytes; /* likewise */
+	gboolean frugal; /* likewise */
 	gboolean cycles;
 	gboolean no_user, no_kernel;
 	gboolean waker;
@@ -87,7 +88,7 @@ struct snapshot *observe_run_together(struct registry *registry, const struct ob
 struct observation;
 
 /* Starts to observe; for probes that can `collect` and for probes of events. The `probe`, `targets`, `by`, `threshold_ns`,
- * `event…`, `rung` of the options count; what they point to must outlive it. NULL and `error` when no rung works. */
+ * `event…`, `frugal`, `rung` of the options count; what they point to must outlive it. NULL and `error` when no rung works. */
 struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error);
 /* Readable: `observation_drain` has something to do. Owned by the observation; may be -1. */
 int observation_fd(const struct observation *observation);

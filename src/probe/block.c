@@ -10,6 +10,7 @@
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
+#define BLOCK_FLIGHTS_FRUGAL 4096 /* requests under way */
 #define BLOCK_OPERATION_MASK 0xff
 #define BLOCK_SECTOR_BYTES 512
 #define BLOCK_EVENT_ROWS 64 /* the table is not used then */
@@ -145,6 +146,8 @@ static gboolean block_load(struct block_run *run, const struct gather_setup *set
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	EVENTRING_SET(run->kernel->rodata, setup->request);
+	if (setup->request->frugal)
+		bpf_map__set_max_entries(run->kernel->maps.block_flights, BLOCK_FLIGHTS_FRUGAL);
 	run->kernel->rodata->block_events = setup->decode != NULL;
 	run->kernel->rodata->block_over_ns = setup->request->threshold_ns;
 	run->gather.object = run->kernel->obj;

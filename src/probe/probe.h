@@ -65,6 +65,7 @@ struct probe_request {
 	gboolean waker; /* also who woke a blocked thread */
 	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */
 	double budget_share; /* of the machine's CPU time that the kernel half may take (allowance.h); 0: the usual one */
+	gboolean frugal; /* watches for ever: kernel maps of a size that can stay */
 	guint32 event_rate; /* events a second and container before a flood is cut; 0: the probe's own */
 	gboolean arguments; /* events: also what programs were called with (may be secret) */
 	const char *rung; /* force this rung; NULL: the best that works */

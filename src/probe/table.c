@@ -15,6 +15,9 @@
 #define TABLE_ROWS_BY_CONTAINER 2048
 #define TABLE_ROWS_BY_PROCESS 8192
 #define TABLE_ROWS_MIN 64
+#define TABLE_ROWS_FRUGAL_MIN 256
+#define TABLE_ROWS_FRUGAL_MAX 1024
+#define TABLE_BYTES_FRUGAL (2u << 20)
 /* When more than this share of the rows is in use, those that nothing was added to are taken back. */
 #define TABLE_CROWDED(used, rows) ((used) > (rows) / 4 * 3)
 #define TABLE_IDLE_COLLECTS 3
@@ -58,6 +61,8 @@ guint32 table_rows_for(const struct probe_request *request, guint classes)
 	gsize row_bytes = (gsize)classes * table_cpus() * sizeof(struct histogram_cells);
 	guint32 rows = request->by_process || request->by_pidns ? TABLE_ROWS_BY_PROCESS : TABLE_ROWS_BY_CONTAINER;
 
+	if (request->frugal)
+		return CLAMP(TABLE_BYTES_FRUGAL / row_bytes, TABLE_ROWS_FRUGAL_MIN, TABLE_ROWS_FRUGAL_MAX);
 	return CLAMP(TABLE_BYTES_MAX / row_bytes, TABLE_ROWS_MIN, rows);
 }
 

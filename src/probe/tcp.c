@@ -101,6 +101,7 @@ struct tcp_run {
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
+	guint32 edges_max; /* numbers there are */
 	struct tcp_edge_key *keys; /* by number; all 0: not read yet */
 	struct tcp_edge *told; /* by number: what has been handed out */
 	guint32 known; /* numbers whose keys have been read */
@@ -125,6 +126,10 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
+	run->kernel->rodata->tcp_edges_max = run->edges_max;
+	bpf_map__set_max_entries(run->kernel->maps.tcp_edges, run->edges_max);
+	if (run->request.frugal)
+		bpf_map__set_max_entries(run->kernel->maps.tcp_pairs, TCP_SOCKETS_FRUGAL);
 	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
@@ -132,7 +137,7 @@ static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
 {
 	gsize page = sysconf(_SC_PAGESIZE);
 
-	run->edges_bytes = (TCP_EDGES * sizeof(struct tcp_edge) + page - 1) / page * page;
+	run->edges_bytes = (run->edges_max * sizeof(struct tcp_edge) + page - 1) / page * page;
 	run->edges = mmap(NULL, run->edges_bytes, PROT_READ, MAP_SHARED, bpf_map__fd(run->kernel->maps.tcp_edges), 0);
 	if (run->edges != MAP_FAILED)
 		return TRUE;
@@ -280,8 +285,9 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 
 	run->request = *request;
 	run->listener = *listener;
-	run->keys = g_new0(struct tcp_edge_key, TCP_EDGES);
-	run->told = g_new0(struct tcp_edge, TCP_EDGES);
+	run->edges_max = request->frugal ? TCP_EDGES_FRUGAL : TCP_EDGES;
+	run->keys = g_new0(struct tcp_edge_key, run->edges_max);
+	run->told = g_new0(struct tcp_edge, run->edges_max);
 	if (request->by_process)
 		run->names = g_new0(struct tcp_name, TCP_NAMES);
 	run->rung = ladder_climb(tcp_rungs, request->rung, tcp_attach, run, &run->why_not, error);
@@ -299,7 +305,7 @@ static void tcp_take_key(void *user, const void *key, const void *value)
 	struct tcp_run *run = user;
 	guint32 number = *(const guint32 *)value;
 
-	if (number < TCP_EDGES)
+	if (number < run->edges_max)
 		run->keys[number] = *(const struct tcp_edge_key *)key;
 }
 
@@ -446,7 +452,7 @@ static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GEr
 
 	if (!tcp_read_keys(run, error))
 		return FALSE;
-	for (guint32 i = 0; i < MIN(run->known, TCP_EDGES); i++)
+	for (guint32 i = 0; i < MIN(run->known, run->edges_max); i++)
 		tcp_hand_out(run, i);
 	if (!ledger->rung)
 		ledger->rung = g_strdup(run->rung->name);

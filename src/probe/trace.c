@@ -20,6 +20,7 @@
 #include "trace.skel.h"
 
 #define TRACE_RING_BYTES (4 << 20)
+#define TRACE_RING_BYTES_FRUGAL (256 << 10)
 #define TRACE_PROGRAMS 4
 
 #define OOM_READ 512 /* records read at once */
@@ -489,7 +490,8 @@ static gboolean trace_load(struct trace_run *run, const struct probe_request *re
 	memcpy((void *)&run->kernel->rodata->system_calls, &calls, sizeof(calls));
 	bpf_object__for_each_program(program, run->kernel->obj)
 		bpf_program__set_autoload(program, trace_uses(run->what, bpf_program__name(program)));
-	bpf_map__set_max_entries(run->kernel->maps.event_ring, TRACE_RING_BYTES);
+	bpf_map__set_max_entries(run->kernel->maps.event_ring,
+				 request->frugal ? TRACE_RING_BYTES_FRUGAL : TRACE_RING_BYTES);
 	if (!filter_size(run->kernel->obj, request, error))
 		return FALSE;
 	if (!kernel_btf_load(btf, run->kernel->skeleton, what, error))

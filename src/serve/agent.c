@@ -21,6 +21,7 @@
 
 struct agent {
 	GMainLoop *loop;
+	struct database *database; /* owned by the history; NULL: none */
 	struct api api;
 	char *token, *reader_token;
 	GStrv hosts;
@@ -134,7 +135,9 @@ static gboolean open_state(struct agent *agent, const struct config *config, GEr
 	if (!agent->reader_token)
 		return FALSE;
 	agent->api.jobs = jobs_new(profiles);
-	agent->api.history = history_new(open_history(agent, config));
+	agent->database = open_history(agent, config);
+	agent->api.history = history_new(agent->database);
+	agent->api.reel = reel_new(agent->database);
 	return TRUE;
 }
 
@@ -144,7 +147,7 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 					      .exported_max = (guint)config->exported_containers };
 	char *note;
 
-	agent->api.live = live_new(&options, agent->api.history, error);
+	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);
 	if (!agent->api.live)
 		return FALSE;
 	for (guint i = 0; i < LIVE_PARTS; i++) {
@@ -247,6 +250,7 @@ void agent_free(struct agent *agent)
 	jobs_free(agent->api.jobs);
 	verdicts_free(agent->api.verdicts);
 	live_free(agent->api.live);
+	reel_free(agent->api.reel);
 	history_free(agent->api.history);
 	budget_free(agent->api.budget);
 	g_main_loop_unref(agent->loop);

@@ -13,6 +13,7 @@
 #include "render/palette.h"
 #include "serve/assets.h"
 #include "serve/guard.h"
+#include "serve/past.h"
 
 #define API_POINTS_MAX 2000 /* of one resource in one answer */
 #define API_CELLS_MAX 400000 /* numbers in one answer */
@@ -764,6 +765,9 @@ static const struct route {
 	{ "GET", "/metrics", ACCESS_READER, get_metrics },
 	{ "GET", "/api/containers", ACCESS_READER, get_containers },
 	{ "GET", "/api/series", ACCESS_READER, get_series },
+	{ "GET", "/api/edges", ACCESS_READER, past_edges },
+	{ "GET", "/api/latency", ACCESS_READER, past_latency },
+	{ "GET", "/api/host", ACCESS_READER, past_host },
 	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts },
 	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
 	{ "GET", "/api/self", ACCESS_READER, get_self },

@@ -11,10 +11,12 @@
 #include "serve/live.h"
 #include "serve/verdicts.h"
 #include "store/history.h"
+#include "store/reel.h"
 
 struct api {
 	struct live *live;
 	struct history *history;
+	struct reel *reel;
 	struct jobs *jobs;
 	struct budget *budget;
 	struct verdicts *verdicts;

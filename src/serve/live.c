@@ -9,17 +9,23 @@
 #include "base/units.h"
 #include "observe/observe.h"
 #include "observe/usage.h"
+#include "render/connections.h"
 #include "render/prometheus.h"
 
 #define LIVE_EXEC_RATE 200 /* events a second and container */
 
 static const struct {
 	const char *name, *shows, *probe;
+	enum observe_by by;
 } parts[LIVE_PARTS] = {
-	[LIVE_EXEC] = { "exec", "programs started", "trace exec" },
-	[LIVE_RUNQ] = { "runq", "time from runnable to running, by length", "runq" },
-	[LIVE_OOM] = { "oom", "processes killed for lack of memory", "trace oom" },
-	[LIVE_GAUGES] = { "gauges", "what every container uses and loses", NULL },
+	[LIVE_FS] = { "fs", "file operations, by length", "fs", OBSERVE_BY_CONTAINER },
+	[LIVE_DNS] = { "dns", "questions of DNS, by length and outcome", "dns", OBSERVE_BY_CONTAINER },
+	[LIVE_EXEC] = { "exec", "programs started", "trace exec", OBSERVE_BY_CONTAINER },
+	[LIVE_CONNECTIONS] = { "connections", "TCP connections, by edge", "connections", OBSERVE_BY_CONTAINER },
+	[LIVE_BLOCK] = { "block", "disk I/O, by length", "block", OBSERVE_BY_CONTAINER },
+	[LIVE_RUNQ] = { "runq", "time from runnable to running, by length", "runq", OBSERVE_BY_CGROUP },
+	[LIVE_OOM] = { "oom", "processes killed for lack of memory", "trace oom", OBSERVE_BY_CONTAINER },
+	[LIVE_GAUGES] = { "gauges", "what every container uses and loses", NULL, OBSERVE_BY_CONTAINER },
 };
 
 struct running {
@@ -46,6 +52,12 @@ struct live {
 	GPtrArray *rows; /* struct live_resource of each row, borrowed; NULL where none */
 	GArray *points; /* of struct series_point, by row */
 	struct events *events;
+	struct reel *reel;
+	struct snapshot *frame; /* what this interval brought: for the reel */
+	struct events *news; /* of this interval */
+	struct look *look;
+	guint64 look_ns;
+	struct edges *edges; /* connections since the start; NULL: none yet */
 	guint64 read_ns, reading_ns, ticks;
 	gint64 time_ms;
 };
@@ -172,6 +184,7 @@ static void event_seen(void *user, const struct event *event)
 	if (resource && running == &running->live->running[LIVE_EXEC])
 		resource->execs++;
 	events_add(running->live->events, event);
+	events_add(running->live->news, event);
 }
 
 static void part_fail(struct live *live, enum live_part part, const char *why)
@@ -212,11 +225,12 @@ static void part_start(struct live *live, enum live_part part)
 	struct observe_options options = {
 		.probe = probe_find(parts[part].probe),
 		.targets = live->targets,
-		.by = part == LIVE_RUNQ ? OBSERVE_BY_CGROUP : OBSERVE_BY_CONTAINER,
+		.by = parts[part].by,
 		.event = event_seen,
 		.event_user = running,
 		.event_limit = 1, /* we keep our own */
 		.event_rate = LIVE_EXEC_RATE,
+		.frugal = TRUE,
 		.stop_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
@@ -292,6 +306,44 @@ static void waits_begin(struct live *live)
 	}
 }
 
+static gint64 edge_living(const struct edges *edges, guint32 row)
+{
+	struct connection_numbers numbers;
+
+	connection_numbers(edges, row, &numbers);
+	return (gint64)numbers.live;
+}
+
+static void edge_add(struct edges *into, const struct edges *from, guint32 row)
+{
+	const struct edge *edge = g_ptr_array_index(from->rows, row);
+	struct edge_end source = edges_source(from, row), target = edges_target(from, row);
+	struct edge *kept = edges_add(into, &source, &target, edges_labels(from, row));
+
+	for (guint i = 0; kept && i < from->counter_count; i++)
+		edge_count(kept, i, edge->counters[i]);
+}
+
+/* Adds an interval's connections to those since the start (their times of course not: the reel has them). */
+static void edges_take(struct live *live, const struct edges *news)
+{
+	static const struct edges_column none[] = { { 0 } };
+
+	if (!live->edges)
+		live->edges = edges_new((const char *const *)news->labels, news->counters, none);
+	for (guint32 row = 0; row < news->rows->len; row++)
+		edge_add(live->edges, news, row);
+	if (live->edges->rows->len > LIVE_EDGES_MAX) {
+		struct edges *all = live->edges;
+
+		live->edges = edges_new((const char *const *)news->labels, news->counters, none);
+		for (guint32 row = 0; row < all->rows->len; row++)
+			if (edge_living(all, row) > 0)
+				edge_add(live->edges, all, row);
+		edges_free(all);
+	}
+}
+
 /* What the observation gathered in the interval. */
 static void part_take(struct live *live, enum live_part part)
 {
@@ -311,6 +363,10 @@ static void part_take(struct live *live, enum live_part part)
 	ledger_merge(&live->parts[part].ledger, &shape->ledger);
 	if (part == LIVE_RUNQ)
 		waits_take(live, shape);
+	if (part == LIVE_CONNECTIONS && shape->edges)
+		edges_take(live, shape->edges);
+	if (shape->kind != SHAPE_EVENTS)
+		g_ptr_array_add(live->frame->shapes, g_ptr_array_steal_index(snapshot->shapes, 0));
 	live->parts[part].cost_ns += thread_cpu_ns() - before_ns;
 }
 
@@ -357,6 +413,33 @@ static void points_make(struct live *live)
 	history_add(live->history, live->time_ms, tick);
 }
 
+static struct shape *frame_shape(struct live *live, enum shape_kind kind, const char *name)
+{
+	struct shape *shape = shape_new(kind, name, UNIT_COUNT);
+
+	g_ptr_array_add(live->frame->shapes, shape);
+	return shape;
+}
+
+/* The interval goes to the reel: what happened, and what was used. */
+static void frame_end(struct live *live)
+{
+	struct shape *shape;
+
+	if (live->news->rows.length) {
+		shape = frame_shape(live, SHAPE_EVENTS, "events");
+		events_free(shape->events);
+		shape->events = g_steal_pointer(&live->news);
+		live->news = events_new(LIVE_EVENTS_MAX);
+	}
+	shape = frame_shape(live, SHAPE_GAUGES, "gauges");
+	for (guint32 i = 0; i < live->changes->rows->len; i++)
+		gauges_copy(shape->gauges, gauges_row(live->changes, i));
+	live->frame->duration_ns = live->interval.length_ns;
+	live->frame->start_realtime_ns = (guint64)live->time_ms * NS_PER_MS - live->interval.length_ns;
+	reel_add(live->reel, live->time_ms, g_steal_pointer(&live->frame));
+}
+
 static gboolean gauges_take(struct live *live, GError **error)
 {
 	guint64 now_ns = clock_monotonic_ns();
@@ -385,9 +468,14 @@ gboolean live_tick(struct live *live, GError **error)
 	resources_match(live);
 	live->parts[LIVE_GAUGES].cost_ns += thread_cpu_ns() - before_ns;
 	waits_begin(live);
+	snapshot_free(live->frame);
+	live->frame = snapshot_new(NULL);
 	for (guint i = 0; i < LIVE_GAUGES; i++)
 		part_take(live, (enum live_part)i);
+	if (clock_monotonic_ns() - live->look_ns >= LIVE_LOOK_S * NS_PER_S)
+		live_look(live);
 	if (live->changes) {
+		frame_end(live);
 		other_add(live);
 		points_make(live);
 		live->ticks++;
@@ -410,7 +498,7 @@ static void watch_usage(struct live *live)
 	usage_account(live->usage, &live->parts[LIVE_GAUGES].ledger);
 }
 
-struct live *live_new(const struct live_options *options, struct history *history, GError **error)
+struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error)
 {
 	const struct usage_options usage = { .no_bpf = options->no_bpf };
 	struct registry *registry = registry_new("/", error);
@@ -422,6 +510,11 @@ struct live *live_new(const struct live_options *options, struct history *histor
 	live->options = *options;
 	live->registry = registry;
 	live->history = history;
+	live->reel = reel;
+	live->look = look_new();
+	look_again(live->look);
+	live->look_ns = clock_monotonic_ns();
+	live->news = events_new(LIVE_EVENTS_MAX);
 	live->targets = target_array_new();
 	live->usage = usage_new(registry, &usage);
 	live->other = gauges_new();
@@ -471,6 +564,10 @@ void live_free(struct live *live)
 	g_ptr_array_unref(live->rows);
 	g_array_unref(live->points);
 	events_free(live->events);
+	events_free(live->news);
+	edges_free(live->edges);
+	look_free(live->look);
+	snapshot_free(live->frame);
 	g_ptr_array_unref(live->targets);
 	registry_free(live->registry);
 	g_free(live);
@@ -514,6 +611,22 @@ const struct live_part_status *live_part(const struct live *live, enum live_part
 const struct events *live_events(const struct live *live)
 {
 	return live->events;
+}
+
+const struct edges *live_edges(const struct live *live)
+{
+	return live->edges;
+}
+
+const struct look *live_look(struct live *live)
+{
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (now_ns - live->look_ns < NS_PER_S)
+		return live->look;
+	look_again(live->look);
+	live->look_ns = now_ns;
+	return live->look;
 }
 
 gint64 live_time_ms(const struct live *live)

@@ -9,18 +9,26 @@
 #include "model/events.h"
 #include "model/gauges.h"
 #include "model/ledger.h"
+#include "observe/look.h"
 #include "render/gauge_table.h"
 #include "store/history.h"
+#include "store/reel.h"
 
 #define LIVE_EVENTS_MAX 1000 /* remembered */
+#define LIVE_LOOK_S 10 /* the machine is looked at so often, or when somebody asks */
+#define LIVE_EDGES_MAX 8192 /* beyond them those without living connections are forgotten */
 
 /* The parts that can be shed, the dearest first. */
 enum live_part {
-	LIVE_EXEC = 0,
-	LIVE_RUNQ = 1,
-	LIVE_OOM = 2,
-	LIVE_GAUGES = 3, /* never shed */
-	LIVE_PARTS = 4,
+	LIVE_FS = 0,
+	LIVE_DNS = 1,
+	LIVE_EXEC = 2,
+	LIVE_CONNECTIONS = 3,
+	LIVE_BLOCK = 4,
+	LIVE_RUNQ = 5,
+	LIVE_OOM = 6,
+	LIVE_GAUGES = 7, /* never shed */
+	LIVE_PARTS = 8,
 };
 
 enum live_state {
@@ -57,8 +65,8 @@ struct live_options {
 
 struct live;
 
-/* `history` is the caller's and outlives it. */
-struct live *live_new(const struct live_options *options, struct history *history, GError **error);
+/* `history` and `reel` are the caller's and outlive it. */
+struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error);
 void live_free(struct live *live);
 
 /* One reading. FALSE and `error` when the cgroup tree cannot be read. */
@@ -76,6 +84,10 @@ const struct gauge_row *live_other(const struct live *live);
 guint live_overflowed(const struct live *live); /* how many those are */
 const struct live_part_status *live_part(const struct live *live, enum live_part part);
 const struct events *live_events(const struct live *live);
+/* Connections of the probe "connections" since the start, by edge; NULL: none yet. */
+const struct edges *live_edges(const struct live *live);
+/* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. */
+const struct look *live_look(struct live *live);
 gint64 live_time_ms(const struct live *live); /* of the last reading; 0: none yet */
 guint64 live_ticks(const struct live *live);
 guint64 live_reading_ns(const struct live *live); /* what it took */

@@ -30,6 +30,7 @@ enum item_kind {
 
 struct item {
 	enum item_kind kind;
+	enum database_lane lane;
 	enum history_resolution resolution;
 	gint64 time_ms;
 	GBytes *tick;
@@ -54,19 +55,15 @@ struct database {
 	char *trouble_shown; /* the reader's copy */
 };
 
-static const char *const tables[HISTORY_RESOLUTIONS] = { "tick_second", "tick_ten", "tick_minute" };
+static const char *const tables[DATABASE_LANES][HISTORY_RESOLUTIONS] = {
+	[DATABASE_SERIES] = { "tick_second", "tick_ten", "tick_minute" },
+	[DATABASE_SHAPES] = { "shapes_second", "shapes_ten", "shapes_minute" },
+	[DATABASE_STACKS] = { "stacks_second", "stacks_ten", "stacks_minute" },
+};
 
-static const char schema[] = "CREATE TABLE IF NOT EXISTS resource (id INTEGER PRIMARY KEY, cgroup_key INTEGER NOT NULL,"
-			     " birth_ns INTEGER NOT NULL, name BLOB NOT NULL, cgroup BLOB);"
-			     "CREATE TABLE IF NOT EXISTS tick_second (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-			     " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
-			     "CREATE TABLE IF NOT EXISTS tick_ten (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-			     " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
-			     "CREATE TABLE IF NOT EXISTS tick_minute (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-			     " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
-			     "CREATE INDEX IF NOT EXISTS tick_second_time ON tick_second (time_ms);"
-			     "CREATE INDEX IF NOT EXISTS tick_ten_time ON tick_ten (time_ms);"
-			     "CREATE INDEX IF NOT EXISTS tick_minute_time ON tick_minute (time_ms);";
+static const char resource_schema[] =
+	"CREATE TABLE IF NOT EXISTS resource (id INTEGER PRIMARY KEY, cgroup_key INTEGER NOT NULL,"
+	" birth_ns INTEGER NOT NULL, name BLOB NOT NULL, cgroup BLOB);";
 
 static int run_sql(sqlite3 *connection, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static int run_sql(sqlite3 *connection, const char *format, ...)
@@ -141,7 +138,8 @@ static GBytes *pack(struct database *database, GBytes *tick)
 
 static int write_tick(struct database *database, const struct item *item)
 {
-	g_autofree char *sql = g_strdup_printf("INSERT INTO %s (time_ms, data) VALUES (?,?)", tables[item->resolution]);
+	g_autofree char *sql =
+		g_strdup_printf("INSERT INTO %s (time_ms, data) VALUES (?,?)", tables[item->lane][item->resolution]);
 	g_autoptr(GBytes) packed = pack(database, item->tick);
 	sqlite3_stmt *statement = NULL;
 	int status = packed ? sqlite3_prepare_v2(database->writer, sql, -1, &statement, NULL) : SQLITE_NOMEM;
@@ -155,7 +153,8 @@ static int write_tick(struct database *database, const struct item *item)
 	if (status != SQLITE_DONE)
 		return status;
 	return run_sql(database->writer, "DELETE FROM %s WHERE id <= (SELECT max(id) FROM %s) - %u",
-		       tables[item->resolution], tables[item->resolution], history_ticks_kept[item->resolution]);
+		       tables[item->lane][item->resolution], tables[item->lane][item->resolution],
+		       history_ticks_kept[item->resolution]);
 }
 
 /* One item, one transaction. */
@@ -186,11 +185,14 @@ static gboolean trim(struct database *database)
 {
 	int status = run_sql(database->writer, "BEGIN IMMEDIATE");
 
-	for (guint i = 0; i < HISTORY_RESOLUTIONS && status == SQLITE_OK; i++)
+	for (guint i = 0; i < DATABASE_LANES * HISTORY_RESOLUTIONS && status == SQLITE_OK; i++) {
+		const char *table = tables[i / HISTORY_RESOLUTIONS][i % HISTORY_RESOLUTIONS];
+
 		status = run_sql(
 			database->writer,
-			"DELETE FROM %s WHERE id <= (SELECT min(id) + max(1, (max(id) - min(id)) / %u) FROM %s)",
-			tables[i], DATABASE_TRIM_SHARE, tables[i]);
+			"DELETE FROM %s WHERE id <= (SELECT min(id) + max(1, (max(id) - min(id)) / %u) FROM %s)", table,
+			DATABASE_TRIM_SHARE, table);
+	}
 	if (status == SQLITE_OK)
 		status = run_sql(database->writer,
 				 "DELETE FROM resource WHERE id <= (SELECT max(id) FROM resource) - %u",
@@ -273,11 +275,14 @@ static void enqueue(struct database *database, struct item *item)
 	g_mutex_unlock(&database->lock);
 }
 
-void database_add(struct database *database, enum history_resolution resolution, gint64 time_ms, GBytes *tick)
+void database_add(struct database *database, enum database_lane lane, enum history_resolution resolution,
+		  gint64 time_ms, GBytes *tick)
 {
 	struct item *item = g_new0(struct item, 1);
 
-	*item = (struct item){ .kind = ITEM_TICK, .resolution = resolution, .time_ms = time_ms, .tick = tick };
+	*item = (struct item){
+		.kind = ITEM_TICK, .lane = lane, .resolution = resolution, .time_ms = time_ms, .tick = tick
+	};
 	enqueue(database, item);
 }
 
@@ -307,12 +312,12 @@ static gboolean unpack(sqlite3_stmt *statement, int column, GByteArray *into)
 	return !ZSTD_isError(got) && got == size;
 }
 
-void database_read(struct database *database, enum history_resolution resolution, gint64 from_ms, gint64 to_ms,
-		   guint limit, database_tick_fn each, void *user)
+void database_read(struct database *database, enum database_lane lane, enum history_resolution resolution,
+		   gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user)
 {
 	g_autofree char *sql = g_strdup_printf(
 		"SELECT time_ms, data FROM %s WHERE time_ms > ? AND time_ms <= ? ORDER BY time_ms, id LIMIT ?",
-		tables[resolution]);
+		tables[lane][resolution]);
 	g_autoptr(GByteArray) bytes = g_byte_array_new();
 	sqlite3_stmt *statement = NULL;
 
@@ -359,11 +364,31 @@ void database_read_resources(struct database *database, database_resource_fn eac
 	sqlite3_finalize(statement);
 }
 
-gint64 database_oldest_ms(struct database *database, enum history_resolution resolution)
+gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution)
 {
-	g_autofree char *sql = g_strdup_printf("SELECT min(time_ms) FROM %s", tables[resolution]);
+	g_autofree char *sql = g_strdup_printf("SELECT min(time_ms) FROM %s", tables[lane][resolution]);
 
 	return query_number(database->reader, sql, 0);
+}
+
+enum history_resolution database_resolution(struct database *database, enum database_lane lane, gint64 from_ms,
+					    gint64 to_ms, guint step_ms)
+{
+	gint64 length_ms = MAX(to_ms - from_ms, 0);
+
+	for (guint i = 0; i + 1 < HISTORY_RESOLUTIONS; i++) {
+		gint64 oldest_ms, coarse_ms;
+
+		if (length_ms / history_resolution_ms[i] > HISTORY_TICKS_MAX || history_resolution_ms[i + 1] <= step_ms)
+			continue;
+		oldest_ms = database_oldest_ms(database, lane, (enum history_resolution)i);
+		coarse_ms = database_oldest_ms(database, lane, (enum history_resolution)(i + 1));
+		/* A coarser one reaches further back only when it has an older tick. */
+		if (oldest_ms &&
+		    (oldest_ms <= from_ms + step_ms + history_resolution_ms[i] || !coarse_ms || oldest_ms <= coarse_ms))
+			return (enum history_resolution)i;
+	}
+	return HISTORY_MINUTE;
 }
 
 void database_stats(struct database *database, struct database_stats *stats)
@@ -401,6 +426,23 @@ static int open_writer(struct database *database)
 	return status;
 }
 
+static int make_tables(struct database *database)
+{
+	int status = run_sql(database->writer, "PRAGMA application_id=%d; PRAGMA user_version=%d; %s",
+			     DATABASE_APPLICATION, DATABASE_VERSION, resource_schema);
+
+	for (guint i = 0; i < DATABASE_LANES * HISTORY_RESOLUTIONS && status == SQLITE_OK; i++) {
+		const char *table = tables[i / HISTORY_RESOLUTIONS][i % HISTORY_RESOLUTIONS];
+
+		status = run_sql(database->writer,
+				 "CREATE TABLE IF NOT EXISTS %s (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+				 " time_ms INTEGER NOT NULL, data BLOB NOT NULL);"
+				 "CREATE INDEX IF NOT EXISTS %s_time ON %s (time_ms)",
+				 table, table, table);
+	}
+	return status;
+}
+
 /* Is what lies there ours, whole, and of this version? SQLITE_OK, or what is wrong. */
 static int check_file(struct database *database, GError **error)
 {
@@ -430,8 +472,7 @@ static int check_file(struct database *database, GError **error)
 		if (!whole)
 			return SQLITE_CORRUPT;
 	}
-	return run_sql(database->writer, "PRAGMA application_id=%d; PRAGMA user_version=%d; %s", DATABASE_APPLICATION,
-		       DATABASE_VERSION, schema);
+	return make_tables(database);
 }
 
 static void move_aside(const char *path)

@@ -24,19 +24,33 @@ struct database *database_open(const char *path, guint64 budget_bytes, char **no
 /* Writes what waits, and closes. */
 void database_close(struct database *database);
 
+/* What ticks hold. Explicit values: they choose tables. */
+enum database_lane {
+	DATABASE_SERIES = 0, /* series.h */
+	DATABASE_SHAPES = 1, /* pack.h */
+	DATABASE_STACKS = 2, /* stacklog.h */
+	DATABASE_LANES = 3,
+};
+
 /* Both take what they are given over and return at once; when the queue is full, the tick is dropped and counted. */
-void database_add(struct database *database, enum history_resolution resolution, gint64 time_ms, GBytes *tick);
+void database_add(struct database *database, enum database_lane lane, enum history_resolution resolution,
+		  gint64 time_ms, GBytes *tick);
 void database_add_resource(struct database *database, const struct history_resource *resource);
 
 /* Called for each, in order of arrival. */
 typedef void (*database_tick_fn)(void *user, gint64 time_ms, const guint8 *bytes, gsize length);
 /* Ticks with from_ms < time ≤ to_ms, at most `limit`. */
-void database_read(struct database *database, enum history_resolution resolution, gint64 from_ms, gint64 to_ms,
-		   guint limit, database_tick_fn each, void *user);
+void database_read(struct database *database, enum database_lane lane, enum history_resolution resolution,
+		   gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user);
 typedef void (*database_resource_fn)(void *user, const struct history_resource *resource);
 void database_read_resources(struct database *database, database_resource_fn each, void *user);
 /* Time of the oldest tick; 0 when there is none. */
-gint64 database_oldest_ms(struct database *database, enum history_resolution resolution);
+gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution);
+
+/* The finest that is coarse enough for `step_ms` and the number of ticks, and whose oldest tick is not younger than it
+ * need be. */
+enum history_resolution database_resolution(struct database *database, enum database_lane lane, gint64 from_ms,
+					    gint64 to_ms, guint step_ms);
 
 struct database_stats {
 	guint64 bytes, budget_bytes, dropped, damaged;

@@ -132,7 +132,7 @@ static void mean_flush(struct history *history, guint which)
 	if (!tick)
 		return;
 	if (history->database)
-		database_add(history->database, (enum history_resolution)which, end_ms,
+		database_add(history->database, DATABASE_SERIES, (enum history_resolution)which, end_ms,
 			     g_byte_array_free_to_bytes(tick));
 	else
 		g_byte_array_unref(tick);
@@ -164,7 +164,7 @@ void history_add(struct history *history, gint64 time_ms, GByteArray *packed)
 		return;
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		mean_add(history, i, time_ms, tick);
-	database_add(history->database, HISTORY_SECOND, time_ms, g_bytes_ref(tick));
+	database_add(history->database, DATABASE_SERIES, HISTORY_SECOND, time_ms, g_bytes_ref(tick));
 }
 
 /* ---- questions ---- */
@@ -213,27 +213,6 @@ static gint64 memory_oldest_ms(const struct history *history)
 	return oldest ? oldest->time_ms : 0;
 }
 
-/* The finest that is coarse enough for `step_ms` and the number of ticks, and whose oldest tick is not younger than it
- * need be. */
-static enum history_resolution query_resolution(struct history *history, gint64 from_ms, gint64 to_ms, guint step_ms)
-{
-	gint64 length_ms = MAX(to_ms - from_ms, 0);
-
-	for (guint i = 0; i + 1 < HISTORY_RESOLUTIONS; i++) {
-		gint64 oldest_ms, coarse_ms;
-
-		if (length_ms / history_resolution_ms[i] > HISTORY_TICKS_MAX || history_resolution_ms[i + 1] <= step_ms)
-			continue;
-		oldest_ms = database_oldest_ms(history->database, (enum history_resolution)i);
-		coarse_ms = database_oldest_ms(history->database, (enum history_resolution)(i + 1));
-		/* A coarser one reaches further back only when it has an older tick. */
-		if (oldest_ms &&
-		    (oldest_ms <= from_ms + step_ms + history_resolution_ms[i] || !coarse_ms || oldest_ms <= coarse_ms))
-			return (enum history_resolution)i;
-	}
-	return HISTORY_MINUTE;
-}
-
 enum history_resolution history_each(struct history *history, guint32 id, gint64 from_ms, gint64 to_ms, guint step_ms,
 				     history_point_fn each, void *user)
 {
@@ -245,8 +224,9 @@ enum history_resolution history_each(struct history *history, guint32 id, gint64
 		query_memory(history, &query, from_ms, to_ms);
 		return HISTORY_SECOND;
 	}
-	resolution = query_resolution(history, from_ms, to_ms, step_ms);
-	database_read(history->database, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick, &query);
+	resolution = database_resolution(history->database, DATABASE_SERIES, from_ms, to_ms, step_ms);
+	database_read(history->database, DATABASE_SERIES, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick,
+		      &query);
 	return resolution;
 }
 

@@ -89,6 +89,45 @@ def test_verdicts(agent, busy):
     assert (row["verdict"], row["series"]) == ("cap throttled", found["series"]) and "periods" in row["verdict_sentence"]
 
 
+def test_edges_and_latencies(agent, docker, start):
+    """Sixty connections of a container to itself, and what it reads, are in the past as they were."""
+    talk = start(docker, "agenttalk", "tcpload", "serve", "127.0.0.1", "7000")
+    wait_for(lambda: agent.container(talk.name), 20, "the container to be seen")
+    series = agent.container(talk.name)["series"]
+    docker.cli("exec", talk.id, "tcpload", "connect", "127.0.0.1", "7000", "60")
+
+    def edge():
+        answer = agent.json(f"/api/edges?seconds=60&series={series}")
+        assert answer["state"] == "on"
+        ends = [end["name"] for end in answer["ends"]]
+        found = [e for e in answer["edges"] if ends[e["source"]] == ends[e["target"]] == talk.name]
+        return found and found[0]["closes"] >= 60 and found[0]
+    found = wait_for(edge, 20, "the connections")
+    assert (found["opens"], found["failed"], found["live"], found["ports"]) == (60, 0, 0, ["7000"])
+    assert (found["bytes_sent"], found["bytes_received"]) == (60 * 100, 60 * 1000)
+    assert found["connect_p50_ns"] > 0 and found["session_p99_ns"] >= found["session_p50_ns"]
+
+    connects = agent.json(f"/api/latency?what=connect&series={series}&seconds=60")
+    assert connects["count"] == 60 == sum(count for _, _, count in connects["cells"])
+    assert connects["kinds"] == [{"name": talk.name, "count": 60}]
+    waits = agent.json(f"/api/latency?what=runq&container={talk.name}&seconds=60&step_ms=5000")
+    assert waits["count"] > 0 and {kind["name"] for kind in waits["kinds"]} <= {"woken", "preempted", "throttled"}
+    woken = agent.json(f"/api/latency?what=runq&container={talk.name}&kind=woken&to_ms={waits['to_ms']}&seconds=60")
+    assert 0 < woken["count"] <= waits["count"]
+    assert agent.json(f"/api/latency?what=fs&container={talk.name}&seconds=60")["count"] > 0
+    # Before the agent there was nothing: that is a gap, not zero.
+    assert agent.json("/api/latency?what=fs&seconds=86400")["gaps"]
+    for query in ("what=nothing", "what=fs&seconds=0", "what=fs&series=999999", "what=fs&step_ms=1",
+                  "what=fs&from_ms=5&to_ms=2", "what=fs&seconds=99999999999"):
+        assert agent.request("GET", "/api/latency?" + query)[0] == 400, query
+
+
+def test_machine(agent):
+    answer = agent.json("/api/host")
+    assert answer["interval_s"] > 0 and answer["cpus"] and answer["values"]["cpu_idle"]["value"] is not None
+    assert {meaning["name"] for meaning in answer["meanings"]} == set(answer["values"])
+
+
 def metric(text, name, **labels):
     for line in text.splitlines():
         if line.startswith((name + "{", name + " ")) and all(f'{k}="{v}"' in line for k, v in labels.items()):

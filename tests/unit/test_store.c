@@ -5,6 +5,8 @@
 
 #include "store/database.h"
 #include "store/history.h"
+#include "store/pack.h"
+#include "store/reel.h"
 
 static struct series_point point_of(guint32 id, float cpu)
 {
@@ -164,6 +166,170 @@ static void test_database(void)
 	g_rmdir(directory);
 }
 
+/* ---- snapshots ---- */
+
+static struct snapshot *snapshot_of(gint64 time_ms, guint64 opens)
+{
+	static const char *const labels[] = { "container", "operation", NULL }, *const ports[] = { "port", NULL };
+	static const struct edges_column counters[] = { { "opens", UNIT_COUNT }, { "sent_bytes", UNIT_BYTES }, { 0 } };
+	static const struct edges_column times[] = { { "rtt", UNIT_NANOSECONDS }, { 0 } };
+	struct event_field fields[] = { { "file", EVENT_TEXT, 0, "/etc/\x01passwd" },
+					{ "size", EVENT_BYTES, 7, NULL } };
+	struct event event = { .realtime_ns = (guint64)time_ms * 1000000,
+			       .container = "web",
+			       .kind = "exec",
+			       .pid = 7,
+			       .field_count = 2,
+			       .fields = fields };
+	struct snapshot *snapshot = snapshot_new("test");
+	struct histogram_counts counts = { 0 };
+	struct shape *shape;
+	struct gauge_row *row;
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, 5000, opens);
+	shape = shape_new(SHAPE_HISTOGRAM, "fs", UNIT_NANOSECONDS);
+	shape->histogram = histogram_new(labels);
+	histogram_add(shape->histogram, (const char *[]){ "web", "read" }, 0, &counts);
+	histogram_add(shape->histogram, (const char *[]){ "web", NULL }, 0, &counts);
+	ledger_set_rung(&shape->ledger, "fentry", NULL);
+	ledger_add(&shape->ledger, LEDGER_LOST_MAP, 3, 4);
+	g_ptr_array_add(snapshot->shapes, shape);
+	shape = shape_new(SHAPE_EDGES, "connections", UNIT_COUNT);
+	shape->edges = edges_new(ports, counters, times);
+	edge_count(edges_add(shape->edges, &(struct edge_end){ EDGE_END_CONTAINER, "web" },
+			     &(struct edge_end){ EDGE_END_EXTERNAL, "10.0.0.1" }, (const char *[]){ "80" }),
+		   0, opens);
+	edge_histogram_add(g_ptr_array_index(shape->edges->rows, 0), 0, &counts);
+	g_ptr_array_add(snapshot->shapes, shape);
+	shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
+	calltree_add(shape->calltree,
+		     calltree_child(shape->calltree, CALLTREE_ROOT,
+				    calltree_frame(shape->calltree, FRAME_USER, "main", -1, "app")),
+		     opens);
+	g_ptr_array_add(snapshot->shapes, shape);
+	shape = shape_new(SHAPE_EVENTS, "events", UNIT_COUNT);
+	events_add(shape->events, &event);
+	g_ptr_array_add(snapshot->shapes, shape);
+	shape = shape_new(SHAPE_GAUGES, "gauges", UNIT_COUNT);
+	row = gauges_add(shape->gauges, GAUGE_RESOURCE_CONTAINER, 42, 1, "web");
+	gauge_set(row, GAUGE_CPU, opens * 1000);
+	gauges_set_text(shape->gauges, row, GAUGE_TEXT_CGROUP, "/web");
+	g_ptr_array_add(snapshot->shapes, shape);
+	snapshot->start_realtime_ns = (guint64)(time_ms - 1000) * 1000000;
+	snapshot->duration_ns = 1000000000;
+	return snapshot;
+}
+
+static guint64 opens_of(const struct snapshot *snapshot)
+{
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
+
+	return shape && shape->edges->rows->len
+		       ? ((const struct edge *)g_ptr_array_index(shape->edges->rows, 0))->counters[0]
+		       : 0;
+}
+
+static void test_pack(void)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_of(5000, 9), back = NULL;
+	g_autoptr(GBytes) packed = pack_snapshot(snapshot), again = NULL, small = pack_snapshot_compressed(snapshot);
+	g_autoptr(GError) error = NULL;
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(packed, &length);
+	const struct event *event;
+
+	back = pack_read(bytes, length, &error);
+	g_assert_no_error(error);
+	again = pack_snapshot(back);
+	g_assert_true(g_bytes_equal(packed, again));
+	g_assert_cmpuint(opens_of(back), ==, 9);
+	event = g_queue_peek_head(&snapshot_find(back, SHAPE_EVENTS)->events->rows);
+	g_assert_cmpstr(event->fields[0].text, ==, "/etc/\x01passwd");
+	g_assert_cmpuint(gauges_row(snapshot_find(back, SHAPE_GAUGES)->gauges, 0)->values[GAUGE_CPU], ==, 9000);
+	pack_merge(back, snapshot);
+	g_assert_cmpuint(opens_of(back), ==, 18);
+	g_assert_cmpuint(snapshot_find(back, SHAPE_CALLTREE)->calltree->self[1], ==, 18);
+
+	/* Any byte changed is found by the checksum. */
+	bytes = g_bytes_get_data(small, &length);
+	for (gsize i = 0; i < length; i++) {
+		g_autofree guint8 *changed = g_memdup2(bytes, length);
+
+		changed[i] ^= 0x11;
+		g_assert_null(pack_read_compressed(changed, length, NULL));
+	}
+}
+
+/* Cut anywhere or changed anywhere, what was never checked is refused or read, and nothing else. */
+static void test_pack_damaged(void)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_of(5000, 9);
+	g_autoptr(GBytes) packed = pack_snapshot(snapshot);
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(packed, &length);
+
+	for (gsize i = 0; i < length; i++) {
+		g_autofree guint8 *cut = g_memdup2(bytes, MAX(i, 1));
+		g_autofree guint8 *changed = g_memdup2(bytes, length);
+
+		g_assert_null(pack_read(cut, i, NULL));
+		for (guint bit = 0; bit < 8; bit++) {
+			g_autoptr(snapshot_t) read = NULL;
+
+			changed[i] = bytes[i] ^ (guint8)(1 << bit);
+			read = pack_read(changed, length, NULL);
+		}
+	}
+}
+
+/* reel_fn */
+static void sum_up(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	(void)time_ms;
+	pack_merge(user, snapshot);
+}
+
+static void test_reel(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "history.db", NULL), *note = NULL;
+	struct database *database = database_open(path, 8 << 20, &note, NULL);
+	struct history *history = history_new(database);
+	struct reel *reel = reel_new(database);
+	enum history_resolution resolution;
+	g_autoptr(snapshot_t) sum = NULL, part = NULL;
+
+	for (guint i = 1; i <= 120; i++)
+		reel_add(reel, i * 1000, snapshot_of(i * 1000, 1));
+	sum = reel_sum(reel, 0, 120000, &resolution);
+	g_assert_cmpuint(opens_of(sum), ==, 120);
+	g_assert_cmpint(resolution, ==, HISTORY_SECOND);
+	part = reel_sum(reel, 10000, 20000, &resolution);
+	g_assert_cmpuint(opens_of(part), ==, 10);
+	reel_free(reel);
+	history_free(history);
+
+	/* After a restart the database has it, and the sums of ten seconds and a minute have all of it, too. */
+	database = database_open(path, 8 << 20, &note, NULL);
+	history = history_new(database);
+	reel = reel_new(database);
+	for (guint i = 0; i < HISTORY_RESOLUTIONS; i++) {
+		g_autoptr(snapshot_t) whole = snapshot_new(NULL);
+
+		g_assert_cmpint(reel_each(reel, 0, 120000, history_resolution_ms[i], sum_up, whole), ==, i);
+		g_assert_cmpuint(opens_of(whole), ==, 120);
+	}
+	reel_free(reel);
+	history_free(history);
+	for (guint i = 0; i < 3; i++) {
+		static const char *const suffixes[] = { "", "-wal", "-shm" };
+		g_autofree char *file = g_strconcat(path, suffixes[i], NULL);
+
+		g_unlink(file);
+	}
+	g_rmdir(directory);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -172,5 +338,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/mean", test_mean);
 	g_test_add_func("/store/memory", test_memory);
 	g_test_add_func("/store/database", test_database);
+	g_test_add_func("/store/pack", test_pack);
+	g_test_add_func("/store/pack-damaged", test_pack_damaged);
+	g_test_add_func("/store/reel", test_reel);
 	return g_test_run();
 }

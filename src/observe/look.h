@@ -4,6 +4,7 @@
 #pragma once
 #include <glib.h>
 
+#include "base/json.h"
 #include "kernel/census.h"
 
 /* Explicit order: as they are shown. Of the machine as a whole. */
@@ -119,3 +120,6 @@ struct look_net {
 	double received, sent, received_bytes, sent_bytes, errors, drops; /* a second */
 };
 void look_net(const struct look *look, guint i, struct look_net *net);
+
+/* Members of an open object: interval_s, values, cpus, disks, interfaces. Of a look that was taken again. */
+void look_write(const struct look *look, struct json_writer *json);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/look.h"
+#include "observe/look.h"
 
 #include <math.h>
 
@@ -338,4 +338,80 @@ char *look_format(enum look_unit unit, double value)
 	default:
 		return g_strdup_printf(value == floor(value) ? "%.0f" : "%.2f", value);
 	}
+}
+
+/* ---- JSON ---- */
+
+static void write_value(struct json_writer *json, const struct look_meta *meta, double value, const char *key)
+{
+	json_begin_object(json, key);
+	json_double(json, "value", value); /* NAN: null */
+	json_bool(json, "abnormal", look_is_abnormal(meta, value));
+	json_end_object(json);
+}
+
+static void write_rows(const struct look *look, struct json_writer *json)
+{
+	json_begin_array(json, "cpus");
+	for (guint i = 0; look->now->cpus && i < look->now->cpus->each->len; i++) {
+		struct look_cpu cpu;
+
+		look_cpu(look, i, &cpu);
+		json_begin_object(json, NULL);
+		json_uint(json, "cpu", g_array_index(look->now->cpus->each, struct cpu_time, i).number);
+		json_double(json, "user", cpu.user);
+		json_double(json, "nice", cpu.nice);
+		json_double(json, "system", cpu.system);
+		json_double(json, "iowait", cpu.iowait);
+		json_double(json, "irq", cpu.irq);
+		json_double(json, "softirq", cpu.softirq);
+		json_double(json, "steal", cpu.steal);
+		json_double(json, "idle", cpu.idle);
+		write_value(json, &look_row_metas[LOOK_ONE_CPU_BUSY], 1 - cpu.idle - cpu.iowait, "busy");
+		json_end_object(json);
+	}
+	json_end_array(json);
+	json_begin_array(json, "disks");
+	for (guint i = 0; i < look->now->disks->len; i++) {
+		struct look_disk disk;
+
+		look_disk(look, i, &disk);
+		json_begin_object(json, NULL);
+		json_string(json, "name", disk.name);
+		json_double(json, "reads_per_s", disk.reads);
+		json_double(json, "writes_per_s", disk.writes);
+		json_double(json, "read_bytes_per_s", disk.read_bytes);
+		json_double(json, "write_bytes_per_s", disk.write_bytes);
+		json_double(json, "queue", disk.queue);
+		write_value(json, &look_row_metas[LOOK_DISK_WAIT], disk.wait_s, "wait_s");
+		write_value(json, &look_row_metas[LOOK_DISK_BUSY], disk.busy, "busy");
+		json_end_object(json);
+	}
+	json_end_array(json);
+	json_begin_array(json, "interfaces");
+	for (guint i = 0; i < look->now->nets->len; i++) {
+		struct look_net net;
+
+		look_net(look, i, &net);
+		json_begin_object(json, NULL);
+		json_string(json, "name", net.name);
+		json_double(json, "received_packets_per_s", net.received);
+		json_double(json, "sent_packets_per_s", net.sent);
+		json_double(json, "received_bytes_per_s", net.received_bytes);
+		json_double(json, "sent_bytes_per_s", net.sent_bytes);
+		write_value(json, &look_row_metas[LOOK_NET_ERRORS], net.errors, "errors_per_s");
+		write_value(json, &look_row_metas[LOOK_NET_DROPS], net.drops, "drops_per_s");
+		json_end_object(json);
+	}
+	json_end_array(json);
+}
+
+void look_write(const struct look *look, struct json_writer *json)
+{
+	json_double(json, "interval_s", look->seconds);
+	json_begin_object(json, "values");
+	for (guint i = 0; i < LOOK_VALUES; i++)
+		write_value(json, &look_metas[i], look->values[i], look_metas[i].name);
+	json_end_object(json);
+	write_rows(look, json);
 }

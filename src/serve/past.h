@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers from the reel: connections and latencies of any range of time. */
+#pragma once
+#include "serve/api.h"
+
+/* route_fn each. /api/edges, /api/latency, /api/host */
+void past_edges(struct api *api, const struct http_request *request, struct http_reply *reply);
+void past_latency(struct api *api, const struct http_request *request, struct http_reply *reply);
+void past_host(struct api *api, const struct http_request *request, struct http_reply *reply);
+
+/* The range of a request: seconds, or from_ms and to_ms; `fallback_s` when it says nothing. NULL, or what is wrong. */
+struct past_range {
+	gint64 from_ms, to_ms;
+	gint64 step_ms; /* at least 1000 */
+	guint32 steps;
+};
+const char *past_range(const struct http_request *request, gint64 fallback_s, struct past_range *range);

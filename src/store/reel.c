@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/reel.h"
+
+#include "store/database.h"
+#include "store/pack.h"
+
+struct frame {
+	gint64 time_ms;
+	GBytes *packed; /* compressed */
+};
+
+struct reel {
+	struct database *database; /* NULL: none */
+	GQueue frames; /* of struct frame *, oldest first */
+	gsize bytes;
+	struct snapshot *sums[HISTORY_RESOLUTIONS]; /* what the next coarser one will be; [0] unused */
+	gint64 sum_end_ms[HISTORY_RESOLUTIONS];
+	guint64 damaged;
+};
+
+static void frame_free(struct frame *frame)
+{
+	g_bytes_unref(frame->packed);
+	g_free(frame);
+}
+
+static void reel_keep(struct reel *reel, gint64 time_ms, GBytes *raw)
+{
+	struct frame *frame = g_new(struct frame, 1);
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(raw, &length);
+
+	*frame = (struct frame){ .time_ms = time_ms, .packed = pack_compress(bytes, length) };
+	g_queue_push_tail(&reel->frames, frame);
+	reel->bytes += g_bytes_get_size(frame->packed);
+	while (reel->frames.length > history_ticks_kept[HISTORY_SECOND] ||
+	       (reel->bytes > REEL_MEMORY_BYTES && reel->frames.length > 1)) {
+		struct frame *oldest = g_queue_pop_head(&reel->frames);
+
+		reel->bytes -= g_bytes_get_size(oldest->packed);
+		frame_free(oldest);
+	}
+}
+
+static void sum_add(struct reel *reel, guint which, gint64 time_ms, struct snapshot *snapshot);
+
+/* A sum is complete: it goes to the database, and into the next coarser one. */
+static void sum_flush(struct reel *reel, guint which)
+{
+	g_autoptr(snapshot_t) sum = g_steal_pointer(&reel->sums[which]);
+
+	if (!sum)
+		return;
+	database_add(reel->database, DATABASE_SHAPES, (enum history_resolution)which, reel->sum_end_ms[which],
+		     pack_snapshot(sum));
+	if (which + 1 < HISTORY_RESOLUTIONS)
+		sum_add(reel, which + 1, reel->sum_end_ms[which], g_steal_pointer(&sum));
+}
+
+/* Takes the snapshot over. */
+static void sum_add(struct reel *reel, guint which, gint64 time_ms, struct snapshot *snapshot)
+{
+	gint64 step_ms = history_resolution_ms[which];
+	gint64 end_ms = (time_ms + step_ms - 1) / step_ms * step_ms;
+
+	if (reel->sums[which] && reel->sum_end_ms[which] != end_ms)
+		sum_flush(reel, which);
+	reel->sum_end_ms[which] = end_ms;
+	if (!reel->sums[which]) {
+		struct shape *events = snapshot_find(snapshot, SHAPE_EVENTS);
+
+		if (events)
+			events->events->limit = REEL_EVENTS_MAX;
+		reel->sums[which] = snapshot;
+		return;
+	}
+	pack_merge(reel->sums[which], snapshot);
+	snapshot_free(snapshot);
+}
+
+void reel_add(struct reel *reel, gint64 time_ms, struct snapshot *snapshot)
+{
+	g_autoptr(GBytes) raw = pack_snapshot(snapshot);
+
+	reel_keep(reel, time_ms, raw);
+	if (!reel->database) {
+		snapshot_free(snapshot);
+		return;
+	}
+	database_add(reel->database, DATABASE_SHAPES, HISTORY_SECOND, time_ms, g_bytes_ref(raw));
+	sum_add(reel, HISTORY_TEN_SECONDS, time_ms, snapshot);
+}
+
+/* ---- questions ---- */
+
+struct query {
+	struct reel *reel;
+	reel_fn each;
+	void *user;
+};
+
+/* database_tick_fn: what the database has decompressed. */
+static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+{
+	const struct query *query = user;
+	g_autoptr(snapshot_t) snapshot = pack_read(bytes, length, NULL);
+
+	if (snapshot)
+		query->each(query->user, time_ms, snapshot);
+	else
+		query->reel->damaged++;
+}
+
+/* reel_packed_fn */
+static void query_packed(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+{
+	const struct query *query = user;
+	g_autoptr(snapshot_t) snapshot = pack_read_compressed(bytes, length, NULL);
+
+	if (snapshot)
+		query->each(query->user, time_ms, snapshot);
+	else
+		query->reel->damaged++;
+}
+
+void reel_each_packed(struct reel *reel, gint64 from_ms, gint64 to_ms, reel_packed_fn each, void *user)
+{
+	for (const GList *link = reel->frames.head; link; link = link->next) {
+		const struct frame *frame = link->data;
+		gsize length;
+		const guint8 *bytes;
+
+		if (frame->time_ms <= from_ms || frame->time_ms > to_ms)
+			continue;
+		bytes = g_bytes_get_data(frame->packed, &length);
+		each(user, frame->time_ms, bytes, length);
+	}
+}
+
+enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_ms, guint step_ms, reel_fn each,
+				  void *user)
+{
+	struct query query = { .reel = reel, .each = each, .user = user };
+	gint64 oldest_ms = reel_oldest_ms(reel);
+	enum history_resolution resolution;
+
+	if (!reel->database || (oldest_ms && oldest_ms <= from_ms + history_resolution_ms[HISTORY_SECOND])) {
+		reel_each_packed(reel, from_ms, to_ms, query_packed, &query);
+		return HISTORY_SECOND;
+	}
+	resolution = database_resolution(reel->database, DATABASE_SHAPES, from_ms, to_ms, step_ms);
+	database_read(reel->database, DATABASE_SHAPES, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick,
+		      &query);
+	return resolution;
+}
+
+/* reel_fn */
+static void sum_all(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	(void)time_ms;
+	pack_merge(user, snapshot);
+}
+
+struct snapshot *reel_sum(struct reel *reel, gint64 from_ms, gint64 to_ms, enum history_resolution *resolution)
+{
+	struct snapshot *sum = snapshot_new(NULL);
+	gint64 length_ms = MAX(to_ms - from_ms, 0);
+
+	/* Coarse ones suffice for the inside of a long range. */
+	*resolution = reel_each(reel, from_ms, to_ms, (guint)MIN(length_ms / 100, G_MAXINT32), sum_all, sum);
+	return sum;
+}
+
+gint64 reel_oldest_ms(const struct reel *reel)
+{
+	const struct frame *oldest = reel->frames.head ? reel->frames.head->data : NULL;
+
+	return oldest ? oldest->time_ms : 0;
+}
+
+gsize reel_bytes(const struct reel *reel)
+{
+	return reel->bytes;
+}
+
+guint64 reel_damaged(const struct reel *reel)
+{
+	return reel->damaged;
+}
+
+struct reel *reel_new(struct database *database)
+{
+	struct reel *reel = g_new0(struct reel, 1);
+
+	reel->database = database;
+	return reel;
+}
+
+void reel_free(struct reel *reel)
+{
+	struct frame *frame;
+
+	if (!reel)
+		return;
+	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
+		sum_flush(reel, i);
+	while ((frame = g_queue_pop_head(&reel->frames)))
+		frame_free(frame);
+	g_free(reel);
+}

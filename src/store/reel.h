@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A reel: one snapshot an interval (connections, latencies, events, gauges), for as long as there is room. The last
+ * minutes stand packed in memory at full resolution, within a budget of bytes; a database, where there is one, keeps them
+ * across restarts, and sums of ten seconds and of a minute for longer. */
+#pragma once
+#include <glib.h>
+
+#include "model/snapshot.h"
+#include "store/history.h"
+
+#define REEL_MEMORY_BYTES (6u << 20)
+#define REEL_EVENTS_MAX 200 /* of one sum */
+
+struct reel;
+struct database;
+
+/* `database` is the caller's (history's), may be NULL, and outlives the reel. */
+struct reel *reel_new(struct database *database);
+void reel_free(struct reel *reel);
+
+/* What an interval brought that ended at `time_ms` (since 1970); taken over. */
+void reel_add(struct reel *reel, gint64 time_ms, struct snapshot *snapshot);
+
+/* Calls `each` with the snapshots with from_ms < time ≤ to_ms, oldest first, at the resolution that history_each would
+ * choose, which is returned. */
+typedef void (*reel_fn)(void *user, gint64 time_ms, struct snapshot *snapshot);
+enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_ms, guint step_ms, reel_fn each,
+				  void *user);
+/* All of them as one; owned by the caller; never NULL. */
+struct snapshot *reel_sum(struct reel *reel, gint64 from_ms, gint64 to_ms, enum history_resolution *resolution);
+
+/* The packed, compressed snapshots in memory with from_ms < time ≤ to_ms, oldest first. */
+typedef void (*reel_packed_fn)(void *user, gint64 time_ms, const guint8 *bytes, gsize length);
+void reel_each_packed(struct reel *reel, gint64 from_ms, gint64 to_ms, reel_packed_fn each, void *user);
+
+gint64 reel_oldest_ms(const struct reel *reel); /* in memory; 0: nothing yet */
+gsize reel_bytes(const struct reel *reel);
+guint64 reel_damaged(const struct reel *reel); /* snapshots that could not be read back */
