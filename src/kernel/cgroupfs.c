@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "kernel/procfs.h"
 
 #define MOUNTINFO_MAX (16 << 20)
 #define PROCS_MAX (32 << 20) /* four million pids */
@@ -361,4 +362,39 @@ gboolean cgroup_hierarchy_pids(const struct cgroup_hierarchy *hierarchy, const c
 	else
 		close(fd);
 	return there;
+}
+
+/* ---- of processes ---- */
+
+static guint64 key_at(const struct cgroup_hierarchy *hierarchy, const char *at, guint64 bit, char **path)
+{
+	struct cgroup_seen seen;
+
+	if (!hierarchy || !at || !cgroup_hierarchy_look(hierarchy, at, &seen))
+		return 0;
+	if (path)
+		*path = g_strdup(at);
+	return seen.inode | bit;
+}
+
+guint64 cgroupfs_key_of(const struct cgroupfs *cgroupfs, guint32 pid, char **path)
+{
+	g_autoptr(GArray) cgroups = procfs_cgroups_read("/", pid, NULL);
+	const char *unified = NULL, *legacy = NULL, *controller = cgroupfs_v1_controller(cgroupfs);
+	guint64 key = 0;
+
+	if (path)
+		*path = NULL;
+	for (guint i = 0; cgroups && i < cgroups->len; i++) {
+		const struct procfs_cgroup *cgroup = &g_array_index(cgroups, struct procfs_cgroup, i);
+		g_auto(GStrv) names = g_strsplit(cgroup->controllers, ",", -1);
+
+		if (!*cgroup->controllers)
+			unified = cgroup->path;
+		else if (controller && g_strv_contains((const char *const *)names, controller))
+			legacy = cgroup->path;
+	}
+	if (legacy && strcmp(legacy, "/") != 0 && (!unified || strcmp(unified, "/") == 0))
+		key = key_at(cgroupfs->legacy, legacy, CGROUPFS_KEY_V1, path);
+	return key ? key : key_at(cgroupfs->unified, unified, 0, path);
 }

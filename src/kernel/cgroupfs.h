@@ -8,6 +8,7 @@
 #pragma once
 #include <glib.h>
 
+#define CGROUPFS_KEY_V1 (G_GUINT64_CONSTANT(1) << 63) /* in the key of a cgroup of a v1 hierarchy */
 #define CGROUPFS_DEPTH_MAX 128
 #define CGROUPFS_CGROUPS_MAX (1 << 18) /* in one hierarchy */
 
@@ -54,3 +55,6 @@ gboolean cgroup_hierarchy_pids(const struct cgroup_hierarchy *hierarchy, const c
 			       GArray *pids);
 /* Directory of a cgroup in the file system, owned by the caller. */
 char *cgroup_hierarchy_directory(const struct cgroup_hierarchy *hierarchy, const char *path);
+/* The key of a live process's cgroup (see container.h: kernfs id, top bit for v1); 0: not known. `*path` (may be NULL)
+ * becomes that cgroup's, owned by the caller. */
+guint64 cgroupfs_key_of(const struct cgroupfs *cgroupfs, guint32 pid, char **path);

@@ -4,6 +4,7 @@
 #include "probe/cache.h"
 #include "probe/calls.h"
 #include "probe/dns.h"
+#include "probe/drops.h"
 #include "probe/fault.h"
 #include "probe/heap.h"
 #include "probe/interrupt.h"
@@ -54,6 +55,7 @@ const struct probe *const probe_registry[] = {
 	&probe_tcp,
 	&probe_dns,
 	&probe_resolvers,
+	&probe_drops,
 	NULL,
 };
 /* clang-format on */

@@ -14,7 +14,6 @@
 #define TABLE_BYTES_MAX (64u << 20) /* of one namespace's table: some 400,000 sockets */
 #define CONNECTIONS_MAX (1u << 20)
 #define SOCKET_LINK "socket:["
-#define KEY_V1 (G_GUINT64_CONSTANT(1) << 63)
 
 /* include/net/tcp_states.h, as /proc/net/tcp writes them */
 enum state {
@@ -215,43 +214,14 @@ static void polled_tables(struct tcp_polled *polled, const GArray *pids)
 
 /* ---- whose sockets they are ---- */
 
-static guint64 cgroup_key_at(struct tcp_polled *polled, const struct cgroup_hierarchy *hierarchy, const char *path,
-			     guint64 bit)
-{
-	struct cgroup_seen seen;
-	guint64 key;
-
-	if (!hierarchy || !cgroup_hierarchy_look(hierarchy, path, &seen))
-		return 0;
-	key = seen.inode | bit;
-	if (g_hash_table_add(polled->known, g_memdup2(&key, sizeof(key))) && polled->listener.cgroup_born)
-		polled->listener.cgroup_born(polled->listener.user, key, path);
-	return key;
-}
-
-/* The key of a process's cgroup (see cgroupfs.h); 0: not known. */
+/* The key of a process's cgroup (see cgroupfs.h), of which the listener is told; 0: not known. */
 static guint64 polled_owner(struct tcp_polled *polled, guint32 pid)
 {
-	g_autoptr(GArray) cgroups = polled->cgroupfs ? procfs_cgroups_read("/", pid, NULL) : NULL;
-	const char *unified = NULL, *legacy = NULL, *controller;
-	guint64 key = 0;
+	g_autofree char *path = NULL;
+	guint64 key = polled->cgroupfs ? cgroupfs_key_of(polled->cgroupfs, pid, &path) : 0;
 
-	if (!cgroups)
-		return 0;
-	controller = cgroupfs_v1_controller(polled->cgroupfs);
-	for (guint i = 0; i < cgroups->len; i++) {
-		const struct procfs_cgroup *cgroup = &g_array_index(cgroups, struct procfs_cgroup, i);
-		g_auto(GStrv) names = g_strsplit(cgroup->controllers, ",", -1);
-
-		if (!*cgroup->controllers)
-			unified = cgroup->path;
-		else if (controller && g_strv_contains((const char *const *)names, controller))
-			legacy = cgroup->path;
-	}
-	if (legacy && strcmp(legacy, "/") != 0 && (!unified || strcmp(unified, "/") == 0))
-		key = cgroup_key_at(polled, polled->cgroupfs->legacy, legacy, KEY_V1);
-	if (!key && unified)
-		key = cgroup_key_at(polled, polled->cgroupfs->unified, unified, 0);
+	if (key && g_hash_table_add(polled->known, g_memdup2(&key, sizeof(key))) && polled->listener.cgroup_born)
+		polled->listener.cgroup_born(polled->listener.user, key, path);
 	return key;
 }
 

@@ -62,6 +62,24 @@ struct tcp_sock {
 	u8 chrono_type : 2;
 };
 
+struct net_device {
+	possible_net_t nd_net;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	struct sock *sk;
+	unsigned int len, end;
+	u16 protocol; /* network order: an Ethernet type; 0: not a packet of a network */
+	u16 network_header; /* bytes behind `head` */
+	unsigned char *head;
+	int skb_iif; /* interface it came from; 0: made here */
+};
+
+struct skb_shared_info {
+	u16 gso_segs; /* packets it is to be cut into; 0: none */
+};
+
 struct bpf_iter__task_file {
 	struct task_struct *task;
 	struct file *file;
