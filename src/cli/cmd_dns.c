@@ -119,6 +119,13 @@ static void dns_print(FILE *out, const struct edges *edges, guint top)
 	table_print(table, out);
 }
 
+/* watch.json */
+static void dns_json(FILE *out, const struct snapshot *snapshot, const struct shape *shape, const struct shape *also)
+{
+	(void)also;
+	render_resolvers_json(out, snapshot, shape);
+}
+
 /* The command's own options: GOption writes here. */
 struct dns_options {
 	gboolean names;
@@ -157,7 +164,7 @@ int cmd_dns(int argc, char **argv)
 			"and what was asked in vain because of a search list (WASTE).",
 		.heading = "DNS questions",
 		.print = dns_print,
-		.json = render_resolvers_json,
+		.json = dns_json,
 		.entries = entries,
 		.prepare = dns_prepare,
 		.user = &own,

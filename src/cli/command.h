@@ -48,6 +48,7 @@ int cmd_flame(int argc, char **argv);
 int cmd_connections(int argc, char **argv);
 int cmd_diagnose(int argc, char **argv);
 int cmd_dns(int argc, char **argv);
+int cmd_drops(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_memory(int argc, char **argv);

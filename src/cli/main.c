@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	{ "tcp", "Who talks to whom", "TCP connections one by one: opened, failed, sent again, closed", cmd_tcp },
 	{ "map", "Who talks to whom", "service map: a tree, a picture, a page", cmd_map },
 	{ "dns", "Who talks to whom", "DNS: questions, latency, failures, timeouts, search-list waste", cmd_dns },
+	{ "drops", "Who talks to whom", "what the network loses: packets, refused connections, conntrack", cmd_drops },
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
 	{ "serve", "This machine", "the agent: always on, with history, a page, an API and metrics", cmd_serve },

@@ -41,7 +41,8 @@ static void watch_clear(struct watch_run *run)
 		g_ptr_array_unref(run->targets);
 }
 
-static void watch_print(const struct watch_run *run, const struct edges *edges, guint64 elapsed_ns)
+static void watch_print(const struct watch_run *run, const struct edges *edges, const struct shape *also,
+			guint64 elapsed_ns)
 {
 	g_autofree char *elapsed = units_duration(elapsed_ns);
 
@@ -54,6 +55,8 @@ static void watch_print(const struct watch_run *run, const struct edges *edges, 
 		run->watch->print(stdout, edges, (guint)run->top);
 	else
 		puts("none");
+	if (also)
+		run->watch->print_also(stdout, also, (guint)run->top);
 	fflush(stdout);
 }
 
@@ -74,13 +77,17 @@ static gboolean watch_interval(void *user, const struct snapshot *snapshot)
 	struct watch_run *run = user;
 	const struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
 
+	struct shape *also = run->watch->look ? run->watch->look(run->watch->user, run->live) : NULL;
+
 	watch_keep(run, snapshot);
 	if (run->json)
-		run->watch->json(stdout, snapshot, shape);
+		run->watch->json(stdout, snapshot, shape, also);
 	else
-		watch_print(run, run->live ? run->total : shape->edges,
+		watch_print(run, run->live ? run->total : shape->edges, also,
 			    run->live ? run->elapsed_ns : snapshot->duration_ns);
 	run->shown++;
+	if (also)
+		shape_free(also);
 	return !ferror(stdout) && (!run->count || run->shown < run->count);
 }
 
@@ -126,13 +133,16 @@ static int watch_end(struct watch_run *run, struct snapshot *snapshot)
 {
 	const struct watch *watch = run->watch;
 	struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
+	struct shape *also = watch->look ? watch->look(watch->user, TRUE) : NULL;
 	struct render_options options = { 0 };
 	g_autoptr(GError) error = NULL;
 
+	if (also)
+		g_ptr_array_add(snapshot->shapes, also);
 	if (!run->interval_ns && run->json)
-		watch->json(stdout, snapshot, shape);
+		watch->json(stdout, snapshot, shape, also);
 	else if (!run->interval_ns)
-		watch_print(run, shape->edges, snapshot->duration_ns);
+		watch_print(run, shape->edges, also, snapshot->duration_ns);
 	for (guint i = 0; shape->ledger.notes && i < shape->ledger.notes->len; i++)
 		command_complain(watch->command, "%s", (const char *)g_ptr_array_index(shape->ledger.notes, i));
 	if (run->total && watch_keep(run, snapshot)) {
@@ -169,6 +179,8 @@ static int watch_measure(struct watch_run *run, struct registry *registry, struc
 	int status = EXIT_FAILED;
 
 	options->targets = run->targets;
+	if (run->watch->begin)
+		run->watch->begin(run->watch->user, registry, run->targets);
 	options->stop_fd = measure_stop_fd();
 	snapshot = observe_run(registry, options, error);
 	measure_signals_restore(options->stop_fd);

@@ -8,17 +8,25 @@
 #include "model/snapshot.h"
 #include "observe/observe.h"
 
+struct registry;
+
 struct watch {
 	const char *command;
 	const char *probe; /* of shape edges, one that can collect */
 	const char *summary; /* of the help */
 	const char *heading; /* of the text: "DNS questions", followed by "in 10.0 s" */
 	void (*print)(FILE *out, const struct edges *edges, guint top);
-	void (*json)(FILE *out, const struct snapshot *snapshot, const struct shape *shape);
+	/* `also`: what `look` gave; NULL without it. */
+	void (*json)(FILE *out, const struct snapshot *snapshot, const struct shape *shape, const struct shape *also);
 	const GOptionEntry *entries; /* the command's own options; NULL: none */
 	/* Checks the command's own options and puts them into `options`; NULL: nothing to do. */
 	gboolean (*prepare)(void *user, struct observe_options *options, GError **error);
-	void *user; /* of prepare */
+	/* What is read beside the probe; NULL: nothing. `begin` when all is about to be attached; `look` for each table: a
+	 * shape for its snapshot, owned by the caller, of what has changed since the last one or since the start. */
+	void (*begin)(void *user, struct registry *registry, const GPtrArray *targets);
+	struct shape *(*look)(void *user, gboolean since_start);
+	void (*print_also)(FILE *out, const struct shape *also, guint top);
+	void *user; /* of prepare, begin and look */
 };
 
 int watch_main(const struct watch *watch, int argc, char **argv);

@@ -90,9 +90,7 @@ static const struct nlattr *nested_find(const struct nlattr *outer, guint16 type
 {
 	const struct nlattr *attribute;
 
-	mnl_attr_for_each_nested(attribute, outer)
-		if (mnl_attr_get_type(attribute) == type)
-			return attribute;
+	mnl_attr_for_each_nested(attribute, outer) if (mnl_attr_get_type(attribute) == type) return attribute;
 	return NULL;
 }
 
@@ -105,9 +103,8 @@ static int entry_take(const struct nlmsghdr *message, void *user)
 
 	if (walk->left == 0)
 		return MNL_CB_STOP;
-	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attribute) == CTA_TUPLE_ORIG)
-			tuple = attribute;
+	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attribute) ==
+									   CTA_TUPLE_ORIG) tuple = attribute;
 	ip = tuple ? nested_find(tuple, CTA_TUPLE_IP) : NULL;
 	if (!ip)
 		return MNL_CB_OK;

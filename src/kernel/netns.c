@@ -111,7 +111,8 @@ static int address_take(const struct nlmsghdr *message, void *user)
 	if ((head->ifa_family != AF_INET && head->ifa_family != AF_INET6) || head->ifa_scope >= RT_SCOPE_LINK ||
 	    list->len >= NETNS_ADDRESSES_MAX)
 		return MNL_CB_OK;
-	mnl_attr_for_each(attribute, message, sizeof(*head)) {
+	mnl_attr_for_each(attribute, message, sizeof(*head))
+	{
 		guint16 type = mnl_attr_get_type(attribute);
 
 		/* Of a point-to-point link the other end's is in IFA_ADDRESS, its own in IFA_LOCAL. */

@@ -65,7 +65,8 @@ static int socket_take(const struct nlmsghdr *message, void *user)
 		return MNL_CB_OK;
 	end_take(&socket.local, head->idiag_family, head->id.idiag_src, head->id.idiag_sport);
 	end_take(&socket.remote, head->idiag_family, head->id.idiag_dst, head->id.idiag_dport);
-	mnl_attr_for_each(attribute, message, sizeof(*head)) {
+	mnl_attr_for_each(attribute, message, sizeof(*head))
+	{
 		const void *payload = mnl_attr_get_payload(attribute);
 		gsize length = mnl_attr_get_payload_len(attribute);
 

@@ -146,6 +146,24 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 				   "limit of reads a second, the tightest of all devices" },
 	[GAUGE_IO_WRITES_LIMIT] = { "io_writes_limit", "io_writes_limit", NULL, COUNT, GAUGE_LEVEL,
 				    "limit of writes a second, the tightest of all devices" },
+	[GAUGE_LISTEN_QUEUE] = { "listen_queue", "listen_queue_connections", NULL, COUNT, GAUGE_LEVEL,
+				 "connections waiting to be accepted, at the fullest listening socket" },
+	[GAUGE_LISTEN_LIMIT] = { "listen_limit", "listen_queue_limit", NULL, COUNT, GAUGE_LEVEL,
+				 "connections that may wait to be accepted there" },
+	[GAUGE_LISTEN_DROPS] = { "listen_drops", "listen_drops_total", NULL, COUNT, GAUGE_COUNTER,
+				 "connections its listening sockets refused" },
+	[GAUGE_CONNTRACK] = { "conntrack", "conntrack_entries", NULL, COUNT, GAUGE_LEVEL,
+			      "tracked connections in its network namespace" },
+	[GAUGE_CONNTRACK_LIMIT] = { "conntrack_limit", "conntrack_limit", NULL, COUNT, GAUGE_LEVEL,
+				    "limit of tracked connections" },
+	[GAUGE_CONNTRACK_DROPS] = { "conntrack_drops", "conntrack_drops_total", NULL, COUNT, GAUGE_COUNTER,
+				    "packets dropped because their connection could not be tracked" },
+	[GAUGE_CONNTRACK_EARLY_DROPS] = { "conntrack_early_drops", "conntrack_early_drops_total", NULL, COUNT,
+					  GAUGE_COUNTER, "tracked connections thrown out to make room" },
+	[GAUGE_CONNTRACK_INSERT_FAILED] = { "conntrack_insert_failed", "conntrack_insert_failed_total", NULL, COUNT,
+					    GAUGE_COUNTER, "tracked connections that clashed with another" },
+	[GAUGE_CONNTRACK_OWN] = { "conntrack_own", "conntrack_own_entries", NULL, COUNT, GAUGE_LEVEL,
+				  "entries of the host's table it began" },
 };
 
 static const char *const text_names[GAUGE_TEXTS] = {
@@ -154,7 +172,7 @@ static const char *const text_names[GAUGE_TEXTS] = {
 };
 
 static const char *const resource_names[GAUGE_RESOURCES] = {
-	"host", "container", "unit", "cgroup", "process", "thread",
+	"host", "container", "unit", "cgroup", "process", "thread", "listener",
 };
 
 const char *gauge_text_name(enum gauge_text text)

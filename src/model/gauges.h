@@ -93,7 +93,16 @@ enum gauge {
 	GAUGE_IO_WRITE_LIMIT = 68,
 	GAUGE_IO_READS_LIMIT = 69,
 	GAUGE_IO_WRITES_LIMIT = 70,
-	GAUGES_COUNT = 71,
+	GAUGE_LISTEN_QUEUE = 71, /* connections that wait to be accepted: of a socket, or of the fullest one */
+	GAUGE_LISTEN_LIMIT = 72, /* how many may, there */
+	GAUGE_LISTEN_DROPS = 73, /* refused by it, or by all of a container's */
+	GAUGE_CONNTRACK = 74, /* the next ones: of its network namespace (observe/queues.h) */
+	GAUGE_CONNTRACK_LIMIT = 75,
+	GAUGE_CONNTRACK_DROPS = 76,
+	GAUGE_CONNTRACK_EARLY_DROPS = 77,
+	GAUGE_CONNTRACK_INSERT_FAILED = 78,
+	GAUGE_CONNTRACK_OWN = 79, /* of the host's table: begun by it */
+	GAUGES_COUNT = 80,
 };
 
 enum gauge_unit {
@@ -137,7 +146,8 @@ enum gauge_text {
 };
 const char *gauge_text_name(enum gauge_text text);
 
-/* Explicit values: they travel in captures by name ("host", "container", "unit", "cgroup", "process", "thread"). */
+/* Explicit values: they travel in captures by name ("host", "container", "unit", "cgroup", "process", "thread",
+ * "listener"). */
 enum gauge_resource {
 	GAUGE_RESOURCE_HOST = 0,
 	GAUGE_RESOURCE_CONTAINER = 1,
@@ -145,7 +155,8 @@ enum gauge_resource {
 	GAUGE_RESOURCE_CGROUP = 3,
 	GAUGE_RESOURCE_PROCESS = 4,
 	GAUGE_RESOURCE_THREAD = 5,
-	GAUGE_RESOURCES = 6,
+	GAUGE_RESOURCE_LISTENER = 6, /* a listening socket: key is its inode */
+	GAUGE_RESOURCES = 7,
 };
 const char *gauge_resource_name(enum gauge_resource resource);
 

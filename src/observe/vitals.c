@@ -12,6 +12,7 @@
 #include "kernel/cpus.h"
 #include "kernel/netstat.h"
 #include "kernel/procfs.h"
+#include "observe/queues.h"
 
 #define VITALS_FILE_BYTES_MAX (64u << 10)
 #define VITALS_PROCESSES_MAX 64 /* of a container, looked at for their files */
@@ -288,6 +289,8 @@ void vitals_add(struct vitals *vitals, struct gauges *gauges)
 		else if (cpus)
 			row_set_machine(row, cpus);
 	}
+	if (!*vitals->root)
+		queues_add(vitals->registry, gauges, FALSE, NULL);
 }
 
 /* ---- waits of threads ---- */

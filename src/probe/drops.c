@@ -46,8 +46,11 @@ enum drops_label {
 };
 
 static const struct probe_label drops_labels[] = {
-	{ "reason", PROBE_LABEL_TEXT }, { "protocol", PROBE_LABEL_TEXT }, { "port", PROBE_LABEL_TEXT },
-	{ "at", PROBE_LABEL_TEXT },	{ 0 },
+	{ "reason", PROBE_LABEL_TEXT },
+	{ "protocol", PROBE_LABEL_TEXT },
+	{ "port", PROBE_LABEL_TEXT },
+	{ "at", PROBE_LABEL_TEXT },
+	{ 0 },
 };
 
 #define MISSES                                                                                                         \
@@ -56,7 +59,8 @@ static const struct probe_label drops_labels[] = {
 static const struct rung drops_rungs[] = {
 	{ .name = "tp_btf/kfree_skb", .misses = MISSES },
 	{ .name = "tp_btf/kfree_skb, before 6.11",
-	  .misses = MISSES "; a received packet's socket: containers that share a network namespace are not told apart" },
+	  .misses =
+		  MISSES "; a received packet's socket: containers that share a network namespace are not told apart" },
 	{ 0 },
 };
 
@@ -296,7 +300,9 @@ static const char *drops_protocol(guint8 protocol, char *text, gsize size)
 	static const struct {
 		guint8 number;
 		const char *name;
-	} names[] = { { IPPROTO_TCP, "tcp" }, { IPPROTO_UDP, "udp" }, { IPPROTO_ICMP, "icmp" }, { IPPROTO_ICMPV6, "icmpv6" } };
+	} names[] = {
+		{ IPPROTO_TCP, "tcp" }, { IPPROTO_UDP, "udp" }, { IPPROTO_ICMP, "icmp" }, { IPPROTO_ICMPV6, "icmpv6" }
+	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
 		if (names[i].number == protocol)
@@ -428,8 +434,7 @@ static gboolean drops_finish(struct probe_run *opaque, struct ledger *ledger, GE
 
 	bpf_link__destroy(g_steal_pointer(&run->link));
 	births_drain(run->births);
-	return drops_hand_out(run, ledger, error) &&
-	       losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error);
+	return drops_hand_out(run, ledger, error) && losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error);
 }
 
 const struct probe probe_drops = {
