@@ -260,6 +260,28 @@ static void talk_start(void)
 	close(listener);
 }
 
+#define LOSSES 5
+
+/* Datagrams to a port of its own where nobody listens. */
+static void lose_start(void)
+{
+	struct sockaddr_in nobody = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(nobody);
+	int taken = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+	    sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (taken >= 0 && bind(taken, (struct sockaddr *)&nobody, size) == 0 &&
+	    getsockname(taken, (struct sockaddr *)&nobody, &size) == 0) {
+		close(taken);
+		taken = -1;
+		for (guint i = 0; sender >= 0 && i < LOSSES; i++)
+			if (sendto(sender, "?", 1, 0, (struct sockaddr *)&nobody, size) < 0)
+				break;
+	}
+	close(taken);
+	close(sender);
+}
+
 /* Connects to itself, and stays so until the program ends. */
 static void stay_start(void)
 {
@@ -350,6 +372,7 @@ static const struct event_rule {
 	{ "tcp", "tcp", "event", "accept", 0, talk_start },
 	{ "dns", NULL, "outcome", "noerror", 0, ask_start },
 	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
+	{ "drops", NULL, "reason", "no_socket", 0, lose_start },
 	{ "connections, polled", NULL, "accepts", NULL, 1, stay_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
@@ -404,8 +427,13 @@ static void check_pair(void *user, const struct probe_pair *pair)
 	check->events += pair->counters[1];
 	if (!rule)
 		return;
-	if (rule->text) { /* blame */
-		check->happened += pair->counters[1];
+	if (rule->text) { /* blame, drops: a label */
+		const struct probe_label *labels = check->probe->labels;
+
+		for (guint i = 0; labels[i].name; i++)
+			if (strcmp(labels[i].name, rule->field) == 0 &&
+			    g_strcmp0(pair->values[i].text, rule->text) == 0)
+				check->happened += pair->counters[1];
 		return;
 	}
 	for (guint i = 0; check->probe->counters[i].name; i++) /* connections: both ends are ours */
