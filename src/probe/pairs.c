@@ -41,12 +41,12 @@ static gboolean pairs_end_of(const struct pairs *pairs, guint16 row, struct prob
 	return TRUE;
 }
 
-void pairs_tell(struct pairs *pairs, const struct probe_end *source, const struct probe_end *target, guint64 ns,
-		guint64 waits)
+void pairs_tell(struct pairs *pairs, const char *reason, const struct probe_end *source, const struct probe_end *target,
+		guint64 ns, guint64 waits)
 {
-	const struct probe_value resource = { .text = pairs->resource };
+	const struct probe_value values[] = { { .text = pairs->resource }, { .text = reason } };
 	const guint64 counters[] = { ns, waits };
-	struct probe_pair pair = { .source = *source, .target = *target, .values = &resource, .counters = counters };
+	struct probe_pair pair = { .source = *source, .target = *target, .values = values, .counters = counters };
 
 	if (pairs->listener.pair)
 		pairs->listener.pair(pairs->listener.user, &pair);
@@ -77,7 +77,7 @@ static void pairs_take(void *user, const void *key, const void *value)
 	pairs->ledger->seen.events += fresh.waits;
 	table_touch(pairs->table, ends->culprit);
 	if (pairs_end_of(pairs, ends->waiter, &source) && pairs_end_of(pairs, ends->culprit, &target))
-		pairs_tell(pairs, &source, &target, fresh.ns, fresh.waits);
+		pairs_tell(pairs, NULL, &source, &target, fresh.ns, fresh.waits);
 	else
 		ledger_add(pairs->ledger, LEDGER_LOST_UNATTRIBUTED, fresh.waits, fresh.ns);
 }

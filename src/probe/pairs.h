@@ -26,6 +26,7 @@ struct pairs *pairs_open(struct bpf_object *object, struct table *table, const s
 void pairs_close(struct pairs *pairs);
 /* Hands out what is new. The table's histograms of the same waits say what the pairs must add up to. */
 gboolean pairs_collect(struct pairs *pairs, struct ledger *ledger, GError **error);
-/* One pair by hand, for probes that find their culprits in user space. */
-void pairs_tell(struct pairs *pairs, const struct probe_end *source, const struct probe_end *target, guint64 ns,
-		guint64 waits);
+/* One pair by hand, for probes that find their culprits in user space. `reason`: value of a second
+ * label, where the probe has one; may be NULL. */
+void pairs_tell(struct pairs *pairs, const char *reason, const struct probe_end *source, const struct probe_end *target,
+		guint64 ns, guint64 waits);

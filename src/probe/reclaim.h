@@ -7,7 +7,10 @@ enum reclaim_kind {
 	RECLAIM_LIMIT = 0, /* ns: at a memory limit of its own, or of a cgroup above it */
 	RECLAIM_MACHINE = 1, /* ns: because the machine was short of memory */
 	RECLAIM_TAKEN = 2, /* pages allocated */
-	RECLAIM_KINDS = 3,
+	RECLAIM_REFAULT = 3, /* ns: for pages that had been given up and are read again */
+	RECLAIM_GIVEN_UP = 4, /* pages given up at a limit, by whom made room */
+	RECLAIM_KSWAPD = 5, /* ns: of the kernel's own thread */
+	RECLAIM_KINDS = 6,
 };
 
 #ifndef __bpf__

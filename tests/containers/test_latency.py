@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom latency and blame beside workloads whose truth is known."""
 import json
+import os
+import re
 import signal
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +15,7 @@ from test_events import wait_watching
 from test_walltime import throttled_us
 
 SECONDS = 4
+PRESSURE_S = 2.3  # the kernel adds up every two seconds
 
 
 def rows(capture, shape="histogram"):
@@ -100,6 +104,50 @@ def test_blame_of_a_memory_limit(docker, start, fathom):
     capture = fathom.json("blame", "memory", tight.name, "-d", SECONDS, "--json")
     culprits = sorted(rows(capture, "edges"), key=lambda row: -row[1])
     assert culprits and culprits[0][0] == (tight.name, "quota", "its own memory limit") and culprits[0][1] > 0
+
+
+class Pressure:
+    """How long a container's processes have waited for memory, as the kernel counts it: it adds up every two seconds."""
+
+    def __init__(self, container):
+        self.pid = container.pid
+        base = Path("/sys/fs/cgroup/unified" if Path("/sys/fs/cgroup/unified").exists() else "/sys/fs/cgroup")
+        self.file = Path(f"{base}{container.cgroups()['']}") / "memory.pressure"
+        if not self.file.exists():
+            pytest.skip("this kernel keeps no pressure stall information")
+
+    def us(self):
+        return int(re.search(r"^some .*total=(\d+)", self.file.read_text(), re.M)[1])
+
+    def stop(self):
+        """Stops the container's process; what it has waited until then."""
+        os.kill(self.pid, signal.SIGSTOP)
+        told, since = self.us(), time.monotonic()
+        while time.monotonic() - since < PRESSURE_S:
+            if (now := self.us()) != told:
+                told, since = now, time.monotonic()
+            time.sleep(0.05)
+        return told
+
+
+def test_blame_of_pages_read_again(docker, start, fathom, wait_attached):
+    """A file as large as the limit, read over and over: what blame counts is what the kernel counts as pressure."""
+    thrash = start(docker, "thrash", "/bin/trouble", "reread", "/file", "64", memory="64m")
+    pressure = Pressure(thrash)
+    support.wait_for(pressure.us, 20, "the file not to fit")
+    before = pressure.stop()
+    watch = fathom.start("blame", "memory", thrash.name, "-d", "60", "--json")
+    wait_attached(watch)
+    os.kill(thrash.pid, signal.SIGCONT)
+    support.wait_for(lambda: pressure.us() - before > 200_000, 30, "pressure")
+    truth = pressure.stop() - before
+    watch.send_signal(signal.SIGINT)
+    out, complaints = watch.communicate(timeout=30)
+    assert watch.returncode == 0, complaints
+    table = next(shape for shape in json.loads(out)["shapes"] if shape["kind"] == "edges")
+    assert sum(row["counters"][0] for row in table["rows"]) / 1000 == pytest.approx(truth, rel=0.15)
+    assert all(row["target"] == ["quota", "its own memory limit"] for row in table["rows"] if row["counters"][0] > 1e7)
+    assert any(row["values"][1] == "pages read again" for row in table["rows"])
 
 
 def test_blame_at_a_disk(docker, start, fathom):

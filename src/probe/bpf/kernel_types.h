@@ -283,6 +283,7 @@ struct task_struct {
 	int exit_state;
 	int pid, tgid;
 	unsigned int in_iowait : 1;
+	unsigned int in_memstall : 1; /* with CONFIG_PSI: it waits for memory */
 	bool throttled; /* since 6.18: taken off the run queue because of the quota */
 	char comm[16];
 	u64 start_time; /* ns, CLOCK_MONOTONIC */
