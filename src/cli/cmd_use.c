@@ -38,6 +38,7 @@ struct use {
 enum cell_kind {
 	CELL_NONE = 0, /* there is no such thing: `why` says so */
 	CELL_LOOK, /* value `look` */
+	CELL_LOOK_REST, /* what a share `look` leaves of the whole */
 	CELL_SHARE, /* level a / level b */
 	CELL_LEVEL, /* level a of level b, a count */
 	CELL_TIME, /* counter a, ns, of the time: 1 = always */
@@ -68,7 +69,7 @@ struct row {
 
 static const struct row rows[] = {
 	{ "CPU",
-	  { { CELL_LOOK, LOOK_CPU_IDLE, -1, "idle", NULL },
+	  { { CELL_LOOK_REST, LOOK_CPU_IDLE, -1, "busy", NULL },
 	    { CELL_LOOK, LOOK_PRESSURE_CPU, -1, "of the time somebody waits", "no pressure (PSI) in this kernel" },
 	    { CELL_LOOK, LOOK_CPU_STEAL, -1, "stolen", NULL } },
 	  { { CELL_CORES, GAUGE_CPU, GAUGE_CPU_LIMIT, "CPUs", "no cpu controller" },
@@ -80,7 +81,7 @@ static const struct row rows[] = {
 	    { CELL_PART, GAUGE_CPU_PERIODS_THROTTLED, GAUGE_CPU_PERIODS, "of periods throttled", "no quota" },
 	    NONE("none are counted") } },
 	{ "memory",
-	  { { CELL_LOOK, LOOK_MEMORY_AVAILABLE_SHARE, -1, "available", NULL },
+	  { { CELL_LOOK_REST, LOOK_MEMORY_AVAILABLE_SHARE, -1, "not available", NULL },
 	    { CELL_LOOK, LOOK_PRESSURE_MEMORY, -1, "of the time somebody waits", "no pressure (PSI) in this kernel" },
 	    { CELL_LOOK, LOOK_OOM_KILLS, -1, "OOM kills", NULL } },
 	  { { CELL_SHARE, GAUGE_MEMORY, GAUGE_MEMORY_LIMIT, "of its limit", "no limit" },
@@ -197,6 +198,8 @@ static struct number number_of(const struct use *use, const struct cell *cell, c
 	switch (cell->kind) {
 	case CELL_LOOK:
 		return (struct number){ use->look->values[cell->a], look_metas[cell->a].unit, NULL };
+	case CELL_LOOK_REST:
+		return (struct number){ 1 - use->look->values[cell->a], look_metas[cell->a].unit, NULL };
 	case CELL_WORST_DISK:
 	case CELL_WORST_NET:
 		return worst_device(use, cell->kind == CELL_WORST_DISK);

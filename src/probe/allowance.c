@@ -138,9 +138,9 @@ void allowance_account(const struct allowance *allowance, struct ledger *ledger)
 		ledger_note(ledger,
 			    g_strdup_printf(
 				    "to stay within the budget (%.3g %% of the machine's CPU time) only some of the "
-				    "events were looked at, each of which stands for as many: counts are "
-				    "estimates",
-				    100 * allowance->limit));
+				    "events were looked at, down to one in %u, each of which stands for as many: "
+				    "counts are estimates",
+				    100 * allowance->limit, allowance->most_one_in));
 	else if (allowance->most > allowance->limit && allowance->map < 0)
 		ledger_note(ledger, g_strdup("above its budget, and this probe cannot look at fewer events"));
 }
@@ -150,10 +150,7 @@ void allowance_account_cost(const struct allowance *allowance, struct ledger *le
 	double share = allowance->watched_ns ? (double)allowance->cost_ns / (double)allowance->watched_ns : 0;
 
 	if (allowance->watched_ns > 0 && allowance->most > allowance->limit / 2)
-		ledger_note(ledger,
-			    g_strdup_printf(
-				    "cost: %.2f %% of the machine's CPU time, %.2f %% at most (budget %.3g %%); one "
-				    "event in up to %u looked at",
-				    100 * share, 100 * allowance->most, 100 * allowance->limit,
-				    allowance->most_one_in));
+		ledger_note(ledger, g_strdup_printf("cost: %.2f %% of the machine's CPU time, %.2f %% at most (budget "
+						    "%.3g %%)",
+						    100 * share, 100 * allowance->most, 100 * allowance->limit));
 }

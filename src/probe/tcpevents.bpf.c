@@ -180,7 +180,8 @@ static __always_inline void tell(struct sock *sk, struct tcp_sock *tcp, struct t
 	if (socket && !socket->client)
 		record->port = socket->port;
 	else
-		record->port = record->client ? port_swap(sk->__sk_common.skc_dport) : sk->__sk_common.skc_num;
+		record->port =
+			port_swap(record->client ? sk->__sk_common.skc_dport : tcp->inet_conn.icsk_inet.inet_sport);
 	event_send(record, sizeof(*record));
 }
 

@@ -45,7 +45,12 @@ struct socket {
 	struct sock *sk;
 };
 
+struct inet_sock {
+	u16 inet_sport; /* local port, network order; stays when a closing socket gives its port back */
+};
+
 struct inet_connection_sock {
+	struct inet_sock icsk_inet;
 	u8 icsk_ca_state : 5;
 };
 
