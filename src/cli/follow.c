@@ -215,6 +215,9 @@ static int follow_end(struct follow_run *run, struct snapshot *snapshot)
 	struct render_options options = { 0 };
 	g_autoptr(GError) error = NULL;
 
+	if (!run->json && !run->shown)
+		command_complain(run->follow->command, "nothing to show%s",
+				 run->follow->with_threshold ? ": nothing took as long as --over says" : "");
 	follow_floods(run, shape->events);
 	for (guint i = 0; shape->ledger.notes && i < shape->ledger.notes->len; i++)
 		command_complain(run->follow->command, "%s", (const char *)g_ptr_array_index(shape->ledger.notes, i));
