@@ -13,8 +13,8 @@
 #include "model/keys.h"
 
 #define EDGES_LABELS_MAX 4
-#define EDGES_COUNTERS_MAX 24
-#define EDGES_HISTOGRAMS_MAX 4
+#define EDGES_COUNTERS_MAX 32
+#define EDGES_HISTOGRAMS_MAX 6
 
 /* Explicit values: they travel in captures. */
 enum edge_end_kind {

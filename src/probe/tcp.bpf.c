@@ -47,14 +47,27 @@ struct {
 	__type(value, struct tcp_pair);
 } tcp_pairs SEC(".maps");
 
+/* Who of a connection's ends a socket is, as far as requests are concerned. */
+enum talk_role {
+	TALK_UNKNOWN = 0,
+	TALK_CLIENT = 1,
+	TALK_SERVER = 2, /* of a client that is elsewhere */
+	TALK_SILENT = 3, /* its client is here, and tells */
+};
+
 /* Of the few sockets that need more: those a walk has met (what has been told of them so far, so that telling again is
- * harmless), and those whose SYN was sent again. */
+ * harmless), those whose SYN was sent again, and those that have more than one request. */
 struct tcp_socket {
 	u64 start_us; /* first SYN sent; 0: not known */
 	u64 sent_bytes, received_bytes;
 	u32 sent_segments, received_segments, spurious, window_limited;
 	u32 name; /* of the process that connected */
+	u32 requests; /* that were answered */
+	u32 edge;
+	u64 talked_bytes; /* sent when a request was answered (client) or came (server) last */
+	u64 asked_us; /* server: when the request came; 0: it was answered */
 	u16 syn_retransmits;
+	u8 role; /* enum talk_role */
 };
 
 struct {
@@ -600,6 +613,160 @@ static __always_inline void connection_fails(struct sock *sk)
 		ADD(edge->client.retransmits[TCP_RETRANSMIT_SYN], more->syn_retransmits);
 }
 
+/* ---- requests and answers ---- */
+
+#define TCP_HEADER_SEQ 4 /* offsets in a segment's header, in bytes */
+#define TCP_HEADER_LENGTH 12
+
+static __always_inline u64 socket_sent(struct tcp_sock *tcp)
+{
+	return tcp->bytes_sent - tcp->bytes_retrans;
+}
+
+/* Is it one with payload, and the next in order? */
+static __always_inline bool segment_carries(struct tcp_sock *tcp, struct sk_buff *skb)
+{
+	unsigned char *data = skb->data;
+	u32 header[4];
+
+	_Static_assert(sizeof(header) > TCP_HEADER_LENGTH, "the fields read");
+	if (skb->len <= tcp->tcp_header_len || bpf_probe_read_kernel(header, sizeof(header), data) != 0)
+		return false;
+	if (skb->len <= (header[TCP_HEADER_LENGTH / 4] >> 4 & 15) * 4)
+		return false; /* acknowledges selectively */
+	return __builtin_bswap32(header[TCP_HEADER_SEQ / 4]) == tcp->rcv_nxt;
+}
+
+static __always_inline void talk_answered(struct tcp_sock *tcp, u32 number, u64 now_us)
+{
+	struct tcp_edge *edge = edge_at(number);
+
+	if (edge && tcp->first_tx_mstamp && now_us >= tcp->first_tx_mstamp)
+		edge_time_us(edge, TCP_TIME_REQUEST, now_us - tcp->first_tx_mstamp, 1);
+}
+
+/* A server's answer has been sent, which is heard of when it, or a part, is acknowledged. */
+static __always_inline void talk_served(struct tcp_sock *tcp, struct tcp_socket *talk)
+{
+	struct tcp_edge *edge = edge_at(talk->edge);
+
+	talk->requests++;
+	if (edge && tcp->first_tx_mstamp >= talk->asked_us)
+		edge_time_us(edge, TCP_TIME_REQUEST, tcp->first_tx_mstamp - talk->asked_us, 1);
+	talk->asked_us = 0;
+}
+
+static __always_inline bool talk_awaits_ack(struct tcp_sock *tcp, struct tcp_socket *talk)
+{
+	return talk->role == TALK_SERVER && talk->asked_us && socket_sent(tcp) != talk->talked_bytes;
+}
+
+/* Which end the socket is. */
+static __noinline void talk_begin(struct sock *sk, struct tcp_sock *tcp, struct tcp_socket *talk)
+{
+	struct tcp_pair *pair;
+	bool client;
+	u64 key;
+
+	pair = socket_pair(sk, tcp, &client, &key);
+	if (!pair)
+		return;
+	if (client && pair->edge == EDGE_NONE)
+		client_counts(sk, pair);
+	talk->edge = pair->edge;
+	talk->role = client ? TALK_CLIENT : pair->client ? TALK_SILENT : TALK_SERVER;
+	if (talk->role == TALK_CLIENT)
+		talk->requests++; /* its first was answered before it had a second */
+}
+
+/* The first payload a socket gets. A client with one request needs nothing more. */
+static __noinline void talk_first(struct sock *sk, struct tcp_sock *tcp)
+{
+	u64 now_us = bpf_ktime_get_ns() / 1000, key;
+	struct tcp_pair *pair;
+	struct tcp_socket *talk;
+	struct tcp_edge *edge;
+	bool client;
+
+	pair = socket_pair(sk, tcp, &client, &key);
+	if (!pair || (!client && pair->client))
+		return;
+	if (client) {
+		if (pair->edge == EDGE_NONE)
+			client_counts(sk, pair);
+		edge = edge_at(pair->edge);
+		if (edge && pair->established_us && now_us >= pair->established_us)
+			edge_time_us(edge, TCP_TIME_FIRST_BYTE, now_us - pair->established_us, 1);
+		if (tcp->data_segs_out)
+			talk_answered(tcp, pair->edge, now_us);
+	}
+	talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+	if (!talk && client && tcp->data_segs_out == 1)
+		return;
+	if (!talk)
+		talk = socket_more(sk);
+	if (!talk)
+		return;
+	talk->role = client ? TALK_CLIENT : TALK_SERVER;
+	talk->edge = pair->edge;
+	talk->talked_bytes = socket_sent(tcp);
+	if (!client)
+		talk->asked_us = now_us;
+	else if (tcp->data_segs_out)
+		talk->requests = 1;
+}
+
+static __always_inline void talk_goes_on(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcp_socket *talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+	u64 sent = socket_sent(tcp);
+
+	if (!talk && tcp->data_segs_out < 2 + tcp->total_retrans)
+		return; /* still the first answer */
+	if (!talk)
+		talk = socket_more(sk);
+	if (!talk)
+		return;
+	if (talk->role == TALK_UNKNOWN)
+		talk_begin(sk, tcp, talk);
+	if (talk->role == TALK_CLIENT && talk->talked_bytes != sent) {
+		talk->requests++;
+		talk_answered(tcp, talk->edge, bpf_ktime_get_ns() / 1000);
+		talk->talked_bytes = sent;
+	} else if (talk->role == TALK_SERVER) {
+		if (talk_awaits_ack(tcp, talk))
+			talk_served(tcp, talk);
+		if (!talk->asked_us) {
+			talk->asked_us = bpf_ktime_get_ns() / 1000;
+			talk->talked_bytes = sent;
+		}
+	}
+}
+
+/* A segment has come, and nothing of it has been taken into account yet. */
+SEC("btf_tp/tcp_probe")
+int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_socket *talk;
+
+	if (!tcp)
+		return 0;
+	if (segment_carries(tcp, skb)) {
+		if (tcp->bytes_received)
+			talk_goes_on(sk, tcp);
+		else
+			talk_first(sk, tcp);
+		return 0;
+	}
+	if (!tcp->packets_out || !tcp->bytes_received)
+		return 0;
+	talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+	if (talk && talk_awaits_ack(tcp, talk))
+		talk_served(tcp, talk);
+	return 0;
+}
+
 static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tcp)
 {
 	struct tcp_pair *pair;
@@ -628,7 +795,9 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 			u64 now_us = tcp->tcp_mstamp;
 
 			ADD(side->closes, 1);
-			if (tcp->data_segs_out < 2 && client)
+			if (told && talk_awaits_ack(tcp, told))
+				talk_served(tcp, told);
+			if (!pair->existing && (!told || told->requests < 2))
 				ADD(edge->single, 1);
 			if (pair->established_us && now_us >= pair->established_us)
 				edge_time_us(edge, TCP_TIME_SESSION, now_us - pair->established_us, 1);
@@ -760,6 +929,7 @@ static __always_inline void socket_baseline(struct sock *sk, struct tcp_sock *tc
 	more->received_segments = tcp->segs_in;
 	more->spurious = tcp->dsack_dups;
 	more->window_limited = socket_limited(tcp, true);
+	more->talked_bytes = more->sent_bytes;
 }
 
 /* An open socket nobody told of: open before the start, or it began while there was no room. */
@@ -804,7 +974,13 @@ static __always_inline void existing_account(struct sock *sk, struct tcp_sock *t
 		client_counts(sk, pair);
 	}
 	edge = edge_at(pair->edge);
-	more = socket_more(sk);
+	more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+	if (!more) {
+		more = socket_more(sk);
+		/* Nothing was kept of it: its only request may have been answered. */
+		if (more && tcp->bytes_received && tcp->data_segs_out < 2 + tcp->total_retrans)
+			more->talked_bytes = socket_sent(tcp);
+	}
 	if (edge && more)
 		socket_account(tcp, sk, more, edge, client, client || !pair->client);
 }

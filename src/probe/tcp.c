@@ -73,6 +73,8 @@ static const struct edges_column tcp_times[] = {
 	[TCP_TIME_CONNECT] = { "connect", UNIT_NANOSECONDS },
 	[TCP_TIME_RTT] = { "rtt", UNIT_NANOSECONDS },
 	[TCP_TIME_SESSION] = { "session", UNIT_NANOSECONDS },
+	[TCP_TIME_FIRST_BYTE] = { "first_byte", UNIT_NANOSECONDS },
+	[TCP_TIME_REQUEST] = { "request", UNIT_NANOSECONDS },
 	{ 0 },
 };
 
@@ -80,7 +82,9 @@ static const struct probe_label tcp_labels[] = { { "port", PROBE_LABEL_TEXT }, {
 
 static const struct rung tcp_rungs[] = {
 	{ .name = "tp_btf/inet_sock_set_state",
-	  .misses = "connections of processes' sockets passed on and held by nobody when watching began" },
+	  .misses =
+		  "connections of processes' sockets passed on and held by nobody when watching began; requests answered "
+		  "after the asker closed its sending side" },
 	{ .name = "polled",
 	  .misses =
 		  "polled every 3 s: short connections are missed; so are failures, bytes, retransmissions and times, and "
@@ -97,7 +101,7 @@ struct tcp_run {
 	char *why_not;
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
-	struct bpf_link *state, *retransmit, *walk;
+	struct bpf_link *state, *retransmit, *segment, *walk;
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
@@ -156,6 +160,8 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->state)
 		run->retransmit = kernel_btf_attach(run->kernel->progs.tcp_retransmit);
 	if (run->retransmit)
+		run->segment = kernel_btf_attach(run->kernel->progs.tcp_segment);
+	if (run->segment)
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
 	if (run->walk)
 		return TRUE;
@@ -234,6 +240,7 @@ static void tcp_detach(struct tcp_run *run)
 {
 	bpf_link__destroy(g_steal_pointer(&run->state));
 	bpf_link__destroy(g_steal_pointer(&run->retransmit));
+	bpf_link__destroy(g_steal_pointer(&run->segment));
 	bpf_link__destroy(g_steal_pointer(&run->walk));
 }
 

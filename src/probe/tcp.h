@@ -53,7 +53,11 @@ enum tcp_time {
 	TCP_TIME_CONNECT = 0, /* SYN sent → established, retransmissions included */
 	TCP_TIME_RTT = 1, /* smoothed, as the connection ends or a collection passes by */
 	TCP_TIME_SESSION = 2, /* established → closed */
-	TCP_TIMES = 3,
+	TCP_TIME_FIRST_BYTE = 3, /* established → first byte from the server */
+	/* As the client has it: sent → first byte of what comes back. As the server of somebody outside has it: first byte
+	 * has come → answer sent. */
+	TCP_TIME_REQUEST = 4,
+	TCP_TIMES = 5,
 };
 
 /* One of an owner is 0 when that end is not on this machine (or not known yet): then `address` is that end's. Both 0
@@ -86,7 +90,7 @@ struct tcp_times {
 struct tcp_edge {
 	/* accepts: of clients outside; in an edge with both ends what is opened is accepted. */
 	__u64 opens, accepts, existing, resets; /* existing: found open at the start */
-	__u64 single; /* client sent at most one segment of payload: one request */
+	__u64 single; /* connections that ended after fewer than two requests */
 	__u64 failures[TCP_FAILURES];
 	struct tcp_side client, server;
 	struct tcp_times times[TCP_TIMES];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TCP connections of a known number.
- *   tcpload serve ADDRESS PORT          answers each request of REQUEST bytes with ANSWER bytes, until killed
- *   tcpload connect ADDRESS PORT COUNT  one request each on COUNT connections, one after the other; prints "done FAILED"
+ *   tcpload serve ADDRESS PORT [US]     answers each request of REQUEST bytes after so many µs with ANSWER bytes, until killed
+ *   tcpload connect ADDRESS PORT COUNT [REQUESTS]  so many (one) requests each on COUNT connections, one after the other;
+ *                                       prints "done FAILED"
  *   tcpload hold ADDRESS PORT COUNT     opens COUNT connections, prints "open", keeps them until killed
  *   tcpload rate SECONDS                server and client on loopback; prints connections per second
  * ADDRESS is IPv4 or IPv6. Destinations of "rate" vary (127.x.y.z), so that no pair of ports waits to be used again. */
@@ -47,7 +48,7 @@ static socklen_t address_parse(const char *text, int port, union address *addres
 	exit(2);
 }
 
-static void read_all(int fd, size_t bytes)
+static int read_all(int fd, size_t bytes)
 {
 	char buffer[ANSWER];
 
@@ -55,9 +56,10 @@ static void read_all(int fd, size_t bytes)
 		ssize_t got = read(fd, buffer, bytes < sizeof(buffer) ? bytes : sizeof(buffer));
 
 		if (got <= 0)
-			return;
+			return -1;
 		bytes -= got;
 	}
+	return 0;
 }
 
 static void write_all(int fd, size_t bytes)
@@ -82,22 +84,23 @@ static int listen_at(const char *text, int port)
 	return fd;
 }
 
+static useconds_t serve_us; /* an answer takes */
+
 /* Each connection in a thread of its own, so that one held open stops nobody. */
 static void *serve_one(void *argument)
 {
 	int fd = (int)(long)argument;
-	char byte;
 
-	if (recv(fd, &byte, 1, MSG_PEEK) > 0) {
-		read_all(fd, REQUEST);
+	while (read_all(fd, REQUEST) == 0) { /* until the client closes */
+		if (serve_us)
+			usleep(serve_us);
 		write_all(fd, ANSWER);
-		read_all(fd, 1); /* until the client closes */
 	}
 	close(fd);
 	return NULL;
 }
 
-static void serve(const char *text, int port)
+static void serve(const char *text, int port, useconds_t us)
 {
 	int listener = listen_at(text, port);
 	pthread_attr_t attributes;
@@ -105,6 +108,7 @@ static void serve(const char *text, int port)
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, 64 << 10);
+	serve_us = us;
 	puts("ready");
 	fflush(stdout);
 	for (;;) {
@@ -126,7 +130,7 @@ static int open_one(const union address *address, socklen_t size)
 	return -1;
 }
 
-static int connect_many(const char *text, int port, long count)
+static int connect_many(const char *text, int port, long count, int requests)
 {
 	union address address;
 	socklen_t size = address_parse(text, port, &address);
@@ -139,8 +143,10 @@ static int connect_many(const char *text, int port, long count)
 			failed++;
 			continue;
 		}
-		write_all(fd, REQUEST);
-		read_all(fd, ANSWER);
+		for (int j = 0; j < requests; j++) {
+			write_all(fd, REQUEST);
+			read_all(fd, ANSWER);
+		}
 		close(fd);
 	}
 	printf("done %ld\n", failed);
@@ -204,15 +210,16 @@ static int rate(double seconds)
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "serve") == 0)
-		serve(argv[2], atoi(argv[3]));
-	if (argc == 5 && strcmp(argv[1], "connect") == 0)
-		return connect_many(argv[2], atoi(argv[3]), atol(argv[4]));
+	if ((argc == 4 || argc == 5) && strcmp(argv[1], "serve") == 0)
+		serve(argv[2], atoi(argv[3]), argc == 5 ? (useconds_t)atoi(argv[4]) : 0);
+	if ((argc == 5 || argc == 6) && strcmp(argv[1], "connect") == 0)
+		return connect_many(argv[2], atoi(argv[3]), atol(argv[4]), argc == 6 ? atoi(argv[5]) : 1);
 	if (argc == 5 && strcmp(argv[1], "hold") == 0)
 		return hold(argv[2], atoi(argv[3]), atol(argv[4]));
 	if (argc == 3 && strcmp(argv[1], "rate") == 0)
 		return rate(atof(argv[2]));
 	fprintf(stderr,
-		"usage: tcpload serve ADDRESS PORT | connect ADDRESS PORT COUNT | hold ADDRESS PORT COUNT | rate SECONDS\n");
+		"usage: tcpload serve ADDRESS PORT [US] | connect ADDRESS PORT COUNT [REQUESTS] | hold ADDRESS PORT COUNT | "
+		"rate SECONDS\n");
 	return 2;
 }

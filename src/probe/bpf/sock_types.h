@@ -54,8 +54,16 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 };
 
+struct sk_buff {
+	unsigned int len; /* at tcp_probe: the header, too */
+	unsigned char *data; /* at tcp_probe: the header */
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	u16 tcp_header_len; /* without selective acknowledgements */
+	u32 packets_out;
+	u64 first_tx_mstamp; /* µs: when the first segment of those under way was sent, or the one acknowledged last */
 	u32 snd_una, rcv_nxt;
 	u64 bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	u32 segs_out, segs_in;
