@@ -49,6 +49,13 @@ static const struct container *tally_owner(struct tally *tally, guint64 cgroup_k
 	return owner;
 }
 
+static const char *tally_owner_name(struct tally *tally, guint64 cgroup_key)
+{
+	const struct container *owner = tally_owner(tally, cgroup_key);
+
+	return owner ? owner->name : "[cgroup gone before it was named]";
+}
+
 static const char *tally_device(struct tally *tally, guint64 number)
 {
 	char *name = g_hash_table_lookup(tally->devices, GUINT_TO_POINTER((guint)number));
@@ -82,6 +89,10 @@ static void tally_values(struct tally *tally, const struct probe_value *given, c
 			g_ptr_array_add(made, g_strdup_printf("%" G_GUINT64_FORMAT, given[i].number));
 			values[i] = g_ptr_array_index(made, made->len - 1);
 			break;
+		case PROBE_LABEL_OWNER:
+			values[i] = given[i].number == PROBE_NO_NUMBER ? given[i].text
+								       : tally_owner_name(tally, given[i].number);
+			break;
 		}
 	}
 }
@@ -108,6 +119,26 @@ static char *tally_by_value(struct tally *tally, const struct probe_bucket *buck
 	return NULL;
 }
 
+static gboolean tally_wants_owner(struct tally *tally, guint64 cgroup_key)
+{
+	const struct container *owner = tally_owner(tally, cgroup_key);
+
+	return owner && tally->wants(tally->wants_user, owner);
+}
+
+/* Probes that know of two parties count for the whole machine: here it is chosen. */
+static gboolean tally_wants_bucket(struct tally *tally, const struct probe_bucket *bucket)
+{
+	const struct probe_label *labels = tally->probe->labels;
+
+	for (guint i = 0; tally->wants && labels && labels[i].name; i++)
+		if (labels[i].kind == PROBE_LABEL_OWNER)
+			return tally_wants_owner(tally, bucket->task->cgroup_key) ||
+			       (bucket->values[i].number != PROBE_NO_NUMBER &&
+				tally_wants_owner(tally, bucket->values[i].number));
+	return TRUE;
+}
+
 /* probe_listener.bucket */
 static void tally_bucket(void *user, const struct probe_bucket *bucket)
 {
@@ -117,6 +148,8 @@ static void tally_bucket(void *user, const struct probe_bucket *bucket)
 	const char *values[HISTOGRAM_LABELS_MAX] = { NULL };
 	guint at = 1;
 
+	if (!tally_wants_bucket(tally, bucket))
+		return;
 	values[0] = owner ? owner->name : "[cgroup gone before it was named]";
 	if (!owner)
 		ledger_add(&tally->shape->ledger, LEDGER_LOST_UNATTRIBUTED, bucket->counts->count, bucket->counts->sum);
@@ -160,9 +193,7 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 
 static gboolean tally_wants(struct tally *tally, const struct probe_end *end)
 {
-	const struct container *owner = end->kind == EDGE_END_CONTAINER ? tally_owner(tally, end->cgroup_key) : NULL;
-
-	return owner && tally->wants(tally->wants_user, owner);
+	return end->kind == EDGE_END_CONTAINER && tally_wants_owner(tally, end->cgroup_key);
 }
 
 /* probe_listener.pair */

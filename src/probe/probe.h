@@ -162,6 +162,9 @@ enum probe_label_kind {
 	PROBE_LABEL_TEXT = 0, /* bytes, as they are: words of the probe's own, or names seen (hostile) */
 	PROBE_LABEL_DEVICE = 1, /* number: a block device as the kernel has it, major << 20 | minor */
 	PROBE_LABEL_SYSCALL = 2, /* number of a system call */
+	/* Number: a cgroup key, who the container talks to; or `text` (number PROBE_NO_NUMBER) where that is none of here.
+	 * A probe with this label counts for the whole machine: rows neither of whose two is wanted are left out. */
+	PROBE_LABEL_OWNER = 3,
 };
 
 struct probe_label {
@@ -170,7 +173,7 @@ struct probe_label {
 };
 
 struct probe_value {
-	const char *text; /* PROBE_LABEL_TEXT; NULL: does not apply */
+	const char *text; /* PROBE_LABEL_TEXT (and _OWNER); NULL: does not apply */
 	guint64 number; /* the others; PROBE_NO_NUMBER: does not apply */
 };
 

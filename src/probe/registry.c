@@ -17,6 +17,7 @@
 #include "probe/runq.h"
 #include "probe/tcp.h"
 #include "probe/tcpevents.h"
+#include "probe/tcptimes.h"
 #include "probe/trace.h"
 
 G_DEFINE_QUARK(probe - error - quark, probe_error)
@@ -53,6 +54,10 @@ const struct probe *const probe_registry[] = {
 	&probe_trace_block,
 	&probe_connections,
 	&probe_tcp,
+	&probe_connect,
+	&probe_rtt,
+	&probe_first_byte,
+	&probe_request,
 	&probe_dns,
 	&probe_resolvers,
 	&probe_drops,

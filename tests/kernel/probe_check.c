@@ -240,7 +240,16 @@ static void brief_start(void)
 
 #define TALKS 7
 
-/* Connects to itself. */
+/* One request and its answer. */
+static gboolean talk_once(int client, int server)
+{
+	char byte = 0;
+
+	return send(client, &byte, 1, 0) == 1 && recv(server, &byte, 1, 0) == 1 && send(server, &byte, 1, 0) == 1 &&
+	       recv(client, &byte, 1, 0) == 1;
+}
+
+/* Connects to itself, and talks. */
 static void talk_start(void)
 {
 	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -251,10 +260,13 @@ static void talk_start(void)
 	    getsockname(listener, (struct sockaddr *)&here, &size) != 0)
 		return;
 	for (guint i = 0; i < TALKS; i++) {
-		int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), server = -1;
 
 		if (client >= 0 && connect(client, (struct sockaddr *)&here, size) == 0)
-			close(accept(listener, NULL, NULL));
+			server = accept(listener, NULL, NULL);
+		if (!talk_once(client, server))
+			perror("a request");
+		close(server);
 		close(client);
 	}
 	close(listener);
@@ -369,6 +381,10 @@ static const struct event_rule {
 	{ "slow block", "slow", "operation", "write", 0, disk_start },
 	{ "trace block", "block", "operation", "write", 0, disk_start },
 	{ "connections", NULL, "accepts", NULL, TALKS, talk_start },
+	{ "connect", NULL, "side", "client", 0, talk_start },
+	{ "rtt", NULL, "side", "client", 0, talk_start },
+	{ "first-byte", NULL, "side", "client", 0, talk_start },
+	{ "request", NULL, "side", "client", 0, talk_start },
 	{ "tcp", "tcp", "event", "accept", 0, talk_start },
 	{ "dns", NULL, "outcome", "noerror", 0, ask_start },
 	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
