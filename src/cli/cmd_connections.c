@@ -49,10 +49,10 @@ static void connections_clear(struct connections_run *run)
 static const struct table_column columns[] = {
 	{ "FROM", FALSE },   { "TO", FALSE },  { "PORT", TRUE },    { "OPENS", TRUE },	  { "ACCEPTS", TRUE },
 	{ "CLOSES", TRUE },  { "LIVE", TRUE }, { "SENT", TRUE },    { "RECEIVED", TRUE }, { "RETRANSMITS", TRUE },
-	{ "CONNECT", TRUE }, { "RTT", TRUE },  { "FAILED", FALSE },
+	{ "CONNECT", TRUE }, { "RTT", TRUE },  { "REQUEST", TRUE }, { "FAILED", FALSE },
 };
 
-#define COLUMNS_UNKNOWN_POLLED 6 /* SENT and what follows */
+#define COLUMNS_UNKNOWN_POLLED 7 /* SENT and what follows */
 
 static void cell_end(struct table *table, struct edge_end end)
 {
@@ -112,10 +112,26 @@ static void connections_row(struct table *table, const struct edges *edges, guin
 	}
 	cell_range(table, numbers.connect_low_ns, numbers.connect_high_ns);
 	cell_range(table, numbers.rtt_low_ns, numbers.rtt_high_ns);
+	cell_range(table, numbers.request_low_ns, numbers.request_high_ns);
 	if (failed)
 		table_cell_styled(table, failed, TABLE_ALERT);
 	else
 		table_cell(table, "0");
+}
+
+/* What numbers in columns do not tell. */
+static void connections_remark(const struct edges *edges, guint32 row, guint64 elapsed_ns)
+{
+	const char *port = edges_labels(edges, row)[0];
+	g_autofree char *source = text_terminal(edges_source(edges, row).name);
+	g_autofree char *target = text_terminal(edges_target(edges, row).name);
+	g_autofree char *remarks = NULL;
+	struct connection_numbers numbers;
+
+	connection_numbers(edges, row, &numbers);
+	remarks = connection_remarks(&numbers, elapsed_ns);
+	if (remarks)
+		printf("! %s \342\206\222 %s%s%s: %s\n", source, target, port ? ":" : "", port ? port : "", remarks);
 }
 
 static void connections_print(const struct connections_run *run, const struct edges *edges, guint64 elapsed_ns)
@@ -134,6 +150,8 @@ static void connections_print(const struct connections_run *run, const struct ed
 		table_print(table, stdout);
 	else
 		puts("none");
+	for (guint i = 0; i < order->len && !run->polled; i++)
+		connections_remark(edges, g_array_index(order, guint32, i), elapsed_ns);
 	fflush(stdout);
 }
 

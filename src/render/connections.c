@@ -3,9 +3,13 @@
 
 #include <string.h>
 
+#include "base/units.h"
 #include "render/json.h"
 
 #define FAILED_PREFIX "failed_"
+#define CHURN_PER_SECOND 10 /* fewer connections that are not reused cost nobody anything */
+#define CHURN_SHARE 0.8 /* of the connections that ended */
+#define WINDOW_SHARE 0.1 /* of the time */
 
 static guint64 counter(const struct edges *edges, guint32 row, const char *name)
 {
@@ -51,6 +55,7 @@ static void median(const struct edges *edges, guint32 row, const char *name, gui
 
 void connection_numbers(const struct edges *edges, guint32 row, struct connection_numbers *numbers)
 {
+	const struct histogram_counts *requests;
 	guint64 begun;
 
 	*numbers = (struct connection_numbers){
@@ -65,13 +70,39 @@ void connection_numbers(const struct edges *edges, guint32 row, struct connectio
 		.received_segments = counter(edges, row, "received_segments"),
 		.retransmits = counters(edges, row, "retransmits_"),
 		.spurious = counter(edges, row, "spurious"),
+		.single = counter(edges, row, "single"),
+		.window_limited_ns = counter(edges, row, "window_limited"),
 	};
+	requests = histogram_named(edges, row, "request");
+	numbers->requests = requests ? requests->count : 0;
 	/* An edge from outside has accepts only. */
 	begun = MAX(numbers->opens, numbers->accepts) + counter(edges, row, "existing");
 	numbers->live = begun > numbers->closes ? begun - numbers->closes : 0;
 	median(edges, row, "connect", &numbers->connect_low_ns, &numbers->connect_high_ns);
 	median(edges, row, "rtt", &numbers->rtt_low_ns, &numbers->rtt_high_ns);
 	median(edges, row, "session", &numbers->session_low_ns, &numbers->session_high_ns);
+	median(edges, row, "request", &numbers->request_low_ns, &numbers->request_high_ns);
+	median(edges, row, "first_byte", &numbers->first_byte_low_ns, &numbers->first_byte_high_ns);
+}
+
+gboolean connection_churns(const struct connection_numbers *numbers, guint64 duration_ns, double *per_second)
+{
+	*per_second = duration_ns ? (double)numbers->single * 1e9 / (double)duration_ns : 0;
+	return *per_second >= CHURN_PER_SECOND && (double)numbers->single >= CHURN_SHARE * (double)numbers->closes;
+}
+
+char *connection_remarks(const struct connection_numbers *numbers, guint64 duration_ns)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *waited = units_duration(numbers->window_limited_ns);
+	double per_second;
+
+	if (connection_churns(numbers, duration_ns, &per_second))
+		g_string_append_printf(text, "%.0f connections/s with fewer than two requests: not reused", per_second);
+	if ((double)numbers->window_limited_ns >= WINDOW_SHARE * (double)duration_ns && numbers->window_limited_ns)
+		g_string_append_printf(text, "%ssenders waited %s for the receiver's window", text->len ? ", " : "",
+				       waited);
+	return text->len ? g_strdup(text->str) : NULL;
 }
 
 char *connection_failures(const struct edges *edges, guint32 row)
@@ -174,7 +205,20 @@ static void json_connection_lives(struct json_writer *json, const struct edges *
 	json_uint(json, "existing", counter(edges, row, "existing"));
 }
 
-void json_connection_numbers(struct json_writer *json, const struct edges *edges, guint32 row)
+static void json_connection_churn(struct json_writer *json, const struct connection_numbers *numbers,
+				  guint64 duration_ns)
+{
+	double per_second;
+	gboolean churns = connection_churns(numbers, duration_ns, &per_second);
+
+	json_begin_object(json, "churn");
+	json_uint(json, "single_request", numbers->single);
+	json_double(json, "per_second", per_second);
+	json_bool(json, "not_reused", churns);
+	json_end_object(json);
+}
+
+void json_connection_numbers(struct json_writer *json, const struct edges *edges, guint32 row, guint64 duration_ns)
 {
 	const struct edge *edge = g_ptr_array_index(edges->rows, row);
 	struct connection_numbers numbers;
@@ -189,10 +233,14 @@ void json_connection_numbers(struct json_writer *json, const struct edges *edges
 	json_uint(json, "received_segments", numbers.received_segments);
 	json_kinds(json, "retransmits", "retransmits_", edges, edge);
 	json_uint(json, "spurious", numbers.spurious);
+	json_uint(json, "window_limited_ns", numbers.window_limited_ns);
+	json_uint(json, "requests", numbers.requests);
+	json_connection_churn(json, &numbers, duration_ns);
 	json_connection_times(json, edges, edge);
 }
 
-static void json_connection(struct json_writer *json, const struct edges *edges, guint32 row, gboolean polled)
+static void json_connection(struct json_writer *json, const struct edges *edges, guint32 row, guint64 duration_ns,
+			    gboolean polled)
 {
 	const char *const *labels = edges_labels(edges, row);
 
@@ -202,7 +250,7 @@ static void json_connection(struct json_writer *json, const struct edges *edges,
 	if (polled)
 		json_connection_lives(json, edges, row);
 	else
-		json_connection_numbers(json, edges, row);
+		json_connection_numbers(json, edges, row, duration_ns);
 	json_end_object(json);
 }
 
@@ -216,7 +264,7 @@ void render_connections_json(FILE *out, const struct snapshot *snapshot, const s
 	json_uint(&json, "duration_ns", snapshot->duration_ns);
 	json_begin_array(&json, "edges");
 	for (guint32 i = 0; i < shape->edges->rows->len; i++) {
-		json_connection(&json, shape->edges, i, connections_are_polled(&shape->ledger));
+		json_connection(&json, shape->edges, i, snapshot->duration_ns, connections_are_polled(&shape->ledger));
 		json_flush(&json, out, JSON_FLUSH_BYTES);
 	}
 	json_end_array(&json);

@@ -156,11 +156,12 @@ static guint64 link_lost(const struct connection_numbers *numbers)
 	return numbers->retransmits > numbers->spurious ? numbers->retransmits - numbers->spurious : 0;
 }
 
-static void link_judge(const struct edges *edges, struct map_link *link)
+static void link_judge(const struct map *map, struct map_link *link)
 {
 	const struct connection_numbers *numbers = &link->numbers;
 	g_autoptr(GString) why = g_string_new(NULL);
-	g_autofree char *failures = connection_failures(edges, link->row);
+	g_autofree char *failures = connection_failures(map->edges, link->row);
+	g_autofree char *remarks = connection_remarks(numbers, map->duration_ns);
 	guint64 tried = MAX(numbers->opens, numbers->accepts) + numbers->failed, lost = link_lost(numbers);
 	/* Answers are sent by the other end: segments of both directions could be lost. */
 	guint64 segments = MAX(numbers->sent_segments + numbers->received_segments, 1);
@@ -173,6 +174,10 @@ static void link_judge(const struct edges *edges, struct map_link *link)
 	if (share >= MAP_LOST_WARN) {
 		link->status = MAX(link->status, share >= MAP_LOST_BAD ? MAP_BAD : MAP_WARN);
 		g_string_append_printf(why, "%s%.1f %% sent again", why->len ? ", " : "", 100 * share);
+	}
+	if (remarks) {
+		link->status = MAX(link->status, MAP_WARN);
+		g_string_append_printf(why, "%s%s", why->len ? ", " : "", remarks);
 	}
 	if (why->len)
 		link->why = g_strdup(why->str);
@@ -251,7 +256,7 @@ static void map_connect(struct map *map)
 
 		connection_numbers(map->edges, link->row, &link->numbers);
 		link->weight = row_weight(map->edges, link->row);
-		link_judge(map->edges, link);
+		link_judge(map, link);
 		g_ptr_array_sort(link->ports, port_compare);
 	}
 	g_ptr_array_sort(map->links, link_compare);
@@ -372,6 +377,8 @@ char *map_link_story(const struct map *map, const struct map_link *link)
 			       n->received_bytes ? received : "0");
 	story_range(story, "connect", n->connect_low_ns, n->connect_high_ns);
 	story_range(story, "round trip", n->rtt_low_ns, n->rtt_high_ns);
+	story_range(story, "first byte", n->first_byte_low_ns, n->first_byte_high_ns);
+	story_range(story, "request", n->request_low_ns, n->request_high_ns);
 	story_range(story, "session", n->session_low_ns, n->session_high_ns);
 	if (n->retransmits)
 		g_string_append_printf(story,

@@ -121,7 +121,7 @@ static void json_map_link(struct json_writer *json, const struct map *map, const
 	for (guint i = 0; i < link->ports->len; i++)
 		json_uint(json, NULL, g_ascii_strtoull(g_ptr_array_index(link->ports, i), NULL, 10));
 	json_end_array(json);
-	json_connection_numbers(json, map->edges, link->row);
+	json_connection_numbers(json, map->edges, link->row, map->duration_ns);
 	json_string(json, "status", status_names[link->status]);
 	if (link->why)
 		json_string(json, "why", link->why);

@@ -51,6 +51,7 @@ static void tree_numbers(const struct tree *tree, const struct map_link *link)
 		fprintf(tree->page.out, "  %s", size);
 	tree_range(tree, "connect", link->numbers.connect_low_ns, link->numbers.connect_high_ns);
 	tree_range(tree, "rtt", link->numbers.rtt_low_ns, link->numbers.rtt_high_ns);
+	tree_range(tree, "request", link->numbers.request_low_ns, link->numbers.request_high_ns);
 	if (link->why)
 		fprintf(tree->page.out, "  %s%s %s%s",
 			page_colour(&tree->page, link->status == MAP_BAD ? "\033[1;31m" : "\033[33m"),
