@@ -13,8 +13,8 @@ import pytest
 
 from support import run, tool, wait_for
 
-MANY = 2000
-REFUSED = 500
+MANY = 20000
+REFUSED = 10000
 HELD = 20
 REQUEST, ANSWER = 100, 1000
 PORT = 7000
@@ -77,7 +77,9 @@ def wire(left, right):
     run(tool("ip"), "link", "set", b, "netns", right.pid)
     for container, device, host in ((left, a, 1), (right, b, 2)):
         enter = ("nsenter", "-t", container.pid, "-n", "ip")
-        run("nsenter", "-t", container.pid, "-n", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+        # With few ports left the kernel searches long for a free one.
+        run("nsenter", "-t", container.pid, "-n", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0",
+            "net.ipv4.ip_local_port_range=1024 65535")
         run(*enter, "address", "add", f"10.77.{number}.{host}/24", "dev", device)
         run(*enter, "address", "add", f"fd77:{number}::{host}/64", "dev", device, "nodad")
         run(*enter, "link", "set", device, "up")

@@ -870,9 +870,14 @@ static void victim_live(int ready)
 	const struct probe_request request = { .filter = TRUE };
 	const struct probe_listener listener = { 0 };
 
-	for (const struct probe *const *probe = probe_registry; *probe; probe++)
-		if (!(*probe)->open(&request, &listener, NULL))
-			_exit(1);
+	for (const struct probe *const *probe = probe_registry; *probe; probe++) {
+		g_autoptr(GError) error = NULL;
+
+		if ((*probe)->open(&request, &listener, &error))
+			continue;
+		fprintf(stderr, "%s, beside those before it: %s\n", (*probe)->name, error->message);
+		_exit(1);
+	}
 	if (write(ready, "r", 1) != 1)
 		_exit(1);
 	for (;;)
