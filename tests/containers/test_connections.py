@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ REFUSED = 10000
 HELD = 20
 REQUEST, ANSWER = 100, 1000
 PORT = 7000
+SERVICE_US = 3000
+BUCKET_2MS = 21  # 2 to 4 ms
 subnets = itertools.count(1)
 
 
@@ -146,6 +149,35 @@ def test_refused_connections_are_counted_and_end(fathom, wait_attached, pair):
     assert refused[0]["failures"]["refused"] == REFUSED
     assert sum(refused[0]["failures"].values()) == REFUSED
     assert (refused[0]["opens"], refused[0]["live"]) == (0, 0)
+
+
+def test_requests_and_who_does_not_reuse_connections(fathom, wait_attached, docker, start):
+    """Every request and answer is timed, on connections with one, two and many; with and without reuse."""
+    server = start(docker, "shop", "/bin/tcpload", "serve", "::", PORT, SERVICE_US)
+    callers = {name: start(docker, name, "sleep", "600", network=f"container:{server.id}") for name in ("reuses", "churns")}
+    run("nsenter", "-t", server.pid, "-n", "ip", "link", "set", "lo", "up")
+    wait_for(lambda: listening(server), what="the server to listen")
+    histogram = fathom.start("latency", "request", "-d", "600", "--json", callers["reuses"].name)
+    wait_attached(histogram)
+    started = time.monotonic()
+    with watching(fathom, wait_attached) as found:
+        assert inside(callers["reuses"], "tcpload", "connect", "127.0.0.1", PORT, 3, 30).stdout == "done 0\n"
+        assert inside(callers["reuses"], "tcpload", "connect", "127.0.0.1", PORT, 5, 2).stdout == "done 0\n"
+        assert inside(callers["churns"], "tcpload", "connect", "127.0.0.1", PORT, 100).stdout == "done 0\n"
+    histogram.send_signal(signal.SIGINT)
+    timed = json.loads(histogram.communicate(timeout=60)[0])["shapes"][0]
+    elapsed_ns = (time.monotonic() - started) * 1e9
+    both = {name: edges(found[0], container.name, server.name, PORT)[0] for name, container in callers.items()}
+    for edge in both.values():  # one after the other, and none faster than it is made
+        assert edge["requests"] * SERVICE_US * 1000 <= edge["request_ns"]["sum"] <= elapsed_ns, edge
+        assert min(bucket for bucket, _ in edge["request_ns"]["buckets"]) >= BUCKET_2MS, edge
+    assert (both["reuses"]["requests"], both["reuses"]["churn"]["single_request"]) == (100, 0), both
+    assert (both["churns"]["requests"], both["churns"]["churn"]["single_request"]) == (100, 100), both
+    assert both["reuses"]["first_byte_ns"]["count"] == 8 and both["churns"]["first_byte_ns"]["count"] == 100, both
+    rows = [(dict(zip(timed["labels"], row["values"])), row["counts"]) for row in timed["rows"]]
+    assert [row for row, _ in rows] == [{"container": callers["reuses"].name, "peer": server.name, "port": str(PORT),
+                                         "side": "client"}], rows
+    assert rows[0][1]["count"] == 100 and rows[0][1]["sum"] >= 100 * SERVICE_US * 1000, rows
 
 
 def test_open_before_the_start(fathom, wait_attached, pair):

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/socket.h>
@@ -864,12 +865,17 @@ static gboolean check_probe(const struct probe *probe)
 
 /* ---- kill -9 leaves nothing ---- */
 
+#define VICTIM_FILES 8192 /* a program, a map, a link: each is one */
+
 /* Opens every probe, says so through `ready`, and waits to be killed. */
 static void victim_live(int ready)
 {
 	const struct probe_request request = { .filter = TRUE };
 	const struct probe_listener listener = { 0 };
+	const struct rlimit files = { VICTIM_FILES, VICTIM_FILES };
 
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		_exit(1);
 	for (const struct probe *const *probe = probe_registry; *probe; probe++) {
 		g_autoptr(GError) error = NULL;
 

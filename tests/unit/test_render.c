@@ -639,6 +639,31 @@ static void test_map(void)
 	g_assert_cmpuint(map_find(map, "web", "db")->points->len, ==, 4); /* by a dot in the layer between */
 }
 
+/* Who is worth a word besides failures, and who is not. */
+static void test_connection_remarks(void)
+{
+	static const struct {
+		guint64 closes, single, window_limited_ns;
+		const char *remarks;
+	} cases[] = {
+		{ 1000, 1000, 0, "500 connections/s with fewer than two requests: not reused" },
+		{ 1000, 700, 0, NULL }, /* many have more */
+		{ 10, 10, 0, NULL }, /* few */
+		{ 0, 0, NS_PER_S, "senders waited 1.00 s for the receiver's window" },
+		{ 0, 0, 100 * NS_PER_MS, NULL },
+		{ 0, 0, 0, NULL },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const struct connection_numbers numbers = { .closes = cases[i].closes,
+							    .single = cases[i].single,
+							    .window_limited_ns = cases[i].window_limited_ns };
+		g_autofree char *remarks = connection_remarks(&numbers, 2 * NS_PER_S);
+
+		g_assert_cmpstr(remarks, ==, cases[i].remarks);
+	}
+}
+
 /* However many there are: a bounded picture, no count lost, containers before addresses. */
 static void test_map_many(void)
 {
@@ -688,6 +713,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/tables-pictures", test_tables_pictures);
 	g_test_add_func("/render/map", test_map);
 	g_test_add_func("/render/map-many", test_map_many);
+	g_test_add_func("/render/connection-remarks", test_connection_remarks);
 	g_test_add_func("/render/events/lines", test_event_lines);
 	g_test_add_func("/render/events/block", test_event_block);
 	return g_test_run();
