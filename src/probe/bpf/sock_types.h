@@ -54,11 +54,6 @@ struct inet_connection_sock {
 	u8 icsk_ca_state : 5;
 };
 
-struct sk_buff {
-	unsigned int len; /* at tcp_probe: the header, too */
-	unsigned char *data; /* at tcp_probe: the header */
-};
-
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u16 tcp_header_len; /* without selective acknowledgements */
@@ -85,7 +80,7 @@ struct sk_buff {
 	unsigned int len, end;
 	u16 protocol; /* network order: an Ethernet type; 0: not a packet of a network */
 	u16 network_header; /* bytes behind `head` */
-	unsigned char *head;
+	unsigned char *head, *data;
 	int skb_iif; /* interface it came from; 0: made here */
 };
 
