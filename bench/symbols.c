@@ -33,6 +33,7 @@ int main(int argc, char **argv)
 	g_autoptr(symtab_t) table = NULL;
 	g_autoptr(GStringChunk) names = g_string_chunk_new(64 << 10);
 	gboolean complete;
+	guint rest;
 	char line[64];
 	guint known = 0;
 	int fd = argc >= 2 ? open(argv[argc - 1], O_RDONLY | O_CLOEXEC) : -1;
@@ -43,7 +44,7 @@ int main(int argc, char **argv)
 			error ? error->message : "");
 		return 2;
 	}
-	table = source_read(&(struct source_file){ .image = image, .path = argv[argc - 1] }, &complete);
+	table = source_read(&(struct source_file){ .image = image, .path = argv[argc - 1] }, &complete, &rest);
 	while (fgets(line, sizeof(line), stdin)) {
 		const char *name = name_of(table, g_ascii_strtoull(line, NULL, 16), names);
 

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "symbol/gopclntab.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#define PAGE_BYTES 4096
+#define PAGE_TAIL 8 /* of the next page, so that no number lies across */
+#define PAGES_MAX 512 /* kept at a time */
+#define TEXT_MAX SYMTAB_NAME_MAX
 #define HEADER_MAX 80
 #define HEADER_FIXED 8 /* magic, two zeros, smallest instruction, size of a pointer */
 #define SEARCH_CHUNK (1u << 20)
@@ -35,8 +41,13 @@ static const struct layout layouts[] = {
 };
 
 struct gopclntab {
-	guint8 *bytes;
+	struct image file; /* its bytes only */
+	gboolean owns_fd;
+	guint64 offset; /* of the table in the file */
 	gsize size;
+	GHashTable *pages; /* number → bytes, read when they are wanted */
+	GHashTable *moved; /* offset → guint64, what the loader writes there */
+	GString *text; /* the last one read */
 	const struct layout *layout;
 	guint pointer; /* bytes: 4 or 8 */
 	guint quantum; /* smallest instruction, bytes */
@@ -45,29 +56,73 @@ struct gopclntab {
 	guint entry; /* bytes of one field of the function table */
 };
 
-static gboolean take(const struct gopclntab *table, guint64 offset, guint bytes, guint64 *value)
+/* ---- bytes ---- */
+
+static const guint8 *page_read(const struct gopclntab *table, guint number)
 {
-	guint32 narrow;
+	guint64 at = (guint64)number * PAGE_BYTES;
+	gsize length = (gsize)MIN(table->size - at, (guint64)PAGE_BYTES + PAGE_TAIL);
+	g_autofree guint8 *page = g_malloc0(PAGE_BYTES + PAGE_TAIL);
+
+	if (!image_read(&table->file, table->offset + at, length, page))
+		return NULL;
+	if (g_hash_table_size(table->pages) >= PAGES_MAX)
+		g_hash_table_remove_all(table->pages);
+	g_hash_table_insert(table->pages, GUINT_TO_POINTER(number), page);
+	return g_steal_pointer(&page);
+}
+
+/* `bytes` (at most PAGE_TAIL) at `offset`, valid until the next call; NULL when they are not in the table. */
+static const guint8 *bytes_at(const struct gopclntab *table, guint64 offset, guint bytes)
+{
+	guint number = (guint)(offset / PAGE_BYTES);
+	const guint8 *page;
 
 	if (offset > table->size || bytes > table->size - offset)
+		return NULL;
+	page = g_hash_table_lookup(table->pages, GUINT_TO_POINTER(number));
+	if (!page)
+		page = page_read(table, number);
+	return page ? page + offset % PAGE_BYTES : NULL;
+}
+
+static gboolean take(const struct gopclntab *table, guint64 offset, guint bytes, guint64 *value)
+{
+	const guint8 *at = bytes_at(table, offset, bytes);
+	const guint64 *moved;
+	guint32 narrow;
+
+	if (!at)
 		return FALSE;
 	if (bytes == 8) {
-		memcpy(value, table->bytes + offset, 8);
+		moved = g_hash_table_lookup(table->moved, GUINT_TO_POINTER((guint)offset));
+		memcpy(value, moved ? (const void *)moved : at, 8);
 	} else {
-		memcpy(&narrow, table->bytes + offset, 4);
+		memcpy(&narrow, at, 4);
 		*value = narrow;
 	}
 	return TRUE;
 }
 
-/* The string at `offset` of a part; NULL when it does not end within the table. */
+/* The string at `offset` of a part, valid until the next call; NULL when it does not end within the table, or too late. */
 static const char *take_text(const struct gopclntab *table, enum part part, guint64 offset)
 {
 	guint64 at = table->parts[part] + offset;
+	gsize room, length = 0;
 
-	if (at < offset || at >= table->size || !memchr(table->bytes + at, '\0', table->size - at))
-		return NULL;
-	return (const char *)table->bytes + at;
+	g_string_truncate(table->text, 0);
+	for (; at >= offset && at < table->size && table->text->len < TEXT_MAX; at += length) {
+		const guint8 *bytes = bytes_at(table, at, 1);
+
+		room = (gsize)MIN(PAGE_BYTES - at % PAGE_BYTES, table->size - at);
+		length = bytes ? strnlen((const char *)bytes, room) : 0;
+		if (!bytes)
+			return NULL;
+		g_string_append_len(table->text, (const char *)bytes, (gssize)length);
+		if (length < room)
+			return table->text->str;
+	}
+	return NULL;
 }
 
 /* ---- header ---- */
@@ -131,42 +186,73 @@ static gboolean relocation_is_relative(const struct image *image, guint32 type)
 	}
 }
 
-static void relocation_apply(struct gopclntab *table, const struct image *image, guint64 address,
-			     const Elf64_Rela *rela)
+/* TRUE: it is beyond the first `within` bytes of the table, which the file counts at `address`. */
+static gboolean relocation_take(struct gopclntab *table, const struct image *image, guint64 address, guint64 within,
+				const Elf64_Rela *rela)
 {
 	guint64 value = (guint64)rela->r_addend;
 
-	if (rela->r_offset < address || rela->r_offset - address > table->size ||
-	    table->size - (rela->r_offset - address) < sizeof(value) ||
-	    !relocation_is_relative(image, (guint32)ELF64_R_TYPE(rela->r_info)))
-		return;
-	memcpy(table->bytes + (rela->r_offset - address), &value, sizeof(value));
+	if (rela->r_offset < address)
+		return FALSE;
+	if (rela->r_offset - address >= within)
+		return TRUE;
+	if (relocation_is_relative(image, (guint32)ELF64_R_TYPE(rela->r_info)))
+		g_hash_table_insert(table->moved, GUINT_TO_POINTER((guint)(rela->r_offset - address)),
+				    g_memdup2(&value, sizeof(value)));
+	return FALSE;
 }
 
-/* What the loader would write into the table, which the file counts at `address`. */
-static void table_relocate(struct gopclntab *table, const struct image *image, guint64 address)
+/* Linkers sort them. Where they did not, this finds nothing or not all, and whoever needs more looks through all of them. */
+static void relocations_search(struct gopclntab *table, const struct image *image, guint64 address, guint64 within,
+			       const struct image_section *section)
 {
-	g_autofree Elf64_Rela *chunk = NULL;
-	guint64 left = RELOCATIONS_MAX;
+	guint64 low = 0, high = section->size / sizeof(Elf64_Rela), count = high;
+	Elf64_Rela rela;
 
+	while (low < high) { /* the first that is not before the address */
+		guint64 middle = low + (high - low) / 2;
+
+		if (!image_read(image, section->offset + middle * sizeof(rela), sizeof(rela), &rela))
+			return;
+		if (rela.r_offset < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < count && image_read(image, section->offset + low * sizeof(rela), sizeof(rela), &rela); low++)
+		if (relocation_take(table, image, address, within, &rela))
+			return;
+}
+
+static void relocations_scan(struct gopclntab *table, const struct image *image, guint64 address, guint64 within,
+			     const struct image_section *section)
+{
+	g_autofree Elf64_Rela *chunk = g_new(Elf64_Rela, RELOCATIONS_CHUNK);
+	guint64 count = MIN(section->size / sizeof(*chunk), (guint64)RELOCATIONS_MAX);
+
+	for (guint64 done = 0; done < count; done += RELOCATIONS_CHUNK) {
+		gsize n = (gsize)MIN(count - done, (guint64)RELOCATIONS_CHUNK);
+
+		if (!image_read(image, section->offset + done * sizeof(*chunk), n * sizeof(*chunk), chunk))
+			return;
+		for (gsize j = 0; j < n; j++)
+			relocation_take(table, image, address, within, &chunk[j]);
+	}
+}
+
+/* What the loader would write into the first `within` bytes of the table, which the file counts at `address`. */
+static void table_relocate(struct gopclntab *table, const struct image *image, guint64 address, guint64 within,
+			   gboolean is_sorted)
+{
 	for (guint i = 0; image->is_64bit && i < image->section_count; i++) {
 		const struct image_section *section = &image->sections[i];
-		guint64 count = section->size / sizeof(*chunk);
 
 		if (section->type != SHT_RELA || !(section->flags & SHF_ALLOC))
 			continue;
-		if (!chunk)
-			chunk = g_new(Elf64_Rela, RELOCATIONS_CHUNK);
-		count = MIN(count, left);
-		left -= count;
-		for (guint64 done = 0; done < count; done += RELOCATIONS_CHUNK) {
-			gsize n = (gsize)MIN(count - done, (guint64)RELOCATIONS_CHUNK);
-
-			if (!image_read(image, section->offset + done * sizeof(*chunk), n * sizeof(*chunk), chunk))
-				break;
-			for (gsize j = 0; j < n; j++)
-				relocation_apply(table, image, address, &chunk[j]);
-		}
+		if (is_sorted)
+			relocations_search(table, image, address, within, section);
+		else
+			relocations_scan(table, image, address, within, section);
 	}
 }
 
@@ -188,26 +274,70 @@ static gboolean table_is_sane(const struct gopclntab *table)
 	       first.start <= last.start && first.name[0] != '\0';
 }
 
+static struct gopclntab *table_new(const struct image *image, guint64 offset, gsize size)
+{
+	struct gopclntab *table = g_new0(struct gopclntab, 1);
+
+	table->file.bytes = image->bytes;
+	if (!image->bytes.memory) {
+		table->file.bytes.fd = fcntl(image->bytes.fd, F_DUPFD_CLOEXEC, 0);
+		table->owns_fd = table->file.bytes.fd >= 0;
+	}
+	table->offset = offset;
+	table->size = size;
+	table->pages = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	table->moved = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	table->text = g_string_new(NULL);
+	return table;
+}
+
+/* The header as the loader leaves it. */
+static gboolean header_moved(struct gopclntab *table, guint8 *header, gsize length)
+{
+	for (guint at = 0; at + sizeof(guint64) <= length; at += sizeof(guint64)) {
+		const guint64 *moved = g_hash_table_lookup(table->moved, GUINT_TO_POINTER(at));
+
+		if (moved)
+			memcpy(header + at, moved, sizeof(*moved));
+	}
+	return header_read(table, header, length, table->size);
+}
+
+static gboolean table_is_moved(struct gopclntab *table, const struct image *image, guint64 address, guint8 *header,
+			       gsize length)
+{
+	if (!table->layout->has_text_start) { /* whole addresses, everywhere */
+		table_relocate(table, image, address, table->size, FALSE);
+		return header_moved(table, header, length);
+	}
+	table_relocate(table, image, address, length, TRUE);
+	if (!header_moved(table, header, length))
+		return FALSE;
+	if (table->parts[PART_TEXT_START] != 0)
+		return TRUE;
+	table_relocate(table, image, address, length, FALSE);
+	if (!header_moved(table, header, length))
+		return FALSE;
+	if (table->parts[PART_TEXT_START] == 0)
+		table->parts[PART_TEXT_START] = image_text(image);
+	return TRUE;
+}
+
 /* The table at `offset` of the file, which the file counts at `address`; `size` bytes may belong to it. */
 static struct gopclntab *table_read(const struct image *image, guint64 offset, guint64 address, guint64 size)
 {
-	g_autoptr(gopclntab_t) table = g_new0(struct gopclntab, 1);
+	g_autoptr(gopclntab_t) table = NULL;
 	guint8 header[HEADER_MAX];
-	gsize length = (gsize)MIN(size, (guint64)sizeof(header));
+	gsize length;
 
-	size = MIN(size, (guint64)GOPCLNTAB_BYTES_MAX);
-	if (offset > image->bytes.size || !image_read(image, offset, length, header) ||
-	    !header_read(table, header, length, size))
+	if (offset > image->bytes.size)
 		return NULL;
-	table->size = (gsize)MIN(size, image->bytes.size - offset);
-	table->bytes = g_malloc(table->size);
-	if (!image_read(image, offset, table->size, table->bytes))
+	size = MIN(MIN(size, (guint64)GOPCLNTAB_BYTES_MAX), image->bytes.size - offset);
+	length = (gsize)MIN(size, (guint64)sizeof(header));
+	table = table_new(image, offset, (gsize)size);
+	if (!image_read(image, offset, length, header) || !header_read(table, header, length, (gsize)size) ||
+	    !table_is_moved(table, image, address, header, length))
 		return NULL;
-	table_relocate(table, image, address);
-	if (!header_read(table, table->bytes, table->size, table->size))
-		return NULL;
-	if (table->layout->has_text_start && table->parts[PART_TEXT_START] == 0)
-		table->parts[PART_TEXT_START] = image_text(image);
 	return table_is_sane(table) ? g_steal_pointer(&table) : NULL;
 }
 
@@ -227,22 +357,21 @@ static struct gopclntab *find_by_name(const struct image *image)
 	return NULL;
 }
 
-static struct gopclntab *find_in_segment(const struct image *image, const struct image_segment *segment)
+static struct gopclntab *find_within(const struct image *image, guint64 offset, guint64 address, guint64 size)
 {
-	guint64 end = segment->file_size > image->bytes.size ? image->bytes.size : segment->file_size;
+	guint64 end = offset > image->bytes.size ? 0 : MIN(size, image->bytes.size - offset);
 	g_autofree guint8 *chunk = g_malloc(SEARCH_CHUNK);
 
 	for (guint64 done = 0; done < end; done += SEARCH_CHUNK) {
 		gsize n = (gsize)MIN(end - done, (guint64)SEARCH_CHUNK);
 
-		if (!image_read(image, segment->offset + done, n, chunk))
+		if (!image_read(image, offset + done, n, chunk))
 			return NULL;
 		for (gsize at = 0; at + HEADER_FIXED <= n; at += SEARCH_STEP) {
 			struct gopclntab *table = NULL;
 
 			if (layout_find(chunk + at))
-				table = table_read(image, segment->offset + done + at, segment->address + done + at,
-						   end - done - at);
+				table = table_read(image, offset + done + at, address + done + at, end - done - at);
 			if (table)
 				return table;
 		}
@@ -252,15 +381,18 @@ static struct gopclntab *find_in_segment(const struct image *image, const struct
 
 static struct gopclntab *find_by_magic(const struct image *image)
 {
-	for (guint i = 0; i < image->segment_count; i++) {
-		struct gopclntab *table = NULL;
+	const struct image_section *likely = image_find_section(image, ".data.rel.ro");
+	struct gopclntab *table = NULL;
 
-		if (!image->segments[i].executable)
-			table = find_in_segment(image, &image->segments[i]);
-		if (table)
-			return table;
+	if (likely && likely->type != SHT_NOBITS)
+		table = find_within(image, likely->offset, likely->address, likely->size);
+	for (guint i = 0; !table && i < image->segment_count; i++) {
+		const struct image_segment *segment = &image->segments[i];
+
+		if (!segment->executable)
+			table = find_within(image, segment->offset, segment->address, segment->file_size);
 	}
-	return NULL;
+	return table;
 }
 
 /* A system's linker may merge the table into .data.rel.ro; Go's marks stay. Without names of sections, who knows. */
@@ -281,7 +413,11 @@ void gopclntab_free(struct gopclntab *table)
 {
 	if (!table)
 		return;
-	g_free(table->bytes);
+	if (table->owns_fd)
+		close(table->file.bytes.fd);
+	g_hash_table_unref(table->pages);
+	g_hash_table_unref(table->moved);
+	g_string_free(table->text, TRUE);
 	g_free(table);
 }
 
@@ -342,11 +478,13 @@ static gboolean take_varint(const struct gopclntab *table, guint64 *at, guint32 
 {
 	*value = 0;
 	for (guint shift = 0; shift < 32; shift += 7) {
+		const guint8 *bytes = bytes_at(table, *at, 1);
 		guint8 byte;
 
-		if (*at >= table->size)
+		if (!bytes)
 			return FALSE;
-		byte = table->bytes[(*at)++];
+		byte = *bytes;
+		(*at)++;
 		*value |= (guint32)(byte & 0x7f) << shift;
 		if (!(byte & 0x80))
 			return TRUE;
@@ -396,6 +534,13 @@ static gboolean find_function(const struct gopclntab *table, guint64 address, gu
 	}
 	*index = low - 1;
 	return low > 0;
+}
+
+gboolean gopclntab_find(const struct gopclntab *table, guint64 address, struct gopclntab_function *function,
+			guint *index)
+{
+	return find_function(table, address, index) && gopclntab_function(table, *index, function) &&
+	       address < function->end;
 }
 
 gboolean gopclntab_line(const struct gopclntab *table, guint64 address, const char **file, guint32 *line)

@@ -5,7 +5,10 @@
  * Sections may have lost their names and a position-independent program keeps the table among its relocated data, so it
  * is looked for by name first and then by its magic number in every segment; each candidate is validated. Addresses in
  * it that the loader would relocate are relocated from the file's own RELA entries. Everything is hostile: offsets are
- * checked at each use. */
+ * checked at each use.
+ *
+ * Tables are many megabytes, of which a profile needs a few hundred functions: pages are read when they are asked for, and
+ * GOPCLNTAB_HELD_BYTES_MAX of them kept. A file that changes meanwhile gives wrong names, never a fault. */
 #pragma once
 #include <glib.h>
 
@@ -13,15 +16,17 @@
 
 #define GOPCLNTAB_BYTES_MAX (128u << 20)
 #define GOPCLNTAB_FUNCTIONS_MAX (2u << 20)
+#define GOPCLNTAB_HELD_BYTES_MAX (2u << 20)
 
 struct gopclntab;
 
 struct gopclntab_function {
 	guint64 start, end; /* addresses as the file counts them */
-	const char *name; /* "main.(*Server).handle"; in the table's bytes, NUL-terminated */
+	const char *name; /* "main.(*Server).handle"; valid until the table is asked for the next text */
 };
 
-/* NULL when the file holds no such table, or none that makes sense. Owned by the caller. */
+/* NULL when the file holds no such table, or none that makes sense. Owned by the caller. It has a descriptor of its own; memory must
+ * stay as long as the table. */
 struct gopclntab *gopclntab_open(const struct image *image);
 void gopclntab_free(struct gopclntab *table);
 typedef struct gopclntab gopclntab_t; /* for g_autoptr */
@@ -30,5 +35,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(gopclntab_t, gopclntab_free)
 guint gopclntab_count(const struct gopclntab *table);
 /* FALSE for an entry that makes no sense. */
 gboolean gopclntab_function(const struct gopclntab *table, guint index, struct gopclntab_function *function);
-/* Where the instruction at `address` comes from. `*file` lies in the table's bytes. FALSE when not known. */
+/* The function that holds `address`. */
+gboolean gopclntab_find(const struct gopclntab *table, guint64 address, struct gopclntab_function *function,
+			guint *index);
+/* Where the instruction at `address` comes from. `*file` is valid as a name is. FALSE when not known. */
 gboolean gopclntab_line(const struct gopclntab *table, guint64 address, const char **file, guint32 *line);

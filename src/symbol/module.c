@@ -58,12 +58,20 @@ struct modules *modules_new(void)
 	return modules;
 }
 
+static void rest_end(struct module *module)
+{
+	if (module->rest)
+		close(module->rest_fd);
+	module->rest = 0;
+}
+
 static void module_free(struct module *module)
 {
 	if (module->fd >= 0)
 		close(module->fd);
 	if (module->downloaded)
 		close(module->downloaded);
+	rest_end(module);
 	symtab_free(module->table);
 	unwind_table_unref(module->unwind);
 	g_free(module->unwind_segments);
@@ -135,6 +143,7 @@ static void table_evict(struct modules *modules, struct module *module)
 	modules->bytes -= symtab_bytes(module->table);
 	g_queue_delete_link(&modules->loaded, module->place);
 	module->place = NULL;
+	rest_end(module);
 	g_clear_pointer(&module->table, symtab_free);
 	g_clear_pointer(&module->segments, g_free);
 	module->state = MODULE_PENDING;
@@ -389,7 +398,10 @@ static void table_read(struct modules *modules, struct module *module)
 	struct symtab *table = NULL;
 
 	if (image) {
-		table = source_read(&file, &module->is_complete);
+		table = source_read(&file, &module->is_complete, &module->rest);
+		module->rest_fd = module->rest ? fcntl(module->fd, F_DUPFD_CLOEXEC, 0) : -1;
+		if (module->rest_fd < 0)
+			module->rest = 0;
 		module->has_python = python_read(image, &module->python);
 	} else {
 		module->state =
@@ -398,6 +410,30 @@ static void table_read(struct modules *modules, struct module *module)
 	open_end(modules, module);
 	if (table)
 		table_take(modules, module, image, table);
+}
+
+static void rest_read(struct modules *modules, struct module *module)
+{
+	g_autoptr(image_t) image = image_open_fd(module->rest_fd, NULL);
+	g_autofree char *root = witness_root(module);
+	struct source_file file = { .image = image, .path = module->path, .root = root };
+
+	if (image) {
+		modules->bytes -= symtab_bytes(module->table);
+		symtab_append(module->table, source_read_rest(&file, module->rest));
+		modules->bytes += symtab_bytes(module->table);
+	}
+	rest_end(module);
+}
+
+gboolean modules_find(struct modules *modules, struct module *module, guint64 address, struct symtab_hit *hit)
+{
+	if (symtab_find(module->table, address, hit))
+		return TRUE;
+	if (!module->rest)
+		return FALSE;
+	rest_read(modules, module);
+	return symtab_find(module->table, address, hit);
 }
 
 enum module_state modules_load(struct modules *modules, struct module *module)
@@ -436,6 +472,7 @@ gboolean modules_take_downloaded(struct modules *modules, struct module *module,
 	}
 	modules->bytes -= symtab_bytes(module->table);
 	modules->bytes += symtab_bytes(table);
+	rest_end(module);
 	symtab_free(module->table);
 	module->table = table;
 	module->is_complete = TRUE;

@@ -48,7 +48,7 @@ struct module {
 	const char *name; /* points to the base name in `path`; or "[vdso]" */
 	enum module_state state;
 	gboolean is_complete; /* the table holds local functions, too */
-	struct symtab *table; /* MODULE_READY */
+	struct symtab *table; /* MODULE_READY; modules_find looks in it */
 	struct image_segment *segments;
 	guint segment_count;
 	int downloaded; /* its debug file from a server, open; 0: none */
@@ -61,6 +61,8 @@ struct module {
 	guint unwind_segment_count;
 	GList *unwind_place; /* in the list of unwind tables */
 	int fd;
+	guint rest; /* of the sources, not read yet; 0: none … */
+	int rest_fd; /* … and the file for it */
 	guint refs;
 	struct module_witness { /* who maps it: ways to open it again */
 		guint32 tgid;
@@ -96,6 +98,8 @@ void modules_unref(struct modules *modules, struct module *module);
 
 /* Makes sure the table is there if it can be. */
 enum module_state modules_load(struct modules *modules, struct module *module);
+/* The function that holds an address as the module counts them; MODULE_READY only. What was put off is read if it must be. */
+gboolean modules_find(struct modules *modules, struct module *module, guint64 address, struct symtab_hit *hit);
 /* File offset → address in the module's own count. */
 gboolean module_address(const struct module *module, guint64 file_offset, guint64 *address);
 

@@ -5,15 +5,32 @@ static const struct source *const sources[] = {
 	&source_symtab, &source_debug_file, &source_gopclntab, &source_minidebug, &source_dynsym,
 };
 
-struct symtab *source_read(const struct source_file *file, gboolean *is_complete)
+static struct symtab *sources_read(const struct source_file *file, guint from, gboolean *is_complete, guint *rest)
 {
 	struct symtab_builder *builder = symtab_builder_new();
 
 	*is_complete = FALSE;
-	for (guint i = 0; i < G_N_ELEMENTS(sources) && !*is_complete; i++)
-		if (sources[i]->add(file, builder))
-			*is_complete = sources[i]->is_complete;
+	*rest = 0;
+	for (guint i = from; i < G_N_ELEMENTS(sources) && !*is_complete && !*rest; i++) {
+		if (!sources[i]->add(file, builder))
+			continue;
+		*is_complete = sources[i]->is_complete;
+		if (sources[i]->is_enough && i + 1 < G_N_ELEMENTS(sources))
+			*rest = i + 1;
+	}
 	return symtab_builder_finish(builder);
+}
+
+struct symtab *source_read(const struct source_file *file, gboolean *is_complete, guint *rest)
+{
+	return sources_read(file, 0, is_complete, rest);
+}
+
+struct symtab *source_read_rest(const struct source_file *file, guint rest)
+{
+	gboolean is_complete;
+
+	return sources_read(file, rest, &is_complete, &rest);
 }
 
 static guint symtab_add(const struct source_file *file, struct symtab_builder *builder)

@@ -18,11 +18,15 @@ struct source {
 	const char *name;
 	/* TRUE: when this source has names they are all there is to have, and the walk ends. */
 	gboolean is_complete;
+	/* TRUE: what the sources behind it add is hardly ever asked for, and may be read when it is. */
+	gboolean is_enough;
 	/* Adds functions, returns how many. */
 	guint (*add)(const struct source_file *file, struct symtab_builder *builder);
 };
 
 extern const struct source source_symtab, source_dynsym, source_debug_file, source_minidebug, source_gopclntab;
 
-/* Walks the sources. `*is_complete` becomes FALSE when only exported functions could be had. Never NULL. */
-struct symtab *source_read(const struct source_file *file, gboolean *is_complete);
+/* Walks the sources. `*is_complete` becomes FALSE when only exported functions could be had; `*rest` (0: none) is the source
+ * to go on with in source_read_rest when the table lacks an address. Never NULL. */
+struct symtab *source_read(const struct source_file *file, gboolean *is_complete, guint *rest);
+struct symtab *source_read_rest(const struct source_file *file, guint rest);

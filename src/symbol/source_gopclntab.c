@@ -2,24 +2,37 @@
 /* Names of Go functions, also in stripped programs. What cgo added (C code) is not among them. */
 #include "symbol/source.h"
 
-#include <string.h>
-
 #include "symbol/gopclntab.h"
+
+static gboolean more_find(void *data, guint64 address, struct symtab_hit *hit)
+{
+	struct gopclntab_function function;
+
+	if (!gopclntab_find(data, address, &function, &hit->index))
+		return FALSE;
+	hit->name = function.name;
+	hit->tag = "";
+	hit->start = function.start;
+	return TRUE;
+}
+
+static void more_free(void *data)
+{
+	gopclntab_free(data);
+}
 
 static guint gopclntab_add(const struct source_file *file, struct symtab_builder *builder)
 {
-	g_autoptr(gopclntab_t) table = gopclntab_open(file->image);
-	guint added = 0;
+	struct gopclntab *table = gopclntab_open(file->image);
+	struct symtab_more more = {
+		.data = table, .find = more_find, .free = more_free, .bytes = GOPCLNTAB_HELD_BYTES_MAX
+	};
 
-	for (guint i = 0; table && i < gopclntab_count(table); i++) {
-		struct gopclntab_function function;
-
-		if (gopclntab_function(table, i, &function) &&
-		    symtab_builder_add(builder, function.start, function.end - function.start, 0, function.name,
-				       strnlen(function.name, SYMTAB_NAME_MAX), NULL, SYMTAB_RANK_LOCAL))
-			added++;
-	}
-	return added;
+	if (!table)
+		return 0;
+	more.count = gopclntab_count(table);
+	symtab_builder_set_more(builder, &more);
+	return more.count;
 }
 
-const struct source source_gopclntab = { .name = ".gopclntab", .is_complete = FALSE, .add = gopclntab_add };
+const struct source source_gopclntab = { .name = ".gopclntab", .is_enough = TRUE, .add = gopclntab_add };

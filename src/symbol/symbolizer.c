@@ -442,7 +442,7 @@ static void name_at(struct symbolizer *symbolizer, struct module *module, guint6
 {
 	struct symtab_hit hit;
 
-	if (symtab_find(module->table, address, &hit)) {
+	if (modules_find(symbolizer->modules, module, address, &hit)) {
 		symbol->kind = FRAME_USER;
 		symbol->name = shown_name(symbolizer, module->table, &hit);
 		symbol->offset = address - hit.start;

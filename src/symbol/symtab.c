@@ -23,6 +23,7 @@ struct symtab_builder {
 	char *pool;
 	gsize pool_size, pool_room;
 	guint dropped;
+	struct symtab_more more;
 };
 
 struct symtab {
@@ -34,6 +35,8 @@ struct symtab {
 	char *pool;
 	gsize pool_size;
 	const char **slots; /* made at first use */
+	struct symtab_more more; /* its symbols are numbered behind the table's own */
+	struct symtab *rest; /* … and these behind them; NULL: none */
 };
 
 struct symtab_builder *symtab_builder_new(void)
@@ -45,6 +48,8 @@ void symtab_builder_free(struct symtab_builder *builder)
 {
 	if (!builder)
 		return;
+	if (builder->more.free)
+		builder->more.free(builder->more.data);
 	g_free(builder->entries);
 	g_free(builder->pool);
 	g_free(builder);
@@ -122,6 +127,12 @@ void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start)
 
 	if (entry)
 		*entry = (struct entry){ .start = start, .rank = RANK_BOUNDARY };
+}
+
+void symtab_builder_set_more(struct symtab_builder *builder, const struct symtab_more *more)
+{
+	g_return_if_fail(!builder->more.find);
+	builder->more = *more;
 }
 
 guint symtab_builder_count(const struct symtab_builder *builder)
@@ -264,6 +275,8 @@ struct symtab *symtab_builder_finish(struct symtab_builder *builder)
 	table_fill(table, builder->entries, n);
 	table->pool_size = builder->pool_size;
 	table->pool = g_realloc(g_steal_pointer(&builder->pool), table->pool_size);
+	table->more = builder->more;
+	builder->more = (struct symtab_more){ 0 };
 	symtab_builder_free(builder);
 	return table;
 }
@@ -278,6 +291,9 @@ void symtab_free(struct symtab *table)
 {
 	if (!table || --table->refs)
 		return;
+	if (table->more.free)
+		table->more.free(table->more.data);
+	symtab_free(table->rest);
 	g_free(table->starts);
 	g_free(table->sizes);
 	g_free(table->names);
@@ -289,19 +305,23 @@ void symtab_free(struct symtab *table)
 
 guint symtab_count(const struct symtab *table)
 {
-	return table->count;
+	return table->count + table->more.count + (table->rest ? symtab_count(table->rest) : 0);
 }
 
 gsize symtab_bytes(const struct symtab *table)
 {
 	gsize each = sizeof(*table->starts) + sizeof(*table->sizes) + sizeof(*table->names) + sizeof(*table->slots);
+	gsize rest = 0;
 
 	if (table->enclosing)
 		each += sizeof(*table->enclosing);
-	return sizeof(*table) + table->count * each + table->pool_size;
+	if (table->rest)
+		rest = symtab_bytes(table->rest);
+	return sizeof(*table) + table->count * each + table->pool_size + table->more.bytes +
+	       table->more.count * sizeof(*table->slots) + rest;
 }
 
-gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit)
+static gboolean own_find(const struct symtab *table, guint64 address, struct symtab_hit *hit)
 {
 	guint low = 0, high = table->count;
 	guint32 index;
@@ -329,10 +349,33 @@ gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_
 	return TRUE;
 }
 
+gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit)
+{
+	if (table->more.find && table->more.find(table->more.data, address, hit)) {
+		hit->index += table->count;
+		return TRUE;
+	}
+	if (own_find(table, address, hit))
+		return TRUE;
+	if (!table->rest || !symtab_find(table->rest, address, hit))
+		return FALSE;
+	hit->index += table->count + table->more.count;
+	return TRUE;
+}
+
+void symtab_append(struct symtab *table, struct symtab *rest)
+{
+	g_return_if_fail(!table->rest);
+	table->rest = rest;
+	g_clear_pointer(&table->slots, g_free); /* made anew, with room for all */
+}
+
 gboolean symtab_equal(const struct symtab *a, const struct symtab *b)
 {
 	gsize n = a->count;
 
+	if (a->more.find || b->more.find || a->rest || b->rest)
+		return a == b;
 	if (n != b->count || a->pool_size != b->pool_size || !a->enclosing != !b->enclosing)
 		return FALSE;
 	return n == 0 || (memcmp(a->starts, b->starts, n * sizeof(*a->starts)) == 0 &&
@@ -345,6 +388,6 @@ gboolean symtab_equal(const struct symtab *a, const struct symtab *b)
 const char **symtab_slot(struct symtab *table, guint32 index)
 {
 	if (!table->slots)
-		table->slots = g_new0(const char *, table->count);
+		table->slots = g_new0(const char *, symtab_count(table));
 	return &table->slots[index];
 }

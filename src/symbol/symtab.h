@@ -25,10 +25,20 @@ struct symtab_builder;
 struct symtab;
 
 struct symtab_hit {
-	const char *name; /* in the table's pool */
+	const char *name; /* in the table's pool; of a symtab_more's: valid until the next search */
 	const char *tag; /* "" when none */
 	guint64 start;
 	guint32 index; /* dense: below symtab_count */
+};
+
+/* Names that are looked up where they are instead of being read in advance: asked before the table's own. */
+struct symtab_more {
+	void *data;
+	/* FALSE when no function of its holds the address. `index` is below `count`. */
+	gboolean (*find)(void *data, guint64 address, struct symtab_hit *hit);
+	void (*free)(void *data);
+	guint count;
+	gsize bytes; /* held at most */
 };
 
 struct symtab_builder *symtab_builder_new(void);
@@ -41,6 +51,8 @@ gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint
 			    const char *name, gsize length, const char *tag, enum symtab_rank rank);
 /* An address where something that is not a function begins: ends symbols without a size. */
 void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start);
+/* At most one; it belongs to the builder, and then to the table. */
+void symtab_builder_set_more(struct symtab_builder *builder, const struct symtab_more *more);
 guint symtab_builder_count(const struct symtab_builder *builder);
 guint symtab_builder_dropped(const struct symtab_builder *builder);
 /* Sorts, removes aliases; frees the builder. Never NULL; may be empty. */
@@ -51,8 +63,10 @@ void symtab_free(struct symtab *table); /* gives back one reference */
 guint symtab_count(const struct symtab *table);
 gsize symtab_bytes(const struct symtab *table); /* memory held, slots included */
 gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit);
-/* TRUE when both answer every question alike. */
+/* TRUE when both are known to answer every question alike. */
 gboolean symtab_equal(const struct symtab *a, const struct symtab *b);
+/* Adds another's symbols, which are asked when `table` has none; takes over `rest`. Indexes stay as they are. */
+void symtab_append(struct symtab *table, struct symtab *rest);
 /* A slot per symbol for the caller (the name as shown, once made); NULL at first. */
 const char **symtab_slot(struct symtab *table, guint32 index);
 

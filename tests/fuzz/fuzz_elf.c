@@ -14,10 +14,11 @@ int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size)
 	g_autoptr(symtab_t) table = NULL;
 	struct symtab_hit hit;
 	gboolean complete;
+	guint rest;
 
 	if (!image)
 		return 0;
-	table = source_read(&(struct source_file){ .image = image, .path = "/fuzz" }, &complete);
+	table = source_read(&(struct source_file){ .image = image, .path = "/fuzz" }, &complete, &rest);
 	for (guint64 offset = 0; offset < size; offset += 1 + size / 512) {
 		guint64 address = offset;
 

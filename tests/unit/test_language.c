@@ -149,10 +149,10 @@ static void check_go_names(const struct place *place, const struct image *bare)
 	g_autofree char *nm = NULL;
 	g_auto(GStrv) lines = NULL;
 	gboolean complete;
-	guint named = 0;
+	guint named = 0, rest;
 
 	nm = shell(place, "nm whole | awk '$2 ~ /^[Tt]$/ && $3 ~ /^(main|fmt|strconv|sync)\\./ { print $1, $3 }'");
-	table = source_read(&(struct source_file){ .image = bare, .path = "/bare" }, &complete);
+	table = source_read(&(struct source_file){ .image = bare, .path = "/bare" }, &complete, &rest);
 	lines = g_strsplit(nm, "\n", -1);
 	for (guint i = 0; lines[i] && lines[i][0]; i++) {
 		char *name;

@@ -469,10 +469,11 @@ static struct symtab *read_table(const struct place *place, const char *name, co
 	struct source_file file = { .path = path, .root = root };
 	struct image *image;
 	struct symtab *table;
+	guint rest;
 
 	load_image(place, name, &image);
 	file.image = image;
-	table = source_read(&file, complete);
+	table = source_read(&file, complete, &rest);
 	close(image->bytes.fd);
 	image_free(image);
 	return table;
@@ -1009,6 +1010,7 @@ static void test_damaged_elf(struct place *place, gconstpointer data)
 		g_autofree guint8 *exact = g_memdup2(bad, MAX(size, (gsize)1));
 		struct symtab_hit hit;
 		gboolean complete;
+		guint rest;
 
 		bytes.memory = exact;
 		bytes.size = size;
@@ -1017,7 +1019,7 @@ static void test_damaged_elf(struct place *place, gconstpointer data)
 			continue;
 		opened++;
 		g_autoptr(symtab_t) table =
-			source_read(&(struct source_file){ .image = image, .path = path }, &complete);
+			source_read(&(struct source_file){ .image = image, .path = path }, &complete, &rest);
 		for (guint64 offset = 0; offset < length; offset += 64) {
 			guint64 address;
 
