@@ -7,8 +7,9 @@ container); from kernel programs and from files alone. Right: the first verdict 
 names the culprit where there is one; for healthy ones: no verdict.
 
 usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
-                             [--append FILE] [--matrix FILE] [--limit S] [--many N] [SCENARIO...]
---append keeps every result as a line of JSON, --matrix prints the matrix of such a file and measures nothing."""
+                             [--append FILE] [--matrix FILE] [--limit S] [--shard I/N] [--many N] [SCENARIO...]
+--append keeps every result as a line of JSON, --matrix prints the matrix of such a file and measures nothing: so the whole
+can be measured in pieces, --shard 0/6, 1/6 … or with --limit."""
 import argparse
 import json
 import os
@@ -32,10 +33,13 @@ class Noise:
     def __init__(self, docker, variant):
         self.docker, self.container, self.process = docker, None, None
         threads = str(os.cpu_count())
+        self.name = None
         if variant == "neighbour":
             self.container = docker.run("noise", "/bin/burn", threads)
+            self.name = self.container.name
         elif variant == "host":
             self.process = subprocess.Popen([docker.rootfs / "bin/burn", threads], stdin=subprocess.DEVNULL)
+            self.name = "the host"
 
     def close(self):
         if self.container:
@@ -53,15 +57,19 @@ def diagnose(seconds, files):
     return json.loads(done.stdout)
 
 
-def judge(scenario, stage, report):
+def judge(scenario, stage, report, noise):
     """What it said of each container of the scenario: (short name, truth, verdict, right)."""
-    culprits = getattr(scenario, "CULPRIT", {})
-    for short, truth in scenario.TRUTH.items():
+    culprits = {short: stage.name_of(name) for short, name in getattr(scenario, "CULPRIT", {}).items()}
+    truths = dict(scenario.TRUTH)
+    if noise.name:
+        for short, truth in getattr(scenario, "NOISY", {}).items():
+            truths[short], culprits[short] = truth, noise.name
+    for short, truth in truths.items():
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
         right = verdict == truth
         if right and short in culprits:
-            right = found["culprit"] == stage.name_of(culprits[short])
+            right = found["culprit"] == culprits[short]
         yield short, truth, verdict, right
 
 
@@ -79,7 +87,7 @@ def play(docker, name, variant, options):
             if files and not getattr(scenario, "FILES", False):
                 continue
             report = diagnose(options.seconds, files)
-            for short, truth, verdict, right in judge(scenario, stage, report):
+            for short, truth, verdict, right in judge(scenario, stage, report, noise):
                 yield {"scenario": name, "container": short, "variant": variant, "files": files, "truth": truth,
                        "verdict": verdict, "right": right}
     finally:
@@ -130,6 +138,7 @@ def main():
     parser.add_argument("--both", action="store_true")
     parser.add_argument("--append", type=Path)
     parser.add_argument("--matrix", type=Path)
+    parser.add_argument("--shard", default="0/1", help="I/N: only every N-th scenario, from the I-th on")
     parser.add_argument("--limit", type=float, default=float("inf"), help="stop after so many seconds")
     parser.add_argument("--many", type=int, help="only time it, with so many idle containers")
     options = parser.parse_args()
@@ -139,11 +148,13 @@ def main():
     if options.matrix:
         print_matrix([json.loads(line) for line in options.matrix.read_text().splitlines()])
         return
+    part, parts = (int(n) for n in options.shard.split("/"))
+    names = (options.names or scenarios.names())[part::parts]
     results, end = [], time.monotonic() + options.limit
     with Docker() as docker:
         for _ in range(options.repeat):
             for variant in options.variant or ["plain", "neighbour", "host"]:
-                for name in options.names or scenarios.names():
+                for name in names:
                     if variant != "plain" and getattr(scenarios.load(name), "QUIET", False):
                         continue
                     if time.monotonic() > end:

@@ -348,8 +348,9 @@ static void finding_trust(struct diagnosis *diagnosis, struct finding *finding, 
 	}
 	if (diagnosis->facts->coverage < COVERAGE_GOOD) {
 		finding->confidence = CONFIDENCE_LOW;
-		g_ptr_array_add(finding->doubts, g_strdup_printf("only %.1f %% of what happened was seen",
-								 100 * diagnosis->facts->coverage));
+		g_ptr_array_add(finding->doubts,
+				g_strdup_printf("only %.1f %% of what happened was seen (%s)",
+						100 * diagnosis->facts->coverage, diagnosis->facts->coverage_of));
 	}
 }
 
@@ -409,6 +410,8 @@ struct diagnosis *diagnose(const struct snapshot *snapshot, const GPtrArray *win
 
 	diagnosis->config = *config;
 	diagnosis->facts = facts_new(snapshot);
+	if (windows)
+		facts_add_growth(diagnosis->facts, windows);
 	diagnosis->findings = g_ptr_array_new_with_free_func(finding_free);
 	diagnosis->notes = g_ptr_array_new_with_free_func(finding_free);
 	diagnosis->checked = g_array_new(FALSE, FALSE, sizeof(struct checked));

@@ -43,6 +43,8 @@ enum fact {
 	FACT_OOM_LIMIT,
 	FACT_OOM_HOST,
 	FACT_MACHINE_MEMORY_FREE,
+	FACT_MEMORY_GROWTH,
+	FACT_MEMORY_LASTS,
 	/* disk */
 	FACT_IO_PRESSURE,
 	FACT_IO_LIMIT_USED,
@@ -50,8 +52,12 @@ enum fact {
 	FACT_DISK_OTHERS_PART,
 	FACT_DISK_LATENCY,
 	FACT_DISK_QUEUE,
+	FACT_SYNC_WAIT,
+	FACT_SYNC_PART,
 	/* locks and limits */
 	FACT_LOCK_WAIT,
+	FACT_FILE_LOCK_WAIT,
+	FACT_KERNEL_LOCK_WAIT,
 	FACT_PIDS_HITS,
 	FACT_PIDS_LIMIT,
 	FACT_FILES_FILL,
@@ -61,10 +67,20 @@ enum fact {
 	FACT_LISTEN_OVERFLOWS,
 	FACT_REFUSED,
 	FACT_CONNECT_TIMEOUTS,
+	FACT_SYN_RETRANSMITS,
+	FACT_PORTS_REFUSED,
 	FACT_TCP_LOSS,
 	FACT_TCP_TIMEOUTS,
 	FACT_ZERO_WINDOWS,
 	FACT_UDP_OVERFLOWS,
+	FACT_NET_DROPS,
+	FACT_CONNTRACK_FILL,
+	FACT_CONNTRACK_LOST,
+	FACT_DNS_QUESTIONS,
+	FACT_DNS_UNANSWERED,
+	FACT_DNS_FAILED,
+	FACT_DNS_UNKNOWN_NAMES,
+	FACT_DNS_LATENCY,
 	/* shares of thread time, what a verdict weighs */
 	FACT_LOST_THROTTLED,
 	FACT_LOST_CONTENTION,
@@ -112,6 +128,8 @@ enum fact_text {
 	TEXT_OOM_VICTIM,
 	TEXT_PEER, /* of the connections that fail or lose most, with its port */
 	TEXT_DEVICE,
+	TEXT_KERNEL_LOCK_IN, /* the kernel function that wants the lock */
+	TEXT_RESOLVER,
 	FACT_TEXTS,
 };
 extern const char *const fact_text_names[FACT_TEXTS];
@@ -133,6 +151,7 @@ struct facts {
 	GPtrArray *subjects; /* of struct subject *, owned */
 	guint64 duration_ns;
 	double coverage; /* the least of all shapes' */
+	const char *coverage_of; /* that one's probe */
 	/* private */
 	GHashTable *by_name; /* name → struct subject */
 	GStringChunk *strings;
@@ -142,6 +161,10 @@ struct facts *facts_new(const struct snapshot *snapshot);
 void facts_free(struct facts *facts);
 typedef struct facts facts_t; /* for g_autoptr(facts_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(facts_t, facts_free)
+
+/* How memory grew over the adjoining parts of a time (of struct snapshot *, the latest last; three or more), where it grew
+ * steadily: FACT_MEMORY_GROWTH, FACT_MEMORY_LASTS. */
+void facts_add_growth(struct facts *facts, const GPtrArray *parts);
 
 /* NULL when absent. */
 struct subject *facts_by_name(const struct facts *facts, const char *name);

@@ -8,6 +8,9 @@
 
 #define RETRANSMITS_LEAST 10 /* fewer segments sent again say nothing about a path */
 #define TEXT_HOST "the host"
+#define GROWTH_POINTS_LEAST 3
+#define GROWTH_FIT_LEAST 0.9 /* R² of the line through them */
+#define GROWTH_BYTES_LEAST (1 << 20) /* less is no growth to speak of */
 
 /* Thread time by state, nanoseconds; part of a gathering. */
 enum thread_time {
@@ -18,6 +21,8 @@ enum thread_time {
 	TIME_FAULT,
 	TIME_MEMORY,
 	TIME_NETWORK,
+	TIME_FILE_LOCK,
+	TIME_KERNEL_LOCK,
 	TIME_OTHER, /* idle, asleep, locks: of those only what `contended` says counts */
 	TIMES,
 };
@@ -31,6 +36,36 @@ static const struct {
 	{ "blocked: page fault", TIME_FAULT }, { "blocked: memory", TIME_MEMORY },
 	{ "blocked: network", TIME_NETWORK },  { "", TIME_OTHER },
 };
+
+/* Functions of the kernel that tell more than the cause they are found under. */
+static const struct {
+	const char *function; /* how its name begins */
+	enum thread_time of, to; /* TIME_DISK stays that, and is for what was written to be safe */
+} functions[] = {
+	{ "jbd2_", TIME_DISK, TIME_DISK },
+	{ "wait_transaction_locked", TIME_DISK, TIME_DISK },
+	{ "do_get_write_access", TIME_DISK, TIME_DISK },
+	{ "do_fsync", TIME_DISK, TIME_DISK },
+	{ "vfs_fsync", TIME_DISK, TIME_DISK },
+	{ "ksys_sync", TIME_DISK, TIME_DISK },
+	{ "__x64_sys_fsync", TIME_DISK, TIME_DISK },
+	{ "__x64_sys_fdatasync", TIME_DISK, TIME_DISK },
+	{ "flock_lock_inode_wait", TIME_OTHER, TIME_FILE_LOCK },
+	{ "locks_lock_inode_wait", TIME_OTHER, TIME_FILE_LOCK },
+	{ "posix_lock_inode_wait", TIME_OTHER, TIME_FILE_LOCK },
+	{ "fcntl_setlk", TIME_OTHER, TIME_FILE_LOCK },
+	{ "do_lock_file_wait", TIME_OTHER, TIME_FILE_LOCK },
+	{ "__do_sys_flock", TIME_OTHER, TIME_FILE_LOCK },
+	{ "__x64_sys_flock", TIME_OTHER, TIME_FILE_LOCK },
+	{ "__mutex_lock", TIME_OTHER, TIME_KERNEL_LOCK },
+	{ "__ww_mutex_lock", TIME_OTHER, TIME_KERNEL_LOCK },
+	{ "rwsem_down_", TIME_OTHER, TIME_KERNEL_LOCK },
+	{ "percpu_rwsem_wait", TIME_OTHER, TIME_KERNEL_LOCK },
+	{ "rt_mutex_slowlock", TIME_OTHER, TIME_KERNEL_LOCK },
+};
+/* On the way from who wants a lock to the function that waits for it. */
+static const char *const lock_functions[] = { "down_",	      "__down_",      "mutex_lock",
+					      "__mutex_lock", "percpu_down_", "inode_lock" };
 
 /* Whom a container waited for at one resource. */
 struct waits {
@@ -48,11 +83,16 @@ struct sums {
 	double contended;
 	gboolean has_cpu, has_block, has_memory; /* waits are known: of whom there is no edge waited for nobody */
 	struct waits cpu, block, memory;
+	double sync, lock_most; /* of the waits for disks; of kernel locks, the most in one function */
+	const char *lock_in;
 	gboolean has_edges;
-	double refused, timed_out, worst; /* failures; the most of one edge */
+	double refused, timed_out, ports, worst; /* failures; the most of one edge */
 	gboolean has_disk;
 	double disk_ns, disk_requests;
 	struct histogram_counts disk; /* in the device */
+	double dns_questions, dns_unanswered, dns_failed, dns_unknown, dns_most;
+	const char *resolver; /* that answered worst */
+	struct histogram_counts dns; /* answers */
 };
 
 struct gathering {
@@ -62,7 +102,7 @@ struct gathering {
 	const struct gauge_row *host; /* NULL: not known */
 	double seconds;
 	GHashTable *sums; /* subject → struct sums */
-	gboolean has_walltime, has_futex, has_connections, has_disk, has_cpu, has_block, has_memory, has_oom;
+	gboolean has_dns, has_walltime, has_futex, has_connections, has_disk, has_cpu, has_block, has_memory, has_oom;
 };
 
 static void set(struct subject *subject, enum fact fact, double value)
@@ -141,25 +181,70 @@ static enum thread_time time_of(const char *cause)
 	return causes[i].time;
 }
 
+static gboolean is_lock_function(const char *name)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(lock_functions); i++)
+		if (g_str_has_prefix(name, lock_functions[i]))
+			return TRUE;
+	return FALSE;
+}
+
+/* What a node of the tree of walltime inherits. */
+struct tree_node {
+	struct subject *owner;
+	guint32 caller; /* frame of the last function that is not of locking itself */
+	guint8 time;
+	gboolean is_sync;
+};
+
+static void tree_function(struct tree_node *node, guint32 frame, const char *name)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(functions); i++) {
+		if (functions[i].of != node->time || !g_str_has_prefix(name, functions[i].function))
+			continue;
+		node->is_sync |= functions[i].to == TIME_DISK;
+		node->time = (guint8)functions[i].to;
+		return;
+	}
+	if (node->time != TIME_KERNEL_LOCK && !is_lock_function(name))
+		node->caller = frame;
+}
+
+static void tree_count(struct gathering *gathering, const struct calltree *tree, const struct tree_node *node,
+		       double time)
+{
+	struct sums *sums = sums_of(gathering, node->owner);
+
+	sums->times[node->time] += time;
+	if (node->is_sync)
+		sums->sync += time;
+	if (node->time == TIME_KERNEL_LOCK && node->caller && time > sums->lock_most) {
+		sums->lock_most = time;
+		sums->lock_in = tree->frames[node->caller].name;
+	}
+}
+
 /* The tree of walltime: container, cause, functions. A node's parent has a smaller number, so one pass is enough. */
 static void gather_walltime(struct gathering *gathering, const struct calltree *tree)
 {
-	g_autofree struct subject **owners = g_new0(struct subject *, tree->node_count);
-	g_autofree guint8 *times = g_new0(guint8, tree->node_count);
+	g_autofree struct tree_node *nodes = g_new0(struct tree_node, tree->node_count);
 
-	for (guint32 node = 1; node < tree->node_count; node++) {
-		const struct calltree_frame *frame = &tree->frames[tree->frame[node]];
-		guint32 parent = tree->parent[node];
-		struct sums *sums;
+	for (guint32 i = 1; i < tree->node_count; i++) {
+		const struct calltree_frame *frame = &tree->frames[tree->frame[i]];
+		guint32 parent = tree->parent[i];
+		struct tree_node *node = &nodes[i];
 
-		owners[node] = parent ? owners[parent] : subject_named(gathering, frame->name, FALSE);
-		times[node] = frame->kind == FRAME_CAUSE ? (guint8)time_of(frame->name)
-			      : parent			 ? times[parent]
-							 : (guint8)TIME_OTHER;
-		if (!owners[node] || tree->self[node] == 0)
-			continue;
-		sums = sums_of(gathering, owners[node]);
-		sums->times[times[node]] += (double)tree->self[node];
+		*node = nodes[parent];
+		if (!parent) {
+			node->owner = subject_named(gathering, frame->name, FALSE);
+			node->time = TIME_OTHER;
+		}
+		if (frame->kind == FRAME_CAUSE)
+			node->time = (guint8)time_of(frame->name);
+		else if (frame->kind == FRAME_KERNEL && frame->name)
+			tree_function(node, tree->frame[i], frame->name);
+		if (node->owner && tree->self[i])
+			tree_count(gathering, tree, node, (double)tree->self[i]);
 	}
 }
 
@@ -195,6 +280,38 @@ static void gather_block(struct gathering *gathering, const struct histogram *hi
 		sums->disk_requests += (double)row->counts.count;
 		if (device >= 0 && values[device])
 			set_text(gathering->facts, subject, TEXT_DEVICE, values[device]);
+	}
+}
+
+static void gather_dns(struct gathering *gathering, const struct histogram *histogram)
+{
+	int outcome = histogram_label(histogram, "outcome"), resolver = histogram_label(histogram, "resolver");
+
+	for (guint32 i = 0; outcome >= 0 && resolver >= 0 && i < histogram->rows->len; i++) {
+		const struct histogram_row *row = g_ptr_array_index(histogram->rows, i);
+		const char *const *values = histogram_values(histogram, i);
+		struct subject *subject = subject_named(gathering, values[0], FALSE);
+		const char *how = values[outcome] ? values[outcome] : "";
+		double count = (double)row->counts.count;
+		gboolean is_unanswered = strcmp(how, "unanswered") == 0;
+		struct sums *sums;
+
+		if (!subject || strcmp(how, "surplus") == 0)
+			continue;
+		sums = sums_of(gathering, subject);
+		sums->dns_questions += count;
+		if (is_unanswered)
+			sums->dns_unanswered += count;
+		else
+			histogram_counts_add(&sums->dns, &row->counts);
+		if (strcmp(how, "servfail") == 0 || strcmp(how, "refused") == 0)
+			sums->dns_failed += count;
+		if (strcmp(how, "nxdomain") == 0)
+			sums->dns_unknown += count;
+		if ((double)row->counts.sum >= sums->dns_most) {
+			sums->dns_most = (double)row->counts.sum;
+			sums->resolver = values[resolver];
+		}
 	}
 }
 
@@ -249,7 +366,8 @@ static void gather_edge(struct gathering *gathering, const struct edges *edges, 
 	struct subject *subject = subject_named(gathering, source.name, FALSE);
 	double refused = counted(edges, edge, "failed_refused");
 	double timed_out = counted(edges, edge, "failed_timeout");
-	double worst = refused + timed_out +
+	double ports = counted(edges, edge, "failed_local");
+	double worst = refused + timed_out + ports +
 		       0.01 * (counted(edges, edge, "retransmits_rto") + counted(edges, edge, "retransmits_fast") +
 			       counted(edges, edge, "retransmits_syn"));
 	g_autofree char *peer = NULL;
@@ -262,6 +380,7 @@ static void gather_edge(struct gathering *gathering, const struct edges *edges, 
 		timed_out = counted(edges, edge, "retransmits_syn") / 2;
 	sums = sums_of(gathering, subject);
 	sums->refused += refused;
+	sums->ports += ports;
 	sums->timed_out += timed_out;
 	if (worst <= sums->worst)
 		return;
@@ -334,6 +453,10 @@ static void gather_shape(struct gathering *gathering, const struct shape *shape)
 			gathering->has_disk = TRUE;
 			if (shape->histogram)
 				gather_block(gathering, shape->histogram);
+		} else if (strcmp(shape->probe, "dns") == 0) {
+			gathering->has_dns = TRUE;
+			if (shape->histogram)
+				gather_dns(gathering, shape->histogram);
 		}
 		break;
 	case SHAPE_EDGES:
@@ -355,7 +478,7 @@ static void gather_shape(struct gathering *gathering, const struct shape *shape)
 
 /* Times of its threads, seconds: from walltime, else from what files say. Not known: negative. */
 struct threads {
-	double running, waiting, throttled, disk, memory, contended;
+	double running, waiting, throttled, disk, memory, contended, file_lock, kernel_lock;
 	double active; /* all of these */
 	double blocked_disk; /* disk, without what memory explains */
 };
@@ -372,6 +495,8 @@ static gboolean threads_of(const struct gathering *gathering, const struct sums 
 		threads->throttled = sums->times[TIME_THROTTLED] / 1e9;
 		threads->disk = (sums->times[TIME_DISK] + sums->times[TIME_FAULT]) / 1e9;
 		threads->memory = sums->times[TIME_MEMORY] / 1e9;
+		threads->file_lock = sums->times[TIME_FILE_LOCK] / 1e9;
+		threads->kernel_lock = sums->times[TIME_KERNEL_LOCK] / 1e9;
 		threads->contended = MIN(sums->contended, sums->times[TIME_OTHER]) / 1e9;
 	} else {
 		if (!gauge(row, GAUGE_CPU, &run_ns) || !gauge(row, GAUGE_RUNQUEUE_WAIT, &delay_ns))
@@ -385,7 +510,7 @@ static gboolean threads_of(const struct gathering *gathering, const struct sums 
 		threads->disk = disk_ns / 1e9;
 	}
 	threads->active = threads->running + threads->waiting + threads->throttled + threads->disk + threads->memory +
-			  threads->contended;
+			  threads->contended + threads->file_lock + threads->kernel_lock;
 	return TRUE;
 }
 
@@ -564,6 +689,25 @@ static void facts_memory(const struct gathering *gathering, struct subject *subj
 		set_share(subject, FACT_MACHINE_MEMORY_FREE, limit - used, limit);
 }
 
+static void facts_dns(struct gathering *gathering, struct subject *subject, const struct sums *sums)
+{
+	int bucket;
+
+	set(subject, FACT_DNS_QUESTIONS, sums ? sums->dns_questions : 0);
+	set(subject, FACT_DNS_UNANSWERED, sums ? sums->dns_unanswered : 0);
+	set(subject, FACT_DNS_FAILED, sums ? sums->dns_failed : 0);
+	set(subject, FACT_DNS_UNKNOWN_NAMES, 0);
+	set(subject, FACT_DNS_LATENCY, 0);
+	if (!sums)
+		return;
+	set_share(subject, FACT_DNS_UNKNOWN_NAMES, sums->dns_unknown, sums->dns_questions);
+	set_text(gathering->facts, subject, TEXT_RESOLVER, sums->resolver);
+	if (sums->dns.count == 0)
+		return;
+	bucket = histogram_quantile(&sums->dns, 0.99);
+	set(subject, FACT_DNS_LATENCY, (double)histogram_bucket_low(UNIT_NANOSECONDS, (guint)bucket) / 1e9);
+}
+
 static void facts_waits(struct gathering *gathering, struct subject *subject, const struct sums *sums)
 {
 	double wall_ns = gathering->seconds * 1e9;
@@ -583,7 +727,10 @@ static void facts_waits(struct gathering *gathering, struct subject *subject, co
 	if (gathering->has_connections) {
 		set(subject, FACT_REFUSED, sums ? sums->refused : 0);
 		set(subject, FACT_CONNECT_TIMEOUTS, sums ? sums->timed_out : 0);
+		set(subject, FACT_PORTS_REFUSED, sums ? sums->ports : 0);
 	}
+	if (gathering->has_dns)
+		facts_dns(gathering, subject, sums);
 }
 
 /* The worst of its four limits: what it does of what it may. */
@@ -639,6 +786,14 @@ static void facts_lost(struct gathering *gathering, struct subject *subject, con
 	set_share(subject, FACT_LOST_CONTENTION, threads->waiting, threads->active);
 	set_share(subject, FACT_LOST_DISK, threads->disk, threads->active);
 	set_share(subject, FACT_DISK_WAIT, threads->disk, threads->active);
+	if (gathering->has_walltime && sums) {
+		set_share(subject, FACT_FILE_LOCK_WAIT, threads->file_lock, threads->active);
+		set_share(subject, FACT_KERNEL_LOCK_WAIT, threads->kernel_lock, threads->active);
+		set_share(subject, FACT_SYNC_WAIT, sums->sync / 1e9, threads->active);
+		set(subject, FACT_SYNC_PART, 0);
+		set_share(subject, FACT_SYNC_PART, sums->sync / 1e9, threads->disk);
+		set_text(gathering->facts, subject, TEXT_KERNEL_LOCK_IN, sums->lock_in);
+	}
 	if (fact_get(subject, FACT_DISK_OTHERS_PART, &others))
 		set_share(subject, FACT_LOST_DISK_OTHERS, others * threads->disk, threads->active);
 	/* What is read again is the price of too little memory, too; a rule that weighs with this has made sure of that. */
@@ -657,9 +812,19 @@ static void set_counter(struct subject *subject, enum fact fact, const struct ga
 		set(subject, fact, value);
 }
 
+static void facts_conntrack(struct subject *subject, const struct gauge_row *row)
+{
+	double entries, limit, drops, failed;
+
+	if (gauge(row, GAUGE_CONNTRACK, &entries) && gauge(row, GAUGE_CONNTRACK_LIMIT, &limit))
+		set_share(subject, FACT_CONNTRACK_FILL, entries, limit);
+	if (gauge(row, GAUGE_CONNTRACK_DROPS, &drops) && gauge(row, GAUGE_CONNTRACK_INSERT_FAILED, &failed))
+		set(subject, FACT_CONNTRACK_LOST, drops + failed);
+}
+
 static void facts_limits(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
 {
-	double files, limit, sent, again, spurious, timeouts;
+	double files, limit, sent, again, spurious, timeouts, drops;
 
 	set_counter(subject, FACT_PIDS_HITS, row, GAUGE_PIDS_LIMIT_HITS);
 	set_counter(subject, FACT_PIDS_LIMIT, row, GAUGE_PIDS_LIMIT);
@@ -667,6 +832,10 @@ static void facts_limits(const struct gathering *gathering, struct subject *subj
 	if (gauge(row, GAUGE_FILES, &files) && gauge(row, GAUGE_FILES_LIMIT, &limit))
 		set_share(subject, FACT_FILES_FILL, files, limit);
 	set_counter(subject, FACT_LISTEN_OVERFLOWS, row, GAUGE_TCP_LISTEN_OVERFLOWS);
+	facts_conntrack(subject, row);
+	set_counter(subject, FACT_SYN_RETRANSMITS, row, GAUGE_TCP_SYN_RETRANSMITS);
+	if (gauge(row, GAUGE_NET_DROPS, &drops))
+		set(subject, FACT_NET_DROPS, drops / gathering->seconds);
 	set_counter(subject, FACT_ZERO_WINDOWS, row, GAUGE_TCP_ZERO_WINDOWS);
 	set_counter(subject, FACT_UDP_OVERFLOWS, row, GAUGE_UDP_OVERFLOWS);
 	if (gauge(row, GAUGE_TCP_TIMEOUTS, &timeouts))
@@ -753,14 +922,80 @@ struct facts *facts_new(const struct snapshot *snapshot)
 		double coverage = ledger_coverage(&shape->ledger);
 
 		gather_shape(&gathering, shape);
-		if (coverage < facts->coverage) /* not so when it is not a number */
+		if (coverage < facts->coverage) { /* not so when it is not a number */
 			facts->coverage = coverage;
+			facts->coverage_of = g_string_chunk_insert_const(facts->strings, shape->probe);
+		}
 	}
 	mark_times(&gathering);
 	for (guint i = 0; i < facts->subjects->len; i++)
 		facts_of(&gathering, g_ptr_array_index(facts->subjects, i));
 	g_hash_table_unref(gathering.sums);
 	return facts;
+}
+
+/* Least squares of memory over time. */
+struct fit {
+	guint count;
+	double t, y, tt, ty, yy; /* sums */
+};
+
+static void fit_add(struct fit *fit, double t, double y)
+{
+	fit->count++;
+	fit->t += t;
+	fit->y += y;
+	fit->tt += t * t;
+	fit->ty += t * y;
+	fit->yy += y * y;
+}
+
+/* The slope; FALSE when a line says little of it. */
+static gboolean fit_slope(const struct fit *fit, double *slope)
+{
+	double n = fit->count, covariance = n * fit->ty - fit->t * fit->y;
+	double variance_t = n * fit->tt - fit->t * fit->t, variance_y = n * fit->yy - fit->y * fit->y;
+
+	if (fit->count < GROWTH_POINTS_LEAST || variance_t <= 0 || variance_y <= 0)
+		return FALSE;
+	*slope = covariance / variance_t;
+	return covariance * covariance / (variance_t * variance_y) >= GROWTH_FIT_LEAST;
+}
+
+static void growth_of(struct subject *subject, const GPtrArray *parts)
+{
+	struct fit fit = { 0 };
+	double t = 0, anon = 0, limit, slope, origin = 0;
+
+	for (guint i = 0; i < parts->len; i++) {
+		const struct snapshot *part = g_ptr_array_index(parts, i);
+		const struct shape *shape = snapshot_find(part, SHAPE_GAUGES);
+		const struct gauge_row *row =
+			shape ? gauges_find(shape->gauges, GAUGE_RESOURCE_CONTAINER, subject->key, 0) : NULL;
+
+		t += (double)part->duration_ns / 1e9;
+		if (!gauge(row, GAUGE_MEMORY_ANON, &anon))
+			return;
+		if (fit.count == 0)
+			origin = anon; /* numbers this large lose their differences when squared */
+		fit_add(&fit, t, anon - origin);
+	}
+	set(subject, FACT_MEMORY_GROWTH, 0);
+	if (!fit_slope(&fit, &slope) || slope * t < GROWTH_BYTES_LEAST)
+		return;
+	set(subject, FACT_MEMORY_GROWTH, slope);
+	if (fact_get(subject, FACT_MEMORY_LIMIT, &limit) && limit > anon)
+		set(subject, FACT_MEMORY_LASTS, (limit - anon) / slope);
+}
+
+void facts_add_growth(struct facts *facts, const GPtrArray *parts)
+{
+	for (guint i = 0; i < facts->subjects->len; i++) {
+		struct subject *subject = g_ptr_array_index(facts->subjects, i);
+
+		if (subject->key && !subject->dead)
+			growth_of(subject, parts);
+	}
 }
 
 void facts_free(struct facts *facts)

@@ -30,6 +30,7 @@ static const struct {
 	FIELD("TcpExt:", "ListenOverflows", tcp_listen_overflows),
 	FIELD("TcpExt:", "ListenDrops", tcp_listen_drops),
 	FIELD("TcpExt:", "TCPToZeroWindowAdv", tcp_zero_windows),
+	FIELD("TcpExt:", "TCPSynRetrans", tcp_syn_retransmits),
 	FIELD("TcpExt:", "TCPLossProbes", tcp_loss_probes),
 	FIELD("TcpExt:", "TCPReqQFullDrop", tcp_request_drops),
 	FIELD("Udp:", "InDatagrams", udp_received),

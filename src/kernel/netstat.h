@@ -10,6 +10,7 @@ struct netstat {
 	guint64 tcp_active_opens, tcp_passive_opens, tcp_failed_attempts, tcp_resets_received, tcp_established;
 	guint64 tcp_segments_received, tcp_segments_sent, tcp_retransmits, tcp_resets_sent;
 	guint64 tcp_spurious, tcp_timeouts, tcp_listen_overflows, tcp_listen_drops, tcp_zero_windows;
+	guint64 tcp_syn_retransmits; /* SYN and SYN with ACK */
 	guint64 tcp_loss_probes, tcp_request_drops;
 	guint64 udp_received, udp_no_port, udp_errors, udp_overflows;
 };

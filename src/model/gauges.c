@@ -144,6 +144,8 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 				   "limit of bytes written a second, the tightest of all devices" },
 	[GAUGE_IO_READS_LIMIT] = { "io_reads_limit", "io_reads_limit", NULL, COUNT, GAUGE_LEVEL,
 				   "limit of reads a second, the tightest of all devices" },
+	[GAUGE_TCP_SYN_RETRANSMITS] = { "tcp_syn_retransmits", "tcp_syn_retransmits_total", NULL, COUNT, GAUGE_COUNTER,
+					"first segments of connections sent again: no answer came" },
 	[GAUGE_IO_WRITES_LIMIT] = { "io_writes_limit", "io_writes_limit", NULL, COUNT, GAUGE_LEVEL,
 				    "limit of writes a second, the tightest of all devices" },
 	[GAUGE_LISTEN_QUEUE] = { "listen_queue", "listen_queue_connections", NULL, COUNT, GAUGE_LEVEL,

@@ -102,7 +102,8 @@ enum gauge {
 	GAUGE_CONNTRACK_EARLY_DROPS = 77,
 	GAUGE_CONNTRACK_INSERT_FAILED = 78,
 	GAUGE_CONNTRACK_OWN = 79, /* of the host's table: begun by it */
-	GAUGES_COUNT = 80,
+	GAUGE_TCP_SYN_RETRANSMITS = 80,
+	GAUGES_COUNT = 81,
 };
 
 enum gauge_unit {

@@ -3,17 +3,21 @@
  * the same time. */
 #include "observe/checkup.h"
 
+#include <string.h>
+
 #include "base/clock.h"
+#include "base/units.h"
 #include "observe/observe.h"
 #include "observe/usage.h"
 #include "observe/vitals.h"
 
+#define CHECKUP_DNS_PATIENCE_NS (2 * NS_PER_S) /* questions without an answer for longer are lost: the look is short */
 #define CHECKUP_SAMPLE_HZ 19 /* where running time was spent is not asked: as few samples as there may be */
 
 /* Who had the CPU and for whom a thread waited is told by walltime and the blame of each resource; walltime last, because
  * it cannot start afresh when all others are attached. */
 static const char *const checkup_probes[] = {
-	"trace oom", "connections", "block", "blame block", "blame memory", "blame cpu", "futex", "walltime",
+	"trace oom", "connections", "block", "blame block", "blame memory", "blame cpu", "futex", "dns", "walltime",
 };
 
 struct run {
@@ -130,6 +134,8 @@ static struct snapshot *run_observe(struct run *run, struct registry *registry, 
 		};
 		if (each[count].probe && each[count].probe->shape == SHAPE_CALLTREE)
 			each[count].frequency_hz = CHECKUP_SAMPLE_HZ;
+		if (strcmp(checkup_probes[i], "dns") == 0)
+			each[count].threshold_ns = CHECKUP_DNS_PATIENCE_NS;
 		if (each[count].probe)
 			count++;
 	}

@@ -253,6 +253,7 @@ static void row_set_netstat(const struct vitals *vitals, struct gauge_row *row, 
 	set_known(row, GAUGE_TCP_SPURIOUS, netstat.tcp_spurious);
 	set_known(row, GAUGE_TCP_TIMEOUTS, netstat.tcp_timeouts);
 	set_known(row, GAUGE_TCP_LISTEN_OVERFLOWS, netstat.tcp_listen_overflows);
+	set_known(row, GAUGE_TCP_SYN_RETRANSMITS, netstat.tcp_syn_retransmits);
 	set_known(row, GAUGE_TCP_ZERO_WINDOWS, netstat.tcp_zero_windows);
 	set_known(row, GAUGE_UDP_OVERFLOWS, netstat.udp_overflows);
 }

@@ -603,10 +603,13 @@ static __always_inline void connection_fails(struct sock *sk)
 	u32 number = edge_outside(sk, owner_here(sk), name_of(NULL), true);
 	struct tcp_edge *edge = edge_at(number);
 	enum tcp_failure failure = failure_of(sk->sk_err);
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
 
 	if (!edge)
 		return;
+	if (failure == TCP_FAILURE_ABANDONED && tcp && tcp->segs_out == 0)
+		failure = TCP_FAILURE_LOCAL;
 	if (failure < TCP_FAILURES)
 		ADD(edge->failures[failure], 1);
 	if (more && more->syn_retransmits)

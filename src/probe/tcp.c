@@ -54,6 +54,7 @@ static const struct edges_column tcp_counters[] = {
 	[COUNTER_FAILED + TCP_FAILURE_RESET] = { "failed_reset", UNIT_COUNT },
 	[COUNTER_FAILED + TCP_FAILURE_ABANDONED] = { "failed_abandoned", UNIT_COUNT },
 	[COUNTER_FAILED + TCP_FAILURE_OTHER] = { "failed_other", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_LOCAL] = { "failed_local", UNIT_COUNT },
 	[COUNTER_RESETS] = { "resets", UNIT_COUNT },
 	[COUNTER_SENT_BYTES] = { "sent_bytes", UNIT_BYTES },
 	[COUNTER_RECEIVED_BYTES] = { "received_bytes", UNIT_BYTES },

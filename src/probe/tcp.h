@@ -29,7 +29,8 @@ enum tcp_failure {
 	TCP_FAILURE_RESET = 3, /* while connecting, or accepted and reset before it was taken */
 	TCP_FAILURE_ABANDONED = 4, /* the caller closed it before there was an answer */
 	TCP_FAILURE_OTHER = 5,
-	TCP_FAILURES = 6,
+	TCP_FAILURE_LOCAL = 6, /* nothing was sent: no port of its own was free (EADDRNOTAVAIL), or no memory */
+	TCP_FAILURES = 7,
 };
 
 enum tcp_retransmit {

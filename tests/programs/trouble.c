@@ -7,12 +7,25 @@
  *   cache FILE MIB          writes a file and then lets it be
  *   reread FILE MIB         writes a file and reads it over and over
  *   direct FILE KIB         writes KIB at a time past the page cache, over and over
+ *   storm FILE THREADS      writes a MiB past the page cache here and there, from many threads
+ *   sync FILE               appends a line and waits until it is on disk, over and over
+ *   flock FILE CHILDREN MS  processes that hold a file's lock for MS in turns
+ *   shared FILE THREADS     threads that overwrite one file at the same time: each write has its inode to itself
+ *   leak KIB                takes and keeps so much each 10 ms
+ *   lru MIB                 touches all of so much memory, over and over
  *   files                   opens files until it is refused, closes a tenth, and so on
  *   forks                   starts children until it is refused, ends them, and so on
  *   refused PORT            connects to a port of 127.0.0.1 where nobody listens
  *   crowd PORT CLIENTS      a server that does not accept, and clients that come
  *   deaf PORT               a server that accepts and does not read, and a client that sends
  *   flood PORT              datagrams to a socket with little room that is read too seldom
+ *   silent PORT             eight threads that connect to a port from which no answer comes
+ *   track                   datagrams to ever new addresses and ports: each a connection to keep track of
+ *   ports PORT              connects to a listening port of 127.0.0.1 until it is refused a port of its own
+ *   resolve MS              a name server that answers after MS (0: never), and who asks it
+ *   talk PORT               an echo of 32 KiB over loopback, both ends in one
+ *   timer HZ                wakes up so often and does nothing
+ *   pingpong                two threads that wake each other by a condition, with a pause
  *   serve PORT MS           answers each request after MS of CPU time
  *   ask PORT [FROM]         asks PORT and waits for the answer, over and over; with FROM answers whoever asks there by asking PORT
  * Linked with: pthread. */
@@ -26,6 +39,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -206,6 +220,118 @@ static void direct(const char *path, int kib)
 			fail("pwrite");
 }
 
+static const char *storm_path;
+
+/* A file of its own: one that all write to would make them wait for its inode. */
+static void *storm_thread(void *number)
+{
+	unsigned int seed = (unsigned int)(intptr_t)number;
+	char *memory = chunk(MIB), path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s%u", storm_path, seed);
+	close(write_file(path, 16));
+	fd = open(path, O_RDWR | O_DIRECT);
+	if (fd < 0)
+		fail(path);
+	for (;;) {
+		seed = seed * 1103515245 + 12345;
+		if (pwrite(fd, memory, MIB, (off_t)(seed >> 16) % 16 * MIB) < 0)
+			fail("pwrite");
+	}
+	return NULL;
+}
+
+static void storm(const char *path, int threads)
+{
+	storm_path = path;
+	for (int i = 1; i < threads; i++) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, storm_thread, (void *)(intptr_t)i) != 0)
+			fail("pthread_create");
+	}
+	ready();
+	storm_thread(NULL);
+}
+
+static void sync_lines(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	char line[100];
+
+	if (fd < 0)
+		fail(path);
+	memset(line, 'x', sizeof(line));
+	ready();
+	for (;;)
+		if (write(fd, line, sizeof(line)) < 0 || fsync(fd) != 0)
+			fail("fsync");
+}
+
+static void flock_turns(const char *path, int children, int ms)
+{
+	for (int i = 1; i < children; i++)
+		if (fork() == 0)
+			break;
+	ready();
+	for (;;) {
+		int fd = open(path, O_RDWR | O_CREAT, 0600);
+
+		if (fd < 0 || flock(fd, LOCK_EX) != 0)
+			fail("flock");
+		nap_ns(ms * INT64_C(1000000));
+		close(fd);
+	}
+}
+
+static int shared_fd;
+
+static void *shared_thread(void *nothing)
+{
+	char *memory = chunk(4 * MIB);
+
+	(void)nothing;
+	for (;;)
+		if (pwrite(shared_fd, memory, 4 * MIB, 0) < 0)
+			fail("pwrite");
+	return NULL;
+}
+
+static void shared(const char *path, int threads)
+{
+	shared_fd = write_file(path, 4);
+	start_threads(shared_thread, threads - 1);
+	ready();
+	shared_thread(NULL);
+}
+
+static void leak(int kib)
+{
+	ready();
+	for (;;) {
+		char *memory = malloc((size_t)kib << 10);
+
+		if (!memory)
+			fail("malloc");
+		memset(memory, 1, (size_t)kib << 10);
+		nap_ns(10000000);
+	}
+}
+
+static void lru(int mib)
+{
+	char *memory = malloc((size_t)mib * MIB);
+
+	if (!memory)
+		fail("malloc");
+	memset(memory, 1, (size_t)mib * MIB);
+	ready();
+	for (;;)
+		for (size_t i = 0; i < (size_t)mib * MIB; i += 4096)
+			memory[i]++;
+}
+
 static void files(void)
 {
 	int first = open("/", O_RDONLY), last = first;
@@ -345,6 +471,200 @@ static void flood(int port)
 	}
 }
 
+static void *silent_thread(void *port)
+{
+	for (;;)
+		close(connect_to((int)(intptr_t)port, 0));
+	return NULL;
+}
+
+static void silent(int port)
+{
+	for (int i = 0; i < 8; i++) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, silent_thread, (void *)(intptr_t)port) != 0)
+			fail("pthread_create");
+	}
+	ready();
+	for (;;)
+		pause();
+}
+
+static void *accept_thread(void *listening)
+{
+	for (;;)
+		accept((int)(intptr_t)listening, NULL, NULL);
+	return NULL;
+}
+
+static void ports(int port)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, accept_thread, (void *)(intptr_t)listen_at(port, 64)) != 0)
+		fail("pthread_create");
+	ready();
+	for (;;)
+		if (connect_to(port, 0) < 0)
+			nap_ns(100000000);
+}
+
+static void track(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ready();
+	for (uint32_t i = 0;; i++) {
+		struct sockaddr_in address = address_of((int)(1024 + i % 64000));
+
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + i / 64000 % 1000);
+		sendto(fd, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address));
+		if (i % 100 == 99)
+			nap_ns(300000);
+	}
+}
+
+#define DNS_PORT 53
+#define DNS_ANSWER 0x80
+
+static int resolve_ms;
+
+static void *resolver_thread(void *nothing)
+{
+	struct sockaddr_in address = address_of(DNS_PORT), from;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char message[512];
+
+	(void)nothing;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		fail("bind");
+	ready();
+	for (;;) {
+		socklen_t length = sizeof(from);
+		ssize_t bytes = recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&from, &length);
+
+		if (bytes < 12 || resolve_ms == 0)
+			continue;
+		nap_ns(resolve_ms * INT64_C(1000000));
+		message[2] = (char)(message[2] | DNS_ANSWER); /* no error, no record: an answer all the same */
+		sendto(fd, message, (size_t)bytes, 0, (struct sockaddr *)&from, length);
+	}
+	return NULL;
+}
+
+static void resolve(int ms)
+{
+	static const char name[] = "\3www\7example\3net";
+	struct timeval patience = { 1, 0 };
+	pthread_t thread;
+
+	resolve_ms = ms;
+	if (pthread_create(&thread, NULL, resolver_thread, NULL) != 0)
+		fail("pthread_create");
+	for (uint16_t id = 1;; id++) {
+		struct sockaddr_in address = address_of(DNS_PORT);
+		int fd = socket(AF_INET, SOCK_DGRAM, 0);
+		char message[12 + sizeof(name) + 4] = { (char)(id >> 8), (char)id, 1, 0, 0, 1 };
+
+		memcpy(message + 12, name, sizeof(name));
+		message[12 + sizeof(name) + 1] = message[12 + sizeof(name) + 3] = 1; /* A, IN */
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		sendto(fd, message, sizeof(message), 0, (struct sockaddr *)&address, sizeof(address));
+		recv(fd, message, sizeof(message), 0);
+		close(fd);
+		nap_ns(50000000);
+	}
+}
+
+#define TALK_BYTES (32 << 10)
+
+static int exchange(int fd, char *memory, ssize_t (*move)(int, void *, size_t, int))
+{
+	for (size_t done = 0; done < TALK_BYTES;) {
+		ssize_t bytes = move(fd, memory + done, TALK_BYTES - done, MSG_NOSIGNAL);
+
+		if (bytes <= 0)
+			return -1;
+		done += (size_t)bytes;
+	}
+	return 0;
+}
+
+static ssize_t send_some(int fd, void *memory, size_t size, int flags)
+{
+	return send(fd, memory, size, flags);
+}
+
+static void *echo_thread(void *listening)
+{
+	char *memory = chunk(TALK_BYTES);
+
+	for (;;) {
+		int fd = accept((int)(intptr_t)listening, NULL, NULL);
+
+		while (exchange(fd, memory, recv) == 0 && exchange(fd, memory, send_some) == 0)
+			;
+		close(fd);
+	}
+	return NULL;
+}
+
+static void talk(int port)
+{
+	char *memory = chunk(TALK_BYTES);
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, echo_thread, (void *)(intptr_t)listen_at(port, 8)) != 0)
+		fail("pthread_create");
+	ready();
+	for (;;) {
+		int fd = connect_to(port, 0);
+
+		while (fd >= 0 && exchange(fd, memory, send_some) == 0 && exchange(fd, memory, recv) == 0)
+			nap_ns(2000000);
+		close(fd);
+	}
+}
+
+static void timer(int hz)
+{
+	ready();
+	for (;;)
+		nap_ns(INT64_C(1000000000) / hz);
+}
+
+static int turn;
+
+static void *pong_thread(void *nothing)
+{
+	(void)nothing;
+	for (;;) {
+		pthread_mutex_lock(&mutex);
+		while (turn == 0)
+			pthread_cond_wait(&condition, &mutex);
+		turn = 0;
+		pthread_cond_broadcast(&condition);
+		pthread_mutex_unlock(&mutex);
+	}
+	return NULL;
+}
+
+static void pingpong(void)
+{
+	start_threads(pong_thread, 1);
+	ready();
+	for (;;) {
+		nap_ns(5000000);
+		pthread_mutex_lock(&mutex);
+		turn = 1;
+		pthread_cond_broadcast(&condition);
+		while (turn == 1)
+			pthread_cond_wait(&condition, &mutex);
+		pthread_mutex_unlock(&mutex);
+	}
+}
+
 static int answer_ms, ask_port;
 
 static void *serve_one(void *peer)
@@ -419,6 +739,32 @@ int main(int argc, char **argv)
 		reread(first, atoi(second));
 	if (!strcmp(what, "direct"))
 		direct(first, atoi(second));
+	if (!strcmp(what, "storm"))
+		storm(first, atoi(second));
+	if (!strcmp(what, "sync"))
+		sync_lines(first);
+	if (!strcmp(what, "flock"))
+		flock_turns(first, atoi(second), argc > 4 ? atoi(argv[4]) : 2);
+	if (!strcmp(what, "shared"))
+		shared(first, atoi(second));
+	if (!strcmp(what, "leak"))
+		leak(atoi(first));
+	if (!strcmp(what, "lru"))
+		lru(atoi(first));
+	if (!strcmp(what, "silent"))
+		silent(atoi(first));
+	if (!strcmp(what, "track"))
+		track();
+	if (!strcmp(what, "ports"))
+		ports(atoi(first));
+	if (!strcmp(what, "resolve"))
+		resolve(atoi(first));
+	if (!strcmp(what, "talk"))
+		talk(atoi(first));
+	if (!strcmp(what, "timer"))
+		timer(atoi(first));
+	if (!strcmp(what, "pingpong"))
+		pingpong();
 	if (!strcmp(what, "files"))
 		files();
 	if (!strcmp(what, "forks"))

@@ -6,12 +6,18 @@ A module has
   CULPRIT optional dict: container -> whom that verdict must name (a name of setup, or "the host")
   FILES   True when files alone are enough
   QUIET   True when another load on the CPUs makes it another truth: left out of noisy variants
+  NOISY   optional dict: container -> the verdict beside another load on the CPUs, instead of TRUTH's; its culprit is
+          that load
   setup(stage)  starts what it needs by stage.run(name, *command, **options of runtimes.py)
 
 tests/containers/test_diagnose.py runs some of them at a time; ./dev bench diagnosis runs all, again and again."""
 import importlib
+import os
 import pkgutil
+from pathlib import Path
 from types import ModuleType
+
+from support import run
 
 TROUBLE = "/bin/trouble"
 
@@ -35,6 +41,21 @@ class Stage:
         container = self.docker.run(name, *command, **options)
         self.containers[name] = container
         return container
+
+    def inside(self, name, *command):
+        """Runs a tool of the host in the container's network namespace."""
+        run("nsenter", "-t", self.containers[name].pid, "-n", *command)
+
+    def read(self, name, setting):
+        """A number of /proc/sys/net/netfilter, of the container's network namespace."""
+        pid = self.containers[name].pid
+        return int(run("nsenter", "-t", pid, "-n", "cat", f"/proc/sys/net/netfilter/{setting}").stdout)
+
+    def disk(self):
+        """The device whose file system containers are on: a whole disk, as limits want it."""
+        number = os.stat(self.docker.dir).st_dev
+        device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
+        return f"/dev/{device.parent.name if (device / 'partition').exists() else device.name}"
 
     def is_ready(self, name):
         """Has its program said that it has begun?"""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The slides' third game: one thread that runs all the time and is not held up by anything."""
 TRUTH = {"free": None}
+NOISY = {"free": "CPU taken by a neighbour"}
 FILES = True
-QUIET = True
 
 
 def setup(stage):

@@ -15,7 +15,8 @@ struct scene {
 	struct gauges *gauges;
 	struct calltree *tree;
 	struct edges *cpu, *block, *memory, *connections;
-	struct histogram *futex, *disk;
+	struct histogram *futex, *disk, *dns;
+	GPtrArray *windows; /* of struct snapshot *; NULL: none */
 	struct events *oom;
 	guint32 web; /* index of its row */
 };
@@ -81,6 +82,19 @@ static void add_time(struct scene *scene, const char *container, const char *cau
 	calltree_add(scene->tree, node, S(seconds));
 }
 
+static void add_kernel_time(struct scene *scene, const char *cause, const char *caller, const char *function,
+			    double seconds)
+{
+	guint32 frame = calltree_frame(scene->tree, FRAME_CONTAINER, "web", -1, NULL);
+	guint32 node = calltree_child(scene->tree, CALLTREE_ROOT, frame);
+
+	node = calltree_child(scene->tree, node, calltree_frame(scene->tree, FRAME_CAUSE, cause, -1, NULL));
+	node = calltree_child(scene->tree, node, calltree_frame(scene->tree, FRAME_KERNEL, caller, -1, NULL));
+	node = calltree_child(scene->tree, node, calltree_frame(scene->tree, FRAME_KERNEL, function, -1, NULL));
+	node = calltree_child(scene->tree, node, calltree_frame(scene->tree, FRAME_KERNEL, "schedule", -1, NULL));
+	calltree_add(scene->tree, node, S(seconds));
+}
+
 static void add_wait(struct edges *edges, const char *from, enum edge_end_kind kind, const char *to, double seconds)
 {
 	struct edge_end source = { EDGE_END_CONTAINER, from }, target = { kind, to };
@@ -111,10 +125,16 @@ static void scene_init(struct scene *scene)
 {
 	static const char *const futex[] = { "container", "wait", NULL };
 	static const char *const disk[] = { "container", "time", "device", NULL };
+	static const char *const dns[] = { "container", "resolver", "transport", "outcome", NULL };
 	static const char *const port[] = { "port", NULL };
 	static const struct edges_column counters[] = {
-		{ "opens", UNIT_COUNT },	   { "failed_refused", UNIT_COUNT }, { "failed_timeout", UNIT_COUNT },
-		{ "retransmits_syn", UNIT_COUNT }, { "sent_bytes", UNIT_BYTES },     { 0 },
+		{ "opens", UNIT_COUNT },
+		{ "failed_refused", UNIT_COUNT },
+		{ "failed_timeout", UNIT_COUNT },
+		{ "retransmits_syn", UNIT_COUNT },
+		{ "sent_bytes", UNIT_BYTES },
+		{ "failed_local", UNIT_COUNT },
+		{ 0 },
 	};
 	struct gauge_row *host;
 	struct shape *shape;
@@ -143,6 +163,8 @@ static void scene_init(struct scene *scene)
 	shape->histogram = scene->futex = histogram_new(futex);
 	shape = scene_shape(scene, SHAPE_HISTOGRAM, "block");
 	shape->histogram = scene->disk = histogram_new(disk);
+	shape = scene_shape(scene, SHAPE_HISTOGRAM, "dns");
+	shape->histogram = scene->dns = histogram_new(dns);
 	scene->oom = scene_shape(scene, SHAPE_EVENTS, "trace oom")->events;
 	add_wait(scene->cpu, "web", EDGE_END_HOST, "host", 0.01);
 }
@@ -366,6 +388,93 @@ static void scene_udp(struct scene *scene, gboolean much)
 	gauge_set(web(scene), GAUGE_UDP_OVERFLOWS, much ? 1994 : 2);
 }
 
+static void scene_sync(struct scene *scene, gboolean much)
+{
+	add_kernel_time(scene, "blocked: disk", "ext4_sync_file", "jbd2_log_wait_commit", much ? 6 : 0.01);
+	add_disk(scene, "web", 100000, 20000);
+}
+
+static void scene_file_lock(struct scene *scene, gboolean much)
+{
+	add_kernel_time(scene, "blocked: lock", "__x64_sys_flock", "locks_lock_inode_wait", much ? 6 : 0.01);
+}
+
+static void scene_kernel_lock(struct scene *scene, gboolean much)
+{
+	add_kernel_time(scene, "blocked: lock", "ext4_buffered_write_iter", "rwsem_down_write_slowpath.isra.0",
+			much ? 6 : 0.01);
+}
+
+/* `much`: 20 MiB in 10 s towards a limit of 64; else as much and back again. */
+static void scene_growth(struct scene *scene, gboolean much)
+{
+	static const guint64 mib[][4] = { { 20, 10, 30, 20 }, { 20, 26, 33, 40 } };
+
+	gauge_set(web(scene), GAUGE_MEMORY_LIMIT, 64 * MIB);
+	gauge_set(web(scene), GAUGE_MEMORY, 40 * MIB);
+	scene->windows = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	for (guint i = 0; i < G_N_ELEMENTS(mib[0]); i++) {
+		struct snapshot *window = snapshot_new("scene");
+		struct shape *shape = shape_new(SHAPE_GAUGES, "usage", UNIT_COUNT);
+
+		window->duration_ns = SECONDS * NS_PER_S / 4;
+		gauge_set(gauges_add(shape->gauges, GAUGE_RESOURCE_CONTAINER, 7, 0, "web"), GAUGE_MEMORY_ANON,
+			  mib[much][i] * MIB);
+		g_ptr_array_add(window->shapes, shape);
+		g_ptr_array_add(scene->windows, window);
+	}
+}
+
+static void scene_ports(struct scene *scene, gboolean much)
+{
+	edge_count(add_connection(scene, "web", EDGE_END_EXTERNAL, "192.0.2.1"), 5, much ? 20 : 1);
+}
+
+static void scene_drops(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_NET_DROPS, much ? 5000 : 5);
+}
+
+static void scene_conntrack(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_CONNTRACK, much ? 262000 : 1000);
+	gauge_set(web(scene), GAUGE_CONNTRACK_LIMIT, 262144);
+	gauge_set(web(scene), GAUGE_CONNTRACK_DROPS, much ? 100 : 0);
+	gauge_set(web(scene), GAUGE_CONNTRACK_INSERT_FAILED, 0);
+}
+
+static void add_dns(struct scene *scene, const char *outcome, guint64 ns, guint count)
+{
+	const char *values[] = { "web", "192.0.2.53", "UDP", outcome };
+	struct histogram_counts counts = { 0 };
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, ns, count);
+	histogram_add(scene->dns, values, 0, &counts);
+}
+
+static void scene_dns_silent(struct scene *scene, gboolean much)
+{
+	add_dns(scene, "noerror", 1000000, 10);
+	add_dns(scene, "unanswered", S(2), much ? 9 : 1);
+}
+
+static void scene_dns_fails(struct scene *scene, gboolean much)
+{
+	add_dns(scene, "noerror", 1000000, 10);
+	add_dns(scene, "servfail", 1000000, much ? 9 : 1);
+}
+
+static void scene_dns_slow(struct scene *scene, gboolean much)
+{
+	add_dns(scene, "noerror", much ? S(0.4) : 1000000, 10);
+}
+
+static void scene_dns_in_vain(struct scene *scene, gboolean much)
+{
+	add_dns(scene, "noerror", 1000000, 10);
+	add_dns(scene, "nxdomain", 1000000, much ? 50 : 5);
+}
+
 static const struct case_of_rule {
 	const char *rule;
 	void (*play)(struct scene *scene, gboolean much);
@@ -400,6 +509,17 @@ static const struct case_of_rule {
 	{ "packets lost", scene_loss, FAULT_PEER, NULL },
 	{ "receiver does not read", scene_reader, FAULT_CONTAINER, NULL },
 	{ "datagrams dropped", scene_udp, FAULT_CONTAINER, NULL },
+	{ "waits for fsync", scene_sync, FAULT_CONTAINER, NULL },
+	{ "file lock contention", scene_file_lock, FAULT_CONTAINER, NULL },
+	{ "kernel lock contention", scene_kernel_lock, FAULT_CONTAINER, NULL },
+	{ "memory grows to its limit", scene_growth, FAULT_CONTAINER, NULL },
+	{ "local ports used up", scene_ports, FAULT_CONTAINER, NULL },
+	{ "interface drops packets", scene_drops, FAULT_HOST, NULL },
+	{ "conntrack full", scene_conntrack, FAULT_HOST, NULL },
+	{ "DNS without answer", scene_dns_silent, FAULT_PEER, "192.0.2.53" },
+	{ "DNS fails", scene_dns_fails, FAULT_PEER, "192.0.2.53" },
+	{ "DNS slow", scene_dns_slow, FAULT_PEER, "192.0.2.53" },
+	{ "DNS asks in vain", scene_dns_in_vain, FAULT_CONTAINER, NULL },
 };
 
 static struct diagnosis *scene_diagnose(struct scene *scene)
@@ -408,7 +528,8 @@ static struct diagnosis *scene_diagnose(struct scene *scene)
 	struct diagnosis *diagnosis;
 
 	diagnose_config_init(&config);
-	diagnosis = diagnose(scene->snapshot, NULL, &config);
+	diagnosis = diagnose(scene->snapshot, scene->windows, &config);
+	g_clear_pointer(&scene->windows, g_ptr_array_unref);
 	return diagnosis;
 }
 
