@@ -534,7 +534,7 @@ int cmd_host(int argc, char **argv)
 	} else {
 		if (argc > 1) {
 			command_complain("host",
-					 "\"%s\": this looks at the whole census; of one container: fathom use NAME",
+					 "\"%s\": this looks at the whole machine; of one container: fathom use NAME",
 					 argv[1]);
 			status = EXIT_USAGE;
 		} else {

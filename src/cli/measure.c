@@ -26,6 +26,7 @@
 #define MEASURE_HURRY_NICE (-15) /* of 20: some two thirds of a CPU against ten others on it */
 
 struct measure {
+	const char *command; /* as typed; the probe may be another: memory --heap */
 	const struct probe *probe;
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
 	char *sample;
@@ -329,7 +330,7 @@ static int measure_write(struct measure *measure, struct snapshot *snapshot)
 	if (!measure->output)
 		render_options_for_terminal(&options);
 	if (!render_write_file(snapshot, measure->writer, &options, measure->output ? measure->output : "-", &error)) {
-		command_complain(measure->probe->name, "%s", error->message);
+		command_complain(measure->command, "%s", error->message);
 		return EXIT_FAILED;
 	}
 	if (measure->companion && !measure->output && strcmp(measure->writer->name, "text") == 0)
@@ -337,7 +338,7 @@ static int measure_write(struct measure *measure, struct snapshot *snapshot)
 	if (measure->output && strcmp(measure->output, "-") != 0)
 		fprintf(stderr, "wrote %s\n", measure->output);
 	if (!ledger_is_conclusive(&shape->ledger)) {
-		command_complain(measure->probe->name,
+		command_complain(measure->command,
 				 "inconclusive: only %.1f %% of what happened is in this result (see its ledger)",
 				 100 * ledger_coverage(&shape->ledger));
 		return EXIT_INCONCLUSIVE;
@@ -353,13 +354,13 @@ static int measure_run(struct measure *measure, int argc, char **argv)
 	int status = EXIT_USAGE;
 
 	measure_hurry(measure);
-	if (measure_check(measure, &error) && command_need_bpf(measure->probe->name) &&
+	if (measure_check(measure, &error) && command_need_bpf(measure->command) &&
 	    (registry = registry_new("/", &error)) && measure_targets(measure, registry, argc, argv, &error)) {
 		snapshot = measure_observe(measure, registry, &error);
 		status = snapshot ? measure_write(measure, snapshot) : EXIT_FAILED;
 	}
 	if (error)
-		command_complain(measure->probe->name, "%s", error->message);
+		command_complain(measure->command, "%s", error->message);
 	snapshot_free(snapshot);
 	registry_free(registry);
 	return status;
@@ -372,7 +373,9 @@ int measure_main(const char *probe, int argc, char **argv)
 
 int measure_main_with(const char *probe, const struct measure_companion *companion, int argc, char **argv)
 {
-	struct measure measure = { .probe = probe_find(probe), .frequency_hz = 99, .companion = companion };
+	struct measure measure = {
+		.command = probe, .probe = probe_find(probe), .frequency_hz = 99, .companion = companion
+	};
 	int status;
 
 	measure.nice = getpriority(PRIO_PROCESS, 0);
