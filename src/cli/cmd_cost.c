@@ -15,8 +15,9 @@
 #define COST_COVERAGE_MIN 0.95
 
 static const struct table_column program_columns[] = {
-	{ "PROGRAM", FALSE }, { "ID", TRUE },	 { "TYPE", FALSE }, { "HELD BY", FALSE }, { "RUNS/S", TRUE },
-	{ "TIME/RUN", TRUE }, { "CPU %", TRUE }, { "CODE", TRUE },  { "MAPS", TRUE },	  { "MISSED", TRUE },
+	{ "PROGRAM", FALSE }, { "ID", TRUE },	    { "TYPE", FALSE },	{ "HELD BY", FALSE },
+	{ "RUNS/S", TRUE },   { "TIME/RUN", TRUE }, { "CPU %", TRUE },	{ "EVENTS", TRUE },
+	{ "CODE", TRUE },     { "MAPS", TRUE },	    { "MISSED", TRUE },
 };
 static const struct table_column holder_columns[] = {
 	{ "HELD BY", FALSE }, { "CONTAINER", FALSE }, { "PROGRAMS", TRUE },   { "THEIR CPU %", TRUE },
@@ -69,6 +70,9 @@ static void cost_program_row(const struct expense *expense, const struct expense
 	g_autofree char *rate = cost_rate(expense, used->run_count);
 	g_autofree char *each = used->run_count ? units_duration(used->run_time_ns / used->run_count) : NULL;
 	g_autofree char *percent = cost_percent(expense, used->run_time_ns);
+	g_autofree char *events = used->one_in > 1    ? g_strdup_printf("1 in %u", used->one_in)
+				  : used->one_in == 1 ? g_strdup("all")
+						      : NULL;
 	g_autofree char *code = used->memory_bytes ? units_bytes(used->memory_bytes) : NULL;
 	g_autofree char *maps = used->map_bytes ? units_bytes(used->map_bytes) : NULL;
 
@@ -79,6 +83,7 @@ static void cost_program_row(const struct expense *expense, const struct expense
 	table_cell(table, rate);
 	table_cell(table, each);
 	table_cell(table, percent);
+	table_cell_styled(table, events, used->one_in > 1 ? TABLE_NOTICE : TABLE_PLAIN);
 	table_cell(table, code);
 	table_cell(table, maps);
 	table_cell_number(table, used->missed_count, TRUE);
@@ -242,6 +247,8 @@ static void cost_json_programs(const struct expense *expense, struct json_writer
 		json_uint(json, "run_count", used->run_count);
 		json_uint(json, "run_time_ns", used->run_time_ns);
 		json_uint(json, "missed_count", used->missed_count);
+		if (used->one_in)
+			json_uint(json, "one_in", used->one_in);
 		json_uint(json, "code_bytes", used->memory_bytes);
 		json_uint(json, "map_bytes", used->map_bytes);
 		json_end_object(json);

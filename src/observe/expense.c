@@ -290,9 +290,13 @@ static void expense_run(struct expense *expense, struct registry *registry, guin
 	holders_restart(expense, registry);
 	wait_ns(duration_ns, stop_fd);
 	for (guint i = 0; i < expense->programs->len; i++) {
-		used_since(&g_array_index(expense->programs, struct expense_program, i).used);
+		struct cost_program *used = &g_array_index(expense->programs, struct expense_program, i).used;
+
+		used_since(used);
+		if (used->run_count)
+			used->one_in = cost_one_in(used->id);
 		if (i < PAYERS_PROGRAMS)
-			run_ns += g_array_index(expense->programs, struct expense_program, i).used.run_time_ns;
+			run_ns += used->run_time_ns;
 	}
 	expense->elapsed_ns = clock_monotonic_ns() - start_ns;
 	if (payers)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a kernel half may cost, as a share of the CPU time of the whole machine. Its cost is the kernel's own measure (BPF
  * statistics), which is on for a moment every second only, since it makes every program on the machine some 40 ns a run
- * slower. Above the budget the kernel half is told to look at one event in so many (bpf/budget.bpf.h), and again at more when
+ * slower; what it adds to the time it tells itself is taken off again. Above the budget the kernel half is told to look at one event in so many (bpf/budget.bpf.h), and again at more when
  * there is room. Kernel halves that cannot do that go on; the ledger says so. */
 #pragma once
 #include <bpf/libbpf.h>
@@ -15,11 +15,16 @@
 /* The next number after one in `one_in` cost `share`. Pure: for tests. */
 guint32 allowance_next(guint32 one_in, double share, double limit);
 
+/* Of `told_ns` in so many runs, what they take while nobody measures. Pure: for tests. */
+guint64 allowance_cost_ns(guint64 told_ns, guint64 runs, double measuring_ns);
+
 struct allowance;
 
 /* After loading. `limit` 0: ALLOWANCE_SHARE. Never NULL. */
 struct allowance *allowance_new(struct bpf_object *object, double limit);
 void allowance_free(struct allowance *allowance);
+/* Measures for the first time in a second, not at once: for probes that cannot look at fewer events. */
+void allowance_delay(struct allowance *allowance);
 /* To be called some ten times a second. */
 void allowance_step(struct allowance *allowance);
 /* Whether it was sampled, always in the same words. */

@@ -41,7 +41,7 @@ static int blame_fd(struct probe_run *run)
 static gboolean blame_drain(struct probe_run *run, GError **error)
 {
 	(void)error;
-	table_drain(((struct blame_run *)run)->run->table);
+	runq_run_drain(((struct blame_run *)run)->run);
 	return TRUE;
 }
 

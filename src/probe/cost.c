@@ -15,6 +15,7 @@
 #define COST_FDINFO_BYTES 4096
 #define COST_MAPS_MAX 64 /* of one program: the kernel's own limit */
 #define COST_LINK_BYTES 64
+#define COST_BUDGET_MAP "budget_one_in" /* bpf/budget.bpf.h */
 
 int cost_enable(GError **error)
 {
@@ -208,6 +209,36 @@ void cost_add_maps(GArray *programs)
 		if (fd >= 0)
 			close(fd);
 	}
+}
+
+static guint32 map_one_in(guint32 id)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info), zero = 0, value = 0;
+	int fd = bpf_map_get_fd_by_id(id);
+	gboolean ours = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 &&
+			strcmp(info.name, COST_BUDGET_MAP) == 0 && info.type == BPF_MAP_TYPE_ARRAY &&
+			info.key_size == sizeof(zero) && info.value_size == sizeof(value);
+
+	if (ours && bpf_map_lookup_elem(fd, &zero, &value) == 0)
+		value = MAX(value, 1);
+	if (fd >= 0)
+		close(fd);
+	return value;
+}
+
+guint32 cost_one_in(guint32 program_id)
+{
+	guint32 ids[COST_MAPS_MAX] = { 0 }, one_in = 0;
+	struct bpf_prog_info info = { .nr_map_ids = COST_MAPS_MAX, .map_ids = (guintptr)ids };
+	int fd = cost_hold(program_id);
+
+	if (fd >= 0 && program_info(fd, &info))
+		for (guint map = 0; map < MIN(info.nr_map_ids, (guint)COST_MAPS_MAX) && !one_in; map++)
+			one_in = map_one_in(ids[map]);
+	if (fd >= 0)
+		close(fd);
+	return one_in;
 }
 
 /* ---- who holds them ---- */

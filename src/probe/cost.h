@@ -15,6 +15,7 @@ struct cost_program {
 	guint64 missed_count; /* runs left out because the program was running already */
 	guint64 memory_bytes; /* of its code */
 	guint64 map_bytes; /* filled by cost_add_maps */
+	guint32 one_in; /* cost_one_in; not filled here */
 };
 
 /* Turns the kernel's BPF statistics on while the returned descriptor is open (some 40 ns more per run); -1 and
@@ -35,6 +36,10 @@ GHashTable *cost_holders(void);
 /* Reads one program again, or holds it so that it stays: a descriptor, -1 when it is gone. */
 gboolean cost_read(guint32 program_id, struct cost_program *program);
 int cost_hold(guint32 program_id);
+
+/* How many events each one that the program looks at stands for, where it keeps within a budget by sampling (bpf/budget.bpf.h);
+ * 0: it cannot, or is no probe of ours. */
+guint32 cost_one_in(guint32 program_id);
 
 /* TRUE while a program with this id is loaded. */
 gboolean cost_is_loaded(guint32 program_id);

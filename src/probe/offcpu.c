@@ -133,6 +133,7 @@ static void offcpu_detach(struct offcpu_run *run)
 static void offcpu_unload(struct offcpu_run *run)
 {
 	offcpu_detach(run);
+	g_clear_pointer(&run->allowance, allowance_free);
 	intake_close(run->intake);
 	run->intake = NULL;
 	offcpu_bpf__destroy(run->kernel);
@@ -163,8 +164,11 @@ static gboolean offcpu_attach(void *user, const struct rung *rung, GError **erro
 	if (run->intake && run->listener.unwind)
 		intake_learn_paths(run->intake, bpf_map__fd(run->kernel->maps.user_paths),
 				   (const struct stack_key *)run->kernel->rodata->stack_seed);
-	if (run->intake && offcpu_attach_programs(run, error) && offcpu_start(run, rung, error))
+	if (run->intake && offcpu_attach_programs(run, error) && offcpu_start(run, rung, error)) {
+		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
+		allowance_delay(run->allowance);
 		return TRUE;
+	}
 	offcpu_unload(run);
 	return FALSE;
 }
@@ -388,6 +392,8 @@ gboolean offcpu_run_account(struct offcpu_run *run, struct ledger *ledger, GErro
 	ledger_merge(ledger, &losses);
 	ledger_clear(&losses);
 	intake_account(run->intake, ledger);
+	allowance_account(run->allowance, ledger);
+	allowance_account_cost(run->allowance, ledger);
 	ledger->rung = g_strdup(run->rung->name);
 	ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
@@ -414,6 +420,7 @@ static int offcpu_fd(struct probe_run *run)
 
 static gboolean offcpu_drain(struct probe_run *run, GError **error)
 {
+	allowance_step(((struct offcpu_run *)run)->allowance);
 	return intake_drain(((struct offcpu_run *)run)->intake, error);
 }
 

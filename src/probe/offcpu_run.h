@@ -3,6 +3,7 @@
 #pragma once
 #include <glib.h>
 
+#include "probe/allowance.h"
 #include "probe/intake.h"
 #include "probe/offcpu.h"
 #include "probe/probe.h"
@@ -13,6 +14,7 @@ struct offcpu_run {
 	gboolean no_scripts; /* this kernel does not take the walk of Python frames */
 	struct offcpu_bpf *kernel;
 	struct intake *intake;
+	struct allowance *allowance; /* measures only: fewer intervals would be another result */
 	struct probe_listener listener;
 	struct probe_request request; /* its arrays belong to the caller and are not touched after open */
 	gboolean walltime;

@@ -107,6 +107,7 @@ static void runq_detach(struct runq_run *run)
 static void runq_unload(struct runq_run *run)
 {
 	runq_detach(run);
+	g_clear_pointer(&run->allowance, allowance_free);
 	table_close(g_steal_pointer(&run->table));
 	runq_bpf__destroy(g_steal_pointer(&run->kernel));
 }
@@ -121,8 +122,11 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 	if (runq_load(run, two_hooks, error) &&
 	    (run->table = table_open(run->kernel->obj, &run->request, &run->table_listener, &runq_table_ops, run->rows,
 				     error)) &&
-	    runq_attach_programs(run, two_hooks, error) && runq_check(run, error))
+	    runq_attach_programs(run, two_hooks, error) && runq_check(run, error)) {
+		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
+		allowance_delay(run->allowance);
 		return TRUE;
+	}
 	runq_unload(run);
 	return FALSE;
 }
@@ -154,6 +158,12 @@ void runq_run_close(struct runq_run *run)
 	g_free(run);
 }
 
+void runq_run_drain(struct runq_run *run)
+{
+	allowance_step(run->allowance);
+	table_drain(run->table);
+}
+
 void runq_run_stop(struct runq_run *run)
 {
 	runq_detach(run);
@@ -169,6 +179,9 @@ void runq_run_account(struct runq_run *run, struct ledger *ledger)
 		ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	allowance_account(run->allowance, ledger);
+	if (!run->links[0])
+		allowance_account_cost(run->allowance, ledger);
 	if (moved && !run->links[0])
 		ledger_note(ledger,
 			    g_strdup_printf("woken threads moved to another CPU while they waited: %" G_GUINT64_FORMAT,
@@ -191,7 +204,7 @@ static int runq_fd(struct probe_run *run)
 static gboolean runq_drain(struct probe_run *run, GError **error)
 {
 	(void)error;
-	table_drain(((struct runq_run *)run)->table);
+	runq_run_drain((struct runq_run *)run);
 	return TRUE;
 }
 

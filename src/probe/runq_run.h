@@ -3,6 +3,7 @@
 #pragma once
 #include <glib.h>
 
+#include "probe/allowance.h"
 #include "probe/probe.h"
 #include "probe/runq.h"
 
@@ -12,6 +13,7 @@ struct table;
 struct runq_run {
 	struct runq_bpf *kernel;
 	struct table *table;
+	struct allowance *allowance;
 	struct probe_listener listener, table_listener;
 	struct probe_request request; /* its arrays belong to the caller and are not touched after open */
 	gboolean blame;
@@ -27,5 +29,7 @@ struct runq_run *runq_run_open(const struct probe_request *request, const struct
 			       gboolean blame, GError **error);
 void runq_run_close(struct runq_run *run);
 void runq_run_stop(struct runq_run *run);
+/* To be called some ten times a second. */
+void runq_run_drain(struct runq_run *run);
 /* Rung and notes. */
 void runq_run_account(struct runq_run *run, struct ledger *ledger);

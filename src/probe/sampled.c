@@ -25,12 +25,15 @@ gboolean sampled_load(struct sampled *sampled, struct kernel_btf *btf, struct bp
 	if (!filter_size(sampled->object, request, error) || !copyplan_size(sampled->object, slots, error) ||
 	    !kernel_btf_load(btf, skeleton, what, error) || !filter_fill(sampled->object, request, error))
 		return FALSE;
+	sampled->allowance = allowance_new(sampled->object, request->budget_share);
+	allowance_delay(sampled->allowance);
 	sampled->intake = intake_open(sampled->object, request, listener, error);
 	return sampled->intake != NULL;
 }
 
 void sampled_close(struct sampled *sampled)
 {
+	g_clear_pointer(&sampled->allowance, allowance_free);
 	g_clear_pointer(&sampled->intake, intake_close);
 }
 
@@ -41,6 +44,7 @@ int sampled_fd(struct probe_run *run)
 
 gboolean sampled_drain(struct probe_run *run, GError **error)
 {
+	allowance_step(((struct sampled *)run)->allowance);
 	return intake_drain(((struct sampled *)run)->intake, error);
 }
 
@@ -103,5 +107,7 @@ gboolean sampled_account(struct sampled *sampled, struct ledger *ledger, GError 
 	if (sampled->unsent.events > 0)
 		ledger_add(ledger, LEDGER_LOST_RING, sampled->unsent.events, sampled->unsent.weight);
 	intake_account(sampled->intake, ledger);
+	allowance_account(sampled->allowance, ledger);
+	allowance_account_cost(sampled->allowance, ledger);
 	return TRUE;
 }

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <glib.h>
 
+#include "probe/allowance.h"
 #include "probe/intake.h"
 #include "probe/kernel_btf.h"
 #include "probe/probe.h"
@@ -12,6 +13,7 @@
 struct sampled {
 	struct bpf_object *object; /* the skeleton's */
 	struct intake *intake;
+	struct allowance *allowance; /* measures only: fewer stacks would be another result */
 	struct probe_listener listener;
 	struct ledger_line unsent; /* of stacks whose records never came */
 };

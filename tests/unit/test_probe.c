@@ -505,6 +505,9 @@ static void test_budget(void)
 	g_assert_cmpuint(allowance_next(4, 0.01, 0.05), ==, 2);
 	g_assert_cmpuint(allowance_next(1, 0, 0.05), ==, 1);
 	g_assert_cmpuint(allowance_next(ALLOWANCE_ONE_IN_MAX, 1, 0.05), ==, ALLOWANCE_ONE_IN_MAX);
+	g_assert_cmpuint(allowance_cost_ns(10000, 100, 30), ==, 7000); /* without what measuring adds */
+	g_assert_cmpuint(allowance_cost_ns(10000, 100, 99), ==, 2500); /* but never next to nothing */
+	g_assert_cmpuint(allowance_cost_ns(0, 0, 30), ==, 0);
 }
 
 static void test_searches_name(void)
