@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "cli/measure.h"
 #include "cli/table.h"
 #include "container/registry.h"
@@ -262,7 +263,7 @@ static int connections_measure(struct connections_run *run, struct registry *reg
 		.rung = run->rung,
 		.stop_fd = measure_stop_fd(),
 	};
-	struct snapshot *snapshot = observe_run(registry, &options, error);
+	struct snapshot *snapshot = source_observe(registry, &options, error);
 	int status = EXIT_FAILED;
 
 	measure_signals_restore(options.stop_fd);
@@ -301,7 +302,7 @@ int cmd_connections(int argc, char **argv)
 		status = EXIT_USAGE;
 		run.live = !run.json && !run.duration && !run.interval && !run.count && isatty(STDOUT_FILENO);
 		/* Where kernel programs are refused the probe polls, and says so. */
-		if (connections_check(&run, &error) && (registry = registry_new("/", &error)) &&
+		if (connections_check(&run, &error) && (registry = source_registry(&error)) &&
 		    connections_targets(&run, registry, argv + 1, &error))
 			status = connections_measure(&run, registry, &error);
 		if (error)

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/measure.h"
+#include "cli/source.h"
 #include "container/registry.h"
 #include "diagnose/report.h"
 #include "observe/checkup.h"
@@ -130,6 +131,22 @@ static int diagnose_report(struct diagnose_command *command, const struct checku
 	return diagnosis_is_conclusive(diagnosis) && checkup->refused->len == 0 ? EXIT_OK : EXIT_INCONCLUSIVE;
 }
 
+/* What a capture holds, as if it had been looked at just now; NULL and `error`. */
+static struct checkup *diagnose_recorded(GError **error)
+{
+	GPtrArray *windows = NULL;
+	struct snapshot *whole = source_whole(CHECKUP_WINDOWS, &windows, error);
+	struct checkup *checkup;
+
+	if (!whole)
+		return NULL;
+	checkup = g_new0(struct checkup, 1);
+	checkup->whole = whole;
+	checkup->windows = windows;
+	checkup->refused = g_ptr_array_new_with_free_func(g_free);
+	return checkup;
+}
+
 static int diagnose_measure(struct diagnose_command *command, struct registry *registry, GError **error)
 {
 	struct checkup_options options = {
@@ -139,7 +156,8 @@ static int diagnose_measure(struct diagnose_command *command, struct registry *r
 		.progress = diagnose_progress,
 		.progress_user = command,
 	};
-	g_autoptr(checkup_t) checkup = checkup_run(registry, &options, error);
+	g_autoptr(checkup_t) checkup =
+		source_capture() ? diagnose_recorded(error) : checkup_run(registry, &options, error);
 
 	measure_signals_restore(options.stop_fd);
 	if (command->progress_shown)
@@ -168,7 +186,7 @@ static int diagnose_run(struct diagnose_command *command, char **targets)
 	if (diagnose_check(command, &error)) {
 		if (command->list)
 			return diagnose_list(command);
-		registry = registry_new("/", &error);
+		registry = source_registry(&error);
 		if (registry && diagnose_targets(command, registry, targets, &error))
 			status = diagnose_measure(command, registry, &error);
 	}

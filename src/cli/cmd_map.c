@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "import/import.h"
@@ -180,7 +181,7 @@ static struct snapshot *map_observe(const struct map_command *command, struct re
 
 	if (!command->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "watching for %.1f s; Ctrl-C ends early\n", (double)command->duration_ns / 1e9);
-	snapshot = observe_run(registry, &options, error);
+	snapshot = source_observe(registry, &options, error);
 	measure_signals_restore(options.stop_fd);
 	return snapshot;
 }
@@ -196,7 +197,7 @@ static int map_run(struct map_command *command, int argc, char **argv)
 		/* said below */
 	} else if (argc > 1 && map_is_capture(argv[1])) {
 		snapshot = map_import(command, argc, argv, &error);
-	} else if ((registry = registry_new("/", &error)) && /* refused kernel programs: it polls, and says so */
+	} else if ((registry = source_registry(&error)) && /* refused kernel programs: it polls, and says so */
 		   map_targets(command, registry, argv + 1, &error)) {
 		status = EXIT_FAILED;
 		snapshot = map_observe(command, registry, &error);

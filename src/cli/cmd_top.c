@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "cli/measure.h"
 #include "cli/table.h"
 #include "cli/who.h"
@@ -37,6 +38,7 @@ struct top {
 	GPtrArray *wanted; /* NULL: all */
 	struct usage *usage;
 	struct gauges *before, *changes; /* of containers; `before` belongs to the usage */
+	guint recorded; /* intervals of a capture, shown */
 	struct gauges *process_changes;
 	guint64 read_ns, processes_ns; /* when the last reading was made; 0: not yet */
 	guint64 reading_ns; /* what the last one took */
@@ -442,7 +444,7 @@ static gboolean top_open(struct top *top, char **targets, GError **error)
 {
 	struct usage_options options = { .no_bpf = top->no_bpf };
 
-	top->registry = registry_new("/", error);
+	top->registry = source_registry(error);
 	if (!top->registry)
 		return FALSE;
 	if (!targets[0])
@@ -457,6 +459,21 @@ static gboolean top_open(struct top *top, char **targets, GError **error)
 	top->usage = usage_new(top->registry, &options);
 	top->process_changes = gauges_new();
 	return TRUE;
+}
+
+/* source_gauges_fn: an interval of a capture. */
+static gboolean top_recorded(void *user, guint64 realtime_ns, guint64 length_ns, struct gauges *changes)
+{
+	struct top *top = user;
+	struct gauge_interval interval = { .readings = changes, .changes = changes, .length_ns = length_ns };
+
+	if (top->recorded++ && !top->json)
+		putchar('\n');
+	if (top->json)
+		top_print_json(top, &interval, realtime_ns);
+	else
+		top_print_table(top, &interval);
+	return fflush(stdout) == 0 && (!top->count || top->recorded < (guint)top->count);
 }
 
 static gboolean top_has_screen(const struct top *top)
@@ -490,7 +507,15 @@ static int top_run(struct top *top, char **targets)
 	}
 	setpriority(PRIO_PROCESS, 0, TOP_NICE); /* refused: then not */
 	stop_fd = measure_stop_fd();
-	if (!(top_has_screen(top) ? top_screen(top, stop_fd, &error) : top_columns(top, stop_fd, &error))) {
+	if (source_capture() && (top->processes || top->threads)) {
+		command_complain("top", "a capture knows containers, not single processes");
+		status = EXIT_USAGE;
+	} else if (source_capture()) {
+		if (!source_each_gauges(top_recorded, top, &error)) {
+			command_complain("top", "%s", error->message);
+			status = EXIT_FAILED;
+		}
+	} else if (!(top_has_screen(top) ? top_screen(top, stop_fd, &error) : top_columns(top, stop_fd, &error))) {
 		command_complain("top", "%s", error->message);
 		status = EXIT_FAILED;
 	}

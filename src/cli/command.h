@@ -17,6 +17,9 @@ struct command {
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit status */
 };
 
+/* NULL when there is none of that name. */
+const struct command *command_find(const char *name);
+
 /* One sentence on stderr, "fathom COMMAND: …", untrusted bytes escaped. */
 void command_complain(const char *command, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
@@ -54,6 +57,8 @@ int cmd_map(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_tcp(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_slow(int argc, char **argv);
 int cmd_trace(int argc, char **argv);

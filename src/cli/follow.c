@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "observe/observe.h"
@@ -191,7 +192,7 @@ static struct snapshot *follow_observe(struct follow_run *run, struct registry *
 		.rung = run->rung,
 		.stop_fd = measure_stop_fd(),
 	};
-	struct snapshot *snapshot = observe_run(registry, &options, error);
+	struct snapshot *snapshot = source_observe(registry, &options, error);
 
 	measure_signals_restore(options.stop_fd);
 	return snapshot;
@@ -244,7 +245,7 @@ static int follow_run(struct follow_run *run, int argc, char **argv)
 	render_options_for_terminal(&options);
 	run->lines = event_lines_new(stdout, &options);
 	if (follow_check_kind(run, argc > 1 ? argv[1] : NULL, &error) && follow_check(run, &error) &&
-	    command_need_bpf(run->follow->command) && (registry = registry_new("/", &error)) &&
+	    source_need_bpf(run->follow->command) && (registry = source_registry(&error)) &&
 	    follow_targets(run, registry, argv + (run->follow->kinds ? 2 : 1), &error)) {
 		snapshot = follow_observe(run, registry, &error);
 		status = snapshot ? follow_end(run, snapshot) : EXIT_FAILED;

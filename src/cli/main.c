@@ -32,6 +32,8 @@ static const struct command commands[] = {
 	{ "flame", "Pictures", "folded, perf script or pprof input to a flame graph", cmd_flame },
 	{ "diff", "Pictures", "what changed between two captures", cmd_diff },
 	{ "serve", "This machine", "the agent: always on, with history, a page, an API and metrics", cmd_serve },
+	{ "record", "This machine", "everything, second by second, into a capture file", cmd_record },
+	{ "replay", "This machine", "any command on a capture, without root", cmd_replay },
 	{ "host", "This machine", "the first sixty seconds in one screen, what is abnormal marked", cmd_host },
 	{ "guest", "This machine", "inside a container: its limits and use, and which tools show the host's",
 	  cmd_guest },
@@ -57,7 +59,7 @@ static void help_print(FILE *out)
 		     "First thing to try: fathom ps, then fathom walltime NAME.\n");
 }
 
-static const struct command *command_find(const char *name)
+const struct command *command_find(const char *name)
 {
 	for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
 		if (strcmp(commands[i].name, name) == 0)

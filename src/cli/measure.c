@@ -12,6 +12,7 @@
 
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "container/registry.h"
 #include "observe/observe.h"
 #include "probe/probe.h"
@@ -312,7 +313,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 
 	if (measure->companion)
 		measure->companion->begin(measure->companion->user, registry, measure->targets);
-	snapshot = observe_run(registry, &options, error);
+	snapshot = source_observe(registry, &options, error);
 	if (measure->companion && snapshot)
 		measure->companion->end(measure->companion->user, snapshot);
 	measure_signals_restore(options.stop_fd);
@@ -354,8 +355,8 @@ static int measure_run(struct measure *measure, int argc, char **argv)
 	int status = EXIT_USAGE;
 
 	measure_hurry(measure);
-	if (measure_check(measure, &error) && command_need_bpf(measure->command) &&
-	    (registry = registry_new("/", &error)) && measure_targets(measure, registry, argc, argv, &error)) {
+	if (measure_check(measure, &error) && source_need_bpf(measure->command) &&
+	    (registry = source_registry(&error)) && measure_targets(measure, registry, argc, argv, &error)) {
 		snapshot = measure_observe(measure, registry, &error);
 		status = snapshot ? measure_write(measure, snapshot) : EXIT_FAILED;
 	}

@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "observe/observe.h"
@@ -322,7 +323,7 @@ static gboolean tables_observe(struct tables *tables, struct registry *registry,
 
 	if (!tables->quiet && isatty(STDERR_FILENO) && !tables->interval)
 		fprintf(stderr, "measuring for %.1f s; Ctrl-C ends early\n", (double)tables->duration_ns / 1e9);
-	rest = observe_run(registry, &options, error);
+	rest = source_observe(registry, &options, error);
 	measure_signals_restore(options.stop_fd);
 	if (!rest)
 		return FALSE;
@@ -338,8 +339,8 @@ static int tables_run(struct tables *tables, int argc, char **argv)
 	struct registry *registry = NULL;
 	int status = EXIT_USAGE;
 
-	if (tables_check(tables, &error) && command_need_bpf(tables->command) &&
-	    (registry = registry_new("/", &error)) && tables_targets(tables, registry, argc, argv, &error)) {
+	if (tables_check(tables, &error) && source_need_bpf(tables->command) && (registry = source_registry(&error)) &&
+	    tables_targets(tables, registry, argc, argv, &error)) {
 		status = tables_observe(tables, registry, &error) && !tables->failed ? EXIT_OK : EXIT_FAILED;
 		if (status == EXIT_OK && tables->inconclusive)
 			status = EXIT_INCONCLUSIVE;

@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "probe/probe.h"
@@ -182,7 +183,7 @@ static int watch_measure(struct watch_run *run, struct registry *registry, struc
 	if (run->watch->begin)
 		run->watch->begin(run->watch->user, registry, run->targets);
 	options->stop_fd = measure_stop_fd();
-	snapshot = observe_run(registry, options, error);
+	snapshot = source_observe(registry, options, error);
 	measure_signals_restore(options->stop_fd);
 	if (snapshot)
 		status = watch_end(run, snapshot);
@@ -203,7 +204,7 @@ static int watch_run(struct watch_run *run, char **targets)
 	int status = EXIT_USAGE;
 
 	if (watch_check(run, &error) && (!watch->prepare || watch->prepare(watch->user, &options, &error)) &&
-	    command_need_bpf(watch->command) && (registry = registry_new("/", &error)) &&
+	    source_need_bpf(watch->command) && (registry = source_registry(&error)) &&
 	    watch_targets(run, registry, targets, &error)) {
 		options.duration_ns = run->duration_ns;
 		options.interval_ns = run->interval_ns;

@@ -4,12 +4,13 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "kernel/procfs.h"
 
 struct registry *who_registry(const char *command)
 {
 	g_autoptr(GError) error = NULL;
-	struct registry *registry = registry_new("/", &error);
+	struct registry *registry = source_registry(&error);
 
 	if (!registry)
 		command_complain(command, "%s", error->message);

@@ -21,6 +21,7 @@
 #define IDENTIFY_TRIES 4
 #define IDENTIFY_LATE_NS (30 * NS_PER_S) /* a runtime has written its state by the time a process is that old */
 #define IDENTIFY_AGAIN_NS (200 * NS_PER_MS) /* between refreshes, on being asked */
+#define RECORDED_ROOT "/proc/self/recorded" /* a directory that is never there */
 #define ROOT_KEY 1 /* the kernfs id of the root of every hierarchy */
 #define STRANGERS_MAX 65536
 
@@ -396,6 +397,8 @@ static void drop_oldest_dead(struct registry *registry)
 
 gboolean registry_refresh(struct registry *registry, GError **error)
 {
+	if (!registry->machine)
+		return TRUE; /* of a recording */
 	registry->refreshes++;
 	g_ptr_array_set_size(registry->old_strings, 0);
 	g_hash_table_remove_all(registry->strangers);
@@ -431,6 +434,55 @@ static struct node *host_new(struct registry *registry)
 	return host;
 }
 
+static struct registry *registry_alloc(const char *root, struct cgroupfs *cgroupfs)
+{
+	struct registry *registry = g_new0(struct registry, 1);
+
+	registry->root = g_strdup(root);
+	registry->cgroupfs = cgroupfs;
+	registry->keys = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	registry->paths = g_hash_table_new(g_str_hash, g_str_equal);
+	registry->nodes = g_hash_table_new_full(NULL, NULL, node_free, NULL);
+	registry->strangers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	registry->old_strings = g_ptr_array_new_with_free_func(g_free);
+	registry->host = host_new(registry);
+	return registry;
+}
+
+struct registry *registry_new_recorded(void)
+{
+	struct cgroupfs *none = g_new0(struct cgroupfs, 1);
+
+	none->hierarchies = g_ptr_array_new();
+	return registry_alloc(RECORDED_ROOT, none);
+}
+
+void registry_record(struct registry *registry, const struct container *container)
+{
+	int tree = container->cgroup_key & CGROUP_KEY_V1 ? TREE_V1 : TREE_V2;
+	struct node *node;
+
+	if (container->runtime == RUNTIME_HOST || g_hash_table_contains(registry->keys, &container->cgroup_key))
+		return;
+	node = g_new0(struct node, 1);
+	node->container = *container;
+	node->container.id = g_strdup(container->id ? container->id : "");
+	node->container.name = g_strdup(container->name);
+	node->container.image = g_strdup(container->image);
+	node->container.pod = g_strdup(container->pod);
+	node->container.pod_namespace = g_strdup(container->pod_namespace);
+	node->container.cgroup = g_strdup(container->cgroup);
+	node->container.init_pid = 0; /* a number of another machine */
+	node->path = g_strdup(container->cgroup ? container->cgroup : container->name);
+	node->is_own = node->is_settled = TRUE;
+	node->is_dead = container->dead;
+	node->keys[tree] = container->cgroup_key;
+	g_hash_table_add(registry->nodes, node);
+	g_hash_table_insert(registry->keys, g_memdup2(&container->cgroup_key, sizeof(container->cgroup_key)), node);
+	if (!node->is_dead && !g_hash_table_contains(registry->paths, node->path))
+		g_hash_table_insert(registry->paths, node->path, node);
+}
+
 struct registry *registry_new(const char *root, GError **error)
 {
 	struct cgroupfs *cgroupfs = cgroupfs_open(root, error);
@@ -439,16 +491,8 @@ struct registry *registry_new(const char *root, GError **error)
 
 	if (!cgroupfs)
 		return NULL;
-	registry = g_new0(struct registry, 1);
-	registry->root = g_strdup(root);
-	registry->cgroupfs = cgroupfs;
+	registry = registry_alloc(root, cgroupfs);
 	registry->machine = machine_new(root, cgroupfs);
-	registry->keys = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-	registry->paths = g_hash_table_new(g_str_hash, g_str_equal);
-	registry->nodes = g_hash_table_new_full(NULL, NULL, node_free, NULL);
-	registry->strangers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-	registry->old_strings = g_ptr_array_new_with_free_func(g_free);
-	registry->host = host_new(registry);
 	if (procfs_stat_read(root, 1, &stat, NULL))
 		registry->host->container.start_realtime_ns = procfs_start_realtime_ns(root, stat.start_ticks);
 	if (!registry_refresh(registry, error)) {
@@ -741,7 +785,7 @@ void registry_pids(struct registry *registry, const struct container *container,
 {
 	const struct node *node = (const struct node *)container;
 
-	if (node->is_dead)
+	if (node->is_dead || !registry->machine)
 		return;
 	if (node == registry->host) {
 		host_pids(registry, pids);

@@ -14,6 +14,11 @@ struct cgroupfs;
 
 /* Scans the cgroup trees and runtime state below `root` ("/" on a live system, a made-up tree in tests). */
 struct registry *registry_new(const char *root, GError **error);
+/* One that knows nothing of this machine: what was recorded elsewhere is added to it. Never NULL. */
+struct registry *registry_new_recorded(void);
+/* Adds a container (or unit, or cgroup) of a recording; copied. The host's own row, or one with a key that is there
+ * already, changes nothing. */
+void registry_record(struct registry *registry, const struct container *container);
 void registry_free(struct registry *registry);
 /* Scans again: births, deaths, names that appeared late. */
 gboolean registry_refresh(struct registry *registry, GError **error);

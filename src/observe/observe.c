@@ -615,7 +615,9 @@ struct observation {
 
 static const struct probe_listener *session_listener(const struct observe_session *session)
 {
-	return session->happen ? happen_listener(session->happen) : tally_listener(session->tally);
+	return session->weave	 ? weave_listener(session->weave)
+	       : session->happen ? happen_listener(session->happen)
+				 : tally_listener(session->tally);
 }
 
 struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error)
@@ -625,8 +627,9 @@ struct observation *observation_open(struct registry *registry, const struct obs
 	struct probe_request request;
 	struct observe_scope scope;
 
-	g_return_val_if_fail(options->probe->shape != SHAPE_CALLTREE, NULL);
-	g_return_val_if_fail(options->probe->collect || options->probe->shape == SHAPE_EVENTS, NULL);
+	g_return_val_if_fail(options->probe->collect || options->probe->shape == SHAPE_EVENTS ||
+				     options->probe->shape == SHAPE_CALLTREE,
+			     NULL);
 	observation = g_new0(struct observation, 1);
 	observation->options = *options;
 	session = &observation->session;
@@ -641,6 +644,8 @@ struct observation *observation_open(struct registry *registry, const struct obs
 		observation_close(observation);
 		return NULL;
 	}
+	if (session->weave && options->probe->teach)
+		splice_set_teacher(weave_splice(session->weave), session_teach, session);
 	session_stamp(session, clock_monotonic_ns());
 	return observation;
 }
@@ -670,6 +675,17 @@ struct snapshot *observation_take(struct observation *observation, GError **erro
 	session_begin_snapshot(session);
 	session_stamp(session, now_ns);
 	return done;
+}
+
+struct snapshot *observation_finish(struct observation *observation, GError **error)
+{
+	struct observe_session *session = &observation->session;
+
+	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
+	if (!observation->options.probe->finish(session->run, &session->shape->ledger, error))
+		return NULL;
+	session_note_symbols(session);
+	return g_steal_pointer(&session->snapshot);
 }
 
 void observation_close(struct observation *observation)

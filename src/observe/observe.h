@@ -87,7 +87,8 @@ struct snapshot *observe_run_together(struct registry *registry, const struct ob
 
 struct observation;
 
-/* Starts to observe; for probes that can `collect` and for probes of events. The `probe`, `targets`, `by`, `threshold_ns`,
+/* Starts to observe; for probes that can `collect`, for probes of events, and, with an `observation_finish` at the end,
+ * for those of stacks. The `probe`, `targets`, `by`, `threshold_ns`,
  * `event…`, `frugal`, `rung` of the options count; what they point to must outlive it. NULL and `error` when no rung works. */
 struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error);
 /* Readable: `observation_drain` has something to do. Owned by the observation; may be -1. */
@@ -96,4 +97,7 @@ int observation_fd(const struct observation *observation);
 gboolean observation_drain(struct observation *observation, GError **error);
 /* What came since the last time (or the start), owned by the caller; NULL and `error` when the probe fails. */
 struct snapshot *observation_take(struct observation *observation, GError **error);
+/* Stops watching and hands out what came since the last take, or of stacks everything; after it only `observation_close`
+ * may be called. */
+struct snapshot *observation_finish(struct observation *observation, GError **error);
 void observation_close(struct observation *observation);

@@ -432,7 +432,7 @@ static void frame_end(struct live *live)
 		shape->events = g_steal_pointer(&live->news);
 		live->news = events_new(LIVE_EVENTS_MAX);
 	}
-	shape = frame_shape(live, SHAPE_GAUGES, "gauges");
+	shape = frame_shape(live, SHAPE_GAUGES, "usage");
 	for (guint32 i = 0; i < live->changes->rows->len; i++)
 		gauges_copy(shape->gauges, gauges_row(live->changes, i));
 	live->frame->duration_ns = live->interval.length_ns;

@@ -3,6 +3,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "store/capture.h"
 #include "store/database.h"
 #include "store/history.h"
 #include "store/pack.h"
@@ -330,6 +331,63 @@ static void test_reel(void)
 	g_rmdir(directory);
 }
 
+/* ---- capture files ---- */
+
+/* capture_fn */
+static gboolean count_opens(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	guint64 *opens = user;
+
+	(void)time_ms;
+	(void)error;
+	*opens += opens_of(snapshot);
+	return TRUE;
+}
+
+static void test_capture(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "a.fathom", NULL), *content = NULL;
+	struct capture_writer *writer = capture_create(path, NULL);
+	g_autoptr(GError) error = NULL;
+	struct capture capture;
+	guint64 opens = 0;
+	gsize length, whole;
+
+	for (guint i = 1; i <= 3; i++) {
+		g_autoptr(snapshot_t) snapshot = snapshot_of(i * 1000, i);
+		g_autoptr(GBytes) packed = pack_snapshot_compressed(snapshot);
+		gsize size;
+		const guint8 *bytes = g_bytes_get_data(packed, &size);
+
+		g_assert_true(capture_append(writer, i * 1000, bytes, size, NULL));
+	}
+	g_assert_true(capture_close(writer, NULL));
+	g_assert_true(capture_is(path));
+	g_assert_true(capture_read_file(path, &capture, count_opens, &opens, &error));
+	g_assert_no_error(error);
+	g_assert_cmpuint(opens, ==, 6);
+	g_assert_cmpuint(capture.segments, ==, 3);
+	g_assert_cmpint(capture.first_ms, ==, 1000);
+	g_assert_cmpint(capture.last_ms, ==, 3000);
+
+	/* Cut anywhere, what is whole is read; changed anywhere, it is refused. */
+	g_assert_true(g_file_get_contents(path, &content, &whole, NULL));
+	for (length = 16; length < whole; length++) {
+		opens = 0;
+		g_assert_true(capture_read_bytes((const guint8 *)content, length, &capture, count_opens, &opens, NULL));
+		g_assert_cmpuint(capture.segments, <, 3);
+		g_assert_cmpuint(opens, ==, capture.segments == 2 ? 3 : capture.segments);
+	}
+	for (gsize i = 0; i < whole; i++) {
+		content[i] ^= 0x40;
+		g_assert_false(capture_read_bytes((const guint8 *)content, whole, &capture, count_opens, &opens, NULL));
+		content[i] ^= 0x40;
+	}
+	g_unlink(path);
+	g_rmdir(directory);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -341,5 +399,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/pack", test_pack);
 	g_test_add_func("/store/pack-damaged", test_pack_damaged);
 	g_test_add_func("/store/reel", test_reel);
+	g_test_add_func("/store/capture", test_capture);
 	return g_test_run();
 }

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fathom record: everything the agent watches, and stacks, second by second into a capture file. */
+#include <glib-unix.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "cli/command.h"
+#include "observe/observe.h"
+#include "render/render.h"
+#include "serve/live.h"
+#include "store/capture.h"
+#include "store/pack.h"
+
+#define RECORD_TICK_MS 1000
+#define RECORD_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
+#define RECORD_FREQUENCY_HZ 99
+#define RECORD_STACKS 2
+
+struct stacks {
+	const char *probe;
+	struct observation *observation; /* NULL: refused */
+	guint watch;
+};
+
+struct record {
+	char *output, *duration;
+	gboolean no_stacks, no_bpf, quiet;
+	int frequency_hz;
+	guint64 duration_ns; /* 0: until told to stop */
+	guint64 start_ns;
+	GMainLoop *loop;
+	struct live *live;
+	struct reel *reel;
+	struct capture_writer *writer;
+	struct stacks stacks[RECORD_STACKS];
+	GPtrArray *targets;
+	gint64 written_ms;
+	guint intervals;
+	GError *error;
+};
+
+static gboolean record_check(struct record *record, GError **error)
+{
+	if (record->duration && !units_parse_duration(record->duration, NS_PER_S, &record->duration_ns))
+		return command_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
+				    record->duration);
+	if (record->duration && (record->duration_ns < NS_PER_S || record->duration_ns > RECORD_DURATION_MAX_NS))
+		return command_fail(error, "a duration of %s is out of range: 1s to 24h", record->duration);
+	if (record->frequency_hz < 1 || record->frequency_hz > 1000)
+		return command_fail(error, "a frequency of %d Hz is out of range: 1 to 1000", record->frequency_hz);
+	if (!record->output)
+		return command_fail(error, "say where to: --output FILE" CAPTURE_SUFFIX);
+	return render_output_check(record->output, error);
+}
+
+/* reel_packed_fn */
+static void record_frame(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+{
+	struct record *record = user;
+
+	record->written_ms = time_ms;
+	record->intervals++;
+	if (!record->error)
+		capture_append(record->writer, time_ms, bytes, length, &record->error);
+}
+
+/* GSourceFunc: one interval is over. */
+static gboolean record_tick(gpointer data)
+{
+	struct record *record = data;
+
+	if (live_tick(record->live, record->error ? NULL : &record->error))
+		reel_each_packed(record->reel, record->written_ms, G_MAXINT64, record_frame, record);
+	if (!record->quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%u s, %.1f MiB (Ctrl-C ends) ", record->intervals,
+			(double)capture_written(record->writer) / (1 << 20));
+	if (record->error || (record->duration_ns && clock_monotonic_ns() - record->start_ns >= record->duration_ns))
+		g_main_loop_quit(record->loop);
+	return G_SOURCE_CONTINUE;
+}
+
+/* GSourceFunc of signals. */
+static gboolean record_stop(gpointer data)
+{
+	g_main_loop_quit(((struct record *)data)->loop);
+	return G_SOURCE_CONTINUE;
+}
+
+/* GUnixFDSourceFunc */
+static gboolean stacks_ready(gint fd, GIOCondition condition, gpointer data)
+{
+	struct stacks *stacks = data;
+
+	(void)fd;
+	(void)condition;
+	if (observation_drain(stacks->observation, NULL))
+		return G_SOURCE_CONTINUE;
+	stacks->watch = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static void stacks_start(struct record *record, struct stacks *stacks, const char *probe)
+{
+	const struct observe_options options = {
+		.probe = probe_find(probe),
+		.targets = record->targets,
+		.by = OBSERVE_BY_PROCESS,
+		.frequency_hz = strcmp(probe, "profile") == 0 ? (guint32)record->frequency_hz : 0,
+		.stop_fd = -1,
+	};
+	g_autoptr(GError) error = NULL;
+
+	stacks->probe = probe;
+	stacks->observation = observation_open(live_registry(record->live), &options, &error);
+	if (stacks->observation)
+		stacks->watch = g_unix_fd_add(observation_fd(stacks->observation), G_IO_IN, stacks_ready, stacks);
+	else
+		command_complain("record", "%s is left out: %s", probe, error->message);
+}
+
+/* What gathered over the whole time is the last segment's. */
+static void stacks_end(struct record *record, struct stacks *stacks)
+{
+	g_autoptr(snapshot_t) snapshot = NULL;
+	g_autoptr(GBytes) packed = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize length;
+	const guint8 *bytes;
+
+	if (!stacks->observation)
+		return;
+	if (stacks->watch)
+		g_source_remove(stacks->watch);
+	snapshot = observation_finish(stacks->observation, &error);
+	observation_close(stacks->observation);
+	if (!snapshot) {
+		command_complain("record", "%s is left out: %s", stacks->probe, error->message);
+		return;
+	}
+	packed = pack_snapshot_compressed(snapshot);
+	bytes = g_bytes_get_data(packed, &length);
+	if (!record->error)
+		capture_append(record->writer, MAX(record->written_ms, 1), bytes, length, &record->error);
+}
+
+static gboolean record_open(struct record *record, struct history *history, GError **error)
+{
+	const struct live_options options = { .no_bpf = record->no_bpf, .exported_max = 1 };
+
+	record->live = live_new(&options, history, record->reel, error);
+	if (!record->live)
+		return FALSE;
+	for (guint i = 0; i < LIVE_PARTS; i++) {
+		const struct live_part_status *part = live_part(record->live, (enum live_part)i);
+
+		if (part->state == LIVE_REFUSED)
+			command_complain("record", "%s is left out: %s", part->name, part->why);
+	}
+	record->targets = target_array_new();
+	if (!target_resolve(live_registry(record->live), "all", record->targets, error))
+		return FALSE;
+	record->writer = capture_create(record->output, error);
+	return record->writer != NULL;
+}
+
+static void record_loop(struct record *record)
+{
+	guint sources[3];
+
+	if (!record->no_stacks && !record->no_bpf) {
+		stacks_start(record, &record->stacks[0], "profile");
+		stacks_start(record, &record->stacks[1], "offcpu");
+	}
+	record->loop = g_main_loop_new(NULL, FALSE);
+	record->start_ns = clock_monotonic_ns();
+	live_tick(record->live, NULL); /* the first reading: intervals begin here */
+	sources[0] = g_unix_signal_add(SIGINT, record_stop, record);
+	sources[1] = g_unix_signal_add(SIGTERM, record_stop, record);
+	sources[2] = g_timeout_add(RECORD_TICK_MS, record_tick, record);
+	g_main_loop_run(record->loop);
+	for (guint i = 0; i < G_N_ELEMENTS(sources); i++)
+		g_source_remove(sources[i]);
+	g_main_loop_unref(record->loop);
+	for (guint i = 0; i < RECORD_STACKS; i++)
+		stacks_end(record, &record->stacks[i]);
+	if (!record->quiet && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+}
+
+static int record_run(struct record *record)
+{
+	struct history *history = history_new(NULL);
+	g_autoptr(GError) error = NULL;
+	int status = EXIT_FAILED;
+
+	record->reel = reel_new(NULL);
+	if (record_open(record, history, &error)) {
+		guint64 bytes;
+
+		record_loop(record);
+		bytes = capture_written(record->writer);
+		if (record->error)
+			g_propagate_error(&error, g_steal_pointer(&record->error));
+		if (capture_close(record->writer, error ? NULL : &error) && !error) {
+			g_autofree char *size = units_bytes(bytes);
+
+			if (!record->quiet)
+				fprintf(stderr, "wrote %s: %u intervals, %s\n", record->output, record->intervals,
+					size);
+			status = EXIT_OK;
+		}
+	}
+	if (error)
+		command_complain("record", "%s", error->message);
+	live_free(record->live);
+	reel_free(record->reel);
+	history_free(history);
+	if (record->targets)
+		g_ptr_array_unref(record->targets);
+	return status;
+}
+
+int cmd_record(int argc, char **argv)
+{
+	struct record record = { .frequency_hz = RECORD_FREQUENCY_HZ };
+	const GOptionEntry entries[] = {
+		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &record.output, "The capture file to write", "FILE" },
+		{ "duration", 'd', 0, G_OPTION_ARG_STRING, &record.duration,
+		  "How long: seconds, or with a unit: 30s, 2m (default: until Ctrl-C)", "SECONDS" },
+		{ "frequency", 'F', 0, G_OPTION_ARG_INT, &record.frequency_hz,
+		  "Stacks of running threads: samples per second and CPU (default 99)", "HZ" },
+		{ "no-stacks", 0, 0, G_OPTION_ARG_NONE, &record.no_stacks, "No stacks: smaller, and cheaper", NULL },
+		{ "no-bpf", 0, 0, G_OPTION_ARG_NONE, &record.no_bpf, "From files alone, without kernel programs",
+		  NULL },
+		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &record.quiet, "No word about what is going on", NULL },
+		G_OPTION_ENTRY_NULL,
+	};
+	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+	g_autoptr(GError) error = NULL;
+	int status;
+
+	g_option_context_set_summary(
+		context, "Records what happens on this machine, second by second: what containers use, their\n"
+			 "connections, latencies, events and stacks. fathom replay shows it, on any machine.");
+	g_option_context_add_main_entries(context, entries, NULL);
+	if (command_parse(context, &argc, &argv, &status)) {
+		status = EXIT_USAGE;
+		if (argc > 1)
+			command_complain("record", "everybody is recorded: name \"%s\" to fathom replay", argv[1]);
+		else if (!record_check(&record, &error))
+			command_complain("record", "%s", error->message);
+		else if (record.no_bpf || command_need_bpf("record"))
+			status = record_run(&record);
+	}
+	g_free(record.output);
+	g_free(record.duration);
+	return status;
+}

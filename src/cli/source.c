@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/source.h"
+
+#include <string.h>
+
+#include "base/units.h"
+#include "cli/command.h"
+#include "store/capture.h"
+#include "store/pack.h"
+
+const char *source_capture(void)
+{
+	const char *path = g_getenv(SOURCE_CAPTURE);
+
+	return path && path[0] ? path : NULL;
+}
+
+gboolean source_need_bpf(const char *command)
+{
+	return source_capture() || command_need_bpf(command);
+}
+
+static gint64 range_ms(const char *variable, gint64 fallback)
+{
+	const char *text = g_getenv(variable);
+
+	return text ? g_ascii_strtoll(text, NULL, 10) : fallback;
+}
+
+/* The frames of the range. */
+struct reading {
+	gint64 from_ms, to_ms;
+	capture_fn each;
+	void *user;
+};
+
+/* capture_fn */
+static gboolean reading_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	struct reading *reading = user;
+
+	if (time_ms <= reading->from_ms || time_ms > reading->to_ms)
+		return TRUE;
+	return reading->each(reading->user, time_ms, snapshot, error);
+}
+
+static gboolean each_frame(capture_fn each, void *user, GError **error)
+{
+	struct reading reading = { .from_ms = range_ms(SOURCE_FROM_MS, G_MININT64),
+				   .to_ms = range_ms(SOURCE_TO_MS, G_MAXINT64),
+				   .each = each,
+				   .user = user };
+	struct capture capture;
+
+	return capture_read_file(source_capture(), &capture, reading_frame, &reading, error);
+}
+
+/* ---- who ---- */
+
+static enum container_runtime runtime_find(const char *name, enum gauge_resource resource)
+{
+	for (guint i = 0; name && i <= RUNTIME_OTHER; i++)
+		if (strcmp(container_runtime_name((enum container_runtime)i), name) == 0)
+			return (enum container_runtime)i;
+	return resource == GAUGE_RESOURCE_CONTAINER ? RUNTIME_DOCKER
+	       : resource == GAUGE_RESOURCE_UNIT    ? RUNTIME_SYSTEMD
+						    : RUNTIME_CGROUP;
+}
+
+static void record_row(struct registry *registry, const struct gauge_row *row)
+{
+	const char *pod = row->texts[GAUGE_TEXT_POD], *slash = pod ? strchr(pod, '/') : NULL;
+	g_autofree char *space = slash ? g_strndup(pod, (gsize)(slash - pod)) : NULL;
+	guint64 started_ns = 0;
+	struct container container = {
+		.cgroup_key = row->key,
+		.runtime = runtime_find(row->texts[GAUGE_TEXT_RUNTIME], row->resource),
+		.id = (char *)row->texts[GAUGE_TEXT_ID],
+		.name = (char *)row->name,
+		.image = (char *)row->texts[GAUGE_TEXT_IMAGE],
+		.pod = slash ? (char *)slash + 1 : (char *)pod,
+		.pod_namespace = space,
+		.cgroup = (char *)row->texts[GAUGE_TEXT_CGROUP],
+	};
+
+	if (row->resource != GAUGE_RESOURCE_CONTAINER && row->resource != GAUGE_RESOURCE_UNIT &&
+	    row->resource != GAUGE_RESOURCE_CGROUP)
+		return;
+	if (gauge_get(row, GAUGE_STARTED, &started_ns))
+		container.start_realtime_ns = started_ns;
+	registry_record(registry, &container);
+}
+
+/* capture_fn */
+static gboolean record_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_GAUGES);
+
+	(void)time_ms;
+	(void)error;
+	for (guint32 i = 0; shape && i < shape->gauges->rows->len; i++)
+		record_row(user, gauges_row(shape->gauges, i));
+	return TRUE;
+}
+
+struct registry *source_registry(GError **error)
+{
+	struct registry *registry;
+
+	if (!source_capture())
+		return registry_new("/", error);
+	registry = registry_new_recorded();
+	if (each_frame(record_frame, registry, error))
+		return registry;
+	registry_free(registry);
+	return NULL;
+}
+
+/* ---- what ---- */
+
+/* Of an observation that is read instead of made. */
+struct replay {
+	const struct observe_options *options;
+	struct snapshot *snapshot; /* being filled */
+	struct shape *shape; /* of it */
+	gint64 first_ms; /* of the snapshot; 0: nothing yet */
+	guint64 due_ns; /* interval that is full then */
+	gboolean found, stopped;
+};
+
+static gboolean is_all(const struct replay *replay)
+{
+	for (guint i = 0; i < replay->options->targets->len; i++)
+		if (((const struct target *)g_ptr_array_index(replay->options->targets, i))->kind == TARGET_ALL)
+			return TRUE;
+	return FALSE;
+}
+
+static gboolean wants(const struct replay *replay, const char *name)
+{
+	for (guint i = 0; i < replay->options->targets->len; i++) {
+		const struct target *target = g_ptr_array_index(replay->options->targets, i);
+
+		if (target->kind == TARGET_ALL ||
+		    (target->container && name && strcmp(target->container->name, name) == 0))
+			return TRUE;
+	}
+	return FALSE;
+}
+
+static void replay_begin(struct replay *replay)
+{
+	const struct probe *probe = replay->options->probe;
+	g_autofree char *file = g_path_get_basename(source_capture());
+	g_autofree char *title = g_strdup_printf("%s of %s", probe->name, file);
+
+	replay->snapshot = snapshot_new(title);
+	g_clear_pointer(&replay->snapshot->host, g_free);
+	replay->shape = shape_new(probe->shape, probe->name, probe->unit);
+	g_ptr_array_add(replay->snapshot->shapes, replay->shape);
+	replay->first_ms = 0;
+}
+
+/* The labels of a recording but the cgroup's path, of which a container may have several. */
+static void take_histogram(struct replay *replay, const struct histogram *from, guint32 slot)
+{
+	const char *labels[HISTOGRAM_LABELS_MAX + 1] = { NULL };
+	int skipped = histogram_label(from, "cgroup");
+	guint count = 0;
+
+	for (guint i = 0; from->labels[i]; i++)
+		if ((int)i != skipped)
+			labels[count++] = from->labels[i];
+	if (!replay->shape->histogram) {
+		replay->shape->histogram = histogram_new(labels);
+		replay->shape->histogram->slot_ns = replay->options->slot_ns;
+	}
+	for (guint32 row = 0; row < from->rows->len; row++) {
+		const char *const *values = histogram_values(from, row);
+		const char *kept[HISTOGRAM_LABELS_MAX] = { NULL };
+
+		count = 0;
+		for (guint i = 0; from->labels[i]; i++)
+			if ((int)i != skipped)
+				kept[count++] = values[i];
+		if (wants(replay, kept[0]))
+			histogram_add(replay->shape->histogram, kept, slot,
+				      &((const struct histogram_row *)g_ptr_array_index(from->rows, row))->counts);
+	}
+	replay->shape->histogram->overflow += from->overflow;
+}
+
+static void take_edges(struct replay *replay, const struct edges *from)
+{
+	struct edges_column counters[EDGES_COUNTERS_MAX + 1] = { 0 }, histograms[EDGES_HISTOGRAMS_MAX + 1] = { 0 };
+
+	if (!replay->shape->edges) {
+		memcpy(counters, from->counters, from->counter_count * sizeof(counters[0]));
+		memcpy(histograms, from->histograms, from->histogram_count * sizeof(histograms[0]));
+		replay->shape->edges = edges_new((const char *const *)from->labels, counters, histograms);
+	}
+	for (guint32 row = 0; row < from->rows->len; row++) {
+		const struct edge *edge = g_ptr_array_index(from->rows, row);
+		struct edge_end source = edges_source(from, row), target = edges_target(from, row);
+		struct edge *kept;
+
+		if (!wants(replay, source.name) && !wants(replay, target.name))
+			continue;
+		kept = edges_add(replay->shape->edges, &source, &target, edges_labels(from, row));
+		for (guint i = 0; kept && i < from->counter_count; i++)
+			edge_count(kept, i, edge->counters[i]);
+		for (guint i = 0; kept && i < from->histogram_count; i++)
+			if (edge->histograms[i])
+				edge_histogram_add(kept, i, edge->histograms[i]);
+	}
+}
+
+/* What hangs below the containers that are wanted; without the processes when they are not to be kept apart. */
+static void take_calltree(struct replay *replay, const struct calltree *from)
+{
+	struct calltree *into = replay->shape->calltree;
+	g_autofree guint32 *places = g_new0(guint32, from->node_count); /* + 1; 0: not wanted */
+	gboolean all = is_all(replay), whole = replay->options->by != OBSERVE_BY_CONTAINER;
+
+	places[CALLTREE_ROOT] = CALLTREE_ROOT + 1;
+	if (all)
+		calltree_add(into, CALLTREE_ROOT, from->self[CALLTREE_ROOT]);
+	for (guint32 i = 1; i < from->node_count; i++) {
+		const struct calltree_frame *frame = &from->frames[from->frame[i]];
+		guint32 parent = places[from->parent[i]];
+
+		if (!parent ||
+		    (from->parent[i] == CALLTREE_ROOT && frame->kind == FRAME_CONTAINER && !wants(replay, frame->name)))
+			continue;
+		if (whole || frame->kind != FRAME_PROCESS)
+			parent = calltree_child(into, parent - 1,
+						calltree_frame(into, frame->kind, frame->name, -1, frame->module)) +
+				 1;
+		places[i] = parent;
+		calltree_add(into, parent - 1, from->self[i]);
+	}
+}
+
+/* "trace exec" shows events of the kind "exec". */
+static void take_events(struct replay *replay, const struct events *from)
+{
+	const char *space = strrchr(replay->options->probe->name, ' ');
+
+	for (const GList *link = from->rows.head; link; link = link->next) {
+		const struct event *event = link->data;
+
+		if (!wants(replay, event->container) || (space && !g_str_has_prefix(event->kind, space + 1)))
+			continue;
+		events_append(replay->shape->events, event);
+		if (replay->options->event)
+			replay->options->event(replay->options->event_user, event);
+	}
+}
+
+/* TRUE when this shape is what the command wants. */
+static gboolean is_wanted(const struct replay *replay, const struct shape *shape)
+{
+	const struct probe *probe = replay->options->probe;
+
+	if (shape->kind != probe->shape)
+		return FALSE;
+	return g_strcmp0(shape->probe, probe->name) == 0 ||
+	       (shape->kind == SHAPE_EVENTS && g_str_has_prefix(probe->name, "trace "));
+}
+
+static void take_shape(struct replay *replay, const struct shape *from, guint32 slot)
+{
+	ledger_merge(&replay->shape->ledger, &from->ledger);
+	switch (from->kind) {
+	case SHAPE_CALLTREE:
+		take_calltree(replay, from->calltree);
+		break;
+	case SHAPE_HISTOGRAM:
+		take_histogram(replay, from->histogram, slot);
+		break;
+	case SHAPE_EDGES:
+		take_edges(replay, from->edges);
+		break;
+	case SHAPE_EVENTS:
+		take_events(replay, from->events);
+		break;
+	case SHAPE_GAUGES:
+	case SHAPE_NONE:
+		break;
+	}
+}
+
+/* The labels a table has when nothing happened. */
+static void replay_fill(struct replay *replay)
+{
+	static const char *const container[] = { "container", NULL }, *const none[] = { NULL };
+	const struct probe *probe = replay->options->probe;
+
+	if (probe->shape == SHAPE_HISTOGRAM && !replay->shape->histogram)
+		replay->shape->histogram = histogram_new(container);
+	if (probe->shape == SHAPE_EDGES && !replay->shape->edges)
+		replay->shape->edges = edges_new(none, probe->counters, probe->histograms);
+}
+
+/* capture_fn */
+static gboolean replay_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	struct replay *replay = user;
+	const struct observe_options *options = replay->options;
+	guint32 slot = 0;
+
+	(void)error;
+	if (replay->stopped)
+		return TRUE;
+	if (!replay->first_ms) {
+		replay->first_ms = time_ms;
+		replay->snapshot->start_realtime_ns = snapshot->start_realtime_ns;
+		replay->snapshot->duration_ns = 0;
+	}
+	if (options->slot_ns)
+		slot = (guint32)((guint64)MAX(time_ms - replay->first_ms, 0) * NS_PER_MS / options->slot_ns);
+	for (guint i = 0; i < snapshot->shapes->len; i++) {
+		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
+
+		if (!is_wanted(replay, shape))
+			continue;
+		replay->found = TRUE;
+		if (!replay->snapshot->frequency_hz)
+			replay->snapshot->frequency_hz = snapshot->frequency_hz;
+		take_shape(replay, shape, MIN(slot, HISTOGRAM_SLOTS_MAX - 1));
+	}
+	/* What gathered stacks over all of it says how long that was; it comes once, at the end. */
+	replay->snapshot->duration_ns =
+		MAX(replay->snapshot->duration_ns,
+		    snapshot->start_realtime_ns + snapshot->duration_ns - replay->snapshot->start_realtime_ns);
+	if (!options->interval_ns || replay->snapshot->duration_ns < options->interval_ns - options->interval_ns / 10)
+		return TRUE;
+	replay_fill(replay);
+	replay->stopped = !options->interval(options->interval_user, replay->snapshot);
+	snapshot_free(replay->snapshot);
+	replay_begin(replay);
+	return TRUE;
+}
+
+static gboolean replay_refuse(const struct observe_options *options, GError **error)
+{
+	const char *command = options->probe->name;
+	gboolean has_stacks = options->probe->shape == SHAPE_CALLTREE;
+
+	if (options->by > (has_stacks ? OBSERVE_BY_PROCESS : OBSERVE_BY_CONTAINER))
+		return command_fail(error, "a capture keeps %s apart by container%s, no finer (--by)", command,
+				    has_stacks ? " and process" : "");
+	for (guint i = 0; i < options->targets->len; i++)
+		if (((const struct target *)g_ptr_array_index(options->targets, i))->kind == TARGET_PROCESS)
+			return command_fail(error, "a capture knows containers, not single processes");
+	return TRUE;
+}
+
+struct snapshot *source_observe(struct registry *registry, const struct observe_options *options, GError **error)
+{
+	struct replay replay = { .options = options };
+
+	if (!source_capture())
+		return observe_run(registry, options, error);
+	if (!replay_refuse(options, error))
+		return NULL;
+	replay_begin(&replay);
+	if (each_frame(replay_frame, &replay, error)) {
+		/* Of events there may have been none: the interval says whether they were watched. */
+		if (replay.found || options->probe->shape == SHAPE_EVENTS) {
+			replay_fill(&replay);
+			return replay.snapshot;
+		}
+		command_fail(error, "the capture does not hold %s: fathom replay %s says what it holds",
+			     options->probe->name, source_capture());
+	}
+	snapshot_free(replay.snapshot);
+	return NULL;
+}
+
+/* ---- gauges ---- */
+
+struct gauges_reading {
+	source_gauges_fn each;
+	void *user;
+	gboolean stopped;
+};
+
+/* capture_fn */
+static gboolean gauges_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	struct gauges_reading *reading = user;
+	struct shape *shape = snapshot_find(snapshot, SHAPE_GAUGES);
+
+	(void)error;
+	if (shape && !reading->stopped)
+		reading->stopped = !reading->each(reading->user, (guint64)time_ms * NS_PER_MS, snapshot->duration_ns,
+						  shape->gauges);
+	return TRUE;
+}
+
+gboolean source_each_gauges(source_gauges_fn each, void *user, GError **error)
+{
+	struct gauges_reading reading = { .each = each, .user = user };
+
+	return each_frame(gauges_frame, &reading, error);
+}
+
+/* ---- everything ---- */
+
+/* capture_fn */
+static gboolean whole_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	GPtrArray *frames = user;
+
+	(void)time_ms;
+	(void)error;
+	/* The frame is the reader's: what is in it is taken over. */
+	g_ptr_array_add(frames, snapshot_new(NULL));
+	pack_merge(g_ptr_array_index(frames, frames->len - 1), snapshot);
+	return TRUE;
+}
+
+struct snapshot *source_whole(guint windows, GPtrArray **parts, GError **error)
+{
+	g_autoptr(GPtrArray) frames = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	struct snapshot *whole;
+
+	if (!each_frame(whole_frame, frames, error))
+		return NULL;
+	*parts = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	whole = snapshot_new(NULL);
+	for (guint i = 0; i < frames->len; i++) {
+		struct snapshot *frame = g_ptr_array_index(frames, i);
+		struct shape *gauges = snapshot_find(frame, SHAPE_GAUGES);
+		guint window = i * windows / frames->len;
+
+		while ((*parts)->len <= window)
+			g_ptr_array_add(*parts, snapshot_new(NULL));
+		if (gauges) {
+			g_autoptr(snapshot_t) copy = snapshot_new(NULL);
+			struct shape *shape = shape_new(SHAPE_GAUGES, gauges->probe, gauges->unit);
+
+			copy->start_realtime_ns = frame->start_realtime_ns;
+			copy->duration_ns = frame->duration_ns;
+			for (guint32 j = 0; j < gauges->gauges->rows->len; j++)
+				gauges_copy(shape->gauges, gauges_row(gauges->gauges, j));
+			g_ptr_array_add(copy->shapes, shape);
+			pack_merge(g_ptr_array_index(*parts, window), copy);
+		}
+		pack_merge(whole, frame);
+	}
+	return whole;
+}

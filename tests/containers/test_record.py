@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fathom record beside containers that do known things, and any command on the capture: without rights, somewhere else,
+from a file that may be cut, changed or nobody's."""
+import json
+import os
+import pwd
+import subprocess
+
+import pytest
+
+from support import fathom_binary, run, wait_for
+
+COMMANDS = ("profile", "offcpu", "latency runq", "latency fs", "latency block", "ps", "top", "trace exec", "map -d 1",
+            "connections -d 1", "diagnose")
+
+
+@pytest.fixture(scope="module")
+def capture(docker, tmp_path_factory):
+    """A container at its quota, one that talks to itself fifty times: three seconds of them."""
+    path = tmp_path_factory.mktemp("record") / "a.fathom"
+    busy = docker.run("recbusy", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m")
+    talk = docker.run("rectalk", "tcpload", "serve", "127.0.0.1", "7000")
+    process = subprocess.Popen([fathom_binary(), "record", "-q", "-o", path], stdin=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    # The first interval is in the file when all is attached.
+    wait_for(lambda: path.exists() and path.stat().st_size > 100, 60, "the first interval")
+    docker.cli("exec", talk.id, "tcpload", "connect", "127.0.0.1", "7000", "50")
+    before = path.stat().st_size
+    wait_for(lambda: path.stat().st_size > before + 3000, 30, "more intervals")
+    process.terminate()
+    complaint = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, complaint
+    docker.rm(busy)
+    docker.rm(talk)
+    assert path.stat().st_mode & 0o777 == 0o600
+    return path, busy.name, talk.name
+
+
+def replay(path, *words, status=0):
+    """As nobody, who may do nothing."""
+    nobody = pwd.getpwnam("nobody")
+
+    def become():
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+    with open(path, "rb") as file:  # nobody may not go to where it lies: the descriptor is handed on
+        done = subprocess.run([fathom_binary(), "replay", f"/proc/self/fd/{file.fileno()}", *words], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, preexec_fn=become,
+                              pass_fds=[file.fileno()])
+    assert status is None or done.returncode == status, (done.returncode, done.stderr)
+    return done.stdout
+
+
+@pytest.fixture
+def readable(capture, tmp_path):
+    path = tmp_path / "a.fathom"
+    path.write_bytes(capture[0].read_bytes())
+    path.chmod(0o644)
+    return path
+
+
+def test_contents(capture, readable):
+    found = json.loads(run(fathom_binary(), "replay", "--json", readable).stdout)
+    _, busy, talk = capture
+    assert {busy, talk} <= set(found["containers"])
+    held = {one["name"]: one for one in found["holds"]}
+    assert {"usage", "connections", "runq", "fs", "block", "profile", "offcpu"} <= set(held)
+    assert found["cut_bytes"] == 0 and held["usage"]["intervals"] >= 2
+
+
+def test_commands(capture, readable):
+    _, busy, talk = capture
+    folded = replay(readable, "profile", "--format", "folded", busy)
+    assert folded and all(line.startswith(busy + ";") for line in folded.splitlines())
+    everybody = replay(readable, "profile", "--format", "folded")
+    assert len(everybody.splitlines()) > len(folded.splitlines())
+    assert "blocked: " in replay(readable, "offcpu", "--format", "folded")
+    edges = json.loads(replay(readable, "connections", "-d", "1", "--json", talk))["edges"]
+    edge, = [e for e in edges if e["target"].get("container") == talk]
+    assert (edge["source"]["container"], edge["opens"], edge["closes"]) == (talk, 50, 50)
+    assert "throttled" in replay(readable, "latency", "runq", busy, status=None)
+    rows = [json.loads(line) for line in replay(readable, "top", "--json").splitlines()]
+    cpu = [row["cpu_ns"] / row["interval_ns"] for row in rows if row["name"] == busy and "cpu_ns" in row and
+           row.get("interval_ns")]
+    assert cpu and 0.1 < sum(cpu) / len(cpu) < 0.35
+    assert busy in replay(readable, "ps") and talk in replay(readable, "map", "-d", "1")
+    assert busy in replay(readable, "diagnose", status=1)
+    assert any(talk in line and "tcpload" in line for line in replay(readable, "trace", "exec").splitlines())
+
+
+@pytest.mark.parametrize("words", [("profile", "nosuch"), ("profile", "--by", "thread"), ("memory",), ("nothing",)])
+def test_refused(readable, words):
+    assert replay(readable, *words, status=None) == ""
+
+
+def test_damage(readable, tmp_path):
+    whole = readable.read_bytes()
+    cut = tmp_path / "cut.fathom"
+    cut.write_bytes(whole[:-7])
+    done = run(fathom_binary(), "replay", cut, check=False)
+    assert done.returncode == 0 and "no whole segment" in done.stderr
+    changed = tmp_path / "changed.fathom"
+    changed.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+    for path in (changed, tmp_path / "absent", "/etc/passwd", "/dev/null", tmp_path):
+        done = run(fathom_binary(), "replay", path, check=False)
+        assert done.returncode == 2 and done.stderr.startswith("fathom replay: ") and done.stderr.count("\n") == 1
+    for command in COMMANDS:
+        done = run(fathom_binary(), "replay", changed, *command.split(), check=False)
+        assert done.returncode in (1, 2) and "segment" in done.stderr and not done.stdout, command
