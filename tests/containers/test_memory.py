@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from folded import stacks, total
-from support import run, tool, wait_for
+from support import lack, run, tool, wait_for
 
 PAGE = 4096
 MIB = 1 << 20
@@ -165,6 +166,49 @@ def test_heap_by_function_and_fate(docker, start, fathom, tmp_path, sample):
     truth = sum(bytes for _, bytes in HEAP_TRUTH.values())
     assert truth <= ledger["seen"]["weight"] <= truth + MIB  # and what libc allocates for itself
     assert any(note.startswith("cost: ") and "ns a run" in note for note in ledger["notes"])
+
+
+LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
+ALLOCATORS = {  # name: (compiler, library to load first, what must be there)
+    "glibc": ("cc", None, "/usr/bin/cc"),
+    "jemalloc": ("cc", LIBRARIES / "libjemalloc.so.2", LIBRARIES / "libjemalloc.so.2"),
+    "tcmalloc": ("cc", LIBRARIES / "libtcmalloc_minimal.so.4", LIBRARIES / "libtcmalloc_minimal.so.4"),
+    "musl": ("musl-gcc", None, "/usr/bin/musl-gcc"),
+}
+
+
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+def test_heap_of_other_allocators(fathom, tmp_path, allocator):
+    """The same known amounts by other libraries, linked dynamically: each allocation looked at, so exact."""
+    compiler, preloaded, needed = ALLOCATORS[allocator]
+    if not Path(needed).exists():
+        lack(f"{needed} is not installed")
+    program = tmp_path / "allocs"
+    run(compiler, "-O2", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-o", program,
+        Path(__file__).resolve().parent.parent / "programs/allocs.c")
+    environment = {**os.environ, **({"LD_PRELOAD": str(preloaded)} if preloaded else {})}
+    with subprocess.Popen([program, str(HEAP_COUNT), str(tmp_path / "go")], env=environment) as process:
+        try:
+            wait_for(lambda: (preloaded.name if preloaded else "libc") in Path(f"/proc/{process.pid}/maps").read_text(),
+                     what="the library to be mapped")
+            watch = fathom.start("memory", process.pid, "--heap", "--sample", "1", "-q", "-d", "60", "-o", "heap.folded")
+            wait_for(lambda: has_attached(watch, "heap_exit"), 20, "the breakpoints to be set")
+            (tmp_path / "go").touch()
+            wait_for((tmp_path / "go.done").exists, 60, "the allocations")
+            watch.send_signal(2)
+            _, complaints = watch.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert watch.returncode == 0, complaints
+    found = stacks(tmp_path / "heap.folded")
+    for function, (fate, truth) in HEAP_TRUTH.items():
+        if function == "child_here":
+            continue  # another process: the target is one alone
+        there = {stack[1]: 0 for stack, _ in found if function in stack}
+        for stack, weight in found:
+            if function in stack:
+                there[stack[1]] += weight
+        assert there == {fate: truth}, function
 
 
 def has_attached(process, name):
