@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often fathom diagnose is right: every scenario of tests/scenarios, again and again, as a confusion matrix.
 
-Each alone, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
+Each (those that load the machine alone, all others at the same time) on a quiet machine, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
 container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
 names the culprit where there is one; for healthy ones: no verdict.
 
@@ -21,8 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import scenarios  # noqa: E402
-from runtimes import Docker  # noqa: E402
-from support import fathom_binary, run, wait_for  # noqa: E402
+from runtimes import Docker, Runc  # noqa: E402
+from support import fathom_binary, run  # noqa: E402
 
 SETTLE_S = 1.0  # a load that has just begun is not yet what it is
 
@@ -73,27 +73,49 @@ def judge(scenario, stage, report, noise):
         yield short, truth, verdict, right
 
 
-def play(docker, name, variant, options):
-    scenario = scenarios.load(name)
-    stage, noise = scenarios.Stage(docker), None
+def play(docker, names, variant, options):
+    """Sets up scenarios at the same time and looks at them again and again."""
+    stages, noise = {name: scenarios.Stage(docker, f"{name.replace('_', '-')}-") for name in names}, None
     try:
-        scenario.setup(stage)
-        for short in stage.containers:
-            if f'"{short}", TROUBLE' in Path(scenario.__file__).read_text():
-                wait_for(lambda s=short: stage.is_ready(s), 60, f"{short} to begin")
+        for name, stage in stages.items():
+            scenarios.load(name).setup(stage)
+        for name, stage in stages.items():
+            stage.wait_ready(scenarios.load(name))
         noise = Noise(docker, variant)
         time.sleep(SETTLE_S)
-        for files in ([False, True] if options.both else [options.files]):
-            if files and not getattr(scenario, "FILES", False):
-                continue
-            report = diagnose(options.seconds, files)
-            for short, truth, verdict, right in judge(scenario, stage, report, noise):
-                yield {"scenario": name, "container": short, "variant": variant, "files": files, "truth": truth,
-                       "verdict": verdict, "right": right}
+        for _ in range(options.repeat):
+            for files in ([False, True] if options.both else [options.files]):
+                if files and not any(getattr(scenarios.load(name), "FILES", False) for name in names):
+                    continue
+                report = diagnose(options.seconds, files)
+                for name, stage in stages.items():
+                    scenario = scenarios.load(name)
+                    if files and not getattr(scenario, "FILES", False):
+                        continue
+                    for short, truth, verdict, right in judge(scenario, stage, report, noise):
+                        yield {"scenario": name, "container": short, "variant": variant, "files": files,
+                               "truth": truth, "verdict": verdict, "right": right}
     finally:
         if noise:
             noise.close()
-        stage.close()
+        for stage in stages.values():
+            stage.close()
+
+
+def groups(names, variant):
+    """Which scenarios are played at the same time: those that load the machine alone, all others together."""
+    many = []
+    for name in names:
+        scenario = scenarios.load(name)
+        if getattr(scenario, "QUIET", False):
+            if variant == "plain":
+                yield [name]
+        elif getattr(scenario, "ALONE", False):
+            yield [name]
+        else:
+            many.append(name)
+    if many:
+        yield many
 
 
 def print_matrix(results):
@@ -118,9 +140,9 @@ def print_matrix(results):
 
 def measure_many(count, seconds):
     """How long it takes beyond its window, with so many containers."""
-    with Docker() as docker:
+    with Runc() as runc:
         for i in range(count):
-            docker.run(f"many{i}", "sleep", "1000")
+            runc.run(f"many{i}", "/bin/trouble", "timer", "10", cpus=0.5)
         for _ in range(3):
             began = time.monotonic()
             done = run(fathom_binary(), "diagnose", "-d", seconds, "--json", "--timing", check=False, timeout=120)
@@ -152,21 +174,18 @@ def main():
     names = (options.names or scenarios.names())[part::parts]
     results, end = [], time.monotonic() + options.limit
     with Docker() as docker:
-        for _ in range(options.repeat):
-            for variant in options.variant or ["plain", "neighbour", "host"]:
-                for name in names:
-                    if variant != "plain" and getattr(scenarios.load(name), "QUIET", False):
-                        continue
-                    if time.monotonic() > end:
-                        continue
-                    for result in play(docker, name, variant, options):
-                        results.append(result)
-                        if options.append:
-                            with options.append.open("a") as file:
-                                file.write(json.dumps(result) + "\n")
-                        print(f"{'right' if result['right'] else 'WRONG':6}{name:18}{variant:10}"
-                              f"{'files' if result['files'] else 'bpf':6}{result['container']}: {result['verdict']}",
-                              flush=True)
+        for variant in options.variant or ["plain", "neighbour", "host"]:
+            for group in groups(names, variant):
+                if time.monotonic() > end:
+                    continue
+                for result in play(docker, group, variant, options):
+                    results.append(result)
+                    if options.append:
+                        with options.append.open("a") as file:
+                            file.write(json.dumps(result) + "\n")
+                    print(f"{'right' if result['right'] else 'WRONG':6}{result['scenario']:18}{variant:10}"
+                          f"{'files' if result['files'] else 'bpf':6}{result['container']}: {result['verdict']}",
+                          flush=True)
     print_matrix(results)
 
 

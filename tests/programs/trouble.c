@@ -556,7 +556,7 @@ static void *resolver_thread(void *nothing)
 static void resolve(int ms)
 {
 	static const char name[] = "\3www\7example\3net";
-	struct timeval patience = { 1, 0 };
+	struct timeval patience = { ms ? 1 : 0, 300000 };
 	pthread_t thread;
 
 	resolve_ms = ms;

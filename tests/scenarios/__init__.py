@@ -6,6 +6,7 @@ A module has
   CULPRIT optional dict: container -> whom that verdict must name (a name of setup, or "the host")
   FILES   True when files alone are enough
   QUIET   True when another load on the CPUs makes it another truth: left out of noisy variants
+  ALONE   True when it loads the machine so much that others beside it would suffer
   NOISY   optional dict: container -> the verdict beside another load on the CPUs, instead of TRUTH's; its culprit is
           that load
   setup(stage)  starts what it needs by stage.run(name, *command, **options of runtimes.py)
@@ -17,7 +18,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from support import run
+from support import run, wait_for
 
 TROUBLE = "/bin/trouble"
 
@@ -33,12 +34,13 @@ def load(name) -> ModuleType:
 class Stage:
     """Containers by the names scenarios give them."""
 
-    def __init__(self, docker):
+    def __init__(self, docker, prefix=""):
         self.docker = docker
+        self.prefix = prefix  # so that scenarios may use the same names at the same time
         self.containers = {}
 
     def run(self, name, *command, **options):
-        container = self.docker.run(name, *command, **options)
+        container = self.docker.run(self.prefix + name, *command, **options)
         self.containers[name] = container
         return container
 
@@ -56,6 +58,12 @@ class Stage:
         number = os.stat(self.docker.dir).st_dev
         device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
         return f"/dev/{device.parent.name if (device / 'partition').exists() else device.name}"
+
+    def wait_ready(self, scenario):
+        """Until those programs that say so have begun."""
+        for short in self.containers:
+            if f'"{short}", TROUBLE' in Path(scenario.__file__).read_text():
+                wait_for(lambda s=short: self.is_ready(s), 60, f"{short} to begin")
 
     def is_ready(self, name):
         """Has its program said that it has begun?"""

@@ -3,6 +3,7 @@
 TRUTH = {"victim": "CPU taken by a neighbour"}
 CULPRIT = {"victim": "bully"}
 FILES = True
+ALONE = True
 
 
 def setup(stage):

@@ -3,6 +3,7 @@
 from scenarios import TROUBLE
 
 TRUTH = {"syncing": "waits for fsync"}
+ALONE = True
 
 
 def setup(stage):

@@ -4,6 +4,7 @@ from scenarios import TROUBLE
 
 TRUTH = {"victim": "disk taken by a neighbour"}
 CULPRIT = {"victim": "storm"}
+ALONE = True
 
 
 def setup(stage):

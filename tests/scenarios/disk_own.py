@@ -3,6 +3,7 @@
 from scenarios import TROUBLE
 
 TRUTH = {"storm": "own disk demand"}
+ALONE = True
 
 
 def setup(stage):

@@ -3,6 +3,7 @@
 TRUTH = {"free": None}
 NOISY = {"free": "CPU taken by a neighbour"}
 FILES = True
+ALONE = True
 
 
 def setup(stage):

@@ -3,6 +3,7 @@
 from scenarios import TROUBLE
 
 TRUTH = {"writers": "kernel lock contention"}
+ALONE = True
 
 
 def setup(stage):

@@ -4,6 +4,7 @@ from scenarios import TROUBLE
 
 TRUTH = {"thrash": "memory limit too small"}
 FILES = True
+ALONE = True
 
 
 def setup(stage):
