@@ -2,10 +2,13 @@
 """fathom host and use beside what /proc and the cgroup files say, and with containers whose use is known."""
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
+from support import tool, wait_for
 
 
 def meminfo():
@@ -34,6 +37,84 @@ def test_host_agrees_with_proc(docker, start, fathom):
     assert text.returncode == 0
     for heading in ("uptime", "dmesg", "vmstat", "mpstat", "free", "pressure", "DISK", "INTERFACE", "TCP", "limits"):
         assert heading in text.stdout, heading
+
+
+SYSSTAT_S = 4
+# Two tools that look at the same seconds do not begin in the same instant: of four seconds they may miss a fifth of one at
+# each end, and counters of ticks are rounded to 10 ms a CPU.
+SHARE_ABS, RATE_REL = 0.12, 0.25
+
+
+def started(*command):
+    environment = os.environ | {"S_TIME_FORMAT": "ISO", "LC_ALL": "C"}
+    return subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                            env=environment)
+
+
+def averages(text):
+    """Of sar and pidstat: dicts by column of the lines they average the interval to."""
+    names, found = [], []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] != ["Average:"]:
+            continue
+        if any(word in words for word in ("IFACE", "active/s", "UID")):
+            names = words[1:]
+        else:
+            found.append(dict(zip(names, words[1:])))
+    return found
+
+
+def test_host_and_use_agree_with_sysstat(docker, start, fathom):
+    """mpstat, iostat, sar and pidstat beside fathom host and use, over the same seconds of a steady load."""
+    tools = {name: tool(name) for name in ("mpstat", "iostat", "sar", "pidstat")}
+    burning = start(docker, "burning", "/bin/burn", cpus=0.6)
+    writing = start(docker, "writing", "/bin/trouble", "direct", "/file", "64")
+    talking = start(docker, "talking", "/bin/trouble", "talk", "7399", network="host")
+    wait_for(lambda: all("ready" in docker.cli("logs", c.id).stdout for c in (writing, talking)), 30, "the load")
+    running = {
+        "mpstat": started(tools["mpstat"], "-P", "ALL", "-o", "JSON", SYSSTAT_S, 1),
+        "iostat": started(tools["iostat"], "-d", "-x", "-o", "JSON", SYSSTAT_S, 2),
+        "sar": started(tools["sar"], "-n", "DEV,TCP", SYSSTAT_S, 1),
+        "pidstat": started(tools["pidstat"], "-u", "-d", "-p", f"{burning.pid},{writing.pid}", SYSSTAT_S, 1),
+        "use": started(fathom.binary, "use", "--json", "-d", SYSSTAT_S, burning.name),
+        "host": started(fathom.binary, "host", "--json", "-i", SYSSTAT_S, "--top", 100),
+    }
+    said = {name: process.communicate(timeout=60)[0] for name, process in running.items()}
+    host, use = json.loads(said["host"]), json.loads(said["use"])
+    values = {name: entry["value"] for name, entry in host["values"].items()}
+
+    cpus = json.loads(said["mpstat"])["sysstat"]["hosts"][0]["statistics"][-1]["cpu-load"]
+    names = {"user": "usr", "system": "sys", "idle": "idle", "iowait": "iowait", "steal": "steal"}
+    for ours, theirs in names.items():
+        assert values[f"cpu_{ours}"] == pytest.approx(cpus[0][theirs] / 100, abs=SHARE_ABS), (ours, cpus[0])
+        for cpu in host["cpus"]:
+            assert cpu[ours] == pytest.approx(cpus[1 + cpu["cpu"]][theirs] / 100, abs=2 * SHARE_ABS), (ours, cpus)
+
+    disks = {d["disk_device"]: d for d in json.loads(said["iostat"])["sysstat"]["hosts"][0]["statistics"][-1]["disk"]}
+    busiest = max(host["disks"], key=lambda d: d["write_bytes_per_s"])
+    disk = disks[busiest["name"]]
+    assert busiest["write_bytes_per_s"] == pytest.approx(disk["wkB/s"] * 1024, rel=RATE_REL)
+    assert busiest["writes_per_s"] == pytest.approx(disk["w/s"], rel=RATE_REL)
+    assert busiest["busy"]["value"] == pytest.approx(disk["util"] / 100, abs=2 * SHARE_ABS)
+
+    lines = averages(said["sar"])
+    loopback = next(line for line in lines if line.get("IFACE") == "lo")
+    ours = next(i for i in host["interfaces"] if i["name"] == "lo")
+    assert ours["received_packets_per_s"] == pytest.approx(float(loopback["rxpck/s"]), rel=RATE_REL)
+    assert ours["received_bytes_per_s"] == pytest.approx(float(loopback["rxkB/s"]) * 1024, rel=RATE_REL)
+    tcp = next(line for line in lines if "oseg/s" in line)
+    assert values["tcp_segments_sent"] == pytest.approx(float(tcp["oseg/s"]), rel=RATE_REL)
+
+    lines = [line for line in averages(said["pidstat"]) if line.get("PID") == str(burning.pid) and "%CPU" in line]
+    processes = {p["pid"]: p for p in host["processes"]}
+    theirs = float(lines[0]["%CPU"]) / 100
+    assert processes[burning.pid]["cpu"] == pytest.approx(theirs, abs=SHARE_ABS)
+    own = {row["resource"]: row["container"] for row in use["resources"]}
+    assert own["CPU"]["utilisation"]["value"] == pytest.approx(theirs, abs=SHARE_ABS)
+    # Every process with its container.
+    for container in (burning, writing, talking):
+        assert processes[container.pid]["container"] == container.name
 
 
 def test_watch_counts(fathom):
