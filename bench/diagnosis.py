@@ -4,7 +4,8 @@
 
 Each (those that load the machine alone, all others at the same time) on a quiet machine, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
 container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
-names the culprit where there is one; for healthy ones: no verdict.
+names the culprit where there is one; for healthy ones: no verdict, or, beside that load, that they wait for it and nobody
+else.
 
 usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
                              [--append FILE] [--matrix FILE] [--limit S] [--shard I/N] [--many N] [SCENARIO...]
@@ -68,6 +69,8 @@ def judge(scenario, stage, report, noise):
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
         right = verdict == truth
+        if noise.name and truth is None and verdict == "CPU taken by a neighbour":
+            right = found["culprit"] == noise.name  # who is healthy by itself may well wait for that load: so it is
         if right and short in culprits:
             right = found["culprit"] == culprits[short]
         yield short, truth, verdict, right

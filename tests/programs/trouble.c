@@ -19,7 +19,7 @@
  *   crowd PORT CLIENTS      a server that does not accept, and clients that come
  *   deaf PORT               a server that accepts and does not read, and a client that sends
  *   flood PORT              datagrams to a socket with little room that is read too seldom
- *   silent PORT             eight threads that connect to a port from which no answer comes
+ *   silent PORT             eight threads that connect to a port from which no answer comes, and give up after 2.5 s
  *   track                   datagrams to ever new addresses and ports: each a connection to keep track of
  *   ports PORT              connects to a listening port of 127.0.0.1 until it is refused a port of its own
  *   resolve MS              a name server that answers after MS (0: never), and who asks it
@@ -388,15 +388,24 @@ static int listen_at(int port, int backlog)
 }
 
 /* -1 when it fails. */
-static int connect_to(int port, int flags)
+/* `patience_ms` 0: as long as the kernel has. */
+static int connect_patiently(int port, int flags, int patience_ms)
 {
 	struct sockaddr_in address = address_of(port);
+	struct timeval patience = { patience_ms / 1000, patience_ms % 1000 * 1000 };
 	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
 
+	if (patience_ms)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EINPROGRESS)
 		return fd;
 	close(fd);
 	return -1;
+}
+
+static int connect_to(int port, int flags)
+{
+	return connect_patiently(port, flags, 0);
 }
 
 static void refused(int port)
@@ -474,7 +483,7 @@ static void flood(int port)
 static void *silent_thread(void *port)
 {
 	for (;;)
-		close(connect_to((int)(intptr_t)port, 0));
+		close(connect_patiently((int)(intptr_t)port, 0, 2500));
 	return NULL;
 }
 

@@ -5,6 +5,7 @@ from support import wait_for
 
 TRUTH = {"tracked": "conntrack full"}
 FILES = True
+ALONE = True
 FULL = 0.97
 
 
