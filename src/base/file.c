@@ -98,7 +98,8 @@ int file_open_in_root(const char *root, const char *path, GError **error)
 {
 	g_autofree char *list = root_mounts(root);
 	int rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), seen = -1, fd = -1;
-	enum mounts_answer answer = rootfd >= 0 ? mounts_ask(rootfd, list) : MOUNTS_MAY_BLOCK;
+	guint64 mount = 0;
+	enum mounts_answer answer = rootfd >= 0 ? mounts_ask(rootfd, list, &mount) : MOUNTS_MAY_BLOCK;
 	gboolean allowed = FALSE;
 
 	if (rootfd < 0) {
@@ -107,7 +108,7 @@ int file_open_in_root(const char *root, const char *path, GError **error)
 	}
 	if (answer != MOUNTS_MAY_BLOCK)
 		seen = root_look(rootfd, path, answer);
-	allowed = seen >= 0 && mounts_ask_file(seen, list) != MOUNTS_MAY_BLOCK;
+	allowed = seen >= 0 && mounts_ask_file(seen, list, mount) != MOUNTS_MAY_BLOCK;
 	if (allowed)
 		fd = seen_open(seen);
 	if (fd < 0)

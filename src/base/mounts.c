@@ -64,16 +64,23 @@ static gboolean look(int fd, struct statx *st)
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, st) == 0;
 }
 
-enum mounts_answer mounts_ask(int fd, const char *list)
+enum mounts_answer mounts_ask(int fd, const char *list, guint64 *mount)
 {
 	struct statx st;
 
-	return look(fd, &st) ? mounts_find(&st, list) : MOUNTS_MAY_BLOCK;
+	if (!look(fd, &st))
+		return MOUNTS_MAY_BLOCK;
+	*mount = st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0;
+	return mounts_find(&st, list);
 }
 
-enum mounts_answer mounts_ask_file(int fd, const char *list)
+enum mounts_answer mounts_ask_file(int fd, const char *list, guint64 safe_mount)
 {
 	struct statx st;
 
-	return look(fd, &st) && S_ISREG(st.stx_mode) ? mounts_find(&st, list) : MOUNTS_MAY_BLOCK;
+	if (!look(fd, &st) || !S_ISREG(st.stx_mode))
+		return MOUNTS_MAY_BLOCK;
+	if (safe_mount && st.stx_mask & STATX_MNT_ID && st.stx_mnt_id == safe_mount)
+		return MOUNTS_SAFE_HERE;
+	return mounts_find(&st, list);
 }

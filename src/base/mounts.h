@@ -16,6 +16,8 @@ enum mounts_answer {
 	MOUNTS_SAFE_HERE = 1, /* answers by itself, but another of the list may not */
 	MOUNTS_MAY_BLOCK = 2, /* or is in no list */
 };
-enum mounts_answer mounts_ask(int fd, const char *list);
-/* The same for files: MOUNTS_MAY_BLOCK also when it is no regular file. */
-enum mounts_answer mounts_ask_file(int fd, const char *list);
+/* `*mount` becomes its number, which stays its as long as the descriptor is open; 0 when that cannot be told. */
+enum mounts_answer mounts_ask(int fd, const char *list, guint64 *mount);
+/* The same for files: MOUNTS_MAY_BLOCK also when it is no regular file. `safe_mount` is known to answer (0: none is), so that the
+ * list, which may be long, is not read again. */
+enum mounts_answer mounts_ask_file(int fd, const char *list, guint64 safe_mount);

@@ -162,15 +162,15 @@ static gboolean doctor_print_probe(const struct probe *probe)
 	for (guint i = 0; i < reasons->len; i++) {
 		const struct rung *rung = &probe->rungs[i];
 		const char *reason = g_ptr_array_index(reasons, i);
-		g_autofree char *label = g_strdup_printf("  %s", rung->name);
-		g_autofree char *value = NULL;
+		g_autofree char *safe = reason ? text_terminal(reason) : NULL;
 
+		printf("  %-5s  %s\n", reason ? "no" : "works", rung->name);
 		if (reason)
-			value = g_strdup_printf("no: %s", reason);
+			printf("         because: %s\n", safe);
 		else if (rung->misses)
-			value = g_strdup_printf("works; cannot see: %s", rung->misses);
-		doctor_print_line(label, value ? value : "works");
+			printf("         cannot see: %s\n", rung->misses);
 	}
+	fflush(stdout); /* trying them all takes seconds on a busy machine */
 	return works;
 }
 

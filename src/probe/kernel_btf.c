@@ -178,21 +178,33 @@ static gboolean types_open(struct kernel_types *types)
 
 /* ---- which names are wanted ---- */
 
+#define WANTED_ALIKE 65536
+
 /* A set of names, and the places in the kernel's strings where they are. */
 struct wanted {
 	GHashTable *names;
-	guint8 first[256][64]; /* is there a name with this first byte and length (the last: or longer) */
+	guint8 alike
+		[WANTED_ALIKE]; /* is there a name of this length with the same first and last bytes: few others are */
 	guint8 *places; /* one bit for each byte of the strings */
 };
 
-#define WANTED_LENGTH_MAX 63
+static guint wanted_alike(const char *name, gsize length)
+{
+	guint16 head, tail;
+
+	if (length < 2)
+		return (guint8)name[0];
+	memcpy(&head, name, 2);
+	memcpy(&tail, name + length - 2, 2);
+	return (head * 31u + tail * 7919u + (guint)length * 131u) % WANTED_ALIKE;
+}
 
 static void wanted_add(struct wanted *wanted, const char *name, gsize length)
 {
 	if (length == 0)
 		return;
 	g_hash_table_add(wanted->names, g_strndup(name, length));
-	wanted->first[(guint8)name[0]][MIN(length, (gsize)WANTED_LENGTH_MAX)] = 1;
+	wanted->alike[wanted_alike(name, length)] = 1;
 }
 
 /* Every string of the object: names of types, fields and values, and a few that are none. What follows "___" tells apart
@@ -222,8 +234,7 @@ static void wanted_find(struct wanted *wanted, const struct kernel_types *types)
 	while (at < end) {
 		gsize length = strlen(at), place = (gsize)(at - types->strings);
 
-		if (wanted->first[(guint8)at[0]][MIN(length, (gsize)WANTED_LENGTH_MAX)] &&
-		    g_hash_table_contains(wanted->names, at))
+		if (wanted->alike[wanted_alike(at, length)] && g_hash_table_contains(wanted->names, at))
 			wanted->places[place / 8] |= (guint8)(1 << place % 8);
 		at += length + 1;
 	}

@@ -42,6 +42,7 @@ static enum maps_answer maps_ask(int fd, guint64 address, guint64 flags, char na
 		.end = query.end,
 		.offset = query.offset,
 		.inode = query.inode,
+		.device = (guint64)query.device_major << 32 | query.device_minor,
 		.executable = (query.vma_flags & MAPS_QUERY_EXECUTABLE) != 0,
 		.path = query.name_bytes > 0 ? name : "",
 	};
@@ -83,6 +84,7 @@ gboolean maps_line_parse(char *line, struct maps_entry *entry)
 	if (!take_number(&at, 16, '-', &entry->start) || !take_number(&at, 16, ' ', &entry->end) || strlen(at) < 5)
 		return FALSE;
 	entry->executable = at[2] == 'x';
+	entry->device = 0;
 	at += 5;
 	if (!take_number(&at, 16, ' ', &entry->offset))
 		return FALSE;

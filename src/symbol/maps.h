@@ -10,6 +10,7 @@
 
 struct maps_entry {
 	guint64 start, end, offset, inode;
+	guint64 device; /* 0 when not told */
 	gboolean executable;
 	const char *path; /* valid during the call; "" when anonymous */
 };

@@ -6,11 +6,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/units.h"
 #include "symbol/debugfile.h"
 #include "symbol/source.h"
 
 #define MAP_FILES_FORMAT "map_files/%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x"
 #define VDSO_DEVICE G_MAXUINT64 /* no file has it */
+#define SIBLINGS_FRESH_NS (2 * NS_PER_S) /* an inode's number is used again */
+#define SIBLINGS_START_MIN (G_GUINT64_CONSTANT(1) << 32) /* below lies what is linked to one address */
+#define SIBLINGS_MAX 65536
+
+/* One file at one place: processes that were forked from one another have it in common, and nobody else by chance. */
+struct sibling {
+	guint64 device, inode, start, end;
+};
 
 struct modules {
 	struct foreign *foreign;
@@ -18,6 +28,8 @@ struct modules {
 	const void *vdso_bytes; /* looked at last: in most runs the only one */
 	struct module *vdso;
 	GHashTable *by_key; /* struct module_key → struct module */
+	GHashTable *siblings; /* struct sibling → struct module_key, looked at a moment ago */
+	guint64 siblings_since_ns;
 	GHashTable *by_build_id; /* GBytes → struct module: one that was opened with it */
 	GQueue open, loaded; /* of struct module; most recently used first */
 	guint evicted, closed_unread;
@@ -43,12 +55,26 @@ static gboolean key_equal(gconstpointer a, gconstpointer b)
 	return memcmp(a, b, sizeof(struct module_key)) == 0;
 }
 
+static guint sibling_hash(gconstpointer data)
+{
+	const struct sibling *sibling = data;
+	guint64 mixed = (sibling->inode * 31 + sibling->device) * 31 + sibling->start;
+
+	return (guint)(mixed ^ mixed >> 32);
+}
+
+static gboolean sibling_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct sibling)) == 0;
+}
+
 struct modules *modules_new(void)
 {
 	struct modules *modules = g_new0(struct modules, 1);
 
 	modules->foreign = foreign_new();
 	modules->by_key = g_hash_table_new(key_hash, key_equal);
+	modules->siblings = g_hash_table_new_full(sibling_hash, sibling_equal, g_free, g_free);
 	modules->by_build_id = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
 	g_queue_init(&modules->open);
 	g_queue_init(&modules->loaded);
@@ -92,6 +118,7 @@ void modules_free(struct modules *modules)
 		module_free(module);
 	foreign_free(modules->foreign);
 	g_hash_table_unref(modules->by_key);
+	g_hash_table_unref(modules->siblings);
 	g_hash_table_unref(modules->by_build_id);
 	g_queue_clear(&modules->open);
 	g_queue_clear(&modules->loaded);
@@ -223,6 +250,42 @@ static struct module *module_take(struct modules *modules, const struct module_k
 	return module;
 }
 
+static gboolean sibling_of(const struct module_locator *locator, struct sibling *sibling)
+{
+	*sibling = (struct sibling){ locator->device, locator->inode, locator->start, locator->end };
+	return locator->device && locator->inode && locator->start >= SIBLINGS_START_MIN;
+}
+
+/* The file that another process was seen to have at just that place: a walk through /proc for each of many workers is
+ * most of what starting to look at them costs. */
+static struct module *get_sibling(struct modules *modules, const struct module_locator *locator)
+{
+	const struct module_key *key = NULL;
+	struct sibling sibling;
+	struct module *module;
+
+	if (!sibling_of(locator, &sibling))
+		return NULL;
+	if (clock_monotonic_ns() - modules->siblings_since_ns > SIBLINGS_FRESH_NS)
+		g_hash_table_remove_all(modules->siblings);
+	else
+		key = g_hash_table_lookup(modules->siblings, &sibling);
+	module = key ? g_hash_table_lookup(modules->by_key, key) : NULL;
+	return module ? module_ref(module) : NULL;
+}
+
+static void sibling_note(struct modules *modules, const struct module_locator *locator, const struct module *module)
+{
+	struct sibling sibling;
+
+	if (!sibling_of(locator, &sibling) || g_hash_table_size(modules->siblings) >= SIBLINGS_MAX)
+		return;
+	if (g_hash_table_size(modules->siblings) == 0)
+		modules->siblings_since_ns = clock_monotonic_ns();
+	g_hash_table_insert(modules->siblings, g_memdup2(&sibling, sizeof(sibling)),
+			    g_memdup2(&module->key, sizeof(module->key)));
+}
+
 /* Through /proc/PID/map_files: the very file that is mapped, deleted or not, in whatever mount namespace. */
 static struct module *get_mapped(struct modules *modules, const struct module_locator *locator)
 {
@@ -281,7 +344,12 @@ struct module *modules_get(struct modules *modules, const struct module_locator 
 	char root[64];
 
 	if (locator->proc_fd >= 0)
+		module = get_sibling(modules, locator);
+	if (!module && locator->proc_fd >= 0) {
 		module = get_mapped(modules, locator);
+		if (module)
+			sibling_note(modules, locator, module);
+	}
 	if (!module && locator->proc_fd >= 0) {
 		g_snprintf(root, sizeof(root), "/proc/self/fd/%d/root", locator->proc_fd);
 		module = get_named(modules, locator, root, FALSE);

@@ -78,7 +78,7 @@ struct module_locator {
 	int proc_fd; /* directory /proc/TGID, or -1 when the process is gone */
 	guint32 relative; /* a process likely to see the same files (parent), 0: none */
 	guint64 start, end;
-	guint64 inode; /* from /proc/PID/maps; 0: not known */
+	guint64 inode, device; /* from /proc/PID/maps; 0: not known */
 	const guint8 *build_id; /* from the kernel; may be NULL */
 	guint build_id_size;
 	const char *path;

@@ -225,6 +225,7 @@ static gboolean reader_take(void *user, const struct maps_entry *entry)
 		.start = entry->start,
 		.end = entry->end,
 		.inode = entry->inode,
+		.device = entry->device,
 		.path = entry->path,
 	};
 
