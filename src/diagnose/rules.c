@@ -15,6 +15,8 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 	[THRESHOLD_THROTTLED_SHARE] = { "throttled_share", 0.05, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_THROTTLED_MARGINAL] = { "throttled_marginal", 0.01, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_CONTENTION] = { "contention", 0.10, FACT_UNIT_SHARE, EXPERIMENT },
+	[THRESHOLD_CONTENTION_BESIDE_IDLE] = { "contention_beside_idle", 0.40, FACT_UNIT_SHARE,
+					       "more than chance makes of random arrivals at CPUs 60 % busy" },
 	[THRESHOLD_OTHERS_PART] = { "others_part", 0.50, FACT_UNIT_SHARE, "the larger half decides" },
 	[THRESHOLD_CPUS_IDLE] = { "cpus_idle", 0.10, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_STEAL] = { "steal", 0.10, FACT_UNIT_SHARE, CUSTOM },
@@ -146,7 +148,7 @@ const struct rule rules[] = {
 		.name = "waits beside idle CPUs", .resource = "cpu", .fault = FAULT_CONTAINER,
 		.conditions = {
 			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_CPU_DEMAND, .firm = TRUE },
-			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION },
+			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION_BESIDE_IDLE },
 			{ AT_LEAST, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
 			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
 		},

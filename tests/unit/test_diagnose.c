@@ -228,7 +228,7 @@ static void scene_neighbour(struct scene *scene, gboolean much)
 
 static void scene_beside_idle(struct scene *scene, gboolean much)
 {
-	contended(scene, 10, 10, 0, much ? 8 : 0.5);
+	contended(scene, 10, 10, 0, much ? 10 : 3);
 }
 
 static void scene_own_code(struct scene *scene, gboolean much)
