@@ -441,12 +441,14 @@ FIO_READ_BYTES = 512 << 10
 
 
 def fio_reads(device, directory):
-    """Reads of the disk itself; what fio's own log says of each, in ns."""
+    """Reads of the disk itself, one after the other; what fio's own logs say of each, in ns: the whole (lat), from handing it
+    over (the system call that submits it has ended) to hearing of its end (clat)."""
     run(peer_tool("fio"), "--name=reads", f"--filename=/dev/{device}", "--rw=randread", "--direct=1", f"--bs={FIO_READ_BYTES}",
+        "--ioengine=libaio", "--iodepth=1",
         f"--size={16 << 20}", f"--io_size={FIO_READS * FIO_READ_BYTES}", "--write_lat_log=log", "--log_avg_msec=0",
         cwd=directory)
-    lines = (directory / "log_clat.1.log").read_text().splitlines()
-    return [int(line.split(",")[1]) for line in lines]
+    return tuple([int(line.split(",")[1]) for line in (directory / f"log_{kind}.1.log").read_text().splitlines()]
+                 for kind in ("lat", "clat"))
 
 
 def test_block_agrees_with_biolatency_and_fio(docker, start, disk, fathom, peer, tmp_path):
@@ -457,7 +459,7 @@ def test_block_agrees_with_biolatency_and_fio(docker, start, disk, fathom, peer,
     wait_watching(process, "block")
     web.go()
     truth = web.result()
-    read_ns = fio_reads(device, tmp_path)
+    read_ns, handed_ns = fio_reads(device, tmp_path)
     run("sync", "-f", directory)
     theirs = log2_tables(biolatency.finish(), "\n\n").popitem()[1]
     process.send_signal(signal.SIGINT)
@@ -471,8 +473,8 @@ def test_block_agrees_with_biolatency_and_fio(docker, start, disk, fathom, peer,
     count, device_ns = rows_of(text, time="device", **wanted)
     _, queue_ns = rows_of(text, time="queue", **wanted)
     assert len(read_ns) == FIO_READS and count == pytest.approx(FIO_READS, rel=0.01)
-    # Its clock also counts system calls and waking up.
-    assert 0.6 * sum(read_ns) < device_ns + queue_ns < sum(read_ns), (device_ns, queue_ns, sum(read_ns))
+    # The whole has the system call that submits in it; what follows that ends when fio has woken up, late on a busy machine.
+    assert 0.75 * sum(handed_ns) < device_ns + queue_ns < sum(read_ns), (device_ns, queue_ns, sum(read_ns), sum(handed_ns))
     if truth["direct"].times:  # these are the container's, by their bios
         mine, _ = rows_of(text, container=web.name, device=device, time="device", operation="write", size="to 64 KiB")
         assert mine >= truth["direct"].times
