@@ -24,7 +24,7 @@
 struct connections_run {
 	char *duration, *interval, *output, *rung;
 	int count;
-	gboolean json;
+	gboolean json, all_sockets;
 	guint64 duration_ns, interval_ns;
 	GPtrArray *targets;
 	struct edges *total; /* since the start; NULL: nothing yet */
@@ -145,8 +145,8 @@ static void connections_print(const struct connections_run *run, const struct ed
 		connections_row(table, edges, g_array_index(order, guint32, i), run->polled);
 	if (run->live)
 		fputs(CONNECTIONS_CLEAR, stdout);
-	printf("TCP connections in %s%s\n", elapsed,
-	       run->polled ? " (polled every 3 s: short connections are missed)" : "");
+	printf("%s in %s%s\n", run->all_sockets ? "Connections, datagrams and unix sockets" : "TCP connections",
+	       elapsed, run->polled ? " (polled every 3 s: short connections are missed)" : "");
 	if (order->len)
 		table_print(table, stdout);
 	else
@@ -261,6 +261,7 @@ static int connections_measure(struct connections_run *run, struct registry *reg
 		.interval = connections_interval,
 		.interval_user = run,
 		.rung = run->rung,
+		.peers = run->all_sockets,
 		.stop_fd = measure_stop_fd(),
 	};
 	struct snapshot *snapshot = source_observe(registry, &options, error);
@@ -283,6 +284,8 @@ int cmd_connections(int argc, char **argv)
 		{ "interval", 'i', 0, G_OPTION_ARG_STRING, &run.interval,
 		  "A table for each interval (default " CONNECTIONS_INTERVAL ")", "SECONDS" },
 		{ "count", 'n', 0, G_OPTION_ARG_INT, &run.count, "Stop after this many intervals", "N" },
+		{ "all-sockets", 0, 0, G_OPTION_ARG_NONE, &run.all_sockets,
+		  "Also datagrams (UDP) and unix sockets; looks at every packet", NULL },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &run.json, "One JSON object a line for each table", NULL },
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &run.output, "At the end, also write a capture (.json)",
 		  "FILE" },

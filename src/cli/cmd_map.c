@@ -21,7 +21,7 @@
 
 struct map_command {
 	char *duration, *by, *output, *format, *title, *rung;
-	gboolean json, quiet;
+	gboolean json, quiet, all_sockets;
 	guint64 duration_ns;
 	enum observe_by by_what;
 	const struct render_format *writer;
@@ -175,6 +175,7 @@ static struct snapshot *map_observe(const struct map_command *command, struct re
 		.duration_ns = command->duration_ns,
 		.by = command->by_what,
 		.rung = command->rung,
+		.peers = command->all_sockets,
 		.stop_fd = measure_stop_fd(),
 	};
 	struct snapshot *snapshot;
@@ -224,6 +225,8 @@ int cmd_map(int argc, char **argv)
 		  "Format instead of the suffix's: text svg html dot json", "NAME" },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &command.json, "The same as --format json", NULL },
 		{ "title", 0, 0, G_OPTION_ARG_STRING, &command.title, "Heading", "TEXT" },
+		{ "all-sockets", 0, 0, G_OPTION_ARG_NONE, &command.all_sockets,
+		  "Also datagrams (UDP) and unix sockets; looks at every packet", NULL },
 		{ "rung", 0, 0, G_OPTION_ARG_STRING, &command.rung, "Attach this way only (see: fathom doctor)",
 		  "NAME" },
 		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &command.quiet, "No word about what is going on", NULL },

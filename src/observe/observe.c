@@ -381,6 +381,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.by_process = options->by == OBSERVE_BY_PROCESS || options->by == OBSERVE_BY_PID ||
 			      options->by == OBSERVE_BY_THREAD,
 		.by_pidns = options->by == OBSERVE_BY_PIDNS,
+		.peers = options->peers,
 		.waker = options->waker,
 		.threshold_ns = options->threshold_ns,
 		.event_rate = options->event_rate,

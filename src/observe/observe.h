@@ -39,6 +39,7 @@ struct observe_options {
 	gboolean cycles;
 	gboolean no_user, no_kernel;
 	gboolean waker;
+	gboolean peers; /* as in probe_request */
 	guint64 threshold_ns;
 	gboolean debuginfod; /* missing debug files may be fetched from the servers in DEBUGINFOD_URLS */
 	gboolean java_map; /* Java virtual machines may be asked to write a map of their code */

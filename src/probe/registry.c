@@ -10,6 +10,7 @@
 #include "probe/interrupt.h"
 #include "probe/memory.h"
 #include "probe/offcpu.h"
+#include "probe/peers.h"
 #include "probe/probe.h"
 #include "probe/profile.h"
 #include "probe/queue.h"
@@ -61,6 +62,7 @@ const struct probe *const probe_registry[] = {
 	&probe_dns,
 	&probe_resolvers,
 	&probe_drops,
+	&probe_peers,
 	NULL,
 };
 /* clang-format on */

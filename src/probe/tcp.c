@@ -17,6 +17,7 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/peers.h"
 #include "probe/tcp_polled.h"
 #include "tcp.skel.h"
 
@@ -43,7 +44,7 @@ enum tcp_counter {
 };
 G_STATIC_ASSERT(COUNTERS <= EDGES_COUNTERS_MAX);
 
-static const struct edges_column tcp_counters[] = {
+const struct edges_column tcp_counters[] = {
 	[COUNTER_OPENS] = { "opens", UNIT_COUNT },
 	[COUNTER_ACCEPTS] = { "accepts", UNIT_COUNT },
 	[COUNTER_CLOSES] = { "closes", UNIT_COUNT },
@@ -70,7 +71,7 @@ static const struct edges_column tcp_counters[] = {
 	{ 0 },
 };
 
-static const struct edges_column tcp_times[] = {
+const struct edges_column tcp_times[] = {
 	[TCP_TIME_CONNECT] = { "connect", UNIT_NANOSECONDS },
 	[TCP_TIME_RTT] = { "rtt", UNIT_NANOSECONDS },
 	[TCP_TIME_SESSION] = { "session", UNIT_NANOSECONDS },
@@ -100,6 +101,7 @@ struct tcp_run {
 	struct probe_request request;
 	const struct rung *rung;
 	char *why_not;
+	struct probe_run *peers; /* what is no TCP (peers.h); NULL: not asked for */
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
 	struct bpf_link *state, *retransmit, *segment, *walk;
@@ -116,6 +118,22 @@ struct tcp_run {
 	guint64 first_tick, first_tick_ns;
 	double tick_ns; /* 0: not known yet */
 };
+
+void tcp_counters_traffic(guint64 *counters, guint64 sent_bytes, guint64 received_bytes, guint64 sent_packets,
+			  guint64 received_packets)
+{
+	counters[COUNTER_SENT_BYTES] = sent_bytes;
+	counters[COUNTER_RECEIVED_BYTES] = received_bytes;
+	counters[COUNTER_SENT_SEGMENTS] = sent_packets;
+	counters[COUNTER_RECEIVED_SEGMENTS] = received_packets;
+}
+
+void tcp_counters_lives(guint64 *counters, guint64 existing, guint64 opens, guint64 closes)
+{
+	counters[COUNTER_EXISTING] = existing;
+	counters[COUNTER_OPENS] = counters[COUNTER_ACCEPTS] = opens;
+	counters[COUNTER_CLOSES] = closes;
+}
 
 /* ---- start ---- */
 
@@ -279,6 +297,7 @@ static void tcp_close(struct probe_run *opaque)
 		return;
 	tcp_unload(run);
 	tcp_polled_close(run->polled);
+	probe_peers.close(run->peers);
 	g_free(run->why_not);
 	g_free(run->keys);
 	g_free(run->told);
@@ -299,7 +318,13 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 	if (request->by_process)
 		run->names = g_new0(struct tcp_name, TCP_NAMES);
 	run->rung = ladder_climb(tcp_rungs, request->rung, tcp_attach, run, &run->why_not, error);
-	if (run->rung)
+	if (run->rung && request->peers) {
+		struct probe_request others = *request;
+
+		others.rung = NULL;
+		run->peers = probe_peers.open(&others, listener, error);
+	}
+	if (run->rung && (run->peers || !request->peers))
 		return (struct probe_run *)run;
 	tcp_close((struct probe_run *)run);
 	return NULL;
@@ -513,16 +538,20 @@ static int tcp_fd(struct probe_run *run)
 
 static gboolean tcp_drain(struct probe_run *run, GError **error)
 {
-	(void)error;
-	if (((struct tcp_run *)run)->births)
-		births_drain(((struct tcp_run *)run)->births);
-	return TRUE;
+	struct tcp_run *tcp = (struct tcp_run *)run;
+
+	if (tcp->births)
+		births_drain(tcp->births);
+	return !tcp->peers || probe_peers.drain(tcp->peers, error);
 }
 
 static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct tcp_run *run = (struct tcp_run *)opaque;
 
+	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	if (run->peers && !probe_peers.collect(run->peers, ledger, error))
+		return FALSE;
 	if (run->polled)
 		return tcp_collect_polled(run, FALSE, ledger);
 	return tcp_walk_when_due(run, FALSE, error) && tcp_hand_out_all(run, ledger, error);
@@ -532,6 +561,9 @@ static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GErr
 {
 	struct tcp_run *run = (struct tcp_run *)opaque;
 
+	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	if (run->peers && !probe_peers.finish(run->peers, ledger, error))
+		return FALSE;
 	if (run->polled)
 		return tcp_collect_polled(run, TRUE, ledger);
 	if (!tcp_walk_when_due(run, TRUE, error))

@@ -117,4 +117,12 @@ struct tcp_name {
 #include "probe/probe.h"
 
 extern const struct probe probe_connections;
+
+/* The columns of edges, for probes of other kinds of connections (peers.h) whose edges stand beside these. */
+#define TCP_COUNTERS EDGES_COUNTERS_MAX /* room for */
+extern const struct edges_column tcp_counters[], tcp_times[];
+/* Into counters that are 0: bytes and packets as the client's end sees them. */
+void tcp_counters_traffic(guint64 *counters, guint64 sent_bytes, guint64 received_bytes, guint64 sent_packets,
+			  guint64 received_packets);
+void tcp_counters_lives(guint64 *counters, guint64 existing, guint64 opens, guint64 closes);
 #endif

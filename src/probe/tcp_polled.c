@@ -9,10 +9,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "kernel/cgroupfs.h"
+#include "kernel/netns.h"
 #include "kernel/procfs.h"
+#include "kernel/sockdiag.h"
 
 #define TABLE_BYTES_MAX (64u << 20) /* of one namespace's table: some 400,000 sockets */
 #define CONNECTIONS_MAX (1u << 20)
+#define CGROUP_ROOT 1 /* of every hierarchy: such sockets are told apart by who holds them */
 #define SOCKET_LINK "socket:["
 
 /* include/net/tcp_states.h, as /proc/net/tcp writes them */
@@ -114,7 +117,8 @@ static gpointer listener_key(guint32 netns, guint16 port)
 	return (gpointer)(((guint64)netns << 16 | port) + 1);
 }
 
-static void polled_see(struct tcp_polled *polled, const struct place *place, guint64 inode)
+/* `owner`: cgroup key, 0 when the kernel does not say. */
+static void polled_see(struct tcp_polled *polled, const struct place *place, guint64 inode, guint64 owner)
 {
 	struct connection *connection = g_hash_table_lookup(polled->connections, place);
 
@@ -129,6 +133,8 @@ static void polled_see(struct tcp_polled *polled, const struct place *place, gui
 	connection->inode = inode;
 	connection->pass = polled->pass;
 	connection->twin = NULL;
+	if (owner)
+		connection->owner = owner;
 	if (!connection->owner)
 		g_hash_table_add(polled->wanted, g_memdup2(&inode, sizeof(inode)));
 }
@@ -162,7 +168,7 @@ static void polled_line(struct tcp_polled *polled, guint32 netns, char *line)
 	if (state == STATE_LISTEN)
 		g_hash_table_add(polled->listeners, listener_key(netns, place.local.port));
 	else if ((state == STATE_ESTABLISHED || state == STATE_CLOSE_WAIT) && inode != 0)
-		polled_see(polled, &place, inode);
+		polled_see(polled, &place, inode, 0);
 }
 
 static void polled_table(struct tcp_polled *polled, guint32 pid, guint32 netns, const char *name)
@@ -196,19 +202,48 @@ static GArray *polled_pids(void)
 	return pids;
 }
 
-/* Every network namespace once, through one of its processes. */
-static void polled_tables(struct tcp_polled *polled, const GArray *pids)
+static void address_set(struct address *address, const struct sockdiag_end *end)
 {
-	g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+	memcpy(address->bytes, end->bytes, sizeof(address->bytes));
+	address->family = end->family;
+	address->port = end->port;
+}
 
-	for (guint i = 0; i < pids->len; i++) {
-		guint32 pid = g_array_index(pids, guint32, i);
-		guint32 netns = (guint32)procfs_namespace("/", pid, NAMESPACE_NET);
+struct polled_namespace {
+	struct tcp_polled *polled;
+	guint32 netns;
+};
 
-		if (!netns || !g_hash_table_add(seen, GUINT_TO_POINTER(netns)))
+/* sockdiag_fn */
+static void polled_socket(void *user, const struct sockdiag_socket *socket)
+{
+	struct polled_namespace *namespace = user;
+	struct place place = { .netns = namespace->netns };
+
+	address_set(&place.local, &socket->local);
+	address_set(&place.remote, &socket->remote);
+	if (socket->state == SOCKDIAG_LISTEN)
+		g_hash_table_add(namespace->polled->listeners, listener_key(place.netns, place.local.port));
+	else if (socket->inode != 0)
+		polled_see(namespace->polled, &place, socket->inode,
+			   socket->cgroup == CGROUP_ROOT ? 0 : socket->cgroup);
+}
+
+/* Every network namespace once: by sock_diag, or, where we may not enter it, through the files of one of its processes. */
+static void polled_tables(struct tcp_polled *polled)
+{
+	const guint32 states = SOCKDIAG_STATE(SOCKDIAG_ESTABLISHED) | SOCKDIAG_STATE(SOCKDIAG_CLOSE_WAIT) |
+			       SOCKDIAG_STATE(SOCKDIAG_LISTEN);
+	g_autoptr(GArray) all = netns_list();
+
+	for (guint i = 0; i < all->len; i++) {
+		const struct netns *netns = &g_array_index(all, struct netns, i);
+		struct polled_namespace namespace = { polled, netns->inode };
+
+		if (sockdiag_each(netns, IPPROTO_TCP, states, FALSE, polled_socket, &namespace, NULL))
 			continue;
-		polled_table(polled, pid, netns, "tcp");
-		polled_table(polled, pid, netns, "tcp6");
+		polled_table(polled, netns->pid, netns->inode, "tcp");
+		polled_table(polled, netns->pid, netns->inode, "tcp6");
 	}
 }
 
@@ -255,12 +290,13 @@ static void polled_descriptors(struct tcp_polled *polled, guint32 pid)
 }
 
 /* Only when there are sockets nobody is known to own: looking through all descriptors is what costs. */
-static void polled_owners(struct tcp_polled *polled, const GArray *pids)
+static void polled_owners(struct tcp_polled *polled)
 {
+	g_autoptr(GArray) pids = g_hash_table_size(polled->wanted) ? polled_pids() : NULL;
 	GHashTableIter each;
 	gpointer value;
 
-	for (guint i = 0; g_hash_table_size(polled->wanted) && i < pids->len; i++)
+	for (guint i = 0; pids && i < pids->len; i++)
 		polled_descriptors(polled, g_array_index(pids, guint32, i));
 	g_hash_table_iter_init(&each, polled->connections);
 	while (g_hash_table_iter_next(&each, NULL, &value)) {
@@ -395,15 +431,13 @@ static void polled_tell_gone(struct tcp_polled *polled, tcp_polled_fn tell, void
 
 static void polled_look(struct tcp_polled *polled)
 {
-	g_autoptr(GArray) pids = polled_pids();
-
 	polled->pass++;
 	polled->looked_ns = clock_monotonic_ns();
 	g_hash_table_remove_all(polled->listeners);
 	g_hash_table_remove_all(polled->owners);
 	g_hash_table_remove_all(polled->wanted);
-	polled_tables(polled, pids);
-	polled_owners(polled, pids);
+	polled_tables(polled);
+	polled_owners(polled);
 }
 
 void tcp_polled_collect(struct tcp_polled *polled, gboolean now, tcp_polled_fn tell, void *user)

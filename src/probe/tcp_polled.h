@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP connections without any program in the kernel: /proc/PID/net/tcp of every network namespace, and whose sockets
- * they are from /proc/PID/fd, read again and again. What begins and ends between two looks is not seen. */
+/* TCP connections without any program in the kernel: the list of every network namespace (sock_diag, or where we may not
+ * enter it /proc/PID/net/tcp), with the owners' cgroups, or /proc/PID/fd where those do not say, read again and again. What begins and ends between two looks is not seen. */
 #pragma once
 #include <glib.h>
 

@@ -166,8 +166,12 @@ static void json_connection_end(struct json_writer *json, const char *key, struc
 
 	json_begin_object(json, key);
 	json_bytes(json, names[end.kind], end.name);
-	if (port)
+	if (port && g_str_has_prefix(port, "unix:"))
+		json_bytes(json, "path", port + strlen("unix:"));
+	else if (port)
 		json_uint(json, "port", g_ascii_strtoull(port, NULL, 10));
+	if (port && g_str_has_suffix(port, "/udp"))
+		json_string(json, "protocol", "udp");
 	json_end_object(json);
 }
 

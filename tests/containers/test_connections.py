@@ -273,3 +273,66 @@ def test_map_by_process(fathom, pair):
     names = {node["id"]: node["name"] for node in made["nodes"]}
     links = {(names[link["source"]], names[link["target"]]) for link in made["links"]}
     assert (f"{client.name} (tcpload)", f"{server.name} (tcpload)") in links, links
+
+
+ANSWERER = """
+import os, socket, sys
+host, port, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+udp, unix = socket.socket(family, socket.SOCK_DGRAM), socket.socket(socket.AF_UNIX)
+udp.bind((host, port))
+unix.bind(path)
+unix.listen(64)
+print("ready", flush=True)
+while True:
+    _, asker = udp.recvfrom(4096)
+    udp.sendto(b"y" * 30, asker)
+"""
+
+ASKER = """
+import socket, sys
+host, port, path, count, held = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+udp = socket.socket(family, socket.SOCK_DGRAM)
+udp.settimeout(10)
+for _ in range(count):
+    udp.sendto(b"x" * 100, (host, port))
+    udp.recvfrom(4096)
+kept = []
+for _ in range(held):
+    kept.append(socket.socket(socket.AF_UNIX))
+    kept[-1].connect(path)
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def python_in(container, script, *arguments):
+    """A program of ours as one of the container's, but for its files."""
+    return subprocess.Popen(["nsenter", "-t", str(container.pid), "-n", "/usr/bin/python3", "-c", script,
+                             *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: join(container))
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_datagrams_and_unix_sockets(fathom, wait_attached, tmp_path, pair, family):
+    client, server = pair
+    path = tmp_path / "answers.sock"
+    with wire(client, server) as addresses:
+        address = addresses[0 if family == "ipv4" else 1]
+        with python_in(server, ANSWERER, address, PORT, path) as answerer:
+            assert answerer.stdout.readline() == "ready\n"
+            with watching(fathom, wait_attached, "--all-sockets") as found:
+                with python_in(client, ASKER, address, PORT, path, MANY, HELD) as asker:
+                    assert asker.stdout.readline() == "done\n"
+                    seen = fathom("connections", "--all-sockets", "-d", "1500ms", client.name)
+                    assert f"unix:{path}" in seen.stdout  # and meanwhile the other one has walked, too
+                    asker.stdin.close()
+            answerer.kill()
+    datagrams = [e for e in edges(found[0], client.name, server.name, PORT) if e["target"].get("protocol") == "udp"]
+    assert len(datagrams) == 1, found[0]["edges"]
+    edge = datagrams[0]
+    assert (edge["sent_bytes"], edge["received_bytes"]) == (MANY * 100, MANY * 30), edge
+    assert (edge["sent_segments"], edge["received_segments"]) == (MANY, MANY), edge
+    held = [e for e in edges(found[0], client.name, server.name) if e["target"].get("path") == str(path)]
+    assert len(held) == 1 and (held[0]["opens"], held[0]["closes"]) == (HELD, HELD), held

@@ -389,6 +389,7 @@ static const struct event_rule {
 	{ "tcp", "tcp", "event", "accept", 0, talk_start },
 	{ "dns", NULL, "outcome", "noerror", 0, ask_start },
 	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
+	{ "peers", NULL, "sent_segments", NULL, QUESTIONS, ask_start },
 	{ "drops", NULL, "reason", "no_socket", 0, lose_start },
 	{ "connections, polled", NULL, "accepts", NULL, 1, stay_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },

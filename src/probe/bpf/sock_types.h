@@ -88,6 +88,20 @@ struct skb_shared_info {
 	u16 gso_segs; /* packets it is to be cut into; 0: none */
 };
 
+struct sockaddr_un___kernel {
+	u16 sun_family;
+};
+
+struct unix_address {
+	int len; /* family included */
+	struct sockaddr_un___kernel name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr; /* NULL: never bound */
+	struct sock *peer;
+};
+
 struct bpf_iter__task_file {
 	struct task_struct *task;
 	struct file *file;
