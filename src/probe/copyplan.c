@@ -84,11 +84,14 @@ gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy
 
 gboolean copyplan_size(struct bpf_object *object, guint slots, GError **error)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(object, "stack_copies");
+	struct bpf_map *copies = bpf_object__find_map_by_name(object, "stack_copies");
+	struct bpf_map *deltas = bpf_object__find_map_by_name(object, "stack_deltas");
 	int cpus = libbpf_num_possible_cpus(), result = cpus;
 
-	if (map && cpus > 0)
-		result = bpf_map__set_max_entries(map, (guint32)cpus * slots);
+	if (copies && cpus > 0)
+		result = bpf_map__set_max_entries(copies, (guint32)cpus * slots);
+	if (deltas && result >= 0)
+		result = bpf_map__set_max_entries(deltas, (guint32)cpus);
 	if (result >= 0)
 		return TRUE;
 	ladder_set_error(error, "cannot make room for copies of stacks", -result);

@@ -13,6 +13,7 @@
 #include "probe/bpf/hash.h"
 #include "probe/bpf/shared.h"
 #include "probe/copyplan.h"
+#include "probe/delta.h"
 #include "probe/scripts.h"
 #include "probe/sideband.h"
 #include "probe/userpath.h"
@@ -34,7 +35,8 @@ struct intake {
 	GArray *ids; /* of guint32: kernel's stack id → ours */
 	GPtrArray *tasks; /* of const struct probe_task *, by our id; owned by `known_tasks` */
 	GHashTable *known_tasks; /* set of struct probe_task *: few tasks have many stacks */
-	guint64 copies, copied_bytes;
+	guint64 copies, copied_bytes, copy_records_bytes; /* the latter: of the records they came in, all told */
+	struct delta *delta; /* NULL until one is needed */
 	struct copyplan *plan; /* NULL when the kernel half makes no copies */
 	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
 	GArray *copied; /* of struct intake_copied, for each of them */
@@ -351,17 +353,32 @@ static gboolean intake_record_is_sound(const struct stack_record *record, gsize 
 		return FALSE;
 	need += 8 * (gsize)(record->kernel_count + record->user_count);
 	if (record->copy_bytes)
-		need += sizeof(struct stack_registers) + record->copy_bytes;
+		need += sizeof(struct stack_registers) + (record->flags & STACK_DELTA ? 0 : record->copy_bytes);
 	if (record->copy_bytes && record->user_count)
 		return FALSE;
 	return bytes >= need && (record->id < INTAKE_STACK_IDS_MAX || record->id == STACK_NO_ID);
+}
+
+/* NULL when it is damaged. */
+static const struct stack_record *intake_whole(struct intake *intake, const struct stack_record *record, gsize bytes)
+{
+	intake->copy_records_bytes += record->copy_bytes ? bytes : 0;
+	if (!(record->flags & STACK_DELTA) || !record->copy_bytes)
+		return record;
+	if (!intake->delta)
+		intake->delta = delta_new();
+	return delta_read(intake->delta, record, bytes);
 }
 
 static void intake_take_record_bytes(struct intake *intake, const void *data, gsize bytes)
 {
 	const struct stack_record *record = data;
 
-	if (!intake_record_is_sound(record, bytes)) {
+	if (intake_record_is_sound(record, bytes))
+		record = intake_whole(intake, record, bytes);
+	else
+		record = NULL;
+	if (!record) {
 		intake->malformed++;
 		return;
 	}
@@ -509,6 +526,7 @@ void intake_close(struct intake *intake)
 	g_hash_table_destroy(intake->copied_ids);
 	g_array_free(intake->copied, TRUE);
 	copyplan_free(intake->plan);
+	delta_free(intake->delta);
 	userpath_free(intake->paths);
 	g_array_free(intake->walks, TRUE);
 	g_ptr_array_free(intake->hoard, TRUE);
@@ -605,8 +623,11 @@ void intake_account(struct intake *intake, struct ledger *ledger)
 	if (intake->copies > 0) {
 		g_autofree char *all = units_weight(UNIT_BYTES, intake->copied_bytes);
 		g_autofree char *each = units_weight(UNIT_BYTES, intake->copied_bytes / intake->copies);
+		g_autofree char *moved = units_weight(UNIT_BYTES, intake->copy_records_bytes);
 
-		ledger_note(ledger, g_strdup_printf("%s of user stacks were copied, %s a stack", all, each));
+		ledger_note(ledger,
+			    g_strdup_printf("%s of user stacks were copied, %s a stack; all that came of them: %s", all,
+					    each, moved));
 	}
 	if (intake->malformed > 0)
 		ledger_note(ledger, g_strdup_printf("%u stack records were malformed", intake->malformed));

@@ -5,8 +5,9 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#define STACK_COPY_ALIGN 64
 #include "bpf/births.bpf.h"
-#include "bpf/copy.bpf.h"
+#include "bpf/delta.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/python.bpf.h"
@@ -54,7 +55,7 @@ static __always_inline void profile_pace(struct task_struct *task, u32 tid)
 }
 
 /* A copy is sent one by one: hardly two samples have the same registers, so there is nothing to gather under a
- * fingerprint. FALSE when frame pointers are to be followed: they do, or have to, because the ring is full. */
+ * fingerprint. But most of a thread's stack is what it was a sample ago, and need not be sent again. FALSE when frame pointers are to be followed: they do, or have to, because the ring is full. */
 static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u64 key, u32 *flags)
 {
 	u32 bytes = stack_copy_wanted(task);
@@ -68,7 +69,7 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 	if (!stack_copy_take(room, bytes))
 		return false;
 	*flags = STACK_NO_COPY;
-	return stack_copy_send(room, STACK_NO_ID);
+	return stack_delta_send(room, READ(task, pid));
 }
 
 SEC("perf_event")

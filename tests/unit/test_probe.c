@@ -9,7 +9,9 @@
 #include "probe/bpf/histogram.h"
 #include "probe/allowance.h"
 #include "probe/copyplan.h"
+#include "probe/bpf/delta.h"
 #include "probe/bpf/hash.h"
+#include "probe/delta.h"
 #include "probe/kernel_btf.h"
 #include "probe/kernel_names.h"
 #include "probe/ladder.h"
@@ -528,6 +530,106 @@ static void test_searches_name(void)
 	g_assert_false(searches_name(longest, sizeof(longest), name));
 }
 
+#define DELTA_STACK_TOP 0x7ffd12345000ULL
+#define DELTA_STACK_BYTES 20000u
+#define DELTA_KERNEL_FRAMES 3
+
+/* What the kernel half does (probe/bpf/delta.bpf.h), one thread and one CPU. */
+struct delta_sender {
+	__u64 pages[STACK_DELTA_PAGES][STACK_DELTA_PAGE_WORDS];
+	__u64 nothing[STACK_DELTA_PAGE_WORDS];
+	__u64 stack[DELTA_STACK_BYTES / 8 + STACK_DELTA_GROUP]; /* the top of it is at DELTA_STACK_TOP */
+	__u64 record[(sizeof(struct stack_record) + sizeof(struct stack_registers) + 2 * DELTA_STACK_BYTES) / 8];
+	gsize bytes;
+};
+
+/* The copy's last `length` bytes of stack; page `refused` is not guessed from. */
+static __u64 *delta_send(struct delta_sender *sender, guint32 tid, guint32 length, guint refused)
+{
+	guint64 from = (DELTA_STACK_TOP - length) & ~63ULL;
+	struct stack_record *record = (struct stack_record *)sender->record;
+	guint32 bytes = (guint32)(DELTA_STACK_TOP - from), groups = stack_delta_groups(bytes);
+	__u64 *now = sender->stack + (DELTA_STACK_BYTES - bytes) / 8;
+	struct stack_registers registers = { .copied_from = from };
+	struct stack_delta head = { .tid = tid };
+	__u64 *behind = (__u64 *)record->frames + DELTA_KERNEL_FRAMES;
+	guint8 *masks = (guint8 *)(behind + (sizeof(registers) + sizeof(head)) / 8);
+	__u64 *words = (__u64 *)masks + (groups + 7) / 8;
+
+	*record = (struct stack_record){ .flags = STACK_COPIED | STACK_DELTA, .copy_bytes = bytes };
+	record->kernel_count = DELTA_KERNEL_FRAMES;
+	memcpy(behind, &registers, sizeof(registers));
+	for (guint32 i = 0; i < groups; i++) {
+		guint64 address = from + i * STACK_DELTA_GROUP_BYTES;
+		guint page = (guint)((address >> 12) - (from >> 12));
+		__u64 *guess = page == refused ? sender->nothing : sender->pages[stack_delta_page_of(tid, address)];
+
+		guess += address % 4096 / 8;
+		head.words += stack_delta_group(now + i * STACK_DELTA_GROUP, guess, words + head.words, masks + i);
+		if (page != refused) {
+			head.known |= 1ULL << page;
+			memcpy(guess, now + i * STACK_DELTA_GROUP, STACK_DELTA_GROUP_BYTES);
+		}
+	}
+	memcpy(behind + sizeof(registers) / 8, &head, sizeof(head));
+	sender->bytes = (gsize)((guint8 *)(words + head.words) - (guint8 *)record);
+	return now;
+}
+
+static void delta_expect(struct delta *delta, struct delta_sender *sender, const __u64 *now)
+{
+	const struct stack_record *sent = (const struct stack_record *)sender->record, *whole;
+
+	whole = delta_read(delta, sent, sender->bytes);
+	g_assert_nonnull(whole);
+	g_assert_cmphex(whole->flags, ==, STACK_COPIED);
+	g_assert_cmpmem(whole->frames + DELTA_KERNEL_FRAMES + sizeof(struct stack_registers) / 8, whole->copy_bytes,
+			now, sent->copy_bytes);
+}
+
+/* Whatever came before, what comes out is what the stack holds; and little is sent when little has changed. */
+static void test_delta(void)
+{
+	struct delta_sender *sender = g_new0(struct delta_sender, 1);
+	struct delta *delta = delta_new();
+	__u64 *now;
+
+	for (guint round = 0; round < 2000; round++) {
+		guint32 length =
+			(guint32)g_test_rand_int_range(64, DELTA_STACK_BYTES / 64) * 64 % (DELTA_STACK_BYTES - 64) + 8;
+
+		for (guint i = 0; i < 20; i++)
+			sender->stack[g_test_rand_int_range(0, DELTA_STACK_BYTES / 8)] = g_test_rand_int() % 3;
+		now = delta_send(sender, 7 + round % 3, length, round % 5);
+		delta_expect(delta, sender, now);
+	}
+	now = delta_send(sender, 7, 16000, G_MAXUINT);
+	delta_expect(delta, sender, now);
+	now[1] = 0x1234567890abcdefULL;
+	now = delta_send(sender, 7, 16000, G_MAXUINT);
+	g_assert_cmpuint(sender->bytes, <, 600);
+	delta_expect(delta, sender, now);
+	delta_free(delta);
+	g_free(sender);
+}
+
+static void test_delta_damaged(void)
+{
+	struct delta_sender *sender = g_new0(struct delta_sender, 1);
+	const struct stack_record *record = (const struct stack_record *)sender->record;
+	struct delta *delta = delta_new();
+
+	memset(sender->stack, 0x55, sizeof(sender->stack));
+	delta_send(sender, 7, 4000, G_MAXUINT);
+	for (gsize cut = 1; cut < 4000; cut += 97)
+		g_assert_null(delta_read(delta, record, sender->bytes - cut));
+	sender->record[sender->bytes / 8 - 4032 / 8 - 8] ^=
+		1; /* of the masks, in front of the words: one word too many came */
+	g_assert_null(delta_read(delta, record, sender->bytes));
+	delta_free(delta);
+	g_free(sender);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -543,6 +645,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
+	g_test_add_func("/probe/delta/whole", test_delta);
+	g_test_add_func("/probe/delta/damaged", test_delta_damaged);
 	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/budget", test_budget);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);

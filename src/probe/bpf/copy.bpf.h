@@ -14,6 +14,9 @@
 #define STACK_COPY_PAGES (STACK_COPY_BYTES_MAX / STACK_COPY_PAGE + 1)
 #define STACK_COPY_MASK (2 * STACK_COPY_BYTES_MAX - 1)
 #define USER64_CS 0x33
+#ifndef STACK_COPY_ALIGN
+#define STACK_COPY_ALIGN 1 /* of a copy's first address */
+#endif
 #define PF_IO_WORKER 0x00000010 /* include/linux/sched.h: never was in user space */
 
 const volatile bool stack_copying = true;
@@ -90,7 +93,7 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 	registers->bp = READ(regs, bp);
 	registers->r10 = READ(regs, r10);
 	registers->holes = 0;
-	registers->copied_from = registers->sp - STACK_COPY_RED_ZONE;
+	registers->copied_from = (registers->sp - STACK_COPY_RED_ZONE) & ~(u64)(STACK_COPY_ALIGN - 1);
 	return registers->sp != 0;
 #else
 	return false;
@@ -195,6 +198,12 @@ __noinline int stack_copy_take(struct stack_copy_room *room, u32 bytes)
 	return true;
 }
 
+static __always_inline u64 stack_copy_wakeup(void)
+{
+	return bpf_ringbuf_query(&stack_ring, BPF_RB_AVAIL_DATA) >= stack_wake_bytes ? BPF_RB_FORCE_WAKEUP
+										     : BPF_RB_NO_WAKEUP;
+}
+
 /* Sends what stack_copy_take made; FALSE when the ring is full (nothing counted). */
 static __always_inline bool stack_copy_send(struct stack_copy_room *room, u32 id)
 {
@@ -202,10 +211,8 @@ static __always_inline bool stack_copy_send(struct stack_copy_room *room, u32 id
 	u64 bytes = __builtin_offsetof(struct stack_record, frames) +
 		    (u64)(record->kernel_count & STACK_DEPTH_MASK) * 8 + sizeof(struct stack_registers) +
 		    (record->copy_bytes & STACK_COPY_MASK);
-	u64 wake = bpf_ringbuf_query(&stack_ring, BPF_RB_AVAIL_DATA) >= stack_wake_bytes ? BPF_RB_FORCE_WAKEUP
-											 : BPF_RB_NO_WAKEUP;
 
 	record->time_ns = bpf_ktime_get_ns();
 	record->id = id;
-	return bytes <= sizeof(*room) && bpf_ringbuf_output(&stack_ring, room, bytes, wake) == 0;
+	return bytes <= sizeof(*room) && bpf_ringbuf_output(&stack_ring, room, bytes, stack_copy_wakeup()) == 0;
 }

@@ -67,6 +67,7 @@ struct stack_plan {
 #define STACK_COPIED (1 << 16) /* registers and a copy instead of user frames */
 #define STACK_COPY_ENDS (1 << 17) /* the copy is shorter than asked for: memory ends there */
 #define STACK_AUDIT (1 << 18) /* of a stack recognised by its hash: is it really the one sent with this id? */
+#define STACK_DELTA (1 << 20) /* of the copy only what its reader does not know (delta.h) */
 #define STACK_EACH (1 << 19) /* the id is this one event's, whose stack may have been sent before */
 
 struct stack_registers { /* user space's */
@@ -87,7 +88,8 @@ struct stack_key {
 
 /* A distinct stack and whose it is, as it travels through the ring. Everything from `task` on is hashed, so all of
  * it must be set, padding included. Frames: kernel first, user after, each innermost first.
- * With a copy there are no user frames; behind the kernel's come struct stack_registers and `copy_bytes` bytes. */
+ * With a copy there are no user frames; behind the kernel's come struct stack_registers and `copy_bytes` bytes, or, with
+ * STACK_DELTA, what tells them (delta.h). */
 struct stack_record {
 	__u64 time_ns; /* of the first event; CLOCK_MONOTONIC */
 	__u64 weight; /* of the event, where each is sent: STACK_NO_ID, STACK_EACH */

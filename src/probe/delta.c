@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/delta.h"
+
+#include <string.h>
+
+#include "probe/bpf/delta.h"
+
+#define PAGE_BYTES (1u << STACK_DELTA_PAGE_BITS)
+#define WORD 8
+
+struct delta_page {
+	guint64 words[STACK_DELTA_PAGE_WORDS];
+};
+
+struct delta {
+	struct delta_page *pages; /* STACK_DELTA_PAGES, and one for what is not kept */
+	guint8 *whole; /* the record last read */
+};
+
+/* What of a record is left to be read. */
+struct delta_rest {
+	const guint8 *masks;
+	const guint64 *words;
+	guint32 count; /* of `words` */
+};
+
+struct delta *delta_new(void)
+{
+	struct delta *delta = g_new0(struct delta, 1);
+
+	delta->pages = g_new0(struct delta_page, STACK_DELTA_PAGES + 1);
+	delta->whole = g_malloc(sizeof(struct stack_record) + sizeof(struct stack_registers) + STACK_COPY_BYTES_MAX +
+				STACK_DELTA_GROUP_BYTES);
+	return delta;
+}
+
+void delta_free(struct delta *delta)
+{
+	if (!delta)
+		return;
+	g_free(delta->pages);
+	g_free(delta->whole);
+	g_free(delta);
+}
+
+/* The words that changed, into the guess. FALSE when fewer came than are said to have changed. */
+static gboolean delta_correct(guint64 *guess, guint8 mask, struct delta_rest *rest)
+{
+	for (guint bits = mask; bits; bits &= bits - 1) {
+		if (rest->count == 0)
+			return FALSE;
+		guess[__builtin_ctz(bits)] = *rest->words++;
+		rest->count--;
+	}
+	return TRUE;
+}
+
+/* Part of a copy that lies within one page. */
+static gboolean delta_read_part(struct delta_page *page, guint64 address, guint32 bytes, struct delta_rest *rest,
+				guint8 *to)
+{
+	guint64 *guess = page->words + address % PAGE_BYTES / WORD;
+
+	for (guint32 i = 0; i < stack_delta_groups(bytes); i++) {
+		guint8 mask = *rest->masks++;
+
+		if (mask && !delta_correct(guess + (gsize)i * STACK_DELTA_GROUP, mask, rest))
+			return FALSE;
+	}
+	memcpy(to, guess, bytes);
+	return TRUE;
+}
+
+static gboolean delta_read_copy(struct delta *delta, const struct stack_delta *head, guint64 from, guint32 bytes,
+				struct delta_rest *rest, guint8 *to)
+{
+	guint32 part;
+
+	for (guint32 at = 0, i = 0; at < bytes; at += part, i++) {
+		gboolean is_known = i < 64 && head->known >> i & 1;
+		guint32 index = is_known ? stack_delta_page_of(head->tid, from + at) : STACK_DELTA_PAGES;
+
+		part = MIN(bytes - at, PAGE_BYTES - (guint32)((from + at) % PAGE_BYTES));
+		if (!is_known)
+			memset(&delta->pages[index], 0, sizeof(delta->pages[index]));
+		if (!delta_read_part(&delta->pages[index], from + at, part, rest, to + at))
+			return FALSE;
+	}
+	return rest->count == 0;
+}
+
+const struct stack_record *delta_read(struct delta *delta, const struct stack_record *record, gsize bytes)
+{
+	gsize head_bytes = G_STRUCT_OFFSET(struct stack_record, frames) + (gsize)record->kernel_count * WORD +
+			   sizeof(struct stack_registers);
+	const guint8 *behind = (const guint8 *)record + head_bytes;
+	gsize masks_bytes = ((gsize)stack_delta_groups(record->copy_bytes) + WORD - 1) / WORD * WORD;
+	struct stack_record *whole = (struct stack_record *)delta->whole;
+	struct stack_registers registers;
+	struct stack_delta head;
+	struct delta_rest rest;
+
+	if (bytes < head_bytes + sizeof(head) + masks_bytes || record->copy_bytes > STACK_COPY_BYTES_MAX)
+		return NULL;
+	memcpy(&registers, behind - sizeof(registers), sizeof(registers));
+	memcpy(&head, behind, sizeof(head));
+	if ((bytes - head_bytes - sizeof(head) - masks_bytes) / WORD < head.words ||
+	    registers.copied_from % STACK_DELTA_GROUP_BYTES)
+		return NULL;
+	rest.masks = behind + sizeof(head);
+	rest.words = (const guint64 *)(const void *)(rest.masks + masks_bytes);
+	rest.count = head.words;
+	memcpy(whole, record, head_bytes);
+	whole->flags &= ~(guint32)STACK_DELTA;
+	return delta_read_copy(delta, &head, registers.copied_from, record->copy_bytes, &rest,
+			       delta->whole + head_bytes)
+		       ? whole
+		       : NULL;
+}
