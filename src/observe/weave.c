@@ -52,6 +52,15 @@ struct weave {
 	guint32 settled; /* stacks whose late names have been taken */
 	struct probe_listener listener;
 	struct unwind_basis basis; /* while a stack is walked */
+	GHashTable *walks; /* tid → struct weave_walk */
+};
+
+#define WEAVE_WALKS 4096 /* threads whose last walk is remembered; more, and all are forgotten */
+
+/* A thread's last walk. */
+struct weave_walk {
+	guint64 number; /* of the copy */
+	struct unwind_memo *memo;
 };
 
 G_STATIC_ASSERT(UNWIND_BASIS_MAX == PROBE_BASIS_MAX);
@@ -293,6 +302,35 @@ static void weave_user(struct weave *weave, const struct probe_stack *stack, str
 		g_array_append_val(weave->pool, frames[count]);
 }
 
+static void weave_walk_free(gpointer pointer)
+{
+	struct weave_walk *walk = pointer;
+
+	unwind_memo_free(walk->memo);
+	g_free(walk);
+}
+
+/* The memo of the thread's last walk, which is this one's from now on; NULL when copies are not told apart. */
+static struct unwind_memo *weave_memo(struct weave *weave, const struct probe_copy *copy)
+{
+	struct weave_walk *walk;
+
+	if (!copy->number || copy->basis)
+		return NULL;
+	walk = g_hash_table_lookup(weave->walks, GUINT_TO_POINTER(copy->tid));
+	if (!walk) {
+		if (g_hash_table_size(weave->walks) >= WEAVE_WALKS)
+			g_hash_table_remove_all(weave->walks);
+		walk = g_new0(struct weave_walk, 1);
+		walk->memo = unwind_memo_new();
+		g_hash_table_insert(weave->walks, GUINT_TO_POINTER(copy->tid), walk);
+	}
+	if (walk->number != copy->since)
+		unwind_memo_forget(walk->memo);
+	walk->number = copy->number;
+	return walk->memo;
+}
+
 static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy, guint64 *addresses, guint capacity,
 			 struct probe_unwound *unwound)
 {
@@ -304,6 +342,8 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 		.address = copy->address,
 		.holes = copy->holes,
 		.basis = copy->basis ? &weave->basis : NULL,
+		.memo = weave_memo(weave, copy),
+		.same_from = copy->same_from,
 	};
 	struct symbolizer_walk walk;
 
@@ -649,6 +689,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->pool = g_array_new(FALSE, FALSE, sizeof(guint32));
 	weave->sentences = g_string_chunk_new(1024);
 	weave->sleeps = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	weave->walks = g_hash_table_new_full(NULL, NULL, NULL, weave_walk_free);
 	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
 	weave->listener = (struct probe_listener){
 		.user = weave,
@@ -676,6 +717,7 @@ void weave_free(struct weave *weave)
 	g_array_unref(weave->pool);
 	g_hash_table_unref(weave->addresses);
 	g_hash_table_unref(weave->sleeps);
+	g_hash_table_unref(weave->walks);
 	g_string_chunk_free(weave->sentences);
 	splice_free(weave->splice);
 	g_free(weave);

@@ -10,11 +10,14 @@
 
 struct delta_page {
 	guint64 words[STACK_DELTA_PAGE_WORDS];
+	guint64 number; /* of the record that was the last to change it */
+	guint32 tid; /* whose that was */
 };
 
 struct delta {
 	struct delta_page *pages; /* STACK_DELTA_PAGES, and one for what is not kept */
 	guint8 *whole; /* the record last read */
+	guint64 number; /* its */
 };
 
 /* What of a record is left to be read. */
@@ -55,41 +58,63 @@ static gboolean delta_correct(guint64 *guess, guint8 mask, struct delta_rest *re
 	return TRUE;
 }
 
-/* Part of a copy that lies within one page. */
+/* Part of a copy that lies within one page. `*changed`: bytes up to the last group with a word that did. */
 static gboolean delta_read_part(struct delta_page *page, guint64 address, guint32 bytes, struct delta_rest *rest,
-				guint8 *to)
+				guint8 *to, guint32 *changed)
 {
 	guint64 *guess = page->words + address % PAGE_BYTES / WORD;
 
 	for (guint32 i = 0; i < stack_delta_groups(bytes); i++) {
 		guint8 mask = *rest->masks++;
 
-		if (mask && !delta_correct(guess + (gsize)i * STACK_DELTA_GROUP, mask, rest))
+		if (!mask)
+			continue;
+		if (!delta_correct(guess + (gsize)i * STACK_DELTA_GROUP, mask, rest))
 			return FALSE;
+		*changed = MIN(bytes, (i + 1) * STACK_DELTA_GROUP_BYTES);
 	}
 	memcpy(to, guess, bytes);
 	return TRUE;
 }
 
+/* The record that the thread's last copy came in, as the page says that holds the outermost frames. */
+static guint64 delta_since(const struct delta *delta, guint32 tid, guint64 last_byte)
+{
+	const struct delta_page *page = &delta->pages[stack_delta_page_of(tid, last_byte)];
+
+	return page->tid == tid ? page->number : 0;
+}
+
 static gboolean delta_read_copy(struct delta *delta, const struct stack_delta *head, guint64 from, guint32 bytes,
-				struct delta_rest *rest, guint8 *to)
+				struct delta_rest *rest, guint8 *to, struct delta_same *same)
 {
 	guint32 part;
 
+	*same = (struct delta_same){ .tid = head->tid, .number = ++delta->number };
+	same->since = delta_since(delta, head->tid, from + bytes - 1);
+
 	for (guint32 at = 0, i = 0; at < bytes; at += part, i++) {
 		gboolean is_known = i < 64 && head->known >> i & 1;
-		guint32 index = is_known ? stack_delta_page_of(head->tid, from + at) : STACK_DELTA_PAGES;
+		guint32 index = is_known ? stack_delta_page_of(head->tid, from + at) : STACK_DELTA_PAGES, changed = 0;
+		struct delta_page *page;
 
 		part = MIN(bytes - at, PAGE_BYTES - (guint32)((from + at) % PAGE_BYTES));
+		page = &delta->pages[index];
 		if (!is_known)
-			memset(&delta->pages[index], 0, sizeof(delta->pages[index]));
-		if (!delta_read_part(&delta->pages[index], from + at, part, rest, to + at))
+			memset(page->words, 0, sizeof(page->words));
+		if (!delta_read_part(page, from + at, part, rest, to + at, &changed))
 			return FALSE;
+		if (page->number != same->since || page->tid != head->tid) /* the guess was somebody else's words */
+			changed = part;
+		same->from = changed ? at + changed : same->from;
+		page->number = delta->number;
+		page->tid = head->tid;
 	}
 	return rest->count == 0;
 }
 
-const struct stack_record *delta_read(struct delta *delta, const struct stack_record *record, gsize bytes)
+const struct stack_record *delta_read(struct delta *delta, const struct stack_record *record, gsize bytes,
+				      struct delta_same *same)
 {
 	gsize head_bytes = G_STRUCT_OFFSET(struct stack_record, frames) + (gsize)record->kernel_count * WORD +
 			   sizeof(struct stack_registers);
@@ -113,7 +138,7 @@ const struct stack_record *delta_read(struct delta *delta, const struct stack_re
 	memcpy(whole, record, head_bytes);
 	whole->flags &= ~(guint32)STACK_DELTA;
 	return delta_read_copy(delta, &head, registers.copied_from, record->copy_bytes, &rest,
-			       delta->whole + head_bytes)
+			       delta->whole + head_bytes, same)
 		       ? whole
 		       : NULL;
 }

@@ -37,6 +37,7 @@ struct intake {
 	GHashTable *known_tasks; /* set of struct probe_task *: few tasks have many stacks */
 	guint64 copies, copied_bytes, copy_records_bytes; /* the latter: of the records they came in, all told */
 	struct delta *delta; /* NULL until one is needed */
+	struct delta_same same; /* of the copy being looked at */
 	struct copyplan *plan; /* NULL when the kernel half makes no copies */
 	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
 	GArray *copied; /* of struct intake_copied, for each of them */
@@ -251,6 +252,10 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 	copy.r10 = registers.r10;
 	copy.address = registers.copied_from;
 	copy.holes = registers.holes;
+	copy.tid = intake->same.tid;
+	copy.number = intake->same.number;
+	copy.since = intake->same.since;
+	copy.same_from = MIN(intake->same.from, copy.length);
 	stack->flags &= ~(guint32)(STACK_COPIED | STACK_COPY_ENDS);
 	if (intake->listener.unwind) {
 		intake->listener.unwind(intake->listener.user, stack->task.tgid, &copy, intake->unwound,
@@ -363,11 +368,12 @@ static gboolean intake_record_is_sound(const struct stack_record *record, gsize 
 static const struct stack_record *intake_whole(struct intake *intake, const struct stack_record *record, gsize bytes)
 {
 	intake->copy_records_bytes += record->copy_bytes ? bytes : 0;
+	intake->same = (struct delta_same){ 0 };
 	if (!(record->flags & STACK_DELTA) || !record->copy_bytes)
 		return record;
 	if (!intake->delta)
 		intake->delta = delta_new();
-	return delta_read(intake->delta, record, bytes);
+	return delta_read(intake->delta, record, bytes, &intake->same);
 }
 
 static void intake_take_record_bytes(struct intake *intake, const void *data, gsize bytes)

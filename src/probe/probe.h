@@ -119,6 +119,10 @@ struct probe_copy {
 	guint64 holes; /* bit i: the i-th page of memory of the copy is not there; its bytes mean nothing */
 	const guint8 *bytes; /* valid during the call */
 	gsize length;
+	guint32 tid; /* whose */
+	guint64 number; /* of this copy among all; 0: not known */
+	guint64 since; /* of the copy of the same thread that this one is like, ... */
+	gsize same_from; /* ... from this offset on; the length: nowhere */
 	gboolean is_all; /* no more can be copied: behind it no memory is mapped or resident */
 	struct probe_basis *basis; /* to be filled when not NULL */
 };

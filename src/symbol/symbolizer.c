@@ -636,6 +636,8 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 	if (!finder.process || finder.process->is_stale || !finder.process->is_wanted)
 		finder.process = process_see(symbolizer, tgid);
 	if (!finder.process || (finder.process->exited && finder.process->mappings->len == 0)) {
+		if (stack->memo)
+			unwind_memo_forget(stack->memo);
 		if (capacity)
 			addresses[walk->result.depth++] = registers->ip;
 		return;
@@ -645,6 +647,8 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 	walk->is_preliminary = finder.is_preliminary;
 	if (finder.has_gaps && walk->end != STACK_END_FIRST)
 		walk->end = STACK_END_UNREAD;
+	if (stack->memo && (finder.has_gaps || walk->is_preliminary))
+		unwind_memo_forget(stack->memo);
 	walk->frame_pointers_do = walk->result.by_frame_pointers && !finder.has_gaps;
 	if (walk->end == STACK_END_FIRST && !walk->frame_pointers_do)
 		walk->frame_pointers_do = unwind_equals_frame_pointers(registers, stack, addresses, walk->result.depth);

@@ -12,6 +12,17 @@
 /* Where a register's value comes from. */
 #define ORIGIN_REGISTER (-1) /* it is the register's own */
 
+struct memo_frame {
+	guint64 ip, sp, bp;
+	guint64 address; /* as it was written out */
+	gboolean is_bp_known;
+};
+
+struct unwind_memo {
+	GArray *frames, *spare; /* of struct memo_frame, for each address of the walk; the other is filled meanwhile */
+	guint64 used_end; /* address behind the last byte that was read */
+};
+
 struct walk {
 	struct unwind_registers now;
 	gint64 bp_origin, r10_origin; /* offset in the copy, or ORIGIN_REGISTER */
@@ -23,8 +34,32 @@ struct walk {
 	gpointer data;
 	struct unwind_place place;
 	gboolean has_place;
+	guint at; /* in the memo: frames below have been passed */
 	struct unwind_result result;
 };
+
+struct unwind_memo *unwind_memo_new(void)
+{
+	struct unwind_memo *memo = g_new0(struct unwind_memo, 1);
+
+	memo->frames = g_array_new(FALSE, FALSE, sizeof(struct memo_frame));
+	memo->spare = g_array_new(FALSE, FALSE, sizeof(struct memo_frame));
+	return memo;
+}
+
+void unwind_memo_free(struct unwind_memo *memo)
+{
+	if (!memo)
+		return;
+	g_array_free(memo->frames, TRUE);
+	g_array_free(memo->spare, TRUE);
+	g_free(memo);
+}
+
+void unwind_memo_forget(struct unwind_memo *memo)
+{
+	g_array_set_size(memo->frames, 0);
+}
 
 static gboolean stack_has(const struct unwind_stack *stack, guint64 address)
 {
@@ -245,6 +280,75 @@ static guint32 walk_rule(const struct walk *walk, guint64 address)
 				 : cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 }
 
+/* The memo's frame that is the one we are in, when all that the rest of the walk depends on is as it was: where we are, RBP, and
+ * the words above. (RBP may point below: to words that may have changed.) */
+static const struct memo_frame *walk_remember(struct walk *walk)
+{
+	const struct unwind_stack *stack = walk->stack;
+	const struct unwind_registers *now = &walk->now;
+	const GArray *frames = stack->memo->frames;
+	const struct memo_frame *frame;
+
+	while (walk->at < frames->len && g_array_index(frames, struct memo_frame, walk->at).sp < now->sp)
+		walk->at++;
+	if (walk->at == frames->len || now->sp < stack->address || now->sp - stack->address < stack->same_from ||
+	    (now->bp >= stack->address && now->bp < now->sp))
+		return NULL;
+	frame = &g_array_index(frames, struct memo_frame, walk->at);
+	return frame->sp == now->sp && frame->ip == now->ip && frame->bp == now->bp &&
+			       frame->is_bp_known == walk->is_bp_known
+		       ? frame
+		       : NULL;
+}
+
+/* As it is written out: a signal's victim made no call. */
+static guint64 walk_address(const struct walk *walk)
+{
+	return walk->now.ip + (walk->is_exact && walk->result.depth ? 1 : 0);
+}
+
+/* Goes the rest of the way as the memo tells. FALSE when it does not know it. */
+static gboolean walk_as_before(struct walk *walk, guint64 *addresses, guint capacity)
+{
+	struct unwind_memo *memo = walk->stack->memo;
+	struct memo_frame here = { .ip = walk->now.ip,
+				   .sp = walk->now.sp,
+				   .bp = walk->now.bp,
+				   .address = walk_address(walk),
+				   .is_bp_known = walk->is_bp_known };
+	gboolean is_plain = !walk->is_exact && !walk->is_r10_known;
+	const struct memo_frame *known = is_plain ? walk_remember(walk) : NULL;
+	guint left = memo->frames->len - walk->at;
+
+	if (!known || left > capacity - walk->result.depth) {
+		here.ip = is_plain ? here.ip : 0; /* not to be known again */
+		g_array_append_val(memo->spare, here);
+		return FALSE;
+	}
+	for (guint i = 0; i < left; i++)
+		addresses[walk->result.depth++] = known[i].address;
+	g_array_append_vals(memo->spare, known, left);
+	walk->result.by_frame_pointers = FALSE; /* not known; whoever wants to know compares */
+	if (memo->used_end > walk->stack->address)
+		walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)(memo->used_end - walk->stack->address));
+	walk->result.used_bytes = MIN(walk->result.used_bytes, walk->stack->length);
+	walk->result.end = UNWIND_END_FIRST;
+	return TRUE;
+}
+
+static void walk_keep(const struct walk *walk)
+{
+	struct unwind_memo *memo = walk->stack->memo;
+	GArray *frames = memo->spare;
+
+	memo->spare = memo->frames;
+	memo->frames = frames;
+	memo->used_end = walk->stack->address + walk->result.used_bytes;
+	g_array_set_size(memo->spare, 0);
+	if (walk->result.end != UNWIND_END_FIRST)
+		unwind_memo_forget(memo);
+}
+
 /* Notes the frame we are in and goes on to its caller. FALSE when the walk ends here. */
 static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
 {
@@ -253,11 +357,13 @@ static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
 
 	if (walk->result.depth == capacity)
 		return walk_end(walk, UNWIND_END_DEPTH);
+	if (walk->stack->memo && walk_as_before(walk, addresses, capacity))
+		return FALSE;
 	if (!walk->has_place || address < walk->place.start || address >= walk->place.end)
 		walk->has_place = walk->lookup(address, &walk->place, walk->data);
 	if (!walk->has_place && walk->result.depth)
 		return walk_end(walk, UNWIND_END_BAD);
-	addresses[walk->result.depth] = walk->now.ip + (walk->is_exact && walk->result.depth ? 1 : 0);
+	addresses[walk->result.depth] = walk_address(walk);
 	walk->result.depth++;
 	if (!walk->has_place)
 		return walk_end(walk, UNWIND_END_BAD);
@@ -300,6 +406,8 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 	}
 	while (walk_step(&walk, addresses, capacity))
 		;
+	if (stack->memo)
+		walk_keep(&walk);
 	return walk.result;
 }
 

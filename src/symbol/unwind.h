@@ -45,12 +45,21 @@ struct unwind_basis {
 	gboolean overflow; /* there were more: not to be used */
 };
 
+/* What a thread's last walk found, for the next one: where that comes to a frame that it knows, and all above is as it was, it has
+ * nothing left to do. Only of walks that reached the thread's first frame. */
+struct unwind_memo;
+struct unwind_memo *unwind_memo_new(void);
+void unwind_memo_free(struct unwind_memo *memo);
+void unwind_memo_forget(struct unwind_memo *memo);
+
 struct unwind_stack { /* not owned */
 	const guint8 *bytes;
 	gsize length;
 	guint64 address; /* of its first byte: RSP, or less */
 	guint64 holes; /* bit i: the i-th page of memory, from that of `address` on, was not there: its bytes mean nothing */
-	struct unwind_basis *basis; /* filled when not NULL */
+	struct unwind_basis *basis; /* filled when not NULL; then there must be no memo */
+	struct unwind_memo *memo; /* of the thread; NULL: none. Used, and filled. */
+	gsize same_from; /* from this offset on the copy holds what it held when the memo was made; `length`: nowhere */
 };
 
 /* The mapping that holds an address. */

@@ -16,7 +16,7 @@ HERTZ = 1499  # some 4,000 samples: three points are four standard deviations
 POINTS = 0.03
 TRUTH = {"seventy": 0.70, "twenty": 0.20, "ten": 0.10}
 FIRST = ("_start", "clone", "__clone", "start_thread")  # where a thread begins
-COMPLETE = 0.97  # of 4,000 samples in 3 s; the first hundred or so teach how much of a stack has to be copied
+COMPLETE = 0.99  # of 4,000 samples in 3 s
 UNREADABLE = 0.001  # a call's first instructions: CPython 3.11 and 3.12 show its record before they fill it (measured: 0.00004)
 
 

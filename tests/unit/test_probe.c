@@ -579,8 +579,9 @@ static __u64 *delta_send(struct delta_sender *sender, guint32 tid, guint32 lengt
 static void delta_expect(struct delta *delta, struct delta_sender *sender, const __u64 *now)
 {
 	const struct stack_record *sent = (const struct stack_record *)sender->record, *whole;
+	struct delta_same same;
 
-	whole = delta_read(delta, sent, sender->bytes);
+	whole = delta_read(delta, sent, sender->bytes, &same);
 	g_assert_nonnull(whole);
 	g_assert_cmphex(whole->flags, ==, STACK_COPIED);
 	g_assert_cmpmem(whole->frames + DELTA_KERNEL_FRAMES + sizeof(struct stack_registers) / 8, whole->copy_bytes,
@@ -618,14 +619,15 @@ static void test_delta_damaged(void)
 	struct delta_sender *sender = g_new0(struct delta_sender, 1);
 	const struct stack_record *record = (const struct stack_record *)sender->record;
 	struct delta *delta = delta_new();
+	struct delta_same same;
 
 	memset(sender->stack, 0x55, sizeof(sender->stack));
 	delta_send(sender, 7, 4000, G_MAXUINT);
 	for (gsize cut = 1; cut < 4000; cut += 97)
-		g_assert_null(delta_read(delta, record, sender->bytes - cut));
+		g_assert_null(delta_read(delta, record, sender->bytes - cut, &same));
 	sender->record[sender->bytes / 8 - 4032 / 8 - 8] ^=
 		1; /* of the masks, in front of the words: one word too many came */
-	g_assert_null(delta_read(delta, record, sender->bytes));
+	g_assert_null(delta_read(delta, record, sender->bytes, &same));
 	delta_free(delta);
 	g_free(sender);
 }

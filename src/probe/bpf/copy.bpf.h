@@ -211,8 +211,9 @@ static __always_inline bool stack_copy_send(struct stack_copy_room *room, u32 id
 	u64 bytes = __builtin_offsetof(struct stack_record, frames) +
 		    (u64)(record->kernel_count & STACK_DEPTH_MASK) * 8 + sizeof(struct stack_registers) +
 		    (record->copy_bytes & STACK_COPY_MASK);
+	u64 wake = stack_copy_wakeup(); /* before the bound is looked at: Linux 6.1 forgets those it has to put aside */
 
 	record->time_ns = bpf_ktime_get_ns();
 	record->id = id;
-	return bytes <= sizeof(*room) && bpf_ringbuf_output(&stack_ring, room, bytes, stack_copy_wakeup()) == 0;
+	return bytes <= sizeof(*room) && bpf_ringbuf_output(&stack_ring, room, bytes, wake) == 0;
 }

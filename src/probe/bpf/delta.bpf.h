@@ -50,11 +50,9 @@ struct {
 struct stack_delta_walk { /* read only for callbacks */
 	struct stack_copy_room *room;
 	struct stack_delta_room *out;
-	struct stack_delta_page *page;
 	u64 from; /* of the copy */
 	u32 bytes;
 	u32 tid;
-	u32 at; /* where a page's part begins, in the copy */
 };
 
 /* The words of the copy; what lies behind is room for STACK_COPY_BYTES_MAX and a page. */
@@ -66,104 +64,99 @@ static __always_inline u64 *stack_delta_raw(struct stack_copy_room *room)
 	return &room->record.frames[kernel & STACK_DEPTH_MASK] + sizeof(struct stack_registers) / 8;
 }
 
-/* Where the part of the copy in its page `i` begins and ends, in the copy; FALSE behind the last. */
-static __always_inline bool stack_delta_part(const struct stack_delta_walk *walk, u64 i, u32 *begin, u32 *end)
-{
-	u32 first = STACK_DELTA_PAGE_BYTES - (walk->from & (STACK_DELTA_PAGE_BYTES - 1));
-
-	*begin = i ? first + ((u32)i - 1) * STACK_DELTA_PAGE_BYTES : 0;
-	*end = first + (u32)i * STACK_DELTA_PAGE_BYTES;
-	if (*end > walk->bytes)
-		*end = walk->bytes;
-	return *begin < walk->bytes;
-}
-
-/* bpf_loop: one group of a page's part. */
-static long stack_delta_one(u64 i, struct stack_delta_walk *walk)
-{
-	u32 at = walk->at + (u32)i * STACK_DELTA_GROUP_BYTES;
-	u32 in_page = (walk->from + at) / 8 & (STACK_DELTA_PAGE_WORDS - 1);
-	u32 words_at, masks_at;
-	struct stack_delta_room *out = walk->out;
-	struct stack_delta_page *page = walk->page;
-	u8 *masks = (u8 *)out->words;
-	u64 *raw;
-
-	if (at >= walk->bytes || !page)
-		return 1;
-	words_at = out->words_at + out->count;
-	masks_at = out->masks_at * 8 + at / STACK_DELTA_GROUP_BYTES;
-	asm volatile("" : "+r"(at), "+r"(in_page), "+r"(words_at), "+r"(masks_at)); /* the bounds must stay */
-	if (words_at > STACK_DELTA_WORDS - STACK_DELTA_GROUP || masks_at >= STACK_DELTA_WORDS * 8 ||
-	    in_page > STACK_DELTA_PAGE_WORDS - STACK_DELTA_GROUP || at > STACK_COPY_BYTES_MAX)
-		return 1;
-	raw = stack_delta_raw(walk->room) + at / 8;
-	out->count += stack_delta_group(raw, &page->words[in_page], &out->words[words_at], &masks[masks_at]);
-	return 0;
-}
-
 static __always_inline struct stack_delta_page *stack_delta_page(u32 index)
 {
 	return bpf_map_lookup_elem(&stack_delta_pages, &index);
 }
 
-/* bpf_loop: the part of the copy in its page `i`. A page that another CPU is at is not waited for. */
+/* The copy's page `i`; NULL behind the last. */
+static __always_inline struct stack_delta_page *stack_delta_page_at(const struct stack_delta_walk *walk, u64 i)
+{
+	u64 address = (walk->from & ~(u64)(STACK_DELTA_PAGE_BYTES - 1)) + i * STACK_DELTA_PAGE_BYTES;
+
+	return address < walk->from + walk->bytes ? stack_delta_page(stack_delta_page_of(walk->tid, address)) : NULL;
+}
+
+/* bpf_loop: takes the copy's page `i`. One that another CPU is at is not waited for. */
+static long stack_delta_take(u64 i, struct stack_delta_walk *walk)
+{
+	struct stack_delta_page *page = stack_delta_page_at(walk, i);
+
+	if (!page)
+		return 1;
+	if (__sync_val_compare_and_swap(&page->busy, 0, 1) == 0)
+		walk->out->known |= 1ULL << (i & 63);
+	return 0;
+}
+
+/* bpf_loop: gives it back. */
+static long stack_delta_release(u64 i, struct stack_delta_walk *walk)
+{
+	struct stack_delta_page *page = stack_delta_page_at(walk, i);
+
+	if (!page)
+		return 1;
+	if (walk->out->known >> (i & 63) & 1)
+		__sync_lock_test_and_set(&page->busy, 0);
+	return 0;
+}
+
+/* A group of the copy, and what is needed of the page it lies in. */
+struct stack_delta_group {
+	const u64 *now;
+	u64 *guess;
+	u8 *mask;
+	bool is_known;
+};
+
+/* FALSE behind the last. */
+static __always_inline bool stack_delta_group_at(const struct stack_delta_walk *walk, u64 i,
+						 struct stack_delta_group *group)
+{
+	u32 at = (u32)i * STACK_DELTA_GROUP_BYTES;
+	u64 address = walk->from + at;
+	u32 in_page = address / 8 & (STACK_DELTA_PAGE_WORDS - 1);
+	u32 masks_at = walk->out->masks_at * 8 + (u32)i;
+	u64 page_of_copy = (address >> STACK_DELTA_PAGE_BITS) - (walk->from >> STACK_DELTA_PAGE_BITS);
+	struct stack_delta_page *page;
+
+	group->is_known = walk->out->known >> (page_of_copy & 63) & 1;
+	page = stack_delta_page(group->is_known ? stack_delta_page_of(walk->tid, address) : STACK_DELTA_NOTHING);
+	asm volatile("" : "+r"(at), "+r"(in_page), "+r"(masks_at)); /* the bounds must stay */
+	if (!page || at >= walk->bytes || at > STACK_COPY_BYTES_MAX || masks_at >= STACK_DELTA_WORDS * 8 ||
+	    in_page > STACK_DELTA_PAGE_WORDS - STACK_DELTA_GROUP)
+		return false;
+	group->now = stack_delta_raw(walk->room) + at / 8;
+	group->guess = &page->words[in_page];
+	group->mask = (u8 *)walk->out->words + masks_at;
+	return true;
+}
+
+/* bpf_loop: what changed of group `i`. */
 static long stack_delta_encode(u64 i, struct stack_delta_walk *walk)
 {
-	struct stack_delta_walk part = *walk;
-	struct stack_delta_page *page;
-	u32 end;
+	struct stack_delta_room *out = walk->out;
+	u32 words_at = out->words_at + out->count;
+	struct stack_delta_group group;
 
-	if (!stack_delta_part(walk, i, &part.at, &end))
+	if (!stack_delta_group_at(walk, i, &group))
 		return 1;
-	part.bytes = end;
-	page = stack_delta_page(stack_delta_page_of(walk->tid, walk->from + part.at));
-	if (page && __sync_val_compare_and_swap(&page->busy, 0, 1) == 0)
-		walk->out->known |= 1ULL << (i & 63);
-	else
-		page = stack_delta_page(STACK_DELTA_NOTHING);
-	part.page = page;
-	bpf_loop(STACK_DELTA_PAGE_BYTES / STACK_DELTA_GROUP_BYTES, stack_delta_one, &part, 0);
+	asm volatile("" : "+r"(words_at));
+	if (words_at > STACK_DELTA_WORDS - STACK_DELTA_GROUP)
+		return 1;
+	out->count += stack_delta_group(group.now, group.guess, &out->words[words_at], group.mask);
 	return 0;
 }
 
-/* bpf_loop: one group of a page's part; only those that changed differ from what is kept. */
-static long stack_delta_keep_one(u64 i, struct stack_delta_walk *walk)
-{
-	u32 at = walk->at + (u32)i * STACK_DELTA_GROUP_BYTES;
-	u32 in_page = (walk->from + at) / 8 & (STACK_DELTA_PAGE_WORDS - 1);
-	u32 masks_at = walk->out->masks_at * 8 + at / STACK_DELTA_GROUP_BYTES;
-	struct stack_delta_page *page = walk->page;
-	const u8 *masks = (const u8 *)walk->out->words;
-
-	if (at >= walk->bytes || !page)
-		return 1;
-	asm volatile("" : "+r"(at), "+r"(in_page), "+r"(masks_at));
-	if (masks_at >= STACK_DELTA_WORDS * 8 || in_page > STACK_DELTA_PAGE_WORDS - STACK_DELTA_GROUP ||
-	    at > STACK_COPY_BYTES_MAX)
-		return 1;
-	if (masks[masks_at])
-		__builtin_memcpy(&page->words[in_page], stack_delta_raw(walk->room) + at / 8, STACK_DELTA_GROUP_BYTES);
-	return 0;
-}
-
-/* bpf_loop: what was sent of page `i` is what its reader knows from now on; `walk->at`: it was not sent. */
+/* bpf_loop: what was sent of group `i` is what its reader knows from now on. */
 static long stack_delta_keep(u64 i, struct stack_delta_walk *walk)
 {
-	struct stack_delta_walk part = *walk;
-	u32 end;
+	struct stack_delta_group group;
 
-	if (!stack_delta_part(walk, i, &part.at, &end))
+	if (!stack_delta_group_at(walk, i, &group))
 		return 1;
-	if (!(walk->out->known >> (i & 63) & 1))
-		return 0;
-	part.bytes = end;
-	part.page = stack_delta_page(stack_delta_page_of(walk->tid, walk->from + part.at));
-	if (!part.page)
-		return 1;
-	if (!walk->at)
-		bpf_loop(STACK_DELTA_PAGE_BYTES / STACK_DELTA_GROUP_BYTES, stack_delta_keep_one, &part, 0);
-	__sync_lock_test_and_set(&part.page->busy, 0);
+	if (group.is_known && *group.mask)
+		__builtin_memcpy(group.guess, group.now, STACK_DELTA_GROUP_BYTES);
 	return 0;
 }
 
@@ -187,20 +180,22 @@ static __always_inline bool stack_delta_output(struct stack_copy_room *room, str
 {
 	struct stack_delta head = { .known = out->known, .tid = tid, .words = out->count };
 	u32 at = out->masks_at - sizeof(head) / 8, words = out->words_at + out->count;
+	u64 wake = stack_copy_wakeup(); /* before the bounds are looked at, as in stack_copy_send */
 
 	asm volatile("" : "+r"(at), "+r"(words));
 	if (at > STACK_DELTA_HEAD_WORDS + STACK_DEPTH + sizeof(struct stack_registers) / 8 || words > STACK_DELTA_WORDS)
 		return false;
 	__builtin_memcpy(&out->words[at], &head, sizeof(head));
-	return bpf_ringbuf_output(&stack_ring, out->words, (u64)words * 8, stack_copy_wakeup()) == 0;
+	return bpf_ringbuf_output(&stack_ring, out->words, (u64)words * 8, wake) == 0;
 }
 
 /* Sends what stack_copy_take made of the thread `tid`. FALSE when the ring is full (nothing counted). Global: verified once. */
 __noinline int stack_delta_send(struct stack_copy_room *room, u32 tid)
 {
-	u32 cpu = bpf_get_smp_processor_id(), bytes;
+	u32 cpu = bpf_get_smp_processor_id(), bytes, groups;
 	struct stack_delta_room *out = bpf_map_lookup_elem(&stack_deltas, &cpu);
 	struct stack_delta_walk walk = { .room = room, .out = out, .tid = tid };
+	bool is_sent;
 
 	if (!room || !out)
 		return false;
@@ -216,8 +211,12 @@ __noinline int stack_delta_send(struct stack_copy_room *room, u32 tid)
 	room->record.flags |= STACK_DELTA;
 	if (!stack_delta_begin(room, out))
 		return false;
-	bpf_loop(STACK_COPY_PAGES, stack_delta_encode, &walk, 0);
-	walk.at = !stack_delta_output(room, out, tid);
-	bpf_loop(STACK_COPY_PAGES, stack_delta_keep, &walk, 0);
-	return !walk.at;
+	groups = stack_delta_groups(bytes);
+	bpf_loop(STACK_COPY_PAGES, stack_delta_take, &walk, 0);
+	bpf_loop(groups, stack_delta_encode, &walk, 0);
+	is_sent = stack_delta_output(room, out, tid);
+	if (is_sent)
+		bpf_loop(groups, stack_delta_keep, &walk, 0);
+	bpf_loop(STACK_COPY_PAGES, stack_delta_release, &walk, 0);
+	return is_sent;
 }
