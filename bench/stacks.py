@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stacks without frame pointers: perf record --call-graph dwarf + perf script beside fathom profile -o svg.
 Per workload, same rate and length: share of samples whose stack reaches the thread's first function, bytes moved from kernel to
-user space, CPU seconds from start to text (perf) or picture (fathom); then what fathom costs of the CPU it observes, kernel half
+user space, CPU seconds from start to text (perf; to a picture with FLAMEGRAPH_DIR, where stackcollapse-perf.pl and flamegraph.pl are)
+or picture (fathom); then what fathom costs of the CPU it observes, kernel half
 included, without its start and end; at last the same with every CPU busy and all processes watched. Rounds are interleaved;
 figures are medians."""
 import argparse
@@ -79,6 +80,17 @@ def perf_complete(text):
     return whole, total
 
 
+def perf_picture(text, work):
+    """CPU of folding and drawing with FlameGraph's scripts; 0 without them."""
+    scripts = os.environ.get("FLAMEGRAPH_DIR")
+    if not scripts:
+        return 0
+    with open(work / "folded", "wb") as out:
+        cpu = timed([Path(scripts) / "stackcollapse-perf.pl", text], stdout=out)
+    with open(work / "perf.svg", "wb") as out:
+        return cpu + timed([Path(scripts) / "flamegraph.pl", work / "folded"], stdout=out)
+
+
 def perf_round(work, pid, seconds, size):
     data, text = work / "data", work / "text"
     perf = tool("perf")
@@ -86,6 +98,7 @@ def perf_round(work, pid, seconds, size):
                  "--", "sleep", seconds])
     with open(text, "wb") as out:
         cpu += timed([perf, "script", "-i", data], stdout=out)
+    cpu += perf_picture(text, work)
     whole, total = perf_complete(text.read_text(errors="replace"))
     return {"cpu": cpu / max(1, total), "bytes": data.stat().st_size / max(1, total), "whole": whole / max(1, total), "samples": total}
 
@@ -97,8 +110,9 @@ def fathom_round(work, pid, seconds):
     shape = json.loads((work / "f.json").read_text())["shapes"][0]
     ends = [process["stacks"] for process in shape["ledger"]["processes"]]
     whole, total = sum(e.get("complete", 0) for e in ends), sum(sum(e.values()) for e in ends)
-    note = next((n for n in shape["ledger"]["notes"] if "copied" in n), "0 B")
-    number, unit = re.match(r"([\d.]+) (\w+) of user", note).groups() if "copied" in note else ("0", "B")
+    # All that came of them, not what was copied in the kernel: most of it is known from the sample before.
+    note = next((n for n in shape["ledger"]["notes"] if "all that came" in n), "all that came of them: 0 B")
+    number, unit = re.search(r"all that came of them: ([\d.]+) (\w+)", note).groups()
     copied = float(number) * {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
     total = max(1, total)
     return {"cpu": cpu * JSON_SECONDS / seconds / total, "bytes": copied / total, "whole": whole / total,

@@ -17,6 +17,7 @@ POINTS = 0.03
 TRUTH = {"seventy": 0.70, "twenty": 0.20, "ten": 0.10}
 FIRST = ("_start", "clone", "__clone", "start_thread")  # where a thread begins
 COMPLETE = 0.99  # of 4,000 samples in 3 s
+NAMED = 0.98  # with Python functions: a thread that begins or waits for the interpreter's lock has none at times
 UNREADABLE = 0.001  # a call's first instructions: CPython 3.11 and 3.12 show its record before they fill it (measured: 0.00004)
 
 
@@ -66,7 +67,7 @@ def check_complete(found):
     assert reached >= COMPLETE * total(found), sorted((s for s in found if not s[0][2].startswith(FIRST)),
                                                       key=lambda s: -s[1])[:5]
     named = total(found, "<module> (split.py:") + total(found, "Thread._bootstrap (threading.py:")
-    assert named >= COMPLETE * total(found)
+    assert named >= NAMED * total(found)
     assert total(found, "[Python function") <= UNREADABLE * total(found)
 
 
