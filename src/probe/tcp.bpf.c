@@ -14,6 +14,7 @@
 #include "tcp.h"
 
 const volatile __u32 tcp_edges_max = TCP_EDGES;
+const volatile __u32 tcp_bucket_bits = TCP_BUCKET_BITS; /* of the number of buckets of pairs */
 const volatile bool tcp_by_process = false; /* edges by the ends' process names, too */
 __u32 tcp_edges_used = 1; /* number 0 holds what finds no other */
 __u32 tcp_names_used = 1;
@@ -40,12 +41,32 @@ struct tcp_pair {
 	u8 existing; /* found open */
 };
 
+/* Where they lie: the kernel's hash tables are too slow for five looks at each connection. A bucket's keys are one line of
+ * memory; what finds its bucket full goes to a table of the kernel's. Sequence numbers are random already. */
+#define PAIRS_BUCKET 8
+#define PAIRS_TAKEN 1 /* in place of a key: being filled in */
+
+struct tcp_bucket {
+	u64 keys[PAIRS_BUCKET]; /* 0: free */
+	struct tcp_pair pairs[PAIRS_BUCKET];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << TCP_BUCKET_BITS);
+	__type(key, u32);
+	__type(value, struct tcp_bucket);
+} tcp_buckets SEC(".maps");
+_Static_assert(PAIRS_BUCKET << TCP_BUCKET_BITS == TCP_SOCKETS, "room for all");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, TCP_SOCKETS);
 	__type(key, u64);
 	__type(value, struct tcp_pair);
 } tcp_pairs SEC(".maps");
+__u64 tcp_spilled = 0; /* are there */
 
 /* Who of a connection's ends a socket is, as far as requests are concerned. */
 enum talk_role {
@@ -120,6 +141,62 @@ struct {
 } tcp_listeners SEC(".maps");
 
 #define ADD(where, amount) __sync_fetch_and_add(&(where), (amount))
+
+/* ---- pairs ---- */
+
+static __always_inline struct tcp_bucket *bucket_at(u64 key)
+{
+	u32 number = (key ^ key >> 32) * 0x9e3779b97f4a7c15ULL >> (64 - tcp_bucket_bits);
+
+	return bpf_map_lookup_elem(&tcp_buckets, &number);
+}
+
+/* NULL: nobody has told of it. */
+static __noinline struct tcp_pair *pair_find(u64 key)
+{
+	struct tcp_bucket *bucket = bucket_at(key);
+
+	if (!bucket)
+		return NULL;
+	for (int i = 0; i < PAIRS_BUCKET; i++)
+		if (bucket->keys[i] == key)
+			return &bucket->pairs[i];
+	return tcp_spilled ? bpf_map_lookup_elem(&tcp_pairs, &key) : NULL;
+}
+
+/* Replaces one with the same key. NULL: there is no room. */
+static __noinline struct tcp_pair *pair_add(u64 key, const struct tcp_pair *pair)
+{
+	struct tcp_bucket *bucket = bucket_at(key);
+	struct tcp_pair *known = pair_find(key);
+
+	if (known) {
+		*known = *pair;
+		return known;
+	}
+	for (int i = 0; bucket && i < PAIRS_BUCKET; i++) {
+		if (bucket->keys[i] != 0 || __sync_val_compare_and_swap(&bucket->keys[i], 0, PAIRS_TAKEN) != 0)
+			continue;
+		bucket->pairs[i] = *pair;
+		__sync_lock_test_and_set(&bucket->keys[i], key);
+		return &bucket->pairs[i];
+	}
+	if (bpf_map_update_elem(&tcp_pairs, &key, pair, BPF_ANY) != 0)
+		return NULL;
+	ADD(tcp_spilled, 1);
+	return bpf_map_lookup_elem(&tcp_pairs, &key);
+}
+
+static __always_inline void pair_delete(u64 key)
+{
+	struct tcp_bucket *bucket = bucket_at(key);
+
+	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
+		if (bucket->keys[i] == key && __sync_val_compare_and_swap(&bucket->keys[i], key, 0) == key)
+			return;
+	if (bpf_map_delete_elem(&tcp_pairs, &key) == 0)
+		ADD(tcp_spilled, -1);
+}
 
 /* ---- edges ---- */
 
@@ -506,15 +583,13 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 	}
 	if (!tcp->total_retrans) /* the first round trip is that of the handshake */
 		pair.connect_us = tcp->srtt_us / 8;
-	if (bpf_map_update_elem(&tcp_pairs, &key, &pair, BPF_ANY) != 0) {
+	made = pair_add(key, &pair);
+	if (!made) {
 		ADD(tcp_unpaired, 1);
 		loss_add(LOSS_MAP, 1, 1);
 		return;
 	}
-	if (socket && socket->file)
-		return;
-	made = bpf_map_lookup_elem(&tcp_pairs, &key); /* the kernel's own: no walk over files will meet it */
-	if (made)
+	if (!socket || !socket->file) /* the kernel's own: no walk over files will meet it */
 		client_counts(sk, made);
 }
 
@@ -543,7 +618,7 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 static __always_inline void server_established(struct sock *sk, struct tcp_sock *tcp)
 {
 	u64 key = socket_pair_key(tcp, false), owner;
-	struct tcp_pair *pair = bpf_map_lookup_elem(&tcp_pairs, &key), fresh = { .ends = 1 };
+	struct tcp_pair *pair = pair_find(key), fresh = { .ends = 1 };
 	u32 name;
 
 	owner = owner_listening(sk, &name);
@@ -552,7 +627,7 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	fresh.server = owner;
 	fresh.established_us = tcp->tcp_mstamp;
 	fresh.edge = edge_outside(sk, owner, name, false);
-	if (bpf_map_update_elem(&tcp_pairs, &key, &fresh, BPF_ANY) != 0) {
+	if (!pair_add(key, &fresh)) {
 		ADD(tcp_unpaired, 1);
 		loss_add(LOSS_MAP, 1, 1);
 		return;
@@ -570,12 +645,12 @@ static __always_inline struct tcp_pair *socket_pair(struct sock *sk, struct tcp_
 
 	*client = guess;
 	*key = socket_pair_key(tcp, guess);
-	pair = bpf_map_lookup_elem(&tcp_pairs, key);
+	pair = pair_find(*key);
 	if (pair)
 		return pair;
 	*client = !guess;
 	*key = socket_pair_key(tcp, !guess);
-	return bpf_map_lookup_elem(&tcp_pairs, key);
+	return pair_find(*key);
 }
 
 static __always_inline enum tcp_failure failure_of(int error)
@@ -807,7 +882,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 		}
 	}
 	if (__sync_fetch_and_add(&pair->ends, -1) <= 1)
-		bpf_map_delete_elem(&tcp_pairs, &key);
+		pair_delete(key);
 }
 
 static __always_inline void listener_starts(struct sock *sk, u64 owner, u32 name)
@@ -880,8 +955,19 @@ static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
 		more->start_us = now_us - (u64)ago_ms * 1000;
 }
 
+/* As the kernel counts: a large one is many. */
+static __always_inline u32 packet_segments(struct sk_buff *skb)
+{
+	u16 segments = 0;
+
+	bpf_probe_read_kernel(&segments, sizeof(segments),
+			      (char *)skb + bpf_core_field_offset(struct sk_buff, cb) +
+				      bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs));
+	return segments ?: 1;
+}
+
 SEC("btf_tp/tcp_retransmit_skb")
-int BPF_PROG(tcp_retransmit, struct sock *sk)
+int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	enum tcp_retransmit kind = TCP_RETRANSMIT_PROBE;
@@ -889,6 +975,7 @@ int BPF_PROG(tcp_retransmit, struct sock *sk)
 	struct tcp_edge *edge;
 	u8 congestion;
 	bool client;
+	u32 segments;
 	u64 key;
 
 	if (!tcp)
@@ -910,10 +997,11 @@ int BPF_PROG(tcp_retransmit, struct sock *sk)
 	edge = edge_at(pair->edge);
 	if (!edge)
 		return 0;
+	segments = packet_segments(skb);
 	if (client)
-		ADD(edge->client.retransmits[kind], 1);
+		ADD(edge->client.retransmits[kind], segments);
 	else
-		ADD(edge->server.retransmits[kind], 1);
+		ADD(edge->server.retransmits[kind], segments);
 	return 0;
 }
 
@@ -942,7 +1030,7 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 	u64 key = socket_pair_key(tcp, !server);
 
 	if (server) {
-		known = bpf_map_lookup_elem(&tcp_pairs, &key);
+		known = pair_find(key);
 		if (known && server_pairs(sk, known, owner, name, false)) {
 			socket_baseline(sk, tcp);
 			return;
@@ -954,7 +1042,9 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 		pair.client_name = name;
 		pair.edge = EDGE_NONE;
 	}
-	if (bpf_map_update_elem(&tcp_pairs, &key, &pair, BPF_NOEXIST) != 0) {
+	if (pair_find(key))
+		return; /* told of meanwhile */
+	if (!pair_add(key, &pair)) {
 		loss_add(LOSS_MAP, 1, 1);
 		return;
 	}

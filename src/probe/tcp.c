@@ -151,8 +151,11 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
 	run->kernel->rodata->tcp_edges_max = run->edges_max;
 	bpf_map__set_max_entries(run->kernel->maps.tcp_edges, run->edges_max);
-	if (run->request.frugal)
+	if (run->request.frugal) {
+		run->kernel->rodata->tcp_bucket_bits = TCP_BUCKET_BITS_FRUGAL;
+		bpf_map__set_max_entries(run->kernel->maps.tcp_buckets, 1 << TCP_BUCKET_BITS_FRUGAL);
 		bpf_map__set_max_entries(run->kernel->maps.tcp_pairs, TCP_SOCKETS_FRUGAL);
+	}
 	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 

@@ -4,6 +4,7 @@ exact numbers, whether the two ends share a network namespace, are joined by a w
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from support import run, tool, wait_for
 MANY = 20000
 REFUSED = 10000
 HELD = 20
+LOST = 12  # of 600 requests
 REQUEST, ANSWER = 100, 1000
 PORT = 7000
 SERVICE_US = 3000
@@ -180,6 +182,30 @@ def test_requests_and_who_does_not_reuse_connections(fathom, wait_attached, dock
     assert rows[0][1]["count"] == 100 and rows[0][1]["sum"] >= 100 * SERVICE_US * 1000, rows
 
 
+SCAN = """
+import socket
+for port in range(1, 65536):
+    with socket.socket() as s:
+        s.connect_ex(("127.0.0.1", port))
+"""
+
+
+def test_a_port_scan_is_counted_and_stays_bounded(fathom, wait_attached, docker, start):
+    """More ports than edges may be: what has no edge of its own is in one "other", nothing is lost, others' edges are right."""
+    alone = start(docker, "scanned", "sleep", "600")
+    server = start(docker, "shop", "/bin/tcpload", "serve", "::", PORT)
+    for container in (alone, server):
+        run("nsenter", "-t", container.pid, "-n", "ip", "link", "set", "lo", "up")
+    wait_for(lambda: listening(server), what="the server to listen")
+    with watching(fathom, wait_attached) as found:
+        run("nsenter", "-t", alone.pid, "-n", "python3", "-c", SCAN)
+        assert inside(server, "tcpload", "connect", "127.0.0.1", PORT, 50).stdout == "done 0\n"
+    assert sum(edge["failures"]["refused"] for edge in found[0]["edges"]) == 65535
+    assert len(found[0]["edges"]) < 1100
+    check_exact(found[0], server.name, server.name, 50)
+    assert not found[0]["ledger"]["items"], found[0]["ledger"]
+
+
 def test_open_before_the_start(fathom, wait_attached, pair):
     client, server = pair
     with wire(client, server) as addresses:
@@ -189,12 +215,47 @@ def test_open_before_the_start(fathom, wait_attached, pair):
             try:
                 assert holder.stdout.readline() == "open\n"
                 with watching(fathom, wait_attached) as found:
-                    pass
+                    said = run("nsenter", "-t", client.pid, "-n", tool("ss"), "-tinH", "state", "established").stdout
             finally:
                 holder.kill()
     held = edges(found[0], client.name, server.name, PORT)
     assert len(held) == 1, found[0]["edges"]
     assert (held[0]["existing"], held[0]["live"], held[0]["opens"]) == (HELD, HELD, 0)
+    # Round trips as ss has them: nothing was sent meanwhile that could change them.
+    truth = [round(float(ms) * 1000) * 1000 for ms in re.findall(r"\brtt:([\d.]+)/", said)]
+    assert len(truth) == HELD, said
+    assert {bucket for bucket, _ in held[0]["rtt_ns"]["buckets"]} == set(map(bucket_of_ns, truth)), held
+
+
+def bucket_of_ns(ns):
+    """Where a histogram counts it: lower bounds are 2^(i % 10) · 1000^(i / 10)."""
+    return max(i for i in range(48) if ns >= 2 ** (i % 10) * 1000 ** (i // 10))
+
+
+def sent_again(container):
+    """Segments the kernel has sent again in the container's network namespace: nstat's TcpRetransSegs."""
+    table = run("nsenter", "-t", container.pid, "-n", "cat", "/proc/net/snmp").stdout
+    names, values = (line.split() for line in table.splitlines() if line.startswith("Tcp:"))
+    return int(values[names.index("RetransSegs")])
+
+
+def test_loss_is_found_and_counted_as_the_kernel_does(fathom, wait_attached, pair, tmp_path):
+    """One segment of payload in fifty is dropped: two per cent."""
+    client, server = pair
+    capture = tmp_path / "loss.json"
+    with wire(client, server) as addresses:
+        run("nsenter", "-t", server.pid, "-n", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", PORT, "-m", "length",
+            "--length", f"{REQUEST}:", "-m", "statistic", "--mode", "nth", "--every", 50, "--packet", 0, "-j", "DROP")
+        before = sent_again(client)
+        with watching(fathom, wait_attached, "-o", capture) as found:
+            assert inside(client, "tcpload", "connect", addresses[0], PORT, 4, 150).stdout == "done 0\n"
+        truth = sent_again(client) - before
+    lost = edges(found[0], client.name, server.name, PORT)
+    assert len(lost) == 1, found[0]["edges"]
+    assert truth >= LOST and sum(lost[0]["retransmits"].values()) == truth, (truth, lost)
+    assert (lost[0]["spurious"], lost[0]["requests"]) == (0, 600), lost
+    links = json.loads(fathom("map", capture, "--json").stdout)["links"]
+    assert any("sent again" in (link.get("why", "")) for link in links), links
 
 
 def join(container):

@@ -81,7 +81,12 @@ struct sk_buff {
 	u16 protocol; /* network order: an Ethernet type; 0: not a packet of a network */
 	u16 network_header; /* bytes behind `head` */
 	unsigned char *head, *data;
+	char cb[48]; /* TCP's own: struct tcp_skb_cb */
 	int skb_iif; /* interface it came from; 0: made here */
+};
+
+struct tcp_skb_cb {
+	u16 tcp_gso_segs; /* segments it is to be cut into */
 };
 
 struct skb_shared_info {
