@@ -183,10 +183,12 @@ def test_requests_and_who_does_not_reuse_connections(fathom, wait_attached, dock
 
 
 SCAN = """
-import socket
+import errno, socket
+refused = 0
 for port in range(1, 65536):
-    with socket.socket() as s:
-        s.connect_ex(("127.0.0.1", port))
+    with socket.socket() as s:  # one now and then is given that very port, and meets itself
+        refused += s.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+print(refused)
 """
 
 
@@ -198,9 +200,10 @@ def test_a_port_scan_is_counted_and_stays_bounded(fathom, wait_attached, docker,
         run("nsenter", "-t", container.pid, "-n", "ip", "link", "set", "lo", "up")
     wait_for(lambda: listening(server), what="the server to listen")
     with watching(fathom, wait_attached) as found:
-        run("nsenter", "-t", alone.pid, "-n", "python3", "-c", SCAN)
+        refused = int(run("nsenter", "-t", alone.pid, "-n", "python3", "-c", SCAN).stdout)
         assert inside(server, "tcpload", "connect", "127.0.0.1", PORT, 50).stdout == "done 0\n"
-    assert sum(edge["failures"]["refused"] for edge in found[0]["edges"]) == 65535
+    assert refused > 65000
+    assert sum(edge["failures"]["refused"] for edge in found[0]["edges"]) == refused
     assert len(found[0]["edges"]) < 1100
     check_exact(found[0], server.name, server.name, 50)
     assert not found[0]["ledger"]["items"], found[0]["ledger"]
@@ -246,14 +249,15 @@ def test_loss_is_found_and_counted_as_the_kernel_does(fathom, wait_attached, pai
     with wire(client, server) as addresses:
         run("nsenter", "-t", server.pid, "-n", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", PORT, "-m", "length",
             "--length", f"{REQUEST}:", "-m", "statistic", "--mode", "nth", "--every", 50, "--packet", 0, "-j", "DROP")
-        before = sent_again(client)
+        before = sent_again(client) + sent_again(server)
         with watching(fathom, wait_attached, "-o", capture) as found:
             assert inside(client, "tcpload", "connect", addresses[0], PORT, 4, 150).stdout == "done 0\n"
-        truth = sent_again(client) - before
+        truth = sent_again(client) + sent_again(server) - before
     lost = edges(found[0], client.name, server.name, PORT)
     assert len(lost) == 1, found[0]["edges"]
-    assert truth >= LOST and sum(lost[0]["retransmits"].values()) == truth, (truth, lost)
-    assert (lost[0]["spurious"], lost[0]["requests"]) == (0, 600), lost
+    # A request that is dropped takes the acknowledgement of the answer before with it: that answer may be sent needlessly.
+    assert sum(lost[0]["retransmits"].values()) == truth >= LOST + lost[0]["spurious"], (truth, lost)
+    assert lost[0]["requests"] == 600, lost
     links = json.loads(fathom("map", capture, "--json").stdout)["links"]
     assert any("sent again" in (link.get("why", "")) for link in links), links
 
