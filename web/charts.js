@@ -96,7 +96,7 @@ const charts = [
 	{ title: "Threads", unit: "1", least: 1, lines: [{ name: "pids", says: "threads" }, { name: "pids_limit", says: "limit", limit: true }] },
 	{ title: "Major faults, refaults", unit: "1/s", least: 1, lines: [{ name: "faults_major", says: "major faults" }, { name: "refaults", says: "refaults" }] },
 ];
-const ranges = [[300, "5 min"], [900, "15 min"], [3600, "1 h"], [21600, "6 h"], [86400, "1 day"], [604800, "7 days"]];
+const ranges = [[60, "1 min"], [300, "5 min"], [900, "15 min"], [3600, "1 h"], [21600, "6 h"], [86400, "1 day"], [604800, "7 days"]];
 
 function step_for(seconds) {
 	return seconds <= 900 ? 1000 : Math.max(10000, Math.ceil(seconds / 720 / 10) * 10000);

@@ -1,1 +1,450 @@
 // SPDX-License-Identifier: Apache-2.0
+// ---- the service map: who talks to whom, from left to right, with numbers on the edges
+//
+// The picture is a canvas that is drawn whole when something changes and moved as a picture while it is panned or zoomed, so that thousands
+// of edges stay smooth; the same edges stand in a table, which is what a keyboard and a screen reader use.
+
+const MAP_NODES_MAX = 150; // more are put together into groups
+const MAP_LABELS_MAX = 60; // edges whose numbers are written without being asked for
+const MAP_ROWS_MAX = 200; // of the table
+const NODE_WIDTH = 168, NODE_HEIGHT = 38, COLUMN_ROWS = 14;
+const groupings = [["auto", "automatic"], ["none", "none"], ["pod", "by pod"], ["image", "by image"], ["prefix", "by name"], ["all", "by kind"]];
+
+// What a measurement of connections holds, in the form of /api/edges.
+function edges_of_capture(capture) {
+	const shape = capture.shapes.find(one => one.kind === "edges"), numbers = Object.fromEntries(shape.counters.map(([name], i) => [name, i]));
+	const ends = [], known = new Map(), edges = new Map(), from_ms = capture.start_realtime_ns / 1e6;
+	const end = ([kind, name]) => {
+		const key = `${kind}\0${words_of(name)}`;
+		if (!known.has(key)) { known.set(key, ends.length); ends.push({ kind, name: words_of(name), series: model.rows.find(row => kind === "container" && row.name === words_of(name))?.series }); }
+		return known.get(key);
+	};
+	for (const row of shape.rows) {
+		const source = end(row.source), target = end(row.target), key = `${source}>${target}`, of = name => row.counters[numbers[name]] || 0;
+		const edge = edges.get(key) || { source, target, ports: [], live: null, opens: 0, failed: 0, bytes_sent: 0, bytes_received: 0, lost: 0, segments: 0, rtt_ns: null };
+		edges.set(key, edge);
+		if (row.values[0] && !edge.ports.includes(row.values[0])) edge.ports.push(row.values[0]);
+		edge.opens += of("opens") || of("accepts");
+		for (const name in numbers) if (name.startsWith("failed_")) edge.failed += of(name);
+		edge.bytes_sent += of("sent_bytes"); edge.bytes_received += of("received_bytes");
+		edge.segments += of("sent_segments"); edge.lost += of("retransmits_rto") + of("retransmits_fast");
+		const rtt = row.histograms?.rtt;
+		if (rtt?.count) edge.rtt_ns = Math.max(edge.rtt_ns || 0, rtt.sum / rtt.count);
+	}
+	return { from_ms, to_ms: from_ms + capture.duration_ns / 1e6, gaps: [], ends, edges: [...edges.values()], rung: shape.ledger.rung, misses: words_of(shape.ledger.misses) };
+}
+
+const prefix_of = name => name.replace(/[-_.]?[0-9a-f]{5,}$|[-_.]?\d+$/, "") || name;
+
+function group_name(end, by) {
+	if (by === "none") return null;
+	if (end.kind === "external") return by === "all" ? "other addresses" : end.name.includes(":") ? `${end.name.split(":").slice(0, 3).join(":")}::` : `${end.name.split(".").slice(0, 2).join(".")}.*`;
+	if (end.kind !== "container") return null;
+	if (by === "all") return "containers";
+	const row = row_of(end.series);
+	return (by === "pod" ? row?.pod : by === "image" ? row?.image : null) || prefix_of(end.name);
+}
+
+// Ends → nodes: one each, or one for a group of several that is not opened.
+function map_groups(data, by, opened) {
+	const counted = new Map();
+	for (const end of data.ends) { const name = group_name(end, by); if (name !== null) counted.set(name, (counted.get(name) || 0) + 1); }
+	const nodes = new Map(), numbers = data.ends.map(end => {
+		const group = group_name(end, by), together = group !== null && counted.get(group) > 1 && !opened.has(group);
+		const key = together ? `group\0${group}` : `${end.kind}\0${end.name}`;
+		if (!nodes.has(key)) nodes.set(key, { key, name: together ? group : end.name, kind: together ? "group" : end.kind, series: together ? null : end.series, members: 0, group, in: [], out: [], weight: 0 });
+		nodes.get(key).members++;
+		return key;
+	});
+	return { nodes, numbers };
+}
+
+function map_graph(data, by, opened) {
+	let grouped = map_groups(data, by === "auto" ? "none" : by, opened);
+	for (const try_by of by === "auto" ? ["pod", "image", "prefix", "all"] : []) {
+		if (grouped.nodes.size <= MAP_NODES_MAX) break;
+		grouped = map_groups(data, try_by, opened);
+	}
+	const { nodes, numbers } = grouped, links = new Map(), seconds = Math.max((data.to_ms - data.from_ms - data.gaps.reduce((sum, [a, b]) => sum + b - a, 0)) / 1000, 1);
+	for (const edge of data.edges) {
+		const key = `${numbers[edge.source]}\0>${numbers[edge.target]}`;
+		const link = links.get(key) || { key, source: nodes.get(numbers[edge.source]), target: nodes.get(numbers[edge.target]), ports: new Set(), edges: 0, opens: 0, failed: 0, live: null, bytes_sent: 0, bytes_received: 0, lost: 0, segments: 0, rtt: null };
+		links.set(key, link);
+		for (const port of edge.ports || []) link.ports.add(String(port));
+		link.edges++;
+		for (const name of ["opens", "failed", "bytes_sent", "bytes_received", "lost", "segments"]) link[name] += edge[name] || 0;
+		if (known(edge.live)) link.live = (link.live || 0) + edge.live;
+		const rtt = edge.rtt_p50_ns ?? edge.rtt_ns;
+		if (known(rtt)) link.rtt = Math.max(link.rtt || 0, rtt);
+	}
+	for (const link of links.values()) {
+		link.bytes = link.bytes_sent + link.bytes_received;
+		link.rate = link.opens / seconds;
+		link.flow = link.bytes / seconds;
+		const failed = link.failed / Math.max(link.opens + link.failed, 1), lost = link.lost / Math.max(link.segments, 1);
+		link.status = failed > 0.05 && link.failed > 2 ? 2 : link.failed || lost > 0.01 ? 1 : 0;
+		link.why = [link.failed ? `${link.failed} failed` : "", lost > 0.001 ? `${digits(100 * lost)} % sent again` : ""].filter(Boolean).join(", ");
+		link.source.out.push(link); link.target.in.push(link);
+		link.source.weight += link.bytes; link.target.weight += link.bytes;
+	}
+	return { nodes: [...nodes.values()], links: [...links.values()].sort((a, b) => b.status - a.status || b.bytes - a.bytes) };
+}
+
+// Who opens stands left of whom he opens to; busy layers are several columns wide. The same input gives the same picture.
+function map_layout(graph) {
+	const layer = new Map(), busy = new Set();
+	const depth = node => {
+		if (layer.has(node)) return layer.get(node);
+		if (busy.has(node)) return 0; // a circle: this link runs backwards
+		busy.add(node);
+		let deepest = 0;
+		for (const link of node.in) if (link.source !== node && !busy.has(link.source)) deepest = Math.max(deepest, depth(link.source) + 1);
+		busy.delete(node);
+		layer.set(node, Math.min(deepest, 12));
+		return layer.get(node);
+	};
+	const order = [...graph.nodes].sort((a, b) => a.in.length - b.in.length || (a.key < b.key ? -1 : 1));
+	for (const node of order) depth(node);
+	// Where nearly everybody talks to everybody there are no layers to be found: who mostly opens stands left.
+	const deepest = Math.max(0, ...layer.values());
+	if (deepest > 6 && graph.nodes.length < 8 * deepest) for (const node of order) layer.set(node, Math.round(4 * node.in.length / Math.max(node.in.length + node.out.length, 1)));
+	const columns = [];
+	for (const node of order) (columns[layer.get(node)] ||= []).push(node);
+	const filled = columns.filter(Boolean), place = new Map();
+	for (const column of filled) column.sort((a, b) => a.name < b.name ? -1 : 1).forEach((node, i) => place.set(node, i / column.length));
+	for (let sweep = 0; sweep < 6; sweep++) for (const column of sweep % 2 ? [...filled].reverse() : filled) {
+		const wanted = new Map(column.map(node => {
+			const near = [...node.in.map(link => link.source), ...node.out.map(link => link.target)].filter(other => other !== node);
+			return [node, near.length ? near.reduce((sum, other) => sum + place.get(other), 0) / near.length : place.get(node)];
+		}));
+		column.sort((a, b) => wanted.get(a) - wanted.get(b) || (a.name < b.name ? -1 : 1)).forEach((node, i) => place.set(node, (i + 0.5) / column.length));
+	}
+	let x = 0;
+	for (const column of filled) {
+		const wide = Math.max(1, Math.ceil(column.length / Math.max(COLUMN_ROWS, Math.ceil(Math.sqrt(column.length * 2.2))))), tall = Math.ceil(column.length / wide);
+		column.forEach((node, i) => { node.x = x + i % wide * (NODE_WIDTH + 24); node.y = (Math.floor(i / wide) - (tall - 1) / 2) * (NODE_HEIGHT + 26); });
+		x += wide * (NODE_WIDTH + 24) + 150;
+	}
+}
+
+function link_curve(link) {
+	const { source: a, target: b } = link;
+	if (a === b) return [a.x + NODE_WIDTH * 0.7, a.y, a.x + NODE_WIDTH * 0.8, a.y - 24, a.x + NODE_WIDTH * 0.3, a.y - 24, a.x + NODE_WIDTH * 0.4, a.y];
+	const forward = b.x >= a.x, x1 = a.x + (forward ? NODE_WIDTH : 0), x2 = b.x + (forward ? 0 : NODE_WIDTH), y1 = a.y + NODE_HEIGHT / 2, y2 = b.y + NODE_HEIGHT / 2;
+	const bend = Math.max(40, Math.abs(x2 - x1) / 2) * (forward ? 1 : -1), away = !forward || x2 - x1 < 60 ? 30 : 0;
+	return [x1, y1, x1 + bend, y1 + away, x2 - bend, y2 + away, x2, y2];
+}
+
+function curve_at(c, t) {
+	const u = 1 - t, p = [u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t];
+	return { x: p[0] * c[0] + p[1] * c[2] + p[2] * c[4] + p[3] * c[6], y: p[0] * c[1] + p[1] * c[3] + p[2] * c[5] + p[3] * c[7] };
+}
+
+const link_width = link => 1 + Math.min(5, Math.max(0, Math.log10(link.flow + 1) - 1));
+const link_words = link => [`${link.rate >= 10 ? link.rate.toFixed(0) : digits(link.rate)}/s`, link.flow ? text("bytes/s", link.flow) : "", link.rtt ? text("ns", link.rtt) : "", link.why].filter(Boolean).join(" · ");
+const link_name = link => `${link.source.name} → ${link.target.name}`;
+const end_words = node => node.kind === "group" ? `${node.members} ends` : { container: "container", host: "the machine", external: "address", quota: "limit", unknown: "not known" }[node.kind] || node.kind;
+
+function map(view) {
+	const { query } = address();
+	let graph = { nodes: [], links: [] }, data = null, gone = false, asked = 0, camera = null, picture = null, chosen = query.get("sel") || "", hovered = null, drag = null, idle = 0, scheduled = false;
+	const pins = new Map((query.get("pin") || "").split("~").filter(Boolean).map(one => { const [name, x, y] = one.split("|"); return [name, { x: Number(x), y: Number(y) }]; }));
+	const opened = new Set((query.get("open") || "").split("~").filter(Boolean));
+	let by = query.get("group") || "auto", source = query.get("a") || "";
+	const filter = el("input", { type: "search", id: "filter", "aria-label": "Filter", placeholder: "Filter: part of a name", value: query.get("filter") || "", oninput: () => { set_query({ filter: filter.value }); rebuild(); } });
+	const group = el("select", { "aria-label": "Grouping", onchange: () => { by = group.value; set_query({ group: by === "auto" ? "" : by }); rebuild(true); } }, ...groupings.map(([value, words]) => el("option", { value, selected: value === by }, `Groups: ${words}`)));
+	const said = el("span", { class: "dim", role: "status" }), empty = el("p", { class: "empty", hidden: true });
+	const canvas = el("canvas", { id: "map", tabindex: 0, role: "application", "aria-roledescription": "service map", "aria-label": "Service map: arrow keys move, + and − zoom, 0 fits; the table beside it lists the same connections", "aria-describedby": "story" });
+	const story = el("div", { id: "story", "aria-live": "polite" }), body = el("tbody", {});
+	const table = el("table", { "aria-label": "Connections" }, el("thead", {}, el("tr", {}, ...["From → to", "Opened", "Bytes", "Round trip"].map(words => el("th", { scope: "col" }, words)))), body);
+	const time = period_control(60, () => load(true));
+	view.append(el("div", { class: "bar" }, time.box, filter, group, said, el("span", { class: "grow" }),
+		button("Fit", () => { camera = null; set_query({ view: "" }); redraw(); }), button("Unpin", () => { pins.clear(); keep_pins(); rebuild(true); }),
+		button("SVG", () => save(new Blob([map_svg()], { type: "image/svg+xml" }), "fathom-map.svg")), button("PNG", () => canvas.toBlob(blob => save(blob, "fathom-map.png"))),
+		button("CSV", () => save(new Blob([map_csv()], { type: "text/csv" }), "fathom-map.csv")), button("JSON", () => save(new Blob([JSON.stringify(data)], { type: "application/json" }), "fathom-map.json")),
+		copy_button(() => `fathom map -d ${Math.min(time.now().seconds, 60)}${chosen_node() && chosen_node().kind === "container" ? ` ${quote(chosen_node().name)}` : ""}`)),
+	el("div", { class: "fill map" }, el("div", { class: "stage" }, canvas, empty), el("aside", { "aria-label": "What is chosen" }, story, table)));
+	if (query.get("view")) { const [x, y, scale] = query.get("view").split(",").map(Number); if (scale > 0) camera = { x, y, scale }; }
+
+	const chosen_node = () => graph.nodes.find(node => node.key.replace("\0", ":") === chosen);
+	const chosen_link = () => graph.links.find(link => link_name(link) === chosen);
+	function keep_pins() { set_query({ pin: [...pins].map(([name, { x, y }]) => `${name}|${Math.round(x)}|${Math.round(y)}`).join("~") }); }
+
+	async function load(force) {
+		if (!force && Date.now() - asked < 900) return;
+		asked = Date.now();
+		try {
+			if (source) {
+				const found = await find_source(source);
+				if (found.state === "failed") throw new Error(found.error);
+				if (found.state !== "done") { said.textContent = "measuring…"; setTimeout(() => !gone && load(true), 500); return; }
+				data = edges_of_capture(await json(`${found.path}format=json`));
+			} else data = await json(`/api/edges?${time.now().query}`);
+		} catch (error) {
+			if (!gone && !data) no_edges(error);
+			return;
+		}
+		if (gone) return;
+		const missing = data.gaps.reduce((sum, [a, b]) => sum + b - a, 0);
+		said.textContent = `${clock(data.from_ms)}–${clock(data.to_ms)}${missing ? `, of which nothing is known of ${digits(missing / 1000)} s` : ""}`;
+		said.title = `${data.rung ? `by ${data.rung}` : ""}${data.misses ? `, which misses ${data.misses}` : ""}`;
+		rebuild();
+	}
+	// An agent that keeps no edges can still measure them.
+	function no_edges(error) {
+		const measure = button("Watch connections for 5 s", async () => {
+			try { source = `p${(await json("/api/profiles?series=0&seconds=5&kind=connections", { method: "POST" })).id}`; set_query({ a: source }); empty.replaceChildren("Watching…"); load(true); } catch (problem) { empty.append(el("br", {}), problem.message); }
+		});
+		fill(empty, "Nothing is recorded about connections", `: ${error.message}`, el("br", {}), measure);
+		empty.hidden = false;
+	}
+
+	function rebuild(again) {
+		if (!data) return;
+		const words = filter.value.toLowerCase();
+		const shown = words ? { ...data, edges: data.edges.filter(edge => [edge.source, edge.target].some(end => data.ends[end].name.toLowerCase().includes(words))) } : data;
+		if (words) {
+			const used = new Set(shown.edges.flatMap(edge => [edge.source, edge.target])), numbers = new Map();
+			shown.ends = data.ends.filter((end, i) => used.has(i) && numbers.set(i, numbers.size));
+			shown.edges = shown.edges.map(edge => ({ ...edge, source: numbers.get(edge.source), target: numbers.get(edge.target) }));
+		}
+		const before = new Map(graph.nodes.map(node => [node.key, node])), made = map_graph(shown, by, opened);
+		const same = !again && made.nodes.length === before.size && made.nodes.every(node => before.has(node.key));
+		graph = made;
+		if (same) for (const node of graph.nodes) ({ x: node.x, y: node.y } = before.get(node.key));
+		else { map_layout(graph); if (!drag && !query.get("view")) camera = null; }
+		for (const node of graph.nodes) if (pins.has(node.name)) Object.assign(node, pins.get(node.name));
+		for (const link of graph.links) link.curve = link_curve(link);
+		empty.hidden = !!graph.nodes.length;
+		if (!graph.nodes.length) fill(empty, data.edges.length ? "No connection matches the filter." : "No TCP connections in this range.");
+		list();
+		tell();
+		redraw();
+	}
+	function list() {
+		const node = chosen_node(), links = node ? graph.links.filter(link => link.source === node || link.target === node) : graph.links, focus = document.activeElement?.dataset?.link;
+		fill(body, links.slice(0, MAP_ROWS_MAX).map(link => el("tr", { class: link.status === 2 ? "bad" : link.status ? "warn" : "" },
+			el("td", {}, el("button", { type: "button", class: "plain", "data-link": link_name(link), onclick: () => choose(link_name(link)) }, link_name(link)), el("span", { class: "under" }, [[...link.ports].slice(0, 4).map(port => `:${port}`).join(" "), link.why].filter(Boolean).join(" · "))),
+			el("td", {}, `${digits(link.rate)}/s`), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? text("ns", link.rtt) : "–"))));
+		if (focus) body.querySelector(`[data-link="${CSS.escape(focus)}"]`)?.focus();
+		canvas.dataset.nodes = String(graph.nodes.length);
+		canvas.dataset.links = String(graph.links.length);
+	}
+	function tell() {
+		const node = chosen_node(), link = chosen_link();
+		if (!node && !link) { fill(story, el("span", { class: "dim" }, `${graph.nodes.length} ends, ${graph.links.length} edges. Click one; drag an end to pin it.`)); return; }
+		if (link) {
+			fill(story, el("b", {}, link_name(link)), el("dl", {}, ...[["opened", `${show["1"](link.opens)}, ${digits(link.rate)}/s`], ["failed", show["1"](link.failed)], ["open now", link.live === null ? "–" : show["1"](link.live)], ["sent", show.bytes(link.bytes_sent)], ["received", show.bytes(link.bytes_received)],
+				["round trip", link.rtt ? show.ns(link.rtt) : "–"], ["sent again", `${show["1"](link.lost)} of ${show["1"](link.segments)} segments`], ["ports", [...link.ports].slice(0, 20).join(", ") || "–"]].flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, value)])),
+			el("div", { class: "bar" }, button(link.source.name, () => choose(link.source.key.replace("\0", ":"))), button(link.target.name, () => choose(link.target.key.replace("\0", ":"))), button("All", () => choose(""))));
+			return;
+		}
+		const { from, to } = time.span();
+		fill(story, el("b", {}, node.name), el("p", { class: "dim" }, `${end_words(node)}; opens to ${node.out.length}, is opened by ${node.in.length}`),
+			el("div", { class: "bar" }, node.series ? el("a", { class: "button", href: `#/container/${node.series}` }, "Container") : null, node.series ? el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: range_source(node.series, "profile", from, to) })}` }, "Flame graph") : null,
+				node.kind === "group" ? button("Open the group", () => { opened.add(node.group); set_query({ open: [...opened].join("~") }); choose(""); rebuild(true); }) : null,
+				node.group && opened.has(node.group) ? button("Close the group", () => { opened.delete(node.group); set_query({ open: [...opened].join("~") }); choose(""); rebuild(true); }) : null,
+				pins.has(node.name) ? button("Unpin", () => { pins.delete(node.name); keep_pins(); rebuild(true); }) : null, button("All", () => choose(""))));
+	}
+	function choose(name) { chosen = name; set_query({ sel: name }); list(); tell(); redraw(); }
+
+	// ---- drawing
+	function fit() {
+		const width = canvas.clientWidth, height = canvas.clientHeight, xs = graph.nodes.map(node => node.x), ys = graph.nodes.map(node => node.y);
+		const left = Math.min(...xs) - 20, right = Math.max(...xs) + NODE_WIDTH + 20, top = Math.min(...ys) - 40, bottom = Math.max(...ys) + NODE_HEIGHT + 20;
+		const scale = Math.min(width / (right - left), height / (bottom - top), 1.25);
+		return { x: (left + right) / 2 - width / 2 / scale, y: (top + bottom) / 2 - height / 2 / scale, scale };
+	}
+	function redraw() { picture = null; schedule(); }
+	function schedule() { if (!scheduled && !gone) { scheduled = true; requestAnimationFrame(paint); } }
+	function paint() {
+		scheduled = false;
+		const { pen, width, height } = prepare(canvas);
+		canvas.dataset.frames = String(Number(canvas.dataset.frames || 0) + 1);
+		if (!graph.nodes.length || !width) return;
+		const fitted = camera || fit();
+		if (!camera && drag) camera = fitted;
+		if (!picture || picture.width !== canvas.width || picture.height !== canvas.height) {
+			const began = performance.now();
+			draw_all(pen, fitted, width, height);
+			picture = document.createElement("canvas");
+			picture.width = canvas.width; picture.height = canvas.height;
+			picture.getContext("2d").drawImage(canvas, 0, 0);
+			picture.camera = { ...fitted };
+			picture.cost = performance.now() - began;
+			canvas.dataset.cost = picture.cost.toFixed(1);
+			return;
+		}
+		const was = picture.camera;
+		if (was.x === fitted.x && was.y === fitted.y && was.scale === fitted.scale) { pen.drawImage(picture, 0, 0, width, height); return; }
+		if (picture.cost < 10) { picture = null; draw_all(pen, fitted, width, height); return; }
+		const factor = fitted.scale / was.scale;
+		pen.drawImage(picture, (was.x - fitted.x) * fitted.scale, (was.y - fitted.y) * fitted.scale, width * factor, height * factor);
+		clearTimeout(idle);
+		idle = setTimeout(redraw, 140); // sharp again when the hand rests
+	}
+	function draw_all(pen, { x, y, scale }, width, height) {
+		const ratio = devicePixelRatio || 1, on = chosen_node(), link_on = chosen_link(), colour = [css("--dim"), css("--warm"), css("--bad")], panel = css("--panel"), line = css("--line"), ink = css("--text"), accent = css("--accent");
+		pen.setTransform(ratio * scale, 0, 0, ratio * scale, -x * scale * ratio, -y * scale * ratio);
+		const right = x + width / scale, bottom = y + height / scale, many = graph.links.length > 1000;
+		const lit = link => link === link_on || link === hovered || (on && (link.source === on || link.target === on));
+		const inside = c => Math.max(c[0], c[2], c[4], c[6]) > x && Math.min(c[0], c[2], c[4], c[6]) < right && Math.max(c[1], c[3], c[5], c[7]) > y && Math.min(c[1], c[3], c[5], c[7]) < bottom;
+		const seen = graph.links.filter(link => inside(link.curve));
+		const batches = new Map();
+		for (const link of seen) {
+			const bright = lit(link), key = `${link.status}|${Math.round(link_width(link))}|${bright}`;
+			if (!batches.has(key)) batches.set(key, { status: link.status, width: Math.round(link_width(link)), bright, path: new Path2D() });
+			const c = link.curve, path = batches.get(key).path;
+			path.moveTo(c[0], c[1]); path.bezierCurveTo(c[2], c[3], c[4], c[5], c[6], c[7]);
+		}
+		for (const batch of [...batches.values()].sort((a, b) => a.bright - b.bright || a.status - b.status)) {
+			pen.strokeStyle = batch.bright && !batch.status ? accent : colour[batch.status];
+			pen.globalAlpha = batch.bright ? 1 : on || link_on ? 0.12 : many ? batch.status ? 0.5 : 0.16 : batch.status ? 0.95 : 0.55;
+			pen.lineWidth = batch.width;
+			pen.stroke(batch.path);
+		}
+		pen.globalAlpha = 1;
+		pen.textBaseline = "middle";
+		if (scale > 0.45) {
+			pen.font = "11px system-ui, sans-serif";
+			pen.textAlign = "center";
+			for (const link of seen.filter(link => lit(link) || (!on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2)) {
+				const { x: at, y: level } = curve_at(link.curve, 0.5), words = link_words(link), wide = pen.measureText(words).width + 8;
+				pen.fillStyle = css("--back"); pen.globalAlpha = 0.88;
+				pen.fillRect(at - wide / 2, level - 8, wide, 16);
+				pen.globalAlpha = 1;
+				pen.fillStyle = link.status ? colour[link.status] : ink;
+				pen.fillText(words, at, level);
+				arrow(pen, link, link.status ? colour[link.status] : colour[0]);
+			}
+		}
+		for (const node of graph.nodes) {
+			if (node.x > right || node.x + NODE_WIDTH < x || node.y > bottom || node.y + NODE_HEIGHT < y) continue;
+			const worst = Math.max(0, ...node.in.map(link => link.status));
+			const near = !on && !link_on || node === on || link_on?.source === node || link_on?.target === node || [...node.in, ...node.out].some(lit);
+			pen.globalAlpha = near ? 1 : 0.35;
+			pen.fillStyle = panel;
+			pen.strokeStyle = node === on ? accent : worst ? colour[worst] : node.kind === "container" || node.kind === "group" ? accent : line;
+			pen.lineWidth = node === on ? 3 : 1.25;
+			pen.setLineDash(node.kind === "external" || node.kind === "unknown" ? [4, 3] : []);
+			pen.beginPath();
+			pen.roundRect(node.x, node.y, NODE_WIDTH, NODE_HEIGHT, 7);
+			pen.fill(); pen.stroke();
+			pen.setLineDash([]);
+			if (node.kind === "group") { pen.beginPath(); pen.moveTo(node.x + 6, node.y + NODE_HEIGHT + 3); pen.lineTo(node.x + NODE_WIDTH - 6, node.y + NODE_HEIGHT + 3); pen.stroke(); }
+			if (scale < 0.3) continue;
+			pen.textAlign = "left";
+			pen.fillStyle = ink;
+			pen.font = "600 12px system-ui, sans-serif";
+			pen.fillText(shorten(pen, node.name, NODE_WIDTH - (pins.has(node.name) ? 28 : 16)), node.x + 8, node.y + 13);
+			if (pins.has(node.name)) { pen.beginPath(); pen.arc(node.x + NODE_WIDTH - 10, node.y + 11, 3.5, 0, 7); pen.fill(); }
+			pen.fillStyle = css("--dim");
+			pen.font = "11px system-ui, sans-serif";
+			pen.fillText(shorten(pen, node_words(node), NODE_WIDTH - 16), node.x + 8, node.y + 28);
+			pen.globalAlpha = 1;
+		}
+		pen.globalAlpha = 1;
+		pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+		canvas.dataset.drawn = String(seen.length);
+	}
+	function node_words(node) {
+		const now = node.series ? latest(node.series) : {};
+		return known(now.cpu) ? `${digits(now.cpu)} cores · ${text("bytes", now.memory)}` : end_words(node);
+	}
+	function arrow(pen, link, colour) {
+		const tip = curve_at(link.curve, 0.98), back = curve_at(link.curve, 0.92), angle = Math.atan2(tip.y - back.y, tip.x - back.x);
+		pen.fillStyle = colour;
+		pen.beginPath();
+		pen.moveTo(tip.x + 3 * Math.cos(angle), tip.y + 3 * Math.sin(angle));
+		for (const turn of [2.6, -2.6]) pen.lineTo(tip.x + 8 * Math.cos(angle + turn), tip.y + 8 * Math.sin(angle + turn));
+		pen.fill();
+	}
+
+	// ---- the hand
+	const world = event => { const box = canvas.getBoundingClientRect(), at = camera || fit(); return { x: (event.clientX - box.left) / at.scale + at.x, y: (event.clientY - box.top) / at.scale + at.y }; };
+	const node_at = ({ x, y }) => graph.nodes.findLast(node => x >= node.x && x <= node.x + NODE_WIDTH && y >= node.y && y <= node.y + NODE_HEIGHT);
+	function link_at({ x, y }) {
+		let best = null, nearest = 6 / (camera || fit()).scale;
+		for (const link of graph.links) {
+			const c = link.curve;
+			if (x < Math.min(c[0], c[2], c[4], c[6]) - 6 || x > Math.max(c[0], c[2], c[4], c[6]) + 6 || y < Math.min(c[1], c[3], c[5], c[7]) - 6 || y > Math.max(c[1], c[3], c[5], c[7]) + 6) continue;
+			for (let t = 0; t <= 1; t += 0.04) { const at = curve_at(c, t), far = Math.hypot(at.x - x, at.y - y); if (far < nearest) { nearest = far; best = link; } }
+		}
+		return best;
+	}
+	function keep_view() { set_query({ view: camera ? `${camera.x.toFixed(0)},${camera.y.toFixed(0)},${camera.scale.toFixed(3)}` : "" }); }
+	function zoom(factor, at) {
+		camera = { ...(camera || fit()) };
+		const scale = Math.min(4, Math.max(0.02, camera.scale * factor));
+		at ||= { x: camera.x + canvas.clientWidth / 2 / camera.scale, y: camera.y + canvas.clientHeight / 2 / camera.scale };
+		camera.x = at.x - (at.x - camera.x) * camera.scale / scale;
+		camera.y = at.y - (at.y - camera.y) * camera.scale / scale;
+		camera.scale = scale;
+		schedule();
+	}
+	canvas.addEventListener("wheel", event => { event.preventDefault(); zoom(Math.exp(-event.deltaY / 400), world(event)); clearTimeout(canvas.kept); canvas.kept = setTimeout(keep_view, 300); }, { passive: false });
+	canvas.addEventListener("pointerdown", event => {
+		if (!graph.nodes.length) return;
+		canvas.setPointerCapture(event.pointerId);
+		camera = { ...(camera || fit()) };
+		drag = { at: world(event), from: { x: event.clientX, y: event.clientY }, node: node_at(world(event)), moved: false };
+	});
+	canvas.addEventListener("pointermove", event => {
+		if (!drag) {
+			const node = node_at(world(event)), link = node ? null : link_at(world(event));
+			canvas.title = node ? `${node.name}: ${end_words(node)}` : link ? `${link_name(link)}: ${link_words(link)}` : "";
+			canvas.style.cursor = node || link ? "pointer" : "grab";
+			if (link !== hovered) { hovered = link; if (graph.links.length <= 1000) redraw(); }
+			return;
+		}
+		if (!drag.moved && Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) < 4) return;
+		drag.moved = true;
+		const now = world(event);
+		if (drag.node) {
+			drag.node.x += now.x - drag.at.x; drag.node.y += now.y - drag.at.y;
+			drag.at = now;
+			pins.set(drag.node.name, { x: drag.node.x, y: drag.node.y });
+			for (const link of [...drag.node.in, ...drag.node.out]) link.curve = link_curve(link);
+			redraw();
+		} else { camera.x -= now.x - drag.at.x; camera.y -= now.y - drag.at.y; schedule(); }
+	});
+	canvas.addEventListener("pointerup", event => {
+		const was = drag;
+		drag = null;
+		if (!was) return;
+		if (!was.moved) { const node = node_at(world(event)), link = node ? null : link_at(world(event)); choose(node ? node.key.replace("\0", ":") : link ? link_name(link) : ""); } else if (was.node) { keep_pins(); tell(); } else keep_view();
+	});
+	canvas.addEventListener("dblclick", event => { const node = node_at(world(event)); if (node?.series) location.hash = `#/container/${node.series}`; else if (node?.kind === "group") { opened.add(node.group); set_query({ open: [...opened].join("~") }); rebuild(true); } });
+	canvas.addEventListener("keydown", event => {
+		const step = 60 / (camera || fit()).scale, move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
+		if (move) { camera = { ...(camera || fit()) }; camera.x += move[0]; camera.y += move[1]; schedule(); keep_view(); } else if (event.key === "+" || event.key === "=") zoom(1.25); else if (event.key === "-") zoom(0.8); else if (event.key === "0") { camera = null; set_query({ view: "" }); redraw(); } else return;
+		event.preventDefault(); event.stopPropagation();
+	});
+
+	// ---- files
+	function map_csv() {
+		const cell = value => /[",\n]/.test(String(value)) || /^[=+@-]/.test(String(value)) ? `"${String(value).replace(/^([=+@-])/, "'$1").replaceAll('"', '""')}"` : String(value);
+		return [["from", "to", "ports", "opens", "failed", "bytes_sent", "bytes_received", "rtt_ns", "segments", "lost"], ...graph.links.map(link => [link.source.name, link.target.name, [...link.ports].join(" "), link.opens, link.failed, link.bytes_sent, link.bytes_received, link.rtt ?? "", link.segments, link.lost])].map(row => row.map(cell).join(",")).join("\n") + "\n";
+	}
+	function map_svg() {
+		const xs = graph.nodes.map(node => node.x), ys = graph.nodes.map(node => node.y), left = Math.min(...xs) - 20, top = Math.min(...ys) - 50, colour = [css("--dim"), css("--warm"), css("--bad")];
+		const root = svg("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `${left} ${top} ${Math.max(...xs) + NODE_WIDTH + 20 - left} ${Math.max(...ys) + NODE_HEIGHT + 20 - top}`, "font-family": "sans-serif", "font-size": 11 });
+		const words = (at, level, value, attributes) => { const made = svg("text", { x: at, y: level, fill: css("--text"), ...attributes }); made.textContent = value; return made; };
+		root.append(svg("rect", { x: left, y: top, width: "100%", height: "100%", fill: css("--back") }));
+		for (const link of graph.links) { const c = link.curve, path = svg("path", { d: `M${c[0]} ${c[1]}C${c.slice(2).join(" ")}`, fill: "none", stroke: colour[link.status], "stroke-width": link_width(link) }), title = svg("title", {}); title.textContent = `${link_name(link)}: ${link_words(link)}`; path.append(title); root.append(path); }
+		if (graph.links.length <= MAP_LABELS_MAX) for (const link of graph.links) { const at = curve_at(link.curve, 0.5); root.append(words(at.x, at.y, link_words(link), { "text-anchor": "middle" })); }
+		for (const node of graph.nodes) root.append(svg("rect", { x: node.x, y: node.y, width: NODE_WIDTH, height: NODE_HEIGHT, rx: 7, fill: css("--panel"), stroke: css("--accent") }), words(node.x + 8, node.y + 16, node.name.slice(0, 26), { "font-weight": 600 }), words(node.x + 8, node.y + 31, node_words(node).slice(0, 28), { fill: css("--dim") }));
+		return new XMLSerializer().serializeToString(root);
+	}
+	const sized = new ResizeObserver(redraw);
+	sized.observe(canvas);
+	load(true);
+	return { period: time, live: () => { if (!model.paused && !source && !time.now().to) load(); }, search: filter, escape: () => chosen ? choose("") : history.back(), theme: redraw, leave: () => { gone = true; sized.disconnect(); clearTimeout(idle); } };
+}
+
+function shorten(pen, words, room) {
+	if (pen.measureText(words).width <= room) return words;
+	let low = 0, high = words.length;
+	while (low < high) { const mid = (low + high + 1) >> 1; pen.measureText(`${words.slice(0, mid)}…`).width <= room ? low = mid : high = mid - 1; }
+	return `${words.slice(0, low)}…`;
+}

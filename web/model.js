@@ -119,8 +119,33 @@ function set_query(changes) {
 	history.replaceState(null, "", `#${path}${text ? `?${text}` : ""}`);
 }
 
+// The range a view is of: its last seconds, or, with "to", some that do not move. Both are in the address.
+function period_control(fallback, changed) {
+	const now = () => {
+		const { query } = address(), seconds = Math.min(Math.max(Number(query.get("range")) || fallback, 1), 35 * 86400), to = Number(query.get("to")) || null;
+		return { seconds, to, query: to ? `from_ms=${to - seconds * 1000}&to_ms=${to}` : `seconds=${seconds}` };
+	};
+	const select = el("select", { "aria-label": "Range", onchange: () => { set_query({ range: select.value }); changed(); } });
+	const live = button("Live", () => { set_query({ to: "" }); pause(false); show_now(); changed(); });
+	const box = el("span", { class: "period" }, select, live);
+	function show_now() {
+		const { seconds, to } = now(), list = ranges.some(([value]) => value === seconds) ? ranges : [[seconds, seconds < 120 ? `${digits(seconds)} s` : `${digits(seconds / 60)} min`], ...ranges];
+		fill(select, list.map(([value, words]) => el("option", { value, selected: value === seconds }, to ? words : `last ${words}`)));
+		live.hidden = !to;
+		live.title = to ? `shown is what ends at ${new Date(to).toLocaleString()}` : "";
+	}
+	show_now();
+	return { box, now, show: show_now, span: () => { const { seconds, to } = now(), end = to || model.self?.time_ms || Date.now(); return { from: end - seconds * 1000, to: end }; },
+		choose: (from, to) => { set_query({ range: String(Math.max(1, Math.round((to - from) / 1000))), to: String(Math.round(to)) }); pause(true); show_now(); changed(); } };
+}
+
+function pause(on) {
+	model.paused = on;
+	$("pause").setAttribute("aria-pressed", String(on));
+}
+
 const views = [
-	[/^\/$/, overview, "nav-overview"], [/^\/container\/(\d+)$/, container, "nav-overview"], [/^\/flame$/, flame, "nav-flame"], [/^\/self$/, self, "nav-self"],
+	[/^\/$/, overview, "nav-overview"], [/^\/container\/(\d+)$/, container, "nav-overview"], [/^\/flame$/, flame, "nav-flame"], [/^\/map$/, map, "nav-map"], [/^\/self$/, self, "nav-self"],
 ];
 let current = null; // { live: function or null, leave: function or null }
 
@@ -131,6 +156,7 @@ function draw() {
 	if (!token) { login(); return; }
 	for (const link of document.querySelectorAll("header nav a")) link.removeAttribute("aria-current");
 	delete $("view").dataset.ready;
+	pause(!!address().query.get("to"));
 	for (const [pattern, view, link] of views) {
 		const found = pattern.exec(path);
 		if (!found) continue;

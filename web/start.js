@@ -18,8 +18,9 @@ document.addEventListener("keydown", event => {
 	}
 });
 $("pause").addEventListener("click", () => {
-	model.paused = !model.paused;
-	$("pause").setAttribute("aria-pressed", String(model.paused));
+	pause(!model.paused);
+	if (current?.period) set_query({ to: model.paused ? String(model.self?.time_ms || Date.now()) : "" });
+	current?.period?.show();
 	draw_live();
 });
 function theme(name) {
