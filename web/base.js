@@ -16,7 +16,7 @@ function el(name, attributes, ...children) {
 		else if (value === true) made.setAttribute(key, "");
 		else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
 	}
-	made.append(...children.filter(child => child !== null && child !== undefined));
+	made.append(...children.flat().filter(child => child !== null && child !== undefined));
 	return made;
 }
 
@@ -78,6 +78,21 @@ const quote = name => /^[\w.@:-]+$/.test(name) ? name : `'${name.replaceAll("'",
 function button(words, pressed, attributes) {
 	return el("button", { type: "button", onclick: pressed, ...attributes }, words);
 }
+
+// What a view can be saved as: [[name, function]].
+function export_menu(list) {
+	return el("details", { class: "menu" }, el("summary", {}, "Export"), el("div", {}, list.map(([name, saved]) => button(name, saved))));
+}
+
+function csv_of(rows) {
+	const cell = value => {
+		const words = String(value ?? "");
+		return /[",\n\r]|^[=+@-]/.test(words) && typeof value !== "number" ? `"${words.replace(/^([=+@-])/, "'$1").replaceAll('"', '""')}"` : words;
+	};
+	return new Blob([rows.map(row => row.map(cell).join(",")).join("\n") + "\n"], { type: "text/csv" });
+}
+
+const json_blob = value => new Blob([JSON.stringify(value)], { type: "application/json" });
 
 function copy_button(words) {
 	const made = button("Copy as command", async () => {

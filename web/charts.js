@@ -62,6 +62,34 @@ function draw_chart(canvas, chart, data, values, cross) {
 	draw_cross(pen, data, width, height, cross);
 }
 
+// Times of which nothing is known are hatched, so that they are not taken for zero.
+function draw_gaps(pen, data, width, height) {
+	const span = data.steps * data.step_ms;
+	for (const [from, to] of data.gaps || []) {
+		const left = LEFT + (width - LEFT) * Math.max((from - data.from_ms) / span, 0), right = LEFT + (width - LEFT) * Math.min((to - data.from_ms) / span, 1);
+		if (right - left < 0.5) continue;
+		pen.save();
+		pen.beginPath(); pen.rect(left, 0, right - left, height - BOTTOM); pen.clip();
+		pen.strokeStyle = css("--line");
+		pen.lineWidth = 1;
+		pen.beginPath();
+		for (let x = left - height; x < right; x += 7) { pen.moveTo(x, height); pen.lineTo(x + height, 0); }
+		pen.stroke();
+		pen.restore();
+	}
+}
+
+// Runs of steps at which a list of lanes knows nothing, as [from_ms, to_ms].
+function gaps_of(data, lanes) {
+	const gaps = [];
+	for (let step = 0, start = -1; step <= data.steps; step++) {
+		const empty = step < data.steps && lanes.every(lane => !known(lane[step]));
+		if (empty && start < 0) start = step;
+		if (!empty && start >= 0) { gaps.push([data.from_ms + start * data.step_ms, data.from_ms + step * data.step_ms]); start = -1; }
+	}
+	return gaps;
+}
+
 function draw_cross(pen, data, width, height, cross) {
 	if (cross === null) return;
 	pen.strokeStyle = css("--text");

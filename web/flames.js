@@ -232,10 +232,9 @@ function flame_graph_view(view, query) {
 			el("a", { class: "button", href: `#/flame?${new URLSearchParams({ compare: query.get("a") })}` }, "Compare with…"),
 			sources.length > 1 ? el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: query.get("b"), b: query.get("a") })}` }, "Swap") : null,
 			last.series ? el("a", { class: "button", href: `#/container/${last.series}` }, "Container") : null, el("span", { class: "grow" }),
-			button("SVG", () => graph && save(new Blob([graph.picture()], { type: "image/svg+xml" }), file("svg"))),
-			button("PNG", () => host?.shadowRoot.getElementById("graph").toBlob(blob => save(blob, file("png")))),
-			button("folded", () => save(new Blob([folded_of(tree)], { type: "text/plain" }), file("folded"))),
-			...(sources.length > 1 ? [] : ["pprof", "json"].map(format => button(format, fetched(format)))),
+			export_menu([["SVG", () => graph && save(new Blob([graph.picture()], { type: "image/svg+xml" }), file("svg"))], ["PNG", () => host?.shadowRoot.getElementById("graph").toBlob(blob => save(blob, file("png")))],
+				["CSV", () => save(csv_of([["function", "self", "total", "self before", "total before"], ...graph_data(tree).top.map(row => [row[5], row[1], row[2], row[3], row[4]])]), file("csv"))],
+				["folded", () => save(new Blob([folded_of(tree)], { type: "text/plain" }), file("folded"))], ...(sources.length > 1 ? [] : [["pprof", fetched("pprof")], ["JSON", fetched("json")]])]),
 			copy_button(() => sources.length > 1 ? `${sources[0].command} -o a.json && ${last.command} -o b.json && fathom diff a.json b.json` : last.command));
 	}
 	load();

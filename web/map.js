@@ -160,8 +160,8 @@ function map(view) {
 	const time = period_control(60, () => load(true));
 	view.append(el("div", { class: "bar" }, time.box, filter, group, said, el("span", { class: "grow" }),
 		button("Fit", () => { camera = null; set_query({ view: "" }); redraw(); }), button("Unpin", () => { pins.clear(); keep_pins(); rebuild(true); }),
-		button("SVG", () => save(new Blob([map_svg()], { type: "image/svg+xml" }), "fathom-map.svg")), button("PNG", () => canvas.toBlob(blob => save(blob, "fathom-map.png"))),
-		button("CSV", () => save(new Blob([map_csv()], { type: "text/csv" }), "fathom-map.csv")), button("JSON", () => save(new Blob([JSON.stringify(data)], { type: "application/json" }), "fathom-map.json")),
+		export_menu([["SVG", () => save(new Blob([map_svg()], { type: "image/svg+xml" }), "fathom-map.svg")], ["PNG", () => canvas.toBlob(blob => save(blob, "fathom-map.png"))],
+			["CSV", () => save(csv_of(map_rows()), "fathom-map.csv")], ["JSON", () => save(json_blob(data), "fathom-map.json")]]),
 		copy_button(() => `fathom map -d ${Math.min(time.now().seconds, 60)}${chosen_node() && chosen_node().kind === "container" ? ` ${quote(chosen_node().name)}` : ""}`)),
 	el("div", { class: "fill map" }, el("div", { class: "stage" }, canvas, empty), el("aside", { "aria-label": "What is chosen" }, story, table)));
 	if (query.get("view")) { const [x, y, scale] = query.get("view").split(",").map(Number); if (scale > 0) camera = { x, y, scale }; }
@@ -422,10 +422,8 @@ function map(view) {
 	});
 
 	// ---- files
-	function map_csv() {
-		const cell = value => /[",\n]/.test(String(value)) || /^[=+@-]/.test(String(value)) ? `"${String(value).replace(/^([=+@-])/, "'$1").replaceAll('"', '""')}"` : String(value);
-		return [["from", "to", "ports", "opens", "failed", "bytes_sent", "bytes_received", "rtt_ns", "segments", "lost"], ...graph.links.map(link => [link.source.name, link.target.name, [...link.ports].join(" "), link.opens, link.failed, link.bytes_sent, link.bytes_received, link.rtt ?? "", link.segments, link.lost])].map(row => row.map(cell).join(",")).join("\n") + "\n";
-	}
+	const map_rows = () => [["from", "to", "ports", "opens", "failed", "bytes_sent", "bytes_received", "rtt_ns", "segments", "lost"],
+		...graph.links.map(link => [link.source.name, link.target.name, [...link.ports].join(" "), link.opens, link.failed, link.bytes_sent, link.bytes_received, link.rtt, link.segments, link.lost])];
 	function map_svg() {
 		const xs = graph.nodes.map(node => node.x), ys = graph.nodes.map(node => node.y), left = Math.min(...xs) - 20, top = Math.min(...ys) - 50, colour = [css("--dim"), css("--warm"), css("--bad")];
 		const root = svg("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `${left} ${top} ${Math.max(...xs) + NODE_WIDTH + 20 - left} ${Math.max(...ys) + NODE_HEIGHT + 20 - top}`, "font-family": "sans-serif", "font-size": 11 });

@@ -145,7 +145,7 @@ function pause(on) {
 }
 
 const views = [
-	[/^\/$/, overview, "nav-overview"], [/^\/container\/(\d+)$/, container, "nav-overview"], [/^\/flame$/, flame, "nav-flame"], [/^\/map$/, map, "nav-map"], [/^\/self$/, self, "nav-self"],
+	[/^\/$/, overview, "nav-overview"], [/^\/container\/(\d+)$/, container, "nav-overview"], [/^\/flame$/, flame, "nav-flame"], [/^\/map$/, map, "nav-map"], [/^\/latency$/, latency, "nav-latency"], [/^\/host$/, host, "nav-host"], [/^\/self$/, self, "nav-self"],
 ];
 let current = null; // { live: function or null, leave: function or null }
 
