@@ -44,6 +44,7 @@ function draw_chart(canvas, chart, data, values, cross) {
 		pen.fillText(show[chart.unit](share * top / 1.05), LEFT - 5, Math.max(at + 4, 10));
 	}
 	draw_axis(pen, data, width, height);
+	draw_gaps(pen, data, width, height);
 	lines.forEach((line, i) => {
 		pen.strokeStyle = colours()[i % 3];
 		pen.lineWidth = 1.5;
@@ -92,26 +93,10 @@ function gaps_of(data, lanes) {
 
 function draw_cross(pen, data, width, height, cross) {
 	if (cross === null) return;
+	cross = cross.step ?? cross;
 	pen.strokeStyle = css("--text");
 	pen.lineWidth = 0.5;
 	pen.beginPath(); pen.moveTo(time_x(data, width, cross), 0); pen.lineTo(time_x(data, width, cross), height - BOTTOM); pen.stroke();
-}
-
-// Waits by length: time to the right, longer upwards, more is darker (logarithmic).
-function draw_heat(canvas, data, resource, cross) {
-	const { pen, width, height } = prepare(canvas), rows = 25, tall = (height - BOTTOM) / rows;
-	const waits = resource?.waits || [], most = Math.max(...waits.map(cell => cell[2]), 1);
-	pen.fillStyle = css("--accent");
-	for (const [step, bucket, count] of waits) {
-		pen.globalAlpha = 0.12 + 0.88 * Math.log1p(count) / Math.log1p(most);
-		pen.fillRect(time_x(data, width, step - 0.5), (rows - 1 - bucket) * tall, Math.max((width - LEFT) / data.steps, 1) + 0.3, tall);
-	}
-	pen.globalAlpha = 1;
-	pen.fillStyle = css("--dim");
-	pen.textAlign = "right";
-	for (const [bucket, words] of [[1, "1 µs"], [11, "1 ms"], [21, "1 s"]]) pen.fillText(words, LEFT - 5, (rows - bucket) * tall + 4);
-	draw_axis(pen, data, width, height);
-	draw_cross(pen, data, width, height, cross);
 }
 
 const charts = [

@@ -7,6 +7,8 @@ function duration(seconds) {
 	return seconds >= 172800 ? `${digits(seconds / 86400)} days` : seconds >= 7200 ? `${digits(seconds / 3600)} h` : seconds >= 120 ? `${digits(seconds / 60)} min` : seconds >= 1 || !seconds ? `${digits(seconds)} s` : show.ns(seconds * 1e9);
 }
 
+const pressures = { pressure_cpu: "some wait for CPUs", pressure_memory: "some wait for memory", pressure_io: "some wait for disks", running: "running or ready", blocked: "blocked" };
+
 // In the order in which one looks: the command one would type, and what it would show.
 const checklist = [
 	["uptime", ["load_1", "load_5", "load_15", "uptime"]], ["dmesg | tail", ["oom_kills", "reclaim_stalls"]], ["vmstat 1", ["running", "blocked", "swapped_in", "swapped_out", "switches", "interrupts", "forks"]],
@@ -27,7 +29,7 @@ function host(view) {
 	const cell = (words, abnormal, why) => el("td", { class: `text${abnormal ? " hot" : ""}`, title: why || null }, words);
 	function value_words(name) {
 		const { value } = own(last.values[name]), { unit, label } = meaning(name);
-		return `${label} ${known(value) ? (host_units[unit] || host_units[0])(value) : "not known"}`;
+		return `${pressures[name] || label} ${known(value) ? (host_units[unit] || host_units[0])(value) : "not known"}`;
 	}
 	const abnormal = name => !!own(last.values[name]).abnormal;
 	function values_cell(names) {

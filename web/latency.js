@@ -143,8 +143,7 @@ function latency(view) {
 				button("Zoom to it", () => { region_times = null; source = ""; set_query({ sel: "", a: "" }); time.choose(from, to); }), series !== "0" ? el("a", { class: "button", href: `#/container/${series}?range=${Math.max(60, Math.round((to - from) / 1000))}&to=${to + 20000}` }, "Container") : null,
 				slow_kinds[what] ? button("List slow ones for 5 s", () => catch_slow(slow, series)) : null, button("Clear", () => { region_times = null; set_query({ sel: "" }); paint(); region(); })), slow, el("h3", {}, "Events"), events);
 		try {
-			const found = await json(`/api/events${one ? `?container=${encodeURIComponent(one.name)}` : ""}`);
-			const inside = found.events.filter(event => event.time_ms >= from && event.time_ms <= to);
+			const found = await json(`/api/events?from_ms=${from}&to_ms=${to}${one ? `&container=${encodeURIComponent(one.name)}` : ""}`), inside = found.events;
 			fill(events, el("tbody", {}, inside.slice(0, 100).map(event_row)));
 			if (!inside.length) events.replaceWith(el("p", { class: "dim" }, "None in this time."));
 		} catch { /* the banner says what is wrong with the connection */ }
@@ -196,5 +195,5 @@ function container_select(chosen, with_machine, changed) {
 
 function event_row(event) {
 	const said = Object.entries(event.fields || {}).map(([key, value]) => `${key} ${value}`).join(", ");
-	return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, event.kind), el("td", { class: "text" }, event.container || ""), el("td", { class: "text" }, `${event.process || ""} ${event.pid || ""}`), el("td", { class: "text" }, said));
+	return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, event.kind), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", { class: "text" }, `${event.process || ""} ${event.pid || ""}`), el("td", { class: "text" }, said));
 }

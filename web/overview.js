@@ -28,12 +28,24 @@ function wait_text(bucket) {
 	return `${bucket ? Number(show.ns(low).split(" ")[0]) : 0}${bucket && unit !== high[1] ? ` ${unit}` : ""}–${Number(high[0])} ${high[1]}`;
 }
 
+const known_verdict = row => row.verdict !== null && row.verdict !== undefined;
+
+// null where neither is known
+function sum_of(row, ...names) {
+	const values = names.map(name => latest(row.series)[name]).filter(known);
+	return values.length ? values.reduce((sum, value) => sum + value, 0) : null;
+}
+
+const row_groups = [["", "not grouped", null], ["verdict", "by verdict", row => row.verdict || "nothing found"], ["image", "by image", row => row.image], ["pod", "by pod", row => row.pod], ["runtime", "by runtime", row => row.runtime], ["prefix", "by name", row => prefix_of(row.name)]];
+
 const columns = [
 	{ key: "name", head: "Container", value: row => row.name, cell: row => {
 		const cell = el("td", {}, el("a", { href: `#/container/${row.series}` }, row.name));
 		cell.append(el("span", { class: "under" }, row.image || row.pod || row.runtime || ""));
 		return cell;
 	} },
+	{ key: "verdict", head: "Verdict", help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null,
+		cell: row => el("td", { class: "verdict" }, row.verdict ? el("a", { class: `hot fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}`, href: `#/container/${row.series}`, title: row.verdict_sentence || null }, row.verdict) : el("span", { class: "dim" }, known_verdict(row) ? "nothing found" : "not known yet")) },
 	{ key: "cpu", head: "CPU", help: "cores used, of the limit; the line is five minutes", value: row => latest(row.series).cpu,
 		cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
 	{ key: "throttled", head: "Throttled", help: "share of time held back by the CPU limit", value: row => latest(row.series).throttled,
@@ -46,10 +58,8 @@ const columns = [
 		cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
 	{ key: "pressure", head: "Stall", help: "share of time some thread waited for memory", value: row => latest(row.series).pressure_memory,
 		cell: row => plain("ratio", latest(row.series).pressure_memory, value => value > 0.05) },
-	{ key: "read", head: "Read", value: row => latest(row.series).io_read, cell: row => plain("bytes/s", latest(row.series).io_read) },
-	{ key: "write", head: "Write", value: row => latest(row.series).io_write, cell: row => plain("bytes/s", latest(row.series).io_write) },
-	{ key: "net", head: "Network", help: "received and sent", value: row => (latest(row.series).net_received ?? NaN) + (latest(row.series).net_sent ?? NaN),
-		cell: row => { const now = latest(row.series); return plain("bytes/s", known(now.net_received) ? now.net_received + (now.net_sent || 0) : null); } },
+	{ key: "disk", head: "Disk", help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => plain("bytes/s", sum_of(row, "io_read", "io_write")) },
+	{ key: "net", head: "Network", help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => plain("bytes/s", sum_of(row, "net_received", "net_sent")) },
 	{ key: "pids", head: "Threads", value: row => latest(row.series).pids, cell: row => plain("1", latest(row.series).pids) },
 	{ key: "oom", head: "OOM", help: "processes killed for lack of memory since it began", value: row => row.oom_kills,
 		cell: row => plain("1", row.oom_kills, value => value > 0) },
@@ -102,14 +112,16 @@ function matcher(words) {
 	return row => tests.every(test => test(row));
 }
 
+const ROWS_MAX = 1000;
 const is_shown = row => row.resource === "container" && !row.dead;
 
 function overview(view) {
 	const { query } = address();
 	let sort = query.get("sort") || "cpu", ascending = query.get("up") === "1";
 	const filter = el("input", { type: "search", id: "filter", value: query.get("filter") || "", "aria-label": "Filter",
-		placeholder: "Filter: web  /^db/  cpu>0.5  memory>100MiB", oninput: () => { set_query({ filter: filter.value }); live(); } });
-	const count = el("span", { class: "dim", role: "status" });
+		placeholder: "Filter: web  /^db/  cpu>0.5  memory>100MiB", oninput: () => { set_query({ filter: filter.value }); live(true); } });
+	const count = el("span", { class: "dim", role: "status" }), together = el("select", { "aria-label": "Grouping", onchange: () => { set_query({ group: together.value }); live(true); } },
+		...row_groups.map(([value, words]) => el("option", { value, selected: value === (query.get("group") || "") }, words)));
 	const heads = el("tr", {}), body = el("tbody", {});
 	for (const column of columns)
 		heads.append(el("th", { scope: "col", "data-key": column.key, title: column.help || "" },
@@ -117,18 +129,32 @@ function overview(view) {
 				ascending = sort === column.key ? !ascending : column.key === "name";
 				sort = column.key;
 				set_query({ sort, up: ascending ? "1" : "" });
-				live();
+				live(true);
 			} }, column.head)));
 	const table = el("table", { "aria-label": "Containers" }, el("thead", {}, heads), body);
 	const empty = el("p", { class: "empty" });
-	view.append(el("div", { class: "bar" }, filter, count, el("span", { class: "grow" }), copy_button(() => "fathom top")), table, empty);
+	view.append(el("div", { class: "bar" }, filter, together, count, el("span", { class: "grow" }), export_menu([["CSV", () => save(csv_of([columns.map(column => column.key), ...shown().map(row => columns.map(column => column.key === "verdict" ? row.verdict : column.value(row)))]), "fathom-containers.csv")],
+		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => "fathom top")), table, empty);
 
-	function live() {
+	const shown = () => model.rows.filter(is_shown).filter(matcher(filter.value));
+	const line = row => el("tr", { "data-name": row.name }, ...columns.map(column => column.cell(row)));
+	function lines(rows) {
+		const by = row_groups.find(([value]) => value === together.value)?.[2];
+		if (!by) return rows.slice(0, ROWS_MAX).map(line);
+		const groups = new Map();
+		for (const row of rows.slice(0, ROWS_MAX)) { const name = by(row) || "–"; groups.has(name) ? groups.get(name).push(row) : groups.set(name, [row]); }
+		return [...groups].flatMap(([name, members]) => {
+			const cpu = members.reduce((sum, row) => sum + (latest(row.series).cpu || 0), 0), memory = members.reduce((sum, row) => sum + (latest(row.series).memory || 0), 0);
+			return [el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: columns.length }, `${name} · ${members.length} · ${show.cores(cpu)} cores · ${show.bytes(memory)}`)), ...members.map(line)];
+		});
+	}
+	function live(asked) {
+		if (model.paused && !asked && body.childElementCount) return;
 		if (body.contains(document.activeElement) && document.activeElement.matches(":focus-visible")) {
 			const href = document.activeElement.getAttribute("href");
 			setTimeout(() => body.querySelector(`a[href="${href}"]`)?.focus(), 0);
 		}
-		const all = model.rows.filter(is_shown), rows = all.filter(matcher(filter.value));
+		const all = model.rows.filter(is_shown), rows = shown();
 		const by = columns.find(column => column.key === sort) || columns[0];
 		const rank = row => { const value = by.value(row); return typeof value === "string" ? value : known(value) ? value : -Infinity; };
 		rows.sort((a, b) => { const x = rank(a), y = rank(b); return (x < y ? -1 : x > y ? 1 : a.name < b.name ? -1 : 1) * (ascending ? 1 : -1); });
@@ -136,7 +162,7 @@ function overview(view) {
 			if (head.dataset.key === sort) head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
 			else head.removeAttribute("aria-sort");
 		}
-		body.replaceChildren(...rows.slice(0, 500).map(row => el("tr", { "data-name": row.name }, ...columns.map(column => column.cell(row)))));
+		fill(body, lines(rows));
 		table.hidden = !rows.length;
 		empty.hidden = !!rows.length;
 		empty.textContent = all.length ? "No container matches the filter." : model.last ? "No containers run on this machine." : "Waiting for the first reading…";

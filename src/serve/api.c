@@ -549,8 +549,15 @@ static void get_events(struct api *api, const struct http_request *request, stru
 	const struct events *events = live_events(api->live);
 	const char *kind = http_query(request, "kind"), *container = http_query(request, "container");
 	guint count = 0;
+	gint64 from_ms, to_ms;
+	struct json_writer json;
 	GString *out;
-	struct json_writer json = reply_begin(&out);
+
+	if (!query_number(request, "from_ms", 0, &from_ms) || !query_number(request, "to_ms", G_MAXINT64, &to_ms)) {
+		reply_error(reply, MHD_HTTP_BAD_REQUEST, "from_ms and to_ms are numbers");
+		return;
+	}
+	json = reply_begin(&out);
 
 	json_uint(&json, "forgotten", events->forgotten);
 	json_begin_array(&json, "events"); /* the latest first */
@@ -558,7 +565,9 @@ static void get_events(struct api *api, const struct http_request *request, stru
 		const struct event *event = link->data;
 
 		if ((kind && g_strcmp0(kind, event->kind) != 0) ||
-		    (container && g_strcmp0(container, event->container) != 0))
+		    (container && g_strcmp0(container, event->container) != 0) ||
+		    (gint64)(event->realtime_ns / NS_PER_MS) < from_ms ||
+		    (gint64)(event->realtime_ns / NS_PER_MS) > to_ms)
 			continue;
 		write_event(&json, event);
 		count++;
