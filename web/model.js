@@ -61,11 +61,12 @@ async function stream() {
 			const answer = await ask("/api/stream", { signal: control.signal });
 			model.connected = true;
 			banner("");
-			draw();
+			current ? draw_live() : draw();
 			await read_events(answer.body.getReader(), control);
 		} catch (error) {
 			if (control.signal.aborted || !token) return;
 			banner(`No connection to the agent: ${error.message}. What is shown is old; trying again…`);
+			if (!current) draw();
 		}
 		model.connected = false;
 		await new Promise(done => setTimeout(done, 1000));
@@ -190,7 +191,14 @@ function login() {
 function enter(given) {
 	token = given;
 	sessionStorage.setItem("token", token);
-	draw();
+	begin();
+}
+
+// Views are drawn once it is known who is there.
+function begin() {
+	current?.leave?.();
+	current = null;
+	fill($("view"), el("p", { class: "empty" }, "Asking the agent…"));
 	stream();
 }
 

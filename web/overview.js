@@ -137,7 +137,7 @@ function overview(view) {
 		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => "fathom top")), table, empty);
 
 	const shown = () => model.rows.filter(is_shown).filter(matcher(filter.value));
-	const line = row => el("tr", { "data-name": row.name }, ...columns.map(column => column.cell(row)));
+	const line = row => el("tr", { "data-name": row.name }, columns.map(column => { const cell = column.cell(row); cell.dataset.key = column.key; return cell; }));
 	function lines(rows) {
 		const by = row_groups.find(([value]) => value === together.value)?.[2];
 		if (!by) return rows.slice(0, ROWS_MAX).map(line);

@@ -40,4 +40,4 @@ function start_with_token() {
 	enter(given);
 	return true;
 }
-if (!start_with_token()) { draw(); if (token) stream(); }
+if (!start_with_token()) token ? begin() : draw();

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,25 @@ def test_flame(seen):
     assert seen["progress"] == 1 and seen["frames"] > 3
     assert "matched" in seen["matched"] and seen["zoomed"] != "all"
     assert "a=p1" in seen["flame_address"] and "z=" in seen["flame_address"]
+
+
+def test_map(seen):
+    """Live: the browser's own connection to the agent is on it."""
+    it = seen["map"]
+    assert it["nodes"] >= 1 and "round trip" in it["story"] and "sel=host" in it["address"] and "view=" in it["view"]
+    assert it["svg"].startswith("<svg") and it["csv"].startswith("from,to,ports,opens")
+
+
+def test_latency(seen):
+    it = seen["latency"]
+    assert "what=" in it["address"] or "sel=" in it["address"]
+    assert int(re.match(r"[\d.]+", it["region"])[0].split(".")[0]) > 0 and " in this time" in it["again"]
+    assert "a=r%2C0%2C" in it["flame"] and "to=" in it["zoomed"]
+
+
+def test_host(seen):
+    it = seen["host"]
+    assert it["use"] >= 3 and it["checklist"] == 10 and "undefined" not in it["words"] and "NaN" not in it["words"]
 
 
 def test_self_and_lost_connection(seen):

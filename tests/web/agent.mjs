@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // agent.mjs CHROMIUM PROFILE_DIR LINK CONTAINER PICTURES_DIR : walks through a live agent's page as a person would and
 // prints as JSON what was seen. What is right is for the caller to say.
+import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const [program, profile, link, container, pictures] = process.argv.slice(2);
@@ -41,8 +42,8 @@ try {
 	seen.roles = { table: await page.getByRole("table", { name: "Containers" }).count(), headers: await page.getByRole("columnheader").count(),
 		status: await page.getByRole("status").count() };
 	await until(() => /^live/.test(document.getElementById("state").textContent));
-	const cpu = () => row.locator("td").nth(1).innerText();
-	await until(name => { const cell = document.querySelector(`tbody tr[data-name="${name}"] td:nth-child(2)`); return cell && /\d/.test(cell.textContent); }, container);
+	const cpu = () => row.locator("td[data-key=cpu]").innerText();
+	await until(name => { const cell = document.querySelector(`tbody tr[data-name="${name}"] td[data-key=cpu]`); return cell && /\d/.test(cell.textContent); }, container);
 	seen.cpu = await cpu();
 	seen.state = await page.locator("#state").textContent();
 	await until(before => document.getElementById("state").textContent !== before, seen.state);
@@ -112,6 +113,64 @@ try {
 	await page.goBack();
 	await row.waitFor();
 	seen.back = new URL(page.url()).hash;
+
+	// map: the browser itself is a connection; a click tells its numbers, dragging pins, all of it is in the address
+	await page.keyboard.press("m");
+	await until(() => Number(document.getElementById("map")?.dataset.links) > 0);
+	seen.map = { nodes: Number(await page.locator("#map").getAttribute("data-nodes")) };
+	await page.locator(".map aside tbody button", { hasText: "host → host" }).click();
+	await until(() => /opened/.test(document.getElementById("story").textContent));
+	seen.map.story = await page.locator("#story").innerText();
+	seen.map.address = new URL(page.url()).hash;
+	await page.getByRole("button", { name: "All" }).click();
+	const stage = await page.locator("#map").boundingBox();
+	const moved = async what => {
+		const frames = Number(await page.locator("#map").getAttribute("data-frames"));
+		await what();
+		await until(before => Number(document.getElementById("map").dataset.frames) > before, frames);
+	};
+	await moved(async () => { await page.mouse.move(stage.x + 20, stage.y + 20); await page.mouse.wheel(0, -200); });
+	await moved(() => page.locator("#map").press("ArrowLeft"));
+	await until(() => location.hash.includes("view="));
+	seen.map.view = new URL(page.url()).hash;
+	await page.getByLabel("Filter").fill("no such end");
+	await page.getByText("No connection matches the filter").waitFor();
+	await picture("map-empty");
+	await page.getByLabel("Filter").fill("");
+	const download = async name => {
+		await page.getByText("Export", { exact: true }).click();
+		const [file] = await Promise.all([page.waitForEvent("download"), page.locator("details.menu").getByRole("button", { name, exact: true }).click()]);
+		await page.getByText("Export", { exact: true }).click();
+		return readFileSync(await file.path(), "utf8");
+	};
+	seen.map.svg = (await download("SVG")).slice(0, 200);
+	seen.map.csv = (await download("CSV")).slice(0, 200);
+	await picture("map");
+
+	// latency: a region by hand, its numbers, in the address; zoom to it and back to live
+	await page.keyboard.press("l");
+	await until(() => Number(document.getElementById("latency")?.dataset.cells) > 0);
+	const heat = await page.locator("#latency").boundingBox();
+	await page.mouse.move(heat.x + 300, heat.y + 20);
+	await page.mouse.down();
+	await page.mouse.move(heat.x + heat.width - 5, heat.y + 240, { steps: 3 });
+	await page.mouse.up();
+	seen.latency = { region: await page.locator("#region-count").innerText(), address: new URL(page.url()).hash };
+	await page.reload();
+	seen.latency.again = await page.locator("#region-count").innerText();
+	seen.latency.flame = await page.getByRole("link", { name: /Flame graph/ }).getAttribute("href");
+	await picture("latency");
+	await page.getByRole("button", { name: "Zoom to it" }).click();
+	await until(() => document.getElementById("pause").getAttribute("aria-pressed") === "true");
+	seen.latency.zoomed = new URL(page.url()).hash;
+	await page.getByRole("button", { name: "Live", exact: true }).click();
+	await until(() => document.getElementById("pause").getAttribute("aria-pressed") === "false");
+
+	await page.keyboard.press("h");
+	await page.locator("#view[data-ready]").waitFor();
+	seen.host = { use: await page.getByRole("table", { name: "Utilisation, saturation, errors" }).locator("tbody tr").count(),
+		checklist: await page.getByRole("table", { name: "The first sixty seconds" }).locator("tbody tr").count(), words: await page.locator("main").innerText() };
+	await picture("host");
 
 	await page.keyboard.press("s");
 	await page.getByRole("table", { name: "Probes" }).locator("tbody tr").first().waitFor();
