@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""page.py [-c CONTAINERS] [-e EDGES]: the agent's page with many containers and edges in headless Chromium (no GPU), against a live agent whose
-answers about containers and edges are replaced by made-up ones: first paint, the table, the map's drawing, frames per second while it is
-panned and zoomed."""
+"""How fast the agent's page is with 500 containers and 5,000 edges: first paint, the table, the map panned and zoomed.
+A live agent in headless Chromium without a GPU; its answers about containers and edges are replaced by made-up ones."""
 import argparse
 import json
 import sys

@@ -193,7 +193,7 @@ function container(view, id) {
 	sized.observe(grid);
 	load(true);
 	load_lists(true);
-	return { period: time, theme: paint,
+	return { period: time, theme: paint, refresh: () => load_lists(true),
 		live: () => {
 			if (!drag && cross === null) title();
 			if (model.paused) return;

@@ -203,7 +203,15 @@ function flame_graph_view(view, query) {
 			if (waiting) { said.textContent = "Still measuring…"; again = setTimeout(load, 1000); return; }
 			const [captures] = await Promise.all([Promise.all(sources.map(capture_of)), load_palette()]);
 			if (!gone) show(sources, captures);
-		} catch (error) { if (!gone) { heading.textContent = "No flame graph"; said.textContent = error.message; } }
+		} catch (error) { if (!gone) no_graph(error); }
+	}
+	// What was not recorded can be measured now.
+	function no_graph(error) {
+		const [, series, kind] = /^r,(\d+),(\w+),/.exec(query.get("a")) || [];
+		heading.textContent = "No flame graph";
+		fill(said, error.message, kind && !query.get("b") ? [" ", button("Measure now, for 5 s", async () => {
+			try { location.hash = `#/flame?a=p${(await json(`/api/profiles?series=${series}&seconds=5&kind=${kind}`, { method: "POST" })).id}`; } catch (problem) { said.textContent = problem.message; }
+		})] : null);
 	}
 	function show(sources, captures) {
 		const last = captures.at(-1), [first] = captures;
@@ -289,6 +297,7 @@ function profile_form(series, row) {
 			said.textContent = "";
 		} catch (error) { said.textContent = error.message; }
 		start.disabled = false;
+		current?.refresh?.();
 		draw_live();
 	} }, "Measure");
 	return el("div", { class: "bar inner" }, kind, seconds, start, copy_button(() => command_of(kind.value, seconds.value, row()?.name)), said);
