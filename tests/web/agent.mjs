@@ -118,11 +118,11 @@ try {
 	await page.keyboard.press("m");
 	await until(() => Number(document.getElementById("map")?.dataset.links) > 0);
 	seen.map = { nodes: Number(await page.locator("#map").getAttribute("data-nodes")) };
-	await page.locator(".map aside tbody button", { hasText: "host → host" }).click();
+	await page.locator(".map aside tbody button").first().click();
 	await until(() => /opened/.test(document.getElementById("story").textContent));
 	seen.map.story = await page.locator("#story").innerText();
 	seen.map.address = new URL(page.url()).hash;
-	await page.getByRole("button", { name: "All" }).click();
+	await page.getByRole("button", { name: "All", exact: true }).click();
 	const stage = await page.locator("#map").boundingBox();
 	const moved = async what => {
 		const frames = Number(await page.locator("#map").getAttribute("data-frames"));
