@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from runtimes import Docker  # noqa: E402
+from runtimes import Docker, die_with_parent  # noqa: E402
 from support import fathom_binary, tool  # noqa: E402
 
 SECONDS = 10
@@ -38,9 +38,12 @@ def start_demo(docker):
 def run_to_end(*command, **options):
     """Ctrl-C ends the child early, with a valid result; this process then goes on to clean up."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def prepare():
+        signal.signal(signal.SIGINT, before)
+        die_with_parent()
     try:
-        child = subprocess.Popen([str(c) for c in command], preexec_fn=lambda: signal.signal(signal.SIGINT, before),
-                                 **options)
+        child = subprocess.Popen([str(c) for c in command], preexec_fn=prepare, **options)
         return child.wait()
     finally:
         signal.signal(signal.SIGINT, before)
@@ -52,6 +55,13 @@ def profile(targets):
     if output.exists() and status in (0, 3):
         print(f"flame graph: {output} (open it in a browser)")
     return status
+
+
+def serve(arguments):
+    """The agent, until Ctrl-C: its link is on the terminal."""
+    print("the agent: open the link in a browser; Ctrl-C ends it (./dev run --once: ten seconds into one page)",
+          file=sys.stderr)
+    return run_to_end(fathom_binary(), "serve", *arguments)
 
 
 def shell(docker, wanted):
@@ -66,15 +76,21 @@ def shell(docker, wanted):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev run")
-    parser.add_argument("--demo", action="store_true", help="profile demonstration containers, removed afterwards")
+    parser.add_argument("--demo", action="store_true", help="with demonstration containers, removed afterwards")
+    parser.add_argument("--once", action="store_true", help="profile for ten seconds into one page instead of serving")
     parser.add_argument("--shell", nargs="?", const="web", metavar="NAME", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()
+    if rest and (arguments.once or arguments.shell):
+        parser.error(f"unknown: {rest[0]}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     if not (arguments.demo or arguments.shell):
-        return profile(["busiest"])
+        return profile(["busiest"]) if arguments.once else serve(rest)
     with Docker() as docker:
-        return shell(docker, arguments.shell) if arguments.shell else profile(start_demo(docker))
+        if arguments.shell:
+            return shell(docker, arguments.shell)
+        names = start_demo(docker)
+        return profile(names) if arguments.once else serve(rest)
 
 
 if __name__ == "__main__":

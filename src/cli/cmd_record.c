@@ -149,7 +149,7 @@ static void stacks_end(struct record *record, struct stacks *stacks)
 
 static gboolean record_open(struct record *record, struct history *history, GError **error)
 {
-	const struct live_options options = { .no_bpf = record->no_bpf, .exported_max = 1 };
+	const struct live_options options = { .no_bpf = record->no_bpf, .no_profile = TRUE, .exported_max = 1 };
 
 	record->live = live_new(&options, history, record->reel, error);
 	if (!record->live)
@@ -197,7 +197,7 @@ static int record_run(struct record *record)
 	g_autoptr(GError) error = NULL;
 	int status = EXIT_FAILED;
 
-	record->reel = reel_new(NULL);
+	record->reel = reel_new(NULL, REEL_SECONDS);
 	if (record_open(record, history, &error)) {
 		guint64 bytes;
 

@@ -33,6 +33,8 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		{ "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &given->tls_key, "Its key (PEM)", "FILE" },
 		{ "no-bpf", 0, 0, G_OPTION_ARG_NONE, &given->no_bpf, "From files alone, without kernel programs",
 		  NULL },
+		{ "profile-seconds", 0, 0, G_OPTION_ARG_INT, &given->profile_seconds,
+		  "Length of a window of sampled stacks (default 60); 0: none", "SECONDS" },
 		{ "metrics-containers", 0, 0, G_OPTION_ARG_INT, &given->exported_containers,
 		  "Containers with labels of their own in /metrics (default 200); more are \"other\"", "N" },
 		{ "history-mib", 0, 0, G_OPTION_ARG_INT, &given->history_mib,
@@ -45,9 +47,12 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 	};
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
-	*given = (struct config){
-		.exported_containers = -1, .history_mib = -1, .cpu_percent = -1, .memory_mib = -1, .map_mib = -1
-	};
+	*given = (struct config){ .profile_seconds = -1,
+				  .exported_containers = -1,
+				  .history_mib = -1,
+				  .cpu_percent = -1,
+				  .memory_mib = -1,
+				  .map_mib = -1 };
 	g_option_context_set_summary(context,
 				     "The agent: what each container uses and loses, always on; with history, a web "
 				     "page,\nan API and Prometheus metrics.");
@@ -76,6 +81,8 @@ static void serve_override(struct config *config, const struct config *given)
 		g_strfreev(config->allow_hosts);
 		config->allow_hosts = g_strdupv(given->allow_hosts);
 	}
+	if (given->profile_seconds != -1)
+		config->profile_seconds = given->profile_seconds;
 	if (given->exported_containers != -1)
 		config->exported_containers = given->exported_containers;
 	if (given->history_mib != -1)

@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "serve/api.h"
+#include "serve/recorder.h"
+#include "serve/sampler.h"
 #include "serve/state.h"
 #include "store/database.h"
 
@@ -18,9 +20,11 @@
 #define AGENT_TICK_AT_MS 500 /* of each second, so that a reading a little early or late is still that second's */
 #define AGENT_FAILURES_MAX 30 /* readings in a row */
 #define AGENT_PROFILES "profiles"
+#define AGENT_CAPTURES "captures"
 
 struct agent {
 	GMainLoop *loop;
+	struct sampler *sampler;
 	struct database *database; /* owned by the history; NULL: none */
 	struct api api;
 	char *token, *reader_token;
@@ -66,6 +70,10 @@ static gboolean agent_tick(gpointer data)
 	agent->api.trouble = agent->trouble;
 	if (!agent->trouble)
 		verdicts_tick(agent->api.verdicts);
+	sampler_tick(agent->sampler);
+	if (!agent->trouble)
+		recorder_tick(agent->api.recorder);
+	budget_count_children(agent->api.budget, sampler_cpu_ns(agent->sampler));
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);
 	api_tick(&agent->api);
@@ -127,8 +135,9 @@ static struct database *open_history(struct agent *agent, const struct config *c
 static gboolean open_state(struct agent *agent, const struct config *config, GError **error)
 {
 	g_autofree char *profiles = g_build_filename(config->state, AGENT_PROFILES, NULL);
+	g_autofree char *captures = g_build_filename(config->state, AGENT_CAPTURES, NULL);
 
-	if (!state_open(config->state, error) || !state_open(profiles, error))
+	if (!state_open(config->state, error) || !state_open(profiles, error) || !state_open(captures, error))
 		return FALSE;
 	agent->token = state_token(config->state, "token", error);
 	agent->reader_token = agent->token ? state_token(config->state, "token-reader", error) : NULL;
@@ -137,19 +146,26 @@ static gboolean open_state(struct agent *agent, const struct config *config, GEr
 	agent->api.jobs = jobs_new(profiles);
 	agent->database = open_history(agent, config);
 	agent->api.history = history_new(agent->database);
-	agent->api.reel = reel_new(agent->database);
+	agent->api.reel = reel_new(agent->database, REEL_SECONDS);
+	agent->api.stacks = reel_new(agent->database, REEL_STACKS);
 	return TRUE;
 }
 
 static gboolean open_live(struct agent *agent, const struct config *config, GError **error)
 {
+	g_autofree char *profiles = NULL, *captures = NULL;
 	const struct live_options options = { .no_bpf = config->no_bpf,
-					      .exported_max = (guint)config->exported_containers };
+					      .exported_max = (guint)config->exported_containers,
+					      .no_profile = config->profile_seconds == 0 };
 	char *note;
 
 	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);
 	if (!agent->api.live)
 		return FALSE;
+	profiles = g_build_filename(config->state, AGENT_PROFILES, NULL);
+	captures = g_build_filename(config->state, AGENT_CAPTURES, NULL);
+	agent->sampler = sampler_new(agent->api.live, agent->api.stacks, profiles, (guint)config->profile_seconds);
+	agent->api.recorder = recorder_new(captures, agent->api.live, agent->api.reel, agent->api.stacks);
 	for (guint i = 0; i < LIVE_PARTS; i++) {
 		const struct live_part_status *part = live_part(agent->api.live, (enum live_part)i);
 
@@ -249,8 +265,11 @@ void agent_free(struct agent *agent)
 	http_free(agent->api.http);
 	jobs_free(agent->api.jobs);
 	verdicts_free(agent->api.verdicts);
+	sampler_free(agent->sampler);
+	recorder_free(agent->api.recorder);
 	live_free(agent->api.live);
 	reel_free(agent->api.reel);
+	reel_free(agent->api.stacks);
 	history_free(agent->api.history);
 	budget_free(agent->api.budget);
 	g_main_loop_unref(agent->loop);

@@ -776,6 +776,10 @@ static const struct route {
 	{ "GET", "/api/series", ACCESS_READER, get_series },
 	{ "GET", "/api/edges", ACCESS_READER, past_edges },
 	{ "GET", "/api/latency", ACCESS_READER, past_latency },
+	{ "GET", "/api/flame", ACCESS_READER, past_flame },
+	{ "GET", "/api/captures", ACCESS_READER, past_captures },
+	{ "POST", "/api/captures", ACCESS_OPERATOR, past_freeze },
+	{ "GET", "/api/captures/", ACCESS_READER, past_capture },
 	{ "GET", "/api/host", ACCESS_READER, past_host },
 	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts },
 	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
@@ -825,7 +829,11 @@ static gboolean peer_is_trusted(const struct api *api, const struct http_request
 
 static enum access access_of(const struct api *api, const struct http_request *request)
 {
-	const char *given = guard_bearer(http_header(request, "Authorization"));
+	const char *authorization = http_header(request, "Authorization"), *given = guard_bearer(authorization);
+	g_autofree char *password = guard_basic(authorization);
+
+	if (!given)
+		given = password;
 
 	if (guard_token_equal(given, api->token) || peer_is_trusted(api, request))
 		return ACCESS_OPERATOR;

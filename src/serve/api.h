@@ -16,7 +16,8 @@
 struct api {
 	struct live *live;
 	struct history *history;
-	struct reel *reel;
+	struct reel *reel, *stacks;
+	struct recorder *recorder;
 	struct jobs *jobs;
 	struct budget *budget;
 	struct verdicts *verdicts;

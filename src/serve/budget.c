@@ -23,6 +23,7 @@ struct budget {
 	guint64 maps_ns, changed_ns;
 	guint64 part_cost_ns[LIVE_PARTS]; /* at the window's start */
 	double part_cores[LIVE_PARTS]; /* over the last whole window */
+	guint64 children_ns;
 	GPtrArray *notes;
 };
 
@@ -157,7 +158,7 @@ void budget_tick(struct budget *budget, struct live *live)
 	struct rusage used;
 
 	getrusage(RUSAGE_SELF, &used);
-	budget->usage.cpu_ns = process_cpu_ns();
+	budget->usage.cpu_ns = process_cpu_ns() + budget->children_ns;
 	if (!budget->start_ns) {
 		/* Loading programs is paid once: judged is what running costs. */
 		budget->start_ns = budget->window_ns = now_ns;
@@ -204,6 +205,11 @@ void budget_free(struct budget *budget)
 		return;
 	g_ptr_array_unref(budget->notes);
 	g_free(budget);
+}
+
+void budget_count_children(struct budget *budget, guint64 cpu_ns)
+{
+	budget->children_ns = cpu_ns;
 }
 
 void budget_set_limits(struct budget *budget, const struct budget_limits *limits)

@@ -30,6 +30,8 @@ struct budget *budget_new(const struct budget_limits *limits);
 void budget_free(struct budget *budget);
 void budget_set_limits(struct budget *budget, const struct budget_limits *limits);
 const struct budget_limits *budget_limits(const struct budget *budget);
+/* CPU time of children that are always there, since the start: counts as ours. */
+void budget_count_children(struct budget *budget, guint64 cpu_ns);
 /* Once a tick: measures, and sheds or restores parts of `live`. */
 void budget_tick(struct budget *budget, struct live *live);
 const struct budget_usage *budget_usage(const struct budget *budget);

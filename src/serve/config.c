@@ -32,6 +32,7 @@ static const struct {
 	{ "tls-certificate", CONFIG_TEXT, offsetof(struct config, tls_certificate) },
 	{ "tls-key", CONFIG_TEXT, offsetof(struct config, tls_key) },
 	{ "no-bpf", CONFIG_FLAG, offsetof(struct config, no_bpf) },
+	{ "profile-seconds", CONFIG_INTEGER, offsetof(struct config, profile_seconds) },
 	{ "metrics-containers", CONFIG_INTEGER, offsetof(struct config, exported_containers) },
 	{ "history-mib", CONFIG_INTEGER, offsetof(struct config, history_mib) },
 	{ "cpu-percent", CONFIG_REAL, offsetof(struct config, cpu_percent) },
@@ -46,6 +47,7 @@ void config_init(struct config *config)
 		.listen = g_strdup_printf("127.0.0.1:%u", CONFIG_PORT),
 		.socket = g_strdup(CONFIG_SOCKET),
 		.exported_containers = 200,
+		.profile_seconds = 60,
 		.history_mib = 256,
 		.cpu_percent = 1,
 		.memory_mib = 40,
@@ -188,6 +190,8 @@ gboolean config_check(const struct config *config, GError **error)
 		return fail(error, "TLS needs both a certificate and its key");
 	if (config->exported_containers < 1 || config->exported_containers > 10000)
 		return fail(error, "metrics-containers is a number from 1 to 10000");
+	if (config->profile_seconds != 0 && (config->profile_seconds < 5 || config->profile_seconds > 600))
+		return fail(error, "profile-seconds is 0 (none), or from 5 to 600");
 	if (config->history_mib < 0 || config->history_mib > (1 << 20) ||
 	    (config->history_mib > 0 && config->history_mib < 4))
 		return fail(error, "history-mib is 0 (none), or from 4 to 1048576");

@@ -17,6 +17,7 @@ struct config {
 	GStrv allow_hosts; /* NULL: none besides the loopback's */
 	char *tls_certificate, *tls_key; /* NULL: none */
 	gboolean no_bpf;
+	gint profile_seconds; /* length of a window of stacks; 0: none */
 	gint exported_containers; /* with labels of their own in /metrics */
 	gint history_mib; /* on disk; 0: none */
 	double cpu_percent; /* of one core; 0: no bound, and so below */

@@ -48,6 +48,22 @@ const char *guard_bearer(const char *authorization)
 	return *authorization ? authorization : NULL;
 }
 
+char *guard_basic(const char *authorization)
+{
+	static const char scheme[] = "basic ";
+	g_autofree guchar *pair = NULL;
+	g_autofree char *text = NULL;
+	const char *colon;
+	gsize length;
+
+	if (!authorization || g_ascii_strncasecmp(authorization, scheme, strlen(scheme)) != 0)
+		return NULL;
+	pair = g_base64_decode(authorization + strlen(scheme), &length);
+	text = g_strndup((const char *)pair, length);
+	colon = strchr(text, ':');
+	return colon && colon[1] ? g_strdup(colon + 1) : NULL;
+}
+
 /* Length of the name in "name:port", "[::1]:port", "name". */
 static gsize host_name_length(const char *host)
 {

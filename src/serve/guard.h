@@ -9,6 +9,9 @@
 char *guard_token_new(GError **error);
 /* Compares without telling by its time how much is right. FALSE when either is NULL or empty. */
 gboolean guard_token_equal(const char *given, const char *token);
+/* The password of "Basic …" (whoever the user is), owned by the caller; NULL when it is no such thing: for programs that
+ * know no other way, such as go tool pprof http://x:TOKEN@127.0.0.1:7070/… */
+char *guard_basic(const char *authorization);
 /* The token of an Authorization header ("Bearer TOKEN"), a part of it; NULL when it holds none. */
 const char *guard_bearer(const char *authorization);
 

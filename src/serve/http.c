@@ -6,6 +6,7 @@
 #include <glib-unix.h>
 #include <microhttpd.h>
 #include <string.h>
+#include <zlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +16,8 @@
 #include "base/file.h"
 #include "base/units.h"
 
+#define HTTP_GZIP_MIN 1024 /* bytes; less is not worth it */
+#define HTTP_GZIP_LEVEL 1
 #define HTTP_BACKLOG 128
 #define HTTP_PEM_BYTES (256u << 10)
 #define HTTP_ROUNDS 8 /* of one listener before the loop's other business gets its turn */
@@ -306,6 +309,37 @@ static const struct {
 	{ "Cross-Origin-Resource-Policy", "same-origin" },
 };
 
+/* The body gzipped, for whoever takes that; FALSE when it stays as it is. */
+static gboolean body_gzip(struct MHD_Connection *mhd, struct http_reply *reply)
+{
+	const char *accepted = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding");
+	gsize length = 0, room;
+	const void *data = reply->body ? g_bytes_get_data(reply->body, &length) : NULL;
+	z_stream stream = { 0 };
+	guint8 *packed;
+	gboolean done;
+
+	if (length < HTTP_GZIP_MIN || !accepted || !strstr(accepted, "gzip") || strstr(accepted, "gzip;q=0") ||
+	    (reply->type && strcmp(reply->type, "application/octet-stream") == 0) ||
+	    deflateInit2(&stream, HTTP_GZIP_LEVEL, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		return FALSE;
+	room = deflateBound(&stream, length);
+	packed = g_malloc(room);
+	stream.next_in = (Bytef *)data;
+	stream.avail_in = (uInt)length;
+	stream.next_out = packed;
+	stream.avail_out = (uInt)room;
+	done = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+	if (done) {
+		g_bytes_unref(reply->body);
+		reply->body = g_bytes_new_take(packed, stream.total_out);
+	} else {
+		g_free(packed);
+	}
+	deflateEnd(&stream);
+	return done;
+}
+
 static struct MHD_Response *response_of(struct http_reply *reply)
 {
 	gsize length = 0;
@@ -324,6 +358,7 @@ static struct MHD_Response *response_of(struct http_reply *reply)
 static enum MHD_Result reply_send(struct MHD_Connection *mhd, struct http_reply *reply)
 {
 	struct connection *connection = connection_of(mhd);
+	gboolean is_gzip = !reply->stream && body_gzip(mhd, reply);
 	struct MHD_Response *response = response_of(reply);
 	enum MHD_Result result;
 
@@ -334,6 +369,10 @@ static enum MHD_Result reply_send(struct MHD_Connection *mhd, struct http_reply 
 				reply->stream ? "text/event-stream"
 				: reply->type ? reply->type
 					      : "application/json; charset=utf-8");
+	if (is_gzip)
+		MHD_add_response_header(response, "Content-Encoding", "gzip");
+	if (!reply->stream)
+		MHD_add_response_header(response, "Vary", "Accept-Encoding");
 	if (reply->allow)
 		MHD_add_response_header(response, "Allow", reply->allow);
 	if (reply->challenge)

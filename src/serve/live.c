@@ -18,6 +18,7 @@ static const struct {
 	const char *name, *shows, *probe;
 	enum observe_by by;
 } parts[LIVE_PARTS] = {
+	[LIVE_PROFILE] = { "profile", "stacks of running threads, sampled", NULL, OBSERVE_BY_PROCESS },
 	[LIVE_FS] = { "fs", "file operations, by length", "fs", OBSERVE_BY_CONTAINER },
 	[LIVE_DNS] = { "dns", "questions of DNS, by length and outcome", "dns", OBSERVE_BY_CONTAINER },
 	[LIVE_EXEC] = { "exec", "programs started", "trace exec", OBSERVE_BY_CONTAINER },
@@ -223,7 +224,7 @@ static void part_start(struct live *live, enum live_part part)
 {
 	struct running *running = &live->running[part];
 	struct observe_options options = {
-		.probe = probe_find(parts[part].probe),
+		.probe = parts[part].probe ? probe_find(parts[part].probe) : NULL,
 		.targets = live->targets,
 		.by = parts[part].by,
 		.event = event_seen,
@@ -235,6 +236,11 @@ static void part_start(struct live *live, enum live_part part)
 	};
 	g_autoptr(GError) error = NULL;
 
+	if (!options.probe) { /* somebody else runs it */
+		live->parts[part].state = LIVE_ON;
+		g_clear_pointer(&live->parts[part].why, g_free);
+		return;
+	}
 	running->live = live;
 	running->observation = observation_open(live->registry, &options, &error);
 	if (!running->observation) {
@@ -257,6 +263,13 @@ static void part_stop(struct live *live, enum live_part part)
 		g_source_remove(running->watch);
 	running->watch = 0;
 	g_clear_pointer(&running->observation, observation_close);
+}
+
+void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns)
+{
+	live->parts[part].cost_ns += cost_ns;
+	if (shape)
+		ledger_merge(&live->parts[part].ledger, &shape->ledger);
 }
 
 void live_shed(struct live *live, enum live_part part, gboolean off, const char *why)
@@ -535,6 +548,11 @@ struct live *live_new(const struct live_options *options, struct history *histor
 		return NULL;
 	}
 	for (guint i = 0; i < LIVE_GAUGES; i++) {
+		if (i == LIVE_PROFILE && options->no_profile) {
+			live->parts[i].state = LIVE_OFF;
+			live->parts[i].why = g_strdup("not asked for");
+			continue;
+		}
 		if (!options->no_bpf) {
 			part_start(live, (enum live_part)i);
 			continue;

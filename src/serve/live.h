@@ -20,15 +20,16 @@
 
 /* The parts that can be shed, the dearest first. */
 enum live_part {
-	LIVE_FS = 0,
-	LIVE_DNS = 1,
-	LIVE_EXEC = 2,
-	LIVE_CONNECTIONS = 3,
-	LIVE_BLOCK = 4,
-	LIVE_RUNQ = 5,
-	LIVE_OOM = 6,
-	LIVE_GAUGES = 7, /* never shed */
-	LIVE_PARTS = 8,
+	LIVE_PROFILE = 0, /* sampler.h */
+	LIVE_FS = 1,
+	LIVE_DNS = 2,
+	LIVE_EXEC = 3,
+	LIVE_CONNECTIONS = 4,
+	LIVE_BLOCK = 5,
+	LIVE_RUNQ = 6,
+	LIVE_OOM = 7,
+	LIVE_GAUGES = 8, /* never shed */
+	LIVE_PARTS = 9,
 };
 
 enum live_state {
@@ -60,6 +61,7 @@ struct live_resource {
 
 struct live_options {
 	gboolean no_bpf; /* files alone */
+	gboolean no_profile; /* nobody samples stacks */
 	guint exported_max; /* containers with labels of their own */
 };
 
@@ -93,6 +95,9 @@ guint64 live_ticks(const struct live *live);
 guint64 live_reading_ns(const struct live *live); /* what it took */
 struct registry *live_registry(struct live *live);
 guint64 live_events_total(const struct live *live, enum live_part part); /* LIVE_EXEC, LIVE_OOM: seen since the start */
+
+/* Of a part that somebody else runs (LIVE_PROFILE): what it saw (may be NULL), and CPU time it took. */
+void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns);
 
 /* Turns a part off to save its cost, or on again. */
 void live_shed(struct live *live, enum live_part part, gboolean off, const char *why);

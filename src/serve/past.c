@@ -8,7 +8,9 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "observe/look.h"
+#include "serve/recorder.h"
 #include "render/connections.h"
+#include "render/render.h"
 
 #define PAST_STEPS_MAX 2000
 #define PAST_SPAN_MAX_MS (G_GINT64_CONSTANT(1000) * 3600 * 24 * 35)
@@ -584,6 +586,163 @@ void past_latency(struct api *api, const struct http_request *request, struct ht
 	g_hash_table_unref(question.kinds);
 	g_free(question.cells);
 	answer_end(reply, &json);
+}
+
+/* ---- stacks ---- */
+
+struct flame_question {
+	const struct past_range *range;
+	const char *container; /* NULL: all */
+	struct shape *shape; /* being filled */
+	struct snapshot *snapshot; /* of it */
+};
+
+/* What hangs below the container that is asked for. */
+static void flame_add(struct calltree *into, const struct calltree *from, const char *container)
+{
+	g_autofree guint32 *places = g_new0(guint32, from->node_count); /* + 1; 0: not wanted */
+
+	places[CALLTREE_ROOT] = CALLTREE_ROOT + 1;
+	for (guint32 i = 1; i < from->node_count; i++) {
+		const struct calltree_frame *frame = &from->frames[from->frame[i]];
+		guint32 parent = places[from->parent[i]];
+
+		if (!parent || (from->parent[i] == CALLTREE_ROOT && container && strcmp(frame->name, container) != 0))
+			continue;
+		places[i] = calltree_child(into, parent - 1,
+					   calltree_frame(into, frame->kind, frame->name, -1, frame->module)) +
+			    1;
+		calltree_add(into, places[i] - 1, from->self[i]);
+	}
+}
+
+/* reel_fn: windows that overlap the range. */
+static void flame_window(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	struct flame_question *question = user;
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
+	gint64 start_ms = time_ms - (gint64)(snapshot->duration_ns / NS_PER_MS);
+	guint64 end_ns = snapshot->start_realtime_ns + snapshot->duration_ns;
+
+	if (!shape || start_ms >= question->range->to_ms)
+		return;
+	flame_add(question->shape->calltree, shape->calltree, question->container);
+	ledger_merge(&question->shape->ledger, &shape->ledger);
+	question->snapshot->frequency_hz = snapshot->frequency_hz;
+	if (!question->snapshot->start_realtime_ns)
+		question->snapshot->start_realtime_ns = snapshot->start_realtime_ns;
+	if (end_ns > question->snapshot->start_realtime_ns)
+		question->snapshot->duration_ns = end_ns - question->snapshot->start_realtime_ns;
+}
+
+static const struct {
+	const char *name, *type, *attachment;
+} flame_formats[] = {
+	{ "json", NULL, NULL },
+	{ "folded", "text/plain; charset=utf-8", "fathom.folded" },
+	{ "svg", "image/svg+xml", "fathom.svg" },
+	{ "pprof", "application/octet-stream", "fathom.pb.gz" },
+};
+
+static int flame_format(const char *name)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(flame_formats); i++)
+		if (!name || strcmp(name, flame_formats[i].name) == 0)
+			return (int)i;
+	return -1;
+}
+
+void past_flame(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	struct past_range range;
+	const char *wrong = past_range(request, 300, &range), *kind = http_query(request, "kind");
+	struct flame_question question = { .range = &range };
+	int format = flame_format(http_query(request, "format"));
+	g_autoptr(snapshot_t) snapshot = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autofree char *title = NULL;
+	char *text;
+	gsize length;
+
+	if (!wrong && kind && strcmp(kind, "profile") != 0)
+		wrong = "kind is profile: of others there is no history, only measurements (/api/profiles)";
+	if (!wrong && format < 0)
+		wrong = "format is one of json, folded, svg, pprof";
+	if (!wrong && !query_container(api, request, &question.container))
+		wrong = "there is no such series";
+	if (wrong) {
+		answer_error(reply, MHD_HTTP_BAD_REQUEST, wrong);
+		return;
+	}
+	title = g_strdup_printf("profile of %s", question.container ? question.container : "all");
+	snapshot = question.snapshot = snapshot_new(title);
+	question.shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
+	g_ptr_array_add(snapshot->shapes, question.shape);
+	/* Windows are a minute long: the last that overlaps ends after the range does. */
+	reel_each(api->stacks, range.from_ms, range.to_ms + 2 * 60 * 1000, 60000, flame_window, &question);
+	if (question.shape->calltree->node_count <= 1) {
+		answer_error(reply, MHD_HTTP_NOT_FOUND,
+			     live_part(api->live, LIVE_PROFILE)->state == LIVE_ON
+				     ? "no stack was sampled in that range (a window of a minute must be over)"
+				     : "stacks are not sampled: /api/self says why");
+		return;
+	}
+	text = render_write_string(snapshot, render_format_find(flame_formats[format].name, NULL),
+				   &(struct render_options){ 0 }, &length, &error);
+	if (!text) {
+		answer_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, error->message);
+		return;
+	}
+	reply->type = flame_formats[format].type;
+	reply->attachment = flame_formats[format].attachment;
+	reply->body = g_bytes_new_take(text, length);
+}
+
+/* ---- the flight recorder ---- */
+
+void past_captures(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	GString *out = g_string_new(NULL);
+	struct json_writer json;
+
+	(void)request;
+	json_init(&json, out);
+	json_begin_object(&json, NULL);
+	recorder_write(api->recorder, &json);
+	answer_end(reply, &json);
+}
+
+void past_freeze(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *name = recorder_freeze(api->recorder, "asked", &error);
+	struct json_writer json;
+	GString *out;
+
+	(void)request;
+	if (!name) {
+		answer_error(reply, MHD_HTTP_SERVICE_UNAVAILABLE, error->message);
+		return;
+	}
+	out = g_string_new(NULL);
+	json_init(&json, out);
+	json_begin_object(&json, NULL);
+	json_string(&json, "name", name);
+	answer_end(reply, &json);
+	reply->status = MHD_HTTP_CREATED;
+}
+
+void past_capture(struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	const char *name = request->path + strlen("/api/captures/");
+
+	reply->body = recorder_read(api->recorder, name);
+	if (!reply->body) {
+		answer_error(reply, MHD_HTTP_NOT_FOUND, "there is no such capture");
+		return;
+	}
+	reply->type = "application/octet-stream";
+	reply->attachment = "capture.fathom";
 }
 
 /* ---- the machine ---- */

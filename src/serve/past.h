@@ -3,9 +3,13 @@
 #pragma once
 #include "serve/api.h"
 
-/* route_fn each. /api/edges, /api/latency, /api/host */
+/* route_fn each. /api/edges, /api/latency, /api/flame, /api/captures, /api/host */
 void past_edges(struct api *api, const struct http_request *request, struct http_reply *reply);
 void past_latency(struct api *api, const struct http_request *request, struct http_reply *reply);
+void past_flame(struct api *api, const struct http_request *request, struct http_reply *reply);
+void past_captures(struct api *api, const struct http_request *request, struct http_reply *reply);
+void past_capture(struct api *api, const struct http_request *request, struct http_reply *reply);
+void past_freeze(struct api *api, const struct http_request *request, struct http_reply *reply);
 void past_host(struct api *api, const struct http_request *request, struct http_reply *reply);
 
 /* The range of a request: seconds, or from_ms and to_ms; `fallback_s` when it says nothing. NULL, or what is wrong. */

@@ -11,6 +11,7 @@ struct frame {
 
 struct reel {
 	struct database *database; /* NULL: none */
+	enum reel_kind kind;
 	GQueue frames; /* of struct frame *, oldest first */
 	gsize bytes;
 	struct snapshot *sums[HISTORY_RESOLUTIONS]; /* what the next coarser one will be; [0] unused */
@@ -87,6 +88,11 @@ void reel_add(struct reel *reel, gint64 time_ms, struct snapshot *snapshot)
 		snapshot_free(snapshot);
 		return;
 	}
+	if (reel->kind == REEL_STACKS) {
+		database_add(reel->database, DATABASE_STACKS, HISTORY_MINUTE, time_ms, g_bytes_ref(raw));
+		snapshot_free(snapshot);
+		return;
+	}
 	database_add(reel->database, DATABASE_SHAPES, HISTORY_SECOND, time_ms, g_bytes_ref(raw));
 	sum_add(reel, HISTORY_TEN_SECONDS, time_ms, snapshot);
 }
@@ -148,6 +154,11 @@ enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_m
 		reel_each_packed(reel, from_ms, to_ms, query_packed, &query);
 		return HISTORY_SECOND;
 	}
+	if (reel->kind == REEL_STACKS) {
+		database_read(reel->database, DATABASE_STACKS, HISTORY_MINUTE, from_ms, to_ms, HISTORY_TICKS_MAX,
+			      query_tick, &query);
+		return HISTORY_MINUTE;
+	}
 	resolution = database_resolution(reel->database, DATABASE_SHAPES, from_ms, to_ms, step_ms);
 	database_read(reel->database, DATABASE_SHAPES, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick,
 		      &query);
@@ -188,11 +199,12 @@ guint64 reel_damaged(const struct reel *reel)
 	return reel->damaged;
 }
 
-struct reel *reel_new(struct database *database)
+struct reel *reel_new(struct database *database, enum reel_kind kind)
 {
 	struct reel *reel = g_new0(struct reel, 1);
 
 	reel->database = database;
+	reel->kind = kind;
 	return reel;
 }
 

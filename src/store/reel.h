@@ -14,8 +14,12 @@
 struct reel;
 struct database;
 
+enum reel_kind {
+	REEL_SECONDS = 0, /* an interval a second */
+	REEL_STACKS = 1, /* windows of a minute or so: on disk they stay as they are, for weeks */
+};
 /* `database` is the caller's (history's), may be NULL, and outlives the reel. */
-struct reel *reel_new(struct database *database);
+struct reel *reel_new(struct database *database, enum reel_kind kind);
 void reel_free(struct reel *reel);
 
 /* What an interval brought that ended at `time_ms` (since 1970); taken over. */

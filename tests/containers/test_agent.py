@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom serve beside a real container: what it measures, who may ask, what Prometheus makes of it, what it survives."""
+import base64
+import gzip
 import http.client
 import json
 import os
@@ -126,6 +128,56 @@ def test_machine(agent):
     answer = agent.json("/api/host")
     assert answer["interval_s"] > 0 and answer["cpus"] and answer["values"]["cpu_idle"]["value"] is not None
     assert {meaning["name"] for meaning in answer["meanings"]} == set(answer["values"])
+
+
+def test_flame_of_the_past(busy, tmp_path):
+    """Windows of stacks, sampled all the time, of one container as a capture, folded and as pprof; to programs that know
+    passwords only, too. The budget, when it is too small, takes it away and says so."""
+    agent = Agent(tmp_path, "--profile-seconds", "5", "--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0").start()
+    try:
+        wait_for(lambda: agent.container(busy.name), 20, "the container")
+        path = f"/api/flame?seconds=60&series={agent.container(busy.name)['series']}"
+        wait_for(lambda: agent.request("GET", path)[0] == 200, 40, "a window")
+        capture = agent.json(path)
+        assert capture["format"] == "fathom capture" and capture["frequency_hz"] == 19
+        folded = agent.request("GET", path + "&format=folded")[2].decode()
+        assert folded and all(line.startswith(busy.name + ";") for line in folded.splitlines())
+        password = base64.b64encode(f"x:{agent.token}".encode()).decode()
+        status, _, pprof = agent.request("GET", path + "&format=pprof", token=None,
+                                         headers={"Authorization": f"Basic {password}"})
+        assert status == 200 and pprof[:2] == b"\x1f\x8b"
+        assert agent.request("GET", path, token=None, headers={"Authorization": "Basic eDp5"})[0] == 401
+        for wrong in ("&kind=nothing", "&format=exe", "&seconds=x"):
+            assert agent.request("GET", "/api/flame?series=0" + wrong)[0] == 400
+        part, = [p for p in agent.json("/api/self")["parts"] if p["name"] == "profile"]
+        assert part["state"] == "on" and part["seen"] > 0 and part["cost_seconds"] > 0
+    finally:
+        assert agent.stop() == 0
+
+
+def test_flight_recorder(agent, busy, tmp_path):
+    """A click keeps the minutes before as a capture that replay reads; who may only read may not ask for one."""
+    assert agent.request("POST", "/api/captures", token=agent.reader_token)[0] == 403
+    name = agent.json("/api/captures", method="POST", status=201)["name"]
+    assert name in [one["name"] for one in agent.json("/api/captures")["captures"]]
+    status, _, content = agent.request("GET", f"/api/captures/{name}", token=agent.reader_token)
+    assert status == 200
+    path = tmp_path / "a.fathom"
+    path.write_bytes(content)
+    assert busy.name in run(fathom_binary(), "replay", path, "ps").stdout
+    for wrong in ("../token", "..%2ftoken", "%2e%2e/token", "nothing.fathom", ""):
+        assert agent.request("GET", f"/api/captures/{wrong}")[0] == 404
+    # Throttling that lasts is a reason by itself.
+    wait_for(lambda: [one for one in agent.json("/api/captures")["captures"] if one["why"] == "throttling"], 40,
+             "a capture for the throttling")
+
+
+def test_gzip(agent):
+    plain = agent.request("GET", "/metrics")[2]
+    status, headers, body = agent.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+    assert status == 200 and headers["Content-Encoding"] == "gzip" and len(body) < len(plain) / 3
+    assert gzip.decompress(body).startswith(b"# TYPE")
+    assert "Content-Encoding" not in agent.request("GET", "/metrics", headers={"Accept-Encoding": "gzip;q=0"})[1]
 
 
 def metric(text, name, **labels):

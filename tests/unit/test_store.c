@@ -296,7 +296,7 @@ static void test_reel(void)
 	g_autofree char *path = g_build_filename(directory, "history.db", NULL), *note = NULL;
 	struct database *database = database_open(path, 8 << 20, &note, NULL);
 	struct history *history = history_new(database);
-	struct reel *reel = reel_new(database);
+	struct reel *reel = reel_new(database, REEL_SECONDS);
 	enum history_resolution resolution;
 	g_autoptr(snapshot_t) sum = NULL, part = NULL;
 
@@ -313,7 +313,7 @@ static void test_reel(void)
 	/* After a restart the database has it, and the sums of ten seconds and a minute have all of it, too. */
 	database = database_open(path, 8 << 20, &note, NULL);
 	history = history_new(database);
-	reel = reel_new(database);
+	reel = reel_new(database, REEL_SECONDS);
 	for (guint i = 0; i < HISTORY_RESOLUTIONS; i++) {
 		g_autoptr(snapshot_t) whole = snapshot_new(NULL);
 

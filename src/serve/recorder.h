@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The flight recorder: what the last minutes were, at full resolution, kept as a capture file when something happens
+ * that people will ask about later. `fathom replay` reads them. */
+#pragma once
+#include <glib.h>
+
+#include "base/json.h"
+#include "serve/live.h"
+#include "store/reel.h"
+
+#define RECORDER_PRECEDING_MS (5 * 60 * 1000)
+#define RECORDER_REST_S 600 /* between two that were not asked for */
+#define RECORDER_FILES_MAX 8 /* the eldest goes */
+#define RECORDER_FILE_BYTES_MAX (32u << 20)
+
+struct recorder;
+
+/* Captures go to `directory`, which exists; the reels and `live` are the caller's and outlive it. */
+struct recorder *recorder_new(const char *directory, struct live *live, struct reel *reel, struct reel *stacks);
+void recorder_free(struct recorder *recorder);
+/* After each reading: does something happen? */
+void recorder_tick(struct recorder *recorder);
+/* Now; `why` is one plain word. Name of the file, owned by the caller; NULL and `error`. */
+char *recorder_freeze(struct recorder *recorder, const char *why, GError **error);
+/* An array "captures" of the open object: name, bytes, time_ms, why. */
+void recorder_write(const struct recorder *recorder, struct json_writer *json);
+/* The bytes of one of them; NULL when there is none of that name. Owned by the caller. */
+GBytes *recorder_read(const struct recorder *recorder, const char *name);
