@@ -138,13 +138,17 @@ static long stack_delta_encode(u64 i, struct stack_delta_walk *walk)
 	struct stack_delta_room *out = walk->out;
 	u32 words_at = out->words_at + out->count;
 	struct stack_delta_group group;
+	u64 *to;
 
 	if (!stack_delta_group_at(walk, i, &group))
 		return 1;
 	asm volatile("" : "+r"(words_at));
 	if (words_at > STACK_DELTA_WORDS - STACK_DELTA_GROUP)
 		return 1;
-	out->count += stack_delta_group(group.now, group.guess, &out->words[words_at], group.mask);
+	to = &out->words[words_at];
+	asm volatile(""
+		     : "+r"(to)); /* the pointer is kept, not the number: 6.1 forgets the bound of a number put aside */
+	out->count += stack_delta_group(group.now, group.guess, to, group.mask);
 	return 0;
 }
 
@@ -196,16 +200,20 @@ __noinline int stack_delta_send(struct stack_copy_room *room, u32 tid)
 	struct stack_delta_room *out = bpf_map_lookup_elem(&stack_deltas, &cpu);
 	struct stack_delta_walk walk = { .room = room, .out = out, .tid = tid };
 	bool is_sent;
+	u8 *end;
 
 	if (!room || !out)
 		return false;
 	walk.bytes = bytes = room->record.copy_bytes;
 	walk.from = ((const struct stack_registers *)stack_delta_raw(room))[-1].copied_from;
-	asm volatile("" : "+r"(bytes));
-	if (bytes > STACK_COPY_BYTES_MAX || walk.from % STACK_DELTA_GROUP_BYTES)
+	if (walk.from % STACK_DELTA_GROUP_BYTES)
+		return false;
+	end = (u8 *)stack_delta_raw(room);
+	asm volatile("" : "+r"(bytes), "+r"(end)); /* nothing between the bound and its use, or 6.1 forgets it */
+	if (bytes > STACK_COPY_BYTES_MAX)
 		return false;
 	/* Zeros (what a read that fails leaves) behind the copy's end, where its last group may reach. */
-	bpf_probe_read_kernel((u8 *)stack_delta_raw(room) + bytes, STACK_DELTA_GROUP_BYTES, NULL);
+	bpf_probe_read_kernel(end + bytes, STACK_DELTA_GROUP_BYTES, NULL);
 	room->record.time_ns = bpf_ktime_get_ns();
 	room->record.id = STACK_NO_ID;
 	room->record.flags |= STACK_DELTA;
