@@ -20,3 +20,8 @@ guint64 clock_realtime_ns(void)
 {
 	return clock_read_ns(CLOCK_REALTIME);
 }
+
+guint64 clock_thread_ns(void)
+{
+	return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
+}

@@ -8,3 +8,6 @@ guint64 clock_monotonic_ns(void);
 
 /* Nanoseconds since the epoch: only for time stamps shown to people. */
 guint64 clock_realtime_ns(void);
+
+/* CPU time the calling thread has used, in nanoseconds: what work costs, whoever else wants the CPU. */
+guint64 clock_thread_ns(void);

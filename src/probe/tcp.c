@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -211,14 +210,6 @@ static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error
 	return got == 0;
 }
 
-static guint64 tcp_cpu_ns(void)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
-	return (guint64)at.tv_sec * NS_PER_S + (guint64)at.tv_nsec;
-}
-
 /* How long a tick of the kernel is, from two moments. */
 static void tcp_learn_tick(struct tcp_run *run)
 {
@@ -236,14 +227,14 @@ static void tcp_learn_tick(struct tcp_run *run)
  * attaching: what opens meanwhile is seen by both, and counted once. A walk takes at most a hundredth of the time. */
 static gboolean tcp_walk_all(struct tcp_run *run, gboolean find, GError **error)
 {
-	guint64 before_ns = tcp_cpu_ns();
+	guint64 before_ns = clock_thread_ns();
 	gboolean right = TRUE;
 
 	run->kernel->bss->tcp_tick_wanted = 1;
 	for (guint pass = find ? TCP_PASS_LISTENERS : TCP_PASS_ACCOUNT; right && pass < TCP_PASSES; pass++)
 		right = tcp_walk(run, (enum tcp_pass)pass, error);
 	tcp_learn_tick(run);
-	run->next_walk_ns = clock_monotonic_ns() + (tcp_cpu_ns() - before_ns) * TCP_WALK_SHARE;
+	run->next_walk_ns = clock_monotonic_ns() + (clock_thread_ns() - before_ns) * TCP_WALK_SHARE;
 	return right;
 }
 

@@ -3,7 +3,6 @@
 
 #include <glib-unix.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/units.h"
@@ -62,14 +61,6 @@ struct live {
 	guint64 read_ns, reading_ns, ticks;
 	gint64 time_ms;
 };
-
-static guint64 thread_cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (guint64)now.tv_sec * NS_PER_S + (guint64)now.tv_nsec;
-}
 
 /* ---- resources ---- */
 
@@ -206,7 +197,7 @@ static gboolean part_ready(gint fd, GIOCondition condition, gpointer data)
 {
 	struct running *running = data;
 	enum live_part part = (enum live_part)(running - running->live->running);
-	guint64 before_ns = thread_cpu_ns();
+	guint64 before_ns = clock_thread_ns();
 	g_autoptr(GError) error = NULL;
 
 	(void)fd;
@@ -216,7 +207,7 @@ static gboolean part_ready(gint fd, GIOCondition condition, gpointer data)
 		part_fail(running->live, part, error->message);
 		return G_SOURCE_REMOVE;
 	}
-	running->live->parts[part].cost_ns += thread_cpu_ns() - before_ns;
+	running->live->parts[part].cost_ns += clock_thread_ns() - before_ns;
 	return G_SOURCE_CONTINUE;
 }
 
@@ -360,7 +351,7 @@ static void edges_take(struct live *live, const struct edges *news)
 /* What the observation gathered in the interval. */
 static void part_take(struct live *live, enum live_part part)
 {
-	guint64 before_ns = thread_cpu_ns();
+	guint64 before_ns = clock_thread_ns();
 	g_autoptr(snapshot_t) snapshot = NULL;
 	g_autoptr(GError) error = NULL;
 	const struct shape *shape;
@@ -380,7 +371,7 @@ static void part_take(struct live *live, enum live_part part)
 		edges_take(live, shape->edges);
 	if (shape->kind != SHAPE_EVENTS)
 		g_ptr_array_add(live->frame->shapes, g_ptr_array_steal_index(snapshot->shapes, 0));
-	live->parts[part].cost_ns += thread_cpu_ns() - before_ns;
+	live->parts[part].cost_ns += clock_thread_ns() - before_ns;
 }
 
 /* ---- a tick ---- */
@@ -474,12 +465,12 @@ static gboolean gauges_take(struct live *live, GError **error)
 
 gboolean live_tick(struct live *live, GError **error)
 {
-	guint64 before_ns = thread_cpu_ns();
+	guint64 before_ns = clock_thread_ns();
 
 	if (!gauges_take(live, error))
 		return FALSE;
 	resources_match(live);
-	live->parts[LIVE_GAUGES].cost_ns += thread_cpu_ns() - before_ns;
+	live->parts[LIVE_GAUGES].cost_ns += clock_thread_ns() - before_ns;
 	waits_begin(live);
 	snapshot_free(live->frame);
 	live->frame = snapshot_new(NULL);
@@ -493,7 +484,7 @@ gboolean live_tick(struct live *live, GError **error)
 		points_make(live);
 		live->ticks++;
 	}
-	live->reading_ns = thread_cpu_ns() - before_ns;
+	live->reading_ns = clock_thread_ns() - before_ns;
 	return TRUE;
 }
 

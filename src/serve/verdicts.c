@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/verdicts.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,14 +25,6 @@ struct verdicts {
 	GHashTable *lasting; /* "key rule" → gint64 *: since when in a row */
 	guint64 cost_ns;
 };
-
-static guint64 thread_cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (guint64)now.tv_sec * NS_PER_S + (guint64)now.tv_nsec;
-}
 
 static void config_read(struct diagnose_config *config, char **note)
 {
@@ -135,7 +126,7 @@ static void window_end(struct verdicts *verdicts, struct gauges *now, guint64 no
 
 void verdicts_tick(struct verdicts *verdicts)
 {
-	guint64 began_ns = thread_cpu_ns(), now_ns = clock_monotonic_ns();
+	guint64 began_ns = clock_thread_ns(), now_ns = clock_monotonic_ns();
 	const struct gauge_interval *interval = live_interval(verdicts->live);
 	struct gauges *now;
 
@@ -150,7 +141,7 @@ void verdicts_tick(struct verdicts *verdicts)
 	gauges_free(verdicts->before);
 	verdicts->before = now;
 	verdicts->before_ns = now_ns;
-	verdicts->cost_ns += thread_cpu_ns() - began_ns;
+	verdicts->cost_ns += clock_thread_ns() - began_ns;
 }
 
 guint64 verdicts_cost_ns(const struct verdicts *verdicts)

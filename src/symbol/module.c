@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -606,17 +605,10 @@ static void unwind_keep(struct modules *modules, struct module *module)
 	}
 }
 
-static gint64 thread_cpu_us(void)
-{
-	struct timespec used;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-	return (gint64)used.tv_sec * 1000000 + used.tv_nsec / 1000;
-}
-
 static void unwind_read(struct modules *modules, struct module *module)
 {
-	gint64 start_us = thread_cpu_us(), taken_us;
+	guint64 start_ns = clock_thread_ns();
+	gint64 taken_us;
 	gboolean was_open = module->fd >= 0;
 	g_autoptr(image_t) image = NULL;
 
@@ -633,7 +625,7 @@ static void unwind_read(struct modules *modules, struct module *module)
 		open_end(modules, module);
 	if (module->unwind)
 		unwind_keep(modules, module);
-	taken_us = thread_cpu_us() - start_us;
+	taken_us = (gint64)((clock_thread_ns() - start_ns) / 1000);
 	modules->unwind_budget_us -= taken_us;
 	modules->unwind_us += (guint64)taken_us;
 }
