@@ -16,6 +16,7 @@ SECRET = "hunter2-not-to-be-seen"
 HOSTILE = "e\033[2J\"q'\n}"
 HOSTILE_SHELL = "$(printf 'e\\033[2J\\042q\\047\\n}')"
 STOP_S = 20
+EXACT = ("--budget", "100")  # nothing sampled, however slow the machine: counts are compared
 
 
 def events_of(text):
@@ -180,7 +181,7 @@ def test_throttle_names_quota(worker, follow):
 
 
 def test_flood_does_not_hide_others(worker, follow, fathom):
-    loud = shell(worker, "loud", "while :; do cat /etc/passwd >/dev/null; done")
+    loud = shell(worker, "loud", "while :; do : </etc/passwd; done")
     quiet = shell(worker, "quiet", "cat /etc/group >/dev/null")
     loud.go()
     events, errors, status = follow(quiet, "trace", "open", loud.name, quiet.name, "--rate", 20, "-o", "capture.json",
@@ -245,9 +246,9 @@ def test_slow_fs_lists_every_operation(worker, follow):
     for operation in ("open", "write", "read", "fsync"):
         mine = kinds(events, "slow", operation=operation, file="/work/file")
         assert len(mine) == truth[operation].times, operation
-        # Of a few microseconds entering the kernel, and being watched, is a good part.
-        least = 0.9 if operation == "fsync" else 0.1
-        assert least * truth[operation].ns <= sum(e["latency_ns"] for e in mine) <= truth[operation].ns
+        # Of a few microseconds, entering the kernel and being watched is a good part, and one turn of somebody else is all.
+        least = 0.7 if operation == "fsync" else 0
+        assert least * truth[operation].ns < sum(e["latency_ns"] for e in mine) <= truth[operation].ns
     sizes = {e["size_bytes"] for e in kinds(events, "slow", operation="write", file="/work/file")}
     assert sizes == {4096}
     assert {e["offset_bytes"] for e in kinds(events, "slow", operation="read", file="/work/file")} == {0}
@@ -270,7 +271,7 @@ def labels_of(shape, row):
 def measure(fathom):
     """measure(worker, *arguments): the JSON of a measurement during which the worker did all it does, and its truth."""
     def run(worker, *arguments):
-        process = fathom.start(*arguments, worker.name, "-d", "300", "--json")
+        process = fathom.start(*arguments, worker.name, "-d", "300", "--json", *EXACT)
         wait_watching(process, arguments[1])
         worker.go()
         truth = worker.result()
@@ -288,7 +289,7 @@ def test_fs_latency_is_what_the_program_measured(worker, measure):
         count, ns = rows_of(text, container=web.name, operation=operation)
         assert truth[operation].times <= count <= truth[operation].times + 10, operation  # its own start and result
     count, ns = rows_of(text, container=web.name, operation="fsync")
-    assert 0.9 * truth["fsync"].ns <= ns <= truth["fsync"].ns
+    assert 0.7 * truth["fsync"].ns <= ns <= truth["fsync"].ns
 
 
 def test_syscall_counts_and_errors(worker, measure):
@@ -409,7 +410,7 @@ def test_run_queues_agree_with_runqlat(worker, fathom, peer):
     """Six processes share a CPU for some seconds, all of it watched by both: by process and by pid namespace."""
     crowd = shell(worker, "crowd", CROWD, args=["--cpuset-cpus", "0"])
     by_pid, by_pidns = peer(RUNQLAT_HOOKS, "runqlat", "-P"), peer(RUNQLAT_HOOKS, "runqlat", "--pidnss")
-    watching = {by: fathom.start("latency", "runq", crowd.name, "--by", by, "-d", "300", "--json") for by in ("pid", "pidns")}
+    watching = {by: fathom.start("latency", "runq", crowd.name, "--by", by, "-d", "300", "--json", *EXACT) for by in ("pid", "pidns")}
     for process in watching.values():
         wait_watching(process, "runq")
     space = re.search(r"\d+", os.readlink(f"/proc/{crowd.container.pid}/ns/pid"))[0]
@@ -455,7 +456,7 @@ def test_block_agrees_with_biolatency_and_fio(docker, start, disk, fathom, peer,
     directory, device = disk
     web = Worker(start(docker, "web", "/bin/slowops", "/work", mounts={directory: "/work"}), directory)
     biolatency = peer(2, "biolatency", "-d", device, "1000")
-    process = fathom.start("latency", "block", "-d", "300", "--json")
+    process = fathom.start("latency", "block", "-d", "300", "--json", *EXACT)
     wait_watching(process, "block")
     web.go()
     truth = web.result()

@@ -95,8 +95,8 @@ EXT4 = """
 truncate -s 48M /root/image && losetup /dev/loop0 /root/image && mkfs.ext4 -q /dev/loop0 && mkdir -p /ext4 || exit 1
 mount -t ext4 /dev/loop0 /ext4 || exit 1
 ext4dist 1000 > /tmp/peer & peer=$!
-fathom latency fs --rung 'fentry/vfs_*' -i 1 --json > /tmp/inside & inside=$!
-fathom latency fs --rung tp_btf/sys_enter+exit -i 1 --json > /tmp/outside & outside=$!
+fathom latency fs --rung 'fentry/vfs_*' --budget 100 -i 1 --json > /tmp/inside & inside=$!
+fathom latency fs --rung tp_btf/sys_enter+exit --budget 100 -i 1 --json > /tmp/outside & outside=$!
 n=0; until [ -s /tmp/inside ] && [ -s /tmp/outside ] && [ $(ls -l /proc/$peer/fd | grep -c 'bpf.link\\|perf_event') -ge 6 ] || [ $n -ge 60 ]; do
 	sleep 1; n=$((n+1)); done
 touch /ext4/go; /srv/rootfs/bin/slowops /ext4 & work=$!
