@@ -36,6 +36,7 @@ function svg(name, attributes) {
 const known = value => value !== null && value !== undefined && Number.isFinite(value);
 
 function digits(value) {
+	if (!value) return "0";
 	return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
@@ -55,6 +56,7 @@ const show = {
 	ns: value => scaled(value, 1000, ["ns", "µs", "ms", "s"]),
 };
 const text = (unit, value) => known(value) ? show[unit](value) : "–";
+const trimmed = words => words.replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, ""); // 64.0 ms → 64 ms, of numbers that are exact
 const clock = ms => new Date(ms).toLocaleTimeString([], { hour12: false });
 
 // ---- asking the agent

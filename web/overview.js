@@ -38,61 +38,139 @@ function sum_of(row, ...names) {
 
 const row_groups = [["", "not grouped", null], ["verdict", "by verdict", row => row.verdict || "nothing found"], ["image", "by image", row => row.image], ["pod", "by pod", row => row.pod], ["runtime", "by runtime", row => row.runtime], ["prefix", "by name", row => prefix_of(row.name)]];
 
+// Round trips and failures of the last minute by container, from both ends of its edges; asked for now and then.
+const talk = { by: new Map(), asked: 0 };
+async function load_talk() {
+	if (Date.now() - talk.asked < 5000) return;
+	talk.asked = Date.now();
+	try {
+		const data = await json("/api/edges?seconds=60"), by = new Map();
+		for (const edge of data.edges) {
+			const rtt = edge.rtt_p50_ns ?? edge.rtt_ns;
+			for (const end of new Set([edge.source, edge.target])) {
+				const series = data.ends[end]?.series;
+				if (!series) continue;
+				const one = by.get(series) || { rtt: null, failed: 0, lost: 0 };
+				by.set(series, one);
+				if (known(rtt)) one.rtt = Math.max(one.rtt || 0, rtt);
+				one.failed += edge.failed || 0; one.lost += edge.lost || 0;
+			}
+		}
+		talk.by = by;
+	} catch { talk.by = new Map(); }
+}
+
+const now_of = name => row => latest(row.series)[name];
+const percent = value => !value ? "0 %" : value < 0.0005 ? "<0.1 %" : value < 0.0995 ? `${(100 * value).toFixed(1)} %` : `${(100 * value).toFixed(0)} %`;
+
+// width: in pixels; wide: only where there is room. cell: [words, is it bad, [series' name, its limit's] of the line, title, is it nothing]
 const columns = [
-	{ key: "name", head: "Container", value: row => row.name, cell: row => {
-		const cell = el("td", {}, el("a", { href: `#/container/${row.series}` }, row.name));
-		cell.append(el("span", { class: "under" }, row.image || row.pod || row.runtime || ""));
-		return cell;
-	} },
-	{ key: "verdict", head: "Verdict", help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null,
-		cell: row => el("td", { class: "verdict" }, row.verdict ? el("a", { class: `hot fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}`, href: `#/container/${row.series}`, title: row.verdict_sentence || null }, row.verdict) : el("span", { class: "dim" }, known_verdict(row) ? "nothing found" : "not known yet")) },
-	{ key: "cpu", head: "CPU", help: "cores used, of the limit; the line is five minutes", value: row => latest(row.series).cpu,
-		cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
-	{ key: "throttled", head: "Throttled", help: "share of time held back by the CPU limit", value: row => latest(row.series).throttled,
-		cell: row => plain("ratio", latest(row.series).throttled, value => value > 0.05) },
-	{ key: "p99", head: "Wait p99", help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
-		cell: row => { const bucket = wait_quantile(row.series, 0.99); return el("td", { class: bucket !== null && bucket >= 14 ? "hot" : "" }, wait_text(bucket)); } },
-	{ key: "wait", head: "Waiting", help: "seconds per second that its threads were ready and had no CPU", value: row => latest(row.series).runqueue_wait,
-		cell: row => plain("ratio", latest(row.series).runqueue_wait, value => value > 0.2) },
-	{ key: "memory", head: "Memory", help: "charged, of the limit", value: row => latest(row.series).memory,
-		cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
-	{ key: "pressure", head: "Stall", help: "share of time some thread waited for memory", value: row => latest(row.series).pressure_memory,
-		cell: row => plain("ratio", latest(row.series).pressure_memory, value => value > 0.05) },
-	{ key: "disk", head: "Disk", help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => plain("bytes/s", sum_of(row, "io_read", "io_write")) },
-	{ key: "net", head: "Network", help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => plain("bytes/s", sum_of(row, "net_received", "net_sent")) },
-	{ key: "pids", head: "Threads", value: row => latest(row.series).pids, cell: row => plain("1", latest(row.series).pids) },
-	{ key: "oom", head: "OOM", help: "processes killed for lack of memory since it began", value: row => row.oom_kills,
-		cell: row => plain("1", row.oom_kills, value => value > 0) },
+	{ key: "name", head: "Container", value: row => row.name },
+	{ key: "verdict", head: "Verdict", width: 196, help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
+	{ key: "cpu", head: "CPU", width: 104, help: "cores used, of the limit; the line is the last five minutes, dashed the limit", value: now_of("cpu"), cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
+	{ key: "throttled", head: "Throttled", width: 84, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
+	{ key: "p99", head: "Wait p99", width: 100, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
+		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
+	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "seconds per second that its threads were ready and had no CPU", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", percent, value => value > 0.2, 1) },
+	{ key: "memory", head: "Memory", width: 158, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
+	{ key: "pressure", head: "Stall", width: 64, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
+	{ key: "disk", head: "Disk", width: 88, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
+	{ key: "net", head: "Network", width: 88, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
+	{ key: "rtt", head: "RTT", width: 74, help: "the longest median round trip of its TCP edges, last minute", value: row => talk.by.get(row.series)?.rtt, cell: row => { const one = talk.by.get(row.series)?.rtt; return [known(one) ? trimmed(show.ns(one)) : "–", false, null, null, !known(one)]; } },
+	{ key: "failed", head: "Failed", width: 62, help: "connections that failed, last minute; segments sent again are in its tip", value: row => talk.by.get(row.series)?.failed,
+		cell: row => { const one = talk.by.get(row.series); return [one ? show["1"](one.failed) : "–", one?.failed > 0, null, one ? `${one.lost} segments sent again` : null, !one?.failed]; } },
+	{ key: "pids", head: "Threads", width: 76, wide: true, value: now_of("pids"), cell: row => { const one = now_of("pids")(row); return [text("1", one), false, null, null, !known(one)]; } },
+	{ key: "oom", head: "OOM", width: 50, help: "processes killed for lack of memory since it began", value: row => row.oom_kills, cell: row => [text("1", row.oom_kills), row.oom_kills > 0, null, null, !row.oom_kills] },
 ];
 
-function plain(unit, value, is_hot) {
-	return el("td", { class: known(value) && is_hot?.(value) ? "hot" : "" }, text(unit, value));
+function plain(row, name, words, is_hot, top) {
+	const value = latest(row.series)[name];
+	return [known(value) ? words(value) : "–", known(value) && is_hot(value), [[name], top], null, !value];
+}
+
+function rate(row, ...names) {
+	const value = sum_of(row, ...names);
+	return [value ? text("bytes/s", value) : known(value) ? "0" : "–", false, [names, null], null, !value];
 }
 
 function used_cell(row, name, limit_name, unit) {
 	const now = latest(row.series), limit = now[limit_name];
-	const words = known(limit) ? `${text(unit, now[name])} / ${text(unit, limit)}` : text(unit, now[name]);
-	const hot = known(limit) && now[name] > 0.9 * limit;
-	return el("td", { class: hot ? "hot" : "" }, el("span", { class: "cell" }, words, spark(row.series, name, limit)));
+	const words = known(limit) ? `${text(unit, now[name])} / ${trimmed(text(unit, limit))}` : text(unit, now[name]);
+	return [words, known(limit) && now[name] > 0.9 * limit, [[name], limit, true], known(limit) ? `${percent(now[name] / limit)} of the limit` : "no limit", false];
 }
 
-// From 0 to the limit, or to the largest value where there is none. Missing seconds are gaps.
-function spark(series, name, limit) {
-	const points = model.lanes.get(series) || [], end = model.self?.time_ms || Date.now();
-	const most = Math.max(...points.map(point => point.values[name] || 0), 1e-9);
-	const top = known(limit) ? Math.max(limit, most) : most;
-	const drawing = svg("svg", { class: "spark", viewBox: "0 0 96 24", role: "img", "aria-label": `${name}, last five minutes`, preserveAspectRatio: "none" });
-	let path = "", before = null;
+// The path of a line from 0 to top, or to the largest value where there is none, in a box of 100 × 12. Missing seconds are gaps.
+const SPARK_STEPS = 60;
+function spark_path(series, names, top) {
+	const points = model.lanes.get(series) || [], end = model.self?.time_ms || Date.now(), span = LIVE_SECONDS * 1000, values = new Float64Array(SPARK_STEPS).fill(-1);
+	let most = top || 0;
 	for (const point of points) {
-		const value = point.values[name];
-		if (!known(value)) { before = null; continue; }
-		const x = 96 * (1 - (end - point.time) / (LIVE_SECONDS * 1000)), y = 23 - 22 * value / top;
-		path += `${before !== null && point.time - before < 2.5 * (point.step || 1000) + 5000 * !!point.step ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-		before = point.time;
+		let value = 0, is_known = false;
+		for (const name of names) if (known(point.values[name])) { value += point.values[name]; is_known = true; }
+		const step = Math.floor(SPARK_STEPS * (1 - (end - point.time) / span) - 1e-6);
+		if (!is_known || step < 0 || step >= SPARK_STEPS) continue;
+		if (value > values[step]) values[step] = value;
+		if (value > most) most = value;
 	}
-	if (known(limit)) drawing.append(svg("path", { class: "limit", d: `M0 ${(23 - 22 * limit / top).toFixed(1)}H96` }));
-	drawing.append(svg("path", { d: path || "M0 0" }));
-	return drawing;
+	let path = "", open = false;
+	for (let step = 0; step < SPARK_STEPS; step++) {
+		if (values[step] < 0) { open = false; continue; }
+		const x = 100 * (step + 1) / SPARK_STEPS, y = (11.5 - 11 * (most ? values[step] / most : 0)).toFixed(1);
+		path += open ? `L${x.toFixed(1)} ${y}` : `M${(x - 1.6).toFixed(1)} ${y}L${x.toFixed(1)} ${y}`;
+		open = true;
+	}
+	return { path, limit: top && most ? `M0 ${(11.5 - 11 * top / most).toFixed(1)}H100` : "" };
+}
+
+const set_text = (node, words) => { if (node.firstChild?.data !== words) node.textContent = words; };
+const set_attribute = (node, name, value) => { if (value === null) { if (node.hasAttribute(name)) node.removeAttribute(name); } else if (node.getAttribute(name) !== value) node.setAttribute(name, value); };
+
+// A row of the table that is made once and then only changed where something changed.
+function table_row(first) {
+	const link = el("a", {}), under = el("span", { class: "under" }), verdict = el("a", {}), tr = el("tr", {});
+	const cells = columns.map(column => {
+		const td = el("td", { "data-key": column.key, class: column.wide ? "wide" : null });
+		tr.append(td);
+		if (column.key === "name") { td.append(link, under); return null; }
+		if (column.key === "verdict") { td.append(verdict); return null; }
+		const number = el("span", {}, "–");
+		td.append(number);
+		return { column, td, number, line: null, limit: null, spark: null };
+	});
+	let lines = -1; // which step the lines end in: they move on every five seconds, not all rows in the same one
+	function update(row) {
+		const step = Math.floor((model.last / 1000 + row.series) * SPARK_STEPS / LIVE_SECONDS), move = step !== lines;
+		lines = step;
+		set_attribute(tr, "data-name", row.name);
+		set_text(link, row.name);
+		set_attribute(link, "href", `#/container/${row.series}`);
+		set_attribute(link, "title", row.name);
+		set_text(under, row.image || row.pod || row.runtime || "");
+		set_text(verdict, row.verdict || (known_verdict(row) ? "nothing found" : "not known yet"));
+		set_attribute(verdict, "class", row.verdict ? `badge fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}` : "badge none");
+		set_attribute(verdict, "href", `#/container/${row.series}`);
+		set_attribute(verdict, "title", row.verdict_sentence || null);
+		for (const one of cells) {
+			if (!one) continue;
+			const [words, is_hot, spark, title, is_nothing] = one.column.cell(row);
+			set_text(one.number, words);
+			set_attribute(one.number, "class", is_hot ? "hot" : is_nothing ? "dim" : null);
+			set_attribute(one.td, "title", title);
+			if (one.line && !move) set_attribute(one.line, "class", is_hot ? "hot" : null);
+			if (!spark || !move) continue;
+			const [names, top, dashed] = spark, { path, limit } = spark_path(row.series, names, known(top) ? top : null);
+			if (!one.spark) {
+				one.spark = svg("svg", { class: "spark", viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" });
+				one.spark.append(one.limit = svg("path", { class: "limit" }), one.line = svg("path", {}));
+				one.td.append(one.spark);
+			}
+			set_attribute(one.limit, "d", dashed && limit ? limit : null);
+			set_attribute(one.line, "d", path || null);
+			set_attribute(one.line, "class", is_hot ? "hot" : null);
+		}
+	}
+	update(first);
+	return { tr, update };
 }
 
 // "web", "/^db-/", "cpu>0.5", "memory>100MiB": all terms must hold.
@@ -105,6 +183,8 @@ function matcher(words) {
 			const bound = Number(compare[3]) * factor;
 			return row => { const value = column.value(row); return known(value) && (compare[2] === ">" ? value > bound : value < bound); };
 		}
+		const verdict = /^verdict:(.+)$/.exec(term);
+		if (verdict) return row => (row.verdict || (known_verdict(row) ? "nothing found" : "not known yet")).replaceAll(" ", "-") === verdict[1];
 		const regex = /^\/(.+)\/$/.exec(term);
 		if (regex) { try { const made = new RegExp(regex[1], "i"); return row => made.test(row.name); } catch { return () => false; } }
 		return row => [row.name, row.image, row.pod, row.id].some(one => typeof one === "string" && one.toLowerCase().includes(term.toLowerCase()));
@@ -112,62 +192,116 @@ function matcher(words) {
 	return row => tests.every(test => test(row));
 }
 
-const ROWS_MAX = 1000;
+const ROW_HEIGHT = 47; // as in the style sheet
+const ROWS_BESIDE = 5; // drawn above and below what is seen
 const is_shown = row => row.resource === "container" && !row.dead;
 
 function overview(view) {
 	const { query } = address();
-	let sort = query.get("sort") || "cpu", ascending = query.get("up") === "1";
+	let sort = query.get("sort") || "cpu", ascending = query.get("up") === "1", items = [], order = new Map(), gone = false;
 	const filter = el("input", { type: "search", id: "filter", value: query.get("filter") || "", "aria-label": "Filter",
 		placeholder: "Filter: web  /^db/  cpu>0.5  memory>100MiB", oninput: () => { set_query({ filter: filter.value }); live(true); } });
 	const count = el("span", { class: "dim", role: "status" }), together = el("select", { "aria-label": "Grouping", onchange: () => { set_query({ group: together.value }); live(true); } },
 		...row_groups.map(([value, words]) => el("option", { value, selected: value === (query.get("group") || "") }, words)));
-	const heads = el("tr", {}), body = el("tbody", {});
+	const heads = el("tr", {}), body = el("tbody", {}), chips = el("div", { class: "chips", role: "group", "aria-label": "Verdicts" });
 	for (const column of columns)
-		heads.append(el("th", { scope: "col", "data-key": column.key, title: column.help || "" },
+		heads.append(el("th", { scope: "col", "data-key": column.key, title: column.help || "", class: column.wide ? "wide" : null },
 			el("button", { type: "button", onclick: () => {
 				ascending = sort === column.key ? !ascending : column.key === "name";
 				sort = column.key;
 				set_query({ sort, up: ascending ? "1" : "" });
 				live(true);
 			} }, column.head)));
-	const table = el("table", { "aria-label": "Containers" }, el("thead", {}, heads), body);
-	const empty = el("p", { class: "empty" });
+	const table = el("table", { "aria-label": "Containers", class: "rows" }, el("colgroup", {}, columns.map(column => { const col = el("col", { class: column.wide ? "wide" : null }); if (column.width) col.style.width = `${column.width}px`; return col; })), el("thead", {}, heads), body);
+	const empty = el("p", { class: "empty" }), above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: columns.length })), below = above.cloneNode(true);
 	view.append(el("div", { class: "bar" }, filter, together, count, el("span", { class: "grow" }), export_menu([["CSV", () => save(csv_of([columns.map(column => column.key), ...shown().map(row => columns.map(column => column.key === "verdict" ? row.verdict : column.value(row)))]), "fathom-containers.csv")],
-		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => "fathom top")), table, empty);
+		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => `fathom top${filter.value && !/verdict:/.test(filter.value) ? ` --filter ${quote(filter.value)}` : ""}`)), chips, table, empty);
 
 	const shown = () => model.rows.filter(is_shown).filter(matcher(filter.value));
-	const line = row => el("tr", { "data-name": row.name }, columns.map(column => { const cell = column.cell(row); cell.dataset.key = column.key; return cell; }));
-	function lines(rows) {
+	const made = new Map(); // what is drawn: key → { tr, update }
+	function grouped(rows) {
 		const by = row_groups.find(([value]) => value === together.value)?.[2];
-		if (!by) return rows.slice(0, ROWS_MAX).map(line);
+		if (!by) return rows;
 		const groups = new Map();
-		for (const row of rows.slice(0, ROWS_MAX)) { const name = by(row) || "–"; groups.has(name) ? groups.get(name).push(row) : groups.set(name, [row]); }
-		return [...groups].flatMap(([name, members]) => {
-			const cpu = members.reduce((sum, row) => sum + (latest(row.series).cpu || 0), 0), memory = members.reduce((sum, row) => sum + (latest(row.series).memory || 0), 0);
-			return [el("tr", { class: "group" }, el("th", { scope: "rowgroup", colspan: columns.length }, `${name} · ${members.length} · ${show.cores(cpu)} cores · ${show.bytes(memory)}`)), ...members.map(line)];
-		});
+		for (const row of rows) { const name = by(row) || "–"; groups.has(name) ? groups.get(name).push(row) : groups.set(name, [row]); }
+		return [...groups].flatMap(([name, members]) => [{ group: name, members }, ...members]);
+	}
+	function group_row(first) {
+		const words = el("th", { scope: "rowgroup", colspan: columns.length }), tr = el("tr", { class: "group" }, words);
+		const update = ({ group, members }) => {
+			const sum = name => members.reduce((all, row) => all + (latest(row.series)[name] || 0), 0);
+			set_text(words, `${group} · ${members.length} ${members.length === 1 ? "container" : "containers"} · ${show.cores(sum("cpu"))} cores · ${show.bytes(sum("memory"))}`);
+		};
+		update(first);
+		return { tr, update };
+	}
+	// Only rows that can be seen are elements; a spacer stands for those above and below.
+	function place(update) {
+		const top = Math.max(0, Math.floor(-body.getBoundingClientRect().top / ROW_HEIGHT) - ROWS_BESIDE), first = Math.min(top, Math.max(0, items.length - 1)), last = Math.min(items.length, first + Math.ceil(innerHeight / ROW_HEIGHT) + 2 * ROWS_BESIDE);
+		const wanted = new Set(), list = [];
+		for (let i = first; i < last; i++) {
+			const item = items[i], key = item.group !== undefined && item.members ? `group ${item.group}` : item.series;
+			let one = made.get(key);
+			if (!one) made.set(key, one = item.members ? group_row(item) : table_row(item)); else if (update) one.update(item);
+			set_attribute(one.tr, "aria-rowindex", String(i + 2));
+			wanted.add(key);
+			list.push(one.tr);
+		}
+		for (const [key, one] of made) if (!wanted.has(key)) { one.tr.remove(); made.delete(key); }
+		above.firstChild.style.height = `${first * ROW_HEIGHT}px`;
+		below.firstChild.style.height = `${(items.length - last) * ROW_HEIGHT}px`;
+		const rows = [first ? above : null, ...list, last < items.length ? below : null].filter(Boolean);
+		if (!first) above.remove();
+		if (last >= items.length) below.remove();
+		rows.forEach((tr, i) => { if (body.children[i] !== tr) body.insertBefore(tr, body.children[i] || null); });
+	}
+	// What is wrong, counted; a click shows those.
+	function count_verdicts(all) {
+		const counted = new Map();
+		for (const row of all) { const name = row.verdict || (known_verdict(row) ? "nothing found" : "not known yet"); counted.set(name, (counted.get(name) || 0) + 1); }
+		const list = [...counted].sort((a, b) => (a[0] === "nothing found") - (b[0] === "nothing found") || b[1] - a[1]).slice(0, 12);
+		const signature = JSON.stringify([list, filter.value]);
+		if (chips.dataset.signature === signature) return;
+		chips.dataset.signature = signature;
+		const focus = document.activeElement?.dataset?.verdict;
+		fill(chips, list.map(([name, number]) => {
+			const term = `verdict:${name.replaceAll(" ", "-")}`, on = filter.value.split(/\s+/).includes(term), is_bad = !["nothing found", "not known yet"].includes(name);
+			return button(`${is_bad ? "! " : name === "nothing found" ? "✓ " : "… "}${name} · ${number}`, () => { filter.value = on ? filter.value.split(/\s+/).filter(one => one !== term).join(" ") : `${filter.value.split(/\s+/).filter(one => one && !one.startsWith("verdict:")).join(" ")} ${term}`.trim(); set_query({ filter: filter.value }); live(true); },
+				{ class: is_bad ? "chip bad" : name === "nothing found" ? "chip fine" : "chip", "aria-pressed": String(on), "data-verdict": name });
+		}));
+		if (focus) chips.querySelector(`[data-verdict="${CSS.escape(focus)}"]`)?.focus();
 	}
 	function live(asked) {
-		if (model.paused && !asked && body.childElementCount) return;
-		if (body.contains(document.activeElement) && document.activeElement.matches(":focus-visible")) {
-			const href = document.activeElement.getAttribute("href");
-			setTimeout(() => body.querySelector(`a[href="${href}"]`)?.focus(), 0);
-		}
-		const all = model.rows.filter(is_shown), rows = shown();
-		const by = columns.find(column => column.key === sort) || columns[0];
-		const rank = row => { const value = by.value(row); return typeof value === "string" ? value : known(value) ? value : -Infinity; };
-		rows.sort((a, b) => { const x = rank(a), y = rank(b); return (x < y ? -1 : x > y ? 1 : a.name < b.name ? -1 : 1) * (ascending ? 1 : -1); });
+		if (gone || (model.paused && !asked && body.childElementCount)) return;
+		load_talk();
+		const all = model.rows.filter(is_shown), rows = shown(), by = columns.find(column => column.key === sort) || columns[0];
+		// Rows do not run away from the hand that is about to click one.
+		const held = !asked && order.size && (body.matches(":hover") || body.contains(document.activeElement));
+		const ranks = new Map(rows.map(row => { const value = by.value(row); return [row, typeof value === "string" ? value : known(value) ? value : -Infinity]; }));
+		rows.sort((a, b) => {
+			if (held) { const x = order.get(a.series) ?? Infinity, y = order.get(b.series) ?? Infinity; if (x !== y) return x - y; }
+			const x = ranks.get(a), y = ranks.get(b);
+			return (x < y ? -1 : x > y ? 1 : a.name < b.name ? -1 : 1) * (ascending ? 1 : -1);
+		});
+		order = new Map(rows.map((row, i) => [row.series, i]));
 		for (const head of heads.children) {
-			if (head.dataset.key === sort) head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-			else head.removeAttribute("aria-sort");
+			if (head.dataset.key === sort) set_attribute(head, "aria-sort", ascending ? "ascending" : "descending");
+			else set_attribute(head, "aria-sort", null);
 		}
-		fill(body, lines(rows));
+		items = grouped(rows);
+		count_verdicts(all);
+		set_attribute(table, "aria-rowcount", String(items.length + 1));
 		table.hidden = !rows.length;
 		empty.hidden = !!rows.length;
 		empty.textContent = all.length ? "No container matches the filter." : model.last ? "No containers run on this machine." : "Waiting for the first reading…";
-		count.textContent = `${rows.length === all.length ? all.length : `${rows.length} of ${all.length}`} ${all.length === 1 ? "container" : "containers"}`;
+		const words = `${rows.length === all.length ? all.length : `${rows.length} of ${all.length}`} ${all.length === 1 ? "container" : "containers"}`;
+		if (count.textContent !== words) count.textContent = words;
+		place(true);
 	}
-	return { live };
+	let scheduled = 0;
+	const scrolled = () => { scheduled ||= requestAnimationFrame(() => { scheduled = 0; if (!gone) place(false); }); };
+	addEventListener("scroll", scrolled, { passive: true });
+	addEventListener("resize", scrolled);
+	return { live, leave: () => { gone = true; removeEventListener("scroll", scrolled); removeEventListener("resize", scrolled); } };
 }
 

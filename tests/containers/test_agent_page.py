@@ -54,7 +54,7 @@ def test_token(seen):
 
 def test_overview(seen):
     assert seen["roles"]["table"] == 1 and seen["roles"]["headers"] >= 10 and seen["roles"]["status"] >= 2
-    assert "/ 0.20" in seen["cpu"] and seen["markup"] == 0
+    assert "/ 0.2" in seen["cpu"] and seen["markup"] == 0
 
 
 def test_state_is_in_the_address(seen):
