@@ -42,7 +42,8 @@ struct tcp_pair {
 };
 
 /* Where they lie: the kernel's hash tables are too slow for five looks at each connection. A bucket's keys are one line of
- * memory; what finds its bucket full goes to a table of the kernel's. Sequence numbers are random already. */
+ * memory; what finds its bucket full goes on to the next table: from a small one, which stays in the CPU's caches while
+ * few connections are open at a time, to a large one, to one of the kernel's. Sequence numbers are random already. */
 #define PAIRS_BUCKET 8
 #define PAIRS_TAKEN 1 /* in place of a key: being filled in */
 
@@ -53,11 +54,19 @@ struct tcp_bucket {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << TCP_NEAR_BITS);
+	__type(key, u32);
+	__type(value, struct tcp_bucket);
+} tcp_near SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1 << TCP_BUCKET_BITS);
 	__type(key, u32);
 	__type(value, struct tcp_bucket);
 } tcp_buckets SEC(".maps");
 _Static_assert(PAIRS_BUCKET << TCP_BUCKET_BITS == TCP_SOCKETS, "room for all");
+__u64 tcp_far = 0; /* are there */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -144,36 +153,35 @@ struct {
 
 /* ---- pairs ---- */
 
-static __always_inline struct tcp_bucket *bucket_at(u64 key)
+static __always_inline u32 bucket_number(u64 key, u32 bits)
 {
-	u32 number = (key ^ key >> 32) * 0x9e3779b97f4a7c15ULL >> (64 - tcp_bucket_bits);
+	return (key ^ key >> 32) * 0x9e3779b97f4a7c15ULL >> (64 - bits);
+}
+
+static __always_inline struct tcp_bucket *bucket_near(u64 key)
+{
+	u32 number = bucket_number(key, TCP_NEAR_BITS);
+
+	return bpf_map_lookup_elem(&tcp_near, &number);
+}
+
+static __always_inline struct tcp_bucket *bucket_far(u64 key)
+{
+	u32 number = bucket_number(key, tcp_bucket_bits);
 
 	return bpf_map_lookup_elem(&tcp_buckets, &number);
 }
 
-/* NULL: nobody has told of it. */
-static __noinline struct tcp_pair *pair_find(u64 key)
+static __always_inline struct tcp_pair *bucket_find(struct tcp_bucket *bucket, u64 key)
 {
-	struct tcp_bucket *bucket = bucket_at(key);
-
-	if (!bucket)
-		return NULL;
-	for (int i = 0; i < PAIRS_BUCKET; i++)
+	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
 		if (bucket->keys[i] == key)
 			return &bucket->pairs[i];
-	return tcp_spilled ? bpf_map_lookup_elem(&tcp_pairs, &key) : NULL;
+	return NULL;
 }
 
-/* Replaces one with the same key. NULL: there is no room. */
-static __noinline struct tcp_pair *pair_add(u64 key, const struct tcp_pair *pair)
+static __always_inline struct tcp_pair *bucket_add(struct tcp_bucket *bucket, u64 key, const struct tcp_pair *pair)
 {
-	struct tcp_bucket *bucket = bucket_at(key);
-	struct tcp_pair *known = pair_find(key);
-
-	if (known) {
-		*known = *pair;
-		return known;
-	}
 	for (int i = 0; bucket && i < PAIRS_BUCKET; i++) {
 		if (bucket->keys[i] != 0 || __sync_val_compare_and_swap(&bucket->keys[i], 0, PAIRS_TAKEN) != 0)
 			continue;
@@ -181,20 +189,59 @@ static __noinline struct tcp_pair *pair_add(u64 key, const struct tcp_pair *pair
 		__sync_lock_test_and_set(&bucket->keys[i], key);
 		return &bucket->pairs[i];
 	}
+	return NULL;
+}
+
+static __always_inline bool bucket_delete(struct tcp_bucket *bucket, u64 key)
+{
+	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
+		if (bucket->keys[i] == key && __sync_val_compare_and_swap(&bucket->keys[i], key, 0) == key)
+			return true;
+	return false;
+}
+
+/* NULL: nobody has told of it. */
+static __noinline struct tcp_pair *pair_find(u64 key)
+{
+	struct tcp_pair *pair = bucket_find(bucket_near(key), key);
+
+	if (!pair && tcp_far)
+		pair = bucket_find(bucket_far(key), key);
+	if (!pair && tcp_spilled)
+		pair = bpf_map_lookup_elem(&tcp_pairs, &key);
+	return pair;
+}
+
+/* Replaces one with the same key. NULL: there is no room. */
+static __noinline struct tcp_pair *pair_add(u64 key, const struct tcp_pair *pair)
+{
+	struct tcp_pair *made = pair_find(key);
+
+	if (made) {
+		*made = *pair;
+		return made;
+	}
+	made = bucket_add(bucket_near(key), key, pair);
+	if (made)
+		return made;
+	made = bucket_add(bucket_far(key), key, pair);
+	if (made) {
+		ADD(tcp_far, 1);
+		return made;
+	}
 	if (bpf_map_update_elem(&tcp_pairs, &key, pair, BPF_ANY) != 0)
 		return NULL;
 	ADD(tcp_spilled, 1);
 	return bpf_map_lookup_elem(&tcp_pairs, &key);
 }
 
-static __always_inline void pair_delete(u64 key)
+static __noinline void pair_delete(u64 key)
 {
-	struct tcp_bucket *bucket = bucket_at(key);
-
-	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
-		if (bucket->keys[i] == key && __sync_val_compare_and_swap(&bucket->keys[i], key, 0) == key)
-			return;
-	if (bpf_map_delete_elem(&tcp_pairs, &key) == 0)
+	if (bucket_delete(bucket_near(key), key))
+		return;
+	if (tcp_far && bucket_delete(bucket_far(key), key))
+		ADD(tcp_far, -1);
+	else if (tcp_spilled && bpf_map_delete_elem(&tcp_pairs, &key) == 0)
 		ADD(tcp_spilled, -1);
 }
 

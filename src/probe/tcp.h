@@ -13,7 +13,8 @@
 #define TCP_EDGES_OWNER 1024 /* of these with addresses outside, for one cgroup; the rest goes to its "other" */
 #define TCP_OWNERS 4096
 #define TCP_SOCKETS 131072 /* live connections */
-#define TCP_BUCKET_BITS 14 /* of their table: eight a bucket */
+#define TCP_NEAR_BITS 9 /* of the number of buckets, eight a bucket, of the table tried first: 224 KiB */
+#define TCP_BUCKET_BITS 14 /* of the table tried next, which has room for all */
 #define TCP_BUCKET_BITS_FRUGAL 11
 #define TCP_SOCKETS_FRUGAL 16384 /* and edges, where little memory may be held */
 #define TCP_EDGES_FRUGAL 2048
