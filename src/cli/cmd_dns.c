@@ -104,11 +104,11 @@ static void dns_row(struct table *table, const struct edges *edges, guint32 row,
 		table_cell(table, labels[LABEL_NAME]);
 }
 
-static void dns_print(FILE *out, const struct edges *edges, guint top)
+static void dns_print(FILE *out, const struct edges *edges, const struct watch_view *view)
 {
 	gboolean names = FALSE;
 	g_autoptr(GArray) order = render_edge_order(edges, "queries");
-	guint count = top && top < order->len ? top : order->len;
+	guint count = view->top && view->top < order->len ? view->top : order->len;
 	g_autoptr(table_t) table = NULL;
 
 	for (guint32 i = 0; i < order->len; i++)

@@ -134,7 +134,7 @@ static void drops_row(struct table *table, const struct edges *edges, guint32 ro
 }
 
 /* watch.print */
-static void drops_print(FILE *out, const struct edges *edges, guint top)
+static void drops_print(FILE *out, const struct edges *edges, const struct watch_view *view)
 {
 	static const struct table_column columns[] = {
 		{ "WHOSE", FALSE }, { "WAY", FALSE },	 { "PORT", FALSE },  { "PACKETS", TRUE },
@@ -143,7 +143,7 @@ static void drops_print(FILE *out, const struct edges *edges, guint top)
 	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns));
 	g_autoptr(GArray) order = render_edge_order(edges, "packets");
 
-	for (guint i = 0; i < order->len && (!top || i < top); i++)
+	for (guint i = 0; i < order->len && (!view->top || i < view->top); i++)
 		drops_row(table, edges, g_array_index(order, guint32, i));
 	table_print(table, out);
 }

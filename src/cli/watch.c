@@ -43,21 +43,23 @@ static void watch_clear(struct watch_run *run)
 }
 
 static void watch_print(const struct watch_run *run, const struct edges *edges, const struct shape *also,
-			guint64 elapsed_ns)
+			const struct ledger *ledger, guint64 elapsed_ns)
 {
+	const struct watch_view view = { .top = (guint)run->top, .elapsed_ns = elapsed_ns, .ledger = ledger };
+	const struct watch *watch = run->watch;
 	g_autofree char *elapsed = units_duration(elapsed_ns);
 
 	if (run->live)
 		fputs(WATCH_CLEAR, stdout);
 	else if (run->shown)
 		putchar('\n');
-	printf("%s in %s\n", run->watch->heading, elapsed);
+	printf("%s in %s\n", watch->headline ? watch->headline(watch->user, ledger) : watch->heading, elapsed);
 	if (edges->rows->len)
-		run->watch->print(stdout, edges, (guint)run->top);
+		watch->print(stdout, edges, &view);
 	else
 		puts("none");
 	if (also)
-		run->watch->print_also(stdout, also, (guint)run->top);
+		watch->print_also(stdout, also, view.top);
 	fflush(stdout);
 }
 
@@ -84,7 +86,7 @@ static gboolean watch_interval(void *user, const struct snapshot *snapshot)
 	if (run->json)
 		run->watch->json(stdout, snapshot, shape, also);
 	else
-		watch_print(run, run->live ? run->total : shape->edges, also,
+		watch_print(run, run->live ? run->total : shape->edges, also, &shape->ledger,
 			    run->live ? run->elapsed_ns : snapshot->duration_ns);
 	run->shown++;
 	if (also)
@@ -143,7 +145,7 @@ static int watch_end(struct watch_run *run, struct snapshot *snapshot)
 	if (!run->interval_ns && run->json)
 		watch->json(stdout, snapshot, shape, also);
 	else if (!run->interval_ns)
-		watch_print(run, shape->edges, also, snapshot->duration_ns);
+		watch_print(run, shape->edges, also, &shape->ledger, snapshot->duration_ns);
 	for (guint i = 0; shape->ledger.notes && i < shape->ledger.notes->len; i++)
 		command_complain(watch->command, "%s", (const char *)g_ptr_array_index(shape->ledger.notes, i));
 	if (run->total && watch_keep(run, snapshot)) {
@@ -204,7 +206,7 @@ static int watch_run(struct watch_run *run, char **targets)
 	int status = EXIT_USAGE;
 
 	if (watch_check(run, &error) && (!watch->prepare || watch->prepare(watch->user, &options, &error)) &&
-	    source_need_bpf(watch->command) && (registry = source_registry(&error)) &&
+	    (watch->without_bpf || source_need_bpf(watch->command)) && (registry = source_registry(&error)) &&
 	    watch_targets(run, registry, targets, &error)) {
 		options.duration_ns = run->duration_ns;
 		options.interval_ns = run->interval_ns;

@@ -10,12 +10,22 @@
 
 struct registry;
 
+/* What a table is printed with. */
+struct watch_view {
+	guint top; /* rows; 0: all */
+	guint64 elapsed_ns; /* in which all of it happened */
+	const struct ledger *ledger; /* of the measurement so far */
+};
+
 struct watch {
 	const char *command;
 	const char *probe; /* of shape edges, one that can collect */
 	const char *summary; /* of the help */
-	const char *heading; /* of the text: "DNS questions", followed by "in 10.0 s" */
-	void (*print)(FILE *out, const struct edges *edges, guint top);
+	/* Of the text: "DNS questions", followed by "in 10.0 s"; `headline` where it is not always the same. */
+	const char *heading;
+	const char *(*headline)(void *user, const struct ledger *ledger);
+	gboolean without_bpf; /* the probe has a rung that needs no kernel programs */
+	void (*print)(FILE *out, const struct edges *edges, const struct watch_view *view);
 	/* `also`: what `look` gave; NULL without it. */
 	void (*json)(FILE *out, const struct snapshot *snapshot, const struct shape *shape, const struct shape *also);
 	const GOptionEntry *entries; /* the command's own options; NULL: none */
@@ -26,7 +36,7 @@ struct watch {
 	void (*begin)(void *user, struct registry *registry, const GPtrArray *targets);
 	struct shape *(*look)(void *user, gboolean since_start);
 	void (*print_also)(FILE *out, const struct shape *also, guint top);
-	void *user; /* of prepare, begin and look */
+	void *user; /* of headline, prepare, begin and look */
 };
 
 int watch_main(const struct watch *watch, int argc, char **argv);
