@@ -81,19 +81,6 @@ struct search {
 	gboolean has_one;
 };
 
-static guint key_hash(gconstpointer data)
-{
-	const struct module_key *key = data;
-	guint64 mixed = (key->inode * 31 + key->device) * 31 + key->size + (guint64)key->changed_ns;
-
-	return (guint)(mixed ^ mixed >> 32);
-}
-
-static gboolean key_equal(gconstpointer a, gconstpointer b)
-{
-	return memcmp(a, b, sizeof(struct module_key)) == 0;
-}
-
 /* Two names of one function get one breakpoint. */
 static gboolean found_before(const struct found *found, guint index)
 {
@@ -203,7 +190,7 @@ struct allocators *allocators_find(struct registry *registry, const GPtrArray *t
 	allocators->files = g_ptr_array_new_with_free_func(g_free);
 	allocators->fds = g_array_new(FALSE, FALSE, sizeof(int));
 	search.foreign = foreign_new();
-	search.files = g_hash_table_new_full(key_hash, key_equal, g_free, NULL);
+	search.files = g_hash_table_new_full(module_key_hash, module_key_equal, g_free, NULL);
 	for (guint i = 0; i < targets->len; i++) {
 		const struct target *target = g_ptr_array_index(targets, i);
 

@@ -61,21 +61,6 @@ static void reply_end(struct http_reply *reply, struct json_writer *json)
 	reply->body = g_string_free_to_bytes(json->out);
 }
 
-/* ---- what is asked for ---- */
-
-/* FALSE when it is there and no number. */
-static gboolean query_number(const struct http_request *request, const char *name, gint64 fallback, gint64 *number)
-{
-	const char *text = http_query(request, name);
-	char *end = NULL;
-
-	*number = fallback;
-	if (!text)
-		return TRUE;
-	*number = g_ascii_strtoll(text, &end, 10);
-	return text[0] && !*end;
-}
-
 /* ---- routes ---- */
 
 static void get_page(struct api *api, const struct http_request *request, struct http_reply *reply)
@@ -319,12 +304,12 @@ static const char *question_parse(struct series_question *question, const struct
 {
 	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), seconds, id, waits;
 
-	if (!query_number(request, "seconds", 300, &seconds) || seconds < 1)
+	if (!http_query_number(request, "seconds", 300, &seconds) || seconds < 1)
 		return "seconds is a number above 0";
-	if (!query_number(request, "to_ms", now_ms, &question->to_ms) ||
-	    !query_number(request, "from_ms", question->to_ms - seconds * 1000, &question->from_ms) ||
-	    !query_number(request, "step_ms", 1000, &question->step_ms) || !query_number(request, "id", 0, &id) ||
-	    !query_number(request, "waits", 0, &waits))
+	if (!http_query_number(request, "to_ms", now_ms, &question->to_ms) ||
+	    !http_query_number(request, "from_ms", question->to_ms - seconds * 1000, &question->from_ms) ||
+	    !http_query_number(request, "step_ms", 1000, &question->step_ms) ||
+	    !http_query_number(request, "id", 0, &id) || !http_query_number(request, "waits", 0, &waits))
 		return "id, from_ms, to_ms, step_ms and waits are numbers";
 	if (question->to_ms <= question->from_ms || question->from_ms < 0 ||
 	    question->to_ms - question->from_ms > API_SPAN_MAX_MS)
@@ -553,7 +538,8 @@ static void get_events(struct api *api, const struct http_request *request, stru
 	struct json_writer json;
 	GString *out;
 
-	if (!query_number(request, "from_ms", 0, &from_ms) || !query_number(request, "to_ms", G_MAXINT64, &to_ms)) {
+	if (!http_query_number(request, "from_ms", 0, &from_ms) ||
+	    !http_query_number(request, "to_ms", G_MAXINT64, &to_ms)) {
 		reply_error(reply, MHD_HTTP_BAD_REQUEST, "from_ms and to_ms are numbers");
 		return;
 	}
@@ -690,8 +676,8 @@ static void post_profile(struct api *api, const struct http_request *request, st
 	struct json_writer json;
 	GString *out;
 
-	if (!query_number(request, "series", -1, &series) || !query_number(request, "seconds", 10, &seconds) ||
-	    seconds < 0 || seconds > JOBS_SECONDS_MAX) {
+	if (!http_query_number(request, "series", -1, &series) ||
+	    !http_query_number(request, "seconds", 10, &seconds) || seconds < 0 || seconds > JOBS_SECONDS_MAX) {
 		reply_error(reply, MHD_HTTP_BAD_REQUEST, "series and seconds are numbers, seconds at most 60");
 		return;
 	}

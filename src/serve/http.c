@@ -295,6 +295,18 @@ const char *http_query(const struct http_request *request, const char *name)
 	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+gboolean http_query_number(const struct http_request *request, const char *name, gint64 fallback, gint64 *number)
+{
+	const char *text = http_query(request, name);
+	char *end = NULL;
+
+	*number = fallback;
+	if (!text)
+		return TRUE;
+	*number = g_ascii_strtoll(text, &end, 10);
+	return text[0] && !*end && *number >= -HTTP_NUMBER_MAX && *number <= HTTP_NUMBER_MAX;
+}
+
 /* On every answer: nothing is embedded, framed, sniffed or run but our own files. */
 static const struct {
 	const char *name, *value;

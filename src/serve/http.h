@@ -46,6 +46,10 @@ struct http_reply {
 const char *http_header(const struct http_request *request, const char *name);
 /* Value of a parameter of the query, decoded; NULL when absent. Owned by the request. */
 const char *http_query(const struct http_request *request, const char *name);
+/* What a JSON number can say exactly; a thousand times as much still fits into a gint64. */
+#define HTTP_NUMBER_MAX (G_GINT64_CONSTANT(1) << 53)
+/* The whole number of that name, `fallback` when it is not there. FALSE: what is there is none, or beyond HTTP_NUMBER_MAX. */
+gboolean http_query_number(const struct http_request *request, const char *name, gint64 fallback, gint64 *number);
 
 typedef void (*http_answer_fn)(void *user, const struct http_request *request, struct http_reply *reply);
 

@@ -21,31 +21,20 @@
 
 /* ---- what is asked for ---- */
 
-static gboolean query_number(const struct http_request *request, const char *name, gint64 fallback, gint64 *number)
-{
-	const char *text = http_query(request, name);
-	char *end = NULL;
-
-	*number = fallback;
-	if (!text)
-		return TRUE;
-	*number = g_ascii_strtoll(text, &end, 10);
-	return text[0] && !*end;
-}
-
 const char *past_range(const struct http_request *request, gint64 fallback_s, struct past_range *range)
 {
 	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), seconds;
 
-	if (!query_number(request, "seconds", fallback_s, &seconds) || seconds < 1 || seconds > PAST_SPAN_MAX_MS / 1000)
+	if (!http_query_number(request, "seconds", fallback_s, &seconds) || seconds < 1 ||
+	    seconds > PAST_SPAN_MAX_MS / 1000)
 		return "seconds is a number above 0, at most 35 days";
-	if (!query_number(request, "to_ms", now_ms, &range->to_ms) ||
-	    !query_number(request, "from_ms", range->to_ms - seconds * 1000, &range->from_ms))
+	if (!http_query_number(request, "to_ms", now_ms, &range->to_ms) ||
+	    !http_query_number(request, "from_ms", range->to_ms - seconds * 1000, &range->from_ms))
 		return "from_ms and to_ms are numbers";
 	if (range->to_ms <= range->from_ms || range->from_ms < 0 || range->to_ms - range->from_ms > PAST_SPAN_MAX_MS)
 		return "from_ms is before to_ms, at most 35 days";
-	if (!query_number(request, "step_ms", MAX(1000, (range->to_ms - range->from_ms) / 300 / 1000 * 1000),
-			  &range->step_ms) ||
+	if (!http_query_number(request, "step_ms", MAX(1000, (range->to_ms - range->from_ms) / 300 / 1000 * 1000),
+			       &range->step_ms) ||
 	    range->step_ms < 1000 || range->step_ms > PAST_SPAN_MAX_MS)
 		return "step_ms is a number, at least 1000";
 	if ((range->to_ms - range->from_ms) / range->step_ms > PAST_STEPS_MAX)
@@ -61,7 +50,7 @@ static gboolean query_container(const struct api *api, const struct http_request
 	gint64 series;
 
 	*name = http_query(request, "container");
-	if (!query_number(request, "series", 0, &series) || series < 0 || series > G_MAXUINT32)
+	if (!http_query_number(request, "series", 0, &series) || series < 0 || series > G_MAXUINT32)
 		return FALSE;
 	if (!series)
 		return TRUE;

@@ -99,6 +99,19 @@ static gboolean mount_is_safe(struct foreign *foreign, int proc_fd, guint64 id)
 	return kind == MOUNT_LOCAL;
 }
 
+guint module_key_hash(gconstpointer data)
+{
+	const struct module_key *key = data;
+	guint64 mixed = (key->inode * 31 + key->device) * 31 + key->size + (guint64)key->changed_ns;
+
+	return (guint)(mixed ^ mixed >> 32);
+}
+
+gboolean module_key_equal(gconstpointer a, gconstpointer b)
+{
+	return memcmp(a, b, sizeof(struct module_key)) == 0;
+}
+
 static struct module_key key_from(const struct statx *st)
 {
 	return (struct module_key){

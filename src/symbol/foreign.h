@@ -12,6 +12,10 @@ struct module_key { /* one file, as long as nobody writes to it */
 	gint64 changed_ns;
 };
 
+/* For hash tables whose keys are struct module_key, in which no padding is: GHashFunc, GEqualFunc. */
+guint module_key_hash(gconstpointer data);
+gboolean module_key_equal(gconstpointer a, gconstpointer b);
+
 struct foreign_file {
 	struct module_key key;
 	int fd; /* read-only, close-on-exec, a regular file; the caller closes it */

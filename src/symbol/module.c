@@ -41,19 +41,6 @@ struct modules {
 	guint64 unwind_work_bytes; /* of searches, not paid for yet */
 };
 
-static guint key_hash(gconstpointer data)
-{
-	const struct module_key *key = data;
-	guint64 mixed = (key->inode * 31 + key->device) * 31 + key->size + (guint64)key->changed_ns;
-
-	return (guint)(mixed ^ mixed >> 32);
-}
-
-static gboolean key_equal(gconstpointer a, gconstpointer b)
-{
-	return memcmp(a, b, sizeof(struct module_key)) == 0;
-}
-
 static guint sibling_hash(gconstpointer data)
 {
 	const struct sibling *sibling = data;
@@ -72,7 +59,7 @@ struct modules *modules_new(void)
 	struct modules *modules = g_new0(struct modules, 1);
 
 	modules->foreign = foreign_new();
-	modules->by_key = g_hash_table_new(key_hash, key_equal);
+	modules->by_key = g_hash_table_new(module_key_hash, module_key_equal);
 	modules->siblings = g_hash_table_new_full(sibling_hash, sibling_equal, g_free, g_free);
 	modules->by_build_id = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
 	g_queue_init(&modules->open);
@@ -423,7 +410,7 @@ static int witness_open(struct modules *modules, const struct module *module, co
 	g_snprintf(name, sizeof(name), MAP_FILES_FORMAT, witness->start, witness->end);
 	if (!foreign_open(modules->foreign, proc_fd, name, &file)) {
 		file.fd = -1;
-	} else if (!key_equal(&file.key, &module->key)) {
+	} else if (!module_key_equal(&file.key, &module->key)) {
 		close(file.fd);
 		file.fd = -1;
 	}

@@ -121,7 +121,8 @@ def test_edges_and_latencies(agent, docker, start):
     # Before the agent there was nothing: that is a gap, not zero.
     assert agent.json("/api/latency?what=fs&seconds=86400")["gaps"]
     for query in ("what=nothing", "what=fs&seconds=0", "what=fs&series=999999", "what=fs&step_ms=1",
-                  "what=fs&from_ms=5&to_ms=2", "what=fs&seconds=99999999999"):
+                  "what=fs&from_ms=5&to_ms=2", "what=fs&seconds=99999999999",
+                  "what=fs&seconds=9223372036854775807", "what=fs&to_ms=-9223372036854775808"):
         assert agent.request("GET", "/api/latency?" + query)[0] == 400, query
 
 
