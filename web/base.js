@@ -51,7 +51,7 @@ const show = {
 	ratio: value => `${digits(100 * value)} %`,
 	bytes: value => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]),
 	"bytes/s": value => scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]),
-	"1/s": value => `${scaled(value, 1000, ["", "k", "M", "G"])}/s`,
+	"1/s": value => `${scaled(value, 1000, ["", "k", "M", "G"]).replace(" ", "\u202f")}/s`,
 	"1": value => scaled(value, 1000, ["", "k", "M", "G"]),
 	ns: value => scaled(value, 1000, ["ns", "µs", "ms", "s"]),
 };

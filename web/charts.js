@@ -29,24 +29,31 @@ function draw_axis(pen, data, width, height) {
 	}
 }
 
+// The least round number that holds it: 1, 2, 2.5 or 5 times a power of ten; of bytes a power of two.
+function round_top(value, unit) {
+	if (unit === "bytes") return 2 ** Math.ceil(Math.log2(value) - 1e-9);
+	const power = 10 ** Math.floor(Math.log10(value)), times = value / power;
+	return power * ([1, 2, 2.5, 5].find(one => one >= times - 1e-9) || 10);
+}
+
 function draw_chart(canvas, chart, data, values, cross) {
 	const { pen, width, height } = prepare(canvas);
 	const lines = chart.lines.map(line => values?.[line.name] || []);
 	const limit = lines.map((line, i) => chart.lines[i].limit ? Math.max(...line.filter(known), 0) : 0);
-	const top = Math.max(...lines.flat().filter(known), ...limit, chart.least || 1e-9) * 1.05;
-	const y = value => (height - BOTTOM) * (1 - value / top) + 1;
+	const top = round_top(Math.max(...lines.flat().filter(known), ...limit, chart.least || 1e-9), chart.unit);
+	const y = value => 6 + (height - BOTTOM - 7) * (1 - value / top);
 	pen.strokeStyle = css("--line");
 	pen.fillStyle = css("--dim");
 	pen.textAlign = "right";
 	for (const share of [0, 0.5, 1]) {
-		const at = y(share * top / 1.05);
+		const at = y(share * top);
 		pen.beginPath(); pen.moveTo(LEFT, at); pen.lineTo(width, at); pen.stroke();
-		pen.fillText(show[chart.unit](share * top / 1.05), LEFT - 5, Math.max(at + 4, 10));
+		pen.fillText(trimmed(show[chart.unit](share * top)), LEFT - 6, Math.max(at + 4, 10));
 	}
 	draw_axis(pen, data, width, height);
 	draw_gaps(pen, data, width, height);
 	lines.forEach((line, i) => {
-		pen.strokeStyle = colours()[i % 3];
+		pen.strokeStyle = chart.lines[i].limit ? css("--dim") : colours()[i % 3];
 		pen.lineWidth = 1.5;
 		pen.setLineDash(chart.lines[i].limit ? [5, 3] : []);
 		pen.beginPath();
@@ -76,6 +83,14 @@ function draw_gaps(pen, data, width, height) {
 		pen.beginPath();
 		for (let x = left - height; x < right; x += 7) { pen.moveTo(x, height); pen.lineTo(x + height, 0); }
 		pen.stroke();
+		const words = "nothing recorded";
+		pen.fillStyle = css("--dim");
+		pen.textAlign = "center";
+		if (right - left > pen.measureText(words).width + 24) {
+			const middle = (left + right) / 2, wide = pen.measureText(words).width + 14, level = (height - BOTTOM) / 2;
+			pen.fillStyle = css("--panel"); pen.fillRect(middle - wide / 2, level - 9, wide, 18);
+			pen.fillStyle = css("--dim"); pen.fillText(words, middle, level + 4);
+		}
 		pen.restore();
 	}
 }
@@ -101,11 +116,11 @@ function draw_cross(pen, data, width, height, cross) {
 
 const charts = [
 	{ title: "CPU", unit: "cores", least: 0.01, lines: [{ name: "cpu", says: "used" }, { name: "cpu_limit", says: "limit", limit: true }] },
-	{ title: "Lost time", unit: "ratio", least: 0.01, lines: [{ name: "runqueue_wait", says: "waits for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "disk" }] },
+	{ title: "Lost time (threads)", unit: "ratio", least: 0.01, lines: [{ name: "runqueue_wait", says: "waits for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "disk" }] },
 	{ title: "Memory", unit: "bytes", least: 4096, lines: [{ name: "memory", says: "charged" }, { name: "memory_limit", says: "limit", limit: true }, { name: "working_set", says: "working set" }] },
 	{ title: "Pressure (some)", unit: "ratio", least: 0.01, lines: [{ name: "pressure_cpu", says: "CPU" }, { name: "pressure_memory", says: "memory" }, { name: "pressure_io", says: "I/O" }] },
-	{ title: "Disk", unit: "bytes/s", least: 1, lines: [{ name: "io_read", says: "read" }, { name: "io_write", says: "written" }] },
-	{ title: "Network", unit: "bytes/s", least: 1, lines: [{ name: "net_received", says: "received" }, { name: "net_sent", says: "sent" }] },
+	{ title: "Disk", unit: "bytes/s", least: 1000, lines: [{ name: "io_read", says: "read" }, { name: "io_write", says: "written" }] },
+	{ title: "Network", unit: "bytes/s", least: 1000, lines: [{ name: "net_received", says: "received" }, { name: "net_sent", says: "sent" }] },
 	{ title: "Threads", unit: "1", least: 1, lines: [{ name: "pids", says: "threads" }, { name: "pids_limit", says: "limit", limit: true }] },
 	{ title: "Major faults, refaults", unit: "1/s", least: 1, lines: [{ name: "faults_major", says: "major faults" }, { name: "refaults", says: "refaults" }] },
 ];

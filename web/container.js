@@ -30,12 +30,12 @@ function verdict_box(one) {
 function container(view, id) {
 	const series = Number(id);
 	let data = null, cross = null, gone = false, asked = 0, listed = 0, drag = null, events = [], heat_data = new Map();
-	const heading = el("h1", {}), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
+	const heading = el("h1", {}), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }, el("a", { href: "#/" }, "Overview"), " › "), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
 	const time = period_control(300, () => load(true));
 	const panels = charts.map(chart => {
 		const now = chart.lines.map(() => el("span", {}));
 		const canvas = el("canvas", { role: "img", "aria-label": `${chart.title} over time` });
-		const head = el("header", {}, el("strong", {}, chart.title), ...chart.lines.map((line, i) => el("span", { class: "dim" }, el("i", { class: `key c${i}` }), `${line.says} `, now[i])));
+		const head = el("header", {}, el("strong", {}, chart.title), ...chart.lines.map((line, i) => el("span", { class: "dim" }, el("i", { class: `key ${line.limit ? "limit" : `c${i}`}` }), `${line.says} `, now[i])));
 		return { chart, now, canvas, box: el("section", { class: "chart" }, head, canvas) };
 	});
 	const maps = heats.map(([what, title]) => {
@@ -48,8 +48,8 @@ function container(view, id) {
 	const jobs = el("div", {}), list = el("table", { "aria-label": "Events" }), talks = el("table", { "aria-label": "Connections" }), processes = el("div", {});
 	const row = () => model.rows.find(one => one.series === series);
 	const flame_link = el("a", { class: "button" }, "Flame graph");
-	view.append(heading, facts, verdicts, el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
-		export_menu([["CSV", () => download_csv()], ["JSON", () => data && save(json_blob(data), "fathom-container.json")], ["PNG", () => panels[0].canvas.toBlob(blob => save(blob, "fathom-cpu.png"))]]), copy_button(() => `fathom top ${quote(row()?.name || "")}`)),
+	view.append(crumbs, heading, facts, verdicts, el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
+		export_menu([["CSV", () => download_csv()], ["JSON", () => data && save(json_blob(data), "fathom-container.json")], ["PNG", () => all_charts().toBlob(blob => save(blob, "fathom-container.png"))]]), copy_button(() => `fathom use ${quote(row()?.name || data?.resources[0]?.name || "")}`)),
 	use, el("p", { class: "dim hint" }, "Drag over a chart to select a range."), grid, el("h2", {}, "Profile"), profile_form(() => series, row), jobs,
 	el("h2", {}, "Processes"), el("div", { class: "bar" }, button("Look now (1 s)", look, { id: "look" })), processes, el("h2", {}, "Connections"), talks, el("h2", {}, "Events"), list);
 
@@ -152,7 +152,7 @@ function container(view, id) {
 		if (edges?.ends) {
 			const graph = map_graph(edges, "none", new Set());
 			fill(talks, el("thead", {}, el("tr", {}, ["From → to", "Ports", "Opened", "Failed", "Bytes", "Round trip"].map((words, i) => el("th", { scope: "col", class: i < 2 ? "text" : "" }, words)))), el("tbody", {}, graph.links.slice(0, 50).map(link => el("tr", { class: link.status === 2 ? "bad" : link.status ? "warn" : "" },
-				el("td", {}, el("a", { href: `#/map?sel=${encodeURIComponent(link_name(link))}` }, link_name(link))), el("td", { class: "text" }, [...link.ports].slice(0, 8).join(", ")), el("td", {}, `${digits(link.rate)}/s`), el("td", {}, show["1"](link.failed)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? text("ns", link.rtt) : "–")))));
+				el("td", {}, el("a", { href: `#/map?sel=${encodeURIComponent(link_name(link))}` }, link_name(link))), el("td", { class: "text" }, [...link.ports].slice(0, 8).join(", ")), el("td", {}, show["1/s"](link.rate)), el("td", {}, show["1"](link.failed)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? trimmed(text("ns", link.rtt)) : "–")))));
 			if (!graph.links.length) fill(talks, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
 		} else talks.hidden = true;
 		paint();
@@ -177,6 +177,24 @@ function container(view, id) {
 		if (!data?.resources[0]) return;
 		const names = Object.keys(data.resources[0].values);
 		save(csv_of([["time", ...names], ...Array.from({ length: data.steps }, (_, step) => [new Date(data.from_ms + (step + 1) * data.step_ms).toISOString(), ...names.map(name => data.resources[0].values[name][step])])]), "fathom.csv");
+	}
+	// All charts that are shown, with their titles, one below the other.
+	function all_charts() {
+		const shown = [...grid.querySelectorAll("section:not([hidden])")], ratio = devicePixelRatio || 1, width = 900, sheet = el("canvas", {}), tall = section => section.querySelector("canvas").clientHeight + 34;
+		sheet.width = width * ratio; sheet.height = (shown.reduce((sum, section) => sum + tall(section), 0) + 34) * ratio;
+		const pen = sheet.getContext("2d");
+		pen.scale(ratio, ratio);
+		pen.fillStyle = css("--panel"); pen.fillRect(0, 0, width, sheet.height);
+		pen.fillStyle = css("--text"); pen.font = "bold 15px system-ui, sans-serif"; pen.fillText(heading.textContent, 10, 22);
+		let y = 34;
+		for (const section of shown) {
+			const canvas = section.querySelector("canvas");
+			pen.fillStyle = css("--text"); pen.font = "bold 12px system-ui, sans-serif"; pen.fillText(section.querySelector("strong").textContent, 10, y + 14);
+			pen.fillStyle = css("--dim"); pen.font = "12px system-ui, sans-serif"; pen.textAlign = "right"; pen.fillText([...section.querySelectorAll("header > span")].map(one => one.textContent).join("   "), width - 10, y + 14); pen.textAlign = "left";
+			pen.drawImage(canvas, 10, y + 22, width - 20, canvas.clientHeight);
+			y += tall(section);
+		}
+		return sheet;
 	}
 	for (const canvas of [...panels.map(panel => panel.canvas), ...maps.map(one => one.canvas), marks]) {
 		const step_at = event => { const box = canvas.getBoundingClientRect(), step = Math.floor((event.clientX - box.left - LEFT) / (box.width - LEFT) * data.steps); return step >= 0 && step < data.steps ? step : null; };

@@ -129,7 +129,8 @@ function folded_of(tree) {
 
 // ---- where captures come from
 
-const kinds = { walltime: "wall time", profile: "on CPU", offcpu: "blocked", memory: "memory growth", heap: "allocations" };
+const kinds = { profile: "on CPU", offcpu: "blocked", walltime: "wall time", memory: "memory growth", heap: "allocations" };
+const recorded_kinds = new Set(["profile"]); // what the agent samples all the time
 const range_source = (series, kind, from, to) => `r,${series},${kind},${Math.round(from)},${Math.round(to)}`;
 const row_of = series => model.rows.find(row => row.series === Number(series));
 
@@ -140,6 +141,11 @@ async function find_source(name) {
 		const one = await json(`/api/profiles/${job[1]}`), series = model.rows.find(row => row.name === one.container)?.series;
 		return { kind: one.kind, container: one.container, series, path: `/api/profiles/${one.id}/result?`, says: `${one.container === "all" ? "the whole machine" : one.container}: ${kinds[one.kind] || one.kind}, ${one.seconds} s from ${clock(one.start_ms)}`,
 			command: command_of(one.kind, one.seconds, one.container === "all" ? "" : one.container), state: one.state, error: one.error, seconds: one.seconds, formats: ["pprof", "folded", "json"] };
+	}
+	const cut = /^c,(\d+),(\d+),(\d+)$/.exec(name);
+	if (cut) {
+		const one = await find_source(`p${cut[1]}`), from = Number(cut[2]), to = Number(cut[3]);
+		return { ...one, path: `/api/flame?profile=${cut[1]}&from_ms=${from}&to_ms=${to}&`, says: `${one.container === "all" ? "the whole machine" : one.container}: ${kinds[one.kind] || one.kind}, ${(to - from) / 1000} s of measurement ${cut[1]}`, seconds: (to - from) / 1000 };
 	}
 	const [, series, kind, from, to] = /^r,(\d+),(\w+),(\d+),(\d+)$/.exec(name) || [];
 	if (!kind) throw new Error("the address names no capture: p3 is a measurement, r,7,profile,FROM,TO a range");
@@ -160,7 +166,7 @@ function graph_frame(differential) {
 	const order = (key, words) => el("th", {}, el("button", { type: "button", "data-order": key }, words));
 	root.append(el("link", { rel: "stylesheet", href: "flame.css" }),
 		el("div", { class: "tools embedded", role: "toolbar", "aria-label": "Flame graph" }, el("input", { id: "search", type: "search", placeholder: "Search (/)", "aria-label": "Search functions, regular expression", spellcheck: "false" }),
-			el("button", { id: "reset", type: "button" }, "Reset"), el("button", { id: "invert", type: "button" }, "Invert"),
+			el("button", { id: "reset", type: "button" }, "Reset"), el("button", { id: "invert", type: "button", title: "Root on top (i)" }, "Icicle"),
 			el("button", { id: "sandwich", type: "button", "aria-pressed": "false", title: "Callers above, callees below the selected function" }, "Sandwich"), el("button", { id: "list", type: "button", "aria-pressed": "true" }, "Functions"),
 			el("span", { id: "matched", "aria-live": "polite" })),
 		el("nav", { id: "crumbs", "aria-label": "Zoomed path" }),
@@ -175,13 +181,13 @@ function graph_frame(differential) {
 
 function flame(view) {
 	const { query } = address();
-	return query.get("a") ? flame_graph_view(view, query) : flame_chooser(view);
+	return query.get("a") ? flame_graph_view(view, query) : query.get("scope") ? flame_scope(view, query) : flame_chooser(view);
 }
 
 function flame_graph_view(view, query) {
-	const heading = el("h1", {}, "…"), said = el("p", { class: "dim", role: "status" }, "Loading…"), bar = el("div", { class: "bar" }), scope = el("div", {}), place = el("div", { class: "fill" });
+	const crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }), heading = el("h1", {}, "…"), said = el("div", { class: "dim said", role: "status" }, "Loading…"), bar = el("div", { class: "bar" }), place = el("div", { class: "fill" });
 	let graph = null, gone = false, host = null, again = 0;
-	view.append(heading, said, bar, scope, place);
+	view.append(crumbs, heading, said, bar, place);
 
 	async function capture_of(source) {
 		const capture = await json(`${source.path}format=json`);
@@ -191,7 +197,8 @@ function flame_graph_view(view, query) {
 	}
 	function ledger_words({ shape }) {
 		const { coverage, rung, misses, notes } = shape.ledger, sum = shape.nodes.reduce((all, node) => all + node[2], 0);
-		return [`${weight_text(shape.unit, sum)} in all`, coverage === null ? "" : `${digits(100 * coverage)} % accounted for`, rung ? `by ${rung}` : "", misses ? `which misses ${words_of(misses)}` : "", ...(notes || []).slice(0, 3).map(words_of)].filter(Boolean).join("; ");
+		const how = [rung ? `Measured by ${words_of(rung)}.` : "", misses ? `That misses ${words_of(misses)}.` : "", ...(notes || []).slice(0, 6).map(words_of)].filter(Boolean);
+		return el("details", { class: "how" }, el("summary", {}, [`${weight_text(shape.unit, sum)} in all`, coverage === null ? "" : `${digits(100 * coverage)} % accounted for`].filter(Boolean).join(", ")), el("ul", {}, how.map(words => el("li", {}, words))));
 	}
 	async function load() {
 		try {
@@ -199,11 +206,20 @@ function flame_graph_view(view, query) {
 			const waiting = sources.find(source => source.state !== "done");
 			if (gone) return;
 			heading.textContent = sources.map(source => source.says).join("  →  ");
+			const { series, container } = sources.at(-1);
+			fill(crumbs, el("a", { href: "#/" }, "Overview"), " › ", series ? [el("a", { href: `#/container/${series}` }, container), " › "] : "the whole machine › ", el("a", { href: `#/flame?series=${series || 0}` }, "flame graphs"));
 			if (waiting?.state === "failed") throw new Error(`the measurement failed: ${waiting.error}`);
 			if (waiting) { said.textContent = "Still measuring…"; again = setTimeout(load, 1000); return; }
 			const [captures] = await Promise.all([Promise.all(sources.map(capture_of)), load_palette()]);
 			if (!gone) show(sources, captures);
 		} catch (error) { if (!gone) no_graph(error); }
+	}
+	// Windows of stacks that are not cut say more than was asked for: what they cover is said.
+	function covers(sources, captures) {
+		return sources.map((source, i) => {
+			const begin = captures[i].capture.start_realtime_ns / 1e6, end = begin + captures[i].capture.duration_ns / 1e6;
+			return source.from && (begin < source.from - 2000 || end > source.to + 2000 || begin > source.from + 5000) ? ` Stacks of ${clock(begin)} to ${clock(end)}.` : "";
+		}).join("");
 	}
 	// What was not recorded can be measured now.
 	function no_graph(error) {
@@ -216,9 +232,10 @@ function flame_graph_view(view, query) {
 	function show(sources, captures) {
 		const last = captures.at(-1), [first] = captures;
 		if (captures.length > 1 && first.shape.unit !== last.shape.unit) throw new Error("these two measure different things");
-		const scale = captures.length > 1 && first.capture.duration_ns && last.capture.duration_ns ? last.capture.duration_ns / first.capture.duration_ns : 1;
+		const shares = query.get("n") === "1", all = one => one.tree.self.reduce((sum, value) => sum + value, 0);
+		const scale = captures.length > 1 && shares ? all(last) / Math.max(all(first), 1) : captures.length > 1 && first.capture.duration_ns && last.capture.duration_ns ? last.capture.duration_ns / first.capture.duration_ns : 1;
 		const tree = captures.length > 1 ? compare_trees(first.tree, last.tree, scale) : last.tree;
-		said.textContent = captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is taken times ${digits(scale)}, for it lasted otherwise.` : ""}` : ledger_words(last);
+		fill(said, captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is taken times ${digits(scale)}, ${shares ? "so that both weigh the same" : "for it lasted otherwise"}.` : ""} ${covers(sources, captures)}` : [ledger_words(last), covers(sources, captures)]);
 		actions(sources, tree);
 		if (!tree.self.some(Boolean)) { place.replaceChildren(el("p", { class: "empty" }, "Nothing was seen in this range.")); return; }
 		host = graph_frame(captures.length > 1);
@@ -235,15 +252,22 @@ function flame_graph_view(view, query) {
 		const last = sources.at(-1), file = format => `fathom-${last.kind}.${format === "pprof" ? "pb.gz" : format}`;
 		const fetched = format => async () => save(await (await ask(`${last.path}format=${format}`)).blob(), file(format));
 		fill(bar,
-			...Object.entries(kinds).filter(([kind]) => sources.length === 1 && last.from && ["profile", "offcpu"].includes(kind)).map(([kind, words]) => el("a", { class: "button", "aria-current": kind === last.kind ? "true" : false,
-				href: `#/flame?a=${range_source(last.series, kind, last.from, last.to)}` }, words)),
-			el("a", { class: "button", href: `#/flame?${new URLSearchParams({ compare: query.get("a") })}` }, "Compare with…"),
+			sources.length === 1 ? el("div", { class: "segments", role: "group", "aria-label": "What" }, Object.entries(kinds).map(([kind, words]) => kind === last.kind ? el("a", { class: "button", "aria-current": "true", href: location.hash }, words) :
+				last.from && recorded_kinds.has(kind) ? el("a", { class: "button", href: `#/flame?a=${range_source(last.series, kind, last.from, last.to)}` }, words) :
+					model.replay ? null : button(words, event => measure_now(event.target, last.series || 0, kind, Math.min(Math.max(Math.round(last.seconds), 2), 10)), { title: `Not recorded: measures now, for ${Math.min(Math.max(Math.round(last.seconds), 2), 10)} s` }))) : null,
+			sources.length === 1 && last.from ? el("a", { class: "button", title: "The same length of time just before", href: `#/flame?${new URLSearchParams({ a: range_source(last.series, last.kind, 2 * last.from - last.to, last.from), b: query.get("a") })}` }, "Against before") : null,
+			el("a", { class: "button", href: `#/flame?${new URLSearchParams({ compare: query.get("a"), series: String(last.series || 0) })}` }, "Compare with…"),
 			sources.length > 1 ? el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: query.get("b"), b: query.get("a") })}` }, "Swap") : null,
-			last.series ? el("a", { class: "button", href: `#/container/${last.series}` }, "Container") : null, el("span", { class: "grow" }),
+			sources.length > 1 ? button("Compare shares", () => { set_query({ n: query.get("n") === "1" ? "" : "1" }); draw(); }, { "aria-pressed": String(query.get("n") === "1"), title: "Both are made to weigh the same, so that only what changed in proportion is coloured" }) : null,
+			last.from && sources.length === 1 ? el("a", { class: "button", title: "When the samples were taken, by parts of a second", href: `#/flame?${new URLSearchParams({ scope: "1", series: String(last.series || 0), range: String(Math.max(60, Math.round((last.to - last.from) / 1000))), to: String(last.to) })}` }, "FlameScope") : /^p\d+$/.test(query.get("a")) && sources.length === 1 && last.kind === "profile" ? el("a", { class: "button", title: "When the samples were taken, by parts of a second", href: `#/flame?scope=1&of=${query.get("a")}` }, "FlameScope") : null, el("span", { class: "grow" }),
 			export_menu([["SVG", () => graph && save(new Blob([graph.picture()], { type: "image/svg+xml" }), file("svg"))], ["PNG", () => host?.shadowRoot.getElementById("graph").toBlob(blob => save(blob, file("png")))],
 				["CSV", () => save(csv_of([["function", "self", "total", "self before", "total before"], ...graph_data(tree).top.map(row => [row[5], row[1], row[2], row[3], row[4]])]), file("csv"))],
 				["folded", () => save(new Blob([folded_of(tree)], { type: "text/plain" }), file("folded"))], ...(sources.length > 1 ? [] : [["pprof", fetched("pprof")], ["JSON", fetched("json")]])]),
 			copy_button(() => sources.length > 1 ? `${sources[0].command} -o a.json && ${last.command} -o b.json && fathom diff a.json b.json` : last.command));
+	}
+	async function measure_now(pressed, series, kind, seconds) {
+		pressed.disabled = true;
+		try { location.hash = `#/flame?a=p${(await json(`/api/profiles?series=${series}&seconds=${seconds}&kind=${kind}`, { method: "POST" })).id}`; } catch (problem) { said.textContent = problem.message; pressed.disabled = false; }
 	}
 	load();
 	return { key: event => graph?.key(event), theme: dark => graph?.theme(dark), leave: () => { gone = true; clearTimeout(again); graph?.stop(); } };
@@ -251,37 +275,72 @@ function flame_graph_view(view, query) {
 
 const weight_text = (unit, value) => unit === "nanoseconds" ? show.ns(value) : unit === "bytes" ? show.bytes(value) : `${show["1"](value)} samples`;
 
+// A container's CPU over time in which a range is chosen by dragging; what is not dragged is the last minute.
+function range_picker(series, changed) {
+	const canvas = el("canvas", { id: "picker", tabindex: 0, role: "img", "aria-label": "CPU over time: drag to choose a range; arrow keys move it, with Shift its length" }), said = el("span", { class: "dim", "aria-live": "polite" });
+	let data = null, chosen = null, draft = null, gone = false, asked = 0;
+	const span = () => chosen || { from: (model.replay?.to_ms || model.self?.time_ms || Date.now()) - 60000, to: model.replay?.to_ms || model.self?.time_ms || Date.now() };
+	const chart = { unit: "cores", least: 0.01, lines: [{ name: "cpu" }] };
+	function paint() {
+		const { from, to } = draft || span();
+		said.textContent = `${clock(from)}–${clock(to)} (${duration((to - from) / 1000)})`;
+		if (!data || gone || !canvas.clientWidth) return;
+		const values = data.resources[0]?.values || { cpu: [] };
+		data.gaps = gaps_of(data, [values.cpu || []]);
+		draw_chart(canvas, chart, data, values, null);
+		const pen = canvas.getContext("2d"), width = canvas.clientWidth, x = time => LEFT + (width - LEFT) * Math.min(Math.max((time - data.from_ms) / (data.steps * data.step_ms), 0), 1);
+		pen.fillStyle = css("--accent");
+		pen.globalAlpha = 0.2; pen.fillRect(x(from), 0, x(to) - x(from), canvas.clientHeight - BOTTOM);
+		pen.globalAlpha = 1; pen.fillRect(x(from) - 1, 0, 2, canvas.clientHeight - BOTTOM); pen.fillRect(x(to) - 1, 0, 2, canvas.clientHeight - BOTTOM);
+	}
+	async function load(force) {
+		if (!force && (draft || model.replay || Date.now() - asked < 5000)) return;
+		asked = Date.now();
+		const id = Number(series()) || model.rows.find(row => row.resource === "host")?.series;
+		const range = model.replay ? `from_ms=${model.replay.from_ms}&to_ms=${model.replay.to_ms}` : "seconds=900", seconds = model.replay ? (model.replay.to_ms - model.replay.from_ms) / 1000 : 900;
+		if (!id) { data = null; paint(); return; }
+		try { const read = await json(`/api/series?id=${id}&names=cpu&${range}&step_ms=${Math.max(1, Math.ceil(seconds / 450)) * 1000}`); if (!gone) { data = read; paint(); } } catch { /* the banner says what is wrong with the connection */ }
+	}
+	const time_at = event => { const box = canvas.getBoundingClientRect(); return data.from_ms + data.steps * data.step_ms * Math.min(Math.max((event.clientX - box.left - LEFT) / (box.width - LEFT), 0), 1); };
+	canvas.addEventListener("pointerdown", event => { if (data) { const at = time_at(event); draft = { start: at, from: at, to: at }; canvas.setPointerCapture(event.pointerId); } });
+	canvas.addEventListener("pointermove", event => { if (!draft) return; const at = time_at(event); draft = { start: draft.start, from: Math.min(draft.start, at), to: Math.max(draft.start, at) }; paint(); });
+	canvas.addEventListener("pointerup", () => { if (draft && draft.to - draft.from >= 1000) chosen = { from: Math.round(draft.from), to: Math.round(draft.to) }; draft = null; paint(); changed(); });
+	canvas.addEventListener("keydown", event => {
+		const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+		if (!by) return;
+		const { from, to } = span(), step = Math.max(5000, Math.round((to - from) / 4));
+		chosen = event.shiftKey ? { from: Math.min(from, to - 5000 + by * step > from ? from : from), to: Math.max(from + 5000, to + by * step) } : { from: from + by * step, to: to + by * step };
+		paint(); changed();
+		event.preventDefault(); event.stopPropagation();
+	});
+	const sized = new ResizeObserver(paint);
+	sized.observe(canvas);
+	return { box: el("section", { class: "chart low" }, el("header", {}, el("strong", {}, "CPU, last 15 minutes: drag to choose a range"), said), canvas), span, load, paint, leave: () => { gone = true; sized.disconnect(); } };
+}
+
 // Without a capture: what there is, and how to get one.
 function flame_chooser(view) {
-	const first = address().query.get("compare");
-	const who = el("select", { id: "who", "aria-label": "Container" }), form = el("div", { class: "bar" }, who);
-	const list = el("div", { id: "jobs" }), recorded = el("section", { hidden: true }), ranges_box = el("div", { class: "bar" });
-	let gone = false, before = "";
-	view.append(el("h1", {}, first ? "Compare with…" : "Flame graphs"), el("p", { class: "dim" }, first ? "Choose the second capture: a measurement, or a range." : "Measure a container now, open a measurement, or look at what was recorded."),
-		form, recorded, el("h2", {}, "Measurements"), list);
-	recorded.append(el("h2", {}, "Recorded"), ranges_box);
-	json(`/api/flame?kind=profile&from_ms=${Date.now() - 1000}&to_ms=${Date.now()}`).then(() => { recorded.hidden = false; }, () => { /* this agent records none */ });
-	form.append(profile_form(() => Number(who.value), () => row_of(who.value)));
+	const first = address().query.get("compare"), wanted = address().query.get("series") || "0";
+	const who = container_select(wanted, true, () => { set_query({ series: who.value === "0" ? "" : who.value }); picker.load(true); }), list = el("div", { id: "jobs" }), recorded = el("section", { "aria-label": "Recorded" }), measured = el("section", { "aria-label": "Measure" }), against = el("p", { class: "dim" });
+	const picker = range_picker(() => who.value, () => {});
+	let gone = false;
 	const target = source => `#/flame?${new URLSearchParams(first ? { a: first, b: source } : { a: source })}`;
-	const kind = el("select", { id: "range-kind", "aria-label": "What" }, el("option", { value: "profile" }, "on CPU"), el("option", { value: "offcpu" }, "blocked"));
-	const length = el("select", { id: "range-length", "aria-label": "Range" }, ...[60, 300, 900].map(value => el("option", { value, selected: value === 60 }, `last ${value / 60} min`)));
-	ranges_box.append(kind, length, button("Open", () => { const to = Date.now(); location.hash = target(range_source(who.value, kind.value, to - length.value * 1000, to)); }), el("span", { class: "dim" }, "of the container above"));
+	view.append(el("h1", {}, first ? "Compare with…" : "Flame graphs"), first ? against : "", el("div", { class: "bar" }, el("label", {}, "Of ", who), el("span", { class: "grow" }), export_menu([["JSON", async () => save(json_blob(await json("/api/profiles")), "fathom-measurements.json")]]), copy_button(() => command_of("profile", 60, row_of(who.value)?.name))), recorded, measured, el("h2", {}, "Measurements"), list);
+	if (first) find_source(first).then(source => { against.textContent = `The first is ${source.says}. Choose the second: another container or another range, recorded or measured.`; }, error => { against.textContent = error.message; });
+	const open = button(first ? "Compare" : "Open", () => { const { from, to } = picker.span(); location.hash = target(range_source(who.value, "profile", from, to)); }, { id: "open-range" });
+	recorded.append(el("h2", {}, "Recorded: on CPU"), picker.box, el("div", { class: "bar" }, open, first ? null : button("FlameScope", () => { const { from, to } = picker.span(); location.hash = `#/flame?${new URLSearchParams({ scope: "1", series: who.value, range: String(Math.max(5, Math.round((to - from) / 1000))), to: String(Math.round(to)) })}`; }), el("span", { class: "dim" }, "Sampled 19 times a second, all the time.")));
+	if (!model.replay) measured.append(el("h2", {}, "Measure now"), profile_form(() => Number(who.value), () => row_of(who.value)));
 	async function live() {
-		const names = model.rows.filter(is_shown), chosen = who.value;
-		const signature = names.map(row => row.series).join();
-		if (signature !== before) {
-			before = signature;
-			who.replaceChildren(el("option", { value: 0 }, "the whole machine"), ...names.sort((a, b) => a.name < b.name ? -1 : 1).map(row => el("option", { value: row.series }, row.name)));
-			who.value = chosen || address().query.get("series") || "0";
-		}
+		who.refresh();
+		picker.load();
 		try {
 			const all = await json("/api/profiles");
 			if (gone) return;
 			const stacks = all.profiles.filter(job => kinds[job.kind]).reverse();
-			fill(list, ...(stacks.length ? stacks.map(job => job_line(job, target)) : [el("p", { class: "empty" }, "None yet.")]));
+			fill(list, ...(stacks.length ? stacks.map(job => job_line(job, target)) : [el("p", { class: "dim" }, "None yet.")]));
 		} catch { /* the banner says what is wrong with the connection */ }
 	}
-	return { live, leave: () => { gone = true; } };
+	return { live, theme: picker.paint, leave: () => { gone = true; picker.leave(); } };
 }
 
 // ---- measurements on demand

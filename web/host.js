@@ -25,16 +25,18 @@ function host(view) {
 	view.append(el("h1", {}, "This machine"), el("div", { class: "bar" }, said, el("span", { class: "grow" }), closer, export_menu([["CSV", () => last && save(csv_of([["name", "value", "abnormal"], ...Object.entries(last.values).map(([name, one]) => [name, own(one).value, own(one).abnormal])]), "fathom-host.csv")], ["JSON", () => last && save(json_blob(last), "fathom-host.json")]]), copy_button(() => "fathom host")),
 		empty, el("h2", {}, "Utilisation, saturation, errors"), cpus, use, el("h2", {}, "The first sixty seconds"), list, more);
 
+	// Words of one's own: the names of sar and vmstat stand beside them.
+	const words_for = name => ({ load_1: "load 1 min", load_5: "5 min", load_15: "15 min", files: "file table", threads: "threads of limit", conntrack: "conntrack table", uptime: "up", read_bytes: "read", written_bytes: "written", softnet_drops: "packets dropped by CPUs", udp_overflows: "UDP overflows", oom_kills: "OOM kills", reclaim_stalls: "stalls for memory", switches: "context switches" })[name] || pressures[name] || name.replace(/^(cpu|tcp|memory)_/, "").replaceAll("_", " ");
 	const meaning = name => last.meanings?.find(one => one.name === name) || { label: name.replaceAll("_", " "), unit: /share|cpu_|pressure/.test(name) ? 1 : /bytes|memory/.test(name) ? 3 : 0 };
 	const cell = (words, abnormal, why) => el("td", { class: `text${abnormal ? " hot" : ""}`, title: why || null }, words);
 	function value_words(name) {
-		const { value } = own(last.values[name]), { unit, label } = meaning(name);
-		return `${pressures[name] || label} ${known(value) ? (host_units[unit] || host_units[0])(value) : "not known"}`;
+		const { value } = own(last.values[name]), { unit } = meaning(name);
+		return `${words_for(name)} ${known(value) ? (host_units[unit] || host_units[0])(value) : "not known"}`;
 	}
 	const abnormal = name => !!own(last.values[name]).abnormal;
 	function values_cell(names) {
 		const there = names.filter(name => name in last.values), made = el("td", { class: "text" });
-		there.forEach((name, i) => made.append(i ? ", " : "", el("span", { class: abnormal(name) ? "hot" : "", title: meaning(name).meaning || null }, value_words(name))));
+		there.forEach((name, i) => made.append(i ? ", " : "", el("span", { class: abnormal(name) ? "hot whole" : "whole", title: meaning(name).meaning || null }, value_words(name))));
 		if (!there.length) made.append("not known");
 		return made;
 	}
@@ -55,11 +57,13 @@ function host(view) {
 	function paint() {
 		empty.hidden = true;
 		said.textContent = `${clock(last.time_ms)}, over ${digits(last.interval_s)} s`;
-		fill(cpus, (last.cpus || []).slice(0, 512).map(cpu => { const busy = own(cpu.busy).value, made = el("span", { title: `CPU ${cpu.cpu}: user ${text("ratio", cpu.user)}, system ${text("ratio", cpu.system)}, waits for disks ${text("ratio", cpu.iowait)}, stolen ${text("ratio", cpu.steal)}` }, `${cpu.cpu}`); made.style.setProperty("--busy", known(busy) ? busy.toFixed(3) : "0"); if (!known(busy)) made.className = "unknown"; return made; }));
+		const few = (last.cpus || []).length <= 16;
+		cpus.classList.toggle("few", few);
+		fill(cpus, (last.cpus || []).slice(0, 512).map(cpu => { const busy = own(cpu.busy).value, made = el("span", { title: `CPU ${cpu.cpu}: user ${text("ratio", cpu.user)}, system ${text("ratio", cpu.system)}, waits for disks ${text("ratio", cpu.iowait)}, stolen ${text("ratio", cpu.steal)}` }, few ? `CPU ${cpu.cpu} ${text("ratio", busy)}` : `${cpu.cpu}`); made.style.setProperty("--busy", known(busy) ? busy.toFixed(3) : "0"); if (!known(busy)) made.className = "unknown"; return made; }));
 		fill(use, el("thead", {}, el("tr", {}, ...["Resource", "Utilisation", "Saturation", "Errors"].map(words => el("th", { scope: "col", class: "text" }, words)))), el("tbody", {}, use_rows().map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells))));
 		fill(list, el("thead", {}, el("tr", {}, ...["", "In place of", "Shows", "What that means"].map(words => el("th", { scope: "col", class: "text" }, words)))), el("tbody", {}, checklist.map(([command, names]) => {
 			const bad = names.filter(abnormal);
-			return el("tr", {}, el("td", { class: bad.length ? "hot" : "good" }, bad.length ? "!" : "✓"), el("td", { class: "text" }, el("code", {}, command)), values_cell(names), el("td", { class: "text" }, bad.map(name => meaning(name).meaning).filter(Boolean).join("; ") || (bad.length ? "abnormal" : "nothing abnormal")));
+			return el("tr", {}, el("td", { class: bad.length ? "hot" : "good" }, bad.length ? "!" : "✓"), el("td", { class: "text" }, el("code", { class: "whole" }, command)), values_cell(names), el("td", { class: "text" }, bad.map(name => meaning(name).meaning).filter(Boolean).join("; ") || (bad.length ? "abnormal" : "nothing abnormal")));
 		})));
 		view.dataset.ready = "1";
 	}

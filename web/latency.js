@@ -3,6 +3,7 @@
 
 const latencies = [["runq", "Waits for a CPU", "runq"], ["block", "Disk: in the device", "block"], ["queue", "Disk: queued before that", "block"], ["fs", "File operations", "fs"], ["dns", "DNS answers", "dns"], ["tcp", "TCP round trips", "connections"],
 	["connect", "Connecting", "connections"], ["session", "Connections' lives", "connections"], ["syscall", "System calls", "syscall"], ["futex", "Lock waits", "futex"], ["fault", "Page faults", "fault"]];
+const latency_command = what => what === "session" ? "fathom tcp" : `fathom latency ${{ queue: "block", tcp: "rtt" }[what] || what} --heatmap`;
 const measured_only = new Set(["syscall", "futex", "fault"]);
 const slow_kinds = { block: "slow-block", queue: "slow-block", fs: "slow-fs", syscall: "slow-syscall", futex: "slow-futex" };
 const blocked_by = new Set(["block", "queue", "fs", "futex", "dns", "tcp", "connect", "session", "syscall"]); // what a thread waits for without a CPU
@@ -41,7 +42,7 @@ function draw_latency(canvas, data, rows, { cross = null, region = null, draft =
 	pen.fillStyle = css("--dim");
 	pen.textAlign = "right";
 	const every = Math.max(1, Math.ceil(16 / tall));
-	for (let bucket = rows.low; bucket <= rows.high; bucket++) if ((bucket - rows.low) % every === 0) pen.fillText(data.bounds_ns[bucket] ? show.ns(data.bounds_ns[bucket]) : "0", LEFT - 5, height - BOTTOM - (bucket - rows.low) * tall + 1);
+	for (let bucket = rows.low; bucket <= rows.high; bucket++) if ((bucket - rows.low) % every === 0) pen.fillText(data.bounds_ns[bucket] ? trimmed(show.ns(data.bounds_ns[bucket])) : "0", LEFT - 6, height - BOTTOM - (bucket - rows.low) * tall + 1);
 	draw_axis(pen, data, width, height);
 	draw_cross(pen, data, width, height, cross);
 	for (const [box, colour] of [[region, css("--text")], [draft, css("--warm")]]) {
@@ -57,7 +58,7 @@ function heat_at(event, canvas, data, rows) {
 	return { step: Math.min(Math.max(step, 0), data.steps - 1), bucket: Math.min(Math.max(rows.low + Math.floor((box.height - BOTTOM - (event.clientY - box.top)) / tall), rows.low), rows.high) };
 }
 
-const bounds_words = (data, low, high) => `${data.bounds_ns[low] ? show.ns(data.bounds_ns[low]) : "0"} to ${data.bounds_ns[high + 1] ? show.ns(data.bounds_ns[high + 1]) : "more"}`;
+const bounds_words = (data, low, high) => `${data.bounds_ns[low] ? trimmed(show.ns(data.bounds_ns[low])) : "0"}–${data.bounds_ns[high + 1] ? trimmed(show.ns(data.bounds_ns[high + 1])) : "more"}`;
 
 function latency(view) {
 	const { query } = address();
@@ -73,10 +74,10 @@ function latency(view) {
 	const exact = button("Measure 10 s in detail", async () => {
 		try { source = `p${(await json(`/api/profiles?series=${who.value}&seconds=10&kind=${latencies.find(one => one[0] === what)[2]}`, { method: "POST" })).id}`; set_query({ a: source, sel: "" }); region_times = null; load(true); } catch (error) { said.textContent = error.message; }
 	});
-	view.append(el("div", { class: "bar" }, time.box, who, whats, of_kind, exact, said, el("span", { class: "grow" }),
+	view.append(el("div", { class: "bar" }, time.box, who, whats, of_kind, exact, el("span", { class: "grow" }),
 		export_menu([["PNG", () => canvas.toBlob(blob => save(blob, `fathom-${what}.png`))], ["CSV", () => data && save(csv_of(rows_of()), `fathom-${what}.csv`)], ["JSON", () => data && save(json_blob(data), `fathom-${what}.json`)]]),
-		copy_button(() => `fathom latency ${latencies.find(one => one[0] === what)[2].replace("connections", "runq")} --heatmap -d ${Math.min(time.now().seconds, 60)}${row_of(who.value) ? ` ${quote(row_of(who.value).name)}` : ""}`)),
-	el("section", { class: "chart tall" }, el("header", {}, el("strong", {}, "Latency over time"), now), canvas), empty, panel);
+		copy_button(() => `${latency_command(what)} -d ${Math.min(time.now().seconds, 60)}${row_of(who.value) ? ` ${quote(row_of(who.value).name)}` : ""}`)),
+	el("section", { class: "chart tall" }, el("header", {}, el("strong", {}, "Latency over time ", said), now), canvas), empty, panel);
 
 	async function load(force) {
 		if (!force && Date.now() - asked < Math.max(950, time.now().seconds * 2)) return;
@@ -101,7 +102,7 @@ function latency(view) {
 		fill(of_kind, el("option", { value: "" }, "all kinds"), (data.kinds || []).map(one => el("option", { value: one.name, selected: one.name === kind }, `${one.name} (${show["1"](one.count)})`)));
 		of_kind.hidden = !(data.kinds?.length > 1) && !kind;
 		const total = data.cells.reduce((sum, cell) => sum + cell[2], 0);
-		said.textContent = data.state && data.state !== "on" ? `${data.state}: ${data.why || ""}` : `${show["1"](total)} in all; 99 % within ${known(data.p99_ns) ? show.ns(data.p99_ns) : quantile_words(0.99)}`;
+		said.textContent = data.state && data.state !== "on" ? `${data.state}: ${data.why || ""}` : `${show["1"](total)} in all; 99 % within ${quantile_words(0.99)}`;
 		said.title = `${data.rung ? `by ${data.rung}` : ""}${data.misses ? `, which misses ${data.misses}` : ""}`;
 		paint();
 		if (force || region_times) region();
@@ -110,7 +111,7 @@ function latency(view) {
 		const sums = new Map();
 		let total = 0, sum = 0;
 		for (const [, bucket, count] of data.cells) { sums.set(bucket, (sums.get(bucket) || 0) + count); total += count; }
-		for (const bucket of [...sums.keys()].sort((a, b) => a - b)) { sum += sums.get(bucket); if (sum >= share * total) return show.ns(data.bounds_ns[bucket + 1] || data.bounds_ns[bucket]); }
+		for (const bucket of [...sums.keys()].sort((a, b) => a - b)) { sum += sums.get(bucket); if (sum >= share * total) return trimmed(show.ns(data.bounds_ns[bucket + 1] || data.bounds_ns[bucket])); }
 		return "–";
 	}
 	const chosen = () => {

@@ -123,7 +123,7 @@ function map_layout(graph) {
 	for (const column of filled) {
 		const wide = Math.max(1, Math.ceil(column.length / Math.max(COLUMN_ROWS, Math.ceil(Math.sqrt(column.length * 2.2))))), tall = Math.ceil(column.length / wide);
 		column.forEach((node, i) => { node.x = x + i % wide * (NODE_WIDTH + 24); node.y = (Math.floor(i / wide) - (tall - 1) / 2) * (NODE_HEIGHT + 26); });
-		x += wide * (NODE_WIDTH + 24) + 150;
+		x += wide * (NODE_WIDTH + 24) + 190;
 	}
 }
 
@@ -141,7 +141,9 @@ function curve_at(c, t) {
 }
 
 const link_width = link => 1 + Math.min(5, Math.max(0, Math.log10(link.flow + 1) - 1));
-const link_words = link => [`${link.rate >= 10 ? link.rate.toFixed(0) : digits(link.rate)}/s`, link.flow ? text("bytes/s", link.flow) : "", link.rtt ? text("ns", link.rtt) : "", link.why].filter(Boolean).join(" · ");
+const link_rate = link => [link.rate ? show["1/s"](link.rate) : link.live ? `${link.live} open` : link.failed ? "" : "0/s", link.flow ? text("bytes/s", link.flow) : ""].filter(Boolean).join(" · ");
+const link_quality = link => [link.rtt ? trimmed(text("ns", link.rtt)) : "", link.why].filter(Boolean).join(" · ");
+const link_words = link => [link_rate(link), link_quality(link)].filter(Boolean).join(" · ");
 const link_name = link => `${link.source.name} → ${link.target.name}`;
 const end_words = node => node.kind === "group" ? `${node.members} ends` : { container: "container", host: "the machine", external: "address", quota: "limit", unknown: "not known" }[node.kind] || node.kind;
 
@@ -158,12 +160,12 @@ function map(view) {
 	const story = el("div", { id: "story", "aria-live": "polite" }), body = el("tbody", {});
 	const table = el("table", { "aria-label": "Connections" }, el("thead", {}, el("tr", {}, ...["From → to", "Opened", "Bytes", "Round trip"].map(words => el("th", { scope: "col" }, words)))), body);
 	const time = period_control(60, () => load(true));
-	view.append(el("div", { class: "bar" }, time.box, filter, group, said, el("span", { class: "grow" }),
+	view.append(el("div", { class: "bar" }, time.box, filter, group, el("span", { class: "grow" }),
 		button("Fit", () => { camera = null; set_query({ view: "" }); redraw(); }), button("Unpin", () => { pins.clear(); keep_pins(); rebuild(true); }),
 		export_menu([["SVG", () => save(new Blob([map_svg()], { type: "image/svg+xml" }), "fathom-map.svg")], ["PNG", () => canvas.toBlob(blob => save(blob, "fathom-map.png"))],
 			["CSV", () => save(csv_of(map_rows()), "fathom-map.csv")], ["JSON", () => save(json_blob(data), "fathom-map.json")]]),
 		copy_button(() => `fathom map -d ${Math.min(time.now().seconds, 60)}${chosen_node() && chosen_node().kind === "container" ? ` ${quote(chosen_node().name)}` : ""}`)),
-	el("div", { class: "fill map" }, el("div", { class: "stage" }, canvas, empty), el("aside", { "aria-label": "What is chosen" }, story, table)));
+	el("div", { class: "fill map" }, el("div", { class: "stage" }, canvas, empty, el("div", { class: "caption" }, said, el("span", { class: "key line" }), "thicker: more bytes", el("span", { class: "key line warn" }), "some lost or failed", el("span", { class: "key line bad" }), "more than 5 % failed")), el("aside", { "aria-label": "What is chosen" }, story, table)));
 	if (query.get("view")) { const [x, y, scale] = query.get("view").split(",").map(Number); if (scale > 0) camera = { x, y, scale }; }
 
 	const chosen_node = () => graph.nodes.find(node => node.key.replace("\0", ":") === chosen);
@@ -186,7 +188,7 @@ function map(view) {
 		}
 		if (gone) return;
 		const missing = data.gaps.reduce((sum, [a, b]) => sum + b - a, 0);
-		said.textContent = `${clock(data.from_ms)}–${clock(data.to_ms)}${missing ? `, of which nothing is known of ${digits(missing / 1000)} s` : ""}`;
+		said.textContent = `${clock(data.from_ms)}–${clock(data.to_ms)}${missing ? `, ${digits(missing / 1000)} s of it not recorded` : ""}`;
 		said.title = `${data.rung ? `by ${data.rung}` : ""}${data.misses ? `, which misses ${data.misses}` : ""}`;
 		rebuild();
 	}
@@ -225,7 +227,7 @@ function map(view) {
 		const node = chosen_node(), links = node ? graph.links.filter(link => link.source === node || link.target === node) : graph.links, focus = document.activeElement?.dataset?.link;
 		fill(body, links.slice(0, MAP_ROWS_MAX).map(link => el("tr", { class: link.status === 2 ? "bad" : link.status ? "warn" : "" },
 			el("td", {}, el("button", { type: "button", class: "plain", "data-link": link_name(link), onclick: () => choose(link_name(link)) }, link_name(link)), el("span", { class: "under" }, [[...link.ports].slice(0, 4).map(port => `:${port}`).join(" "), link.why].filter(Boolean).join(" · "))),
-			el("td", {}, `${digits(link.rate)}/s`), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? text("ns", link.rtt) : "–"))));
+			el("td", {}, show["1/s"](link.rate)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? trimmed(text("ns", link.rtt)) : "–"))));
 		if (focus) body.querySelector(`[data-link="${CSS.escape(focus)}"]`)?.focus();
 		canvas.dataset.nodes = String(graph.nodes.length);
 		canvas.dataset.links = String(graph.links.length);
@@ -308,13 +310,15 @@ function map(view) {
 		if (scale > 0.45) {
 			pen.font = "11px system-ui, sans-serif";
 			pen.textAlign = "center";
-			for (const link of seen.filter(link => lit(link) || (!on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2)) {
-				const { x: at, y: level } = curve_at(link.curve, 0.5), words = link_words(link), wide = pen.measureText(words).width + 8;
+			for (const link of seen.filter(link => lit(link) || (link.source !== link.target && !on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2)) {
+				const { x: at, y: level } = curve_at(link.curve, 0.5), lines = [link_rate(link), link_quality(link)].filter(Boolean), wide = Math.max(...lines.map(words => pen.measureText(words).width)) + 8, tall = 14 * lines.length;
 				pen.fillStyle = css("--back"); pen.globalAlpha = 0.88;
-				pen.fillRect(at - wide / 2, level - 8, wide, 16);
+				pen.fillRect(at - wide / 2, level - tall / 2 - 1, wide, tall + 2);
 				pen.globalAlpha = 1;
-				pen.fillStyle = link.status ? colour[link.status] : ink;
-				pen.fillText(words, at, level);
+				lines.forEach((words, i) => {
+					pen.fillStyle = i === lines.length - 1 && link.status ? colour[link.status] : ink;
+					pen.fillText(words, at, level + 14 * (i - (lines.length - 1) / 2));
+				});
 				arrow(pen, link, link.status ? colour[link.status] : colour[0]);
 			}
 		}

@@ -3,13 +3,15 @@
 
 function self(view) {
 	const cards = el("div", { class: "cards" }), parts = el("table", { "aria-label": "Probes" }), notes = el("ul", {}), disk = el("p", {});
-	view.append(el("h1", {}, "What the agent itself takes"), cards, el("h2", {}, "Probes"), parts, el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
+	let last = null;
+	view.append(el("h1", {}, "What the agent itself takes"), el("div", { class: "bar" }, el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
 	const card = (words, value, under) => el("div", { class: "card" }, el("span", { class: "dim" }, words), el("b", {}, value), el("span", { class: "dim" }, under || ""));
 	let gone = false;
 	async function live() {
 		let now;
 		try { now = await json("/api/self"); } catch { return; }
 		if (gone) return;
+		last = now;
 		const of = (value, unit) => value ? `of ${text(unit, value)} allowed` : "no bound";
 		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), of(now.limits.cpu_cores, "ratio")), card("Memory", text("bytes", now.resident_bytes), of(now.limits.resident_bytes, "bytes")),
 			card("Kernel maps", text("bytes", now.map_bytes), of(now.limits.map_bytes, "bytes")), card("A reading takes", text("ns", now.tick_seconds * 1e9), `${now.ticks} so far`),

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// ---- FlameScope: when samples were taken, a column a second, from its beginning (below) to its end; a range of it leads to its flame graph
+
+function draw_scope(canvas, data, { cross = null, range = null } = {}) {
+	const { pen, width, height } = prepare(canvas), wide = (width - LEFT) / data.columns, tall = (height - BOTTOM) / data.rows, most = Math.max(data.most, 1);
+	draw_gaps(pen, { ...data, steps: data.columns, step_ms: 1000 }, width, height);
+	pen.fillStyle = css("--warm");
+	for (const [column, row, count] of data.cells) {
+		pen.globalAlpha = 0.16 + 0.84 * count / most;
+		pen.fillRect(LEFT + column * wide, height - BOTTOM - (row + 1) * tall, Math.max(wide, 1) - (wide > 5 ? 0.6 : 0), tall - (tall > 4 ? 0.5 : 0));
+	}
+	pen.globalAlpha = 1;
+	pen.fillStyle = css("--dim");
+	pen.textAlign = "right";
+	for (const share of [0, 0.25, 0.5, 0.75, 1]) pen.fillText(`${1000 * share} ms`, LEFT - 6, Math.max(height - BOTTOM - (height - BOTTOM) * share + (share ? 4 : 0), 10));
+	draw_axis(pen, { ...data, steps: data.columns, step_ms: 1000 }, width, height);
+	// from one moment to another: whole columns between them, parts of the first and the last
+	for (const [one, colour, fill] of [[range, css("--accent"), 0.18], [cross === null ? null : { from: cross, to: cross + 1 }, css("--text"), 0.35]]) {
+		if (!one) continue;
+		pen.fillStyle = colour;
+		pen.globalAlpha = fill;
+		for (let cell = one.from; cell < one.to;) {
+			const column = Math.floor(cell / data.rows), end = Math.min(one.to, (column + 1) * data.rows);
+			pen.fillRect(LEFT + column * wide, height - BOTTOM - (end - column * data.rows) * tall, wide, (end - cell) * tall);
+			cell = end;
+		}
+		pen.globalAlpha = 1;
+	}
+}
+
+function flame_scope(view, query) {
+	const measured = /^p(\d+)$/.exec(query.get("of") || "")?.[1];
+	let data = null, cross = null, start = null, gone = false, asked = 0, seen_to = 0;
+	const wanted = (query.get("sel") || "").split(",").map(Number), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" });
+	let times = wanted.length === 2 && wanted.every(one => one > 0) ? { from: wanted[0], to: wanted[1] } : null;
+	const who = container_select(query.get("series"), true, () => { times = null; set_query({ series: who.value === "0" ? "" : who.value, sel: "" }); load(true); });
+	const time = period_control(60, () => { times = null; set_query({ sel: "" }); load(true); });
+	const canvas = el("canvas", { id: "scope", tabindex: 0, role: "img", "aria-label": "Samples by parts of a second: a column is a second. Drag, or click the beginning and then the end, to choose a range; arrow keys move, Enter marks its beginning and its end" });
+	const said = el("span", { class: "dim", role: "status" }), now = el("span", { class: "dim", "aria-live": "polite" }), empty = el("p", { class: "empty", hidden: true }), chosen = el("div", { id: "scope-range", class: "bar" }), box = el("section", { class: "chart tall" }, el("header", {}, el("strong", {}, "Threads on CPU, by parts of a second"), now), canvas);
+	view.append(crumbs, el("h1", {}, "FlameScope"), el("div", { class: "bar" }, measured ? null : [time.box, who], said, el("span", { class: "grow" }),
+		export_menu([["PNG", () => canvas.toBlob(blob => save(blob, "fathom-flamescope.png"))], ["CSV", () => data && save(csv_of([["time", "samples"], ...data.cells.map(([column, row, count]) => [new Date(data.from_ms + 1000 * column + data.cell_ms * row).toISOString(), count])]), "fathom-flamescope.csv")], ["JSON", () => data && save(json_blob(data), "fathom-flamescope.json")]]),
+		copy_button(() => command_of("profile", Math.min(time.now().seconds, 60), row_of(who.value)?.name))), box, empty, chosen);
+	fill(crumbs, el("a", { href: "#/" }, "Overview"), " › ", el("a", { href: measured ? `#/flame?a=p${measured}` : `#/flame?series=${who.value}` }, measured ? "measurement" : "flame graphs"));
+
+	async function load(force) {
+		if (!force && (measured || Date.now() - asked < 2000)) return;
+		asked = Date.now();
+		try {
+			const read = await json(`/api/flamescope?${measured ? `profile=${measured}` : `${time.now().query}${who.value !== "0" ? `&series=${who.value}` : ""}`}`);
+			if (gone || start !== null) return;
+			data = read;
+		} catch (error) { if (!gone) { data = null; fill(empty, error.message); paint(); } return; }
+		seen_to = data.from_ms + 1000 * data.columns;
+		said.textContent = `${show["1"](data.samples)} samples${data.samples_without_time ? `, and ${show["1"](data.samples_without_time)} of which the moment is not known` : ""}; at ${data.frequency_hz} Hz a CPU`;
+		paint();
+	}
+	const moment = cell => data.from_ms + 1000 * Math.floor(cell / data.rows) + data.cell_ms * (cell % data.rows);
+	const cell_of = ms => Math.round(Math.floor((ms - data.from_ms) / 1000) * data.rows + ((ms - data.from_ms) % 1000) / data.cell_ms);
+	const exact = ms => `${clock(ms)}.${String(Math.floor(ms % 1000)).padStart(3, "0")}`;
+	const between = (a, b) => ({ from: Math.min(a, b), to: Math.max(a, b) + 1 });
+	function paint() {
+		empty.hidden = !!data;
+		box.hidden = !data;
+		if (!data) { fill(chosen); return; }
+		const range = start !== null && cross !== null ? between(start, cross) : times ? { from: Math.max(0, cell_of(times.from)), to: Math.min(data.columns * data.rows, cell_of(times.to)) } : null;
+		draw_scope(canvas, data, { cross, range: range && range.to > range.from ? range : null });
+		canvas.dataset.cells = String(data.cells.length);
+		now.textContent = cross === null ? "Drag, or click beginning and end." : `${exact(moment(cross))}: ${data.cells.find(([column, row]) => column * data.rows + row === cross)?.[2] || 0} samples`;
+	}
+	function tell() {
+		if (!times || !data) { fill(chosen); return; }
+		const { from, to } = times, range = { from: cell_of(from), to: cell_of(to) }, number = data.cells.reduce((sum, [column, row, count]) => sum + (column * data.rows + row >= range.from && column * data.rows + row < range.to ? count : 0), 0);
+		const source = measured ? `c,${measured},${from},${to}` : range_source(who.value, "profile", from, to), length = to - from, before = measured ? `c,${measured},${from - length},${from}` : range_source(who.value, "profile", from - length, from);
+		fill(chosen, el("b", {}, `${exact(from)}–${exact(to)}`), el("span", { class: "dim", id: "scope-count" }, `${duration(length / 1000)}, ${show["1"](number)} samples`), el("a", { class: "button strong", href: `#/flame?a=${encodeURIComponent(source)}` }, "Flame graph of it"),
+			el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: before, b: source })}` }, "Against as long before"), button("Clear", () => { times = null; set_query({ sel: "" }); paint(); tell(); }));
+	}
+	function choose(a, b) {
+		const { from, to } = between(a, b);
+		times = { from: moment(from), to: moment(to) };
+		start = null;
+		// what is chosen stays where it is
+		if (!measured && !time.now().to) { set_query({ to: String(seen_to) }); pause(true); time.show(); }
+		set_query({ sel: `${times.from},${times.to}` });
+		paint();
+		tell();
+	}
+	const at = event => { const area = canvas.getBoundingClientRect(), column = Math.floor((event.clientX - area.left - LEFT) / (area.width - LEFT) * data.columns), row = Math.floor((area.height - BOTTOM - (event.clientY - area.top)) / (area.height - BOTTOM) * data.rows); return Math.min(Math.max(column, 0), data.columns - 1) * data.rows + Math.min(Math.max(row, 0), data.rows - 1); };
+	let pressed = null;
+	canvas.addEventListener("pointerdown", event => { if (!data) return; canvas.setPointerCapture(event.pointerId); pressed = at(event); if (start === null) { start = pressed; times = null; tell(); } });
+	canvas.addEventListener("pointermove", event => { if (!data) return; cross = at(event); paint(); });
+	canvas.addEventListener("pointerup", event => { if (pressed === null) return; const end = at(event), dragged = end !== pressed || start !== pressed; pressed = null; if (dragged) choose(start, end); else paint(); });
+	canvas.addEventListener("pointerleave", () => { if (pressed === null && start === null) { cross = null; if (data) paint(); } });
+	canvas.addEventListener("keydown", event => {
+		if (!data) return;
+		const by = { ArrowLeft: -data.rows, ArrowRight: data.rows, ArrowUp: 1, ArrowDown: -1 }[event.key];
+		if (by) { cross = Math.min(Math.max((cross ?? 0) + by, 0), data.columns * data.rows - 1); paint(); } else if (event.key === "Enter" && cross !== null) { if (start === null) start = cross; else choose(start, cross); paint(); } else return;
+		event.preventDefault(); event.stopPropagation();
+	});
+	const sized = new ResizeObserver(paint);
+	sized.observe(canvas);
+	load(true).then(tell);
+	return { period: measured ? null : time, theme: paint, live: () => { who.refresh(); if (!model.paused && start === null && !time.now().to) load(); }, escape: () => { if (start !== null || times) { start = times = null; set_query({ sel: "" }); paint(); tell(); } else history.back(); }, leave: () => { gone = true; sized.disconnect(); } };
+}
+
