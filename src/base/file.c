@@ -68,7 +68,7 @@ char *file_read(const char *path, gsize limit, gsize *length, GError **error)
 static char *root_mounts(const char *root)
 {
 	return g_str_has_suffix(root, "/root") ? g_strdup_printf("%.*smountinfo", (int)strlen(root) - 4, root)
-					       : g_strdup("/proc/self/mountinfo");
+					       : g_strdup(MOUNTS_OWN);
 }
 
 /* Finds without opening, so that a FIFO, a device or a file whose server may never answer is not touched. Even to look a name up asks
@@ -94,30 +94,69 @@ static int seen_open(int seen)
 	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-int file_open_in_root(const char *root, const char *path, GError **error)
-{
-	g_autofree char *list = root_mounts(root);
-	int rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), seen = -1, fd = -1;
-	guint64 mount = 0;
-	enum mounts_answer answer = rootfd >= 0 ? mounts_ask(rootfd, list, &mount) : MOUNTS_MAY_BLOCK;
-	gboolean allowed = FALSE;
+struct file_root {
+	char *path;
+	int fd; /* O_PATH */
+	struct mounts *mounts;
+	enum mounts_answer answer; /* for the root itself */
+};
 
-	if (rootfd < 0) {
+struct file_root *file_root_open(const char *root, GError **error)
+{
+	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	g_autofree char *list = NULL;
+	struct file_root *opened;
+
+	if (fd < 0) {
 		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s: %s", root, g_strerror(errno));
-		return -1;
+		return NULL;
 	}
-	if (answer != MOUNTS_MAY_BLOCK)
-		seen = root_look(rootfd, path, answer);
-	allowed = seen >= 0 && mounts_ask_file(seen, list, mount) != MOUNTS_MAY_BLOCK;
+	list = root_mounts(root);
+	opened = g_new0(struct file_root, 1);
+	opened->path = g_strdup(root);
+	opened->fd = fd;
+	opened->mounts = mounts_new(list);
+	opened->answer = mounts_ask(opened->mounts, fd);
+	return opened;
+}
+
+void file_root_close(struct file_root *root)
+{
+	if (!root)
+		return;
+	close(root->fd);
+	mounts_free(root->mounts);
+	g_free(root->path);
+	g_free(root);
+}
+
+const char *file_root_path(const struct file_root *root)
+{
+	return root->path;
+}
+
+int file_root_file(struct file_root *root, const char *path, GError **error)
+{
+	gboolean may_look = root->answer != MOUNTS_MAY_BLOCK;
+	int seen = may_look ? root_look(root->fd, path, root->answer) : -1, fd = -1;
+	gboolean allowed = seen >= 0 && mounts_ask_file(root->mounts, seen) != MOUNTS_MAY_BLOCK;
+
 	if (allowed)
 		fd = seen_open(seen);
 	if (fd < 0)
-		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s in %s: %s", path, root,
-			    answer != MOUNTS_MAY_BLOCK && (seen < 0 || allowed)
-				    ? g_strerror(errno)
-				    : "not a regular file on a local file system");
+		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s in %s: %s", path, root->path,
+			    may_look && (seen < 0 || allowed) ? g_strerror(errno)
+							      : "not a regular file on a local file system");
 	if (seen >= 0)
 		close(seen);
-	close(rootfd);
+	return fd;
+}
+
+int file_open_in_root(const char *root, const char *path, GError **error)
+{
+	struct file_root *opened = file_root_open(root, error);
+	int fd = opened ? file_root_file(opened, path, error) : -1;
+
+	file_root_close(opened);
 	return fd;
 }

@@ -27,5 +27,13 @@ char *file_read_at(int dirfd, const char *name, gsize limit, gsize *length, GErr
  * owned by the caller, or -1 and `error`. */
 int file_open_in_root(const char *root, const char *path, GError **error);
 
+/* The same for several files, one after the other: which mounts there are is asked once. Not to be kept for long, since
+ * mounts come and go; one it has not heard of is refused. */
+struct file_root;
+struct file_root *file_root_open(const char *root, GError **error);
+void file_root_close(struct file_root *root);
+const char *file_root_path(const struct file_root *root);
+int file_root_file(struct file_root *root, const char *path, GError **error);
+
 /* Reads up to `limit` bytes of the open descriptor `fd` from its start; same result as file_read. */
 char *file_read_fd(int fd, gsize limit, gsize *length, GError **error);

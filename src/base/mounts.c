@@ -24,39 +24,70 @@ void mounts_each(char *text, void (*each)(void *user, guint64 id, gboolean may_b
 	}
 }
 
-struct mount_wanted {
-	guint64 id;
-	gboolean found, may_block, any_blocks;
+enum mount_kind {
+	MOUNT_ANSWERS = 1,
+	MOUNT_MAY_NOT = 2,
 };
 
-static void mount_look(void *user, guint64 id, gboolean may_block)
-{
-	struct mount_wanted *wanted = user;
+struct mounts {
+	const char *lists[2]; /* not read yet */
+	char *first;
+	GHashTable *kinds; /* number → enum mount_kind, of those read */
+	gboolean any_blocks;
+};
 
-	wanted->any_blocks |= may_block;
-	if (id != wanted->id)
+struct mounts *mounts_new(const char *list)
+{
+	struct mounts *mounts = g_new0(struct mounts, 1);
+
+	mounts->first = g_strdup(list);
+	mounts->lists[0] = mounts->first;
+	mounts->lists[1] = strcmp(list, MOUNTS_OWN) == 0 ? NULL : MOUNTS_OWN;
+	mounts->kinds = g_hash_table_new(NULL, NULL);
+	return mounts;
+}
+
+void mounts_free(struct mounts *mounts)
+{
+	if (!mounts)
 		return;
-	wanted->found = TRUE;
-	wanted->may_block = may_block;
+	g_hash_table_unref(mounts->kinds);
+	g_free(mounts->first);
+	g_free(mounts);
 }
 
-static gboolean list_has(const char *list, struct mount_wanted *wanted)
+static void mount_take(void *user, guint64 id, gboolean may_block)
 {
-	g_autofree char *text = file_read(list, MOUNTS_BYTES_MAX, NULL, NULL);
+	struct mounts *mounts = user;
 
-	mounts_each(text, mount_look, wanted);
-	return wanted->found;
+	mounts->any_blocks |= may_block;
+	g_hash_table_insert(mounts->kinds, GSIZE_TO_POINTER(id),
+			    GUINT_TO_POINTER(may_block ? MOUNT_MAY_NOT : MOUNT_ANSWERS));
 }
 
-static enum mounts_answer mounts_find(const struct statx *st, const char *list)
+static enum mount_kind mount_kind(struct mounts *mounts, guint64 id)
 {
-	struct mount_wanted wanted = { .id = st->stx_mnt_id };
+	for (guint i = 0; i < G_N_ELEMENTS(mounts->lists); i++) {
+		g_autofree char *text = NULL;
 
+		if (g_hash_table_contains(mounts->kinds, GSIZE_TO_POINTER(id)))
+			break;
+		if (!mounts->lists[i])
+			continue;
+		text = file_read(mounts->lists[i], MOUNTS_BYTES_MAX, NULL, NULL);
+		mounts_each(text, mount_take, mounts);
+		mounts->lists[i] = NULL;
+	}
+	return GPOINTER_TO_UINT(g_hash_table_lookup(mounts->kinds, GSIZE_TO_POINTER(id)));
+}
+
+static enum mounts_answer mounts_find(struct mounts *mounts, const struct statx *st)
+{
 	if (!(st->stx_mask & STATX_MNT_ID)) /* Linux < 5.8: cannot be told */
 		return MOUNTS_SAFE;
-	if ((!list_has(list, &wanted) && !list_has("/proc/self/mountinfo", &wanted)) || wanted.may_block)
+	if (mount_kind(mounts, st->stx_mnt_id) != MOUNT_ANSWERS)
 		return MOUNTS_MAY_BLOCK;
-	return wanted.any_blocks ? MOUNTS_SAFE_HERE : MOUNTS_SAFE;
+	return mounts->any_blocks ? MOUNTS_SAFE_HERE : MOUNTS_SAFE;
 }
 
 static gboolean look(int fd, struct statx *st)
@@ -64,23 +95,16 @@ static gboolean look(int fd, struct statx *st)
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, st) == 0;
 }
 
-enum mounts_answer mounts_ask(int fd, const char *list, guint64 *mount)
+enum mounts_answer mounts_ask(struct mounts *mounts, int fd)
 {
 	struct statx st;
 
-	if (!look(fd, &st))
-		return MOUNTS_MAY_BLOCK;
-	*mount = st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0;
-	return mounts_find(&st, list);
+	return look(fd, &st) ? mounts_find(mounts, &st) : MOUNTS_MAY_BLOCK;
 }
 
-enum mounts_answer mounts_ask_file(int fd, const char *list, guint64 safe_mount)
+enum mounts_answer mounts_ask_file(struct mounts *mounts, int fd)
 {
 	struct statx st;
 
-	if (!look(fd, &st) || !S_ISREG(st.stx_mode))
-		return MOUNTS_MAY_BLOCK;
-	if (safe_mount && st.stx_mask & STATX_MNT_ID && st.stx_mnt_id == safe_mount)
-		return MOUNTS_SAFE_HERE;
-	return mounts_find(&st, list);
+	return look(fd, &st) && S_ISREG(st.stx_mode) ? mounts_find(mounts, &st) : MOUNTS_MAY_BLOCK;
 }

@@ -10,14 +10,19 @@
 /* Calls `each` for every line of the list `text`, which is cut up. */
 void mounts_each(char *text, void (*each)(void *user, guint64 id, gboolean may_block), void *user);
 
-/* What a list of mounts (the path of a mountinfo) says about the mount of an open descriptor (O_PATH will do). Never blocks. */
+#define MOUNTS_OWN "/proc/self/mountinfo"
+
+/* The mounts of a list (the path of a mountinfo) and, for those it does not know, of our own; each is read once, when it is needed. */
+struct mounts;
+struct mounts *mounts_new(const char *list);
+void mounts_free(struct mounts *mounts);
+
+/* What the lists say about the mount of an open descriptor (O_PATH will do). Never blocks. */
 enum mounts_answer {
-	MOUNTS_SAFE = 0, /* answers by itself, and so does every other of the list */
-	MOUNTS_SAFE_HERE = 1, /* answers by itself, but another of the list may not */
+	MOUNTS_SAFE = 0, /* answers by itself, and so does every other that was read */
+	MOUNTS_SAFE_HERE = 1, /* answers by itself, but another may not */
 	MOUNTS_MAY_BLOCK = 2, /* or is in no list */
 };
-/* `*mount` becomes its number, which stays its as long as the descriptor is open; 0 when that cannot be told. */
-enum mounts_answer mounts_ask(int fd, const char *list, guint64 *mount);
-/* The same for files: MOUNTS_MAY_BLOCK also when it is no regular file. `safe_mount` is known to answer (0: none is), so that the
- * list, which may be long, is not read again. */
-enum mounts_answer mounts_ask_file(int fd, const char *list, guint64 safe_mount);
+enum mounts_answer mounts_ask(struct mounts *mounts, int fd);
+/* The same for files: MOUNTS_MAY_BLOCK also when it is no regular file. */
+enum mounts_answer mounts_ask_file(struct mounts *mounts, int fd);

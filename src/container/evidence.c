@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/units.h"
 #include "container/runtime.h"
 
 #define EVIDENCE_ELDEST_MAX 64
@@ -14,6 +16,7 @@
 #define HEX_ID_LENGTH 64
 #define PID_FILE_MAX 64
 #define DOCKER_ROOT "/var/lib/docker"
+#define MACHINE_FILES_NS (100 * NS_PER_MS)
 
 /* ---- machine ---- */
 
@@ -50,6 +53,29 @@ void machine_refresh(struct machine *machine)
 {
 	machine->dockerd_sought = FALSE;
 	g_clear_pointer(&machine->oci_states, g_ptr_array_unref);
+	g_clear_pointer(&machine->files, file_root_close);
+	machine->boot_realtime_ns = 0;
+}
+
+guint64 machine_start_realtime_ns(struct machine *machine, guint64 start_ticks)
+{
+	if (!machine->boot_realtime_ns)
+		machine->boot_realtime_ns = procfs_start_realtime_ns(machine->root, 0);
+	return machine->boot_realtime_ns ? machine->boot_realtime_ns + procfs_ticks_ns(start_ticks) : 0;
+}
+
+/* Files of dozens of containers are read one after the other: one list of mounts, of a moment ago, will do for all. */
+int machine_file(struct machine *machine, const char *state_root, const char *path)
+{
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (!machine->files || now_ns - machine->files_since_ns > MACHINE_FILES_NS ||
+	    strcmp(file_root_path(machine->files), state_root) != 0) {
+		g_clear_pointer(&machine->files, file_root_close);
+		machine->files = file_root_open(state_root, NULL);
+		machine->files_since_ns = now_ns;
+	}
+	return machine->files ? file_root_file(machine->files, path, NULL) : -1;
 }
 
 void machine_free(struct machine *machine)
@@ -234,9 +260,9 @@ gboolean evidence_is_cgroups_path(const struct evidence *evidence, const char *s
 
 /* ---- files ---- */
 
-static char *state_read(const char *state_root, const char *path, gsize limit, gsize *length)
+static char *state_read(struct machine *machine, const char *state_root, const char *path, gsize limit, gsize *length)
 {
-	int fd = file_open_in_root(state_root, path, NULL);
+	int fd = machine_file(machine, state_root, path);
 	char *text;
 
 	if (fd < 0)
@@ -246,17 +272,17 @@ static char *state_read(const char *state_root, const char *path, gsize limit, g
 	return text;
 }
 
-json_t *evidence_json(const char *state_root, const char *path, gsize limit)
+json_t *evidence_json(struct machine *machine, const char *state_root, const char *path, gsize limit)
 {
 	gsize length = 0;
-	g_autofree char *text = state_read(state_root, path, limit, &length);
+	g_autofree char *text = state_read(machine, state_root, path, limit, &length);
 
 	return text ? json_loadb(text, length, 0, NULL) : NULL;
 }
 
-guint32 evidence_pid_file(const char *state_root, const char *path)
+guint32 evidence_pid_file(struct machine *machine, const char *state_root, const char *path)
 {
-	g_autofree char *text = state_read(state_root, path, PID_FILE_MAX, NULL);
+	g_autofree char *text = state_read(machine, state_root, path, PID_FILE_MAX, NULL);
 
 	return text ? (guint32)strtoul(text, NULL, 10) : 0;
 }

@@ -24,11 +24,19 @@ struct machine {
 	GPtrArray *docker_roots; /* data roots heard of, the default one first */
 	gboolean dockerd_sought; /* once a refresh: the arguments of running dockerds were read */
 	GPtrArray *oci_states; /* of struct oci_state, read once a refresh; NULL: not yet */
+	struct file_root *files; /* the root asked last, for a moment; NULL: none */
+	guint64 files_since_ns; /* CLOCK_MONOTONIC */
+	guint64 boot_realtime_ns; /* asked once a refresh; 0: not yet */
 };
 struct machine *machine_new(const char *root, const struct cgroupfs *cgroupfs);
 void machine_free(struct machine *machine);
 /* Forgets what is only good for one refresh. */
 void machine_refresh(struct machine *machine);
+
+/* When something began that many ticks after the machine was started, in ns since 1970; 0 when that cannot be told. */
+guint64 machine_start_realtime_ns(struct machine *machine, guint64 start_ticks);
+/* A file of a runtime's state, opened as by file_open_in_root. */
+int machine_file(struct machine *machine, const char *state_root, const char *path);
 
 /* The process outside the cgroup that is the parent of those in it. */
 struct monitor {
@@ -71,8 +79,8 @@ char *evidence_hex_id(const char *base, const char *prefix, gboolean prefix_need
 gboolean evidence_is_cgroups_path(const struct evidence *evidence, const char *spec);
 
 /* A JSON file of the state of a runtime; NULL when absent, too large or malformed. json_decref. */
-json_t *evidence_json(const char *state_root, const char *path, gsize limit);
+json_t *evidence_json(struct machine *machine, const char *state_root, const char *path, gsize limit);
 /* A number in a file, 0 when absent. */
-guint32 evidence_pid_file(const char *state_root, const char *path);
+guint32 evidence_pid_file(struct machine *machine, const char *state_root, const char *path);
 /* Text at a path of keys ending with NULL; NULL when absent, empty or longer than EVIDENCE_TEXT_MAX. */
 const char *evidence_text(const json_t *object, ...) G_GNUC_NULL_TERMINATED;

@@ -58,6 +58,7 @@ struct registry {
 	struct node *host;
 	guint32 tree_uid; /* owner of the root of the tree */
 	guint32 refreshes;
+	guint64 refreshed_ns; /* CLOCK_MONOTONIC: when the last one began */
 	guint64 deaths;
 };
 
@@ -158,7 +159,7 @@ static void node_set_start(struct registry *registry, struct node *node, guint32
 	if (!pid || !procfs_stat_read(registry->root, pid, &stat, NULL))
 		return;
 	node->container.init_pid = pid;
-	node->container.start_realtime_ns = procfs_start_realtime_ns(registry->root, stat.start_ticks);
+	node->container.start_realtime_ns = machine_start_realtime_ns(registry->machine, stat.start_ticks);
 }
 
 static void node_become_container(struct registry *registry, struct node *node, struct identity *identity,
@@ -217,7 +218,7 @@ static gboolean evidence_is_old(const struct evidence *evidence)
 
 	if (!evidence->eldest_ticks)
 		return FALSE;
-	since_ns = procfs_start_realtime_ns(evidence->machine->root, evidence->eldest_ticks);
+	since_ns = machine_start_realtime_ns(evidence->machine, evidence->eldest_ticks);
 	return since_ns && since_ns + IDENTIFY_LATE_NS < clock_realtime_ns();
 }
 
@@ -400,6 +401,7 @@ gboolean registry_refresh(struct registry *registry, GError **error)
 	if (!registry->machine)
 		return TRUE; /* of a recording */
 	registry->refreshes++;
+	registry->refreshed_ns = clock_monotonic_ns();
 	g_ptr_array_set_size(registry->old_strings, 0);
 	g_hash_table_remove_all(registry->strangers);
 	machine_refresh(registry->machine);
@@ -414,6 +416,11 @@ gboolean registry_refresh(struct registry *registry, GError **error)
 	identify_unsettled(registry);
 	drop_oldest_dead(registry);
 	return TRUE;
+}
+
+guint64 registry_age_ns(const struct registry *registry)
+{
+	return clock_monotonic_ns() - registry->refreshed_ns;
 }
 
 static struct node *host_new(struct registry *registry)
@@ -494,7 +501,7 @@ struct registry *registry_new(const char *root, GError **error)
 	registry = registry_alloc(root, cgroupfs);
 	registry->machine = machine_new(root, cgroupfs);
 	if (procfs_stat_read(root, 1, &stat, NULL))
-		registry->host->container.start_realtime_ns = procfs_start_realtime_ns(root, stat.start_ticks);
+		registry->host->container.start_realtime_ns = machine_start_realtime_ns(registry->machine, stat.start_ticks);
 	if (!registry_refresh(registry, error)) {
 		registry_free(registry);
 		return NULL;

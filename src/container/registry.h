@@ -22,6 +22,8 @@ void registry_record(struct registry *registry, const struct container *containe
 void registry_free(struct registry *registry);
 /* Scans again: births, deaths, names that appeared late. */
 gboolean registry_refresh(struct registry *registry, GError **error);
+/* How long ago that was begun, or the registry made. */
+guint64 registry_age_ns(const struct registry *registry);
 
 /* The hierarchies in use; cgroupfs_v1_controller() of it names the controller that kernel programs must ask. */
 const struct cgroupfs *registry_cgroupfs(const struct registry *registry);

@@ -22,8 +22,8 @@ static gboolean containerd_bundle(struct evidence *evidence, const char *state_r
 {
 	g_autofree char *config_path = g_build_filename(bundle, "config.json", NULL);
 	g_autofree char *pid_path = g_build_filename(bundle, "init.pid", NULL);
-	json_t *config = evidence_json(state_root, config_path, EVIDENCE_JSON_MAX), *notes;
-	guint32 pid = config ? evidence_pid_file(state_root, pid_path) : 0;
+	json_t *config = evidence_json(evidence->machine, state_root, config_path, EVIDENCE_JSON_MAX), *notes;
+	guint32 pid = config ? evidence_pid_file(evidence->machine, state_root, pid_path) : 0;
 	const char *container, *type;
 
 	if (!config || !evidence_is_cgroups_path(evidence, evidence_text(config, "linux", "cgroupsPath", NULL)) ||

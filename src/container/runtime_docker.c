@@ -46,10 +46,10 @@ static void docker_seek_daemons(struct machine *machine)
 		closedir(directory);
 }
 
-static json_t *docker_config_at(const char *state_root, const char *data_root, const char *id)
+static json_t *docker_config_at(struct machine *machine, const char *state_root, const char *data_root, const char *id)
 {
 	g_autofree char *path = g_build_filename(data_root, "containers", id, "config.v2.json", NULL);
-	json_t *config = evidence_json(state_root, path, EVIDENCE_JSON_MAX);
+	json_t *config = evidence_json(machine, state_root, path, EVIDENCE_JSON_MAX);
 
 	if (config && g_strcmp0(evidence_text(config, "ID", NULL), id) != 0)
 		g_clear_pointer(&config, json_decref);
@@ -61,7 +61,7 @@ static json_t *docker_config_of_bundle(struct evidence *evidence, const struct m
 {
 	g_autofree char *path = g_build_filename(monitor->cwd, "config.json", NULL);
 	g_autofree char *mark = g_strdup_printf("/containers/%s/", id);
-	json_t *bundle = evidence_json(monitor->state_root, path, EVIDENCE_JSON_MAX), *mount, *config = NULL;
+	json_t *bundle = evidence_json(evidence->machine, monitor->state_root, path, EVIDENCE_JSON_MAX), *mount, *config = NULL;
 	gsize i;
 
 	json_array_foreach(json_object_get(bundle, "mounts"), i, mount) {
@@ -69,7 +69,7 @@ static json_t *docker_config_of_bundle(struct evidence *evidence, const struct m
 		const char *at = source ? strstr(source, mark) : NULL;
 		g_autofree char *data_root = at ? g_strndup(source, (gsize)(at - source)) : NULL;
 
-		if (!at || !(config = docker_config_at(monitor->state_root, data_root, id)))
+		if (!at || !(config = docker_config_at(evidence->machine, monitor->state_root, data_root, id)))
 			continue;
 		if (strcmp(monitor->state_root, evidence->machine->root) == 0)
 			docker_root_add(evidence->machine, data_root, strlen(data_root));
@@ -84,7 +84,7 @@ static json_t *docker_config_known(struct machine *machine, const char *id)
 	json_t *config = NULL;
 
 	for (guint i = 0; !config && i < machine->docker_roots->len; i++)
-		config = docker_config_at(machine->state_root, g_ptr_array_index(machine->docker_roots, i), id);
+		config = docker_config_at(machine, machine->state_root, g_ptr_array_index(machine->docker_roots, i), id);
 	return config;
 }
 

@@ -23,7 +23,7 @@ static const char *lxc_name(const struct evidence *evidence)
 static gboolean lxc_has_config(const struct evidence *evidence, const char *name)
 {
 	g_autofree char *path = g_build_filename("/var/lib/lxc", name, "config", NULL);
-	int fd = file_open_in_root(evidence->machine->state_root, path, NULL);
+	int fd = machine_file(evidence->machine, evidence->machine->state_root, path);
 
 	if (fd >= 0)
 		close(fd);

@@ -48,7 +48,7 @@ static char *unit_machine(const char *base)
 static int machined_says(const struct evidence *evidence, const char *name)
 {
 	g_autofree char *path = g_build_filename("/run/systemd/machines", name, NULL);
-	int fd = strchr(name, '/') ? -1 : file_open_in_root(evidence->machine->state_root, path, NULL);
+	int fd = strchr(name, '/') ? -1 : machine_file(evidence->machine, evidence->machine->state_root, path);
 	g_autofree char *text = fd >= 0 ? file_read_fd(fd, MACHINE_FILE_MAX, NULL, NULL) : NULL;
 
 	if (fd >= 0)

@@ -48,13 +48,13 @@ static const json_t *list_find(const json_t *list, const char *id)
 }
 
 /* Name and image from the lists of one storage directory. */
-static gboolean storage_fill(const char *state_root, const char *storage, const char *id, struct identity *identity)
+static gboolean storage_fill(struct machine *machine, const char *state_root, const char *storage, const char *id, struct identity *identity)
 {
 	gboolean found = FALSE;
 
 	for (guint i = 0; storage && !found && i < G_N_ELEMENTS(storage_lists); i++) {
 		g_autofree char *path = g_build_filename(storage, storage_lists[i], NULL);
-		json_t *list = evidence_json(state_root, path, EVIDENCE_LIST_MAX);
+		json_t *list = evidence_json(machine, state_root, path, EVIDENCE_LIST_MAX);
 		const json_t *item = list_find(list, id);
 		const char *name = json_string_value(json_array_get(json_object_get(item, "names"), 0));
 		const char *metadata = json_string_value(json_object_get(item, "metadata"));
@@ -71,7 +71,7 @@ static gboolean storage_fill(const char *state_root, const char *storage, const 
 	return found;
 }
 
-static gboolean conmon_fill(const struct monitor *conmon, const char *id, struct identity *identity)
+static gboolean conmon_fill(struct machine *machine, const struct monitor *conmon, const char *id, struct identity *identity)
 {
 	const char *const files[] = { monitor_argument(conmon, "-b"), monitor_argument(conmon, "-p") };
 	const char *name = monitor_argument(conmon, "-n");
@@ -80,19 +80,19 @@ static gboolean conmon_fill(const struct monitor *conmon, const char *id, struct
 	if (name && *name && strlen(name) <= EVIDENCE_TEXT_MAX)
 		identity->name = g_strdup(name);
 	if (files[1])
-		identity->init_pid = evidence_pid_file(conmon->state_root, files[1]);
+		identity->init_pid = evidence_pid_file(machine, conmon->state_root, files[1]);
 	for (guint i = 0; !found && i < G_N_ELEMENTS(files); i++) {
 		g_autofree char *storage = storage_of(files[i], id);
 
-		found = storage_fill(conmon->state_root, storage, id, identity);
+		found = storage_fill(machine, conmon->state_root, storage, id, identity);
 	}
 	return found;
 }
 
-static void defaults_fill(const struct machine *machine, const char *id, struct identity *identity)
+static void defaults_fill(struct machine *machine, const char *id, struct identity *identity)
 {
 	for (guint i = 0; i < G_N_ELEMENTS(default_storages); i++)
-		if (storage_fill(machine->state_root, default_storages[i], id, identity))
+		if (storage_fill(machine, machine->state_root, default_storages[i], id, identity))
 			return;
 }
 
@@ -105,7 +105,7 @@ static enum verdict podman_identify(struct evidence *evidence, struct identity *
 
 	if (!id || (!conmon && !evidence->trusted_place))
 		return VERDICT_NOT_MINE;
-	if (!conmon || !conmon_fill(conmon, id, identity))
+	if (!conmon || !conmon_fill(evidence->machine, conmon, id, identity))
 		defaults_fill(evidence->machine, id, identity);
 	identity->id = g_steal_pointer(&id);
 	return conmon ? VERDICT_CONFIRMED : VERDICT_LOOKS_LIKE;
@@ -115,10 +115,10 @@ const struct runtime runtime_podman = { .kind = RUNTIME_PODMAN, .identify = podm
 
 /* ---- CRI-O ---- */
 
-static gboolean crio_bundle(const char *state_root, const char *bundle, struct identity *identity)
+static gboolean crio_bundle(struct machine *machine, const char *state_root, const char *bundle, struct identity *identity)
 {
 	g_autofree char *path = g_build_filename(bundle, "config.json", NULL);
-	json_t *config = evidence_json(state_root, path, EVIDENCE_JSON_MAX);
+	json_t *config = evidence_json(machine, state_root, path, EVIDENCE_JSON_MAX);
 	const json_t *notes = json_object_get(config, "annotations");
 	const char *container = evidence_text(notes, "io.kubernetes.container.name", NULL);
 
@@ -140,11 +140,11 @@ static enum verdict crio_identify(struct evidence *evidence, struct identity *id
 	if (!id || (!conmon && !evidence->trusted_place))
 		return VERDICT_NOT_MINE;
 	if (conmon && monitor_argument(conmon, "-b"))
-		found = crio_bundle(conmon->state_root, monitor_argument(conmon, "-b"), identity);
+		found = crio_bundle(evidence->machine, conmon->state_root, monitor_argument(conmon, "-b"), identity);
 	for (guint i = 0; !found && i < G_N_ELEMENTS(default_storages); i++) {
 		g_autofree char *bundle = g_build_filename(default_storages[i], id, "userdata", NULL);
 
-		found = crio_bundle(evidence->machine->state_root, bundle, identity);
+		found = crio_bundle(evidence->machine, evidence->machine->state_root, bundle, identity);
 	}
 	if (!identity->name && conmon)
 		identity->name = g_strdup(monitor_argument(conmon, "-n"));

@@ -257,6 +257,11 @@ guint64 procfs_host_namespace(const char *root, enum namespace_kind kind)
 	return inode;
 }
 
+guint64 procfs_ticks_ns(guint64 ticks)
+{
+	return ticks * (NS_PER_S / (guint64)sysconf(_SC_CLK_TCK));
+}
+
 guint64 procfs_start_realtime_ns(const char *root, guint64 start_ticks)
 {
 	g_autofree char *path = g_build_filename(root, "proc/stat", NULL);
@@ -266,7 +271,7 @@ guint64 procfs_start_realtime_ns(const char *root, guint64 start_ticks)
 	if (!boot)
 		return 0;
 	return g_ascii_strtoull(boot + strlen("\nbtime "), NULL, 10) * NS_PER_S +
-	       start_ticks * (NS_PER_S / (guint64)sysconf(_SC_CLK_TCK));
+	       procfs_ticks_ns(start_ticks);
 }
 
 /* ---- host name ---- */

@@ -73,6 +73,8 @@ guint64 procfs_namespace(const char *root, guint32 pid, enum namespace_kind kind
  * a container without the host's pid namespace that is the container's own. 0 when it cannot be read. */
 guint64 procfs_host_namespace(const char *root, enum namespace_kind kind);
 
+/* Ticks of /proc's clock in nanoseconds. */
+guint64 procfs_ticks_ns(guint64 ticks);
 /* Start of the process in nanoseconds since the epoch; 0 when the boot time cannot be read. */
 guint64 procfs_start_realtime_ns(const char *root, guint64 start_ticks);
 

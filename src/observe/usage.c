@@ -18,6 +18,7 @@
 #define USAGE_TURNS 16 /* files of those who did not run are read again in every so many readings */
 #define USAGE_LIMITS_NS (30 * NS_PER_S) /* limits are read so often: somebody changes them by hand */
 #define USAGE_RESCAN_NS (30 * NS_PER_S) /* while births are told */
+#define USAGE_FRESH_NS (500 * NS_PER_MS) /* the registry was made just now */
 #define USAGE_MISSED_MAX 10000
 
 /* One container under observation. */
@@ -705,6 +706,8 @@ static gboolean learn_births(struct usage *usage, GError **error)
 		tasks_drain(usage->tasks);
 	if (usage->tasks && now_ns - usage->scanned_ns < USAGE_RESCAN_NS)
 		return TRUE;
+	if (usage->serial == 1 && registry_age_ns(usage->registry) < USAGE_FRESH_NS)
+		return TRUE; /* the first screen need not wait for all cgroups to be looked at again */
 	usage->scanned_ns = now_ns;
 	usage->delay_accounting = procfs_delay_accounting(registry_root(usage->registry));
 	return registry_refresh(usage->registry, error);
