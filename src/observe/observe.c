@@ -373,6 +373,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.budget_share = options->budget_share,
 		.sample_bytes = options->sample_bytes,
 		.frugal = options->frugal,
+		.smallest = g_getenv(OBSERVE_SMALLEST) != NULL,
 		.cycles = options->cycles,
 		.no_user = options->no_user,
 		.no_kernel = options->no_kernel,

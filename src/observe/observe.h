@@ -12,6 +12,10 @@
 #include "model/snapshot.h"
 #include "probe/probe.h"
 
+/* In the environment: probes get the smallest rings and kernel maps they can work with, for tests of what happens when
+ * they are full. */
+#define OBSERVE_SMALLEST "FATHOM_SMALLEST"
+
 /* What stands between the container and the first function of a stack. */
 enum observe_by {
 	OBSERVE_BY_CONTAINER = 0, /* nothing */

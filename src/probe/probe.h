@@ -67,6 +67,7 @@ struct probe_request {
 	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */
 	double budget_share; /* of the machine's CPU time that the kernel half may take (allowance.h); 0: the usual one */
 	gboolean frugal; /* watches for ever: kernel maps of a size that can stay */
+	gboolean smallest; /* for tests: rings and kernel maps as small as they can be */
 	guint32 event_rate; /* events a second and container before a flood is cut; 0: the probe's own */
 	gboolean arguments; /* events: also what programs were called with (may be secret) */
 	const char *rung; /* force this rung; NULL: the best that works */

@@ -14,9 +14,13 @@
 #include "tcp.h"
 
 const volatile __u32 tcp_edges_max = TCP_EDGES;
-const volatile __u32 tcp_bucket_bits = TCP_BUCKET_BITS; /* of the number of buckets of pairs */
+const volatile __u32 tcp_near_bits = TCP_NEAR_BITS; /* of the number of buckets of pairs: those tried first, */
+const volatile __u32 tcp_bucket_bits = TCP_BUCKET_BITS; /* and the others */
 const volatile bool tcp_by_process = false; /* edges by the ends' process names, too */
 __u32 tcp_edges_used = 1; /* number 0 holds what finds no other */
+__u32 tcp_edges_spare = 0; /* of these are free again (tcp_spare) */
+__u32 tcp_edges_made = 0;
+__u32 tcp_generation = 0; /* changes when user space has taken edges away */
 __u32 tcp_names_used = 1;
 __u32 tcp_pass = 0; /* of the walk over all files: enum tcp_pass */
 __u64 tcp_strangers = 0; /* ends of connections that were neither seen to begin nor found at the start */
@@ -98,6 +102,7 @@ struct tcp_socket {
 	u64 asked_us; /* server: when the request came; 0: it was answered */
 	u16 syn_retransmits;
 	u8 role; /* enum talk_role */
+	u8 is_lost; /* there was no room for its connection: counted once, however often a walk tries again */
 };
 
 struct {
@@ -132,6 +137,13 @@ struct {
 	__type(value, struct tcp_edge);
 } tcp_edges SEC(".maps");
 
+/* Numbers user space has taken from edges that were idle. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, TCP_EDGES);
+	__type(value, u32);
+} tcp_spare SEC(".maps");
+
 /* How many edges with addresses outside each cgroup has. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -160,7 +172,7 @@ static __always_inline u32 bucket_number(u64 key, u32 bits)
 
 static __always_inline struct tcp_bucket *bucket_near(u64 key)
 {
-	u32 number = bucket_number(key, TCP_NEAR_BITS);
+	u32 number = bucket_number(key, tcp_near_bits);
 
 	return bpf_map_lookup_elem(&tcp_near, &number);
 }
@@ -254,17 +266,40 @@ static __always_inline u32 edge_number(const struct tcp_edge_key *key)
 	return known ? *known : 0;
 }
 
+static __always_inline u32 edges_in_use(void)
+{
+	return tcp_edges_used - tcp_edges_spare;
+}
+
+/* 0: there is none left. */
+static __always_inline u32 edge_number_take(void)
+{
+	u32 number;
+
+	if (tcp_edges_spare && bpf_map_pop_elem(&tcp_spare, &number) == 0) {
+		ADD(tcp_edges_spare, -1);
+		return number;
+	}
+	number = ADD(tcp_edges_used, 1);
+	if (number < tcp_edges_max)
+		return number;
+	ADD(tcp_edges_used, -1);
+	return 0;
+}
+
 static __always_inline u32 edge_new(const struct tcp_edge_key *key)
 {
-	u32 number = ADD(tcp_edges_used, 1);
+	u32 number = edge_number_take();
 
-	if (number >= tcp_edges_max) {
-		ADD(tcp_edges_used, -1);
+	if (!number)
 		return 0;
-	}
-	if (bpf_map_update_elem(&tcp_edge_numbers, key, &number, BPF_NOEXIST) == 0)
+	if (bpf_map_update_elem(&tcp_edge_numbers, key, &number, BPF_NOEXIST) == 0) {
+		ADD(tcp_edges_made, 1);
 		return number;
-	return edge_number(key); /* another CPU was faster; ours stays empty */
+	}
+	if (bpf_map_push_elem(&tcp_spare, &number, 0) == 0) /* another CPU was faster */
+		ADD(tcp_edges_spare, 1);
+	return edge_number(key);
 }
 
 /* May `owner` have one more edge of its own with an address outside? */
@@ -298,7 +333,7 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
 		return number;
 	between = key.client && key.server;
 	/* The last quarter is for edges between two containers, and for "other". */
-	if ((between ? tcp_edges_used < tcp_edges_max : tcp_edges_used < tcp_edges_max / 4 * 3) &&
+	if (edges_in_use() < (between ? tcp_edges_max : tcp_edges_max / 4 * 3) &&
 	    edge_allowed(key.client ?: key.server))
 		number = edge_new(&key);
 	if (!number) {
@@ -319,7 +354,7 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
  * twice on a CPU. */
 struct edge_last {
 	struct tcp_edge_key key;
-	u32 number;
+	u32 number, generation;
 };
 
 struct {
@@ -342,15 +377,16 @@ static __always_inline bool edge_equal(const struct tcp_edge_key *a, const struc
 
 static __always_inline u32 edge_find_soon(struct tcp_edge_key *key)
 {
-	u32 zero = 0, number;
+	u32 zero = 0, number, generation = tcp_generation;
 	struct edge_last *last = bpf_map_lookup_elem(&tcp_edge_last, &zero);
 
-	if (last && last->number && edge_equal(&last->key, key))
+	if (last && last->number && last->generation == generation && edge_equal(&last->key, key))
 		return last->number;
 	number = edge_find(key);
 	if (last && number) {
 		last->key = *key;
 		last->number = number;
+		last->generation = generation;
 	}
 	return number;
 }
@@ -580,6 +616,19 @@ static __always_inline struct tcp_socket *socket_more(struct sock *sk)
 	return socket;
 }
 
+/* There is no room for its connection now; a walk will try again. */
+static __always_inline void connection_lost(struct sock *sk)
+{
+	struct tcp_socket *more = socket_more(sk);
+
+	ADD(tcp_unpaired, 1);
+	if (more && more->is_lost)
+		return;
+	if (more)
+		more->is_lost = 1;
+	loss_add(LOSS_MAP, 1, 1);
+}
+
 /* The connection counts in the edge `number` from now on. Where both ends are here what is opened is accepted: one count. */
 static __always_inline void pair_count(struct tcp_pair *pair, u32 number, int sign)
 {
@@ -632,8 +681,7 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 		pair.connect_us = tcp->srtt_us / 8;
 	made = pair_add(key, &pair);
 	if (!made) {
-		ADD(tcp_unpaired, 1);
-		loss_add(LOSS_MAP, 1, 1);
+		connection_lost(sk);
 		return;
 	}
 	if (!socket || !socket->file) /* the kernel's own: no walk over files will meet it */
@@ -675,8 +723,7 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	fresh.established_us = tcp->tcp_mstamp;
 	fresh.edge = edge_outside(sk, owner, name, false);
 	if (!pair_add(key, &fresh)) {
-		ADD(tcp_unpaired, 1);
-		loss_add(LOSS_MAP, 1, 1);
+		connection_lost(sk);
 		return;
 	}
 	pair_count(&fresh, fresh.edge, 1);
@@ -1074,6 +1121,7 @@ static __always_inline void socket_baseline(struct sock *sk, struct tcp_sock *tc
 static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, u64 owner, u32 name, bool server)
 {
 	struct tcp_pair pair = { .ends = 1, .existing = 1 }, *known;
+	struct tcp_socket *more;
 	u64 key = socket_pair_key(tcp, !server);
 
 	if (server) {
@@ -1091,11 +1139,13 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 	}
 	if (pair_find(key))
 		return; /* told of meanwhile */
+	more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+	if (!more || !more->is_lost)
+		loss_add(LOSS_SEEN, 1, 1);
 	if (!pair_add(key, &pair)) {
-		loss_add(LOSS_MAP, 1, 1);
+		connection_lost(sk);
 		return;
 	}
-	loss_add(LOSS_SEEN, 1, 1);
 	socket_baseline(sk, tcp);
 	if (server)
 		pair_count(&pair, pair.edge, 1);

@@ -23,6 +23,21 @@
 #define TCP_WALK_BYTES 4096
 #define TCP_WALK_SHARE 100 /* of the time between walks one walk takes at most one part in so many */
 #define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
+#define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
+#define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
+
+/* How much the kernel half can hold. */
+struct tcp_sizes {
+	guint32 near_bits, bucket_bits; /* of numbers of buckets */
+	guint32 sockets, edges;
+	guint64 idle_ns;
+};
+
+static const struct tcp_sizes tcp_sizes_usual = { TCP_NEAR_BITS, TCP_BUCKET_BITS, TCP_SOCKETS, TCP_EDGES, TCP_IDLE_NS };
+static const struct tcp_sizes tcp_sizes_frugal = { TCP_NEAR_BITS, TCP_BUCKET_BITS_FRUGAL, TCP_SOCKETS_FRUGAL,
+						   TCP_EDGES_FRUGAL, TCP_IDLE_NS };
+static const struct tcp_sizes tcp_sizes_smallest = { TCP_BITS_SMALLEST, TCP_BITS_SMALLEST, TCP_SOCKETS_SMALLEST,
+						     TCP_EDGES_SMALLEST, TCP_IDLE_SMALLEST_NS };
 
 enum tcp_counter {
 	COUNTER_OPENS = 0,
@@ -107,10 +122,14 @@ struct tcp_run {
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
+	const struct tcp_sizes *sizes;
 	guint32 edges_max; /* numbers there are */
 	struct tcp_edge_key *keys; /* by number; all 0: not read yet */
 	struct tcp_edge *told; /* by number: what has been handed out */
-	guint32 known; /* numbers whose keys have been read */
+	guint64 *busy_ns; /* by number: when there was something to hand out last */
+	gboolean *retired; /* by number: nothing new finds it any more */
+	guint32 known; /* numbers there are keys for */
+	guint32 made; /* edges, when keys were read last */
 	struct tcp_name *names; /* by number; NULL unless by process */
 	guint64 next_walk_ns; /* CLOCK_MONOTONIC */
 	guint64 unpaired; /* connections there was no room for, when it was last looked */
@@ -149,12 +168,13 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
 	run->kernel->rodata->tcp_edges_max = run->edges_max;
+	run->kernel->rodata->tcp_near_bits = run->sizes->near_bits;
+	run->kernel->rodata->tcp_bucket_bits = run->sizes->bucket_bits;
 	bpf_map__set_max_entries(run->kernel->maps.tcp_edges, run->edges_max);
-	if (run->request.frugal) {
-		run->kernel->rodata->tcp_bucket_bits = TCP_BUCKET_BITS_FRUGAL;
-		bpf_map__set_max_entries(run->kernel->maps.tcp_buckets, 1 << TCP_BUCKET_BITS_FRUGAL);
-		bpf_map__set_max_entries(run->kernel->maps.tcp_pairs, TCP_SOCKETS_FRUGAL);
-	}
+	bpf_map__set_max_entries(run->kernel->maps.tcp_spare, run->edges_max);
+	bpf_map__set_max_entries(run->kernel->maps.tcp_near, 1 << run->sizes->near_bits);
+	bpf_map__set_max_entries(run->kernel->maps.tcp_buckets, 1 << run->sizes->bucket_bits);
+	bpf_map__set_max_entries(run->kernel->maps.tcp_pairs, run->sizes->sockets);
 	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
@@ -295,6 +315,8 @@ static void tcp_close(struct probe_run *opaque)
 	g_free(run->why_not);
 	g_free(run->keys);
 	g_free(run->told);
+	g_free(run->busy_ns);
+	g_free(run->retired);
 	g_free(run->names);
 	g_free(run);
 }
@@ -306,9 +328,12 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 
 	run->request = *request;
 	run->listener = *listener;
-	run->edges_max = request->frugal ? TCP_EDGES_FRUGAL : TCP_EDGES;
+	run->sizes = request->smallest ? &tcp_sizes_smallest : request->frugal ? &tcp_sizes_frugal : &tcp_sizes_usual;
+	run->edges_max = run->sizes->edges;
 	run->keys = g_new0(struct tcp_edge_key, run->edges_max);
 	run->told = g_new0(struct tcp_edge, run->edges_max);
+	run->busy_ns = g_new0(guint64, run->edges_max);
+	run->retired = g_new0(gboolean, run->edges_max);
 	if (request->by_process)
 		run->names = g_new0(struct tcp_name, TCP_NAMES);
 	run->rung = ladder_climb(tcp_rungs, request->rung, tcp_attach, run, &run->why_not, error);
@@ -348,14 +373,15 @@ static void tcp_take_name(void *user, const void *key, const void *value)
 
 static gboolean tcp_read_keys(struct tcp_run *run, GError **error)
 {
-	guint32 used = __atomic_load_n(&run->kernel->data->tcp_edges_used, __ATOMIC_ACQUIRE);
+	guint32 made = __atomic_load_n(&run->kernel->bss->tcp_edges_made, __ATOMIC_ACQUIRE);
 
-	if (used == run->known)
+	run->known = __atomic_load_n(&run->kernel->data->tcp_edges_used, __ATOMIC_ACQUIRE);
+	if (made == run->made)
 		return TRUE;
 	if (!mapread_each(bpf_map__fd(run->kernel->maps.tcp_edge_numbers), sizeof(struct tcp_edge_key), sizeof(guint32),
 			  tcp_take_key, run, error))
 		return FALSE;
-	run->known = used;
+	run->made = made;
 	return !run->names || mapread_each(bpf_map__fd(run->kernel->maps.tcp_names), sizeof(struct tcp_name),
 					   sizeof(guint32), tcp_take_name, run, error);
 }
@@ -438,7 +464,8 @@ static void tcp_end(const struct tcp_run *run, guint64 owner, guint32 name, cons
 		end->process = run->names[name].comm;
 }
 
-static void tcp_hand_out(struct tcp_run *run, guint32 number)
+/* FALSE: there was nothing new. */
+static gboolean tcp_hand_out(struct tcp_run *run, guint32 number)
 {
 	const struct tcp_edge_key *key = &run->keys[number];
 	const struct tcp_edge *now = &run->edges[number];
@@ -458,7 +485,7 @@ static void tcp_hand_out(struct tcp_run *run, guint32 number)
 		any = TRUE;
 	}
 	if (!any || !run->listener.pair)
-		return;
+		return any;
 	if (!key->other && key->family)
 		inet_ntop(key->family, key->address, address, sizeof(address));
 	g_snprintf(port, sizeof(port), "%u", key->port);
@@ -471,6 +498,74 @@ static void tcp_hand_out(struct tcp_run *run, guint32 number)
 		pair.target = pair.source;
 	}
 	run->listener.pair(run->listener.user, &pair);
+	return TRUE;
+}
+
+/* ---- edges that are idle make room ---- */
+
+/* Connections that are open. */
+static guint64 tcp_edge_live(const struct tcp_edge_key *key, const struct tcp_edge *edge)
+{
+	guint64 began = edge->existing + (key->client ? edge->opens : edge->accepts);
+
+	return began - (key->client ? edge->client.closes : edge->server.closes);
+}
+
+static void tcp_owner_forgets(struct tcp_run *run, const struct tcp_edge_key *key)
+{
+	guint64 owner = key->client ? key->client : key->server;
+	int fd = bpf_map__fd(run->kernel->maps.tcp_owners);
+	guint32 count = 0;
+
+	if ((key->client && key->server) || key->other || bpf_map_lookup_elem(fd, &owner, &count) != 0 || !count)
+		return;
+	count--;
+	bpf_map_update_elem(fd, &owner, &count, BPF_EXIST);
+}
+
+/* A connection may have found it a moment ago: the number is free when it is still idle at the next collection. */
+static void tcp_edge_retire(struct tcp_run *run, guint32 number)
+{
+	int fd = bpf_map__fd(run->kernel->maps.tcp_edge_numbers);
+
+	if (bpf_map_delete_elem(fd, &run->keys[number]) != 0)
+		return;
+	run->retired[number] = TRUE;
+	__atomic_add_fetch(&run->kernel->bss->tcp_generation, 1, __ATOMIC_RELEASE);
+}
+
+static void tcp_edge_free(struct tcp_run *run, guint32 number)
+{
+	static const struct tcp_edge nothing;
+
+	if (bpf_map_update_elem(bpf_map__fd(run->kernel->maps.tcp_edges), &number, &nothing, BPF_ANY) != 0)
+		return;
+	tcp_owner_forgets(run, &run->keys[number]);
+	memset(&run->keys[number], 0, sizeof(run->keys[number]));
+	memset(&run->told[number], 0, sizeof(run->told[number]));
+	run->retired[number] = FALSE;
+	if (bpf_map_update_elem(bpf_map__fd(run->kernel->maps.tcp_spare), NULL, &number, BPF_ANY) == 0)
+		__atomic_add_fetch(&run->kernel->bss->tcp_edges_spare, 1, __ATOMIC_RELEASE);
+}
+
+/* Those that had nothing to tell for long, when half of all numbers are in use. What comes back to one gets a new number. */
+static void tcp_make_room(struct tcp_run *run)
+{
+	guint32 spare = __atomic_load_n(&run->kernel->bss->tcp_edges_spare, __ATOMIC_RELAXED);
+	guint64 now_ns = clock_monotonic_ns();
+	gboolean scarce = run->known - MIN(spare, run->known) > run->edges_max / 2;
+
+	for (guint32 i = 1; i < MIN(run->known, run->edges_max); i++) {
+		const struct tcp_edge_key *key = &run->keys[i];
+
+		if ((!key->client && !key->server) || now_ns - run->busy_ns[i] < run->sizes->idle_ns ||
+		    tcp_edge_live(key, &run->edges[i]) != 0)
+			continue;
+		if (run->retired[i])
+			tcp_edge_free(run, i);
+		else if (scarce)
+			tcp_edge_retire(run, i);
+	}
 }
 
 static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GError **error)
@@ -479,8 +574,13 @@ static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GEr
 
 	if (!tcp_read_keys(run, error))
 		return FALSE;
-	for (guint32 i = 0; i < MIN(run->known, run->edges_max); i++)
-		tcp_hand_out(run, i);
+	for (guint32 i = 0; i < MIN(run->known, run->edges_max); i++) {
+		gboolean is_named = i == 0 || run->keys[i].client || run->keys[i].server;
+
+		/* What has a number and no key yet is told the next time. */
+		if (is_named && tcp_hand_out(run, i))
+			run->busy_ns[i] = clock_monotonic_ns();
+	}
 	if (!ledger->rung)
 		ledger->rung = g_strdup(run->rung->name);
 	if (!ledger->misses)
@@ -548,7 +648,10 @@ static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 		return FALSE;
 	if (run->polled)
 		return tcp_collect_polled(run, FALSE, ledger);
-	return tcp_walk_when_due(run, FALSE, error) && tcp_hand_out_all(run, ledger, error);
+	if (!tcp_walk_when_due(run, FALSE, error) || !tcp_hand_out_all(run, ledger, error))
+		return FALSE;
+	tcp_make_room(run);
+	return TRUE;
 }
 
 static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)

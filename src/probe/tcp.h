@@ -18,6 +18,9 @@
 #define TCP_BUCKET_BITS_FRUGAL 11
 #define TCP_SOCKETS_FRUGAL 16384 /* and edges, where little memory may be held */
 #define TCP_EDGES_FRUGAL 2048
+#define TCP_BITS_SMALLEST 3 /* of both tables, and so many more: for tests of what happens when all is full */
+#define TCP_SOCKETS_SMALLEST 64
+#define TCP_EDGES_SMALLEST 64
 #define TCP_LISTENERS 16384
 #define TCP_NAMES 8192
 #define TCP_ADDRESS 16

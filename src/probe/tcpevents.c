@@ -18,6 +18,7 @@
 #include "tcpevents.skel.h"
 
 #define TCPEVENTS_RING_BYTES (4 << 20)
+#define TCPEVENTS_RING_BYTES_SMALLEST (4 << 10)
 #define TCPEVENTS_WALK_BYTES 4096
 #define TCPEVENTS_WAIT_NS (50 * NS_PER_MS) /* so long a client's event waits for its server's */
 #define TCPEVENTS_WAITING_MAX 10000
@@ -182,7 +183,8 @@ static gboolean tcpevents_load(struct tcpevents_run *run, GError **error)
 	filter_values_init(&values, &run->request);
 	FILTER_SET(run->kernel->rodata, &values);
 	EVENTRING_SET(run->kernel->rodata, &run->request);
-	bpf_map__set_max_entries(run->kernel->maps.event_ring, TCPEVENTS_RING_BYTES);
+	bpf_map__set_max_entries(run->kernel->maps.event_ring,
+				 run->request.smallest ? TCPEVENTS_RING_BYTES_SMALLEST : TCPEVENTS_RING_BYTES);
 	return filter_size(run->kernel->obj, &run->request, error) &&
 	       kernel_btf_load(btf, run->kernel->skeleton, what, error) &&
 	       filter_fill(run->kernel->obj, &run->request, error);
