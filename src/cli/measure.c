@@ -33,7 +33,7 @@ struct measure {
 	char *sample;
 	int frequency_hz, every;
 	const struct measure_companion *companion; /* NULL: none */
-	gboolean user, kernel, cycles, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod, heap;
+	gboolean user, kernel, cycles, times, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod, heap;
 	guint64 duration_ns, threshold_ns, sample_bytes;
 	enum observe_by by_what;
 	const struct render_format *writer;
@@ -94,6 +94,11 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "Sample by CPU cycles where the machine counts them", NULL },
 		{ NULL },
 	};
+	GOptionEntry timing[] = {
+		{ "times", 0, 0, G_OPTION_ARG_NONE, &measure->times,
+		  "Keep in JSON when each sample was taken, for heat maps of parts of seconds", NULL },
+		{ NULL },
+	};
 	GOptionEntry faults[] = {
 		{ "every", 0, 0, G_OPTION_ARG_INT, &measure->every,
 		  "Look at one page fault in so many (default 16): each stands for that many pages", "N" },
@@ -121,6 +126,8 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		g_option_context_add_main_entries(context, faults, NULL);
 	else if (strcmp(measure->probe->name, "offcpu") != 0)
 		g_option_context_add_main_entries(context, sampling, NULL);
+	if (strcmp(measure->probe->name, "profile") == 0)
+		g_option_context_add_main_entries(context, timing, NULL);
 	if (strcmp(measure->probe->name, "offcpu") == 0)
 		g_option_context_add_main_entries(context, blocking, NULL);
 	return command_parse(context, argc, argv, status);
@@ -294,6 +301,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 		.every = (guint32)measure->every,
 		.sample_bytes = measure->sample_bytes,
 		.cycles = measure->cycles,
+		.moments = measure->times,
 		.no_user = measure->kernel,
 		.no_kernel = measure->user,
 		.waker = measure->waker,

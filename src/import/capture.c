@@ -7,6 +7,7 @@
 #include "import/readers.h"
 
 #define CAPTURE_NOTES_MAX 1000
+#define CAPTURE_TIME_MAX_MS (G_GUINT64_CONSTANT(1) << 52) /* far beyond any calendar */
 
 static const char *const kind_names[FRAME_KINDS] = { "user",	"kernel", "jit",   "inlined", "unresolved", "container",
 						     "process", "thread", "cause", "waker",   "script" };
@@ -286,6 +287,44 @@ static gboolean capture_nodes(struct pull *pull, struct calltree *tree, GError *
 	return more == 0;
 }
 
+struct capture_moments {
+	struct calltree *tree;
+	guint64 start_ms;
+};
+
+/* pull_each_fn */
+static gboolean capture_moment(struct pull *pull, void *user, GError **error)
+{
+	struct capture_moments *moments = user;
+	guint64 passed_ms, node;
+
+	if (!pull_begin(pull, '[', error))
+		return FALSE;
+	if (pull_element(pull, error) != 1 || !pull_uint(pull, &passed_ms, error) || pull_element(pull, error) != 1 ||
+	    !pull_uint(pull, &node, error) || pull_element(pull, error) != 0)
+		return (error && *error) ? FALSE : pull_fail(pull, error, "[milliseconds, node] is expected");
+	if (node >= moments->tree->node_count)
+		return pull_fail(pull, error, "a moment names a node that does not exist");
+	if (passed_ms > CAPTURE_TIME_MAX_MS)
+		return pull_fail(pull, error, "a moment is out of all time");
+	if (moments->tree->moments && moments->tree->moments->len >= CALLTREE_MOMENTS_MAX)
+		return pull_fail(pull, error, "too many moments");
+	calltree_add_moment(moments->tree, (guint32)node, (gint64)(moments->start_ms + passed_ms));
+	return TRUE;
+}
+
+static gboolean capture_moments(struct pull *pull, struct calltree *tree, guint64 start_ms, GError **error)
+{
+	struct capture_moments moments = { .tree = tree, .start_ms = start_ms };
+
+	if (tree->moments)
+		return pull_fail(pull, error, "moments must stand once");
+	if (!pull_array(pull, capture_moment, &moments, error))
+		return FALSE;
+	calltree_sort_moments(tree);
+	return TRUE;
+}
+
 /* ---- gauges ---- */
 
 static gboolean capture_key64(struct pull *pull, guint64 *value, GError **error)
@@ -404,7 +443,7 @@ static gboolean capture_gauges(struct pull *pull, struct gauges *gauges, GError 
 
 /* ---- shapes ---- */
 
-static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GError **error)
+static gboolean capture_shape_member(struct pull *pull, struct shape *shape, guint64 *moments_start_ms, GError **error)
 {
 	const char *key = pull->text->str;
 	int unit;
@@ -419,6 +458,11 @@ static gboolean capture_shape_member(struct pull *pull, struct shape *shape, GEr
 		return capture_frames(pull, shape->calltree, error);
 	if (shape->calltree && strcmp(key, "nodes") == 0)
 		return capture_nodes(pull, shape->calltree, error);
+	if (shape->calltree && strcmp(key, "moments_start_ms") == 0)
+		return pull_uint(pull, moments_start_ms, error) &&
+		       (*moments_start_ms <= CAPTURE_TIME_MAX_MS || pull_fail(pull, error, "out of all time"));
+	if (shape->calltree && strcmp(key, "moments") == 0)
+		return capture_moments(pull, shape->calltree, *moments_start_ms, error);
 	if (shape->gauges && strcmp(key, "rows") == 0)
 		return capture_gauges(pull, shape->gauges, error);
 	if (strcmp(key, "unit") == 0) {
@@ -476,10 +520,11 @@ static struct shape *capture_shape_begin(struct pull *pull, GError **error)
 
 static gboolean capture_shape_rest(struct pull *pull, struct shape *shape, GError **error)
 {
+	guint64 moments_start_ms = 0;
 	int member;
 
 	while ((member = pull_member(pull, error)) > 0)
-		if (!capture_shape_member(pull, shape, error))
+		if (!capture_shape_member(pull, shape, &moments_start_ms, error))
 			return FALSE;
 	if (member < 0)
 		return FALSE;

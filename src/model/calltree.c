@@ -61,6 +61,8 @@ void calltree_free(struct calltree *tree)
 	g_free(tree->frame);
 	g_free(tree->self);
 	g_free(tree->baseline);
+	if (tree->moments)
+		g_array_unref(tree->moments);
 	g_free(tree->frames);
 	g_free(tree->node_slots);
 	g_free(tree->frame_slots);
@@ -198,6 +200,31 @@ void calltree_add_baseline(struct calltree *tree, guint32 node, guint64 weight)
 	tree->baseline[node] += weight;
 }
 
+void calltree_add_moment(struct calltree *tree, guint32 node, gint64 time_ms)
+{
+	const struct calltree_moment moment = { .time_ms = time_ms, .node = node };
+
+	if (!tree->moments)
+		tree->moments = g_array_new(FALSE, FALSE, sizeof(moment));
+	if (tree->moments->len < CALLTREE_MOMENTS_MAX)
+		g_array_append_val(tree->moments, moment);
+}
+
+/* GCompareFunc */
+static gint moment_compare(gconstpointer a, gconstpointer b)
+{
+	const struct calltree_moment *left = a, *right = b;
+
+	return left->time_ms != right->time_ms ? (left->time_ms < right->time_ms ? -1 : 1)
+					       : (left->node > right->node) - (left->node < right->node);
+}
+
+void calltree_sort_moments(struct calltree *tree)
+{
+	if (tree->moments)
+		g_array_sort(tree->moments, moment_compare);
+}
+
 /* Ids of `from`'s nodes in `into`; parents come before children, so one forward pass suffices. */
 static guint32 *calltree_map(struct calltree *into, const struct calltree *from)
 {
@@ -223,6 +250,13 @@ void calltree_merge(struct calltree *into, const struct calltree *from)
 		if (from->baseline)
 			calltree_add_baseline(into, nodes[i], from->baseline[i]);
 	}
+	for (guint i = 0; from->moments && i < from->moments->len; i++) {
+		const struct calltree_moment *moment = &g_array_index(from->moments, struct calltree_moment, i);
+
+		calltree_add_moment(into, nodes[moment->node], moment->time_ms);
+	}
+	if (from->moments)
+		calltree_sort_moments(into);
 	into->overflow += from->overflow;
 }
 

@@ -37,8 +37,15 @@ struct calltree_frame {
 	enum frame_kind kind;
 };
 
+/* When something was seen whose stack ends in `node`: one sample. */
+struct calltree_moment {
+	gint64 time_ms; /* since 1970 */
+	guint32 node;
+};
+
 #define CALLTREE_ROOT 0
 #define CALLTREE_NODES_MAX (64u << 20)
+#define CALLTREE_MOMENTS_MAX (1u << 20)
 
 struct calltree {
 	guint32 node_count;
@@ -49,6 +56,7 @@ struct calltree {
 	guint64 *baseline; /* by node: self weight of the other capture; NULL unless differential */
 	struct calltree_frame *frames;
 	guint64 overflow;
+	GArray *moments; /* of struct calltree_moment, eldest first; NULL: not kept. Samples without one have only a weight */
 	/* private */
 	guint32 node_room, frame_room;
 	guint32 *node_slots; /* open addressing, ids + 1, 0 = free; NULL: to be built at the next look-up */
@@ -73,7 +81,11 @@ guint32 calltree_append(struct calltree *tree, guint32 parent, guint32 frame);
 void calltree_add(struct calltree *tree, guint32 node, guint64 weight);
 void calltree_add_baseline(struct calltree *tree, guint32 node, guint64 weight);
 
-/* Adds every stack of `from` to `into` (weights to weights, baseline to baseline). */
+/* Adds no weight. More than CALLTREE_MOMENTS_MAX are not kept. When all are there they are put in order. */
+void calltree_add_moment(struct calltree *tree, guint32 node, gint64 time_ms);
+void calltree_sort_moments(struct calltree *tree);
+
+/* Adds every stack of `from` to `into` (moments, too; weights to weights, baseline to baseline). */
 void calltree_merge(struct calltree *into, const struct calltree *from);
 /* A differential tree: weights of `after`, baselines of `before`. Owned by the caller. */
 struct calltree *calltree_diff(const struct calltree *before, const struct calltree *after);

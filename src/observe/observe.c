@@ -372,6 +372,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.every = options->every,
 		.budget_share = options->budget_share,
 		.sample_bytes = options->sample_bytes,
+		.moments = options->moments,
 		.frugal = options->frugal,
 		.smallest = g_getenv(OBSERVE_SMALLEST) != NULL,
 		.cycles = options->cycles,

@@ -40,6 +40,7 @@ struct observe_options {
 	double budget_share; /* likewise */
 	guint64 sample_bytes; /* likewise */
 	gboolean frugal; /* likewise */
+	gboolean moments; /* likewise */
 	gboolean cycles;
 	gboolean no_user, no_kernel;
 	gboolean waker;

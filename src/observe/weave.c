@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/units.h"
 #include "observe/splice.h"
 #include "probe/cause.h"
 #include "symbol/language.h"
@@ -30,6 +32,7 @@ struct weave_stack {
 	guint64 asleep_in; /* taken of a sleeper: its innermost kernel address; 0 otherwise */
 	enum stack_end user_end;
 	guint32 tgid;
+	guint32 node; /* where it ends in the tree: last weighed there; the root: not weighed yet */
 	const char *advice; /* how to get names the process does not give; NULL: nothing known */
 	const char *missing; /* what the user half lacks to be complete; NULL: no more to say than `user_end` does */
 };
@@ -49,6 +52,7 @@ struct weave {
 	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
 	GHashTable *
 		sleeps; /* kernel address → guint32[]: how many, then frame ids of what was called from there to sleep */
+	guint64 epoch_ns; /* realtime of monotonic 0 */
 	guint32 settled; /* stacks whose late names have been taken */
 	struct probe_listener listener;
 	struct unwind_basis basis; /* while a stack is walked */
@@ -575,6 +579,8 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 	if (waker)
 		node = weave_waker_path(weave, waker, node);
 	calltree_add(weave->tree, node, weight->weight);
+	if (stack)
+		g_array_index(weave->stacks, struct weave_stack, weight->stack).node = node;
 	if (stack && stack->user_end != STACK_END_NONE)
 		weave_cover(weave, weight->weight, stack, owner);
 	if (stack && stack->truncated)
@@ -583,6 +589,15 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 		ledger_add(ledger, LEDGER_UNRESOLVED, weight->events, weight->weight);
 	if (stack && stack->exited)
 		ledger_add(ledger, LEDGER_EXITED, weight->events, weight->weight);
+}
+
+static void weave_moment(void *user, guint32 stack, guint64 time_ns)
+{
+	struct weave *weave = user;
+	const struct weave_stack *seen = weave_stack_find(weave, stack);
+
+	if (seen && seen->node != CALLTREE_ROOT)
+		calltree_add_moment(weave->tree, seen->node, (gint64)((weave->epoch_ns + time_ns) / NS_PER_MS));
 }
 
 static void weave_followed(void *user, gboolean all)
@@ -683,6 +698,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->tree = shape->calltree;
 	weave->by = by;
 	weave->cause_first = strcmp(shape->probe, "walltime") == 0 || strcmp(shape->probe, "heap") == 0;
+	weave->epoch_ns = clock_realtime_ns() - clock_monotonic_ns();
 	weave->with_cause = weave->cause_first || strcmp(shape->probe, "offcpu") == 0;
 	weave->splice = splice_new(symbolizer, weave->tree);
 	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));
@@ -696,6 +712,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 		.unwind = weave_unwind,
 		.stack = weave_stack,
 		.weight = weave_weight,
+		.moment = weave_moment,
 		.script = weave_script,
 		.script_code = weave_script_code,
 		.followed = weave_followed,

@@ -20,6 +20,8 @@
 
 #define INTAKE_HOARD_BYTES_MAX (32u << 20)
 #define INTAKE_TURN_NS (50 * NS_PER_MS) /* so that whoever asks for an end is heard */
+#define INTAKE_MOMENTS_MAX (1u << 20)
+#define INTAKE_MOMENT_KERNEL (1u << 31) /* the id is the kernel's */
 #define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
 
 G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
@@ -53,6 +55,7 @@ struct intake {
 	guint64 until_ns; /* the ring is read no longer than that */
 	guint64 collected_ns; /* the side-band is collected up to here */
 	gboolean followed; /* what the listener was told last */
+	GArray *moments; /* of struct intake_moment; NULL: not asked for */
 	guint malformed;
 	GPtrArray *notes; /* of char *: what could not be opened */
 	int epoll_fd;
@@ -61,6 +64,11 @@ struct intake {
 struct intake_copied {
 	guint32 stack;
 	guint64 events, weight;
+};
+
+struct intake_moment {
+	guint64 time_ns;
+	guint32 id;
 };
 
 static void intake_tell(void *user, const struct sideband_record *record)
@@ -175,6 +183,14 @@ static struct stack_key intake_copied_key(const struct intake *intake, const str
 	for (guint i = 0; i < stack->user_count; i++)
 		stack_hash_word(&key, stack->user[i]);
 	return key;
+}
+
+static void intake_note_moment(struct intake *intake, guint64 time_ns, guint32 id)
+{
+	const struct intake_moment moment = { .time_ns = time_ns, .id = id };
+
+	if (intake->moments && intake->moments->len < INTAKE_MOMENTS_MAX)
+		g_array_append_val(intake->moments, moment);
 }
 
 static void intake_count_copied(struct intake *intake, struct probe_stack *stack, guint64 weight)
@@ -320,12 +336,14 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 		g_array_set_size(intake->walks, stack.id + 1);
 		g_array_index(intake->walks, guint64, stack.id) = walk;
 	}
-	if (record->id == STACK_NO_ID)
+	if (record->id == STACK_NO_ID) {
 		intake_count_copied(intake, &stack, record->weight);
-	else if (!is_counted)
+		intake_note_moment(intake, record->time_ns, stack.id);
+	} else if (!is_counted) {
 		intake_count_each(intake, record, &stack);
-	else
+	} else {
 		intake_tell_stack(intake, &stack);
+	}
 }
 
 static void intake_follow(struct intake *intake, gboolean all)
@@ -380,6 +398,12 @@ static void intake_take_record_bytes(struct intake *intake, const void *data, gs
 {
 	const struct stack_record *record = data;
 
+	if (bytes == sizeof(struct stack_moment)) {
+		const struct stack_moment *moment = data;
+
+		intake_note_moment(intake, moment->time_ns, moment->id | INTAKE_MOMENT_KERNEL);
+		return;
+	}
 	if (intake_record_is_sound(record, bytes))
 		record = intake_whole(intake, record, bytes);
 	else
@@ -498,6 +522,7 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 	intake->seed = (struct stack_key){ { 0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL } };
 	if (getrandom(&intake->seed, sizeof(intake->seed), GRND_NONBLOCK) < 0)
 		g_debug("no random numbers yet");
+	intake->moments = request->moments ? g_array_new(FALSE, FALSE, sizeof(struct intake_moment)) : NULL;
 	intake->plan = copyplan_new(object);
 	intake->stacks = ring_buffer__new(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack,
 					  intake, NULL);
@@ -536,6 +561,8 @@ void intake_close(struct intake *intake)
 	userpath_free(intake->paths);
 	g_array_free(intake->walks, TRUE);
 	g_ptr_array_free(intake->hoard, TRUE);
+	if (intake->moments)
+		g_array_free(intake->moments, TRUE);
 	g_free(intake);
 }
 
@@ -605,6 +632,29 @@ void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user
 			each(user, copied->stack, copied->events, copied->weight);
 		copied->events = 0;
 		copied->weight = 0;
+	}
+}
+
+/* GCompareFunc */
+static gint intake_moment_compare(gconstpointer a, gconstpointer b)
+{
+	const struct intake_moment *left = a, *right = b;
+
+	return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
+}
+
+void intake_tell_moments(struct intake *intake)
+{
+	if (intake->moments)
+		g_array_sort(intake->moments, intake_moment_compare);
+	for (guint i = 0; intake->moments && i < intake->moments->len; i++) {
+		const struct intake_moment *moment = &g_array_index(intake->moments, struct intake_moment, i);
+		guint32 id = moment->id & INTAKE_MOMENT_KERNEL
+				     ? intake_stack(intake, moment->id & ~INTAKE_MOMENT_KERNEL)
+				     : moment->id;
+
+		if (id != PROBE_NO_STACK && intake->listener.moment)
+			intake->listener.moment(intake->listener.user, id, moment->time_ns);
 	}
 }
 

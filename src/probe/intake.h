@@ -44,6 +44,8 @@ typedef void (*intake_copied_fn)(void *user, guint32 stack, guint64 events, guin
 /* Hands out what each stack weighs that the kernel half sent without counting it (STACK_NO_ID, STACK_EACH), since the last
  * time. */
 void intake_take_copied(struct intake *intake, intake_copied_fn each, void *user);
+/* Hands the moments of stacks to the listener, in order, where the request asked for them. */
+void intake_tell_moments(struct intake *intake);
 /* See probe.h. */
 void intake_teach(struct intake *intake, guint32 tgid, const struct python_process *process);
 /* Adds notes on what could not be heard. */

@@ -66,6 +66,7 @@ struct probe_request {
 	gboolean waker; /* also who woke a blocked thread */
 	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */
 	double budget_share; /* of the machine's CPU time that the kernel half may take (allowance.h); 0: the usual one */
+	gboolean moments; /* profile: also when each sample was taken */
 	gboolean frugal; /* watches for ever: kernel maps of a size that can stay */
 	gboolean smallest; /* for tests: rings and kernel maps as small as they can be */
 	guint32 event_rate; /* events a second and container before a flood is cut; 0: the probe's own */
@@ -258,6 +259,8 @@ struct probe_listener {
 		       struct probe_unwound *unwound);
 	void (*stack)(void *user, const struct probe_stack *stack);
 	void (*weight)(void *user, const struct probe_weight *weight);
+	/* When a stack was seen; after all weights. May be missing for some (they only have a weight). */
+	void (*moment)(void *user, guint32 stack, guint64 time_ns);
 	void (*bucket)(void *user, const struct probe_bucket *bucket); /* probes of shape histogram */
 	void (*pair)(void *user, const struct probe_pair *pair); /* probes of shape edges */
 	/* Every mapping, fork, exec and exit of the machine will be told from here on; FALSE: no longer, some were lost. */

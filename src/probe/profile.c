@@ -154,6 +154,7 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	filter_values_init(&values, request);
 	FILTER_SET_STACK(run->kernel->rodata, &values);
 	SCRIPTS_SET(run->kernel->rodata, request);
+	run->kernel->rodata->profile_moments = request->moments;
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes(run->frequency_hz));
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
 	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);

@@ -97,6 +97,7 @@ gboolean sampled_tell_counted(struct sampled *sampled, GError **error)
 	    !mapread_each(stacks, sizeof(struct stack_key), sizeof(struct stack_value), sampled_weigh, sampled, error))
 		return FALSE;
 	intake_take_copied(sampled->intake, sampled_weigh_copied, sampled);
+	intake_tell_moments(sampled->intake);
 	return TRUE;
 }
 

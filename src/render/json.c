@@ -147,6 +147,26 @@ static void json_nodes(struct json_writer *json, const struct calltree *tree, FI
 	json_end_array(json);
 }
 
+/* [[milliseconds since moments_start_ms, node]], eldest first. */
+static void json_moments(struct json_writer *json, const GArray *moments, FILE *out)
+{
+	const struct calltree_moment *each;
+
+	if (!moments || !moments->len)
+		return;
+	each = (const struct calltree_moment *)moments->data;
+	json_int(json, "moments_start_ms", each[0].time_ms);
+	json_begin_array(json, "moments");
+	for (guint i = 0; i < moments->len; i++) {
+		json_begin_array(json, NULL);
+		json_int(json, NULL, each[i].time_ms - each[0].time_ms);
+		json_uint(json, NULL, each[i].node);
+		json_end_array(json);
+		json_flush(json, out, JSON_FLUSH_BYTES);
+	}
+	json_end_array(json);
+}
+
 void render_gauge_members(struct json_writer *json, const struct gauge_row *row)
 {
 	json_string(json, "resource", gauge_resource_name(row->resource));
@@ -191,6 +211,7 @@ static void json_shape(struct json_writer *json, const struct shape *shape, FILE
 		json_uint(json, "overflow", shape->calltree->overflow);
 		json_frames(json, shape->calltree, out);
 		json_nodes(json, shape->calltree, out);
+		json_moments(json, shape->calltree->moments, out);
 	}
 	if (shape->events)
 		json_events(json, shape->events, out);

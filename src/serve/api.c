@@ -12,6 +12,7 @@
 #include "render/gauges.h"
 #include "render/palette.h"
 #include "serve/assets.h"
+#include "serve/flames.h"
 #include "serve/guard.h"
 #include "serve/past.h"
 
@@ -762,7 +763,8 @@ static const struct route {
 	{ "GET", "/api/series", ACCESS_READER, get_series },
 	{ "GET", "/api/edges", ACCESS_READER, past_edges },
 	{ "GET", "/api/latency", ACCESS_READER, past_latency },
-	{ "GET", "/api/flame", ACCESS_READER, past_flame },
+	{ "GET", "/api/flame", ACCESS_READER, flames_answer },
+	{ "GET", "/api/flamescope", ACCESS_READER, flames_scope },
 	{ "GET", "/api/captures", ACCESS_READER, past_captures },
 	{ "POST", "/api/captures", ACCESS_OPERATOR, past_freeze },
 	{ "GET", "/api/captures/", ACCESS_READER, past_capture },

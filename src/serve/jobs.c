@@ -34,7 +34,7 @@ static const struct job_kind {
 	gboolean is_of_machine; /* takes no target */
 } kinds[] = {
 	{ "walltime", { "walltime", "-q" }, RESULT_STACKS, TRUE, FALSE },
-	{ "profile", { "profile", "-q" }, RESULT_STACKS, TRUE, FALSE },
+	{ "profile", { "profile", "-q", "--times" }, RESULT_STACKS, TRUE, FALSE },
 	{ "offcpu", { "offcpu", "-q" }, RESULT_STACKS, TRUE, FALSE },
 	{ "memory", { "memory", "-q" }, RESULT_STACKS, TRUE, FALSE },
 	{ "heap", { "memory", "-q", "--heap" }, RESULT_STACKS, TRUE, FALSE },

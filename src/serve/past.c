@@ -43,8 +43,7 @@ const char *past_range(const struct http_request *request, gint64 fallback_s, st
 	return NULL;
 }
 
-/* The container a request is about: its series. FALSE when there is none such; `*name` NULL: the whole machine. */
-static gboolean query_container(const struct api *api, const struct http_request *request, const char **name)
+gboolean past_container(const struct api *api, const struct http_request *request, const char **name)
 {
 	const struct history_resource *resource;
 	gint64 series;
@@ -59,7 +58,7 @@ static gboolean query_container(const struct api *api, const struct http_request
 	return resource != NULL;
 }
 
-static void answer_error(struct http_reply *reply, guint status, const char *why)
+void past_error(struct http_reply *reply, guint status, const char *why)
 {
 	GString *out = g_string_new(NULL);
 	struct json_writer json;
@@ -72,7 +71,7 @@ static void answer_error(struct http_reply *reply, guint status, const char *why
 	reply->body = g_string_free_to_bytes(out);
 }
 
-static struct json_writer answer_begin(const struct past_range *range, GString **out)
+struct json_writer past_begin(const struct past_range *range, GString **out)
 {
 	struct json_writer json;
 
@@ -84,7 +83,7 @@ static struct json_writer answer_begin(const struct past_range *range, GString *
 	return json;
 }
 
-static void answer_end(struct http_reply *reply, struct json_writer *json)
+void past_end(struct http_reply *reply, struct json_writer *json)
 {
 	json_end_object(json);
 	g_string_append_c(json->out, '\n');
@@ -371,8 +370,8 @@ void past_edges(struct api *api, const struct http_request *request, struct http
 	struct json_writer json;
 	GString *out;
 
-	if (wrong || !query_container(api, request, &question.container)) {
-		answer_error(reply, MHD_HTTP_BAD_REQUEST, wrong ? wrong : "there is no such series");
+	if (wrong || !past_container(api, request, &question.container)) {
+		past_error(reply, MHD_HTTP_BAD_REQUEST, wrong ? wrong : "there is no such series");
 		return;
 	}
 	times_init(&question.times, &range);
@@ -380,13 +379,13 @@ void past_edges(struct api *api, const struct http_request *request, struct http
 	resolution = reel_each(api->reel, range.from_ms, range.to_ms, (guint)MAX(range.step_ms, 1000), edges_frame,
 			       &question);
 	edges_live(&question, live_edges(api->live));
-	json = answer_begin(&range, &out);
+	json = past_begin(&range, &out);
 	gaps_write(&json, &question.times, resolution);
 	part_write(&json, api, LIVE_CONNECTIONS);
 	edges_write(&json, api, &question);
 	g_hash_table_unref(question.notes);
 	edges_free(question.sum);
-	answer_end(reply, &json);
+	past_end(reply, &json);
 }
 
 /* ---- latencies ---- */
@@ -553,10 +552,10 @@ void past_latency(struct api *api, const struct http_request *request, struct ht
 
 	if (!wrong && !question.source)
 		wrong = "what is one of runq, block, queue, fs, dns, tcp, connect, session";
-	if (!wrong && !query_container(api, request, &question.container))
+	if (!wrong && !past_container(api, request, &question.container))
 		wrong = "there is no such series";
 	if (wrong) {
-		answer_error(reply, MHD_HTTP_BAD_REQUEST, wrong);
+		past_error(reply, MHD_HTTP_BAD_REQUEST, wrong);
 		return;
 	}
 	/* Steps lie on multiples of their length, so that an answer a second later has the same ones. */
@@ -566,7 +565,7 @@ void past_latency(struct api *api, const struct http_request *request, struct ht
 	question.kinds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	question.cells = g_new0(guint64, (gsize)range.steps * HISTOGRAM_BUCKETS);
 	resolution = reel_each(api->reel, range.from_ms, range.to_ms, (guint)range.step_ms, latency_frame, &question);
-	json = answer_begin(&range, &out);
+	json = past_begin(&range, &out);
 	json_int(&json, "step_ms", range.step_ms);
 	json_uint(&json, "steps", range.steps);
 	gaps_write(&json, &question.times, resolution);
@@ -574,117 +573,7 @@ void past_latency(struct api *api, const struct http_request *request, struct ht
 	latency_write(&json, &question);
 	g_hash_table_unref(question.kinds);
 	g_free(question.cells);
-	answer_end(reply, &json);
-}
-
-/* ---- stacks ---- */
-
-struct flame_question {
-	const struct past_range *range;
-	const char *container; /* NULL: all */
-	struct shape *shape; /* being filled */
-	struct snapshot *snapshot; /* of it */
-};
-
-/* What hangs below the container that is asked for. */
-static void flame_add(struct calltree *into, const struct calltree *from, const char *container)
-{
-	g_autofree guint32 *places = g_new0(guint32, from->node_count); /* + 1; 0: not wanted */
-
-	places[CALLTREE_ROOT] = CALLTREE_ROOT + 1;
-	for (guint32 i = 1; i < from->node_count; i++) {
-		const struct calltree_frame *frame = &from->frames[from->frame[i]];
-		guint32 parent = places[from->parent[i]];
-
-		if (!parent || (from->parent[i] == CALLTREE_ROOT && container && strcmp(frame->name, container) != 0))
-			continue;
-		places[i] = calltree_child(into, parent - 1,
-					   calltree_frame(into, frame->kind, frame->name, -1, frame->module)) +
-			    1;
-		calltree_add(into, places[i] - 1, from->self[i]);
-	}
-}
-
-/* reel_fn: windows that overlap the range. */
-static void flame_window(void *user, gint64 time_ms, struct snapshot *snapshot)
-{
-	struct flame_question *question = user;
-	const struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
-	gint64 start_ms = time_ms - (gint64)(snapshot->duration_ns / NS_PER_MS);
-	guint64 end_ns = snapshot->start_realtime_ns + snapshot->duration_ns;
-
-	if (!shape || start_ms >= question->range->to_ms)
-		return;
-	flame_add(question->shape->calltree, shape->calltree, question->container);
-	ledger_merge(&question->shape->ledger, &shape->ledger);
-	question->snapshot->frequency_hz = snapshot->frequency_hz;
-	if (!question->snapshot->start_realtime_ns)
-		question->snapshot->start_realtime_ns = snapshot->start_realtime_ns;
-	if (end_ns > question->snapshot->start_realtime_ns)
-		question->snapshot->duration_ns = end_ns - question->snapshot->start_realtime_ns;
-}
-
-static const struct {
-	const char *name, *type, *attachment;
-} flame_formats[] = {
-	{ "json", NULL, NULL },
-	{ "folded", "text/plain; charset=utf-8", "fathom.folded" },
-	{ "svg", "image/svg+xml", "fathom.svg" },
-	{ "pprof", "application/octet-stream", "fathom.pb.gz" },
-};
-
-static int flame_format(const char *name)
-{
-	for (guint i = 0; i < G_N_ELEMENTS(flame_formats); i++)
-		if (!name || strcmp(name, flame_formats[i].name) == 0)
-			return (int)i;
-	return -1;
-}
-
-void past_flame(struct api *api, const struct http_request *request, struct http_reply *reply)
-{
-	struct past_range range;
-	const char *wrong = past_range(request, 300, &range), *kind = http_query(request, "kind");
-	struct flame_question question = { .range = &range };
-	int format = flame_format(http_query(request, "format"));
-	g_autoptr(snapshot_t) snapshot = NULL;
-	g_autoptr(GError) error = NULL;
-	g_autofree char *title = NULL;
-	char *text;
-	gsize length;
-
-	if (!wrong && kind && strcmp(kind, "profile") != 0)
-		wrong = "kind is profile: of others there is no history, only measurements (/api/profiles)";
-	if (!wrong && format < 0)
-		wrong = "format is one of json, folded, svg, pprof";
-	if (!wrong && !query_container(api, request, &question.container))
-		wrong = "there is no such series";
-	if (wrong) {
-		answer_error(reply, MHD_HTTP_BAD_REQUEST, wrong);
-		return;
-	}
-	title = g_strdup_printf("profile of %s", question.container ? question.container : "all");
-	snapshot = question.snapshot = snapshot_new(title);
-	question.shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
-	g_ptr_array_add(snapshot->shapes, question.shape);
-	/* Windows are a minute long: the last that overlaps ends after the range does. */
-	reel_each(api->stacks, range.from_ms, range.to_ms + 2 * 60 * 1000, 60000, flame_window, &question);
-	if (question.shape->calltree->node_count <= 1) {
-		answer_error(reply, MHD_HTTP_NOT_FOUND,
-			     live_part(api->live, LIVE_PROFILE)->state == LIVE_ON
-				     ? "no stack was sampled in that range (a window of a minute must be over)"
-				     : "stacks are not sampled: /api/self says why");
-		return;
-	}
-	text = render_write_string(snapshot, render_format_find(flame_formats[format].name, NULL),
-				   &(struct render_options){ 0 }, &length, &error);
-	if (!text) {
-		answer_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, error->message);
-		return;
-	}
-	reply->type = flame_formats[format].type;
-	reply->attachment = flame_formats[format].attachment;
-	reply->body = g_bytes_new_take(text, length);
+	past_end(reply, &json);
 }
 
 /* ---- the flight recorder ---- */
@@ -698,7 +587,7 @@ void past_captures(struct api *api, const struct http_request *request, struct h
 	json_init(&json, out);
 	json_begin_object(&json, NULL);
 	recorder_write(api->recorder, &json);
-	answer_end(reply, &json);
+	past_end(reply, &json);
 }
 
 void past_freeze(struct api *api, const struct http_request *request, struct http_reply *reply)
@@ -710,14 +599,14 @@ void past_freeze(struct api *api, const struct http_request *request, struct htt
 
 	(void)request;
 	if (!name) {
-		answer_error(reply, MHD_HTTP_SERVICE_UNAVAILABLE, error->message);
+		past_error(reply, MHD_HTTP_SERVICE_UNAVAILABLE, error->message);
 		return;
 	}
 	out = g_string_new(NULL);
 	json_init(&json, out);
 	json_begin_object(&json, NULL);
 	json_string(&json, "name", name);
-	answer_end(reply, &json);
+	past_end(reply, &json);
 	reply->status = MHD_HTTP_CREATED;
 }
 
@@ -727,7 +616,7 @@ void past_capture(struct api *api, const struct http_request *request, struct ht
 
 	reply->body = recorder_read(api->recorder, name);
 	if (!reply->body) {
-		answer_error(reply, MHD_HTTP_NOT_FOUND, "there is no such capture");
+		past_error(reply, MHD_HTTP_NOT_FOUND, "there is no such capture");
 		return;
 	}
 	reply->type = "application/octet-stream";
@@ -757,5 +646,5 @@ void past_host(struct api *api, const struct http_request *request, struct http_
 		json_end_object(&json);
 	}
 	json_end_array(&json);
-	answer_end(reply, &json);
+	past_end(reply, &json);
 }

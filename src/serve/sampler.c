@@ -108,7 +108,7 @@ static void child_start(struct sampler *sampler)
 	static char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL };
 	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
 	g_autofree char *hz = g_strdup_printf("%d", SAMPLER_HZ), *seconds = g_strdup_printf("%u", sampler->window_s);
-	char *argv[] = { self, "profile", "-q", "-F", hz, "-d", seconds, "-o", sampler->path, "all", NULL };
+	char *argv[] = { self, "profile", "-q", "--times", "-F", hz, "-d", seconds, "-o", sampler->path, "all", NULL };
 
 	sampler->start_ns = clock_monotonic_ns();
 	sampler->retry_ns = sampler->start_ns + SAMPLER_RETRY_S * NS_PER_S;

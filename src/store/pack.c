@@ -6,13 +6,14 @@
 
 #include "store/varint.h"
 
-#define PACK_VERSION 1
+#define PACK_VERSION 2 /* 2: moments of stacks */
 #define PACK_ZSTD_LEVEL 1
 #define PACK_SHAPES_MAX 64
 #define PACK_NOTES_MAX 64
 #define PACK_STRING_BYTES_MAX (1u << 20)
 #define PACK_STRINGS_MAX (1u << 22)
 #define PACK_CALLTREE_NODES_MAX (1u << 22)
+#define PACK_TIME_MAX_MS (G_GUINT64_CONSTANT(1) << 52) /* far beyond any calendar */
 
 G_DEFINE_QUARK(pack - error - quark, pack_error)
 
@@ -138,6 +139,21 @@ static void put_edges(struct packer *packer, const struct edges *edges)
 		put_edge(packer, edges, row, width);
 }
 
+/* In order: each as what has passed since the one before. */
+static void put_moments(struct packer *packer, const GArray *moments)
+{
+	gint64 before_ms = 0;
+
+	put(packer, moments ? moments->len : 0);
+	for (guint i = 0; moments && i < moments->len; i++) {
+		const struct calltree_moment *moment = &g_array_index(moments, struct calltree_moment, i);
+
+		put(packer, (guint64)(moment->time_ms - before_ms));
+		put(packer, moment->node);
+		before_ms = moment->time_ms;
+	}
+}
+
 static void put_calltree(struct packer *packer, const struct calltree *tree)
 {
 	put(packer, tree->overflow);
@@ -154,6 +170,7 @@ static void put_calltree(struct packer *packer, const struct calltree *tree)
 		put(packer, tree->frame[i]);
 		put(packer, tree->self[i]);
 	}
+	put_moments(packer, tree->moments);
 }
 
 static void put_event(struct packer *packer, const struct event *event)
@@ -306,6 +323,7 @@ struct unpacker {
 	struct varint_reader in;
 	GPtrArray *texts; /* by number - 1 */
 	guint32 rows_left;
+	guint version;
 };
 
 static guint64 take(struct unpacker *from)
@@ -490,6 +508,22 @@ static void take_edges(struct unpacker *from, struct shape *shape)
 		take_edge(from, shape->edges, width);
 }
 
+static void take_moments(struct unpacker *from, struct calltree *tree)
+{
+	guint count = take_count(from, CALLTREE_MOMENTS_MAX);
+	guint64 time_ms = 0;
+
+	for (guint i = 0; i < count && !from->in.is_broken; i++) {
+		guint64 passed_ms = take(from);
+		guint32 node = take_below(from, tree->node_count);
+
+		if (passed_ms > PACK_TIME_MAX_MS || (time_ms += passed_ms) > PACK_TIME_MAX_MS)
+			from->in.is_broken = TRUE;
+		else
+			calltree_add_moment(tree, node, (gint64)time_ms);
+	}
+}
+
 static void take_calltree(struct unpacker *from, struct shape *shape)
 {
 	struct calltree *tree = shape->calltree;
@@ -523,6 +557,8 @@ static void take_calltree(struct unpacker *from, struct shape *shape)
 	}
 	if (total > G_MAXINT64)
 		from->in.is_broken = TRUE;
+	if (from->version >= 2)
+		take_moments(from, tree);
 }
 
 static void take_event(struct unpacker *from, struct events *events)
@@ -688,15 +724,18 @@ struct snapshot *pack_read(const guint8 *bytes, gsize length, GError **error)
 	struct unpacker from = { .texts = g_ptr_array_new_with_free_func(g_free), .rows_left = PACK_ROWS_MAX };
 	g_autoptr(snapshot_t) snapshot = snapshot_new(NULL);
 	guint64 version;
+	gboolean is_known;
 
 	varint_reader_init(&from.in, bytes, length);
 	version = take(&from);
-	if (!from.in.is_broken && version == PACK_VERSION)
+	is_known = !from.in.is_broken && version >= 1 && version <= PACK_VERSION;
+	from.version = (guint)MIN(version, G_MAXUINT);
+	if (is_known)
 		take_all(&from, snapshot);
 	g_ptr_array_unref(from.texts);
 	if (!from.in.is_broken && version > PACK_VERSION)
 		g_set_error(error, PACK_ERROR, PACK_ERROR_VERSION, "it was written by a later fathom");
-	else if (from.in.is_broken || version != PACK_VERSION || varint_left(&from.in))
+	else if (from.in.is_broken || !is_known || varint_left(&from.in))
 		g_set_error(error, PACK_ERROR, PACK_ERROR_DAMAGED, "its content is damaged");
 	else
 		return g_steal_pointer(&snapshot);

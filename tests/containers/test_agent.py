@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,37 @@ def test_machine(agent):
     assert {meaning["name"] for meaning in answer["meanings"]} == set(answer["values"])
 
 
-def test_flame_of_the_past(busy, tmp_path):
+def weight(folded):
+    return sum(int(line.rsplit(" ", 1)[1]) for line in folded.splitlines())
+
+
+def check_parts_of_seconds(agent, docker, busy):
+    """What burns for a second is in the cells of that second, and in no flame graph of another range."""
+    before_ms = int(time.time() * 1000)
+    docker.cli("exec", busy.id, "burn", "1", "1", check=False)
+    after_ms = int(time.time() * 1000)
+    ask = f"series={agent.container(busy.name)['series']}&from_ms={before_ms - 2000}&to_ms={after_ms}"
+    wait_for(lambda: agent.json(f"/api/flamescope?{ask}")["gaps"] == [], 30, "the window to be over")
+
+    def folded(from_ms, to_ms):
+        status, _, text = agent.request("GET", f"/api/flame?container={busy.name}&format=folded&from_ms={from_ms}&to_ms={to_ms}")
+        return text.decode() if status == 200 else ""
+    assert ";burn" in folded(before_ms, after_ms) and ";burn" not in folded(before_ms - 2000, before_ms)
+    scope = agent.json(f"/api/flamescope?{ask}")
+    assert (scope["rows"], scope["cell_ms"], scope["frequency_hz"], scope["samples_without_time"]) == (50, 20, 19, 0)
+    assert scope["from_ms"] % 1000 == 0 and scope["samples"] == sum(count for _, _, count in scope["cells"]) > 0
+    # Each cell is a flame graph of as many samples.
+    column, row, count = max(scope["cells"], key=lambda cell: cell[2])
+    start_ms = scope["from_ms"] + 1000 * column + 20 * row
+    assert weight(folded(start_ms, start_ms + 20)) == count == scope["most"]
+    compared = agent.json(f"/api/flame?{ask}&before_from_ms={before_ms - 2000}&before_to_ms={before_ms}")["shapes"][0]
+    names = {frame[1] for frame in compared["frames"]}
+    assert "burn" in names and all(len(node) == 4 for node in compared["nodes"])
+    for wrong in ("cell_ms=3", "cell_ms=300", "seconds=4000", "profile=x"):
+        assert agent.request("GET", "/api/flamescope?" + wrong)[0] == 400
+
+
+def test_flame_of_the_past(busy, docker, tmp_path):
     """Windows of stacks, sampled all the time, of one container as a capture, folded and as pprof; to programs that know
     passwords only, too. The budget, when it is too small, takes it away and says so."""
     agent = Agent(tmp_path, "--profile-seconds", "5", "--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0").start()
@@ -149,8 +180,9 @@ def test_flame_of_the_past(busy, tmp_path):
                                          headers={"Authorization": f"Basic {password}"})
         assert status == 200 and pprof[:2] == b"\x1f\x8b"
         assert agent.request("GET", path, token=None, headers={"Authorization": "Basic eDp5"})[0] == 401
-        for wrong in ("&kind=nothing", "&format=exe", "&seconds=x"):
+        for wrong in ("&kind=nothing", "&format=exe", "&seconds=x", "&profile=77", "&before_from_ms=5&before_to_ms=4"):
             assert agent.request("GET", "/api/flame?series=0" + wrong)[0] == 400
+        check_parts_of_seconds(agent, docker, busy)
         part, = [p for p in agent.json("/api/self")["parts"] if p["name"] == "profile"]
         assert part["state"] == "on" and part["seen"] > 0 and part["cost_seconds"] > 0
     finally:

@@ -60,6 +60,8 @@ struct check {
 	struct deed least, most; /* until the probe was told to end, and until it had */
 	guint32 child;
 	guint64 seen; /* by the ledger */
+	guint64 moments, untimely; /* of samples; those before the one told last */
+	guint64 moment_ns;
 	guint64 foreign; /* weights or stacks that are not the child's */
 	const struct probe *probe;
 	const struct event_rule *rule; /* what must happen, for probes of events */
@@ -491,6 +493,15 @@ static void check_weight(void *user, const struct probe_weight *weight)
 	check->foreign += weight->task->tgid != check->child;
 }
 
+static void check_moment(void *user, guint32 stack, guint64 time_ns)
+{
+	struct check *check = user;
+
+	check->moments++;
+	check->untimely += time_ns < check->moment_ns || time_ns > clock_monotonic_ns() || stack == PROBE_NO_STACK;
+	check->moment_ns = time_ns;
+}
+
 /* ---- the child ---- */
 
 static guint64 child_cpu_ns(void)
@@ -626,10 +637,12 @@ static gboolean check_profile(const struct check *check, GString *text)
 	double per_ns = (double)CHECK_FREQUENCY_HZ / NS_PER_S;
 
 	/* An emulated timer skips ticks; then the ledger must say how many. */
-	g_string_append_printf(text, "%" G_GUINT64_FORMAT " samples taken", check->events);
+	g_string_append_printf(text, "%" G_GUINT64_FORMAT " samples taken, %" G_GUINT64_FORMAT " with their moments",
+			       check->events, check->moments);
 	return check_near("with those skipped", check->seen, check->least.cpu_ns * per_ns, check->most.cpu_ns * per_ns,
 			  text) &&
-	       check->events > 0 && check->events == check->weight[PROBE_STATE_RUNNING];
+	       check->events > 0 && check->events == check->weight[PROBE_STATE_RUNNING] &&
+	       check->moments == check->events && check->untimely == 0;
 }
 
 static gboolean check_offcpu(const struct check *check, GString *text)
@@ -799,6 +812,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		.stack = check_stack,
 		.unwind = check_unwind,
 		.weight = check_weight,
+		.moment = check_moment,
 		.event = check_event,
 		.bucket = check_bucket,
 		.pair = check_pair,
@@ -813,6 +827,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 					       .tgid_count = 1,
 					       .frequency_hz = CHECK_FREQUENCY_HZ,
 					       .every = 1,
+					       .moments = TRUE,
 					       .event_rate = CHECK_EVENT_RATE,
 					       .threshold_ns = check.rule ? check.rule->over_ns : 0,
 					       .rung = rung->name };

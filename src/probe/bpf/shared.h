@@ -105,6 +105,13 @@ struct stack_record {
 	struct stack_key key; /* while it is made; does not travel */
 };
 
+/* When a stack was seen that is counted under `id`: travels through the ring of stacks, too, told apart by its length. */
+struct stack_moment {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 id;
+	__u32 pad;
+};
+
 /* `sent`: the record reached the ring. While it is 0 the next event with this stack tries again; what is still 0 at the
  * end is lost by name (LEDGER_LOST_RING), with its weight. */
 struct stack_value {

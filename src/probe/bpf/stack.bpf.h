@@ -247,15 +247,16 @@ static __always_inline struct stack_value *stack_record_intern(struct stack_reco
 	return value;
 }
 
-/* Counts the event under the record's stack. */
-static __always_inline void stack_record_count(struct stack_record *record, u64 weight)
+/* Counts the event under the record's stack; NULL when that could not be kept. */
+static __always_inline struct stack_value *stack_record_count(struct stack_record *record, u64 weight)
 {
 	struct stack_value *value = stack_record_intern(record);
 
 	if (!value) {
 		loss_add(LOSS_MAP, 1, weight);
-		return;
+		return NULL;
 	}
 	__sync_fetch_and_add(&value->events, 1);
 	__sync_fetch_and_add(&value->weight, weight);
+	return value;
 }
