@@ -37,6 +37,8 @@ def main():
     print(f"table of all containers    {seen['table_ms']:.0f} ms after the start of the page")
     print(f"a live update of the table {seen['update_ms']:.0f} ms (median of 20; most {seen['update_most_ms']:.0f} ms; {seen['drawn_rows']} rows are elements)")
     print(f"map drawn once, whole      {seen['draw_ms']:.0f} ms ({seen['nodes']} ends, {seen['links']} edges, not grouped)")
+    edges = sorted(seen["edges_ms"])
+    print(f"a connection is on the map after {edges[len(edges) // 2]:.0f} ms (median of {len(edges)}; most {edges[-1]:.0f} ms)")
     for name in ("pan", "zoom"):
         one = seen[name]
         print(f"{name:4}                       {one['per_second']:.0f} frames/s; longest between two frames {one['longest_ms']:.0f} ms ({one['frames']} frames)")

@@ -110,7 +110,9 @@ function container(view, id) {
 			pen.textAlign = "right";
 			pen.fillText(kind, LEFT - 5, i * tall + tall / 2 + 4);
 			pen.fillStyle = /oom/.test(kind) ? css("--bad") : css("--accent");
+			pen.globalAlpha = /oom/.test(kind) ? 1 : 0.5;
 			for (const event of events) { const x = x_of(event.time_ms, width); if (event.kind === kind && x >= LEFT && x <= width) pen.fillRect(x - 1, i * tall + 2, 2, tall - 4); }
+			pen.globalAlpha = 1;
 		});
 		draw_cross(pen, data, width, height, cross);
 		const inside = events.filter(event => event.time_ms >= data.from_ms && event.time_ms <= data.from_ms + data.steps * data.step_ms), here = cross === null ? inside : inside.filter(event => Math.floor((event.time_ms - data.from_ms) / data.step_ms) === cross);

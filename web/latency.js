@@ -74,7 +74,7 @@ function latency(view) {
 	const exact = button("Measure 10 s in detail", async () => {
 		try { source = `p${(await json(`/api/profiles?series=${who.value}&seconds=10&kind=${latencies.find(one => one[0] === what)[2]}`, { method: "POST" })).id}`; set_query({ a: source, sel: "" }); region_times = null; load(true); } catch (error) { said.textContent = error.message; }
 	});
-	view.append(el("div", { class: "bar" }, time.box, who, whats, of_kind, exact, el("span", { class: "grow" }),
+	view.append(el("h1", { class: "off" }, "Latency"), el("div", { class: "bar" }, time.box, who, whats, of_kind, exact, el("span", { class: "grow" }),
 		export_menu([["PNG", () => canvas.toBlob(blob => save(blob, `fathom-${what}.png`))], ["CSV", () => data && save(csv_of(rows_of()), `fathom-${what}.csv`)], ["JSON", () => data && save(json_blob(data), `fathom-${what}.json`)]]),
 		copy_button(() => `${latency_command(what)} -d ${Math.min(time.now().seconds, 60)}${row_of(who.value) ? ` ${quote(row_of(who.value).name)}` : ""}`)),
 	el("section", { class: "chart tall" }, el("header", {}, el("strong", {}, "Latency over time ", said), now), canvas), empty, panel);

@@ -160,7 +160,7 @@ function map(view) {
 	const story = el("div", { id: "story", "aria-live": "polite" }), body = el("tbody", {});
 	const table = el("table", { "aria-label": "Connections" }, el("thead", {}, el("tr", {}, ...["From → to", "Opened", "Bytes", "Round trip"].map(words => el("th", { scope: "col" }, words)))), body);
 	const time = period_control(60, () => load(true));
-	view.append(el("div", { class: "bar" }, time.box, filter, group, el("span", { class: "grow" }),
+	view.append(el("h1", { class: "off" }, "Service map"), el("div", { class: "bar" }, time.box, filter, group, el("span", { class: "grow" }),
 		button("Fit", () => { camera = null; set_query({ view: "" }); redraw(); }), button("Unpin", () => { pins.clear(); keep_pins(); rebuild(true); }),
 		export_menu([["SVG", () => save(new Blob([map_svg()], { type: "image/svg+xml" }), "fathom-map.svg")], ["PNG", () => canvas.toBlob(blob => save(blob, "fathom-map.png"))],
 			["CSV", () => save(csv_of(map_rows()), "fathom-map.csv")], ["JSON", () => save(json_blob(data), "fathom-map.json")]]),
@@ -173,7 +173,7 @@ function map(view) {
 	function keep_pins() { set_query({ pin: [...pins].map(([name, { x, y }]) => `${name}|${Math.round(x)}|${Math.round(y)}`).join("~") }); }
 
 	async function load(force) {
-		if (!force && Date.now() - asked < 900) return;
+		if (!force && Date.now() - asked < 400) return;
 		asked = Date.now();
 		try {
 			if (source) {
@@ -229,6 +229,7 @@ function map(view) {
 			el("td", {}, el("button", { type: "button", class: "plain", "data-link": link_name(link), onclick: () => choose(link_name(link)) }, link_name(link)), el("span", { class: "under" }, [[...link.ports].slice(0, 4).map(port => `:${port}`).join(" "), link.why].filter(Boolean).join(" · "))),
 			el("td", {}, show["1/s"](link.rate)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? trimmed(text("ns", link.rtt)) : "–"))));
 		if (focus) body.querySelector(`[data-link="${CSS.escape(focus)}"]`)?.focus();
+		canvas.dataset.ports = graph.links.length <= MAP_LABELS_MAX ? graph.links.flatMap(link => [...link.ports].map(port => `:${port}`)).join(" ") : "";
 		canvas.dataset.nodes = String(graph.nodes.length);
 		canvas.dataset.links = String(graph.links.length);
 	}

@@ -113,11 +113,11 @@ function address() {
 	return { path: path || "/", query: new URLSearchParams(query || "") };
 }
 
-function set_query(changes) {
+function set_query(changes, is_step) {
 	const { path, query } = address();
 	for (const [key, value] of Object.entries(changes)) value ? query.set(key, value) : query.delete(key);
 	const text = query.toString();
-	history.replaceState(null, "", `#${path}${text ? `?${text}` : ""}`);
+	history[is_step ? "pushState" : "replaceState"](null, "", `#${path}${text ? `?${text}` : ""}`);
 }
 
 // The range a view is of: its last seconds, or, with "to", some that do not move. Both are in the address.
@@ -128,16 +128,29 @@ function period_control(fallback, changed) {
 	};
 	const select = el("select", { "aria-label": "Range", onchange: () => { set_query({ range: select.value }); changed(); } });
 	const live = button("Live", () => { set_query({ to: "" }); pause(false); show_now(); changed(); });
-	const box = el("span", { class: "period" }, select, live);
+	// Half its length to the one side or the other; to the end is live again.
+	function move(by) {
+		const { seconds, to } = now(), end = model.self?.time_ms || Date.now(), next = (to || end) + by * seconds * 500;
+		if (next >= end - 500) { if (!to) return; set_query({ to: "" }); pause(false); } else { set_query({ to: String(Math.round(next)) }); pause(true); }
+		show_now();
+		changed();
+	}
+	const later = button("›", () => move(1), { "aria-label": "Later", title: "later" });
+	const box = el("span", { class: "period" }, button("‹", () => move(-1), { "aria-label": "Earlier", title: "earlier" }), select, later, live);
 	function show_now() {
 		const { seconds, to } = now(), list = ranges.some(([value]) => value === seconds) ? ranges : [[seconds, seconds < 120 ? `${digits(seconds)} s` : `${digits(seconds / 60)} min`], ...ranges];
 		fill(select, list.map(([value, words]) => el("option", { value, selected: value === seconds }, to ? words : `last ${words}`)));
-		live.hidden = !to;
+		live.hidden = later.hidden = !to;
 		live.title = to ? `shown is what ends at ${new Date(to).toLocaleString()}` : "";
 	}
 	show_now();
-	return { box, now, show: show_now, span: () => { const { seconds, to } = now(), end = to || model.self?.time_ms || Date.now(); return { from: end - seconds * 1000, to: end }; },
-		choose: (from, to) => { set_query({ range: String(Math.max(1, Math.round((to - from) / 1000))), to: String(Math.round(to)) }); pause(true); show_now(); changed(); } };
+	// The next shorter or longer of those one can choose.
+	function resize(by) {
+		const { seconds } = now(), list = ranges.map(([value]) => value), next = by < 0 ? list.findLast(value => value < seconds) : list.find(value => value > seconds);
+		if (next) { set_query({ range: String(next) }); show_now(); changed(); }
+	}
+	return { box, now, show: show_now, move, resize, span: () => { const { seconds, to } = now(), end = to || model.self?.time_ms || Date.now(); return { from: end - seconds * 1000, to: end }; },
+		choose: (from, to) => { set_query({ range: String(Math.max(1, Math.round((to - from) / 1000))), to: String(Math.round(to)) }, true); pause(true); show_now(); changed(); } };
 }
 
 function pause(on) {

@@ -66,16 +66,16 @@ const percent = value => !value ? "0 %" : value < 0.0005 ? "<0.1 %" : value < 0.
 // width: in pixels; wide: only where there is room. cell: [words, is it bad, [series' name, its limit's] of the line, title, is it nothing]
 const columns = [
 	{ key: "name", head: "Container", value: row => row.name },
-	{ key: "verdict", head: "Verdict", width: 196, help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
+	{ key: "verdict", head: "Verdict", width: 212, help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
 	{ key: "cpu", head: "CPU", width: 104, help: "cores used, of the limit; the line is the last five minutes, dashed the limit", value: now_of("cpu"), cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
-	{ key: "throttled", head: "Throttled", width: 84, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
+	{ key: "throttled", head: "Throttled", width: 82, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
 	{ key: "p99", head: "Wait p99", width: 100, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
 	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "seconds per second that its threads were ready and had no CPU", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", percent, value => value > 0.2, 1) },
-	{ key: "memory", head: "Memory", width: 158, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
-	{ key: "pressure", head: "Stall", width: 64, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
-	{ key: "disk", head: "Disk", width: 88, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
-	{ key: "net", head: "Network", width: 88, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
+	{ key: "memory", head: "Memory", width: 154, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
+	{ key: "pressure", head: "Stall", width: 56, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
+	{ key: "disk", head: "Disk", width: 84, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
+	{ key: "net", head: "Network", width: 80, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
 	{ key: "rtt", head: "RTT", width: 74, help: "the longest median round trip of its TCP edges, last minute", value: row => talk.by.get(row.series)?.rtt, cell: row => { const one = talk.by.get(row.series)?.rtt; return [known(one) ? trimmed(show.ns(one)) : "–", false, null, null, !known(one)]; } },
 	{ key: "failed", head: "Failed", width: 62, help: "connections that failed, last minute; segments sent again are in its tip", value: row => talk.by.get(row.series)?.failed,
 		cell: row => { const one = talk.by.get(row.series); return [one ? show["1"](one.failed) : "–", one?.failed > 0, null, one ? `${one.lost} segments sent again` : null, !one?.failed]; } },
@@ -127,12 +127,12 @@ const set_attribute = (node, name, value) => { if (value === null) { if (node.ha
 
 // A row of the table that is made once and then only changed where something changed.
 function table_row(first) {
-	const link = el("a", {}), under = el("span", { class: "under" }), verdict = el("a", {}), tr = el("tr", {});
+	const link = el("a", {}), under = el("span", { class: "under" }), verdict = el("a", {}), sentence = el("span", { class: "under" }), tr = el("tr", {});
 	const cells = columns.map(column => {
 		const td = el("td", { "data-key": column.key, class: column.wide ? "wide" : null });
 		tr.append(td);
 		if (column.key === "name") { td.append(link, under); return null; }
-		if (column.key === "verdict") { td.append(verdict); return null; }
+		if (column.key === "verdict") { td.append(verdict, sentence); return null; }
 		const number = el("span", {}, "–");
 		td.append(number);
 		return { column, td, number, line: null, limit: null, spark: null };
@@ -150,6 +150,8 @@ function table_row(first) {
 		set_attribute(verdict, "class", row.verdict ? `badge fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}` : "badge none");
 		set_attribute(verdict, "href", `#/container/${row.series}`);
 		set_attribute(verdict, "title", row.verdict_sentence || null);
+		set_text(sentence, row.verdict ? row.verdict_sentence || "" : "");
+		set_attribute(sentence, "title", row.verdict_sentence || null);
 		for (const one of cells) {
 			if (!one) continue;
 			const [words, is_hot, spark, title, is_nothing] = one.column.cell(row);
@@ -214,7 +216,7 @@ function overview(view) {
 			} }, column.head)));
 	const table = el("table", { "aria-label": "Containers", class: "rows" }, el("colgroup", {}, columns.map(column => { const col = el("col", { class: column.wide ? "wide" : null }); if (column.width) col.style.width = `${column.width}px`; return col; })), el("thead", {}, heads), body);
 	const empty = el("p", { class: "empty" }), above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: columns.length })), below = above.cloneNode(true);
-	view.append(el("div", { class: "bar" }, filter, together, count, el("span", { class: "grow" }), export_menu([["CSV", () => save(csv_of([columns.map(column => column.key), ...shown().map(row => columns.map(column => column.key === "verdict" ? row.verdict : column.value(row)))]), "fathom-containers.csv")],
+	view.append(el("h1", { class: "off" }, "Containers"), el("div", { class: "bar" }, filter, together, count, el("span", { class: "grow" }), export_menu([["CSV", () => save(csv_of([columns.map(column => column.key), ...shown().map(row => columns.map(column => column.key === "verdict" ? row.verdict : column.value(row)))]), "fathom-containers.csv")],
 		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => `fathom top${filter.value && !/verdict:/.test(filter.value) ? ` --filter ${quote(filter.value)}` : ""}`)), chips, table, empty);
 
 	const shown = () => model.rows.filter(is_shown).filter(matcher(filter.value));

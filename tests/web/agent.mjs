@@ -29,6 +29,54 @@ try {
 		}
 	};
 
+	// Every file a view can be saved as: what it begins with, how long it is, and the text of those that are text.
+	await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
+	seen.files = {};
+	seen.commands = {};
+	seen.complaints = {};
+	const files = async view => {
+		const menu = page.locator("details.menu").first(), names = await menu.locator("button").allTextContents();
+		seen.files[view] = {};
+		for (const name of names) {
+			await menu.evaluate(one => { one.open = true; });
+			const [file] = await Promise.all([page.waitForEvent("download"), menu.getByRole("button", { name, exact: true }).click()]);
+			const bytes = readFileSync(await file.path());
+			seen.files[view][name] = { name: file.suggestedFilename(), base64: bytes.length < 400000 ? bytes.toString("base64") : bytes.subarray(0, 64).toString("base64"), size: bytes.length };
+		}
+		await menu.evaluate(one => { one.open = false; });
+		await page.evaluate(() => navigator.clipboard.writeText(""));
+		await page.locator("button.copy").first().click();
+		await until(async () => !!await navigator.clipboard.readText());
+		seen.commands[view] = await page.evaluate(() => navigator.clipboard.readText());
+	};
+	// What somebody who cannot see, or not well, would stumble over.
+	const complaints = async view => {
+		seen.complaints[view] = await page.evaluate(() => {
+			const found = [], visible = one => one.checkVisibility?.() ?? true, words = one => `${one.tagName} ${one.id || one.className} ${one.textContent.trim().slice(0, 30)}`;
+			for (const one of document.querySelectorAll("a[href], button, input, select, summary, canvas, progress, table, svg[role=img], [tabindex='0']")) {
+				if (!visible(one)) continue;
+				const name = one.getAttribute("aria-label") || (one.getAttribute("aria-labelledby") && document.getElementById(one.getAttribute("aria-labelledby"))?.textContent) || one.labels?.[0]?.textContent || (["TABLE", "CANVAS", "SELECT"].includes(one.tagName) ? "" : one.textContent.trim());
+				if (!name) found.push(`no name: ${words(one)}`);
+				if (one.tagName === "CANVAS" && !one.getAttribute("role")) found.push(`no role: ${words(one)}`);
+			}
+			if (document.querySelectorAll("h1").length !== 1) found.push(`${document.querySelectorAll("h1").length} first headings`);
+			const ids = [...document.querySelectorAll("[id]")].map(one => one.id), twice = ids.find((id, i) => ids.indexOf(id) !== i);
+			if (twice) found.push(`two elements called ${twice}`);
+			const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+			const rgba = colour => { pen.clearRect(0, 0, 1, 1); pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1); const data = pen.getImageData(0, 0, 1, 1).data; return [data[0], data[1], data[2], data[3] / 255]; };
+			const over = (top, below) => top.slice(0, 3).map((value, i) => value * top[3] + below[i] * (1 - top[3]));
+			const light = colour => { const [r, g, b] = colour.map(value => { value /= 255; return value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+			const back = one => { const own = rgba(getComputedStyle(one).backgroundColor); return own[3] >= 0.99 || !one.parentElement ? own.slice(0, 3) : over(own, back(one.parentElement)); };
+			for (const one of document.querySelectorAll("body *")) {
+				if (![...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()) || !visible(one) || one.disabled || one.closest(".off, noscript, option")) continue;
+				const behind = back(one), ink = over(rgba(getComputedStyle(one).color), behind), [a, b] = [light(ink), light(behind)].sort((x, y) => y - x), contrast = (a + 0.05) / (b + 0.05);
+				if (contrast < 4.5) found.push(`contrast ${contrast.toFixed(1)}: ${words(one)}`);
+			}
+			if (document.documentElement.scrollWidth > innerWidth) found.push(`wider than the window: ${document.documentElement.scrollWidth}`);
+			return found;
+		});
+	};
+
 	// without the token: asked for it, nothing shown
 	await page.goto(`${origin}/`);
 	await page.waitForSelector("#login");
@@ -48,6 +96,17 @@ try {
 	seen.state = await page.locator("#state").textContent();
 	await until(before => document.getElementById("state").textContent !== before, seen.state);
 	await picture("overview");
+	await files("overview");
+	await complaints("overview");
+	await page.locator(".brand").focus();
+	seen.focus = [];
+	for (let i = 0; i < 12; i++) { await page.keyboard.press("Tab"); seen.focus.push(await page.evaluate(() => (document.activeElement.getAttribute("aria-label") || document.activeElement.textContent).trim())); }
+	await page.keyboard.press("Escape");
+	await page.evaluate(() => document.activeElement.blur());
+	await page.keyboard.press("?");
+	seen.keys = await page.getByRole("dialog").innerText();
+	await page.keyboard.press("?");
+	await page.getByRole("dialog").waitFor({ state: "hidden" });
 	seen.markup = await page.locator("tbody b, tbody img, tbody script").count();
 
 	// filter and sort live in the address and survive a reload
@@ -74,6 +133,9 @@ try {
 	await until(() => document.querySelectorAll("#heat").length);
 	await picture("container");
 	seen.heat_ink = await page.evaluate(() => { const canvas = document.getElementById("heat"); const data = canvas.getContext("2d").getImageData(70, 0, canvas.width - 70, canvas.height - 20).data; let ink = 0; for (let i = 3; i < data.length; i += 4) ink += data[i] > 0; return ink; });
+
+	await files("container");
+	await complaints("container");
 
 	// a profile: start, progress, result, zoom, search
 	await page.locator("#kind").selectOption("profile");
@@ -105,6 +167,8 @@ try {
 	seen.flame_address = new URL(page.url()).hash;
 	await page.reload();
 	await drawn(data => data.zoomed !== "all", "the zoom of the address");
+	await files("flame");
+	await complaints("flame");
 	await page.keyboard.press("s");
 	await drawn(data => data.sandwich !== "", "the sandwich");
 	await picture("flame");
@@ -137,14 +201,8 @@ try {
 	await page.getByText("No connection matches the filter").waitFor();
 	await picture("map-empty");
 	await page.getByLabel("Filter").fill("");
-	const download = async name => {
-		await page.getByText("Export", { exact: true }).click();
-		const [file] = await Promise.all([page.waitForEvent("download"), page.locator("details.menu").getByRole("button", { name, exact: true }).click()]);
-		await page.getByText("Export", { exact: true }).click();
-		return readFileSync(await file.path(), "utf8");
-	};
-	seen.map.svg = (await download("SVG")).slice(0, 200);
-	seen.map.csv = (await download("CSV")).slice(0, 200);
+	await files("map");
+	await complaints("map");
 	await picture("map");
 
 	// latency: a region by hand, its numbers, in the address; zoom to it and back to live
@@ -160,6 +218,8 @@ try {
 	seen.latency.again = await page.locator("#region-count").innerText();
 	seen.latency.flame = await page.getByRole("link", { name: /Flame graph/ }).getAttribute("href");
 	await picture("latency");
+	await files("latency");
+	await complaints("latency");
 	await page.getByRole("button", { name: "Zoom to it" }).click();
 	await until(() => document.getElementById("pause").getAttribute("aria-pressed") === "true");
 	seen.latency.zoomed = new URL(page.url()).hash;
@@ -171,15 +231,52 @@ try {
 	seen.host = { use: await page.getByRole("table", { name: "Utilisation, saturation, errors" }).locator("tbody tr").count(),
 		checklist: await page.getByRole("table", { name: "The first sixty seconds" }).locator("tbody tr").count(), words: await page.locator("main").innerText() };
 	await picture("host");
+	await files("host");
+	await complaints("host");
+	// what each kind of latency is as a command
+	for (const what of ["block", "queue", "fs", "dns", "tcp", "connect", "session", "syscall", "futex", "fault"]) {
+		await page.evaluate(hash => { location.hash = hash; }, `#/latency?what=${what}`);
+		await until(wanted => document.getElementById("what")?.value === wanted, what);
+		await page.evaluate(() => navigator.clipboard.writeText(""));
+		await page.locator("button.copy").first().click();
+		await until(async () => !!await navigator.clipboard.readText());
+		seen.commands[`latency ${what}`] = await page.evaluate(() => navigator.clipboard.readText());
+	}
 
 	await page.keyboard.press("s");
 	await page.getByRole("table", { name: "Probes" }).locator("tbody tr").first().waitFor();
 	seen.probes = await page.getByRole("table", { name: "Probes" }).locator("tbody tr").count();
+	await files("self");
+	await complaints("self");
 	await page.locator("#theme").click();
+	await complaints("self, dark");
 	await picture("self-dark");
 	await page.evaluate(() => { location.hash = "#/"; });
 	await row.waitFor();
 	await picture("overview-dark");
+	await complaints("overview, dark");
+
+	// what was recorded: a range, another range against it, the machine against the container
+	const series = await page.evaluate(name => model.rows.find(one => one.name === name).series, container);
+	await page.evaluate(hash => { location.hash = hash; }, `#/flame?series=${series}`);
+	await page.locator("#picker").waitFor();
+	await files("flame graphs");
+	await complaints("flame graphs, dark");
+	await page.locator("#open-range").click();
+	await drawn(data => Number(data.drawn) > 1, "the recorded range");
+	seen.range = new URL(page.url()).hash;
+	const end = Date.now(), source = (number, from, to) => `r,${number},profile,${end - from * 1000},${end - to * 1000}`;
+	seen.compared = {};
+	for (const [name, a, b] of [["ranges", source(series, 30, 15), source(series, 15, 0)], ["containers", source(0, 30, 0), source(series, 30, 0)]]) {
+		await page.evaluate(hash => { location.hash = hash; }, `#/flame?${new URLSearchParams({ a, b })}`);
+		await page.getByRole("button", { name: "change" }).waitFor();
+		await drawn(data => Number(data.drawn) > 1, "what is compared");
+		seen.compared[name] = { says: await page.locator("h1").innerText(), rows: await page.locator("#functions tr").count() };
+		await files(`compared ${name}`);
+	}
+	await picture("compared-dark");
+	await page.evaluate(() => { location.hash = "#/"; });
+	await row.waitFor();
 
 	// the connection breaks: it is said, and what is shown is called old
 	await page.route("**/api/**", route => route.abort());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // speed.mjs CHROMIUM PROFILE_DIR LINK CONTAINERS EDGES : how fast a live agent's page is with made-up containers and edges; prints JSON.
+import { connect, createServer } from "node:net";
 import { chromium } from "playwright-core";
 
 const [program, profile, link, containers, edges] = process.argv.slice(2);
@@ -11,6 +12,25 @@ try {
 	page.setDefaultTimeout(60000);
 	await page.goto(link);
 	await page.locator("#state", { hasText: "live" }).waitFor();
+	// from a connection on this machine to its edge in the page
+	await page.evaluate(() => { location.hash = "#/map"; });
+	await page.locator("#map[data-links]").waitFor();
+	seen.edges_ms = [];
+	for (let i = 0; i < 10; i++) {
+		const server = createServer(socket => socket.resume());
+		await new Promise(done => server.listen(0, "127.0.0.1", done));
+		const port = server.address().port;
+		await new Promise(done => setTimeout(done, 137 * i % 1000)); // not in step with the agent's second
+		const shown = page.evaluate(port => new Promise(done => {
+			const look = () => { if (document.querySelector(".map aside").textContent.includes(`:${port}`) || current && document.getElementById("map").dataset.ports?.includes(`:${port}`)) done(Date.now()); else setTimeout(look, 5); };
+			look();
+		}), port);
+		const began = Date.now(), socket = connect(port, "127.0.0.1", () => socket.write("x"));
+		seen.edges_ms.push(await shown - began);
+		socket.destroy();
+		server.close();
+	}
+	await page.evaluate(() => { location.hash = "#/"; });
 	// from here on the agent's answers are replaced before the page's own scripts run
 	await page.addInitScript(([containers, edges]) => {
 		let state = 7;
