@@ -332,6 +332,10 @@ static struct unwind_memo *weave_memo(struct weave *weave, const struct probe_co
 	if (walk->number != copy->since)
 		unwind_memo_forget(walk->memo);
 	walk->number = copy->number;
+	if (copy->tail) { /* which may have changed, too */
+		unwind_memo_forget(walk->memo);
+		return NULL;
+	}
 	return walk->memo;
 }
 
@@ -347,6 +351,9 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 		.holes = copy->holes,
 		.basis = copy->basis ? &weave->basis : NULL,
 		.memo = weave_memo(weave, copy),
+		.tail = copy->tail,
+		.tail_length = copy->tail_length,
+		.tail_address = copy->tail_address,
 		.same_from = copy->same_from,
 	};
 	struct symbolizer_walk walk;
@@ -357,6 +364,7 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 		.end = walk.end,
 		.used_bytes = walk.result.used_bytes,
 		.wanted_bytes = walk.result.wanted_bytes,
+		.used_tail = walk.result.used_tail,
 		.frame_pointers_do = walk.frame_pointers_do,
 		.is_final = !walk.is_preliminary,
 	};

@@ -28,6 +28,15 @@ static guint32 copyplan_round(gsize bytes)
 	return rounded;
 }
 
+/* TRUE when it is news. */
+static gboolean need_learn_tail(struct copyplan_need *need)
+{
+	if (need->tail)
+		return FALSE;
+	need->tail = STACK_COPY_TAIL;
+	return TRUE;
+}
+
 /* TRUE when the kernel half must be told (again). */
 static gboolean need_learn_length(struct copyplan_need *need, const struct probe_copy *copy,
 				  const struct probe_unwound *unwound)
@@ -42,6 +51,9 @@ static gboolean need_learn_length(struct copyplan_need *need, const struct probe
 	if (unwound->end == STACK_END_SHORT) {
 		need->peak_bytes = STACK_COPY_BYTES_MAX; /* no shrinking before a whole window without this */
 		need->stacks = 0;
+		/* A frame lies between that is larger than any copy, or has many pages that were never touched. */
+		if (unwound->wanted_bytes > STACK_COPY_BYTES_MAX + STACK_COPY_TAIL)
+			return need_learn_tail(need);
 		if (copy->is_all || unwound->wanted_bytes <= copy->length)
 			return FALSE; /* longer would not help */
 		if (copy->length >= need->bytes) /* else it was made before the plan was heard of */
@@ -78,6 +90,7 @@ gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy
 	guint32 one_in = need->one_in;
 	gboolean is_news = need_learn_length(need, copy, unwound);
 
+	is_news |= unwound->used_tail && need_learn_tail(need);
 	need_learn_frames(need, unwound);
 	return is_news || need->one_in != one_in;
 }
@@ -153,7 +166,7 @@ void copyplan_learn(struct copyplan *plan, const struct probe_task *task, const 
 
 	if (!copyplan_need_learn(need, copy, unwound))
 		return;
-	told = (struct stack_plan){ .bytes = need->bytes, .one_in = need->one_in };
+	told = (struct stack_plan){ .bytes = need->bytes, .one_in = need->one_in, .tail = need->tail };
 	/* When this fails the kernel half goes on as it did: longer or shorter copies than needed, none wrong. */
 	bpf_map_update_elem(plan->map_fd, &task->tgid, &told, BPF_ANY);
 	if (need->bytes > before)

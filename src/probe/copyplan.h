@@ -16,7 +16,7 @@
 
 /* Of one process. Pure: for tests. */
 struct copyplan_need {
-	guint32 bytes, one_in; /* the plan, as struct stack_plan */
+	guint32 bytes, one_in, tail; /* the plan, as struct stack_plan */
 	gboolean is_known; /* `bytes` is what the kernel half uses */
 	guint32 peak_bytes, stacks; /* in this window */
 	guint32 equal, trust;

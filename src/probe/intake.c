@@ -28,6 +28,14 @@ G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
 G_STATIC_ASSERT(sizeof(struct stack_task) == sizeof(struct probe_task));
 G_STATIC_ASSERT(G_STRUCT_OFFSET(struct stack_task, thread_comm) == G_STRUCT_OFFSET(struct probe_task, thread_comm));
 
+/* The outer end of a thread's stack, told just before the inner. */
+struct intake_tail {
+	guint32 tid; /* 0: none */
+	guint64 address;
+	gsize length;
+	guint8 bytes[2 * STACK_COPY_TAIL];
+};
+
 struct intake {
 	struct probe_listener listener;
 	struct ring_buffer *stacks;
@@ -40,6 +48,7 @@ struct intake {
 	guint64 copies, copied_bytes, copy_records_bytes; /* the latter: of the records they came in, all told */
 	struct delta *delta; /* NULL until one is needed */
 	struct delta_same same; /* of the copy being looked at */
+	struct intake_tail tail; /* of the next */
 	struct copyplan *plan; /* NULL when the kernel half makes no copies */
 	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
 	GArray *copied; /* of struct intake_copied, for each of them */
@@ -272,6 +281,11 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 	copy.number = intake->same.number;
 	copy.since = intake->same.since;
 	copy.same_from = MIN(intake->same.from, copy.length);
+	if (copy.number && intake->tail.tid == copy.tid) {
+		copy.tail = intake->tail.bytes;
+		copy.tail_length = intake->tail.length;
+		copy.tail_address = intake->tail.address;
+	}
 	stack->flags &= ~(guint32)(STACK_COPIED | STACK_COPY_ENDS);
 	if (intake->listener.unwind) {
 		intake->listener.unwind(intake->listener.user, stack->task.tgid, &copy, intake->unwound,
@@ -394,6 +408,21 @@ static const struct stack_record *intake_whole(struct intake *intake, const stru
 	return delta_read(intake->delta, record, bytes, &intake->same);
 }
 
+static void intake_take_tail(struct intake *intake, const struct stack_record *record)
+{
+	const guint8 *behind = (const guint8 *)(record->frames + record->kernel_count);
+	struct stack_registers registers;
+
+	memcpy(&registers, behind, sizeof(registers));
+	intake->tail.tid = 0;
+	if (!intake->same.number || record->copy_bytes > sizeof(intake->tail.bytes))
+		return;
+	intake->tail.tid = intake->same.tid;
+	intake->tail.address = registers.copied_from;
+	intake->tail.length = record->copy_bytes;
+	memcpy(intake->tail.bytes, behind + sizeof(registers), record->copy_bytes);
+}
+
 static void intake_take_record_bytes(struct intake *intake, const void *data, gsize bytes)
 {
 	const struct stack_record *record = data;
@@ -412,10 +441,16 @@ static void intake_take_record_bytes(struct intake *intake, const void *data, gs
 		intake->malformed++;
 		return;
 	}
+	if (record->flags & STACK_TAIL) {
+		intake_take_tail(intake, record);
+		return;
+	}
 	intake_catch_up(intake, record->time_ns);
 	if (intake->scripts && record->script[0])
 		scripts_drain(intake->scripts);
 	intake_take_record(intake, record);
+	if (intake->tail.tid == intake->same.tid)
+		intake->tail.tid = 0;
 }
 
 static void intake_take_hoard(struct intake *intake)

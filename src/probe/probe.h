@@ -121,6 +121,9 @@ struct probe_copy {
 	guint64 holes; /* bit i: the i-th page of memory of the copy is not there; its bytes mean nothing */
 	const guint8 *bytes; /* valid during the call */
 	gsize length;
+	const guint8 *tail; /* of the outer end of a stack of which only the inner is in `bytes`; NULL: none */
+	gsize tail_length;
+	guint64 tail_address;
 	guint32 tid; /* whose */
 	guint64 number; /* of this copy among all; 0: not known */
 	guint64 since; /* of the copy of the same thread that this one is like, ... */
@@ -135,6 +138,7 @@ struct probe_unwound {
 	enum stack_end end;
 	gsize used_bytes; /* of the copy */
 	gsize wanted_bytes; /* STACK_END_SHORT: length that would do for the next step */
+	gboolean used_tail; /* and the copy's `tail` */
 	gboolean frame_pointers_do; /* the chain of frame pointers gives as much */
 	gboolean is_final; /* walking it again later cannot give more */
 };

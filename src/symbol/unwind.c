@@ -112,6 +112,14 @@ static void walk_rest_on_r10(struct walk *walk)
 		walk->stack->basis->has_r10 = TRUE;
 }
 
+static gboolean tail_has(const struct unwind_stack *stack, guint64 address)
+{
+	guint64 offset = address - stack->tail_address;
+
+	return stack->tail && address >= stack->tail_address && offset < stack->tail_length &&
+	       stack->tail_length - offset >= WORD;
+}
+
 /* Reads a word that may turn out not to matter. */
 static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 {
@@ -123,6 +131,11 @@ static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 	if (address < stack->address || offset > UNWIND_REACH_BYTES_MAX)
 		return walk_end(walk, UNWIND_END_OUTSIDE);
 	if (offset + WORD > stack->length || !stack_has(stack, address)) {
+		if (tail_has(stack, address)) {
+			memcpy(value, stack->tail + (address - stack->tail_address), WORD);
+			walk->result.used_tail = TRUE;
+			return TRUE;
+		}
 		walk->result.wanted_bytes = (gsize)offset + WORD;
 		return walk_end(walk, UNWIND_END_OUTSIDE);
 	}

@@ -58,6 +58,9 @@ struct unwind_stack { /* not owned */
 	guint64 address; /* of its first byte: RSP, or less */
 	guint64 holes; /* bit i: the i-th page of memory, from that of `address` on, was not there: its bytes mean nothing */
 	struct unwind_basis *basis; /* filled when not NULL; then there must be no memo */
+	const guint8 *tail; /* another part of the same stack, farther out; NULL: none */
+	gsize tail_length;
+	guint64 tail_address;
 	struct unwind_memo *memo; /* of the thread; NULL: none. Used, and filled. */
 	gsize same_from; /* from this offset on the copy holds what it held when the memo was made; `length`: nowhere */
 };
@@ -77,6 +80,7 @@ struct unwind_result {
 		by_frame_pointers; /* no row was used: the kernel's own walk, which can go anywhere, does at least as well */
 	guint depth; /* addresses written */
 	enum unwind_end end;
+	gboolean used_tail;
 	gsize used_bytes; /* of the copy, from its first byte to the last one read */
 	gsize wanted_bytes; /* how long the copy must be for the next step; 0 unless UNWIND_END_OUTSIDE and within reach */
 };

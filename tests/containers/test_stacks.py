@@ -24,6 +24,8 @@ SCRIPTS = {
     "python3": ("-c", "def f(n):\n return n if n < 2 else f(n-1) + f(n-2)\nimport json\n"
                       "while True:\n f(12); json.loads(json.dumps([{'a': list(range(50))}]))"),
     "ruby": ("-e", "def f(n) n < 2 ? n : f(n-1) + f(n-2) end; loop { f(14); [3,1,2].sort_by { |x| -x } }"),
+    "ruby, threads": ("-e", "def f(n) n < 2 ? n : f(n-1) + f(n-2) end;"
+                            " 3.times.map { Thread.new { loop { f(14); [3,1,2].sort_by { |x| -x } } } }.each(&:join)"),
     "php": ("-r", "function f($n) { return $n < 2 ? $n : f($n-1) + f($n-2); }"
                   " while (true) { f(14); $a = [3,1,2]; usort($a, fn($x, $y) => $x - $y); }"),
     "perl": ("-e", "sub f { my $n = shift; $n < 2 ? $n : f($n-1) + f($n-2) } while (1) { f(12); sort { $a <=> $b } 3, 1, 2 }"),
@@ -32,10 +34,11 @@ SCRIPTS = {
 }
 
 RUST = """
-fn fib(n: u64) -> u64 { if n < 2 { n } else { std::hint::black_box(fib(n - 1)) + fib(n - 2) } }
+fn opaque<T: Copy>(value: T) -> T { unsafe { std::ptr::read_volatile(&value) } }
+fn fib(n: u64) -> u64 { if n < 2 { n } else { opaque(fib(n - 1)) + fib(n - 2) } }
 fn main() {
-    std::thread::spawn(|| loop { let mut v: Vec<u64> = (0..50).map(|i| (i * 7919) % 1000).collect(); v.sort_by(|a, b| b.cmp(a)); std::hint::black_box(v); });
-    loop { std::hint::black_box(fib(20)); }
+    std::thread::spawn(|| loop { let mut v: Vec<u64> = (0..50).map(|i| (i * 7919) % 1000).collect(); v.sort_by(|a, b| b.cmp(a)); opaque(v[7]); });
+    loop { opaque(fib(opaque(20))); }
 }
 """
 
@@ -120,7 +123,7 @@ def test_in_a_container(docker, start, fathom, tmp_path):
 
 @pytest.mark.parametrize("language", SCRIPTS)
 def test_interpreters(fathom, tmp_path, language):
-    program = shutil.which(language, path="/usr/bin:/usr/local/bin:/bin")
+    program = shutil.which(language.split(",")[0], path="/usr/bin:/usr/local/bin:/bin")
     if not program:
         pytest.skip(f"{language} is not installed")
     with running(program, *SCRIPTS[language]) as child:

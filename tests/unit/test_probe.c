@@ -334,12 +334,30 @@ static void test_copyplan_length(void)
 	g_assert_cmpuint(need.bytes, ==, 4096);
 	g_assert_true(need_learn(&need, STACK_END_SHORT, 80000, FALSE));
 	g_assert_cmpuint(need.bytes, ==, 131072);
-	g_assert_false(need_learn(&need, STACK_END_SHORT, 140000, FALSE)); /* no longer than that */
+	g_assert_false(need_learn(&need, STACK_END_SHORT, 134000, FALSE)); /* no longer than that */
+	g_assert_cmpuint(need.tail, ==, 0);
+	g_assert_true(need_learn(&need, STACK_END_SHORT, 1000000, FALSE)); /* but both ends of it */
+	g_assert_cmpuint(need.tail, >, 0);
+	g_assert_false(need_learn(&need, STACK_END_SHORT, 1000000, FALSE));
+	g_assert_cmpuint(need.bytes, ==, 131072);
 	for (int i = 0; i < COPYPLAN_WINDOW; i++) /* the window that held a short one does not shrink */
 		g_assert_false(need_learn(&need, STACK_END_FIRST, 900, FALSE));
 	for (int i = 0; i < COPYPLAN_WINDOW; i++)
 		need_learn(&need, STACK_END_FIRST, 7000, FALSE);
 	g_assert_cmpuint(need.bytes, ==, 16384); /* 7000 and a quarter more */
+}
+
+/* Both ends of a stack were copied before anything was known, and both were of use. */
+static void test_copyplan_tail(void)
+{
+	struct copyplan_need need;
+	struct probe_copy copy = { .length = 2048 };
+	struct probe_unwound unwound = { .end = STACK_END_FIRST, .used_bytes = 1000, .used_tail = TRUE };
+
+	copyplan_need_init(&need);
+	g_assert_true(copyplan_need_learn(&need, &copy, &unwound));
+	g_assert_cmpuint(need.tail, >, 0);
+	g_assert_false(copyplan_need_learn(&need, &copy, &unwound));
 }
 
 /* The kernel half began with another length than we think. */
@@ -644,6 +662,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/kernel_btf", test_kernel_btf);
 	g_test_add_func("/probe/kernel_name", test_kernel_name);
 	g_test_add_func("/probe/copyplan/length", test_copyplan_length);
+	g_test_add_func("/probe/copyplan/tail", test_copyplan_tail);
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);

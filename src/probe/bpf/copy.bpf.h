@@ -80,6 +80,15 @@ static __always_inline u32 stack_copy_wanted(struct task_struct *task)
 	return plan->bytes > STACK_COPY_BYTES_MAX ? STACK_COPY_BYTES_MAX : plan->bytes;
 }
 
+/* The same of the outer end of a stack too deep to copy; of a process nothing is known of, that is looked at, too. */
+static __always_inline u32 stack_copy_tail_wanted(struct task_struct *task)
+{
+	u32 tgid = READ(task, tgid);
+	struct stack_plan *plan = bpf_map_lookup_elem(&stack_plans, &tgid);
+
+	return plan ? plan->tail : STACK_COPY_TAIL;
+}
+
 /* The current task's; FALSE when it is no 64-bit program. */
 static __always_inline bool stack_registers_read(struct stack_registers *registers)
 {

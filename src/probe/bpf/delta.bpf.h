@@ -228,3 +228,35 @@ __noinline int stack_delta_send(struct stack_copy_room *room, u32 tid)
 	bpf_loop(STACK_COPY_PAGES, stack_delta_release, &walk, 0);
 	return is_sent;
 }
+
+/* Copies and sends the outermost STACK_COPY_TAIL bytes of the current task's user stack, when it is known where that ends and
+ * stack_copy_take cannot reach so far. The record is without frames, and afterwards as it was. Global: verified once. */
+__noinline int stack_delta_send_tail(struct stack_copy_room *room, u32 tid)
+{
+	struct stack_registers registers;
+	struct stack_record *record;
+	u64 depth, end;
+	u32 bytes;
+
+	if (!room || !stack_registers_read(&registers))
+		return false;
+	record = &room->record;
+	depth = stack_depth_bytes(bpf_get_current_task_btf(), registers.copied_from);
+	if (depth <= STACK_COPY_BYTES_MAX || record->kernel_count)
+		return false;
+	end = registers.copied_from + depth;
+	registers.copied_from = (end - STACK_COPY_TAIL) & ~(u64)(STACK_COPY_ALIGN - 1);
+	bytes = end - registers.copied_from;
+	asm volatile("" : "+r"(bytes));
+	if (bytes > STACK_COPY_TAIL + STACK_COPY_ALIGN)
+		return false;
+	__builtin_memcpy(record->frames, &registers, sizeof(registers));
+	if (bpf_probe_read_user((u8 *)record->frames + sizeof(registers), bytes, (void *)registers.copied_from))
+		return false;
+	record->copy_bytes = bytes;
+	record->flags |= STACK_COPIED | STACK_TAIL;
+	stack_delta_send(room, tid);
+	record->copy_bytes = 0;
+	record->flags &= ~(STACK_COPIED | STACK_TAIL | STACK_DELTA);
+	return true;
+}

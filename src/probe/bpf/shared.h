@@ -53,6 +53,7 @@ struct stack_task { /* = struct probe_task */
 #define STACK_COPY_BYTES_FIRST                                                                                         \
 	16384 /* of a process nothing is known of, unless we know how deep the stack is: then all of it */
 #define STACK_COPY_BYTES_MAX 131072 /* clang has deeper stacks than the 64 KiB perf copies at most */
+#define STACK_COPY_TAIL 4096 /* Ruby keeps a megabyte in a frame of each thread, a few frames from its start */
 #define STACK_COPY_RED_ZONE 128 /* bytes below the stack pointer that are in use, too (psABI) */
 #define STACK_NAMED_PLANS 4096 /* names of processes whose last need is what the next one of that name begins with */
 #define STACK_PLANS 16384 /* processes whose needs are remembered; the others are as if new */
@@ -61,6 +62,8 @@ struct stack_task { /* = struct probe_task */
 struct stack_plan {
 	__u32 bytes; /* length of a copy */
 	__u32 one_in; /* of so many stacks one is copied, the others are told by their frame pointers */
+	__u32 tail; /* bytes at the thread's first frame that are copied besides: between lies a frame too large to copy */
+	__u32 pad;
 };
 
 /* Flags of a record besides enum probe_stack_flags, for user space's intake alone. */
@@ -68,6 +71,7 @@ struct stack_plan {
 #define STACK_COPY_ENDS (1 << 17) /* the copy is shorter than asked for: memory ends there */
 #define STACK_AUDIT (1 << 18) /* of a stack recognised by its hash: is it really the one sent with this id? */
 #define STACK_DELTA (1 << 20) /* of the copy only what its reader does not know (delta.h) */
+#define STACK_TAIL (1 << 21) /* no stack: a copy of the outer end of the one in the thread's next record */
 #define STACK_EACH (1 << 19) /* the id is this one event's, whose stack may have been sent before */
 
 struct stack_registers { /* user space's */
