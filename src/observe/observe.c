@@ -60,6 +60,14 @@ static gboolean observe_wants(const void *targets, const struct container *owner
 	return targets_want(targets, owner);
 }
 
+static gboolean targets_are_processes(const GPtrArray *targets)
+{
+	for (guint i = 0; i < targets->len; i++)
+		if (((const struct target *)g_ptr_array_index(targets, i))->kind != TARGET_PROCESS)
+			return FALSE;
+	return TRUE;
+}
+
 static gboolean targets_are_all(const GPtrArray *targets)
 {
 	for (guint i = 0; i < targets->len; i++)
@@ -307,6 +315,20 @@ static enum symbolizer_namer_answer observe_name_kernel(void *user, guint64 addr
 	}
 }
 
+/* The interpreters that run already, before the first sample: of the processes asked for, or of all. */
+static void session_see_interpreters(struct observe_session *session)
+{
+	const GPtrArray *targets = session->options->targets;
+	struct splice *splice = weave_splice(session->weave);
+
+	if (!targets_are_processes(targets)) {
+		splice_see_all(splice);
+		return;
+	}
+	for (guint i = 0; i < targets->len; i++)
+		splice_see(splice, ((const struct target *)g_ptr_array_index(targets, i))->pid);
+}
+
 static void session_open(struct observe_session *session)
 {
 	const struct observe_options *options = session->options;
@@ -335,7 +357,7 @@ static void session_open(struct observe_session *session)
 	symbolizer_set_namer(session->symbolizer, observe_name_kernel, session->kernel_names);
 	session->weave = weave_new(session->registry, session->symbolizer, session->shape, options->by);
 	if (options->probe->teach && !options->no_user)
-		splice_see_all(weave_splice(session->weave));
+		session_see_interpreters(session);
 }
 
 /* What the symbolizer has to say goes to the ledger. */

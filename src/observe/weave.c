@@ -50,6 +50,7 @@ struct weave {
 	GArray *pool; /* of guint32 frame ids */
 	GStringChunk *sentences; /* of weave_stack.missing */
 	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
+	GHashTable *named; /* tgids that occur in it, as a set: most processes of a machine do not */
 	GHashTable *
 		sleeps; /* kernel address → guint32[]: how many, then frame ids of what was called from there to sleep */
 	guint64 epoch_ns; /* realtime of monotonic 0 */
@@ -106,6 +107,7 @@ static guint32 weave_resolve(struct weave *weave, guint32 tgid, guint64 address,
 	else
 		frame = calltree_frame(weave->tree, symbol.kind, symbol.name, -1, symbol.module);
 	g_hash_table_insert(weave->addresses, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(frame));
+	g_hash_table_add(weave->named, GUINT_TO_POINTER(tgid));
 	return frame;
 }
 
@@ -343,7 +345,9 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 			 struct probe_unwound *unwound)
 {
 	struct weave *weave = user;
-	struct unwind_registers registers = { .ip = copy->ip, .sp = copy->sp, .bp = copy->bp, .r10 = copy->r10 };
+	struct unwind_registers registers = {
+		.ip = copy->ip, .sp = copy->sp, .bp = copy->bp, .r10 = copy->r10, .bx = copy->bx, .di = copy->di
+	};
 	struct unwind_stack stack = {
 		.bytes = copy->bytes,
 		.length = copy->length,
@@ -670,7 +674,8 @@ static void weave_execed(void *user, guint32 tgid)
 
 	symbolizer_execed(weave->symbolizer, tgid);
 	splice_forget(weave->splice, tgid);
-	g_hash_table_foreach_remove(weave->addresses, weave_address_of_process, GUINT_TO_POINTER(tgid));
+	if (g_hash_table_remove(weave->named, GUINT_TO_POINTER(tgid)))
+		g_hash_table_foreach_remove(weave->addresses, weave_address_of_process, GUINT_TO_POINTER(tgid));
 }
 
 static void weave_exited(void *user, guint32 tgid)
@@ -715,6 +720,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->sleeps = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	weave->walks = g_hash_table_new_full(NULL, NULL, NULL, weave_walk_free);
 	weave->addresses = g_hash_table_new_full(weave_address_hash, weave_address_equal, g_free, NULL);
+	weave->named = g_hash_table_new(NULL, NULL);
 	weave->listener = (struct probe_listener){
 		.user = weave,
 		.unwind = weave_unwind,
@@ -741,6 +747,7 @@ void weave_free(struct weave *weave)
 	g_array_unref(weave->stacks);
 	g_array_unref(weave->pool);
 	g_hash_table_unref(weave->addresses);
+	g_hash_table_unref(weave->named);
 	g_hash_table_unref(weave->sleeps);
 	g_hash_table_unref(weave->walks);
 	g_string_chunk_free(weave->sentences);

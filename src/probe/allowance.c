@@ -11,6 +11,7 @@
 
 #define ALLOWANCE_WINDOW_NS (20 * NS_PER_MS) /* statistics are on at least so long … */
 #define ALLOWANCE_PAUSE_NS NS_PER_S /* … and off so long, unless it costs too much */
+#define ALLOWANCE_PAUSE_MAX_NS (16 * NS_PER_S) /* of a probe that cannot look at fewer: nothing waits for the answer */
 #define ALLOWANCE_SAME 0.2 /* shares that differ by less are the same: looking at fewer did not help */
 #define ALLOWANCE_ROOM 0.4 /* below this share of the limit twice as many events are looked at */
 
@@ -29,6 +30,7 @@ struct allowance {
 	guint32 one_in, most_one_in;
 	int statistics; /* open: a window is on; -1 */
 	guint64 began_ns, next_ns; /* CLOCK_MONOTONIC */
+	guint64 pause_ns; /* between windows */
 	struct allowance_ran ran; /* when the window began */
 	double measuring_ns; /* what statistics add to the time of a run */
 	guint64 cost_ns, watched_ns; /* in all windows */
@@ -80,6 +82,7 @@ struct allowance *allowance_new(struct bpf_object *object, double limit)
 	allowance->one_in = allowance->most_one_in = 1;
 	allowance->measuring_ns = allowance_clock_ns();
 	allowance->statistics = -1;
+	allowance->pause_ns = ALLOWANCE_PAUSE_NS;
 	return allowance;
 }
 
@@ -160,7 +163,9 @@ static void allowance_end_window(struct allowance *allowance, guint64 now_ns)
 	allowance->watched_ns += machine_ns;
 	allowance->most = MAX(allowance->most, share);
 	allowance_set(allowance, allowance_choose(allowance, share));
-	allowance->next_ns = share > allowance->limit ? now_ns : now_ns + ALLOWANCE_PAUSE_NS;
+	allowance->next_ns = share > allowance->limit && allowance->map >= 0 ? now_ns : now_ns + allowance->pause_ns;
+	if (allowance->map < 0) /* turning statistics on and off rewrites the kernel's code: 0.2 ms */
+		allowance->pause_ns = MIN(allowance->pause_ns * 2, (guint64)ALLOWANCE_PAUSE_MAX_NS);
 }
 
 void allowance_step(struct allowance *allowance)

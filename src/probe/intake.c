@@ -275,6 +275,8 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 	copy.sp = registers.sp;
 	copy.bp = registers.bp;
 	copy.r10 = registers.r10;
+	copy.bx = registers.bx;
+	copy.di = registers.di;
 	copy.address = registers.copied_from;
 	copy.holes = registers.holes;
 	copy.tid = intake->same.tid;

@@ -286,6 +286,16 @@ static __always_inline u64 regs_scratch(struct pt_regs *regs)
 	return regs->r10;
 }
 
+static __always_inline u64 regs_kept(struct pt_regs *regs)
+{
+	return regs->bx;
+}
+
+static __always_inline u64 regs_first(struct pt_regs *regs)
+{
+	return regs->di;
+}
+
 static __always_inline void regs_scan(struct pt_regs *regs, struct scan *scan)
 {
 	scan->from = regs->sp - STACK_COPY_RED_ZONE;
@@ -1656,6 +1666,8 @@ static __always_inline void pass_copy(struct stack_copy_room *copies, struct tas
 	registers.sp = regs_stack(regs);
 	registers.bp = regs_frame(regs);
 	registers.r10 = regs_scratch(regs);
+	registers.bx = regs_kept(regs);
+	registers.di = regs_first(regs);
 	registers.copied_from = registers.sp - STACK_COPY_RED_ZONE;
 	registers.holes = 0;
 	asm volatile("" : "+r"(kernel)); /* or clang drops the mask, which the verifier needs to see */

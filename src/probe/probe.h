@@ -116,7 +116,7 @@ struct probe_basis {
 
 /* What a user stack is walked from where frame pointers do not carry: registers and the top of the stack. */
 struct probe_copy {
-	guint64 ip, sp, bp, r10;
+	guint64 ip, sp, bp, r10, bx, di;
 	guint64 address; /* of the first byte: somewhat below `sp` */
 	guint64 holes; /* bit i: the i-th page of memory of the copy is not there; its bytes mean nothing */
 	const guint8 *bytes; /* valid during the call */

@@ -4,8 +4,12 @@
 #include "probe/bpf/shared.h"
 #include "probe/copyplan.h"
 #include "probe/filter.h"
+#include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+
+#define SAMPLED_FEW_PROCESSES 16
+#define SAMPLED_FEW_ENTRIES 512 /* an LRU map spreads its room over the CPUs, and forgets early when that is little */
 
 guint32 sampled_ring_bytes(guint32 bytes_per_cpu, guint32 bytes_max)
 {
@@ -16,14 +20,35 @@ guint32 sampled_ring_bytes(guint32 bytes_per_cpu, guint32 bytes_max)
 	return bytes;
 }
 
+/* Of a few processes asked for by number there are not thousands to be remembered: half a millisecond of making maps. */
+static gboolean sampled_size_processes(struct bpf_object *object, const struct probe_request *request, GError **error)
+{
+	static const char *const maps[] = { "stack_plans", "stack_named_plans", "stack_told" };
+	gboolean is_few = request->filter && request->tgid_count <= SAMPLED_FEW_PROCESSES;
+
+	for (gsize i = 0; is_few && i < request->cgroup_count; i++)
+		is_few = !request->cgroups[i].wanted;
+	for (guint i = 0; is_few && i < G_N_ELEMENTS(maps); i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(object, maps[i]);
+		int result = map ? bpf_map__set_max_entries(map, SAMPLED_FEW_ENTRIES) : 0;
+
+		if (result < 0) {
+			ladder_set_error(error, "cannot make room for a few processes", -result);
+			return FALSE;
+		}
+	}
+	return TRUE;
+}
+
 gboolean sampled_load(struct sampled *sampled, struct kernel_btf *btf, struct bpf_object_skeleton *skeleton,
 		      const struct probe_request *request, const struct probe_listener *listener, guint slots,
 		      const char *what, GError **error)
 {
 	sampled->object = *skeleton->obj;
 	sampled->listener = *listener;
-	if (!filter_size(sampled->object, request, error) || !copyplan_size(sampled->object, slots, error) ||
-	    !kernel_btf_load(btf, skeleton, what, error) || !filter_fill(sampled->object, request, error))
+	if (!filter_size(sampled->object, request, error) || !sampled_size_processes(sampled->object, request, error) ||
+	    !copyplan_size(sampled->object, slots, error) || !kernel_btf_load(btf, skeleton, what, error) ||
+	    !filter_fill(sampled->object, request, error))
 		return FALSE;
 	sampled->allowance = allowance_new(sampled->object, request->budget_share);
 	allowance_delay(sampled->allowance);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 /* DWARF's numbers of x86-64 registers (psABI, figure 3.36) */
+#define REGISTER_BX 3
+#define REGISTER_DI 5
 #define REGISTER_BP 6
 #define REGISTER_SP 7
 #define REGISTER_R10 10
@@ -175,11 +177,12 @@ enum where {
 	WHERE_AT_CFA = 3,
 	WHERE_EXPRESSION = 4, /* its result is the address where it was saved */
 	WHERE_OTHER = 5,
+	WHERE_REGISTER = 6, /* `offset` is its number */
 };
 
 struct saved {
 	enum where where;
-	gint64 offset; /* WHERE_AT_CFA */
+	gint64 offset; /* WHERE_AT_CFA, WHERE_REGISTER */
 	struct cursor expression;
 };
 
@@ -189,7 +192,7 @@ struct state {
 	guint64 cfa_register;
 	gint64 cfa_offset;
 	struct cursor cfa_expression;
-	struct saved bp, ret;
+	struct saved bp, bx, ret;
 };
 
 struct cie {
@@ -256,9 +259,18 @@ static enum cfi_saved bp_saved(const struct saved *bp, gint64 *slot)
 		return saved_at_register(bp, REGISTER_BP, slot) ? CFI_SAVED_AT_BP : CFI_SAVED_LOST;
 	case WHERE_UNDEFINED:
 	case WHERE_OTHER:
+	case WHERE_REGISTER:
 		break;
 	}
 	return CFI_SAVED_LOST;
+}
+
+static enum cfi_saved bx_saved(const struct saved *bx, gint64 *slot)
+{
+	enum cfi_saved saved = bx->where == WHERE_EXPRESSION ? CFI_SAVED_LOST : bp_saved(bx, slot);
+
+	*slot = saved == CFI_SAVED_AT_CFA ? bx->offset : 0;
+	return saved;
 }
 
 /* What linkers write for a PLT: rsp + offset + ((rip & 15) >= limit) * 8. */
@@ -321,6 +333,8 @@ static enum cfi_kind register_kind(guint64 reg)
 		return CFI_BP;
 	case REGISTER_R10:
 		return CFI_R10;
+	case REGISTER_BX:
+		return CFI_BX;
 	default:
 		return CFI_UNSUPPORTED;
 	}
@@ -339,6 +353,9 @@ static guint32 state_rule(const struct state *state, gboolean is_signal)
 	if (state->is_expression)
 		return expression_rule(state, is_signal);
 	kind = register_kind(state->cfa_register);
+	if (kind == CFI_SP && state->ret.where == WHERE_REGISTER && state->ret.offset == REGISTER_DI &&
+	    bp_saved(&state->bp, &slot) == CFI_SAVED_KEPT)
+		return cfi_rule(CFI_RETURN_DI, state->cfa_offset, CFI_SAVED_KEPT, 0);
 	if (state->ret.where != WHERE_AT_CFA || state->ret.offset != -8 || kind == CFI_UNSUPPORTED)
 		return cfi_rule(CFI_UNSUPPORTED, 0, 0, 0);
 	saved = bp_saved(&state->bp, &slot);
@@ -404,8 +421,10 @@ static void machine_emit(struct machine *machine, guint32 rule)
 	GArray *rows = machine->output->rows;
 
 	if (machine->found) { /* addresses only grow */
-		if (machine->address <= machine->wanted)
+		if (machine->address <= machine->wanted) {
 			machine->found->rule = rule;
+			machine->found->bx = bx_saved(&machine->state.bx, &machine->found->bx_slot);
+		}
 		return;
 	}
 	if (machine->span->count) {
@@ -440,6 +459,8 @@ static void machine_save(struct machine *machine, guint64 reg, struct saved save
 {
 	if (reg == REGISTER_BP)
 		machine->state.bp = saved;
+	else if (reg == REGISTER_BX)
+		machine->state.bx = saved;
 	else if (reg == REGISTER_RETURN)
 		machine->state.ret = saved;
 }
@@ -457,7 +478,9 @@ static void machine_save_as(struct machine *machine, guint64 reg, enum where whe
 
 static void machine_restore(struct machine *machine, guint64 reg)
 {
-	machine_save(machine, reg, reg == REGISTER_BP ? machine->cie->initial.bp : machine->cie->initial.ret);
+	const struct state *initial = &machine->cie->initial;
+
+	machine_save(machine, reg, reg == REGISTER_BP ? initial->bp : reg == REGISTER_BX ? initial->bx : initial->ret);
 }
 
 static void machine_define_cfa(struct machine *machine, guint64 reg, gint64 offset)
@@ -510,6 +533,9 @@ static gboolean machine_step_register(struct machine *machine, guint8 op)
 		machine_save_as(machine, reg, WHERE_SAME);
 		return TRUE;
 	case INS_REGISTER:
+		machine_save(machine, reg,
+			     (struct saved){ .where = WHERE_REGISTER, .offset = (gint64)take_uleb(code) });
+		return TRUE;
 	case INS_VAL_OFFSET:
 	case INS_VAL_OFFSET_SF: /* whether signed or not: not looked at */
 		take_uleb(code);

@@ -2,7 +2,7 @@
 /* A bounded reader of DWARF call frame information for x86-64: `.eh_frame` (LSB, psABI) and `.debug_frame` (DWARF 4, 6.4).
  *
  * What a compiler says about every register we reduce to what a walk needs: where the caller's frame begins (CFA) and
- * where RBP was kept. The return address lies right below the CFA, always: anything else becomes CFI_UNSUPPORTED.
+ * where RBP was kept. The return address lies right below the CFA, or in RDI (vfork): anything else becomes CFI_UNSUPPORTED.
  * A rule is one word, so that a row takes 8 bytes:
  *
  *     bits 28-31 enum cfi_kind     26-27 enum cfi_saved     17-25 slot, signed, in 8 bytes     0-16 offset, signed, in 8 bytes
@@ -41,6 +41,8 @@ enum cfi_kind {
 	CFI_STOP = 8, /* a thread's first frame: it has no caller */
 	CFI_UNSUPPORTED = 9, /* described by what a row cannot hold */
 	CFI_R10 = 10, /* CFA = R10 + offset: while a realigned frame is made or left */
+	CFI_BX = 11, /* CFA = RBX + offset: the dynamic linker, while it looks for a function called the first time */
+	CFI_RETURN_DI = 12, /* CFA = RSP + offset, and the return address is in RDI: vfork */
 };
 
 /* Where the caller's RBP is. */
@@ -102,6 +104,8 @@ gboolean cfi_read(const struct cfi_section *section, struct cfi_output *output, 
 struct cfi_found {
 	guint64 start, end; /* addresses the description is for; equal when the linker threw the code away */
 	guint32 rule; /* when start < end */
+	enum cfi_saved bx; /* where the caller's RBX is: CFI_SAVED_KEPT, _AT_CFA, _LOST */
+	gint64 bx_slot; /* bytes */
 	gsize work_bytes; /* at most so many were looked at; set in any case */
 };
 

@@ -8,6 +8,7 @@
 #define SIGNAL_IP 8 /* in the kernel's struct sigcontext, from its rsp */
 #define SIGNAL_BP (-40)
 #define SIGNAL_R10 (-104)
+#define SIGNAL_BX (-32)
 
 /* Where a register's value comes from. */
 #define ORIGIN_REGISTER (-1) /* it is the register's own */
@@ -28,6 +29,9 @@ struct walk {
 	gint64 bp_origin, r10_origin; /* offset in the copy, or ORIGIN_REGISTER */
 	gboolean is_bp_known;
 	gboolean is_r10_known; /* no call preserves it */
+	gboolean
+		is_bx_followed; /* rows do not tell where RBX was saved: that is looked up only when it turns out to matter */
+	gboolean is_bx_known, is_bx_wanted;
 	gboolean is_exact; /* `now.ip` is an instruction about to run, not a return address */
 	const struct unwind_stack *stack;
 	unwind_lookup_t lookup;
@@ -59,6 +63,12 @@ void unwind_memo_free(struct unwind_memo *memo)
 void unwind_memo_forget(struct unwind_memo *memo)
 {
 	g_array_set_size(memo->frames, 0);
+}
+
+static void walk_rest_on_more(const struct walk *walk)
+{
+	if (walk->stack->basis)
+		walk->stack->basis->overflow = TRUE;
 }
 
 static gboolean stack_has(const struct unwind_stack *stack, guint64 address)
@@ -194,6 +204,7 @@ static gboolean step_frame_pointer(struct walk *walk)
 		return walk_end(walk, UNWIND_END_BAD);
 	walk->now.bp = caller;
 	walk->bp_origin = (gint64)(frame - stack->address);
+	walk->is_bx_known = FALSE;
 	return walk_enter(walk, ip, frame + 2 * WORD);
 }
 
@@ -207,6 +218,9 @@ static gboolean step_signal(struct walk *walk, gint64 offset)
 		return FALSE;
 	walk->r10_origin = (gint64)(at + (guint64)(gint64)SIGNAL_R10 - walk->stack->address);
 	walk->is_bp_known = TRUE;
+	if (walk->is_bx_followed && !walk_peek(walk, at + (guint64)(gint64)SIGNAL_BX, &walk->now.bx))
+		return FALSE;
+	walk->is_bx_known = walk->is_bx_followed;
 	if (!walk_enter(walk, ip, sp))
 		return FALSE;
 	walk->is_exact = walk->is_r10_known = TRUE;
@@ -218,10 +232,18 @@ static gboolean walk_find_cfa(struct walk *walk, guint32 rule, guint64 *cfa)
 {
 	enum cfi_kind kind = cfi_rule_kind(rule);
 	gboolean from_bp = kind == CFI_BP || kind == CFI_BP_DEREF;
-	guint64 from = from_bp ? walk->now.bp : kind == CFI_R10 ? walk->now.r10 : walk->now.sp;
+	guint64 from = from_bp		 ? walk->now.bp
+		       : kind == CFI_R10 ? walk->now.r10
+		       : kind == CFI_BX	 ? walk->now.bx
+					 : walk->now.sp;
 
 	from += (guint64)cfi_rule_offset(rule);
-	if ((from_bp && !walk->is_bp_known) || (kind == CFI_R10 && !walk->is_r10_known))
+	if (kind == CFI_BX) {
+		walk->is_bx_wanted = TRUE;
+		walk_rest_on_more(walk);
+	}
+	if ((from_bp && !walk->is_bp_known) || (kind == CFI_R10 && !walk->is_r10_known) ||
+	    (kind == CFI_BX && !walk->is_bx_known))
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
 	if (from_bp && !walk_rest_on_bp(walk))
 		return walk_end(walk, UNWIND_END_BAD);
@@ -279,12 +301,42 @@ static gboolean walk_restore_bp(struct walk *walk, guint32 rule, guint64 cfa)
 	return TRUE;
 }
 
-static gboolean step_row(struct walk *walk, guint32 rule)
+/* The caller's RBX. */
+static gboolean walk_restore_bx(struct walk *walk, guint64 address, guint64 cfa)
+{
+	gint64 slot;
+
+	if (!walk->is_bx_followed)
+		return TRUE;
+	switch (unwind_table_find_bx(walk->place.table, address - walk->place.bias, &slot)) {
+	case CFI_SAVED_KEPT:
+		return TRUE;
+	case CFI_SAVED_AT_CFA:
+		if (cfa + (guint64)slot < walk->now.sp) /* popped, as RBP */
+			return TRUE;
+		walk->is_bx_known = TRUE;
+		return walk_peek(walk, cfa + (guint64)slot, &walk->now.bx);
+	default:
+		walk->is_bx_known = FALSE;
+		return TRUE;
+	}
+}
+
+static gboolean step_row(struct walk *walk, guint32 rule, guint64 address)
 {
 	guint64 cfa, ip;
 
 	return walk_find_cfa(walk, rule, &cfa) && walk_load(walk, cfa - WORD, &ip) &&
-	       walk_restore_bp(walk, rule, cfa) && walk_enter(walk, ip, cfa);
+	       walk_restore_bp(walk, rule, cfa) && walk_restore_bx(walk, address, cfa) && walk_enter(walk, ip, cfa);
+}
+
+/* A function that keeps its return address in RDI calls nothing: only of the innermost do we have it. */
+static gboolean step_return_register(struct walk *walk, guint32 rule)
+{
+	guint64 sp = walk->now.sp + (guint64)cfi_rule_offset(rule);
+
+	walk_rest_on_more(walk);
+	return walk->result.depth == 1 ? walk_enter(walk, walk->now.di, sp) : walk_end(walk, UNWIND_END_UNSUPPORTED);
 }
 
 static guint32 walk_rule(const struct walk *walk, guint64 address)
@@ -392,13 +444,16 @@ static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
 		return step_signal(walk, cfi_rule_offset(rule));
 	case CFI_UNSUPPORTED:
 		return walk_end(walk, UNWIND_END_UNSUPPORTED);
+	case CFI_RETURN_DI:
+		return step_return_register(walk, rule);
 	default:
-		return step_row(walk, rule);
+		return step_row(walk, rule, address);
 	}
 }
 
-struct unwind_result unwind(const struct unwind_registers *registers, const struct unwind_stack *stack,
-			    unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity)
+static struct unwind_result unwind_once(const struct unwind_registers *registers, const struct unwind_stack *stack,
+					unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity,
+					gboolean is_bx_followed, gboolean *is_bx_wanted)
 {
 	struct walk walk = {
 		.now = *registers,
@@ -406,6 +461,8 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 		.r10_origin = ORIGIN_REGISTER,
 		.is_bp_known = TRUE,
 		.is_r10_known = TRUE,
+		.is_bx_followed = is_bx_followed,
+		.is_bx_known = is_bx_followed,
 		.is_exact = TRUE,
 		.stack = stack,
 		.lookup = lookup,
@@ -421,7 +478,22 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 		;
 	if (stack->memo)
 		walk_keep(&walk);
+	*is_bx_wanted = walk.is_bx_wanted;
 	return walk.result;
+}
+
+struct unwind_result unwind(const struct unwind_registers *registers, const struct unwind_stack *stack,
+			    unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity)
+{
+	struct unwind_stack plain = *stack;
+	gboolean is_bx_wanted;
+	struct unwind_result result =
+		unwind_once(registers, stack, lookup, data, addresses, capacity, FALSE, &is_bx_wanted);
+
+	if (!is_bx_wanted)
+		return result;
+	plain.memo = NULL; /* it knows nothing of RBX */
+	return unwind_once(registers, &plain, lookup, data, addresses, capacity, TRUE, &is_bx_wanted);
 }
 
 gboolean unwind_equals_frame_pointers(const struct unwind_registers *registers, const struct unwind_stack *stack,

@@ -29,6 +29,7 @@ enum unwind_end {
 struct unwind_registers {
 	guint64 ip, sp, bp;
 	guint64 r10; /* holds the frame for some instructions of a few functions */
+	guint64 bx, di; /* the frame of the dynamic linker's entry, vfork's return address */
 };
 
 #define UNWIND_ADDRESS_MIN 0x10000ULL /* nothing is mapped below */
@@ -37,7 +38,7 @@ struct unwind_registers {
 
 /* What the outcome of a walk depends on, besides RIP, RSP and the tables: another stack with the same values in these places
  * gives the same addresses, whatever else it holds. (Where callers' values of RBP were saved is read on the way, too,
- * but only those matter that a frame was found by.) */
+ * but only those matter that a frame was found by.) Walks that needed RBX or RDI say `overflow`. */
 struct unwind_basis {
 	guint32 at[UNWIND_BASIS_MAX]; /* offsets of words in the copy; in no order, perhaps twice */
 	guint count;

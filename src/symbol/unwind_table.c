@@ -280,27 +280,33 @@ static gboolean index_is_padding(const struct index *index, guint next, guint64 
 	       index_absolute(index, index_entry(index, next).start) - end <= UNWIND_TABLE_PADDING;
 }
 
-static guint32 index_search(struct index *index, guint64 base, guint64 address)
+/* The description for `address`; FALSE when there is none. */
+static gboolean index_describe(struct index *index, guint64 base, guint64 address, struct cfi_found *found)
 {
-	guint32 none = cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 	guint at = index_bisect(index, (gint64)(address - index->address)), next = at + 1;
 
 	for (guint tries = 0; at < index->count && tries < INDEX_BACK_MAX; tries++, at--) {
 		struct index_entry entry = index_entry(index, at);
 		guint64 place = index_absolute(index, entry.description) - index->frames.address;
-		struct cfi_found found;
-		gboolean good = cfi_find(&index->frames, base, (gsize)place, address, &found);
+		gboolean good = cfi_find(&index->frames, base, (gsize)place, address, found);
 
-		index->work_bytes += found.work_bytes;
-		if (!good || found.start != index_absolute(index, entry.start)) {
+		index->work_bytes += found->work_bytes;
+		if (!good || found->start != index_absolute(index, entry.start)) {
 			index->bad++;
-			return none;
+			return FALSE;
 		}
-		if (found.start == found.end)
+		if (found->start == found->end)
 			continue;
-		return address < found.end || index_is_padding(index, next, found.end) ? found.rule : none;
+		return address < found->end || index_is_padding(index, next, found->end);
 	}
-	return none;
+	return FALSE;
+}
+
+static guint32 index_search(struct index *index, guint64 base, guint64 address)
+{
+	struct cfi_found found;
+
+	return index_describe(index, base, address, &found) ? found.rule : cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 }
 
 /* `at`: the address, from the base. */
@@ -365,6 +371,18 @@ guint32 unwind_table_find(const struct unwind_table *table, guint64 address)
 			high = middle;
 	}
 	return table->rows[low].rule;
+}
+
+enum cfi_saved unwind_table_find_bx(const struct unwind_table *table, guint64 address, gint64 *slot)
+{
+	struct cfi_found found;
+
+	*slot = 0;
+	if (!table->index || address < table->base || address - table->base > G_MAXUINT32 ||
+	    !index_describe(table->index, table->base, address, &found))
+		return CFI_SAVED_LOST;
+	*slot = found.bx_slot;
+	return found.bx;
 }
 
 guint unwind_table_count(const struct unwind_table *table)

@@ -43,6 +43,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(unwind_table_t, unwind_table_unref)
 
 /* The rule of the instruction at, or containing, `address`. CFI_NONE's when nothing is known. */
 guint32 unwind_table_find(const struct unwind_table *table, guint64 address);
+/* Where the caller's RBX is, of which rows know nothing; `slot`: bytes from the CFA. Only of a table that is lazy: else CFI_SAVED_LOST. */
+enum cfi_saved unwind_table_find_bx(const struct unwind_table *table, guint64 address, gint64 *slot);
 gboolean unwind_table_is_lazy(const struct unwind_table *table);
 /* Bytes of descriptions read by searches since the last call; 0 for a whole table. For those who limit the time it takes. */
 guint64 unwind_table_take_work(const struct unwind_table *table);

@@ -18,7 +18,7 @@
 
 /* ---- rows against readelf ---- */
 
-/* Rows a word cannot hold: CFA in R11 or RBX, a return address in a register, a far slot. Counted, and few. */
+/* Rows a word cannot hold: CFA in R11, a return address in a register, a far slot. Counted, and few. */
 #define EXCEPTIONS_MAX 30
 
 static struct unwind_table *table_of_file(const char *path)
@@ -69,6 +69,7 @@ static gboolean columns_match(const struct columns *columns, guint32 rule, gbool
 	enum cfi_kind wanted = g_str_has_prefix(columns->cfa, "rsp")   ? CFI_SP
 			       : g_str_has_prefix(columns->cfa, "rbp") ? CFI_BP
 			       : g_str_has_prefix(columns->cfa, "r10") ? CFI_R10
+			       : g_str_has_prefix(columns->cfa, "rbx") ? CFI_BX
 								       : CFI_UNSUPPORTED;
 
 	*is_expression = g_str_equal(columns->cfa, "exp");
@@ -81,6 +82,8 @@ static gboolean columns_match(const struct columns *columns, guint32 rule, gbool
 	}
 	if (kind == CFI_SIGNAL)
 		return *is_expression && g_str_equal(columns->ret, "exp") && g_strcmp0(columns->bp, "exp") == 0;
+	if (kind == CFI_RETURN_DI)
+		return wanted == CFI_SP && cfi_rule_offset(rule) == offset && g_str_has_prefix(columns->ret, "r5");
 	if (!g_str_equal(columns->ret, "c-8"))
 		return FALSE;
 	if (*is_expression) {
@@ -519,7 +522,9 @@ static void snapshot_take(struct tracee *tracee, struct snapshot *snapshot)
 	struct iovec here, there;
 
 	g_assert_cmpint(ptrace(PTRACE_GETREGS, tracee->pid, NULL, &raw), ==, 0);
-	snapshot->registers = (struct unwind_registers){ .ip = raw.rip, .sp = raw.rsp, .bp = raw.rbp, .r10 = raw.r10 };
+	snapshot->registers = (struct unwind_registers){
+		.ip = raw.rip, .sp = raw.rsp, .bp = raw.rbp, .r10 = raw.r10, .bx = raw.rbx, .di = raw.rdi
+	};
 	snapshot->length = tracee->stack_end - raw.rsp;
 	snapshot->bytes = g_realloc(snapshot->bytes, snapshot->length);
 	here = (struct iovec){ .iov_base = snapshot->bytes, .iov_len = snapshot->length };
@@ -643,13 +648,13 @@ static void step_check(struct tracee *tracee, const struct snapshot *snapshot, c
 	gboolean agrees = shadow_agrees(shadow, addresses, result.depth);
 
 	tally->steps++;
+	for (guint i = 0; i < result.depth; i++) /* lazy binding: _dl_runtime_resolve keeps its CFA in RBX */
+		if (is_resolver(tracee, addresses[i])) {
+			tally->resolver++;
+			break;
+		}
 	if (agrees && result.end == UNWIND_END_FIRST && result.depth == shadow->len + 1)
 		return;
-	/* Lazy binding: _dl_runtime_resolve keeps its CFA in RBX. The first call of each function, and honestly cut. */
-	if (agrees && result.end == UNWIND_END_UNSUPPORTED && is_resolver(tracee, addresses[result.depth - 1])) {
-		tally->resolver++;
-		return;
-	}
 	if (tally->wrong++ < 10) {
 		g_autofree char *names = stack_names(tracee, addresses, result.depth);
 		const struct mapped *mapped = tracee_find(tracee, addresses[result.depth - 1]);
@@ -718,7 +723,8 @@ static void step_follow(struct tracee *tracee, struct snapshot *snapshot, GArray
 
 #define MARKS_STEPPED 5 /* tests/programs/frames.c: main, leaf_alloca, main, compare, on_signal, main */
 
-static void check_every_instruction(const char *program)
+/* → instructions below the lazy resolver. */
+static guint check_every_instruction(const char *program)
 {
 	g_autoptr(GArray) shadow = g_array_new(FALSE, FALSE, sizeof(struct call));
 	struct snapshot snapshot = { 0 };
@@ -740,25 +746,26 @@ static void check_every_instruction(const char *program)
 		step_check_basis(&tracee, &snapshot);
 		marks += tracee_is_at_mark(&tracee);
 	}
-	g_test_message("%s: %u instructions, %u walked wrongly, %u cut in the lazy resolver, %u signals", program,
-		       tally.steps, tally.wrong, tally.resolver, tally.signals);
+	g_test_message("%s: %u instructions, %u walked wrongly, %u of them below the lazy resolver, %u signals",
+		       program, tally.steps, tally.wrong, tally.resolver, tally.signals);
 	g_assert_cmpuint(tally.wrong, ==, 0);
 	g_assert_cmpuint(tally.signals, ==, 1);
 	g_assert_cmpuint(tally.steps - tally.resolver, >, 2000);
 	tracee_end(&tracee);
 	g_free(snapshot.bytes);
+	return tally.resolver;
 }
 
 static void test_every_instruction(gconstpointer program)
 {
-	check_every_instruction(program);
+	g_assert_cmpuint(check_every_instruction(program), >, 0);
 }
 
-/* With PLT calls bound before, nothing at all is left out. */
+/* With PLT calls bound before. */
 static void test_every_instruction_bound(void)
 {
 	g_setenv("LD_BIND_NOW", "1", TRUE);
-	check_every_instruction("frames_omit");
+	g_assert_cmpuint(check_every_instruction("frames_omit"), ==, 0);
 	g_unsetenv("LD_BIND_NOW");
 }
 

@@ -101,6 +101,8 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 	registers->sp = READ(regs, sp);
 	registers->bp = READ(regs, bp);
 	registers->r10 = READ(regs, r10);
+	registers->bx = READ(regs, bx);
+	registers->di = READ(regs, di);
 	registers->holes = 0;
 	registers->copied_from = (registers->sp - STACK_COPY_RED_ZONE) & ~(u64)(STACK_COPY_ALIGN - 1);
 	return registers->sp != 0;

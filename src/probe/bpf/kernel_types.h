@@ -342,7 +342,7 @@ struct bpf_iter__task {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long bp, r10, orig_ax, ip, sp;
+	unsigned long bp, bx, r10, di, orig_ax, ip, sp;
 	unsigned short cs;
 };
 #endif

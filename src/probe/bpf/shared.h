@@ -75,7 +75,7 @@ struct stack_plan {
 #define STACK_EACH (1 << 19) /* the id is this one event's, whose stack may have been sent before */
 
 struct stack_registers { /* user space's */
-	__u64 ip, sp, bp, r10;
+	__u64 ip, sp, bp, r10, bx, di;
 	__u64 copied_from; /* address of the copy's first byte */
 	__u64 holes; /* bit i: the copy's i-th page (of memory; the first may be cut) is not resident: zeros in the copy */
 };
