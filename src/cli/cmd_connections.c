@@ -20,8 +20,6 @@ static const struct table_column columns[] = {
 	{ "CONNECT", TRUE }, { "RTT", TRUE },  { "REQUEST", TRUE }, { "FAILED", FALSE },
 };
 
-#define COLUMNS_UNKNOWN_POLLED 7 /* SENT and what follows */
-
 static void cell_end(struct table *table, struct edge_end end)
 {
 	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
@@ -50,6 +48,25 @@ static void cell_range(struct table *table, guint64 low_ns, guint64 high_ns)
 	table_cell(table, high_ns ? text : NULL);
 }
 
+/* What looking from time to time tells of the columns from SENT on: none told is none known. */
+static void cells_polled(struct table *table, const struct connection_numbers *numbers)
+{
+	gboolean known = numbers->sent_bytes || numbers->received_bytes;
+
+	if (known) {
+		cell_bytes(table, numbers->sent_bytes);
+		cell_bytes(table, numbers->received_bytes);
+	} else {
+		table_cell(table, NULL);
+		table_cell(table, NULL);
+	}
+	table_cell(table, NULL);
+	table_cell(table, NULL);
+	cell_range(table, numbers->rtt_low_ns, numbers->rtt_high_ns);
+	table_cell(table, NULL);
+	table_cell(table, NULL);
+}
+
 static void connections_row(struct table *table, const struct edges *edges, guint32 row, gboolean polled)
 {
 	g_autofree char *failed = connection_failures(edges, row);
@@ -64,9 +81,8 @@ static void connections_row(struct table *table, const struct edges *edges, guin
 	table_cell_number(table, numbers.accepts, TRUE);
 	table_cell_number(table, numbers.closes, TRUE);
 	table_cell_number(table, numbers.live, TRUE);
-	if (polled) { /* the rest is not known */
-		for (guint i = 0; i < COLUMNS_UNKNOWN_POLLED; i++)
-			table_cell(table, NULL);
+	if (polled) {
+		cells_polled(table, &numbers);
 		return;
 	}
 	cell_bytes(table, numbers.sent_bytes);

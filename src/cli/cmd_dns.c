@@ -163,6 +163,9 @@ int cmd_dns(int argc, char **argv)
 			"Who asks which resolver: questions, how long answers take, what fails, what stays unanswered,\n"
 			"and what was asked in vain because of a search list (WASTE).",
 		.heading = "DNS questions",
+		.why_bpf =
+			"nothing else keeps count of DNS questions and answers that could be read instead: neither /proc nor "
+			"sock_diag says what a datagram was",
 		.print = dns_print,
 		.json = dns_json,
 		.entries = entries,

@@ -127,7 +127,7 @@ static void drops_row(struct table *table, const struct edges *edges, guint32 ro
 	table_cell(table, inwards ? "in" : "out");
 	table_cell(table, port);
 	table_cell_number(table, render_edge_counter(edges, row, "packets"), TRUE);
-	table_cell(table, bytes);
+	table_cell(table, render_edge_counter(edges, row, "bytes") ? bytes : NULL);
 	table_cell(table, labels[LABEL_REASON]);
 	table_cell(table, labels[LABEL_AT]);
 	table_cell(table, drops_meaning(labels[LABEL_REASON]));
@@ -249,6 +249,15 @@ static void queues_print(FILE *out, const struct shape *shape, guint top)
 	conntrack_print(out, shape->gauges);
 }
 
+/* watch.headline */
+static const char *drops_headline(void *user, const struct ledger *ledger)
+{
+	(void)user;
+	return g_strcmp0(ledger->rung, "polled") == 0
+		       ? "Dropped packets (as network namespaces count them: not all are)"
+		       : "Dropped packets";
+}
+
 int cmd_drops(int argc, char **argv)
 {
 	struct drops drops = { 0 };
@@ -258,7 +267,8 @@ int cmd_drops(int argc, char **argv)
 		.summary =
 			"What the network loses: packets the kernel drops, whose and why; connections refused to full\n"
 			"accept queues; tables of tracked connections (conntrack) that overflow, and who fills them.",
-		.heading = "Dropped packets",
+		.headline = drops_headline,
+		.without_bpf = TRUE, /* then it reads counters, and says so */
 		.print = drops_print,
 		.json = render_drops_json,
 		.begin = drops_begin,

@@ -14,6 +14,7 @@
 #include "cli/measure.h"
 #include "container/registry.h"
 #include "observe/observe.h"
+#include "probe/ladder.h"
 #include "probe/probe.h"
 #include "render/events.h"
 #include "render/render.h"
@@ -234,6 +235,23 @@ static int follow_end(struct follow_run *run, struct snapshot *snapshot)
 	return EXIT_INCONCLUSIVE;
 }
 
+/* Where kernel programs are refused there may be another way, which sees less: said before anything is shown. */
+static gboolean follow_can_attach(const struct follow_run *run)
+{
+	const struct rung *rung = run->probe->rungs;
+	g_autofree char *missing = ladder_missing_capabilities();
+
+	while (rung->name && !rung->without_bpf)
+		rung++;
+	if (!rung->name || source_capture())
+		return source_need_bpf(run->follow->command);
+	if (g_strcmp0(run->rung, rung->name) == 0)
+		command_complain(run->follow->command, "%s", rung->misses);
+	else if (missing && !run->rung)
+		command_complain(run->follow->command, "without %s: %s", missing, rung->misses);
+	return TRUE;
+}
+
 static int follow_run(struct follow_run *run, int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
@@ -245,7 +263,7 @@ static int follow_run(struct follow_run *run, int argc, char **argv)
 	render_options_for_terminal(&options);
 	run->lines = event_lines_new(stdout, &options);
 	if (follow_check_kind(run, argc > 1 ? argv[1] : NULL, &error) && follow_check(run, &error) &&
-	    source_need_bpf(run->follow->command) && (registry = source_registry(&error)) &&
+	    follow_can_attach(run) && (registry = source_registry(&error)) &&
 	    follow_targets(run, registry, argv + (run->follow->kinds ? 2 : 1), &error)) {
 		snapshot = follow_observe(run, registry, &error);
 		status = snapshot ? follow_end(run, snapshot) : EXIT_FAILED;

@@ -193,6 +193,15 @@ static int watch_measure(struct watch_run *run, struct registry *registry, struc
 	return status;
 }
 
+static gboolean watch_can_attach(const struct watch *watch)
+{
+	if (watch->without_bpf || source_need_bpf(watch->command))
+		return TRUE;
+	if (watch->why_bpf)
+		command_complain(watch->command, "%s", watch->why_bpf);
+	return FALSE;
+}
+
 static int watch_run(struct watch_run *run, char **targets)
 {
 	const struct watch *watch = run->watch;
@@ -206,7 +215,7 @@ static int watch_run(struct watch_run *run, char **targets)
 	int status = EXIT_USAGE;
 
 	if (watch_check(run, &error) && (!watch->prepare || watch->prepare(watch->user, &options, &error)) &&
-	    (watch->without_bpf || source_need_bpf(watch->command)) && (registry = source_registry(&error)) &&
+	    watch_can_attach(watch) && (registry = source_registry(&error)) &&
 	    watch_targets(run, registry, targets, &error)) {
 		options.duration_ns = run->duration_ns;
 		options.interval_ns = run->interval_ns;

@@ -25,6 +25,7 @@ struct watch {
 	const char *heading;
 	const char *(*headline)(void *user, const struct ledger *ledger);
 	gboolean without_bpf; /* the probe has a rung that needs no kernel programs */
+	const char *why_bpf; /* else: why there is none, to be said where they are refused; NULL: nothing */
 	void (*print)(FILE *out, const struct edges *edges, const struct watch_view *view);
 	/* `also`: what `look` gave; NULL without it. */
 	void (*json)(FILE *out, const struct snapshot *snapshot, const struct shape *shape, const struct shape *also);

@@ -37,6 +37,18 @@ static const struct {
 	FIELD("Udp:", "NoPorts", udp_no_port),
 	FIELD("Udp:", "InErrors", udp_errors),
 	FIELD("Udp:", "RcvbufErrors", udp_overflows),
+	FIELD("Udp:", "InCsumErrors", udp_damaged),
+	FIELD("Tcp:", "InCsumErrors", tcp_damaged),
+	FIELD("TcpExt:", "TCPBacklogDrop", tcp_backlog_drops),
+	FIELD("TcpExt:", "TCPRcvQDrop", tcp_queue_drops),
+	FIELD("TcpExt:", "TCPZeroWindowDrop", tcp_zero_window_drops),
+	FIELD("Ip:", "InDiscards", ip_in_discards),
+	FIELD("Ip:", "OutDiscards", ip_out_discards),
+	FIELD("IpExt:", "InNoRoutes", ip_in_no_routes),
+	FIELD("Ip:", "OutNoRoutes", ip_out_no_routes),
+	FIELD("Ip:", "InAddrErrors", ip_address_errors),
+	FIELD("Ip:", "InHdrErrors", ip_header_errors),
+	FIELD("TcpExt:", "IPReversePathFilter", ip_reverse_path),
 };
 
 static void netstat_value(struct netstat *netstat, const char *prefix, const char *name, guint64 value)

@@ -12,7 +12,10 @@ struct netstat {
 	guint64 tcp_spurious, tcp_timeouts, tcp_listen_overflows, tcp_listen_drops, tcp_zero_windows;
 	guint64 tcp_syn_retransmits; /* SYN and SYN with ACK */
 	guint64 tcp_loss_probes, tcp_request_drops;
-	guint64 udp_received, udp_no_port, udp_errors, udp_overflows;
+	guint64 udp_received, udp_no_port, udp_errors, udp_overflows, udp_damaged;
+	guint64 tcp_damaged, tcp_backlog_drops, tcp_queue_drops, tcp_zero_window_drops;
+	guint64 ip_in_discards, ip_out_discards, ip_in_no_routes, ip_out_no_routes, ip_address_errors, ip_header_errors;
+	guint64 ip_reverse_path;
 };
 
 /* FALSE when neither file can be read. */

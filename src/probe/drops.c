@@ -14,6 +14,7 @@
 #include "kernel/netns.h"
 #include "kernel/procfs.h"
 #include "probe/births.h"
+#include "probe/drops_polled.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/kernel_names.h"
@@ -61,8 +62,15 @@ static const struct rung drops_rungs[] = {
 	{ .name = "tp_btf/kfree_skb, before 6.11",
 	  .misses =
 		  MISSES "; a received packet's socket: containers that share a network namespace are not told apart" },
+	{ .name = "polled",
+	  .misses =
+		  "polled at each table: only what network namespaces count themselves, which is not what firewalls, traffic "
+		  "shaping and cgroup programs drop, nor ports, bytes and places, nor all of IPv6; containers that share a "
+		  "namespace are not told apart",
+	  .without_bpf = TRUE },
 	{ 0 },
 };
+#define DROPS_RUNG_POLLED (&drops_rungs[G_N_ELEMENTS(drops_rungs) - 2])
 
 struct drops_run {
 	struct probe_listener listener;
@@ -71,6 +79,7 @@ struct drops_run {
 	char *why_not;
 	struct drops_bpf *kernel;
 	struct bpf_link *link;
+	struct drops_polled *polled; /* without kernel programs: `kernel`, `link` and `births` are NULL */
 	struct births *births;
 	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
 	GHashTable *told; /* struct drops_key → struct drops_count handed out */
@@ -86,7 +95,7 @@ struct drops_run {
 
 static void drops_learn_addresses(struct drops_run *run, const struct netns *netns, guint64 owner)
 {
-	g_autoptr(GArray) addresses = netns_addresses(netns, NULL);
+	g_autoptr(GArray) addresses = run->kernel ? netns_addresses(netns, NULL) : NULL;
 
 	for (guint i = 0; addresses && i < addresses->len; i++)
 		bpf_map_update_elem(bpf_map__fd(run->kernel->maps.drops_addresses),
@@ -169,6 +178,11 @@ static gboolean drops_attach(void *user, const struct rung *rung, GError **error
 	struct drops_run *run = user;
 	struct bpf_program *program;
 
+	if (rung == DROPS_RUNG_POLLED) {
+		drops_learn(run);
+		run->polled = drops_polled_new();
+		return TRUE;
+	}
 	run->kernel = KERNEL_BTF_OPEN(drops, btf, what, error);
 	if (!run->kernel)
 		return FALSE;
@@ -196,6 +210,7 @@ static void drops_close(struct probe_run *opaque)
 	if (!run)
 		return;
 	drops_unload(run);
+	drops_polled_free(run->polled);
 	cgroupfs_free(run->cgroupfs);
 	kernel_names_free(run->names);
 	g_hash_table_unref(run->told);
@@ -313,12 +328,28 @@ static const char *drops_protocol(guint8 protocol, char *text, gsize size)
 
 /* ---- handing out ---- */
 
+/* `owner` 0: whoever the namespace belongs to. */
+static void drops_tell_values(struct drops_run *run, guint32 netns, guint64 owner, gboolean inwards,
+			      const struct probe_value *values, const guint64 *counters)
+{
+	const guint64 *by_namespace = g_hash_table_lookup(run->namespaces, GUINT_TO_POINTER(netns));
+	struct probe_end whose = { .kind = EDGE_END_CONTAINER,
+				   .cgroup_key = owner		? owner
+						 : by_namespace ? *by_namespace
+								: 0 };
+	const struct probe_end network = { .kind = EDGE_END_EXTERNAL, .text = "network" };
+	struct probe_pair pair = { .values = values, .counters = counters };
+
+	if (!whose.cgroup_key)
+		whose = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "a network namespace without processes" };
+	pair.source = inwards ? network : whose;
+	pair.target = inwards ? whose : network;
+	if (run->listener.pair)
+		run->listener.pair(run->listener.user, &pair);
+}
+
 static void drops_tell(struct drops_run *run, const struct drops_key *key, const struct drops_count *news)
 {
-	const guint64 *by_namespace = g_hash_table_lookup(run->namespaces, GUINT_TO_POINTER(key->netns));
-	guint64 owner = key->owner ? key->owner : by_namespace ? *by_namespace : 0;
-	struct probe_end whose = { .kind = EDGE_END_CONTAINER, .cgroup_key = owner };
-	const struct probe_end network = { .kind = EDGE_END_EXTERNAL, .text = "network" };
 	const guint64 counters[COUNTERS] = { [COUNTER_PACKETS] = news->packets, [COUNTER_BYTES] = news->bytes };
 	char reason[48], protocol[8], port[8];
 	struct probe_value values[LABELS] = {
@@ -327,15 +358,23 @@ static void drops_tell(struct drops_run *run, const struct drops_key *key, const
 		[LABEL_PORT] = { .text = key->port ? port : NULL },
 		[LABEL_AT] = { .text = drops_place(run, key->location) },
 	};
-	struct probe_pair pair = { .values = values, .counters = counters };
 
-	if (!owner)
-		whose = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "a network namespace without processes" };
 	g_snprintf(port, sizeof(port), "%u", key->port);
-	pair.source = key->direction == DROPS_IN ? network : whose;
-	pair.target = key->direction == DROPS_IN ? whose : network;
-	if (run->listener.pair)
-		run->listener.pair(run->listener.user, &pair);
+	drops_tell_values(run, key->netns, key->owner, key->direction == DROPS_IN, values, counters);
+}
+
+/* drops_polled_fn */
+static void drops_tell_polled(void *user, guint32 netns, const char *reason, guint8 protocol, gboolean inwards,
+			      guint64 packets)
+{
+	const guint64 counters[COUNTERS] = { [COUNTER_PACKETS] = packets };
+	char text[8];
+	const struct probe_value values[LABELS] = {
+		[LABEL_REASON] = { .text = reason },
+		[LABEL_PROTOCOL] = { .text = drops_protocol(protocol, text, sizeof(text)) },
+	};
+
+	drops_tell_values(user, netns, 0, inwards, values, counters);
 }
 
 /* What has been added to a row since the last time; FALSE: nothing. */
@@ -408,15 +447,29 @@ static gboolean drops_hand_out(struct drops_run *run, struct ledger *ledger, GEr
 	return TRUE;
 }
 
+static gboolean drops_hand_out_polled(struct drops_run *run, struct ledger *ledger)
+{
+	drops_learn(run);
+	drops_polled_read(run->polled, drops_tell_polled, run);
+	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
+	ledger_note(ledger, g_strdup(run->rung->misses));
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	return TRUE;
+}
+
 static int drops_fd(struct probe_run *run)
 {
+	if (((struct drops_run *)run)->polled)
+		return -1; /* nothing to wait for */
 	return births_fd(((struct drops_run *)run)->births);
 }
 
 static gboolean drops_drain(struct probe_run *run, GError **error)
 {
 	(void)error;
-	births_drain(((struct drops_run *)run)->births);
+	if (((struct drops_run *)run)->births)
+		births_drain(((struct drops_run *)run)->births);
 	return TRUE;
 }
 
@@ -424,6 +477,8 @@ static gboolean drops_collect(struct probe_run *opaque, struct ledger *ledger, G
 {
 	struct drops_run *run = (struct drops_run *)opaque;
 
+	if (run->polled)
+		return drops_hand_out_polled(run, ledger);
 	drops_learn_when_due(run);
 	return drops_hand_out(run, ledger, error);
 }
@@ -432,6 +487,8 @@ static gboolean drops_finish(struct probe_run *opaque, struct ledger *ledger, GE
 {
 	struct drops_run *run = (struct drops_run *)opaque;
 
+	if (run->polled)
+		return drops_hand_out_polled(run, ledger);
 	bpf_link__destroy(g_steal_pointer(&run->link));
 	births_drain(run->births);
 	return drops_hand_out(run, ledger, error) && losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error);

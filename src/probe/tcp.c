@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "model/histogram.h"
 #include "probe/births.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
@@ -103,8 +104,9 @@ static const struct rung tcp_rungs[] = {
 		  "after the asker closed its sending side" },
 	{ .name = "polled",
 	  .misses =
-		  "polled every 3 s: short connections are missed; so are failures, bytes, retransmissions and times, and "
-		  "that two ends belong together where addresses are translated on the way",
+		  "polled every 3 s: short connections are missed; so are failures, retransmissions, times but for the round "
+		  "trip, what is sent after the last look at a connection, and that two ends belong together where addresses "
+		  "are translated on the way",
 	  .without_bpf = TRUE },
 	{ 0 },
 };
@@ -599,16 +601,28 @@ static void tcp_tell_polled(void *user, const struct tcp_polled_edge *edge)
 {
 	struct tcp_run *run = user;
 	const struct probe_value value = { .text = edge->port };
-	const guint64 counters[COUNTERS] = {
+	struct histogram_counts rtt = { 0 };
+	const struct histogram_counts *times[TCP_TIMES] = { [TCP_TIME_RTT] = edge->rtt_us ? &rtt : NULL };
+	guint64 counters[COUNTERS] = {
 		[COUNTER_OPENS] = edge->opens,
 		[COUNTER_ACCEPTS] = edge->accepts,
 		[COUNTER_CLOSES] = edge->closes,
 		[COUNTER_EXISTING] = edge->existing,
 	};
-	const struct probe_pair pair = {
-		.source = edge->client, .target = edge->server, .values = &value, .counters = counters
-	};
+	const struct probe_pair pair = { .source = edge->client,
+					 .target = edge->server,
+					 .values = &value,
+					 .counters = counters,
+					 .histograms = times };
 
+	if (edge->is_client)
+		tcp_counters_traffic(counters, edge->sent_bytes, edge->received_bytes, edge->sent_segments,
+				     edge->received_segments);
+	else
+		tcp_counters_traffic(counters, edge->received_bytes, edge->sent_bytes, edge->received_segments,
+				     edge->sent_segments);
+	if (edge->rtt_us)
+		histogram_counts_record(&rtt, UNIT_NANOSECONDS, edge->rtt_us * 1000, 1);
 	if (run->listener.pair)
 		run->listener.pair(run->listener.user, &pair);
 }

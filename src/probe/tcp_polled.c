@@ -37,8 +37,14 @@ struct place {
 	guint32 netns, pad;
 };
 
+/* What the kernel knows of a connection (tcp_info). */
+struct progress {
+	guint64 sent_bytes, received_bytes, sent_segments, received_segments, rtt_us;
+};
+
 struct connection {
 	struct place place;
+	struct progress now, told;
 	guint64 inode, owner; /* owner: cgroup key, 0: not known (yet) */
 	guint64 pass; /* in which it was seen last */
 	gboolean is_new, is_client, is_told;
@@ -117,8 +123,9 @@ static gpointer listener_key(guint32 netns, guint16 port)
 	return (gpointer)(((guint64)netns << 16 | port) + 1);
 }
 
-/* `owner`: cgroup key, 0 when the kernel does not say. */
-static void polled_see(struct tcp_polled *polled, const struct place *place, guint64 inode, guint64 owner)
+/* `owner`: cgroup key, 0 when the kernel does not say. `progress`: NULL when it does not. */
+static void polled_see(struct tcp_polled *polled, const struct place *place, guint64 inode, guint64 owner,
+		       const struct progress *progress)
 {
 	struct connection *connection = g_hash_table_lookup(polled->connections, place);
 
@@ -128,11 +135,15 @@ static void polled_see(struct tcp_polled *polled, const struct place *place, gui
 		connection = g_new0(struct connection, 1);
 		connection->place = *place;
 		connection->is_new = TRUE;
+		if (progress && polled->pass == 1) /* before the start: not ours to tell */
+			connection->told = *progress;
 		g_hash_table_insert(polled->connections, &connection->place, connection);
 	}
 	connection->inode = inode;
 	connection->pass = polled->pass;
 	connection->twin = NULL;
+	if (progress)
+		connection->now = *progress;
 	if (owner)
 		connection->owner = owner;
 	if (!connection->owner)
@@ -168,7 +179,7 @@ static void polled_line(struct tcp_polled *polled, guint32 netns, char *line)
 	if (state == STATE_LISTEN)
 		g_hash_table_add(polled->listeners, listener_key(netns, place.local.port));
 	else if ((state == STATE_ESTABLISHED || state == STATE_CLOSE_WAIT) && inode != 0)
-		polled_see(polled, &place, inode, 0);
+		polled_see(polled, &place, inode, 0, NULL);
 }
 
 static void polled_table(struct tcp_polled *polled, guint32 pid, guint32 netns, const char *name)
@@ -219,14 +230,16 @@ static void polled_socket(void *user, const struct sockdiag_socket *socket)
 {
 	struct polled_namespace *namespace = user;
 	struct place place = { .netns = namespace->netns };
+	const struct progress progress = { socket->sent_bytes, socket->received_bytes, socket->sent_segments,
+					   socket->received_segments, socket->rtt_us };
 
 	address_set(&place.local, &socket->local);
 	address_set(&place.remote, &socket->remote);
 	if (socket->state == SOCKDIAG_LISTEN)
 		g_hash_table_add(namespace->polled->listeners, listener_key(place.netns, place.local.port));
 	else if (socket->inode != 0)
-		polled_see(namespace->polled, &place, socket->inode,
-			   socket->cgroup == CGROUP_ROOT ? 0 : socket->cgroup);
+		polled_see(namespace->polled, &place, socket->inode, socket->cgroup == CGROUP_ROOT ? 0 : socket->cgroup,
+			   socket->has_tcp ? &progress : NULL);
 }
 
 /* Every network namespace once: by sock_diag, or, where we may not enter it, through the files of one of its processes. */
@@ -240,7 +253,7 @@ static void polled_tables(struct tcp_polled *polled)
 		const struct netns *netns = &g_array_index(all, struct netns, i);
 		struct polled_namespace namespace = { polled, netns->inode };
 
-		if (sockdiag_each(netns, IPPROTO_TCP, states, FALSE, polled_socket, &namespace, NULL))
+		if (sockdiag_each(netns, IPPROTO_TCP, states, TRUE, polled_socket, &namespace, NULL))
 			continue;
 		polled_table(polled, netns->pid, netns->inode, "tcp");
 		polled_table(polled, netns->pid, netns->inode, "tcp6");
@@ -370,30 +383,60 @@ static void polled_end(guint64 owner, gboolean here, const char *address, struct
 		    : (struct probe_end){ .kind = EDGE_END_EXTERNAL, .text = address };
 }
 
-static void polled_tell(const struct connection *connection, gboolean existing, gboolean begins, tcp_polled_fn tell,
-			void *user)
+enum moment {
+	MOMENT_EXISTS,
+	MOMENT_BEGINS,
+	MOMENT_GOES_ON,
+	MOMENT_ENDS,
+};
+
+/* Only of the end whose numbers count; segments and bytes a socket takes back (it cannot) would be none. */
+static void polled_progress(struct connection *connection, struct tcp_polled_edge *edge)
+{
+	const struct progress *now = &connection->now, *told = &connection->told;
+
+	edge->sent_bytes = now->sent_bytes - MIN(now->sent_bytes, told->sent_bytes);
+	edge->received_bytes = now->received_bytes - MIN(now->received_bytes, told->received_bytes);
+	edge->sent_segments = (guint32)(now->sent_segments - told->sent_segments); /* wrap at 2^32 */
+	edge->received_segments = (guint32)(now->received_segments - told->received_segments);
+	connection->told = *now;
+}
+
+static void polled_tell(struct connection *connection, enum moment moment, tcp_polled_fn tell, void *user)
 {
 	const struct place *place = &connection->place;
 	char address[INET6_ADDRSTRLEN] = "", port[8];
-	struct tcp_polled_edge edge = { .port = port };
 	/* What has both ends here is counted at its client's, but for being accepted. */
 	gboolean counts = connection->is_client || !connection->both;
+	struct tcp_polled_edge edge = {
+		.port = port,
+		.is_client = connection->is_client,
+		.remote = address,
+		.all_sent_bytes = connection->now.sent_bytes,
+		.all_received_bytes = connection->now.received_bytes,
+	};
 
 	inet_ntop(place->remote.family, place->remote.bytes, address, sizeof(address));
 	g_snprintf(port, sizeof(port), "%d", connection->is_client ? place->remote.port : place->local.port);
 	polled_end(connection->client, connection->is_client || connection->both, address, &edge.client);
 	polled_end(connection->server, !connection->is_client || connection->both, address, &edge.server);
-	if (!begins)
+	if (counts)
+		polled_progress(connection, &edge);
+	if (counts && moment != MOMENT_ENDS)
+		edge.rtt_us = connection->now.rtt_us;
+	if (moment == MOMENT_ENDS)
 		edge.closes = counts;
-	else if (existing)
+	else if (moment == MOMENT_EXISTS)
 		edge.existing = counts;
-	else if (connection->is_client)
+	else if (moment == MOMENT_BEGINS && connection->is_client)
 		edge.opens = 1;
-	else
+	else if (moment == MOMENT_BEGINS)
 		edge.accepts = 1;
-	tell(user, &edge);
+	if (moment != MOMENT_GOES_ON || (counts && connection->now.rtt_us))
+		tell(user, &edge);
 }
 
+/* And what has become of those that were told of. */
 static void polled_tell_new(struct tcp_polled *polled, tcp_polled_fn tell, void *user)
 {
 	GHashTableIter each;
@@ -403,12 +446,14 @@ static void polled_tell_new(struct tcp_polled *polled, tcp_polled_fn tell, void 
 	while (g_hash_table_iter_next(&each, NULL, &value)) {
 		struct connection *connection = value;
 
-		if (!connection->is_new || connection->is_told)
+		if (!connection->is_new || connection->is_told) {
+			polled_tell(connection, MOMENT_GOES_ON, tell, user);
 			continue;
+		}
 		polled_decide(polled, connection);
 		connection->is_told = TRUE;
 		connection->is_new = FALSE;
-		polled_tell(connection, polled->pass == 1, TRUE, tell, user);
+		polled_tell(connection, polled->pass == 1 ? MOMENT_EXISTS : MOMENT_BEGINS, tell, user);
 	}
 }
 
@@ -424,7 +469,7 @@ static void polled_tell_gone(struct tcp_polled *polled, tcp_polled_fn tell, void
 		if (connection->pass == polled->pass)
 			continue;
 		if (connection->is_told)
-			polled_tell(connection, FALSE, FALSE, tell, user);
+			polled_tell(connection, MOMENT_ENDS, tell, user);
 		g_hash_table_iter_remove(&each);
 	}
 }

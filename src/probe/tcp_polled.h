@@ -15,6 +15,12 @@ struct tcp_polled_edge {
 	struct probe_end client, server;
 	const char *port; /* the server's */
 	guint64 existing, opens, accepts, closes; /* new ones */
+	gboolean is_client; /* the end that was looked at */
+	const char *remote; /* its peer's address */
+	/* Since it was told last, as that end sees it; of one that was open at the start, since then. 0: not known. */
+	guint64 sent_bytes, received_bytes, sent_segments, received_segments;
+	guint64 rtt_us; /* smoothed, at this look; 0: not known */
+	guint64 all_sent_bytes, all_received_bytes; /* in its life, up to the last look */
 };
 typedef void (*tcp_polled_fn)(void *user, const struct tcp_polled_edge *edge);
 

@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/tcp_polled.h"
 #include "tcpevents.skel.h"
 
 #define TCPEVENTS_RING_BYTES (4 << 20)
@@ -28,7 +30,11 @@ struct tcpevents_run {
 	struct tcpevents_bpf *kernel;
 	struct bpf_link *state, *retransmit;
 	struct eventring *ring;
+	struct tcp_polled *polled; /* without kernel programs: none of the above */
+	int timer_fd; /* of that; -1: none */
+	struct ledger_line polled_seen, polled_nobodys;
 	const struct rung *rung;
+	char *why_not;
 	struct probe_request request;
 	struct probe_listener listener;
 	GQueue waiting; /* of struct tcpevents_record *: connects, oldest first */
@@ -40,8 +46,14 @@ static const struct rung tcpevents_rungs[] = {
 	  .misses =
 		  "who opened a connection that was open before; of a server its process that listens is named, not the "
 		  "one that accepts" },
+	{ .name = "polled",
+	  .misses =
+		  "polled every 3 s: short connections are missed; so are failures, resets, retransmissions, processes, "
+		  "exact times, and what is sent after the last look at a connection",
+	  .without_bpf = TRUE },
 	{ 0 },
 };
+#define TCPEVENTS_RUNG_POLLED (&tcpevents_rungs[G_N_ELEMENTS(tcpevents_rungs) - 2])
 
 /* ---- telling ---- */
 
@@ -169,6 +181,95 @@ static gboolean tcpevents_decode(void *user, struct eventring *ring, const struc
 	return TRUE;
 }
 
+/* ---- without kernel programs ---- */
+
+static gboolean polled_wants(const struct tcpevents_run *run, guint64 cgroup_key)
+{
+	for (gsize i = 0; run->request.filter && i < run->request.cgroup_count; i++)
+		if (run->request.cgroups[i].key == cgroup_key)
+			return run->request.cgroups[i].wanted;
+	return !run->request.filter;
+}
+
+/* tcp_polled_fn. Of a connection both of whose ends are here each end's is told, but its close only of the client's. */
+static void polled_tell(void *user, const struct tcp_polled_edge *edge)
+{
+	struct tcpevents_run *run = user;
+	const struct probe_end *own = edge->is_client ? &edge->client : &edge->server;
+	const struct probe_end *peer = edge->is_client ? &edge->server : &edge->client;
+	struct probe_task task = { .cgroup_key = own->cgroup_key };
+	struct probe_field fields[TCPEVENTS_FIELDS];
+	struct probe_event event = { .time_ns = clock_monotonic_ns(), .task = &task, .kind = "tcp", .fields = fields };
+	const char *what = edge->opens ? "connect" : edge->accepts ? "accept" : edge->closes ? "close" : NULL;
+
+	if (!what)
+		return;
+	if (own->kind == EDGE_END_CONTAINER && !polled_wants(run, own->cgroup_key))
+		return;
+	run->polled_seen.events++;
+	if (own->kind != EDGE_END_CONTAINER) {
+		run->polled_nobodys.events++;
+		return;
+	}
+	fields[event.field_count++] = (struct probe_field){ .field = { "event", EVENT_TEXT, 0, what } };
+	fields[event.field_count++] =
+		(struct probe_field){ .field = { "peer", EVENT_TEXT, 0,
+						 peer->kind == EDGE_END_CONTAINER ? NULL : edge->remote },
+				      .owner = peer->kind == EDGE_END_CONTAINER ? PROBE_OWNER_NAME : PROBE_OWNER_NONE,
+				      .cgroup_key = peer->cgroup_key };
+	fields[event.field_count++] =
+		(struct probe_field){ .field = { "side", EVENT_TEXT, 0, edge->is_client ? "client" : "server" } };
+	fields[event.field_count++] =
+		(struct probe_field){ .field = { "port", EVENT_COUNT, g_ascii_strtoull(edge->port, NULL, 10), NULL } };
+	fields[event.field_count++] =
+		(struct probe_field){ .field = { "sent", EVENT_BYTES, edge->all_sent_bytes, NULL } };
+	fields[event.field_count++] =
+		(struct probe_field){ .field = { "received", EVENT_BYTES, edge->all_received_bytes, NULL } };
+	if (edge->rtt_us)
+		fields[event.field_count++] =
+			(struct probe_field){ .field = { "rtt", EVENT_NANOSECONDS, edge->rtt_us * 1000, NULL } };
+	if (run->listener.event)
+		run->listener.event(run->listener.user, &event);
+}
+
+static gboolean polled_open(struct tcpevents_run *run, GError **error)
+{
+	const struct itimerspec every = { .it_interval = { .tv_sec = TCP_POLLED_NS / NS_PER_S },
+					  .it_value = { .tv_sec = TCP_POLLED_NS / NS_PER_S } };
+
+	if (run->request.tgid_count > 0) {
+		g_set_error(
+			error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED,
+			"whose process a socket is cannot be told by looking from time to time: name its container");
+		return FALSE;
+	}
+	run->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (run->timer_fd < 0 || timerfd_settime(run->timer_fd, 0, &every, NULL) != 0) {
+		ladder_set_error(error, "cannot set a timer", errno);
+		return FALSE;
+	}
+	run->polled = tcp_polled_open(&run->listener, error);
+	return run->polled != NULL;
+}
+
+static void polled_drain(struct tcpevents_run *run, gboolean last)
+{
+	guint64 expired;
+
+	if (read(run->timer_fd, &expired, sizeof(expired)) == sizeof(expired) || last)
+		tcp_polled_collect(run->polled, TRUE, polled_tell, run);
+}
+
+static void polled_account(struct tcpevents_run *run, struct ledger *ledger)
+{
+	ledger->seen.events += run->polled_seen.events;
+	ledger_note(ledger, g_strdup(run->rung->misses));
+	if (run->polled_nobodys.events)
+		ledger_add(ledger, LEDGER_LOST_UNATTRIBUTED, run->polled_nobodys.events, 0);
+	if (run->why_not)
+		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+}
+
 /* ---- running ---- */
 
 static gboolean tcpevents_load(struct tcpevents_run *run, GError **error)
@@ -226,7 +327,8 @@ static gboolean tcpevents_attach(void *user, const struct rung *rung, GError **e
 {
 	struct tcpevents_run *run = user;
 
-	(void)rung;
+	if (rung == TCPEVENTS_RUNG_POLLED)
+		return polled_open(run, error);
 	if (!tcpevents_load(run, error)) {
 		tcpevents_unload(run);
 		return FALSE;
@@ -251,6 +353,10 @@ static void tcpevents_close(struct probe_run *opaque)
 	if (!run)
 		return;
 	tcpevents_unload(run);
+	tcp_polled_close(run->polled);
+	if (run->timer_fd >= 0)
+		close(run->timer_fd);
+	g_free(run->why_not);
 	g_hash_table_unref(run->by_pair);
 	g_queue_clear_full(&run->waiting, g_free);
 	g_free(run);
@@ -263,9 +369,10 @@ static struct probe_run *tcpevents_open(const struct probe_request *request, con
 
 	run->request = *request;
 	run->listener = *listener;
+	run->timer_fd = -1;
 	g_queue_init(&run->waiting);
 	run->by_pair = g_hash_table_new(g_int64_hash, g_int64_equal);
-	run->rung = ladder_climb(tcpevents_rungs, request->rung, tcpevents_attach, run, NULL, error);
+	run->rung = ladder_climb(tcpevents_rungs, request->rung, tcpevents_attach, run, &run->why_not, error);
 	if (run->rung)
 		return (struct probe_run *)run;
 	tcpevents_close((struct probe_run *)run);
@@ -274,14 +381,21 @@ static struct probe_run *tcpevents_open(const struct probe_request *request, con
 
 static int tcpevents_fd(struct probe_run *opaque)
 {
-	return eventring_fd(((struct tcpevents_run *)opaque)->ring);
+	struct tcpevents_run *run = (struct tcpevents_run *)opaque;
+
+	return run->polled ? run->timer_fd : eventring_fd(run->ring);
 }
 
 static gboolean tcpevents_drain(struct probe_run *opaque, GError **error)
 {
 	struct tcpevents_run *run = (struct tcpevents_run *)opaque;
-	gboolean right = eventring_drain(run->ring, error);
+	gboolean right;
 
+	if (run->polled) {
+		polled_drain(run, FALSE);
+		return TRUE;
+	}
+	right = eventring_drain(run->ring, error);
 	tcpevents_release_old(run, clock_monotonic_ns() - TCPEVENTS_WAIT_NS);
 	return right;
 }
@@ -293,6 +407,11 @@ static gboolean tcpevents_finish(struct probe_run *opaque, struct ledger *ledger
 	tcpevents_detach(run);
 	ledger->rung = g_strdup(run->rung->name);
 	ledger->misses = g_strdup(run->rung->misses);
+	if (run->polled) {
+		polled_drain(run, TRUE);
+		polled_account(run, ledger);
+		return TRUE;
+	}
 	if (!eventring_drain(run->ring, error))
 		return FALSE;
 	tcpevents_release_old(run, G_MAXUINT64);

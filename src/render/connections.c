@@ -209,6 +209,22 @@ static void json_connection_lives(struct json_writer *json, const struct edges *
 	json_uint(json, "existing", counter(edges, row, "existing"));
 }
 
+/* Traffic and round trips, where the kernel said them: none told is none known. */
+static void json_connection_polled(struct json_writer *json, const struct edges *edges, guint32 row)
+{
+	struct connection_numbers numbers;
+
+	connection_numbers(edges, row, &numbers);
+	json_connection_lives(json, edges, row);
+	if (numbers.sent_bytes || numbers.received_bytes) {
+		json_uint(json, "sent_bytes", numbers.sent_bytes);
+		json_uint(json, "received_bytes", numbers.received_bytes);
+		json_uint(json, "sent_segments", numbers.sent_segments);
+		json_uint(json, "received_segments", numbers.received_segments);
+	}
+	json_connection_times(json, edges, g_ptr_array_index(edges->rows, row));
+}
+
 static void json_connection_churn(struct json_writer *json, const struct connection_numbers *numbers,
 				  guint64 duration_ns)
 {
@@ -252,7 +268,7 @@ static void json_connection(struct json_writer *json, const struct edges *edges,
 	json_connection_end(json, "source", edges_source(edges, row), NULL);
 	json_connection_end(json, "target", edges_target(edges, row), labels[0]);
 	if (polled)
-		json_connection_lives(json, edges, row);
+		json_connection_polled(json, edges, row);
 	else
 		json_connection_numbers(json, edges, row, duration_ns);
 	json_end_object(json);

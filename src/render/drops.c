@@ -100,7 +100,8 @@ static void json_drop(struct json_writer *json, const struct edges *edges, guint
 	if (drops_meaning(labels[0]))
 		json_string(json, "meaning", drops_meaning(labels[0]));
 	for (guint i = 0; i < edges->counter_count; i++)
-		json_uint(json, edges->counters[i].name, edge->counters[i]);
+		if (edge->counters[i]) /* bytes of dropped packets are not known in each way of counting */
+			json_uint(json, edges->counters[i].name, edge->counters[i]);
 	json_end_object(json);
 }
 

@@ -2,6 +2,7 @@
 """fathom connections where kernel programs are refused: the same edges by looking again and again, and it says so."""
 import json
 import signal
+import subprocess
 
 import pytest
 
@@ -92,3 +93,72 @@ def test_what_begins_and_ends_between_looks(fathom, pair):
     ours = [e for result in found for e in result["edges"] if server.name in e["target"].values()]
     assert [sum(e[key] for e in ours) for key in ("existing", "opens", "accepts", "closes")] == [0, HELD, HELD, HELD], ours
     assert {e["source"].get("container") for e in ours} == {client.name}
+
+
+def test_traffic_and_round_trips_while_polled(fathom, pair):
+    """What is sent on connections that are looked at twice is known, and so is their round trip."""
+    client, server = pair
+    process = fathom.start("connections", "--rung", "polled", "-i", "0.5", "--json")
+    try:
+        json.loads(process.stdout.readline())  # it has looked once
+        client.runtime.cli("exec", "-d", client.id, "tcpload", "connect", "10.79.1.2", PORT, 2, 1000000)
+        seen = []
+        while not any("sent_bytes" in e for e in seen):
+            found = json.loads(process.stdout.readline())
+            seen += [e for e in found["edges"] if server.name in e["target"].values()]
+            assert len(seen) < 40, seen
+    finally:
+        client.runtime.cli("exec", client.id, "sh", "-c", "kill $(pidof tcpload)", check=False)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    edge = next(e for e in seen if "sent_bytes" in e)
+    assert edge["received_bytes"] == pytest.approx(10 * edge["sent_bytes"], rel=0.1), edge  # 100 are answered with 1,000
+    assert edge["rtt_ns"]["count"] >= 1 and "failures" not in edge, edge
+
+
+def test_events_while_polled(fathom, pair):
+    client, server = pair
+    process = subprocess.Popen(["setpriv", f"--bounding-set={REFUSED}", str(fathom.binary), "tcp", "-d", "30", "--json", client.name,
+                                server.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "polled every 3 s: short connections are missed" in process.stderr.readline()
+        release = hold(client)
+        lines = [json.loads(process.stdout.readline()) for _ in range(2 * HELD)]
+        release()
+        lines += [json.loads(process.stdout.readline()) for _ in range(HELD)]
+    finally:
+        process.send_signal(signal.SIGINT)
+        complaint = process.communicate(timeout=30)[1]
+    kinds = [(line["container"], line["event"], line["peer"]) for line in lines]
+    assert sorted(set(kinds)) == sorted([(client.name, "connect", server.name), (server.name, "accept", client.name),
+                                         (client.name, "close", server.name)]), kinds
+    assert all(kinds.count(kind) == HELD and line["port"] == PORT for kind, line in zip(kinds, lines)), kinds
+    assert process.returncode == 0, complaint
+
+
+def test_drops_and_queues_without_programs(fathom, pair):
+    """Datagrams to a port nobody listens at, as the network namespace counts them; and the accept queues."""
+    client, server = pair
+    shown = refused(fathom, "drops", "-d", "0.2")
+    assert shown.returncode == 0 and "as network namespaces count them" in shown.stdout, shown
+    assert "CAP_BPF" in shown.stderr and "namespaces count themselves" in shown.stderr, shown
+    process = fathom.start("drops", "--rung", "polled", "-d", "30", "--json", "-i", "0.5")
+    try:
+        first = json.loads(process.stdout.readline())
+        run("nsenter", "-t", client.pid, "-n", "python3", "-c", "import socket\ns = socket.socket(2, 2)\n"
+            "for _ in range(30): s.sendto(b'x', ('10.79.1.2', 9))")
+        dropped = []
+        while sum(d["packets"] for d in dropped) < 30:
+            found = json.loads(process.stdout.readline())
+            dropped += [d for d in found["drops"] if d.get("container") == server.name]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert {(d["reason"], d["protocol"], d["direction"]) for d in dropped} == {("no_socket", "udp", "in")}, dropped
+    assert sum(d["packets"] for d in dropped) == 30 and not any("bytes" in d for d in dropped), dropped
+    assert any(q.get("container") == server.name and q["address"].endswith(f":{PORT}") for q in first["listeners"]), first
+
+
+def test_dns_says_why_not(fathom):
+    done = refused(fathom, "dns", "-d", "1")
+    assert done.returncode == 2 and "keeps count of DNS questions" in done.stderr, done
