@@ -72,7 +72,7 @@ def judge(scenario, stage, report, noise):
         if noise.name and truth is None and verdict == "CPU taken by a neighbour":
             right = found["culprit"] == noise.name  # who is healthy by itself may well wait for that load: so it is
         if right and short in culprits:
-            right = found["culprit"] == culprits[short]
+            right = scenarios.blames(found, culprits[short])
         yield short, truth, verdict, right
 
 
@@ -110,7 +110,9 @@ def groups(names, variant):
     many = []
     for name in names:
         scenario = scenarios.load(name)
-        if getattr(scenario, "QUIET", False):
+        if scenarios.lacks(scenario):
+            print(f"left out: {name} ({', '.join(scenarios.lacks(scenario))} not found)", flush=True)
+        elif getattr(scenario, "QUIET", False):
             if variant == "plain":
                 yield [name]
         elif getattr(scenario, "ALONE", False):

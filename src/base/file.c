@@ -85,6 +85,35 @@ static int root_look(int rootfd, const char *path, enum mounts_answer answer)
 	return (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
 }
 
+/* Step by step along a path that crosses mounts, none of which may be one that blocks: each is looked at before a name in it
+ * is looked up. For the root of our own mounts alone: there nobody puts a mount on the way of what belongs to the system
+ * between two steps, as a container might in its own. No symlinks. */
+static int root_walk(int rootfd, const char *path, struct mounts *mounts)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+	};
+	g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+	int at = dup(rootfd);
+
+	for (guint i = 0; at >= 0 && parts[i]; i++) {
+		int next;
+
+		if (!*parts[i])
+			continue;
+		next = strcmp(parts[i], "..") == 0 ? -1 : (int)syscall(SYS_openat2, at, parts[i], &how, sizeof(how));
+		close(at);
+		at = next;
+		if (at >= 0 && mounts_ask(mounts, at) == MOUNTS_MAY_BLOCK) {
+			close(at);
+			at = -1;
+			errno = EXDEV;
+		}
+	}
+	return at;
+}
+
 /* The very file that was looked at. */
 static int seen_open(int seen)
 {
@@ -139,8 +168,11 @@ int file_root_file(struct file_root *root, const char *path, GError **error)
 {
 	gboolean may_look = root->answer != MOUNTS_MAY_BLOCK;
 	int seen = may_look ? root_look(root->fd, path, root->answer) : -1, fd = -1;
-	gboolean allowed = seen >= 0 && mounts_ask_file(root->mounts, seen) != MOUNTS_MAY_BLOCK;
+	gboolean allowed;
 
+	if (seen < 0 && may_look && errno == EXDEV && strcmp(root->path, "/") == 0)
+		seen = root_walk(root->fd, path, root->mounts);
+	allowed = seen >= 0 && mounts_ask_file(root->mounts, seen) != MOUNTS_MAY_BLOCK;
 	if (allowed)
 		fd = seen_open(seen);
 	if (fd < 0)

@@ -98,9 +98,9 @@ static void diagnose_progress(void *user, guint64 elapsed_ns, guint64 duration_n
 
 static int diagnose_report(struct diagnose_command *command, const struct checkup *checkup)
 {
-	guint64 began_ns = clock_monotonic_ns();
+	guint64 began_ns = clock_thread_ns();
 	g_autoptr(diagnosis_t) diagnosis = diagnose(checkup->whole, checkup->windows, &command->config);
-	guint64 took_ns = clock_monotonic_ns() - began_ns;
+	guint64 took_ns = clock_thread_ns() - began_ns;
 	struct report_options options = {
 		.snapshot = checkup->whole,
 		.refused = checkup->refused,
@@ -122,7 +122,7 @@ static int diagnose_report(struct diagnose_command *command, const struct checku
 	}
 	fwrite(out->str, 1, out->len, stdout);
 	if (command->timing)
-		fprintf(stderr, "attached in %.0f ms, engine %.2f ms, %u containers\n",
+		fprintf(stderr, "attached in %.0f ms, engine %.2f ms of CPU time, %u containers\n",
 			(double)checkup->started_ns / 1e6, (double)took_ns / 1e6, diagnosis->facts->subjects->len);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return EXIT_INCONCLUSIVE;

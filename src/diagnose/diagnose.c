@@ -333,6 +333,10 @@ static void finding_trust(struct diagnosis *diagnosis, struct finding *finding, 
 
 	windows_count(finding->rule, finding->subject, windows, &diagnosis->config, &held, &failed);
 	finding->confidence = judgement->is_far && failed == 0 ? CONFIDENCE_HIGH : CONFIDENCE_MEDIUM;
+	if (finding->rule->doubt) {
+		finding->confidence = CONFIDENCE_MEDIUM;
+		g_ptr_array_add(finding->doubts, g_strdup(finding->rule->doubt));
+	}
 	if (!judgement->is_far)
 		g_ptr_array_add(finding->doubts, g_strdup("not far from a threshold"));
 	if (failed > 0)
@@ -411,7 +415,7 @@ struct diagnosis *diagnose(const struct snapshot *snapshot, const GPtrArray *win
 	diagnosis->config = *config;
 	diagnosis->facts = facts_new(snapshot);
 	if (windows)
-		facts_add_growth(diagnosis->facts, windows);
+		facts_add_parts(diagnosis->facts, windows);
 	diagnosis->findings = g_ptr_array_new_with_free_func(finding_free);
 	diagnosis->notes = g_ptr_array_new_with_free_func(finding_free);
 	diagnosis->checked = g_array_new(FALSE, FALSE, sizeof(struct checked));

@@ -29,6 +29,8 @@ enum fact {
 	FACT_CPUS_IDLE,
 	FACT_CPUS_IDLE_OUTSIDE,
 	FACT_STEAL,
+	FACT_COLLECTOR_CPU,
+	FACT_COLLECTOR_SHARE,
 	/* memory */
 	FACT_MEMORY_USED,
 	FACT_MEMORY_LIMIT,
@@ -40,6 +42,7 @@ enum fact {
 	FACT_RECLAIM_MACHINE,
 	FACT_HIGH_EVENTS,
 	FACT_SWAPPED_IN,
+	FACT_SWAPPED_PART,
 	FACT_OOM_LIMIT,
 	FACT_OOM_HOST,
 	FACT_MACHINE_MEMORY_FREE,
@@ -72,6 +75,11 @@ enum fact {
 	FACT_TCP_LOSS,
 	FACT_TCP_TIMEOUTS,
 	FACT_ZERO_WINDOWS,
+	FACT_ACCEPT_WAITING,
+	FACT_REQUESTS,
+	FACT_REQUEST_TIME,
+	FACT_REQUEST_WAIT,
+	FACT_REQUEST_PATH_PART,
 	FACT_UDP_OVERFLOWS,
 	FACT_NET_DROPS,
 	FACT_CONNTRACK_FILL,
@@ -91,6 +99,7 @@ enum fact {
 	FACT_LOST_DISK_OTHERS,
 	FACT_LOST_LOCK,
 	FACT_LOST_STEAL,
+	FACT_LOST_COLLECTOR,
 	FACT_ON_CPU,
 	FACTS,
 };
@@ -130,6 +139,8 @@ enum fact_text {
 	TEXT_DEVICE,
 	TEXT_KERNEL_LOCK_IN, /* the kernel function that wants the lock */
 	TEXT_RESOLVER,
+	TEXT_SERVER, /* whose answers it waits for longest, with its port */
+	TEXT_WAITS_FOR, /* what its threads wait for most: "locks" */
 	FACT_TEXTS,
 };
 extern const char *const fact_text_names[FACT_TEXTS];
@@ -162,9 +173,10 @@ void facts_free(struct facts *facts);
 typedef struct facts facts_t; /* for g_autoptr(facts_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(facts_t, facts_free)
 
-/* How memory grew over the adjoining parts of a time (of struct snapshot *, the latest last; three or more), where it grew
- * steadily: FACT_MEMORY_GROWTH, FACT_MEMORY_LASTS. */
-void facts_add_growth(struct facts *facts, const GPtrArray *parts);
+/* What only the adjoining parts of a time tell (of struct snapshot *, the latest last): how memory grew where it grew
+ * steadily (three parts or more: FACT_MEMORY_GROWTH, FACT_MEMORY_LASTS), and what waited at the end of each
+ * (FACT_ACCEPT_WAITING). */
+void facts_add_parts(struct facts *facts, const GPtrArray *parts);
 
 /* NULL when absent. */
 struct subject *facts_by_name(const struct facts *facts, const char *name);

@@ -8,6 +8,10 @@
 
 #define RETRANSMITS_LEAST 10 /* fewer segments sent again say nothing about a path */
 #define TEXT_HOST "the host"
+/* What is missing is weighed against at least so much: the least that decides a rule, one in two hundred of the time and
+ * three failures, is then a twentieth, which is where a look is called inconclusive. */
+#define COVERAGE_TIME_PART 10
+#define COVERAGE_EVENTS_LEAST 60
 #define GROWTH_POINTS_LEAST 3
 #define GROWTH_FIT_LEAST 0.9 /* R² of the line through them */
 #define GROWTH_BYTES_LEAST (1 << 20) /* less is no growth to speak of */
@@ -87,6 +91,7 @@ struct sums {
 	const char *lock_in;
 	gboolean has_edges;
 	double refused, timed_out, ports, worst; /* failures; the most of one edge */
+	struct histogram_counts request, rtt; /* of the server waited for longest */
 	gboolean has_disk;
 	double disk_ns, disk_requests;
 	struct histogram_counts disk; /* in the device */
@@ -358,6 +363,36 @@ static double counted(const struct edges *edges, const struct edge *edge, const 
 	return counter < 0 ? 0 : (double)edge->counters[counter];
 }
 
+static const struct histogram_counts *timed(const struct edges *edges, const struct edge *edge, const char *name)
+{
+	for (guint i = 0; i < edges->histogram_count; i++)
+		if (strcmp(edges->histograms[i].name, name) == 0)
+			return edge->histograms[i];
+	return NULL;
+}
+
+/* Whose answers it waits for longest. */
+static void gather_requests(struct gathering *gathering, const struct edges *edges, guint32 row,
+			    struct subject *subject)
+{
+	const struct edge *edge = g_ptr_array_index(edges->rows, row);
+	const struct histogram_counts *request = timed(edges, edge, "request"), *rtt = timed(edges, edge, "rtt");
+	struct edge_end target = edges_target(edges, row);
+	const char *port = edges_labels(edges, row)[0];
+	struct sums *sums = sums_of(gathering, subject);
+	g_autofree char *server = NULL;
+
+	if (!request || request->sum <= sums->request.sum ||
+	    (target.kind == EDGE_END_CONTAINER && strcmp(target.name, subject->name) == 0))
+		return; /* of itself it would say nothing */
+	sums->request = *request;
+	sums->rtt = rtt ? *rtt : (struct histogram_counts){ 0 };
+	server = port ? g_strdup_printf("%s port %s", target.name, port) : g_strdup(target.name);
+	set_text(gathering->facts, subject, TEXT_SERVER, server);
+	subject->text_is_host[TEXT_SERVER] = target.kind == EDGE_END_HOST;
+	subject->text_is_outside[TEXT_SERVER] = target.kind == EDGE_END_EXTERNAL;
+}
+
 static void gather_edge(struct gathering *gathering, const struct edges *edges, guint32 row)
 {
 	const struct edge *edge = g_ptr_array_index(edges->rows, row);
@@ -378,6 +413,7 @@ static void gather_edge(struct gathering *gathering, const struct edges *edges, 
 	/* An attempt that goes on has not failed yet: its second SYN says as much. */
 	if (timed_out == 0 && refused == 0 && counted(edges, edge, "opens") == 0)
 		timed_out = counted(edges, edge, "retransmits_syn") / 2;
+	gather_requests(gathering, edges, row, subject);
 	sums = sums_of(gathering, subject);
 	sums->refused += refused;
 	sums->ports += ports;
@@ -678,8 +714,12 @@ static void facts_memory(const struct gathering *gathering, struct subject *subj
 	if (gauge(row, GAUGE_REFAULTS_FILE, &file))
 		set(subject, FACT_REFAULTS,
 		    (file + (gauge(row, GAUGE_REFAULTS_ANON, &anon) ? anon : 0)) / gathering->seconds);
-	if (gauge(row, GAUGE_REFAULTS_ANON, &anon))
+	if (gauge(row, GAUGE_REFAULTS_ANON, &anon)) {
 		set(subject, FACT_SWAPPED_IN, anon / gathering->seconds);
+		set(subject, FACT_SWAPPED_PART, 0);
+		if (gauge(row, GAUGE_REFAULTS_FILE, &file))
+			set_share(subject, FACT_SWAPPED_PART, anon, anon + file);
+	}
 	if (gauge(row, GAUGE_MEMORY_EVENTS_HIGH, &value))
 		set(subject, FACT_HIGH_EVENTS, value / gathering->seconds);
 	/* What the tracepoint tells, it tells exactly; the file does not say at whose limit. */
@@ -708,6 +748,22 @@ static void facts_dns(struct gathering *gathering, struct subject *subject, cons
 	set(subject, FACT_DNS_LATENCY, (double)histogram_bucket_low(UNIT_NANOSECONDS, (guint)bucket) / 1e9);
 }
 
+static void facts_requests(const struct gathering *gathering, struct subject *subject, const struct sums *sums)
+{
+	double mean_ns;
+
+	set(subject, FACT_REQUESTS, sums ? (double)sums->request.count : 0);
+	set(subject, FACT_REQUEST_TIME, 0);
+	set(subject, FACT_REQUEST_WAIT, 0);
+	if (!sums || sums->request.count == 0)
+		return;
+	mean_ns = (double)sums->request.sum / (double)sums->request.count;
+	set(subject, FACT_REQUEST_TIME, mean_ns / 1e9);
+	set(subject, FACT_REQUEST_WAIT, (double)sums->request.sum / 1e9 / gathering->seconds);
+	if (sums->rtt.count)
+		set_share(subject, FACT_REQUEST_PATH_PART, (double)sums->rtt.sum / (double)sums->rtt.count, mean_ns);
+}
+
 static void facts_waits(struct gathering *gathering, struct subject *subject, const struct sums *sums)
 {
 	double wall_ns = gathering->seconds * 1e9;
@@ -728,6 +784,7 @@ static void facts_waits(struct gathering *gathering, struct subject *subject, co
 		set(subject, FACT_REFUSED, sums ? sums->refused : 0);
 		set(subject, FACT_CONNECT_TIMEOUTS, sums ? sums->timed_out : 0);
 		set(subject, FACT_PORTS_REFUSED, sums ? sums->ports : 0);
+		facts_requests(gathering, subject, sums);
 	}
 	if (gathering->has_dns)
 		facts_dns(gathering, subject, sums);
@@ -804,6 +861,45 @@ static void facts_lost(struct gathering *gathering, struct subject *subject, con
 	}
 }
 
+/* What its threads wait for most, where that is a tenth of a thread or more. */
+static void facts_waits_for(struct gathering *gathering, struct subject *subject, const struct sums *sums,
+			    const struct threads *threads)
+{
+	const struct {
+		const char *what;
+		double seconds;
+	} waits[] = {
+		{ "CPUs", threads->waiting + threads->throttled },
+		{ "disks", threads->disk },
+		{ "memory", threads->memory },
+		{ "each other's locks", threads->contended },
+		{ "locks of files", threads->file_lock },
+		{ "locks of the kernel", threads->kernel_lock },
+		{ "the network", gathering->has_walltime && sums ? sums->times[TIME_NETWORK] / 1e9 : 0 },
+	};
+	double most = gathering->seconds / 10;
+
+	for (guint i = 0; i < G_N_ELEMENTS(waits); i++) {
+		if (waits[i].seconds < most)
+			continue;
+		most = waits[i].seconds;
+		set_text(gathering->facts, subject, TEXT_WAITS_FOR, waits[i].what);
+	}
+}
+
+static void facts_collector(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+{
+	double collector_ns, used_ns, on_cpu;
+
+	if (!gauge(row, GAUGE_CPU_COLLECTORS, &collector_ns) || !gauge(row, GAUGE_CPU, &used_ns))
+		return;
+	set(subject, FACT_COLLECTOR_CPU, collector_ns / 1e9 / gathering->seconds);
+	set(subject, FACT_COLLECTOR_SHARE, 0);
+	set_share(subject, FACT_COLLECTOR_SHARE, collector_ns, used_ns);
+	if (fact_get(subject, FACT_ON_CPU, &on_cpu))
+		set(subject, FACT_LOST_COLLECTOR, subject->values[FACT_COLLECTOR_SHARE] * on_cpu);
+}
+
 static void set_counter(struct subject *subject, enum fact fact, const struct gauge_row *row, enum gauge which)
 {
 	double value;
@@ -866,8 +962,11 @@ static void facts_of(struct gathering *gathering, struct subject *subject)
 		facts_waits(gathering, subject, sums);
 	facts_disk(gathering, subject, row, sums);
 	facts_limits(gathering, subject, row);
-	if (has_threads)
+	if (has_threads) {
 		facts_lost(gathering, subject, sums, &threads);
+		facts_waits_for(gathering, subject, sums, &threads);
+	}
+	facts_collector(gathering, subject, row);
 	if (row) {
 		set_text(gathering->facts, subject, TEXT_CPU_LIMIT_OF, row->texts[GAUGE_TEXT_CPU_LIMIT_OF]);
 		if (row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF])
@@ -902,6 +1001,18 @@ static void mark_times(struct gathering *gathering)
 	}
 }
 
+/* Of how much of a shape's probe a verdict can be sure. A probe that saw a millisecond of waiting in all and could not say
+ * whose it was has missed nothing any rule would have asked for; a process killed is never too little. */
+static double shape_coverage(const struct shape *shape, guint64 duration_ns)
+{
+	gboolean is_rare = shape->kind == SHAPE_EVENTS;
+
+	return ledger_coverage_beside(&shape->ledger, is_rare ? 0 : COVERAGE_EVENTS_LEAST,
+				      is_rare				? 0
+				      : shape->unit == UNIT_NANOSECONDS ? duration_ns / COVERAGE_TIME_PART
+									: COVERAGE_EVENTS_LEAST);
+}
+
 struct facts *facts_new(const struct snapshot *snapshot)
 {
 	struct facts *facts = g_new0(struct facts, 1);
@@ -919,7 +1030,7 @@ struct facts *facts_new(const struct snapshot *snapshot)
 	gather_subjects(&gathering);
 	for (guint i = 0; i < snapshot->shapes->len; i++) {
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
-		double coverage = ledger_coverage(&shape->ledger);
+		double coverage = shape_coverage(shape, snapshot->duration_ns);
 
 		gather_shape(&gathering, shape);
 		if (coverage < facts->coverage) { /* not so when it is not a number */
@@ -962,6 +1073,14 @@ static gboolean fit_slope(const struct fit *fit, double *slope)
 	return covariance * covariance / (variance_t * variance_y) >= GROWTH_FIT_LEAST;
 }
 
+/* NULL: it was not there. */
+static const struct gauge_row *row_in_part(const struct snapshot *part, guint64 key)
+{
+	const struct shape *shape = snapshot_find(part, SHAPE_GAUGES);
+
+	return shape ? gauges_find(shape->gauges, GAUGE_RESOURCE_CONTAINER, key, 0) : NULL;
+}
+
 static void growth_of(struct subject *subject, const GPtrArray *parts)
 {
 	struct fit fit = { 0 };
@@ -969,9 +1088,7 @@ static void growth_of(struct subject *subject, const GPtrArray *parts)
 
 	for (guint i = 0; i < parts->len; i++) {
 		const struct snapshot *part = g_ptr_array_index(parts, i);
-		const struct shape *shape = snapshot_find(part, SHAPE_GAUGES);
-		const struct gauge_row *row =
-			shape ? gauges_find(shape->gauges, GAUGE_RESOURCE_CONTAINER, subject->key, 0) : NULL;
+		const struct gauge_row *row = row_in_part(part, subject->key);
 
 		t += (double)part->duration_ns / 1e9;
 		if (!gauge(row, GAUGE_MEMORY_ANON, &anon))
@@ -988,13 +1105,33 @@ static void growth_of(struct subject *subject, const GPtrArray *parts)
 		set(subject, FACT_MEMORY_LASTS, (limit - anon) / slope);
 }
 
-void facts_add_growth(struct facts *facts, const GPtrArray *parts)
+/* Connections that wait to be accepted, as few as there ever were: a queue that empties now and then is none. */
+static void accept_waiting_of(struct subject *subject, const GPtrArray *parts)
+{
+	double least = G_MAXDOUBLE, waiting;
+
+	for (guint i = 0; i < parts->len; i++) {
+		const struct gauge_row *row = row_in_part(g_ptr_array_index(parts, i), subject->key);
+
+		if (!row)
+			return;
+		if (!gauge(row, GAUGE_LISTEN_QUEUE, &waiting))
+			waiting = 0; /* nobody listens */
+		least = MIN(least, waiting);
+	}
+	if (parts->len)
+		set(subject, FACT_ACCEPT_WAITING, least);
+}
+
+void facts_add_parts(struct facts *facts, const GPtrArray *parts)
 {
 	for (guint i = 0; i < facts->subjects->len; i++) {
 		struct subject *subject = g_ptr_array_index(facts->subjects, i);
 
-		if (subject->key && !subject->dead)
-			growth_of(subject, parts);
+		if (!subject->key || subject->dead)
+			continue;
+		growth_of(subject, parts);
+		accept_waiting_of(subject, parts);
 	}
 }
 

@@ -25,6 +25,7 @@ enum threshold {
 	THRESHOLD_RECLAIM,
 	THRESHOLD_MACHINE_MEMORY,
 	THRESHOLD_SWAPPED_IN,
+	THRESHOLD_SWAPPED_PART,
 	THRESHOLD_IO_PRESSURE,
 	THRESHOLD_IO_LIMIT,
 	THRESHOLD_DISK_WAIT,
@@ -50,6 +51,11 @@ enum threshold {
 	THRESHOLD_ZERO_WINDOWS,
 	THRESHOLD_NETWORK_WAIT,
 	THRESHOLD_ON_CPU,
+	THRESHOLD_COLLECTOR,
+	THRESHOLD_ACCEPT_WAITING,
+	THRESHOLD_REQUESTS,
+	THRESHOLD_REQUEST_TIME,
+	THRESHOLD_REQUEST_PATH,
 	THRESHOLDS,
 };
 
@@ -105,6 +111,7 @@ struct rule {
 	enum fact score; /* share of thread time lost */
 	double score_least; /* errors count as this much, however little time they take */
 	enum fact_text culprit; /* FAULT_NEIGHBOUR, FAULT_PEER: who */
+	const char *doubt; /* why it is never of high confidence; NULL: it may be */
 	enum fact shown[RULE_SHOWN]; /* also in the evidence; ends with 0 */
 };
 

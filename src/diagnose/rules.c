@@ -28,6 +28,7 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 	[THRESHOLD_RECLAIM] = { "reclaim", 0.01, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_MACHINE_MEMORY] = { "machine_memory", 0.10, FACT_UNIT_SHARE, CUSTOM },
 	[THRESHOLD_SWAPPED_IN] = { "swapped_in", 10, FACT_UNIT_PER_SECOND, CUSTOM },
+	[THRESHOLD_SWAPPED_PART] = { "swapped_part", 0.50, FACT_UNIT_SHARE, "the larger half decides" },
 	[THRESHOLD_IO_PRESSURE] = { "io_pressure", 0.10, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_IO_LIMIT] = { "io_limit", 0.90, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_DISK_WAIT] = { "disk_wait", 0.10, FACT_UNIT_SHARE, CUSTOM },
@@ -53,6 +54,11 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 	[THRESHOLD_ZERO_WINDOWS] = { "zero_windows", 1, FACT_UNIT_COUNT, EXPERIMENT },
 	[THRESHOLD_NETWORK_WAIT] = { "network_wait", 0.10, FACT_UNIT_CORES, CUSTOM },
 	[THRESHOLD_ON_CPU] = { "on_cpu", 0.80, FACT_UNIT_SHARE, CUSTOM },
+	[THRESHOLD_COLLECTOR] = { "collector", 0.25, FACT_UNIT_SHARE, "well-sized heaps cost below 10 %" },
+	[THRESHOLD_ACCEPT_WAITING] = { "accept_waiting", 2, FACT_UNIT_COUNT, EXPERIMENT },
+	[THRESHOLD_REQUESTS] = { "requests", 10, FACT_UNIT_COUNT, "fewer may be waiting for news" },
+	[THRESHOLD_REQUEST_TIME] = { "request_time", 0.1, FACT_UNIT_SECONDS, CUSTOM },
+	[THRESHOLD_REQUEST_PATH] = { "request_path", 0.5, FACT_UNIT_SHARE, "the larger half decides" },
 };
 
 enum threshold threshold_find(const char *name)
@@ -185,6 +191,19 @@ const struct rule rules[] = {
 		.score = FACT_ON_CPU,
 		.shown = { FACT_CPU_USED },
 	},
+	{
+		.name = "garbage collection", .resource = "cpu", .fault = FAULT_CONTAINER,
+		.conditions = {
+			{ AT_LEAST, FACT_COLLECTOR_CPU, THRESHOLD_CPU_DEMAND, .firm = TRUE },
+			{ AT_LEAST, FACT_COLLECTOR_SHARE, THRESHOLD_COLLECTOR },
+		},
+		.sentence = "collects garbage instead of working: {collector_share} of the CPU time it uses",
+		.disproof = "give it twice the heap (-Xmx …) for a minute: if it collects as much, the heap was not too small",
+		.advice = "a larger heap if its memory limit leaves room, or fewer objects made: see who allocates",
+		.more = "fathom profile {container}",
+		.score = FACT_LOST_COLLECTOR,
+		.shown = { FACT_CPU_USED, FACT_MEMORY_USED, FACT_MEMORY_LIMIT },
+	},
 	/* ---- memory ---- */
 	{
 		.name = "memory limit, killed", .resource = "memory", .fault = FAULT_CONTAINER,
@@ -215,6 +234,7 @@ const struct rule rules[] = {
 			{ AT_LEAST, FACT_MEMORY_FILL, THRESHOLD_MEMORY_FULL, .firm = TRUE },
 			{ AT_LEAST, FACT_REFAULTS, THRESHOLD_REFAULTS, .any = 1 },
 			{ AT_LEAST, FACT_RECLAIM_OWN, THRESHOLD_RECLAIM, .any = 1 },
+			{ BELOW, FACT_SWAPPED_PART, THRESHOLD_SWAPPED_PART, .soft = TRUE },
 			{ AT_LEAST, FACT_MEMORY_PRESSURE, THRESHOLD_MEMORY_PRESSURE, .any = 2, .soft = TRUE },
 			{ AT_LEAST, FACT_LOST_MEMORY, THRESHOLD_MEMORY_LOST, .any = 2 },
 		},
@@ -256,9 +276,10 @@ const struct rule rules[] = {
 		.name = "swapping", .resource = "memory", .fault = FAULT_CONTAINER,
 		.conditions = {
 			{ AT_LEAST, FACT_SWAPPED_IN, THRESHOLD_SWAPPED_IN },
+			{ AT_LEAST, FACT_SWAPPED_PART, THRESHOLD_SWAPPED_PART, .soft = TRUE, .firm = TRUE },
 			{ AT_LEAST, FACT_MEMORY_PRESSURE, THRESHOLD_MEMORY_CALM, .soft = TRUE },
 		},
-		.sentence = "its own memory is swapped out and needed again: {swapped_in} pages",
+		.sentence = "its own memory is swapped out and needed again: {swapped_in} pages[, {memory_used} of a limit of {memory_limit} used]",
 		.disproof = "raise its memory limit (or stop others, if it has none) for a minute: if pages still come from swap, it was not that",
 		.advice = "more memory for it, or less swap: then it fails early instead of crawling",
 		.more = "fathom memory {container}",
@@ -443,6 +464,18 @@ const struct rule rules[] = {
 		.score = FACT_NONE, .score_least = 0.6,
 	},
 	{
+		.name = "all workers taken", .resource = "network", .fault = FAULT_CONTAINER,
+		.conditions = {
+			{ AT_LEAST, FACT_ACCEPT_WAITING, THRESHOLD_ACCEPT_WAITING },
+		},
+		.sentence = "{accept_waiting} connections and more wait for it all the time and nobody takes them[: its threads wait for {waits_for}]",
+		.disproof = "start twice as many workers: if as many connections wait, it is something they all wait for",
+		.advice = "see what the workers do instead; more of them only help when that is waiting, not computing",
+		.more = "fathom offcpu {container}",
+		.score = FACT_NONE, .score_least = 0.3,
+		.shown = { FACT_LISTEN_OVERFLOWS, FACT_NETWORK_WAIT, FACT_DISK_WAIT, FACT_LOCK_WAIT },
+	},
+	{
 		.name = "connections refused", .resource = "network", .fault = FAULT_PEER,
 		.conditions = {
 			{ AT_LEAST, FACT_REFUSED, THRESHOLD_FAILURES },
@@ -489,6 +522,23 @@ const struct rule rules[] = {
 		.more = "fathom connections -d 10 {container}",
 		.score = FACT_NONE, .score_least = 0.3, .culprit = TEXT_PEER,
 		.shown = { FACT_TCP_TIMEOUTS },
+	},
+	{
+		.name = "slow answers", .resource = "network", .fault = FAULT_PEER,
+		.conditions = {
+			{ AT_LEAST, FACT_REQUESTS, THRESHOLD_REQUESTS, .firm = TRUE },
+			{ AT_LEAST, FACT_REQUEST_TIME, THRESHOLD_REQUEST_TIME },
+			{ AT_LEAST, FACT_REQUEST_WAIT, THRESHOLD_NETWORK_WAIT },
+			{ BELOW, FACT_REQUEST_PATH_PART, THRESHOLD_REQUEST_PATH, .soft = TRUE },
+			{ BELOW, FACT_TCP_LOSS, THRESHOLD_TCP_LOSS, .soft = TRUE },
+		},
+		.sentence = "waits for the answers of {server}: {request_time} each, and it is neither the network nor this machine",
+		.disproof = "ask that server the same from another place: if it is fast there, it is the way, or what is asked",
+		.advice = "look at the server: what it does for these requests; ask it less, or several things at a time",
+		.more = "fathom latency request -d 10 {container}",
+		.score = FACT_NONE, .score_least = 0.25, .culprit = TEXT_SERVER,
+		.doubt = "that it waits for these answers, not for news to come, is likely only",
+		.shown = { FACT_NETWORK_WAIT },
 	},
 	{
 		.name = "receiver does not read", .resource = "network", .fault = FAULT_CONTAINER,

@@ -166,6 +166,8 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 					    GAUGE_COUNTER, "tracked connections that clashed with another" },
 	[GAUGE_CONNTRACK_OWN] = { "conntrack_own", "conntrack_own_entries", NULL, COUNT, GAUGE_LEVEL,
 				  "entries of the host's table it began" },
+	[GAUGE_CPU_COLLECTORS] = { "cpu_collectors_ns", "cpu_collectors_seconds_total", NULL, NS, GAUGE_COUNTER,
+				   "CPU time used by threads that collect garbage, told by their names" },
 };
 
 static const char *const text_names[GAUGE_TEXTS] = {

@@ -103,7 +103,8 @@ enum gauge {
 	GAUGE_CONNTRACK_INSERT_FAILED = 78,
 	GAUGE_CONNTRACK_OWN = 79, /* of the host's table: begun by it */
 	GAUGE_TCP_SYN_RETRANSMITS = 80,
-	GAUGES_COUNT = 81,
+	GAUGE_CPU_COLLECTORS = 81, /* of it, in threads that do nothing but collect garbage */
+	GAUGES_COUNT = 82,
 };
 
 enum gauge_unit {

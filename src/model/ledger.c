@@ -74,8 +74,11 @@ void ledger_merge(struct ledger *into, const struct ledger *from)
 		ledger_note(into, g_strdup(g_ptr_array_index(from->notes, i)));
 }
 
-static double ledger_share(guint64 whole, guint64 lost)
+/* Of nothing at all no share is known, however much it is weighed against. */
+static double ledger_share(guint64 happened, guint64 least, guint64 lost)
 {
+	guint64 whole = happened || lost ? MAX(happened, least) : 0;
+
 	return whole == 0 ? NAN : lost >= whole ? 0 : (double)(whole - lost) / (double)whole;
 }
 
@@ -86,6 +89,11 @@ static gboolean ledger_item_is_lost(guint item)
 
 double ledger_coverage(const struct ledger *ledger)
 {
+	return ledger_coverage_beside(ledger, 0, 0);
+}
+
+double ledger_coverage_beside(const struct ledger *ledger, guint64 least_events, guint64 least_weight)
+{
 	guint64 lost_weight = 0, lost_events = 0;
 	double by_weight, by_events, coverage;
 
@@ -95,17 +103,17 @@ double ledger_coverage(const struct ledger *ledger)
 		lost_weight += ledger->items[i].weight;
 		lost_events += ledger->items[i].events;
 	}
-	by_weight = ledger_share(ledger->seen.weight, lost_weight);
-	by_events = ledger_share(ledger->seen.events, lost_events);
+	by_weight = ledger_share(ledger->seen.weight, least_weight, lost_weight);
+	by_events = ledger_share(ledger->seen.events, least_events, lost_events);
 	/* Events whose weight is unknown (weight 0) only show up in the count of events. */
 	coverage = lost_events && !lost_weight ? by_events : by_weight;
 	if (isnan(coverage))
 		coverage = by_events;
 	if (ledger->expected_weight) {
-		double found = (double)(ledger->seen.weight > lost_weight ? ledger->seen.weight - lost_weight : 0) /
-			       (double)ledger->expected_weight;
+		guint64 kept = ledger->seen.weight > lost_weight ? ledger->seen.weight - lost_weight : 0;
+		guint64 missing = ledger->expected_weight > kept ? ledger->expected_weight - kept : 0;
 
-		coverage = isnan(coverage) ? found : MIN(coverage, MIN(found, 1.0));
+		coverage = fmin(coverage, ledger_share(ledger->expected_weight, least_weight, missing));
 	}
 	return coverage;
 }

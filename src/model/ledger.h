@@ -59,6 +59,9 @@ void ledger_set_rung(struct ledger *ledger, const char *rung, const char *misses
 
 /* Share of what happened that is in the result: 0 … 1; NAN when nothing was seen and nothing was expected. */
 double ledger_coverage(const struct ledger *ledger);
+/* The same, with what is missing weighed against at least so much: of little that happened little is missing, whatever its
+ * share. 0: against what happened alone. */
+double ledger_coverage_beside(const struct ledger *ledger, guint64 least_events, guint64 least_weight);
 gboolean ledger_is_conclusive(const struct ledger *ledger); /* TRUE when nothing happened, too */
 
 /* Stable machine name ("lost_ring_full") and a short phrase for people ("lost: ring buffer full"). */

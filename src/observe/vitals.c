@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -16,6 +17,7 @@
 
 #define VITALS_FILE_BYTES_MAX (64u << 10)
 #define VITALS_PROCESSES_MAX 64 /* of a container, looked at for their files */
+#define VITALS_COLLECTED_THREADS_LEAST 8 /* a process with threads that collect garbage has no fewer */
 #define VITALS_FILES_MAX (1u << 20) /* of a process, counted */
 #define VITALS_THREADS_MAX (1u << 18) /* of the machine, in files alone */
 
@@ -242,6 +244,62 @@ static void row_set_files(const struct vitals *vitals, struct gauge_row *row, co
 	gauge_set(row, GAUGE_FILES_LIMIT, most_limit);
 }
 
+/* Threads that do nothing but collect garbage, by how their names begin (the kernel keeps 15 letters): HotSpot's
+ * collectors, .NET's, Mono's and libgc's. In others (Go, V8, Python, Ruby) the program's own threads collect. */
+static const char *const collectors[] = {
+	"GC Thread#",	   "G1 ",	    "VM Thread",      "ZWorker",
+	"XWorker",	   "Shenandoah GC", "GC task thread", ".NET Server GC",
+	".NET Background", ".NET BGC",	    "SGen worker",    "GC-marker-",
+};
+
+static gboolean is_collector(int directory, const char *tid)
+{
+	g_autofree char *name = g_strdup_printf("%s/comm", tid);
+	g_autofree char *comm = file_read_at(directory, name, VITALS_FILE_BYTES_MAX, NULL, NULL);
+
+	for (guint i = 0; comm && i < G_N_ELEMENTS(collectors); i++)
+		if (g_str_has_prefix(comm, collectors[i]))
+			return TRUE;
+	return FALSE;
+}
+
+/* CPU time of a process's collectors so far. */
+static guint64 collectors_cpu_ns(const struct vitals *vitals, guint32 pid)
+{
+	g_autofree char *path = g_strdup_printf("%s/proc/%u/task", vitals->root, pid);
+	const struct dirent *entry;
+	guint64 sum_ns = 0;
+	struct stat stat;
+	DIR *directory;
+
+	/* Each thread is a directory with a link to this one. */
+	if (lstat(path, &stat) < 0 || stat.st_nlink < 2 + VITALS_COLLECTED_THREADS_LEAST)
+		return 0;
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		g_autofree char *name = NULL, *text = NULL;
+
+		if (!g_ascii_isdigit(entry->d_name[0]) || !is_collector(dirfd(directory), entry->d_name))
+			continue;
+		name = g_strdup_printf("%s/schedstat", entry->d_name);
+		text = file_read_at(dirfd(directory), name, VITALS_FILE_BYTES_MAX, NULL, NULL);
+		if (text)
+			sum_ns += g_ascii_strtoull(text, NULL, 10);
+	}
+	if (directory)
+		closedir(directory);
+	return sum_ns;
+}
+
+static void row_set_collectors(const struct vitals *vitals, struct gauge_row *row, const GArray *pids)
+{
+	guint64 sum_ns = 0;
+
+	for (guint i = 0; i < pids->len && i < VITALS_PROCESSES_MAX; i++)
+		sum_ns += collectors_cpu_ns(vitals, g_array_index(pids, guint32, i));
+	gauge_set(row, GAUGE_CPU_COLLECTORS, sum_ns);
+}
+
 static void row_set_netstat(const struct vitals *vitals, struct gauge_row *row, guint32 pid)
 {
 	struct netstat netstat;
@@ -271,6 +329,7 @@ static void vitals_add_container(struct vitals *vitals, struct gauges *gauges, s
 	row_set_io_limits(vitals, row);
 	registry_pids(vitals->registry, container, pids);
 	row_set_files(vitals, row, pids);
+	row_set_collectors(vitals, row, pids);
 	/* In a network namespace that is somebody else's, too, nobody can be told apart. */
 	if (pids->len && !row->texts[GAUGE_TEXT_NET_SHARED])
 		row_set_netstat(vitals, row, g_array_index(pids, guint32, 0));

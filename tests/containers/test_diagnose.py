@@ -57,7 +57,7 @@ def check(stage, report, truths, culprits):
         assert (found and found["verdict"]) == truth, (scenario, short, found)
         if short in culprits and not (truth in BUSY_CPU and found["fault"] == "host"):
             # (What else this machine does may have had more of that CPU than the neighbour.)
-            assert found["culprit"] == stage.name_of(culprits[short]), found
+            assert scenarios.blames(found, stage.name_of(culprits[short])), found
         if found:
             assert found["evidence"] and found["disproof"] and found["advice"] and found["more"]
 

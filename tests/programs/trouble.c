@@ -27,6 +27,10 @@
  *   timer HZ                wakes up so often and does nothing
  *   pingpong                two threads that wake each other by a condition, with a pause
  *   serve PORT MS           answers each request after MS of CPU time
+ *   drowse PORT MS          answers each request after sleeping for MS
+ *   workers PORT THREADS CLIENTS MS  a server whose threads sleep for MS for each connection, and clients that come anew
+ *                           for each request
+ *   peek FILE               reads 4 KiB past the page cache, here and there, over and over
  *   ask PORT [FROM]         asks PORT and waits for the answer, over and over; with FROM answers whoever asks there by asking PORT
  * Linked with: pthread. */
 #define _GNU_SOURCE
@@ -35,6 +39,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,6 +223,20 @@ static void direct(const char *path, int kib)
 	for (unsigned int i = 0;; i++)
 		if (pwrite(fd, memory, (size_t)kib << 10, (off_t)(i % 64) * (kib << 10)) < 0)
 			fail("pwrite");
+}
+
+static void peek(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECT);
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *memory = chunk(4096);
+
+	if (fd < 0 || size < 4096)
+		fail(path);
+	ready();
+	while (pread(fd, memory, 4096, random() % (size / 4096) * 4096) == 4096)
+		;
+	fail(path);
 }
 
 static const char *storm_path;
@@ -675,6 +694,15 @@ static void pingpong(void)
 }
 
 static int answer_ms, ask_port;
+static bool is_drowsy;
+
+static void answer_slowly(void)
+{
+	if (is_drowsy)
+		nap_ns(answer_ms * INT64_C(1000000));
+	else
+		burn_ns(answer_ms * INT64_C(1000000));
+}
 
 static void *serve_one(void *peer)
 {
@@ -684,7 +712,7 @@ static void *serve_one(void *peer)
 	while (recv(fd, &byte, 1, 0) == 1) {
 		if (onward >= 0 && (send(onward, &byte, 1, MSG_NOSIGNAL) != 1 || recv(onward, &byte, 1, 0) != 1))
 			break;
-		burn_ns(answer_ms * INT64_C(1000000));
+		answer_slowly();
 		if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1)
 			break;
 	}
@@ -705,6 +733,50 @@ static void serve(int port)
 		if (fd >= 0 && pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd) != 0)
 			close(fd);
 	}
+}
+
+static void *worker_thread(void *listening)
+{
+	for (;;) {
+		int fd = accept((int)(intptr_t)listening, NULL, NULL);
+		char byte;
+
+		if (recv(fd, &byte, 1, 0) == 1) {
+			answer_slowly();
+			send(fd, &byte, 1, MSG_NOSIGNAL);
+		}
+		close(fd);
+	}
+	return NULL;
+}
+
+static void *caller_thread(void *port)
+{
+	for (;;) {
+		int fd = connect_to((int)(intptr_t)port, 0);
+		char byte = 'x';
+
+		if (fd >= 0 && send(fd, &byte, 1, MSG_NOSIGNAL) == 1)
+			recv(fd, &byte, 1, 0);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void workers(int port, int threads, int clients)
+{
+	int listening = listen_at(port, 128);
+	pthread_t thread;
+
+	for (int i = 0; i < threads; i++)
+		if (pthread_create(&thread, NULL, worker_thread, (void *)(intptr_t)listening) != 0)
+			fail("pthread_create");
+	for (int i = 0; i < clients; i++)
+		if (pthread_create(&thread, NULL, caller_thread, (void *)(intptr_t)port) != 0)
+			fail("pthread_create");
+	ready();
+	for (;;)
+		pause();
 }
 
 static void ask(int port)
@@ -750,6 +822,8 @@ int main(int argc, char **argv)
 		direct(first, atoi(second));
 	if (!strcmp(what, "storm"))
 		storm(first, atoi(second));
+	if (!strcmp(what, "peek"))
+		peek(first);
 	if (!strcmp(what, "sync"))
 		sync_lines(first);
 	if (!strcmp(what, "flock"))
@@ -786,7 +860,12 @@ int main(int argc, char **argv)
 		deaf(atoi(first));
 	if (!strcmp(what, "flood"))
 		flood(atoi(first));
-	if (!strcmp(what, "serve")) {
+	is_drowsy = !strcmp(what, "drowse") || !strcmp(what, "workers");
+	if (!strcmp(what, "workers") && argc > 5) {
+		answer_ms = atoi(argv[5]);
+		workers(atoi(first), atoi(second), atoi(argv[4]));
+	}
+	if (!strcmp(what, "serve") || !strcmp(what, "drowse")) {
 		answer_ms = atoi(second);
 		serve(atoi(first));
 	}

@@ -9,12 +9,14 @@ A module has
   ALONE   True when it loads the machine so much that others beside it would suffer
   NOISY   optional dict: container -> the verdict beside another load on the CPUs, instead of TRUTH's; its culprit is
           that load
+  NEEDS   optional: programs the machine must have; without them it is left out
   setup(stage)  starts what it needs by stage.run(name, *command, **options of runtimes.py)
 
 tests/containers/test_diagnose.py runs some of them at a time; ./dev bench diagnosis runs all, again and again."""
 import importlib
 import os
 import pkgutil
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +27,11 @@ TROUBLE = "/bin/trouble"
 
 def names():
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("test_"))
+
+
+def lacks(scenario):
+    """Programs a scenario needs and this machine has not."""
+    return [name for name in getattr(scenario, "NEEDS", []) if not shutil.which(name)]
 
 
 def load(name) -> ModuleType:
@@ -38,6 +45,7 @@ class Stage:
         self.docker = docker
         self.prefix = prefix  # so that scenarios may use the same names at the same time
         self.containers = {}
+        self.undo = []  # functions, called in reverse when the containers are gone
 
     def run(self, name, *command, **options):
         container = self.docker.run(self.prefix + name, *command, **options)
@@ -73,6 +81,8 @@ class Stage:
         for container in self.containers.values():
             self.docker.rm(container)
         self.containers = {}
+        while self.undo:
+            self.undo.pop()()
 
     def name_of(self, short):
         return self.containers[short].name if short in self.containers else short
@@ -81,3 +91,9 @@ class Stage:
 def first_verdict(report, name):
     """The first finding of a container, None when there is none."""
     return next((f for f in report["findings"] if f["container"] == name), None)
+
+
+def blames(found, name):
+    """Does a finding name this culprit? Servers are named with their ports."""
+    culprit = found["culprit"] or ""
+    return culprit == name or culprit.startswith(f"{name} port ")

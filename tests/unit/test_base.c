@@ -171,8 +171,9 @@ static gboolean mount_deaf(const char *path, guint mode)
 static void deaf_child(const char *dir)
 {
 	g_autofree char *file = g_build_filename(dir, "file", NULL), *folder = g_build_filename(dir, "folder", NULL);
-	g_autofree char *plain = g_build_filename(dir, "plain", NULL);
-	int fd;
+	g_autofree char *plain = g_build_filename(dir, "plain", NULL), *disk = g_build_filename(dir, "disk", NULL);
+	g_autofree char *beyond = g_build_filename(disk, "file", NULL), *asked = g_build_filename(folder, "x", NULL);
+	int fd, other;
 
 	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		_exit(77);
@@ -181,8 +182,14 @@ static void deaf_child(const char *dir)
 	g_mkdir(folder, 0700);
 	if (!mount_deaf(file, S_IFREG | 0644) || !mount_deaf(folder, S_IFDIR | 0755))
 		_exit(77);
+	g_mkdir(disk, 0700);
+	if (mount("none", disk, "tmpfs", 0, NULL) != 0 || !g_file_set_contents(beyond, "x", 1, NULL))
+		_exit(77);
 	alarm(HANG_S);
 	fd = file_open_in_root(dir, "/plain", NULL);
+	other = file_open_in_root("/", beyond, NULL); /* on a mount of its own, with one that blocks beside it */
+	if (other < 0 || file_open_in_root("/", asked, NULL) >= 0)
+		_exit(2);
 	_exit(fd >= 0 && file_open_in_root(dir, "/file", NULL) < 0 && file_open_in_root(dir, "/folder/x", NULL) < 0 &&
 			      file_open_in_root(folder, "/x", NULL) < 0
 		      ? 0

@@ -136,6 +136,9 @@ static void scene_init(struct scene *scene)
 		{ "failed_local", UNIT_COUNT },
 		{ 0 },
 	};
+	static const struct edges_column times[] = { { "request", UNIT_NANOSECONDS },
+						     { "rtt", UNIT_NANOSECONDS },
+						     { 0 } };
 	struct gauge_row *host;
 	struct shape *shape;
 
@@ -158,7 +161,7 @@ static void scene_init(struct scene *scene)
 	scene->block = scene_blame(scene, "blame block");
 	scene->memory = scene_blame(scene, "blame memory");
 	shape = scene_shape(scene, SHAPE_EDGES, "connections");
-	shape->edges = scene->connections = edges_new(port, counters, NULL);
+	shape->edges = scene->connections = edges_new(port, counters, times);
 	shape = scene_shape(scene, SHAPE_HISTOGRAM, "futex");
 	shape->histogram = scene->futex = histogram_new(futex);
 	shape = scene_shape(scene, SHAPE_HISTOGRAM, "block");
@@ -475,6 +478,43 @@ static void scene_dns_in_vain(struct scene *scene, gboolean much)
 	add_dns(scene, "nxdomain", 1000000, much ? 50 : 5);
 }
 
+static void scene_collector(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_CPU, S(9));
+	gauge_set(web(scene), GAUGE_CPU_COLLECTORS, much ? S(6) : S(1));
+}
+
+/* Three readings; in the calm scene the queue was empty once. */
+static void scene_workers(struct scene *scene, gboolean much)
+{
+	static const guint64 waiting[] = { 3, 40, 7 };
+
+	scene->windows = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	for (guint i = 0; i < G_N_ELEMENTS(waiting); i++) {
+		struct snapshot *part = snapshot_new("scene");
+		struct shape *shape = shape_new(SHAPE_GAUGES, "usage", UNIT_COUNT);
+
+		part->duration_ns = NS_PER_S;
+		gauge_set(gauges_add(shape->gauges, GAUGE_RESOURCE_CONTAINER, 7, 0, "web"), GAUGE_LISTEN_QUEUE,
+			  much || i != 1 ? waiting[i] : 0);
+		g_ptr_array_add(part->shapes, shape);
+		g_ptr_array_add(scene->windows, part);
+	}
+	add_time(scene, "web", "blocked: network", 20);
+}
+
+static void scene_answers(struct scene *scene, gboolean much)
+{
+	struct edge *edge = add_connection(scene, "web", EDGE_END_EXTERNAL, "192.0.2.9");
+	struct histogram_counts requests = { 0 }, trips = { 0 };
+
+	histogram_counts_record(&requests, UNIT_NANOSECONDS, much ? 300 * NS_PER_MS : 30 * NS_PER_MS, 30);
+	histogram_counts_record(&trips, UNIT_NANOSECONDS, NS_PER_MS, 30);
+	edge_histogram_add(edge, 0, &requests);
+	edge_histogram_add(edge, 1, &trips);
+	add_time(scene, "web", "blocked: network", 9);
+}
+
 static const struct case_of_rule {
 	const char *rule;
 	void (*play)(struct scene *scene, gboolean much);
@@ -520,6 +560,9 @@ static const struct case_of_rule {
 	{ "DNS fails", scene_dns_fails, FAULT_PEER, "192.0.2.53" },
 	{ "DNS slow", scene_dns_slow, FAULT_PEER, "192.0.2.53" },
 	{ "DNS asks in vain", scene_dns_in_vain, FAULT_CONTAINER, NULL },
+	{ "garbage collection", scene_collector, FAULT_CONTAINER, NULL },
+	{ "all workers taken", scene_workers, FAULT_CONTAINER, NULL },
+	{ "slow answers", scene_answers, FAULT_PEER, "192.0.2.9 port 80" },
 };
 
 static struct diagnosis *scene_diagnose(struct scene *scene)
@@ -610,6 +653,54 @@ static void test_every_rule_has_a_scene(void)
 		if (!found)
 			g_error("the rule \"%s\" has no scene", rules[i].name);
 		g_assert_cmpint(rules[i].conditions[RULE_CONDITIONS - 1].op, ==, CONDITION_END);
+	}
+}
+
+/* The page people learn from has a section for each rule, with an experiment, and none for a rule there is not. */
+static void test_every_rule_is_explained(void)
+{
+	g_autoptr(GHashTable) sections = g_hash_table_new(g_str_hash, g_str_equal);
+	g_autofree char *page = NULL;
+	g_auto(GStrv) parts = NULL;
+
+	g_assert_true(g_file_get_contents(VERDICTS_PAGE, &page, NULL, NULL));
+	parts = g_strsplit(page, "\n### ", -1);
+	for (guint i = 1; parts[i]; i++) {
+		char *body = strchr(parts[i], '\n');
+
+		g_assert_nonnull(body);
+		*body = '\0';
+		if (!rule_named(parts[i]) && strcmp(parts[i], "waits for a peer") != 0)
+			g_error("a section explains \"%s\", and no rule has that name", parts[i]);
+		if (!strstr(body + 1, "\n**Experiment:** ") || !strstr(body + 1, "\n**Wrong, if:** "))
+			g_error("the section of \"%s\" has no experiment, or nothing that would refute it", parts[i]);
+		g_hash_table_insert(sections, parts[i], body + 1);
+	}
+	for (guint i = 0; i < rule_count; i++)
+		if (!g_hash_table_contains(sections, rules[i].name))
+			g_error("no section explains the rule \"%s\"", rules[i].name);
+	g_assert_true(g_hash_table_contains(sections, "waits for a peer"));
+}
+
+/* A probe that had next to nothing to see has missed next to nothing, even if it missed all of it. */
+static void test_little_is_not_missed(void)
+{
+	for (guint much = 0; much <= 1; much++) {
+		struct diagnosis *diagnosis;
+		struct ledger *ledger;
+		struct scene scene;
+
+		scene_init(&scene);
+		ledger = &scene_shape(&scene, SHAPE_EDGES, "blame memory")->ledger;
+		ledger->seen = (struct ledger_line){ 2, much ? S(5) : NS_PER_MS };
+		ledger_add(ledger, LEDGER_LOST_UNATTRIBUTED, 2, ledger->seen.weight);
+		scene_throttled(&scene, TRUE);
+		diagnosis = scene_diagnose(&scene);
+		g_assert_cmpint(diagnosis_is_conclusive(diagnosis), ==, !much);
+		g_assert_cmpint(first_of(diagnosis->findings, "web")->confidence, ==,
+				much ? CONFIDENCE_LOW : CONFIDENCE_HIGH);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
 	}
 }
 
@@ -948,6 +1039,8 @@ int main(int argc, char **argv)
 		g_test_add_data_func(path, &cases[i], test_rule);
 	}
 	g_test_add_func("/diagnose/every-rule-has-a-scene", test_every_rule_has_a_scene);
+	g_test_add_func("/diagnose/every-rule-is-explained", test_every_rule_is_explained);
+	g_test_add_func("/diagnose/little-is-not-missed", test_little_is_not_missed);
 	g_test_add_func("/diagnose/tables-are-whole", test_tables_are_whole);
 	g_test_add_func("/diagnose/calm", test_calm);
 	g_test_add_func("/diagnose/files-only", test_files_only);

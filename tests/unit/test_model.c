@@ -90,6 +90,7 @@ static void test_ledger(void)
 {
 	struct ledger ledger = { 0 };
 	struct ledger other = { .expected_weight = 100 };
+	struct ledger little = { 0 }, nothing = { 0 };
 
 	g_assert_true(isnan(ledger_coverage(&ledger)));
 	g_assert_true(ledger_is_conclusive(&ledger));
@@ -107,6 +108,14 @@ static void test_ledger(void)
 	/* an independent count says more must have happened */
 	other.expected_weight = 200;
 	g_assert_cmpfloat_with_epsilon(ledger_coverage(&other), 0.5, 1e-9);
+	/* beside more that could have happened little is missing */
+	g_assert_cmpfloat_with_epsilon(ledger_coverage_beside(&other, 1000, 2000), 0.95, 1e-9);
+	g_assert_cmpfloat_with_epsilon(ledger_coverage_beside(&other, 0, 100), 0.5, 1e-9);
+	little.seen.events = 2;
+	ledger_add(&little, LEDGER_LOST_MAP, 2, 0);
+	g_assert_cmpfloat(ledger_coverage(&little), ==, 0);
+	g_assert_cmpfloat_with_epsilon(ledger_coverage_beside(&little, 100, 0), 0.98, 1e-9);
+	g_assert_true(isnan(ledger_coverage_beside(&nothing, 100, 100)));
 	ledger_note(&ledger, g_strdup("once"));
 	ledger_note(&ledger, g_strdup("once"));
 	g_assert_cmpuint(ledger.notes->len, ==, 1);
