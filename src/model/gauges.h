@@ -126,6 +126,7 @@ struct gauge_metric {
 	enum gauge_unit unit;
 	enum gauge_kind kind;
 	const char *help;
+	gboolean is_telling; /* also while it is zero: an alert waits for its first increase */
 };
 
 extern const struct gauge_metric gauge_metrics[GAUGES_COUNT];

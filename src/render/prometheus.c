@@ -118,19 +118,10 @@ static const struct {
 	guint64 ns;
 	const char *text;
 } bounds[] = {
-	{ NS_PER_US, "1e-06" },
-	{ 4 * NS_PER_US, "4e-06" },
-	{ 16 * NS_PER_US, "1.6e-05" },
-	{ 64 * NS_PER_US, "6.4e-05" },
-	{ 256 * NS_PER_US, "0.000256" },
-	{ NS_PER_MS, "0.001" },
-	{ 4 * NS_PER_MS, "0.004" },
-	{ 16 * NS_PER_MS, "0.016" },
-	{ 64 * NS_PER_MS, "0.064" },
-	{ 256 * NS_PER_MS, "0.256" },
-	{ NS_PER_S, "1.0" },
-	{ 4 * NS_PER_S, "4.0" },
-	{ 16 * NS_PER_S, "16.0" },
+	{ 16 * NS_PER_US, "1.6e-05" }, { 256 * NS_PER_US, "0.000256" },
+	{ NS_PER_MS, "0.001" },	       { 4 * NS_PER_MS, "0.004" },
+	{ 16 * NS_PER_MS, "0.016" },   { 64 * NS_PER_MS, "0.064" },
+	{ 256 * NS_PER_MS, "0.256" },  { NS_PER_S, "1.0" },
 };
 
 void exposition_histogram(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
@@ -203,10 +194,16 @@ static void gauge_sample(struct exposition *exposition, const char *prefix, cons
 		exposition_uint(exposition, prefix, metric->exported, given, value);
 }
 
-static gboolean is_known_of_any(const struct exposition_row *rows, guint count, enum gauge gauge)
+static gboolean is_shown(const struct exposition_row *row, enum gauge gauge)
+{
+	return gauge_is_known(row->row, gauge) &&
+	       (!row->moved || gauge_metrics[gauge].is_telling || row->moved[gauge / 64] >> gauge % 64 & 1);
+}
+
+static gboolean is_shown_of_any(const struct exposition_row *rows, guint count, enum gauge gauge)
 {
 	for (guint i = 0; i < count; i++)
-		if (gauge_is_known(rows[i].row, gauge))
+		if (is_shown(&rows[i], gauge))
 			return TRUE;
 	return FALSE;
 }
@@ -223,7 +220,7 @@ static void gauges_family(struct exposition *exposition, const char *prefix, con
 	gboolean begun = FALSE;
 
 	for (guint i = first; i < GAUGES_COUNT && is_same_family(i, first); i++) {
-		if (!is_known_of_any(rows, count, (enum gauge)i))
+		if (!is_shown_of_any(rows, count, (enum gauge)i))
 			continue;
 		if (!begun)
 			exposition_family(exposition, prefix, gauge_metrics[i].exported,
@@ -232,7 +229,7 @@ static void gauges_family(struct exposition *exposition, const char *prefix, con
 					  gauge_metrics[i].help);
 		begun = TRUE;
 		for (guint j = 0; j < count; j++)
-			if (gauge_is_known(rows[j].row, (enum gauge)i))
+			if (is_shown(&rows[j], (enum gauge)i))
 				gauge_sample(exposition, prefix, &rows[j], (enum gauge)i, labels);
 	}
 }

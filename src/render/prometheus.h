@@ -31,7 +31,7 @@ void exposition_seconds(struct exposition *exposition, const char *prefix, const
 			guint64 ns);
 void exposition_double(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
 		       double value);
-/* Bounds 4^k µs from 1 µs to 16 s of a histogram of nanoseconds. (A bucket of ours ends below its bound, Prometheus's
+/* Bounds 16 µs, 256 µs, then 4^k ms to 1 s of a histogram of nanoseconds: few, as each is a series of each container. (A bucket of ours ends below its bound, Prometheus's
  * at it: values that are exactly a bound are one bucket higher.) */
 void exposition_histogram(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
 			  const struct histogram_counts *counts);
@@ -45,6 +45,9 @@ void exposition_label(GString *labels, const char *name, const char *value);
 struct exposition_row {
 	const struct gauge_row *row;
 	const char *labels;
+	/* Words of GAUGE_KNOWN_WORDS, by gauge: what has been other than zero. Others are left out while they are zero, but
+	 * for those whose first increase is what one waits for (gauge_metric.is_telling). NULL: nothing is left out. */
+	const guint64 *moved;
 };
 /* Every gauge that is known of at least one of the `count` rows (readings: counters since birth), family by family. */
 void exposition_gauges(struct exposition *exposition, const char *prefix, const struct exposition_row *rows,

@@ -19,7 +19,7 @@
 #define API_POINTS_MAX 2000 /* of one resource in one answer */
 #define API_CELLS_MAX 400000 /* numbers in one answer */
 #define API_SPAN_MAX_MS (G_GINT64_CONSTANT(1000) * 3600 * 24 * 35)
-#define API_EVENTS_MAX 500
+#define API_EVENTS_MAX 500 /* of each ring */
 #define API_STALE_MS 5000 /* without a reading: not healthy */
 
 /* ---- answers ---- */
@@ -530,35 +530,75 @@ static void write_event(struct json_writer *json, const struct event *event)
 	json_end_object(json);
 }
 
+/* What of a ring's events is asked for. */
+struct events_walk {
+	const char *kind, *container; /* NULL: all */
+	gint64 from_ms, to_ms;
+	const GList *link[LIVE_EVENT_RINGS]; /* of each ring, the latest not yet taken */
+	guint left[LIVE_EVENT_RINGS]; /* how many more may be told: a flood in one leaves the others their room */
+};
+
+static const GList *events_match(const struct events_walk *walk, const GList *link)
+{
+	for (; link; link = link->prev) {
+		const struct event *event = link->data;
+		gint64 time_ms = (gint64)(event->realtime_ns / NS_PER_MS);
+
+		if ((!walk->kind || g_strcmp0(walk->kind, event->kind) == 0) &&
+		    (!walk->container || g_strcmp0(walk->container, event->container) == 0) &&
+		    time_ms >= walk->from_ms && time_ms <= walk->to_ms)
+			return link;
+	}
+	return NULL;
+}
+
+/* The latest of all; NULL: there is no more. */
+static const struct event *events_next(struct events_walk *walk)
+{
+	const struct event *latest = NULL;
+	guint ring = 0;
+
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++) {
+		const struct event *event;
+
+		walk->link[i] = walk->left[i] ? events_match(walk, walk->link[i]) : NULL;
+		event = walk->link[i] ? walk->link[i]->data : NULL;
+		if (!event || (latest && latest->realtime_ns >= event->realtime_ns))
+			continue;
+		latest = event;
+		ring = i;
+	}
+	if (latest) {
+		walk->link[ring] = walk->link[ring]->prev;
+		walk->left[ring]--;
+	}
+	return latest;
+}
+
 static void get_events(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
-	const struct events *events = live_events(api->live);
-	const char *kind = http_query(request, "kind"), *container = http_query(request, "container");
-	guint count = 0;
-	gint64 from_ms, to_ms;
+	struct events_walk walk = { .kind = http_query(request, "kind"),
+				    .container = http_query(request, "container") };
+	const struct event *event;
+	guint64 forgotten = 0;
 	struct json_writer json;
 	GString *out;
 
-	if (!http_query_number(request, "from_ms", 0, &from_ms) ||
-	    !http_query_number(request, "to_ms", G_MAXINT64, &to_ms)) {
+	if (!http_query_number(request, "from_ms", 0, &walk.from_ms) ||
+	    !http_query_number(request, "to_ms", HTTP_NUMBER_MAX, &walk.to_ms)) {
 		reply_error(reply, MHD_HTTP_BAD_REQUEST, "from_ms and to_ms are numbers");
 		return;
 	}
-	json = reply_begin(&out);
-
-	json_uint(&json, "forgotten", events->forgotten);
-	json_begin_array(&json, "events"); /* the latest first */
-	for (const GList *link = events->rows.tail; link && count < API_EVENTS_MAX; link = link->prev) {
-		const struct event *event = link->data;
-
-		if ((kind && g_strcmp0(kind, event->kind) != 0) ||
-		    (container && g_strcmp0(container, event->container) != 0) ||
-		    (gint64)(event->realtime_ns / NS_PER_MS) < from_ms ||
-		    (gint64)(event->realtime_ns / NS_PER_MS) > to_ms)
-			continue;
-		write_event(&json, event);
-		count++;
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++) {
+		walk.link[i] = live_events(api->live, i)->rows.tail;
+		walk.left[i] = API_EVENTS_MAX;
+		forgotten += live_events(api->live, i)->forgotten;
 	}
+	json = reply_begin(&out);
+	json_uint(&json, "forgotten", forgotten);
+	json_begin_array(&json, "events"); /* the latest first */
+	while ((event = events_next(&walk)))
+		write_event(&json, event);
 	json_end_array(&json);
 	reply_end(reply, &json);
 }

@@ -11,6 +11,7 @@
 #include "render/connections.h"
 #include "render/prometheus.h"
 
+#define LIVE_ID_LENGTH 12
 #define LIVE_EXEC_RATE 200 /* events a second and container */
 
 static const struct {
@@ -51,7 +52,7 @@ struct live {
 	GHashTable *by_cgroup, *by_name; /* the present ones; borrowed */
 	GPtrArray *rows; /* struct live_resource of each row, borrowed; NULL where none */
 	GArray *points; /* of struct series_point, by row */
-	struct events *events;
+	struct events *events[LIVE_EVENT_RINGS];
 	struct reel *reel;
 	struct snapshot *frame; /* what this interval brought: for the reel */
 	struct events *news; /* of this interval */
@@ -84,20 +85,37 @@ static void resource_free(gpointer data)
 
 	g_free(resource->cgroup);
 	g_free(resource->labels);
+	g_free(resource->name);
 	g_free(resource->waits);
 	g_free(resource->interval_waits);
 	g_free(resource);
 }
 
-/* container_id (12 characters) and container_name: all else is in _info. */
-static char *resource_labels(const struct gauge_row *row)
+/* container_name alone: all else, with the id, is in _info. Where two that run bear one name (or the name of the rest), the
+ * later one's is followed by the beginning of its id. */
+static void resource_name(struct live *live, struct live_resource *resource, const struct gauge_row *row)
 {
-	g_autoptr(GString) labels = g_string_new(NULL);
-	g_autofree char *id = g_strndup(row->texts[GAUGE_TEXT_ID] ? row->texts[GAUGE_TEXT_ID] : "", 12);
+	const struct live_resource *namesake = g_hash_table_lookup(live->by_name, row->name);
+	g_autofree char *id = g_strndup(row->texts[GAUGE_TEXT_ID] ? row->texts[GAUGE_TEXT_ID] : "", LIVE_ID_LENGTH);
+	gboolean is_taken = (namesake && namesake != resource) || strcmp(row->name, LIVE_OTHER) == 0;
+	g_autofree char *name = is_taken ? g_strdup_printf("%s/%s", row->name, id) : g_strdup(row->name);
+	GString *labels;
 
-	exposition_label(labels, "container_id", id);
-	exposition_label(labels, "container_name", row->name);
-	return g_string_free(g_steal_pointer(&labels), FALSE);
+	if (g_strcmp0(resource->name, name) == 0)
+		return;
+	labels = g_string_new(NULL);
+	exposition_label(labels, "container_name", name);
+	g_free(resource->labels);
+	resource->labels = g_string_free(labels, FALSE);
+	g_free(resource->name);
+	resource->name = g_steal_pointer(&name);
+}
+
+static void resource_note_moved(struct live_resource *resource, const struct gauge_row *row)
+{
+	for (guint i = 0; i < GAUGES_COUNT; i++)
+		if (row->values[i] && gauge_is_known(row, (enum gauge)i))
+			resource->moved[i / 64] |= G_GUINT64_CONSTANT(1) << i % 64;
 }
 
 static struct live_resource *resource_of(struct live *live, const struct gauge_row *row)
@@ -115,9 +133,9 @@ static struct live_resource *resource_of(struct live *live, const struct gauge_r
 	}
 	/* A name may have been learnt late. */
 	resource->history_id = history_id(live->history, row->key, row->birth_ns, row->name, resource->cgroup);
-	if (row->resource == GAUGE_RESOURCE_CONTAINER) {
-		g_free(resource->labels);
-		resource->labels = resource_labels(row);
+	if (resource->is_exported && !row->dead) {
+		resource_name(live, resource, row);
+		resource_note_moved(resource, row);
 	}
 	return resource;
 }
@@ -158,12 +176,19 @@ static void resources_match(struct live *live)
 		g_ptr_array_add(live->rows, resource);
 		if (resource->cgroup)
 			g_hash_table_insert(live->by_cgroup, resource->cgroup, resource);
-		g_hash_table_insert(live->by_name, (gpointer)row->name, resource);
+		if (!row->dead || !g_hash_table_contains(live->by_name, row->name))
+			g_hash_table_insert(live->by_name, (gpointer)row->name, resource);
 	}
 	resources_forget(live);
 }
 
 /* ---- observations ---- */
+
+/* Programs that are started are many: they have a ring of their own, so that they push out nothing but each other. */
+static guint event_ring(const struct running *running)
+{
+	return running == &running->live->running[LIVE_EXEC] ? 0 : 1;
+}
 
 /* happen_fn */
 static void event_seen(void *user, const struct event *event)
@@ -175,7 +200,7 @@ static void event_seen(void *user, const struct event *event)
 	running->events++;
 	if (resource && running == &running->live->running[LIVE_EXEC])
 		resource->execs++;
-	events_add(running->live->events, event);
+	events_add(running->live->events[event_ring(running)], event);
 	events_add(running->live->news, event);
 }
 
@@ -522,13 +547,14 @@ struct live *live_new(const struct live_options *options, struct history *histor
 	live->targets = target_array_new();
 	live->usage = usage_new(registry, &usage);
 	live->other = gauges_new();
-	gauges_add(live->other, GAUGE_RESOURCE_CONTAINER, 0, 0, "other");
+	gauges_add(live->other, GAUGE_RESOURCE_CONTAINER, 0, 0, LIVE_OTHER);
 	live->resources = g_hash_table_new_full(resource_hash, resource_equal, resource_free, NULL);
 	live->by_cgroup = g_hash_table_new(g_str_hash, g_str_equal);
 	live->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	live->rows = g_ptr_array_new();
 	live->points = g_array_new(FALSE, TRUE, sizeof(struct series_point));
-	live->events = events_new(LIVE_EVENTS_MAX);
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
+		live->events[i] = events_new(LIVE_EVENTS_MAX);
 	for (guint i = 0; i < LIVE_PARTS; i++) {
 		live->parts[i].name = parts[i].name;
 		live->parts[i].shows = parts[i].shows;
@@ -572,7 +598,8 @@ void live_free(struct live *live)
 	g_hash_table_unref(live->resources);
 	g_ptr_array_unref(live->rows);
 	g_array_unref(live->points);
-	events_free(live->events);
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
+		events_free(live->events[i]);
 	events_free(live->news);
 	edges_free(live->edges);
 	look_free(live->look);
@@ -617,9 +644,9 @@ const struct live_part_status *live_part(const struct live *live, enum live_part
 	return &live->parts[part];
 }
 
-const struct events *live_events(const struct live *live)
+const struct events *live_events(const struct live *live, guint ring)
 {
-	return live->events;
+	return live->events[ring];
 }
 
 const struct edges *live_edges(const struct live *live)

@@ -14,8 +14,10 @@
 #include "store/history.h"
 #include "store/reel.h"
 
-#define LIVE_EVENTS_MAX 1000 /* remembered */
+#define LIVE_EVENTS_MAX 1000 /* remembered of each ring */
+#define LIVE_EVENT_RINGS 2
 #define LIVE_LOOK_S 10 /* the machine is looked at so often, or when somebody asks */
+#define LIVE_OTHER "other" /* the name of containers without labels of their own, all together */
 #define LIVE_EDGES_MAX 8192 /* beyond them those without living connections are forgotten */
 
 /* The parts that can be shed, the dearest first. */
@@ -54,6 +56,8 @@ struct live_resource {
 	gboolean is_exported; /* has labels of its own; else counted under "other" */
 	gboolean is_present; /* was in the last reading */
 	char *cgroup, *labels; /* labels: of metrics, escaped */
+	char *name; /* that `labels` say; NULL: none yet */
+	guint64 moved[GAUGE_KNOWN_WORDS]; /* gauges that have been other than zero: in metrics from then on */
 	struct histogram_counts *waits; /* since the agent's start, and in the last interval; NULL: none yet */
 	struct histogram_counts *interval_waits;
 	guint64 execs;
@@ -85,7 +89,7 @@ gboolean live_point(const struct live *live, guint32 row, struct series_point *p
 const struct gauge_row *live_other(const struct live *live);
 guint live_overflowed(const struct live *live); /* how many those are */
 const struct live_part_status *live_part(const struct live *live, enum live_part part);
-const struct events *live_events(const struct live *live);
+const struct events *live_events(const struct live *live, guint ring); /* programs started; all else */
 /* Connections of the probe "connections" since the start, by edge; NULL: none yet. */
 const struct edges *live_edges(const struct live *live);
 /* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. */

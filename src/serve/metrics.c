@@ -18,17 +18,26 @@ static GArray *rows_of(const struct api *api)
 
 	for (guint32 i = 0; interval->readings && i < interval->readings->rows->len; i++) {
 		const struct live_resource *resource = live_resource(api->live, i);
-		struct exposition_row row = { gauges_row(interval->readings, i), resource ? resource->labels : NULL };
+		struct exposition_row row = { gauges_row(interval->readings, i), resource ? resource->labels : NULL,
+					      resource ? resource->moved : NULL };
 
 		if (resource && resource->is_exported && !row.row->dead)
 			g_array_append_val(rows, row);
 	}
 	if (other) {
-		struct exposition_row row = { other, "container_id=\"\",container_name=\"other\"" };
+		struct exposition_row row = { other, "container_name=\"" LIVE_OTHER "\"", NULL };
 
 		g_array_append_val(rows, row);
 	}
 	return rows;
+}
+
+static void put_text(GString *labels, const char *label, const char *text, gssize length_max)
+{
+	g_autofree char *cut = text && length_max ? g_strndup(text, (gsize)length_max) : NULL;
+
+	if (text)
+		exposition_label(labels, label, cut ? cut : text);
 }
 
 static void put_info(struct exposition *out, const struct exposition_row *rows, guint count)
@@ -36,18 +45,19 @@ static void put_info(struct exposition *out, const struct exposition_row *rows, 
 	static const struct {
 		const char *label;
 		enum gauge_text text;
-	} texts[] = { { "image", GAUGE_TEXT_IMAGE },
-		      { "runtime", GAUGE_TEXT_RUNTIME },
-		      { "pod", GAUGE_TEXT_POD },
-		      { "cgroup", GAUGE_TEXT_CGROUP } };
+		gssize length_max; /* 0: all */
+	} texts[] = { { "container_id", GAUGE_TEXT_ID, 12 },
+		      { "image", GAUGE_TEXT_IMAGE, 0 },
+		      { "runtime", GAUGE_TEXT_RUNTIME, 0 },
+		      { "pod", GAUGE_TEXT_POD, 0 },
+		      { "cgroup", GAUGE_TEXT_CGROUP, 0 } };
 
 	exposition_family(out, CONTAINER, "info", EXPOSITION_INFO, "what it is");
 	for (guint i = 0; i < count; i++) {
 		g_autoptr(GString) labels = g_string_new(rows[i].labels);
 
 		for (guint j = 0; j < G_N_ELEMENTS(texts); j++)
-			if (rows[i].row->texts[texts[j].text])
-				exposition_label(labels, texts[j].label, rows[i].row->texts[texts[j].text]);
+			put_text(labels, texts[j].label, rows[i].row->texts[texts[j].text], texts[j].length_max);
 		exposition_uint(out, CONTAINER, "info", labels->str, 1);
 	}
 }
@@ -82,7 +92,7 @@ static void put_execs(const struct api *api, struct exposition *out)
 	for (guint32 i = 0; interval->readings && i < interval->readings->rows->len; i++) {
 		const struct live_resource *resource = live_resource(api->live, i);
 
-		if (resource && resource->is_exported)
+		if (resource && resource->is_exported && resource->execs)
 			exposition_uint(out, CONTAINER, "exec_total", resource->labels, resource->execs);
 	}
 }
@@ -92,7 +102,7 @@ static void put_node(const struct api *api, struct exposition *out)
 	const struct gauge_interval *interval = live_interval(api->live);
 
 	for (guint32 i = 0; interval->readings && i < interval->readings->rows->len; i++) {
-		struct exposition_row row = { gauges_row(interval->readings, i), NULL };
+		struct exposition_row row = { gauges_row(interval->readings, i), NULL, NULL };
 
 		if (row.row->resource != GAUGE_RESOURCE_HOST)
 			continue;

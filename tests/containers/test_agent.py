@@ -428,6 +428,20 @@ def test_events(agent, docker, start):
     wait_for(lambda: (agent.container(container.name) or {}).get("execs"), 20, "a count")
 
 
+def test_events_are_not_flooded(agent, docker, start):
+    """A thousand programs started push out each other, not the one kill for lack of memory."""
+    killed = start(docker, "agentoom", "sh", "-c", "tail /dev/zero; sleep 100", memory="16m")
+    wait_for(lambda: agent.json(f"/api/events?kind=oom&container={killed.name}")["events"], 30, "the kill")
+    before = agent.json("/api/events")["forgotten"]
+    for number in range(4):  # a container may make 200 events a second
+        start(docker, f"agentflood{number}", "sh", "-c", "while :; do busybox true; done")
+    wait_for(lambda: agent.json("/api/events")["forgotten"] > before + 200, 40, "events to be forgotten")
+    assert agent.json(f"/api/events?kind=oom&container={killed.name}")["events"]
+    events = agent.json("/api/events")["events"]
+    assert any(event["kind"] == "oom" and event["container"] == killed.name for event in events)
+    assert [event["time_ms"] for event in events] == sorted((event["time_ms"] for event in events), reverse=True)
+
+
 def test_profile(agent, busy):
     series = agent.container(busy.name)["series"]
     started = [agent.json(f"/api/profiles?series={series}&seconds=2&kind=profile", method="POST", status=202)["id"]
