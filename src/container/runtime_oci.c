@@ -32,11 +32,12 @@ static void state_add_cgroup(struct oci_state *state, const char *path)
 		g_ptr_array_add(state->cgroups, g_strdup(path));
 }
 
-static struct oci_state *state_load(struct machine *machine, const char *directory, const char *id, gboolean is_roots)
+static struct oci_state *state_load(struct machine *machine, const char *state_root, const char *directory,
+				    const char *id, gboolean is_roots)
 {
 	g_autofree char *runc = g_build_filename(directory, id, "state.json", NULL);
 	g_autofree char *crun = g_build_filename(directory, id, "status", NULL);
-	json_t *file = evidence_json(machine, machine->state_root, runc, EVIDENCE_JSON_MAX), *value;
+	json_t *file = evidence_json(machine, state_root, runc, EVIDENCE_JSON_MAX), *value;
 	struct oci_state *state;
 	const char *key;
 
@@ -49,7 +50,7 @@ static struct oci_state *state_load(struct machine *machine, const char *directo
 		state->pid = (guint32)json_integer_value(json_object_get(file, "init_process_pid"));
 		json_object_foreach(json_object_get(file, "cgroup_paths"), key, value)
 			state_add_cgroup(state, json_string_value(value));
-	} else if ((file = evidence_json(machine, machine->state_root, crun, EVIDENCE_JSON_MAX))) {
+	} else if ((file = evidence_json(machine, state_root, crun, EVIDENCE_JSON_MAX))) {
 		state->runtime = RUNTIME_CRUN;
 		state->pid = (guint32)json_integer_value(json_object_get(file, "pid"));
 		state_add_cgroup(state, evidence_text(file, "cgroup-path", NULL));
@@ -58,15 +59,16 @@ static struct oci_state *state_load(struct machine *machine, const char *directo
 	return state;
 }
 
-static void states_load(struct machine *machine, GPtrArray *states, const char *directory, gboolean is_roots)
+static void states_load(struct machine *machine, GPtrArray *states, const char *state_root, const char *directory,
+			gboolean is_roots)
 {
-	g_autofree char *path = g_build_filename(machine->state_root, directory, NULL);
+	g_autofree char *path = g_build_filename(state_root, directory, NULL);
 	DIR *open = opendir(path);
 	struct dirent *entry;
 
 	while (open && states->len < OCI_STATES_MAX && (entry = readdir(open)))
 		if (entry->d_name[0] != '.')
-			g_ptr_array_add(states, state_load(machine, directory, entry->d_name, is_roots));
+			g_ptr_array_add(states, state_load(machine, state_root, directory, entry->d_name, is_roots));
 	if (open)
 		closedir(open);
 }
@@ -80,8 +82,8 @@ static GPtrArray *oci_states(struct machine *machine)
 	if (machine->oci_states)
 		return machine->oci_states;
 	machine->oci_states = g_ptr_array_new_with_free_func(oci_state_free);
-	states_load(machine, machine->oci_states, "/run/runc", TRUE);
-	states_load(machine, machine->oci_states, "/run/crun", TRUE);
+	states_load(machine, machine->oci_states, machine->state_root, "/run/runc", TRUE);
+	states_load(machine, machine->oci_states, machine->state_root, "/run/crun", TRUE);
 	directory = opendir(users);
 	while (directory && (entry = readdir(directory))) {
 		g_autofree char *runc = g_build_filename("/run/user", entry->d_name, "runc", NULL);
@@ -89,8 +91,8 @@ static GPtrArray *oci_states(struct machine *machine)
 
 		if (entry->d_name[0] == '.')
 			continue;
-		states_load(machine, machine->oci_states, runc, FALSE);
-		states_load(machine, machine->oci_states, crun, FALSE);
+		states_load(machine, machine->oci_states, machine->state_root, runc, FALSE);
+		states_load(machine, machine->oci_states, machine->state_root, crun, FALSE);
 	}
 	if (directory)
 		closedir(directory);
@@ -158,7 +160,7 @@ static enum verdict oci_identify(struct evidence *evidence, struct identity *ide
 	if (directory && (strcmp(monitor->comm, "runc") == 0 || strcmp(monitor->comm, "crun") == 0)) {
 		g_autoptr(GPtrArray) states = g_ptr_array_new_with_free_func(oci_state_free);
 
-		states_load(states, monitor->state_root, directory, monitor->uid == 0);
+		states_load(evidence->machine, states, monitor->state_root, directory, monitor->uid == 0);
 		verdict = oci_accept(evidence, states, identity);
 	}
 	return verdict;
