@@ -2,16 +2,19 @@
 /* fathom serve: the agent, until it is told to stop. */
 #include <stdio.h>
 #include <string.h>
+#include <glib/gstdio.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/source.h"
 #include "serve/agent.h"
 
 #define SERVE_CONFIG "/etc/fathom.conf"
 
 struct serve {
 	char *config_path; /* NULL: SERVE_CONFIG where it exists */
+	char *scratch; /* of a capture: where its tokens are while it is shown; NULL: none, or --state */
 	struct config given; /* on the command line; texts NULL, numbers -1 when not */
 };
 
@@ -95,6 +98,17 @@ static void serve_override(struct config *config, const struct config *given)
 		config->map_mib = given->map_mib;
 }
 
+/* Below `fathom replay` the capture is shown: no rights are needed, so nothing lies where only root may write. */
+static void serve_replay(const struct serve *serve, struct config *config)
+{
+	if (!source_capture())
+		return;
+	take_text(&config->capture, source_capture());
+	source_range(&config->capture_from_ms, &config->capture_to_ms);
+	take_text(&config->socket, "none");
+	take_text(&config->state, serve->scratch);
+}
+
 /* agent_reload_fn: the settings as they are now; owned by the caller. */
 static struct config *serve_settings(void *user, GError **error)
 {
@@ -107,6 +121,7 @@ static struct config *serve_settings(void *user, GError **error)
 	config_init(config);
 	if (!path || config_load(config, path, error)) {
 		serve_override(config, &serve->given);
+		serve_replay(serve, config);
 		if (config_check(config, error))
 			return config;
 	}
@@ -136,7 +151,7 @@ static int serve_run(struct serve *serve)
 	struct agent *agent = NULL;
 	int status = EXIT_USAGE;
 
-	if (config && (config->no_bpf || command_need_bpf("serve"))) {
+	if (config && (config->no_bpf || source_need_bpf("serve"))) {
 		agent = agent_new(config, FATHOM_VERSION, serve_settings, serve, &error);
 		status = EXIT_FAILED;
 	}
@@ -154,12 +169,27 @@ static int serve_run(struct serve *serve)
 	return status;
 }
 
+/* What the agent leaves in its directory when it has shown a capture. */
+static void scratch_remove(const char *directory)
+{
+	static const char *const names[] = { "token", "token-reader", "profiles", "captures", "." };
+
+	for (guint i = 0; directory && i < G_N_ELEMENTS(names); i++) {
+		g_autofree char *path =
+			strcmp(names[i], ".") == 0 ? g_strdup(directory) : g_build_filename(directory, names[i], NULL);
+
+		g_remove(path);
+	}
+}
+
 int cmd_serve(int argc, char **argv)
 {
 	struct serve serve = { 0 };
 	int status;
 
 	if (serve_parse(&serve, &argc, &argv, &status)) {
+		if (source_capture() && !serve.given.state)
+			serve.scratch = g_dir_make_tmp("fathom-replay-XXXXXX", NULL);
 		if (argc > 1) {
 			command_complain("serve", "\"%s\" is no option: serve takes no targets", argv[1]);
 			status = EXIT_USAGE;
@@ -167,6 +197,8 @@ int cmd_serve(int argc, char **argv)
 			status = serve_run(&serve);
 		}
 	}
+	scratch_remove(serve.scratch);
+	g_free(serve.scratch);
 	g_free(serve.config_path);
 	config_clear(&serve.given);
 	return status;

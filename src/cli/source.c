@@ -27,6 +27,12 @@ static gint64 range_ms(const char *variable, gint64 fallback)
 	return text ? g_ascii_strtoll(text, NULL, 10) : fallback;
 }
 
+void source_range(gint64 *from_ms, gint64 *to_ms)
+{
+	*from_ms = range_ms(SOURCE_FROM_MS, G_MININT64);
+	*to_ms = range_ms(SOURCE_TO_MS, G_MAXINT64);
+}
+
 /* The frames of the range. */
 struct reading {
 	gint64 from_ms, to_ms;

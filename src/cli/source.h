@@ -14,6 +14,8 @@
 
 /* The capture's path; NULL: this machine. */
 const char *source_capture(void);
+/* Of which time: from_ms < time ≤ to_ms. */
+void source_range(gint64 *from_ms, gint64 *to_ms);
 /* TRUE when a capture is read, or command_need_bpf. */
 gboolean source_need_bpf(const char *command);
 /* Who is there, or was. NULL and `error`. */

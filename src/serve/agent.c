@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "serve/api.h"
 #include "serve/recorder.h"
+#include "serve/replay.h"
 #include "serve/sampler.h"
 #include "serve/state.h"
 #include "store/database.h"
@@ -24,7 +25,8 @@
 
 struct agent {
 	GMainLoop *loop;
-	struct sampler *sampler;
+	struct sampler *sampler; /* NULL of a capture, as recorder and verdicts */
+	struct replay *replay; /* NULL: this machine is watched */
 	struct database *database; /* owned by the history; NULL: none */
 	struct api api;
 	char *token, *reader_token;
@@ -59,6 +61,11 @@ static gboolean agent_tick(gpointer data)
 	struct agent *agent = data;
 	g_autoptr(GError) error = NULL;
 
+	if (agent->replay) { /* nothing changes any more */
+		http_sweep(agent->api.http);
+		agent_schedule(agent);
+		return G_SOURCE_REMOVE;
+	}
 	g_clear_pointer(&agent->trouble, g_free);
 	if (live_tick(agent->api.live, &error)) {
 		agent->failures = 0;
@@ -122,7 +129,7 @@ static struct database *open_history(struct agent *agent, const struct config *c
 	struct database *database;
 	char *note = NULL;
 
-	if (!config->history_mib)
+	if (!config->history_mib || config->capture)
 		return NULL;
 	database = database_open(path, (guint64)config->history_mib << 20, &note, &error);
 	if (note)
@@ -149,6 +156,15 @@ static gboolean open_state(struct agent *agent, const struct config *config, GEr
 	agent->api.reel = reel_new(agent->database, REEL_SECONDS);
 	agent->api.stacks = reel_new(agent->database, REEL_STACKS);
 	return TRUE;
+}
+
+static gboolean open_capture(struct agent *agent, const struct config *config, GError **error)
+{
+	agent->api.live = live_new_replay(agent->api.history, agent->api.reel);
+	agent->replay = replay_load(config->capture, config->capture_from_ms, config->capture_to_ms, agent->api.live,
+				    agent->api.stacks, error);
+	agent->api.replay = agent->replay;
+	return agent->replay != NULL;
 }
 
 static gboolean open_live(struct agent *agent, const struct config *config, GError **error)
@@ -249,7 +265,8 @@ struct agent *agent_new(const struct config *config, const char *version, agent_
 	agent->user = user;
 	config_limits(config, &limits);
 	agent->api.budget = budget_new(&limits);
-	if (!open_state(agent, config, error) || !open_live(agent, config, error) || !open_http(agent, config, error)) {
+	if (!open_state(agent, config, error) || !(config->capture ? open_capture : open_live)(agent, config, error) ||
+	    !open_http(agent, config, error)) {
 		agent_free(agent);
 		return NULL;
 	}
@@ -268,6 +285,7 @@ void agent_free(struct agent *agent)
 	sampler_free(agent->sampler);
 	recorder_free(agent->api.recorder);
 	live_free(agent->api.live);
+	replay_free(agent->replay);
 	reel_free(agent->api.reel);
 	reel_free(agent->api.stacks);
 	history_free(agent->api.history);

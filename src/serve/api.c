@@ -120,7 +120,7 @@ static void get_palette(struct api *api, const struct http_request *request, str
 static void get_healthz(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
 	gint64 age_ms = (gint64)(clock_realtime_ns() / NS_PER_MS) - live_time_ms(api->live);
-	gboolean ok = live_time_ms(api->live) && !api->trouble && ABS(age_ms) < API_STALE_MS;
+	gboolean ok = api->replay || (live_time_ms(api->live) && !api->trouble && ABS(age_ms) < API_STALE_MS);
 
 	(void)request;
 	reply_text(reply, ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, NULL,
@@ -142,7 +142,7 @@ static void write_verdict(struct json_writer *json, const struct api *api, const
 {
 	const char *fault = NULL, *sentence = NULL;
 
-	if (row->resource != GAUGE_RESOURCE_CONTAINER || row->dead)
+	if (row->resource != GAUGE_RESOURCE_CONTAINER || row->dead || !api->verdicts)
 		return;
 	json_string(json, "verdict", verdicts_first(api->verdicts, row->key, &fault, &sentence));
 	json_string(json, "verdict_fault", fault);
@@ -455,6 +455,7 @@ static void write_self(struct json_writer *json, const struct api *api)
 	json_string(json, "version", api->version);
 	json_int(json, "time_ms", live_time_ms(api->live));
 	json_string(json, "trouble", api->trouble);
+	replay_write(api->replay, json);
 	json_double(json, "uptime_seconds", (double)usage->uptime_ns / (double)NS_PER_S);
 	json_double(json, "cpu_cores", usage->cpu_cores);
 	json_double(json, "cpu_seconds", (double)usage->cpu_ns / (double)NS_PER_S);
@@ -790,6 +791,7 @@ static const struct route {
 	const char *method, *path; /* a path that ends in / stands for all below it */
 	enum access access;
 	route_fn answer;
+	gboolean is_now; /* about this machine now: there is none of it when a capture is shown */
 } routes[] = {
 	{ "GET", "/", ACCESS_ANYBODY, get_page },
 	{ "GET", "/app.js", ACCESS_ANYBODY, get_script },
@@ -798,24 +800,24 @@ static const struct route {
 	{ "GET", "/flame.css", ACCESS_ANYBODY, get_flame_style },
 	{ "GET", "/api/palette", ACCESS_READER, get_palette },
 	{ "GET", "/healthz", ACCESS_ANYBODY, get_healthz },
-	{ "GET", "/metrics", ACCESS_READER, get_metrics },
+	{ "GET", "/metrics", ACCESS_READER, get_metrics, TRUE },
 	{ "GET", "/api/containers", ACCESS_READER, get_containers },
 	{ "GET", "/api/series", ACCESS_READER, get_series },
 	{ "GET", "/api/edges", ACCESS_READER, past_edges },
 	{ "GET", "/api/latency", ACCESS_READER, past_latency },
 	{ "GET", "/api/flame", ACCESS_READER, flames_answer },
 	{ "GET", "/api/flamescope", ACCESS_READER, flames_scope },
-	{ "GET", "/api/captures", ACCESS_READER, past_captures },
-	{ "POST", "/api/captures", ACCESS_OPERATOR, past_freeze },
-	{ "GET", "/api/captures/", ACCESS_READER, past_capture },
-	{ "GET", "/api/host", ACCESS_READER, past_host },
-	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts },
+	{ "GET", "/api/captures", ACCESS_READER, past_captures, TRUE },
+	{ "POST", "/api/captures", ACCESS_OPERATOR, past_freeze, TRUE },
+	{ "GET", "/api/captures/", ACCESS_READER, past_capture, TRUE },
+	{ "GET", "/api/host", ACCESS_READER, past_host, TRUE },
+	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts, TRUE },
 	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
 	{ "GET", "/api/self", ACCESS_READER, get_self },
 	{ "GET", "/api/events", ACCESS_READER, get_events },
-	{ "GET", "/api/stream", ACCESS_READER, get_stream },
+	{ "GET", "/api/stream", ACCESS_READER, get_stream, TRUE },
 	{ "GET", "/api/profiles", ACCESS_READER, get_profiles },
-	{ "POST", "/api/profiles", ACCESS_OPERATOR, post_profile },
+	{ "POST", "/api/profiles", ACCESS_OPERATOR, post_profile, TRUE },
 	{ "GET", "/api/profiles/", ACCESS_READER, get_profile },
 };
 
@@ -905,6 +907,11 @@ void api_answer(void *user, const struct http_request *request, struct http_repl
 	}
 	if (route->access > access) {
 		refuse(api, reply, MHD_HTTP_FORBIDDEN, "this token may only read");
+		return;
+	}
+	if (api->replay && route->is_now) {
+		reply_error(reply, MHD_HTTP_CONFLICT,
+			    "a capture is shown, not this machine: there is none of that in it");
 		return;
 	}
 	route->answer(api, request, reply);

@@ -9,6 +9,7 @@
 #include "serve/http.h"
 #include "serve/jobs.h"
 #include "serve/live.h"
+#include "serve/replay.h"
 #include "serve/verdicts.h"
 #include "store/history.h"
 #include "store/reel.h"
@@ -24,6 +25,7 @@ struct api {
 	struct http *http;
 	const char *token, *reader_token; /* the second may not start measurements */
 	const char *const *hosts; /* names besides the loopback's; may be NULL */
+	const struct replay *replay; /* NULL: it is this machine that is shown */
 	const char *version;
 	const char *trouble; /* why the last reading failed; NULL: it did not */
 };

@@ -58,6 +58,7 @@ void config_init(struct config *config)
 void config_clear(struct config *config)
 {
 	g_free(config->state);
+	g_free(config->capture);
 	g_free(config->listen);
 	g_free(config->socket);
 	g_strfreev(config->allow_hosts);

@@ -22,6 +22,9 @@ struct config {
 	gint history_mib; /* on disk; 0: none */
 	double cpu_percent; /* of one core; 0: no bound, and so below */
 	gint memory_mib, map_mib;
+	/* Not settings of a file: a capture to show in place of this machine, of which from_ms < time ≤ to_ms; NULL: none. */
+	char *capture;
+	gint64 capture_from_ms, capture_to_ms;
 };
 
 #define CONFIG_ERROR (config_error_quark())

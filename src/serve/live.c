@@ -281,9 +281,20 @@ static void part_stop(struct live *live, enum live_part part)
 	g_clear_pointer(&running->observation, observation_close);
 }
 
+/* The capture holds something of that part. */
+static void replay_part(struct live *live, enum live_part part, const struct shape *shape)
+{
+	live->parts[part].state = LIVE_ON;
+	g_clear_pointer(&live->parts[part].why, g_free);
+	if (shape)
+		ledger_merge(&live->parts[part].ledger, &shape->ledger);
+}
+
 void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns)
 {
 	live->parts[part].cost_ns += cost_ns;
+	if (shape && !live->registry)
+		replay_part(live, part, NULL);
 	if (shape)
 		ledger_merge(&live->parts[part].ledger, &shape->ledger);
 }
@@ -527,25 +538,16 @@ static void watch_usage(struct live *live)
 	usage_account(live->usage, &live->parts[LIVE_GAUGES].ledger);
 }
 
-struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error)
+/* What every kind has: nothing is known yet. */
+static struct live *live_empty(const struct live_options *options, struct history *history, struct reel *reel)
 {
-	const struct usage_options usage = { .no_bpf = options->no_bpf };
-	struct registry *registry = registry_new("/", error);
-	struct live *live;
+	struct live *live = g_new0(struct live, 1);
 
-	if (!registry)
-		return NULL;
-	live = g_new0(struct live, 1);
 	live->options = *options;
-	live->registry = registry;
 	live->history = history;
 	live->reel = reel;
-	live->look = look_new();
-	look_again(live->look);
-	live->look_ns = clock_monotonic_ns();
 	live->news = events_new(LIVE_EVENTS_MAX);
 	live->targets = target_array_new();
-	live->usage = usage_new(registry, &usage);
 	live->other = gauges_new();
 	gauges_add(live->other, GAUGE_RESOURCE_CONTAINER, 0, 0, LIVE_OTHER);
 	live->resources = g_hash_table_new_full(resource_hash, resource_equal, resource_free, NULL);
@@ -559,6 +561,23 @@ struct live *live_new(const struct live_options *options, struct history *histor
 		live->parts[i].name = parts[i].name;
 		live->parts[i].shows = parts[i].shows;
 	}
+	return live;
+}
+
+struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error)
+{
+	const struct usage_options usage = { .no_bpf = options->no_bpf };
+	struct registry *registry = registry_new("/", error);
+	struct live *live;
+
+	if (!registry)
+		return NULL;
+	live = live_empty(options, history, reel);
+	live->registry = registry;
+	live->look = look_new();
+	look_again(live->look);
+	live->look_ns = clock_monotonic_ns();
+	live->usage = usage_new(registry, &usage);
 	watch_usage(live);
 	if (!target_resolve(registry, "all", live->targets, error)) {
 		live_free(live);
@@ -578,6 +597,66 @@ struct live *live_new(const struct live_options *options, struct history *histor
 		live->parts[i].why = g_strdup("kernel programs are off (--no-bpf)");
 	}
 	return live;
+}
+
+/* ---- of a capture ---- */
+
+struct live *live_new_replay(struct history *history, struct reel *reel)
+{
+	const struct live_options options = { .no_bpf = TRUE, .no_profile = TRUE, .exported_max = G_MAXUINT };
+	struct live *live = live_empty(&options, history, reel);
+
+	for (guint i = 0; i < LIVE_GAUGES; i++) {
+		live->parts[i].state = LIVE_OFF;
+		live->parts[i].why = g_strdup("the capture holds none of it");
+	}
+	return live;
+}
+
+static void replay_events(struct live *live, const struct events *events)
+{
+	for (const GList *link = events->rows.head; link; link = link->next)
+		events_add(live->events, link->data);
+	replay_part(live, LIVE_EXEC, NULL);
+	replay_part(live, LIVE_OOM, NULL);
+}
+
+/* Its changes stand for the readings, too: totals since a birth are not in a capture. */
+static void replay_gauges(struct live *live, const struct snapshot *snapshot)
+{
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_GAUGES);
+
+	gauges_free(live->changes);
+	live->changes = live->readings = gauges_new();
+	for (guint32 i = 0; shape && i < shape->gauges->rows->len; i++)
+		gauges_copy(live->changes, gauges_row(shape->gauges, i));
+	live->interval = (struct gauge_interval){ .readings = live->readings,
+						  .changes = live->changes,
+						  .length_ns = MAX(snapshot->duration_ns, 1) };
+}
+
+void live_replay(struct live *live, gint64 time_ms, struct snapshot *snapshot)
+{
+	live->time_ms = time_ms;
+	replay_gauges(live, snapshot);
+	resources_match(live);
+	waits_begin(live);
+	for (guint i = 0; i < snapshot->shapes->len; i++) {
+		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
+
+		if (shape->kind == SHAPE_EVENTS)
+			replay_events(live, shape->events);
+		for (guint part = 0; part < LIVE_GAUGES; part++)
+			if (strcmp(parts[part].name, shape->probe) == 0)
+				replay_part(live, (enum live_part)part, shape);
+		if (shape->kind == SHAPE_HISTOGRAM && strcmp(shape->probe, parts[LIVE_RUNQ].name) == 0)
+			waits_take(live, shape);
+		if (shape->kind == SHAPE_EDGES)
+			edges_take(live, shape->edges);
+	}
+	points_make(live);
+	live->ticks++;
+	reel_add(live->reel, time_ms, snapshot);
 }
 
 void live_free(struct live *live)
@@ -658,7 +737,7 @@ const struct look *live_look(struct live *live)
 {
 	guint64 now_ns = clock_monotonic_ns();
 
-	if (now_ns - live->look_ns < NS_PER_S)
+	if (!live->look || now_ns - live->look_ns < NS_PER_S)
 		return live->look;
 	look_again(live->look);
 	live->look_ns = now_ns;

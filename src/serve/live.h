@@ -78,6 +78,11 @@ void live_free(struct live *live);
 /* One reading. FALSE and `error` when the cgroup tree cannot be read. */
 gboolean live_tick(struct live *live, GError **error);
 
+/* One that knows what a capture says in place of this machine: nothing is attached or read, there is no live_tick of it. */
+struct live *live_new_replay(struct history *history, struct reel *reel);
+/* Its next interval, which ended at `time_ms`; taken over. */
+void live_replay(struct live *live, gint64 time_ms, struct snapshot *snapshot);
+
 /* All owned by the live and valid until the next tick. */
 const struct gauge_interval *live_interval(const struct live *live);
 /* Of row `row` of the interval's readings; NULL for rows of no interest (not yet read twice …). */
@@ -92,12 +97,12 @@ const struct live_part_status *live_part(const struct live *live, enum live_part
 const struct events *live_events(const struct live *live, guint ring); /* programs started; all else */
 /* Connections of the probe "connections" since the start, by edge; NULL: none yet. */
 const struct edges *live_edges(const struct live *live);
-/* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. */
+/* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. NULL of a capture. */
 const struct look *live_look(struct live *live);
 gint64 live_time_ms(const struct live *live); /* of the last reading; 0: none yet */
 guint64 live_ticks(const struct live *live);
 guint64 live_reading_ns(const struct live *live); /* what it took */
-struct registry *live_registry(struct live *live);
+struct registry *live_registry(struct live *live); /* NULL of a capture */
 guint64 live_events_total(const struct live *live, enum live_part part); /* LIVE_EXEC, LIVE_OOM: seen since the start */
 
 /* Of a part that somebody else runs (LIVE_PROFILE): what it saw (may be NULL), and CPU time it took. */

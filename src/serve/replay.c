@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/replay.h"
+
+#include <string.h>
+
+#include "base/units.h"
+#include "store/capture.h"
+
+struct loading {
+	struct replay *replay;
+	gint64 from_ms, to_ms;
+	struct live *live;
+	struct reel *stacks;
+};
+
+/* A snapshot of its own with what the other one held. */
+static struct snapshot *snapshot_steal(struct snapshot *from)
+{
+	struct snapshot *snapshot = snapshot_new(from->title);
+	GPtrArray *none = snapshot->shapes;
+
+	g_free(snapshot->host);
+	snapshot->host = g_strdup(from->host);
+	snapshot->start_realtime_ns = from->start_realtime_ns;
+	snapshot->duration_ns = from->duration_ns;
+	snapshot->frequency_hz = from->frequency_hz;
+	snapshot->shapes = from->shapes;
+	from->shapes = none;
+	return snapshot;
+}
+
+/* capture_fn */
+static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	struct loading *loading = user;
+	struct replay *replay = loading->replay;
+	const struct shape *stacks = snapshot_find(snapshot, SHAPE_CALLTREE);
+	gint64 begin_ms = time_ms - (gint64)(snapshot->duration_ns / NS_PER_MS);
+
+	(void)error;
+	if (time_ms <= loading->from_ms || time_ms > loading->to_ms)
+		return TRUE;
+	if (!replay->host)
+		replay->host = g_strdup(snapshot->host);
+	if (!replay->from_ms || begin_ms < replay->from_ms)
+		replay->from_ms = begin_ms;
+	replay->to_ms = MAX(replay->to_ms, time_ms);
+	if (!stacks) {
+		live_replay(loading->live, time_ms, snapshot_steal(snapshot));
+	} else if (strcmp(stacks->probe, "profile") == 0) { /* others have no history here */
+		live_account(loading->live, LIVE_PROFILE, stacks, 0);
+		reel_add(loading->stacks, time_ms, snapshot_steal(snapshot));
+	}
+	return TRUE;
+}
+
+struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struct live *live, struct reel *stacks,
+			   GError **error)
+{
+	struct replay *replay = g_new0(struct replay, 1);
+	struct loading loading = {
+		.replay = replay, .from_ms = from_ms, .to_ms = to_ms, .live = live, .stacks = stacks
+	};
+	struct capture capture;
+
+	replay->name = g_path_get_basename(path);
+	if (!capture_read_file(path, &capture, loading_frame, &loading, error)) {
+		replay_free(replay);
+		return NULL;
+	}
+	if (!replay->to_ms) {
+		g_set_error(error, CAPTURE_ERROR, CAPTURE_ERROR_FORMAT, "there is nothing in that range");
+		replay_free(replay);
+		return NULL;
+	}
+	replay->cut_bytes = capture.cut_bytes;
+	return replay;
+}
+
+void replay_free(struct replay *replay)
+{
+	if (!replay)
+		return;
+	g_free(replay->name);
+	g_free(replay->host);
+	g_free(replay);
+}
+
+void replay_write(const struct replay *replay, struct json_writer *json)
+{
+	if (!replay) {
+		json_null(json, "replay");
+		return;
+	}
+	json_begin_object(json, "replay");
+	json_string(json, "name", replay->name);
+	json_string(json, "host", replay->host);
+	json_int(json, "from_ms", replay->from_ms);
+	json_int(json, "to_ms", replay->to_ms);
+	json_uint(json, "cut_bytes", replay->cut_bytes);
+	json_end_object(json);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a capture says, shown by the agent in place of this machine: nothing is attached, read or measured. */
+#pragma once
+#include <glib.h>
+
+#include "base/json.h"
+#include "serve/live.h"
+#include "store/reel.h"
+
+struct replay {
+	char *name, *host; /* the file's name without its directories; where it was made, NULL: not said */
+	gint64 from_ms, to_ms; /* the first interval's begin and the last one's end, of those that were asked for */
+	guint64 cut_bytes; /* at the file's end, that are no whole segment */
+};
+
+/* Everything with from_ms < time ≤ to_ms goes to `live` (live_new_replay) and `stacks`. NULL and `error` when the file is
+ * no capture, is damaged, or holds nothing of that range. */
+struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struct live *live, struct reel *stacks,
+			   GError **error);
+void replay_free(struct replay *replay);
+/* The member "replay" of the open object; null for NULL. */
+void replay_write(const struct replay *replay, struct json_writer *json);
