@@ -263,6 +263,57 @@ def test_loss_is_found_and_counted_as_the_kernel_does(fathom, wait_attached, pai
     assert any("sent again" in (link.get("why", "")) for link in links), links
 
 
+def test_what_is_sent_needlessly_is_no_loss(fathom, wait_attached, docker, start, tmp_path):
+    """Requests arrive, but the acknowledgements before their late answers do not: they are sent again in vain."""
+    server = start(docker, "shop", "/bin/tcpload", "serve", "127.0.0.1", PORT, 400_000)
+    enter = ("nsenter", "-t", server.pid, "-n")
+    run(*enter, "ip", "link", "set", "lo", "up")
+    run(*enter, "iptables", "-A", "INPUT", "-p", "tcp", "--sport", PORT, "--tcp-flags", "ALL", "ACK", "-m", "length",
+        "--length", 52, "-j", "DROP")
+    wait_for(lambda: listening(server), what="the server to listen")
+    capture = tmp_path / "spurious.json"
+    with watching(fathom, wait_attached, "-o", capture) as found:
+        assert inside(server, "tcpload", "connect", "127.0.0.1", PORT, 1, 5).stdout == "done 0\n"
+    edge = edges(found[0], server.name, server.name, PORT)[0]
+    assert sum(edge["retransmits"].values()) == edge["spurious"] >= 4, edge
+    assert edge["requests"] == 5, edge
+    links = json.loads(fathom("map", capture, "--json").stdout)["links"]
+    assert links and not any("sent again" in link.get("why", "") for link in links), links
+
+
+UNREAD_S = 1.0
+UNREAD = """
+import socket, sys, threading, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+listener.listen()
+def serve():
+    taken, _ = listener.accept()
+    taken.recv(1)
+    time.sleep(float(sys.argv[2]))
+    while taken.recv(1 << 16):
+        pass
+thread = threading.Thread(target=serve)
+thread.start()
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sender:
+    sender.sendall(bytes(1 << 20))
+thread.join()
+"""
+
+
+def test_time_without_a_window(fathom, wait_attached, docker, start):
+    """Who reads nothing for a second lets its sender wait for that second."""
+    server = start(docker, "shop", "sleep", "600")
+    run("nsenter", "-t", server.pid, "-n", "ip", "link", "set", "lo", "up")
+    with watching(fathom, wait_attached) as found:
+        run("nsenter", "-t", server.pid, "-n", "python3", "-c", UNREAD, PORT + 2, UNREAD_S)
+    edge = [e for e in found[0]["edges"] if e["target"].get("port") == PORT + 2]
+    assert len(edge) == 1 and edge[0]["sent_bytes"] == 1 << 20, edge
+    # Ticks are counted; the window is small while it is read, too.
+    assert 0.9 * UNREAD_S < edge[0]["window_limited_ns"] / 1e9 < 1.5 * UNREAD_S, edge
+
+
 def join(container):
     """Into the container's cgroups, as its own processes are."""
     for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines():

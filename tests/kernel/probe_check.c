@@ -393,6 +393,7 @@ static const struct event_rule {
 	{ "resolvers", NULL, "noerror", NULL, QUESTIONS, ask_start },
 	{ "peers", NULL, "sent_segments", NULL, QUESTIONS, ask_start },
 	{ "drops", NULL, "reason", "no_socket", 0, lose_start },
+	{ "drops, polled", NULL, "reason", "no_socket", 0, lose_start },
 	{ "connections, polled", NULL, "accepts", NULL, 1, stay_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
