@@ -454,7 +454,7 @@ static void check_pair(void *user, const struct probe_pair *pair)
 		for (guint i = 0; labels[i].name; i++)
 			if (strcmp(labels[i].name, rule->field) == 0 &&
 			    g_strcmp0(pair->values[i].text, rule->text) == 0)
-				check->happened += pair->counters[1];
+				check->happened += pair->counters[1] ? pair->counters[1] : pair->counters[0];
 		return;
 	}
 	for (guint i = 0; check->probe->counters[i].name; i++) /* connections: both ends are ours */
