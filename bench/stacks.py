@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stacks without frame pointers: perf record --call-graph dwarf + perf script beside fathom profile -o svg.
 Per workload, same rate and length: share of samples whose stack reaches the thread's first function, bytes moved from kernel to
-user space, CPU seconds from start to text (perf; to a picture with FLAMEGRAPH_DIR, where stackcollapse-perf.pl and flamegraph.pl are)
-or picture (fathom); then what fathom costs of the CPU it observes, kernel half
+user space, CPU seconds from start to picture (perf's drawn by fathom flame, or by FlameGraph: FLAMEGRAPH_DIR, where
+stackcollapse-perf.pl and flamegraph.pl are); then what fathom costs of the CPU it observes, kernel half
 included, without its start and end; at last the same with every CPU busy and all processes watched. Rounds are interleaved;
 figures are medians."""
 import argparse
@@ -81,10 +81,10 @@ def perf_complete(text):
 
 
 def perf_picture(text, work):
-    """CPU of folding and drawing with FlameGraph's scripts; 0 without them."""
+    """CPU of folding and drawing: with FlameGraph's scripts, or, without them, with fathom itself, which takes the least."""
     scripts = os.environ.get("FLAMEGRAPH_DIR")
     if not scripts:
-        return 0
+        return timed([fathom_binary(), "flame", text, "-o", work / "perf.svg"])
     with open(work / "folded", "wb") as out:
         cpu = timed([Path(scripts) / "stackcollapse-perf.pl", text], stdout=out)
     with open(work / "perf.svg", "wb") as out:

@@ -28,7 +28,10 @@ G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
 G_STATIC_ASSERT(sizeof(struct stack_task) == sizeof(struct probe_task));
 G_STATIC_ASSERT(G_STRUCT_OFFSET(struct stack_task, thread_comm) == G_STRUCT_OFFSET(struct probe_task, thread_comm));
 
-/* The outer end of a thread's stack, told just before the inner. */
+#define INTAKE_TAILS                                                                                                   \
+	32 /* by tid: threads on other CPUs tell theirs in between. A clash costs one stack its outer end. */
+
+/* The outer end of a thread's stack, told before the inner. */
 struct intake_tail {
 	guint32 tid; /* 0: none */
 	guint64 address;
@@ -48,7 +51,7 @@ struct intake {
 	guint64 copies, copied_bytes, copy_records_bytes; /* the latter: of the records they came in, all told */
 	struct delta *delta; /* NULL until one is needed */
 	struct delta_same same; /* of the copy being looked at */
-	struct intake_tail tail; /* of the next */
+	struct intake_tail *tails; /* INTAKE_TAILS; NULL until one is told */
 	struct copyplan *plan; /* NULL when the kernel half makes no copies */
 	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
 	GArray *copied; /* of struct intake_copied, for each of them */
@@ -257,6 +260,14 @@ static void intake_learn(struct intake *intake, const struct probe_task *task, c
 	userpath_learn(intake->paths, task->tgid, copy, &intake->basis);
 }
 
+/* NULL when none was told. */
+static struct intake_tail *intake_tail(struct intake *intake, guint32 tid)
+{
+	struct intake_tail *tail = intake->tails && tid ? &intake->tails[tid % INTAKE_TAILS] : NULL;
+
+	return tail && tail->tid == tid ? tail : NULL;
+}
+
 /* The user half from the copy behind the record's kernel frames → hash of its addresses (intake_walk_hash). */
 static guint64 intake_unwind(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
 {
@@ -268,6 +279,7 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 		.is_all = (record->flags & STACK_COPY_ENDS) != 0,
 		.basis = intake->paths ? &intake->basis : NULL,
 	};
+	struct intake_tail *tail;
 	struct stack_registers registers;
 
 	memcpy(&registers, behind, sizeof(registers));
@@ -283,10 +295,12 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 	copy.number = intake->same.number;
 	copy.since = intake->same.since;
 	copy.same_from = MIN(intake->same.from, copy.length);
-	if (copy.number && intake->tail.tid == copy.tid) {
-		copy.tail = intake->tail.bytes;
-		copy.tail_length = intake->tail.length;
-		copy.tail_address = intake->tail.address;
+	tail = intake_tail(intake, copy.number ? copy.tid : 0);
+	if (tail) {
+		copy.tail = tail->bytes;
+		copy.tail_length = tail->length;
+		copy.tail_address = tail->address;
+		tail->tid = 0; /* of this one record */
 	}
 	stack->flags &= ~(guint32)(STACK_COPIED | STACK_COPY_ENDS);
 	if (intake->listener.unwind) {
@@ -414,15 +428,18 @@ static void intake_take_tail(struct intake *intake, const struct stack_record *r
 {
 	const guint8 *behind = (const guint8 *)(record->frames + record->kernel_count);
 	struct stack_registers registers;
+	struct intake_tail *tail;
 
 	memcpy(&registers, behind, sizeof(registers));
-	intake->tail.tid = 0;
-	if (!intake->same.number || record->copy_bytes > sizeof(intake->tail.bytes))
+	if (!intake->same.number || record->copy_bytes > sizeof(tail->bytes))
 		return;
-	intake->tail.tid = intake->same.tid;
-	intake->tail.address = registers.copied_from;
-	intake->tail.length = record->copy_bytes;
-	memcpy(intake->tail.bytes, behind + sizeof(registers), record->copy_bytes);
+	if (!intake->tails)
+		intake->tails = g_new0(struct intake_tail, INTAKE_TAILS);
+	tail = &intake->tails[intake->same.tid % INTAKE_TAILS];
+	tail->tid = intake->same.tid;
+	tail->address = registers.copied_from;
+	tail->length = record->copy_bytes;
+	memcpy(tail->bytes, behind + sizeof(registers), record->copy_bytes);
 }
 
 static void intake_take_record_bytes(struct intake *intake, const void *data, gsize bytes)
@@ -451,8 +468,6 @@ static void intake_take_record_bytes(struct intake *intake, const void *data, gs
 	if (intake->scripts && record->script[0])
 		scripts_drain(intake->scripts);
 	intake_take_record(intake, record);
-	if (intake->tail.tid == intake->same.tid)
-		intake->tail.tid = 0;
 }
 
 static void intake_take_hoard(struct intake *intake)
@@ -600,6 +615,7 @@ void intake_close(struct intake *intake)
 	g_ptr_array_free(intake->hoard, TRUE);
 	if (intake->moments)
 		g_array_free(intake->moments, TRUE);
+	g_free(intake->tails);
 	g_free(intake);
 }
 

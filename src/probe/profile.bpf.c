@@ -75,8 +75,7 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 	if (!room)
 		return false;
 	stack_record_begin(&room->record, task, key);
-	if (stack_copy_tail_wanted(task))
-		stack_delta_send_tail(room, READ(task, pid));
+	stack_delta_send_tail(room, READ(task, pid), stack_copy_tail_wanted(task));
 	stack_record_kernel(&room->record, ctx, 0);
 	script_of_current(0, room->record.script);
 	if (!stack_copy_take(room, bytes))

@@ -122,12 +122,24 @@ static void walk_rest_on_r10(struct walk *walk)
 		walk->stack->basis->has_r10 = TRUE;
 }
 
-static gboolean tail_has(const struct unwind_stack *stack, guint64 address)
+static gboolean tail_holds(const struct unwind_stack *stack, guint64 address)
 {
 	guint64 offset = address - stack->tail_address;
 
 	return stack->tail && address >= stack->tail_address && offset < stack->tail_length &&
 	       stack->tail_length - offset >= WORD;
+}
+
+/* A longer copy would hold it. */
+static gboolean stack_reaches(const struct unwind_stack *stack, guint64 address)
+{
+	return address >= stack->address && address - stack->address <= UNWIND_REACH_BYTES_MAX;
+}
+
+static gboolean stack_holds(const struct unwind_stack *stack, guint64 address)
+{
+	return stack_reaches(stack, address) && address - stack->address + WORD <= stack->length &&
+	       stack_has(stack, address);
 }
 
 /* Reads a word that may turn out not to matter. */
@@ -136,22 +148,21 @@ static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 	const struct unwind_stack *stack = walk->stack;
 	guint64 offset = address - stack->address;
 
-	if (offset % WORD)
+	if (address % WORD)
 		return walk_end(walk, UNWIND_END_BAD);
-	if (address < stack->address || offset > UNWIND_REACH_BYTES_MAX)
-		return walk_end(walk, UNWIND_END_OUTSIDE);
-	if (offset + WORD > stack->length || !stack_has(stack, address)) {
-		if (tail_has(stack, address)) {
-			memcpy(value, stack->tail + (address - stack->tail_address), WORD);
-			walk->result.used_tail = TRUE;
-			return TRUE;
-		}
-		walk->result.wanted_bytes = (gsize)offset + WORD;
-		return walk_end(walk, UNWIND_END_OUTSIDE);
+	if (stack_holds(stack, address)) {
+		memcpy(value, stack->bytes + offset, WORD);
+		walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)offset + WORD);
+		return TRUE;
 	}
-	memcpy(value, stack->bytes + offset, WORD);
-	walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)offset + WORD);
-	return TRUE;
+	if (tail_holds(stack, address)) {
+		memcpy(value, stack->tail + (address - stack->tail_address), WORD);
+		walk->result.used_tail = TRUE;
+		return TRUE;
+	}
+	if (stack_reaches(stack, address))
+		walk->result.wanted_bytes = (gsize)offset + WORD;
+	return walk_end(walk, UNWIND_END_OUTSIDE);
 }
 
 static gboolean walk_load(struct walk *walk, guint64 address, guint64 *value)
@@ -196,7 +207,7 @@ static gboolean step_frame_pointer(struct walk *walk)
 	/* psABI: 0 marks the outermost frame. But to begin with RBP may hold anything, also 0. */
 	if (frame == 0)
 		return walk_end(walk, walk->result.depth > 1 ? UNWIND_END_FIRST : UNWIND_END_NO_ROW);
-	if (frame % WORD || frame < stack->address || frame - stack->address > UNWIND_REACH_BYTES_MAX)
+	if (frame % WORD || !(stack_reaches(stack, frame) || tail_holds(stack, frame)))
 		return walk_end(walk, UNWIND_END_NO_ROW);
 	if (!walk_load(walk, frame, &caller) || !walk_load(walk, frame + WORD, &ip))
 		return FALSE;

@@ -44,12 +44,13 @@ fn main() {
 
 
 @contextmanager
-def running(*command, **options):
+def running(*command, is_busy=True, **options):
     child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, **options)
     try:
         # Started is: it has had some CPU after exec.
-        wait_for(lambda: int(Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()[11]) > 5, 30, "work to begin")
+        if is_busy:
+            wait_for(lambda: int(Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()[11]) > 5, 30, "work to begin")
         yield child
     finally:
         child.kill()
@@ -119,6 +120,24 @@ def test_in_a_container(docker, start, fathom, tmp_path):
     entry = next(e for e in entries if e["name"].startswith("hardstacks"))
     assert entry["container"] == hard.name
     assert entry["stacks"].get("complete", 0) >= ENOUGH * sum(entry["stacks"].values())
+
+
+def test_stacks_in_two_places(fathom, tmp_path):
+    """A handler on a stack of its own leads to what it interrupted; a frame larger than any copy does not cut the stack."""
+    odd = tmp_path / "odd"
+    run("cc", "-O2", "-g", "-pthread", "-fomit-frame-pointer", "-o", odd, PROGRAMS / "oddstacks.c", timeout=60)
+    with running(odd) as child:
+        halves = profile(fathom, tmp_path, child.pid)
+    assert_complete(halves)
+    for first in ("main", "start_thread"):
+        for inner in ({"interrupted", "on_other_stack"}, {"huge_frame"}):
+            found = sum(weight for user, weight in halves.items() if {first, "spin"} | inner <= set(user))
+            assert found > 0.1 * halves.total(), (first, inner, halves.most_common(5))
+    with running(odd, "vfork", is_busy=False) as child:
+        assert fathom("offcpu", child.pid, "-d", 1, "-o", "vfork.folded").returncode == 0
+    blocked = Counter({tuple(stack): weight for stack, weight in stacks(tmp_path / "vfork.folded") if "vfork" in stack})
+    whole = sum(weight for stack, weight in blocked.items() if {"_start", "main", "vforked"} <= set(stack))
+    assert whole >= 0.98 * blocked.total() and whole > 5e5, blocked
 
 
 @pytest.mark.parametrize("language", SCRIPTS)

@@ -365,6 +365,7 @@ struct tracee {
 	guint64 stack_end;
 	const char *program;
 	gboolean without_tables;
+	guint lookups; /* by walks */
 };
 
 static void mapped_clear(gpointer data)
@@ -439,6 +440,7 @@ static gboolean tracee_lookup(guint64 address, struct unwind_place *place, gpoin
 	struct tracee *tracee = data;
 	const struct mapped *mapped = tracee_find(tracee, address);
 
+	tracee->lookups++;
 	if (!mapped)
 		return FALSE;
 	*place = (struct unwind_place){ .start = mapped->start,
@@ -697,6 +699,48 @@ static void step_check_basis(struct tracee *tracee, const struct snapshot *snaps
 	g_free(other.bytes);
 }
 
+/* The thread's last walk, remembered. */
+struct remembered {
+	struct unwind_memo *memo;
+	guint8 *bytes; /* of the stack then */
+	gsize length;
+	guint shorter; /* walks that had less to read than without */
+};
+
+/* From this offset on the stack holds what it held then: both end at the same address. */
+static gsize remembered_same_from(const struct remembered *remembered, const struct snapshot *snapshot)
+{
+	gsize same = 0, most = MIN(remembered->length, snapshot->length);
+
+	while (same + 8 <= most && memcmp(snapshot->bytes + snapshot->length - same - 8,
+					  remembered->bytes + remembered->length - same - 8, 8) == 0)
+		same += 8;
+	return snapshot->length - same;
+}
+
+/* Whoever remembers the last walk comes to the same addresses. */
+static void step_check_memo(struct tracee *tracee, const struct snapshot *snapshot, struct remembered *remembered)
+{
+	struct unwind_stack stack = { .bytes = snapshot->bytes,
+				      .length = snapshot->length,
+				      .address = snapshot->registers.sp,
+				      .memo = remembered->memo,
+				      .same_from = remembered_same_from(remembered, snapshot) };
+	guint64 addresses[DEPTH_MAX], again[DEPTH_MAX];
+	guint before = tracee->lookups, without;
+	struct unwind_result result = snapshot_walk(snapshot, tracee, G_MAXSIZE, addresses), second;
+
+	without = tracee->lookups - before;
+	second = unwind(&snapshot->registers, &stack, tracee_lookup, tracee, again, DEPTH_MAX);
+	remembered->shorter += tracee->lookups - before - without < without;
+	g_assert_cmpint(second.end, ==, result.end);
+	g_assert_cmpuint(second.used_bytes, <=, snapshot->length);
+	g_assert_cmpmem(again, second.depth * sizeof(guint64), addresses, result.depth * sizeof(guint64));
+	remembered->length = snapshot->length;
+	remembered->bytes = g_realloc(remembered->bytes, remembered->length);
+	memcpy(remembered->bytes, snapshot->bytes, snapshot->length);
+}
+
 /* One instruction; the signal that arrived, or 0. Keeps the shadow. */
 static void step_follow(struct tracee *tracee, struct snapshot *snapshot, GArray *shadow, struct tally *tally)
 {
@@ -729,6 +773,7 @@ static guint check_every_instruction(const char *program)
 	g_autoptr(GArray) shadow = g_array_new(FALSE, FALSE, sizeof(struct call));
 	struct snapshot snapshot = { 0 };
 	struct tally tally = { 0 };
+	struct remembered remembered = { .memo = unwind_memo_new() };
 	guint64 addresses[DEPTH_MAX];
 	struct unwind_result result;
 	struct tracee tracee;
@@ -744,6 +789,7 @@ static guint check_every_instruction(const char *program)
 		step_follow(&tracee, &snapshot, shadow, &tally);
 		step_check(&tracee, &snapshot, shadow, &tally);
 		step_check_basis(&tracee, &snapshot);
+		step_check_memo(&tracee, &snapshot, &remembered);
 		marks += tracee_is_at_mark(&tracee);
 	}
 	g_test_message("%s: %u instructions, %u walked wrongly, %u of them below the lazy resolver, %u signals",
@@ -751,6 +797,9 @@ static guint check_every_instruction(const char *program)
 	g_assert_cmpuint(tally.wrong, ==, 0);
 	g_assert_cmpuint(tally.signals, ==, 1);
 	g_assert_cmpuint(tally.steps - tally.resolver, >, 2000);
+	g_assert_cmpuint(remembered.shorter, >, (tally.steps - tally.resolver) / 2);
+	unwind_memo_free(remembered.memo);
+	g_free(remembered.bytes);
 	tracee_end(&tracee);
 	g_free(snapshot.bytes);
 	return tally.resolver;

@@ -229,29 +229,74 @@ __noinline int stack_delta_send(struct stack_copy_room *room, u32 tid)
 	return is_sent;
 }
 
-/* Copies and sends the outermost STACK_COPY_TAIL bytes of the current task's user stack, when it is known where that ends and
- * stack_copy_take cannot reach so far. The record is without frames, and afterwards as it was. Global: verified once. */
-__noinline int stack_delta_send_tail(struct stack_copy_room *room, u32 tid)
+/* A handler runs on the stack that sigaltstack gave it. */
+static __always_inline bool stack_is_other(struct task_struct *task, u64 sp)
+{
+	u64 bytes = READ(task, sas_ss_size);
+
+	return bytes && sp - READ(task, sas_ss_sp) < bytes;
+}
+
+/* Where the current task's stack ends, when stack_copy_take cannot reach so far from its stack pointer: because a frame is too large
+ * (looked at when it `is_deep`), or because that is on another stack. 0: it can, or it is not known. */
+static __always_inline u64 stack_far_end(const struct stack_registers *registers, bool is_deep)
+{
+#if defined(__TARGET_ARCH_x86)
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 depth;
+
+	if (stack_is_other(task, registers->sp))
+		return READ(task, pid) == READ(task, tgid) ? BPF_CORE_READ(task, mm, start_stack)
+							   : BPF_CORE_READ(task, thread.fsbase);
+	depth = is_deep ? stack_depth_bytes(task, registers->copied_from) : 0;
+	return depth > STACK_COPY_BYTES_MAX ? registers->copied_from + depth : 0;
+#else
+	return 0;
+#endif
+}
+
+/* Reads user memory from `registers->copied_from` up to `end` behind the registers of a record without frames → bytes; 0: not
+ * to be had. */
+static __always_inline u32 stack_tail_read(struct stack_record *record, struct stack_registers *registers, u64 end)
+{
+	u32 bytes = end - registers->copied_from;
+
+	asm volatile("" : "+r"(bytes));
+	if (bytes > STACK_COPY_TAIL + STACK_COPY_ALIGN)
+		return 0;
+	__builtin_memcpy(record->frames, registers, sizeof(*registers));
+	return bpf_probe_read_user((u8 *)record->frames + sizeof(*registers), bytes, (void *)registers->copied_from)
+		       ? 0
+		       : bytes;
+}
+
+/* Copies and sends the outermost STACK_COPY_TAIL bytes of the current task's user stack, or what of them was ever touched, when
+ * stack_far_end knows. The record is without frames, and afterwards as it was. Global: verified once. */
+__noinline int stack_delta_send_tail(struct stack_copy_room *room, u32 tid, u32 is_deep)
 {
 	struct stack_registers registers;
 	struct stack_record *record;
-	u64 depth, end;
+	u64 end, last_page;
 	u32 bytes;
 
 	if (!room || !stack_registers_read(&registers))
 		return false;
 	record = &room->record;
-	depth = stack_depth_bytes(bpf_get_current_task_btf(), registers.copied_from);
-	if (depth <= STACK_COPY_BYTES_MAX || record->kernel_count)
+	end = stack_far_end(&registers, is_deep);
+	if (!end || record->kernel_count)
 		return false;
-	end = registers.copied_from + depth;
+	last_page = (end - 1) & ~(u64)(STACK_COPY_PAGE - 1);
 	registers.copied_from = (end - STACK_COPY_TAIL) & ~(u64)(STACK_COPY_ALIGN - 1);
-	bytes = end - registers.copied_from;
-	asm volatile("" : "+r"(bytes));
-	if (bytes > STACK_COPY_TAIL + STACK_COPY_ALIGN)
-		return false;
-	__builtin_memcpy(record->frames, &registers, sizeof(registers));
-	if (bpf_probe_read_user((u8 *)record->frames + sizeof(registers), bytes, (void *)registers.copied_from))
+	bytes = stack_tail_read(record, &registers, end);
+	if (!bytes) {
+		registers.copied_from = last_page - STACK_COPY_PAGE;
+		bytes = stack_tail_read(record, &registers, end);
+	}
+	if (!bytes) {
+		registers.copied_from = last_page;
+		bytes = stack_tail_read(record, &registers, end);
+	}
+	if (!bytes)
 		return false;
 	record->copy_bytes = bytes;
 	record->flags |= STACK_COPIED | STACK_TAIL;

@@ -288,6 +288,7 @@ struct task_struct {
 	char comm[16];
 	u64 start_time; /* ns, CLOCK_MONOTONIC */
 	u64 self_exec_id; /* grows with every execve */
+	unsigned long sas_ss_sp, sas_ss_size; /* the thread's alternative stack for signal handlers */
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct list_head tasks; /* of process leaders */

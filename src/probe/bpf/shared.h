@@ -53,7 +53,7 @@ struct stack_task { /* = struct probe_task */
 #define STACK_COPY_BYTES_FIRST                                                                                         \
 	16384 /* of a process nothing is known of, unless we know how deep the stack is: then all of it */
 #define STACK_COPY_BYTES_MAX 131072 /* clang has deeper stacks than the 64 KiB perf copies at most */
-#define STACK_COPY_TAIL 4096 /* Ruby keeps a megabyte in a frame of each thread, a few frames from its start */
+#define STACK_COPY_TAIL 8192 /* Ruby keeps a megabyte in a frame of each thread, a few frames from its start */
 #define STACK_COPY_RED_ZONE 128 /* bytes below the stack pointer that are in use, too (psABI) */
 #define STACK_NAMED_PLANS 4096 /* names of processes whose last need is what the next one of that name begins with */
 #define STACK_PLANS 16384 /* processes whose needs are remembered; the others are as if new */
