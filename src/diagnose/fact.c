@@ -164,6 +164,7 @@ const char *const fact_text_names[FACT_TEXTS] = {
 	[TEXT_RESOLVER] = "resolver",
 	[TEXT_SERVER] = "server",
 	[TEXT_WAITS_FOR] = "waits_for",
+	[TEXT_ENGINE] = "engine",
 };
 
 enum fact fact_find(const char *name, gsize length)

@@ -141,6 +141,7 @@ enum fact_text {
 	TEXT_RESOLVER,
 	TEXT_SERVER, /* whose answers it waits for longest, with its port */
 	TEXT_WAITS_FOR, /* what its threads wait for most: "locks" */
+	TEXT_ENGINE, /* the tool that changes its limits: "docker"; absent: another */
 	FACT_TEXTS,
 };
 extern const char *const fact_text_names[FACT_TEXTS];

@@ -943,6 +943,15 @@ static void facts_limits(const struct gathering *gathering, struct subject *subj
 		    again - spurious < RETRANSMITS_LEAST || sent <= 0 ? 0 : MIN((again - spurious) / sent, 1));
 }
 
+/* Whose command line is like docker's; others are left to those who know theirs. */
+static void facts_engine(struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+{
+	const char *runtime = row->texts[GAUGE_TEXT_RUNTIME];
+
+	if (g_strcmp0(runtime, "docker") == 0 || g_strcmp0(runtime, "podman") == 0)
+		set_text(gathering->facts, subject, TEXT_ENGINE, runtime);
+}
+
 static void facts_of(struct gathering *gathering, struct subject *subject)
 {
 	const struct sums *sums = g_hash_table_lookup(gathering->sums, subject);
@@ -968,6 +977,7 @@ static void facts_of(struct gathering *gathering, struct subject *subject)
 	}
 	facts_collector(gathering, subject, row);
 	if (row) {
+		facts_engine(gathering, subject, row);
 		set_text(gathering->facts, subject, TEXT_CPU_LIMIT_OF, row->texts[GAUGE_TEXT_CPU_LIMIT_OF]);
 		if (row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF])
 			set_text(gathering->facts, subject, TEXT_MEMORY_LIMIT_OF,

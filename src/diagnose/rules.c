@@ -81,7 +81,7 @@ const struct rule rules[] = {
 		},
 		.sentence = "cap throttled: {throttled_periods} of periods; wants about {cpu_wanted} CPUs, "
 			    "has {cpu_limit}[ by {cpu_limit_of}]",
-		.disproof = "raise the quota for 30 s, e.g. docker update --cpus {cpu_wanted} {container}: "
+		.disproof = "raise the quota for 30 s[, e.g. {engine} update --cpus {cpu_wanted} {container}]: "
 			    "if it gets no faster while throttled periods go to 0, the quota was not it",
 		.advice = "raise the quota (cpu.max, --cpus, limits.cpu) towards {cpu_wanted}, or start fewer threads: "
 			  "those it has use up the quota early in each period and then all stand still [for {throttle_stall}]",
@@ -112,7 +112,7 @@ const struct rule rules[] = {
 		},
 		.sentence = "its cpuset is too small: {cpu_demand} threads want the {cpus} CPUs it may use, "
 			    "while the others idle {cpus_idle_outside} of the time",
-		.disproof = "widen the cpuset for 30 s (docker update --cpuset-cpus …): if it still waits for a CPU, it was not the cpuset",
+		.disproof = "widen the cpuset for 30 s[ ({engine} update --cpuset-cpus … {container})]: if it still waits for a CPU, it was not the cpuset",
 		.advice = "widen the cpuset (cpuset.cpus, --cpuset-cpus) or move it to idle CPUs",
 		.more = "fathom latency runq {container}",
 		.score = FACT_LOST_OWN,
@@ -144,7 +144,7 @@ const struct rule rules[] = {
 			{ AT_LEAST, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART, .firm = TRUE },
 		},
 		.sentence = "waits for CPUs while others have them: {wait_others} of the time it wants to run[, most for {cpu_culprit}]",
-		.disproof = "pause the other for 30 s[ (docker pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
+		.disproof = "pause the other for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
 		.advice = "give it a larger share (cpu.weight, --cpu-shares), the other a quota, or each CPUs of its own",
 		.more = "fathom blame cpu {container}",
 		.score = FACT_LOST_OTHERS, .culprit = TEXT_CPU_CULPRIT,
@@ -239,7 +239,7 @@ const struct rule rules[] = {
 			{ AT_LEAST, FACT_LOST_MEMORY, THRESHOLD_MEMORY_LOST, .any = 2 },
 		},
 		.sentence = "its memory limit of {memory_limit} is too small for what it works on[: {refaults} pages are read back soon after they were dropped]",
-		.disproof = "raise the limit by half for a minute (docker update -m …): if pages are read back as often, it only reads through files larger than any limit",
+		.disproof = "raise the limit by half for a minute[ ({engine} update -m … {container})]: if pages are read back as often, it only reads through files larger than any limit",
 		.advice = "raise the limit, or let it work on less at a time: below the limit it spends its time reading again what it has just dropped",
 		.more = "fathom blame memory {container}",
 		.score = FACT_LOST_MEMORY,
@@ -335,7 +335,7 @@ const struct rule rules[] = {
 			{ BELOW, FACT_IO_LIMIT_USED, THRESHOLD_IO_LIMIT, .soft = TRUE },
 		},
 		.sentence = "its disk requests wait behind others': {disk_others_part} of their time[, most behind {disk_culprit}]",
-		.disproof = "pause the other for 30 s[ (docker pause {disk_culprit})]: if requests take as long, the other was not it",
+		.disproof = "pause the other for 30 s[ ({engine} pause {disk_culprit})]: if requests take as long, the other was not it",
 		.advice = "limit the other's I/O (io.max, io.weight), or give it another disk",
 		.more = "fathom blame block {container}",
 		.score = FACT_LOST_DISK_OTHERS, .culprit = TEXT_DISK_CULPRIT,

@@ -830,6 +830,29 @@ static void test_chain(void)
 	snapshot_free(scene.snapshot);
 }
 
+/* Which tool changes a limit depends on whose container it is; of who is not known none is named. */
+static void test_engine(void)
+{
+	static const char *const engines[] = { "docker", "podman", "containerd" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(engines); i++) {
+		g_autofree char *command = g_strdup_printf("%s update --cpus", engines[i]);
+		struct diagnosis *diagnosis;
+		const struct finding *finding;
+		struct scene scene;
+
+		scene_init(&scene);
+		gauges_set_text(scene.gauges, web(&scene), GAUGE_TEXT_RUNTIME, engines[i]);
+		scene_throttled(&scene, TRUE);
+		diagnosis = scene_diagnose(&scene);
+		finding = first_of(diagnosis->findings, "web");
+		g_assert_cmpint(strstr(finding->disproof, command) != NULL, ==, i < 2);
+		g_assert_null(strchr(finding->disproof, '?'));
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
 /* A container that uses up its quota does not fill the machine, however full that is and however many of its own threads
  * stand beside each other. */
 static void test_quota_comes_first(void)
@@ -1045,6 +1068,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/calm", test_calm);
 	g_test_add_func("/diagnose/files-only", test_files_only);
 	g_test_add_func("/diagnose/chain", test_chain);
+	g_test_add_func("/diagnose/engine", test_engine);
 	g_test_add_func("/diagnose/quota-comes-first", test_quota_comes_first);
 	g_test_add_func("/diagnose/equal-names", test_equal_names);
 	g_test_add_func("/diagnose/unknown-is-not-zero", test_unknown_is_not_zero);
