@@ -96,9 +96,17 @@ function csv_of(rows) {
 
 const json_blob = value => new Blob([JSON.stringify(value)], { type: "application/json" });
 
+// Of a capture: the same command on it, where there is one, or the one that comes nearest.
+function command_here(command) {
+	if (!model.replay) return command;
+	const { 0: name, 1: rest } = /^fathom (\S+)(.*)$/.exec(command)?.slice(1) || ["", ""], file = `fathom replay ${quote(model.replay.name)}`, arguments_left = rest.replace(/ -d \S+/, "");
+	if (["profile", "offcpu", "map", "diagnose", "top"].includes(name) || (name === "latency" && /^ (runq|block|fs|dns) /.test(`${rest} `))) return `${file} ${name}${arguments_left}`;
+	return name === "latency" || name === "tcp" ? `${file} connections` : name === "use" ? `${file} top${arguments_left}` : file;
+}
+
 function copy_button(words) {
 	const made = button("Copy as command", async () => {
-		try { await navigator.clipboard.writeText(words()); made.textContent = "Copied"; } catch { made.textContent = words(); }
+		try { await navigator.clipboard.writeText(command_here(words())); made.textContent = "Copied"; } catch { made.textContent = command_here(words()); }
 		setTimeout(() => { made.textContent = "Copy as command"; }, 2000);
 	}, { class: "copy" });
 	return made;

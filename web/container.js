@@ -48,10 +48,9 @@ function container(view, id) {
 	const jobs = el("div", {}), list = el("table", { "aria-label": "Events" }), talks = el("table", { "aria-label": "Connections" }), processes = el("div", {});
 	const row = () => model.rows.find(one => one.series === series);
 	const flame_link = el("a", { class: "button" }, "Flame graph");
-	view.append(crumbs, heading, facts, verdicts, el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
+	view.append(...[crumbs, heading, facts, verdicts, el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
 		export_menu([["CSV", () => download_csv()], ["JSON", () => data && save(json_blob(data), "fathom-container.json")], ["PNG", () => all_charts().toBlob(blob => save(blob, "fathom-container.png"))]]), copy_button(() => `fathom use ${quote(row()?.name || data?.resources[0]?.name || "")}`)),
-	use, el("p", { class: "dim hint" }, "Drag over a chart to select a range."), grid, el("h2", {}, "Profile"), profile_form(() => series, row), jobs,
-	el("h2", {}, "Processes"), el("div", { class: "bar" }, button("Look now (1 s)", look, { id: "look" })), processes, el("h2", {}, "Connections"), talks, el("h2", {}, "Events"), list);
+	use, el("p", { class: "dim hint" }, "Drag over a chart to select a range."), grid, model.replay ? "" : [el("h2", {}, "Profile"), profile_form(() => series, row), jobs, el("h2", {}, "Processes"), el("div", { class: "bar" }, button("Look now (1 s)", look, { id: "look" })), processes].flat(), el("h2", {}, "Connections"), talks, el("h2", {}, "Events"), list].flat().filter(Boolean));
 
 	function title() {
 		const one = row(), { from, to } = time.span();

@@ -225,7 +225,7 @@ function flame_graph_view(view, query) {
 	function no_graph(error) {
 		const [, series, kind] = /^r,(\d+),(\w+),/.exec(query.get("a")) || [];
 		heading.textContent = "No flame graph";
-		fill(said, error.message, kind && !query.get("b") ? [" ", button("Measure now, for 5 s", async () => {
+		fill(said, error.message, kind && !query.get("b") && !model.replay ? [" ", button("Measure now, for 5 s", async () => {
 			try { location.hash = `#/flame?a=p${(await json(`/api/profiles?series=${series}&seconds=5&kind=${kind}`, { method: "POST" })).id}`; } catch (problem) { said.textContent = problem.message; }
 		})] : null);
 	}

@@ -82,7 +82,7 @@ function latency(view) {
 	async function load(force) {
 		if (!force && Date.now() - asked < Math.max(950, time.now().seconds * 2)) return;
 		asked = Date.now();
-		exact.hidden = latencies.find(one => one[0] === what)[2] === "connections";
+		exact.hidden = !!model.replay || latencies.find(one => one[0] === what)[2] === "connections";
 		try {
 			if (source) {
 				const found = await find_source(source);
@@ -92,7 +92,7 @@ function latency(view) {
 				data = heat_of_capture(await json(`${found.path}format=json`), kind);
 			} else if (measured_only.has(what)) {
 				data = null;
-				fill(empty, "This is dear and not watched all the time: measure it.");
+				fill(empty, model.replay ? "This is dear and not recorded." : "This is dear and not watched all the time: measure it.");
 				paint();
 				return;
 			} else data = await json(`/api/latency?what=${what}&${time.now().query}${who.value !== "0" ? `&series=${who.value}` : ""}${kind ? `&kind=${encodeURIComponent(kind)}` : ""}`);
@@ -142,7 +142,7 @@ function latency(view) {
 		fill(panel, el("h2", {}, `${clock(from)}–${clock(to)}, ${bounds_words(data, box.low, box.high)}`), el("p", { id: "region-count" }, `${show["1"](number)} of the ${show["1"](total)} in this time (${digits(100 * number / Math.max(total, 1))} %).`),
 			el("div", { class: "bar" }, el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: range_source(series, blocked_by.has(what) ? "offcpu" : "profile", from, to) })}` }, blocked_by.has(what) ? "Flame graph: blocked" : "Flame graph: on CPU"),
 				button("Zoom to it", () => { region_times = null; source = ""; set_query({ sel: "", a: "" }); time.choose(from, to); }), series !== "0" ? el("a", { class: "button", href: `#/container/${series}?range=${Math.max(60, Math.round((to - from) / 1000))}&to=${to + 20000}` }, "Container") : null,
-				slow_kinds[what] ? button("List slow ones for 5 s", () => catch_slow(slow, series)) : null, button("Clear", () => { region_times = null; set_query({ sel: "" }); paint(); region(); })), slow, el("h3", {}, "Events"), events);
+				slow_kinds[what] && !model.replay ? button("List slow ones for 5 s", () => catch_slow(slow, series)) : null, button("Clear", () => { region_times = null; set_query({ sel: "" }); paint(); region(); })), slow, el("h3", {}, "Events"), events);
 		try {
 			const found = await json(`/api/events?from_ms=${from}&to_ms=${to}${one ? `&container=${encodeURIComponent(one.name)}` : ""}`), inside = found.events;
 			fill(events, el("tbody", {}, inside.slice(0, 100).map(event_row)));

@@ -197,7 +197,7 @@ function map(view) {
 		const measure = button("Watch connections for 5 s", async () => {
 			try { source = `p${(await json("/api/profiles?series=0&seconds=5&kind=connections", { method: "POST" })).id}`; set_query({ a: source }); empty.replaceChildren("Watching…"); load(true); } catch (problem) { empty.append(el("br", {}), problem.message); }
 		});
-		fill(empty, "Nothing is recorded about connections", `: ${error.message}`, el("br", {}), measure);
+		fill(empty, "Nothing is recorded about connections", `: ${error.message}`, el("br", {}), model.replay ? null : measure);
 		empty.hidden = false;
 	}
 

@@ -4,7 +4,7 @@
 const model = {
 	rows: [], // of /api/containers
 	lanes: new Map(), // series number → [{ time, values, waits }], the last LIVE_SECONDS
-	self: null, bounds: null, paused: false, connected: false, last: 0,
+	self: null, replay: null, paused: false, connected: false, last: 0, // replay: the capture that is shown in place of this machine
 };
 
 function lane(series) {
@@ -33,17 +33,22 @@ async function refresh_rows() {
 	model.rows = answer.containers;
 }
 
+// Of what the lines in the table are: the last minutes, or all of a capture.
+const lane_span = () => model.replay ? Math.max(model.replay.to_ms - model.replay.from_ms, 1000) : LIVE_SECONDS * 1000;
+
 async function load_past() {
 	const names = "cpu,cpu_limit,throttled,runqueue_wait,memory,memory_limit,io_read,io_write,net_received,net_sent,pids,oom_kills,pressure_memory";
-	const past = await json(`/api/series?seconds=${LIVE_SECONDS}&step_ms=5000&names=${names}`);
+	const { replay } = model, range = replay ? `from_ms=${replay.from_ms}&to_ms=${replay.to_ms}&waits=1&step_ms=${Math.max(1, Math.ceil(lane_span() / 300e3)) * 1000}` : `seconds=${LIVE_SECONDS}&step_ms=5000`;
+	const past = await json(`/api/series?${range}&names=${names}`);
 	for (const resource of past.resources) {
-		const list = [];
+		const list = [], waits = Array.from({ length: past.steps }, () => []);
+		for (const [step, bucket, count] of resource.waits || []) waits[step]?.push([bucket, count]);
 		for (let step = 0; step < past.steps; step++) {
 			const values = {};
 			for (const [name, row] of Object.entries(resource.values))
 				if (row[step] !== null) values[name] = row[step];
 			if (Object.keys(values).length)
-				list.push({ time: past.from_ms + (step + 1) * past.step_ms, values, waits: [], step: past.step_ms });
+				list.push({ time: past.from_ms + (step + 1) * past.step_ms, values, waits: waits[step], step: past.step_ms });
 		}
 		model.lanes.set(resource.series, list);
 	}
@@ -56,8 +61,11 @@ async function stream() {
 	const control = streaming = new AbortController();
 	while (!control.signal.aborted) {
 		try {
+			const { replay } = await json("/api/self");
+			model.replay = replay;
 			await refresh_rows();
 			await load_past();
+			if (replay) { show_replay(); return; }
 			const answer = await ask("/api/stream", { signal: control.signal });
 			model.connected = true;
 			banner("");
@@ -71,6 +79,17 @@ async function stream() {
 		model.connected = false;
 		await new Promise(done => setTimeout(done, 1000));
 	}
+}
+
+// A capture is all there once; nothing more comes.
+function show_replay() {
+	const { replay } = model;
+	model.self = { time_ms: replay.to_ms, resources: [] };
+	model.last = Date.now();
+	model.connected = true;
+	banner("");
+	$("pause").hidden = $("nav-host").hidden = true;
+	draw();
 }
 
 async function read_events(reader, control) {
@@ -123,14 +142,15 @@ function set_query(changes, is_step) {
 // The range a view is of: its last seconds, or, with "to", some that do not move. Both are in the address.
 function period_control(fallback, changed) {
 	const now = () => {
-		const { query } = address(), seconds = Math.min(Math.max(Number(query.get("range")) || fallback, 1), 35 * 86400), to = Number(query.get("to")) || null;
+		const { query } = address(), { replay } = model, all = replay ? Math.ceil((replay.to_ms - replay.from_ms) / 1000) : 0;
+		const seconds = Math.min(Math.max(Number(query.get("range")) || (replay ? all : fallback), 1), 35 * 86400), to = Number(query.get("to")) || replay?.to_ms || null;
 		return { seconds, to, query: to ? `from_ms=${to - seconds * 1000}&to_ms=${to}` : `seconds=${seconds}` };
 	};
 	const select = el("select", { "aria-label": "Range", onchange: () => { set_query({ range: select.value }); changed(); } });
-	const live = button("Live", () => { set_query({ to: "" }); pause(false); show_now(); changed(); });
+	const live = button(model.replay ? "All of it" : "Live", () => { set_query({ to: "", ...(model.replay ? { range: "" } : {}) }); pause(false); show_now(); changed(); });
 	// Half its length to the one side or the other; to the end is live again.
 	function move(by) {
-		const { seconds, to } = now(), end = model.self?.time_ms || Date.now(), next = (to || end) + by * seconds * 500;
+		const { seconds, to } = now(), end = model.self?.time_ms || Date.now(), next = Math.max((to || end) + by * seconds * 500, model.replay ? model.replay.from_ms + seconds * 1000 : 0);
 		if (next >= end - 500) { if (!to) return; set_query({ to: "" }); pause(false); } else { set_query({ to: String(Math.round(next)) }); pause(true); }
 		show_now();
 		changed();
@@ -154,7 +174,8 @@ function period_control(fallback, changed) {
 }
 
 function pause(on) {
-	model.paused = on;
+	if (on && !model.paused && model.last && !model.replay) $("state").textContent = "paused";
+	model.paused = on || !!model.replay;
 	$("pause").setAttribute("aria-pressed", String(on));
 }
 
@@ -185,7 +206,9 @@ function draw() {
 
 function draw_live() {
 	const age = Date.now() - model.last;
-	$("state").textContent = !model.last ? "" : model.paused ? "paused" : age > STALE_MS ? "no news" : `live · ${clock(model.self.time_ms)}`;
+	const { replay } = model;
+	$("state").title = replay ? `${replay.name}${replay.host ? `, recorded on ${replay.host}` : ""}` : "";
+	$("state").textContent = !model.last ? "" : replay ? `capture ${replay.name.length > 28 ? `${replay.name.slice(0, 27)}…` : replay.name} · ${new Date(replay.from_ms).toLocaleDateString()} ${clock(replay.from_ms)}–${clock(replay.to_ms)}` : model.paused ? "paused" : age > STALE_MS ? "no news" : `live · ${clock(model.self.time_ms)}`;
 	current?.live?.();
 }
 

@@ -41,10 +41,10 @@ const row_groups = [["", "not grouped", null], ["verdict", "by verdict", row => 
 // Round trips and failures of the last minute by container, from both ends of its edges; asked for now and then.
 const talk = { by: new Map(), asked: 0 };
 async function load_talk() {
-	if (Date.now() - talk.asked < 5000) return;
+	if (Date.now() - talk.asked < (model.replay ? 1e9 : 5000)) return;
 	talk.asked = Date.now();
 	try {
-		const data = await json("/api/edges?seconds=60"), by = new Map();
+		const data = await json(model.replay ? `/api/edges?from_ms=${model.replay.from_ms}&to_ms=${model.replay.to_ms}` : "/api/edges?seconds=60"), by = new Map();
 		for (const edge of data.edges) {
 			const rtt = edge.rtt_p50_ns ?? edge.rtt_ns;
 			for (const end of new Set([edge.source, edge.target])) {
@@ -57,6 +57,7 @@ async function load_talk() {
 			}
 		}
 		talk.by = by;
+		if (model.replay) current?.live?.(true);
 	} catch { talk.by = new Map(); }
 }
 
@@ -102,7 +103,7 @@ function used_cell(row, name, limit_name, unit) {
 // The path of a line from 0 to top, or to the largest value where there is none, in a box of 100 × 12. Missing seconds are gaps.
 const SPARK_STEPS = 60;
 function spark_path(series, names, top) {
-	const points = model.lanes.get(series) || [], end = model.self?.time_ms || Date.now(), span = LIVE_SECONDS * 1000, values = new Float64Array(SPARK_STEPS).fill(-1);
+	const points = model.lanes.get(series) || [], end = model.self?.time_ms || Date.now(), span = lane_span(), values = new Float64Array(SPARK_STEPS).fill(-1);
 	let most = top || 0;
 	for (const point of points) {
 		let value = 0, is_known = false;
@@ -146,10 +147,10 @@ function table_row(first) {
 		set_attribute(link, "href", `#/container/${row.series}`);
 		set_attribute(link, "title", row.name);
 		set_text(under, row.image || row.pod || row.runtime || "");
-		set_text(verdict, row.verdict || (known_verdict(row) ? "nothing found" : "not known yet"));
+		set_text(verdict, row.verdict || (known_verdict(row) ? "nothing found" : model.replay ? "not judged" : "not known yet"));
 		set_attribute(verdict, "class", row.verdict ? `badge fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}` : "badge none");
 		set_attribute(verdict, "href", `#/container/${row.series}`);
-		set_attribute(verdict, "title", row.verdict_sentence || null);
+		set_attribute(verdict, "title", row.verdict_sentence || (model.replay ? `fathom replay ${model.replay.name} diagnose judges it` : null));
 		set_text(sentence, row.verdict ? row.verdict_sentence || "" : "");
 		set_attribute(sentence, "title", row.verdict_sentence || null);
 		for (const one of cells) {
@@ -259,6 +260,7 @@ function overview(view) {
 	}
 	// What is wrong, counted; a click shows those.
 	function count_verdicts(all) {
+		if (model.replay) { chips.hidden = true; return; }
 		const counted = new Map();
 		for (const row of all) { const name = row.verdict || (known_verdict(row) ? "nothing found" : "not known yet"); counted.set(name, (counted.get(name) || 0) + 1); }
 		const list = [...counted].sort((a, b) => (a[0] === "nothing found") - (b[0] === "nothing found") || b[1] - a[1]).slice(0, 12);
@@ -295,7 +297,7 @@ function overview(view) {
 		set_attribute(table, "aria-rowcount", String(items.length + 1));
 		table.hidden = !rows.length;
 		empty.hidden = !!rows.length;
-		empty.textContent = all.length ? "No container matches the filter." : model.last ? "No containers run on this machine." : "Waiting for the first reading…";
+		empty.textContent = all.length ? "No container matches the filter." : model.last ? model.replay ? "The capture holds no containers." : "No containers run on this machine." : "Waiting for the first reading…";
 		const words = `${rows.length === all.length ? all.length : `${rows.length} of ${all.length}`} ${all.length === 1 ? "container" : "containers"}`;
 		if (count.textContent !== words) count.textContent = words;
 		place(true);

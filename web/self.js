@@ -4,7 +4,7 @@
 function self(view) {
 	const cards = el("div", { class: "cards" }), parts = el("table", { "aria-label": "Probes" }), notes = el("ul", {}), disk = el("p", {});
 	let last = null;
-	view.append(el("div", { class: "bar" }, el("h1", {}, "What the agent itself takes"), el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
+	view.append(el("div", { class: "bar" }, el("h1", {}, model.replay ? "What the capture rests on" : "What the agent itself takes"), el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
 	const card = (words, value, under) => el("div", { class: "card" }, el("span", { class: "dim" }, words), el("b", {}, value), el("span", { class: "dim" }, under || ""));
 	let gone = false;
 	async function live() {
@@ -13,6 +13,7 @@ function self(view) {
 		if (gone) return;
 		last = now;
 		const of = (value, unit) => value ? `of ${text(unit, value)} allowed` : "no bound";
+		cards.hidden = !!model.replay;
 		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), of(now.limits.cpu_cores, "ratio")), card("Memory", text("bytes", now.resident_bytes), of(now.limits.resident_bytes, "bytes")),
 			card("Kernel maps", text("bytes", now.map_bytes), of(now.limits.map_bytes, "bytes")), card("A reading takes", text("ns", now.tick_seconds * 1e9), `${now.ticks} so far`),
 			card("Requests", text("1", now.http.requests), `${now.http.refused} refused; ${now.http.streams} watching`));

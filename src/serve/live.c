@@ -615,8 +615,11 @@ struct live *live_new_replay(struct history *history, struct reel *reel)
 
 static void replay_events(struct live *live, const struct events *events)
 {
-	for (const GList *link = events->rows.head; link; link = link->next)
-		events_add(live->events, link->data);
+	for (const GList *link = events->rows.head; link; link = link->next) {
+		const struct event *event = link->data;
+
+		events_add(live->events[strcmp(event->kind, "exec") == 0 ? 0 : 1], event);
+	}
 	replay_part(live, LIVE_EXEC, NULL);
 	replay_part(live, LIVE_OOM, NULL);
 }

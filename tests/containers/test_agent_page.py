@@ -7,12 +7,15 @@ import os
 import re
 import struct
 import subprocess
+import urllib.error
+import urllib.request
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
 from agent_client import Agent
+from runtimes import die_with_parent
 from support import ROOT, Missing, fathom_binary, lack, run, tool
 
 WEB = ROOT / "tests/web"
@@ -30,12 +33,13 @@ def seen(docker, tmp_path_factory):
     pictures = Path(os.environ.get("FATHOM_PICTURES", base))
     container = docker.run("agentpage", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m",
                            labels={"evil": "<img src=x onerror=alert(1)>"})
-    agent = Agent(base, "--profile-seconds=5").start()
+    agent = Agent(base, "--profile-seconds=5", "--cpu-percent=0").start()
     try:
         link = f"{agent.url}#token={agent.token}"
         done = run(node, WEB / "agent.mjs", chromium, base / "profile", link, container.name, pictures, cwd=WEB,
                    timeout=240)
-        yield {**json.loads(done.stdout), "name": container.name, "agent": agent}
+        yield {**json.loads(done.stdout), "name": container.name, "agent": agent, "pictures": pictures, "base": base,
+               "browser": (node, chromium)}
     finally:
         agent.stop()
         docker.rm(container)
@@ -105,6 +109,43 @@ def test_is_small(seen):
     agent = seen["agent"]
     assert sum(len(gzip.compress(agent.request("GET", path)[2])) for path in
                ("/", "/app.js", "/app.css", "/flame.js", "/flame.css")) <= 150_000
+
+
+def test_capture(seen):
+    """What the flight recorder kept, in the page: all views but those of now, nothing to measure, the time stands."""
+    agent, (node, chromium) = seen["agent"], seen["browser"]
+    name = agent.json("/api/captures", method="POST", status=201)["name"]
+    capture = seen["base"] / name
+    capture.write_bytes(agent.request("GET", f"/api/captures/{name}")[2])
+    replay = subprocess.Popen([str(fathom_binary()), "replay", str(capture), "serve", "--listen", "127.0.0.1:0"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+    try:
+        link = re.match(r"page: +(\S+)", replay.stdout.readline())[1]
+        done = run(node, WEB / "replay.mjs", chromium, seen["base"] / "profile-replay", link, seen["name"],
+                   seen["pictures"], cwd=WEB, timeout=120)
+        url, token = link.split("#token=")
+        for path, method, status in (("api/host", "GET", 409), ("metrics", "GET", 409), ("healthz", "GET", 200),
+                                     ("api/profiles?series=0&kind=profile&seconds=1", "POST", 409),
+                                     ("api/captures", "POST", 409), ("api/stream", "GET", 409)):
+            asked = urllib.request.Request(url + path, method=method, headers={"Authorization": f"Bearer {token}"})
+            try:
+                got = urllib.request.urlopen(asked, timeout=20).status
+            except urllib.error.HTTPError as refused:
+                got = refused.code
+            assert got == status, path
+    finally:
+        replay.terminate()
+        assert replay.wait(timeout=20) == 0
+        replay.stdout.close()
+    it = json.loads(done.stdout)
+    assert "failed" not in it and it["errors"] == [], it
+    assert it["state"].startswith("capture ") and not it["pause"] and it["measures"] == 0 and it["banner"] == ""
+    assert "/ 0.2" in it["cpu"] and "to=" in it["range"] and "the whole machine" in it["flame"]
+    assert it["self"] == "What the capture rests on"
+    for view, command in it["commands"].items():
+        assert command.startswith(f"fathom replay {name} "), view
+        command = command.replace("fathom ", f"{fathom_binary()} ", 1)
+        assert run("sh", "-c", command, cwd=seen["base"], timeout=60, check=False).returncode in (0, 3), command
 
 
 FILES = {"overview": {"CSV", "JSON"}, "container": {"CSV", "JSON", "PNG"}, "map": {"SVG", "PNG", "CSV", "JSON"},

@@ -265,9 +265,12 @@ try {
 	await page.locator("#open-range").click();
 	await drawn(data => Number(data.drawn) > 1, "the recorded range");
 	seen.range = new URL(page.url()).hash;
-	const end = Date.now(), source = (number, from, to) => `r,${number},profile,${end - from * 1000},${end - to * 1000}`;
+	// two stretches whose windows of samples are over
+	const end = Date.now(), is_there = ([number, from, to]) => ask(`/api/flame?kind=profile&${number ? `series=${number}&` : ""}from_ms=${from}&to_ms=${to}`).then(() => true, () => false);
+	for (const stretch of [[series, end - 20000, end - 10000], [series, end - 10000, end]]) await until(is_there, stretch);
+	const source = (number, from, to) => `r,${number},profile,${end - from * 1000},${end - to * 1000}`;
 	seen.compared = {};
-	for (const [name, a, b] of [["ranges", source(series, 30, 15), source(series, 15, 0)], ["containers", source(0, 30, 0), source(series, 30, 0)]]) {
+	for (const [name, a, b] of [["ranges", source(series, 20, 10), source(series, 10, 0)], ["containers", source(0, 20, 0), source(series, 20, 0)]]) {
 		await page.evaluate(hash => { location.hash = hash; }, `#/flame?${new URLSearchParams({ a, b })}`);
 		await page.getByRole("button", { name: "change" }).waitFor();
 		await drawn(data => Number(data.drawn) > 1, "what is compared");
