@@ -103,20 +103,20 @@ function used_cell(row, name, limit_name, unit) {
 // The path of a line from 0 to top, or to the largest value where there is none, in a box of 100 × 12. Missing seconds are gaps.
 const SPARK_STEPS = 60;
 function spark_path(series, names, top) {
-	const points = model.lanes.get(series) || [], end = model.self?.time_ms || Date.now(), span = lane_span(), values = new Float64Array(SPARK_STEPS).fill(-1);
+	const points = model.lanes.get(series) || [], end = model.self?.time_ms || Date.now(), span = lane_span(), steps = Math.min(SPARK_STEPS, Math.max(2, Math.floor(span / 1000))), values = new Float64Array(steps).fill(-1);
 	let most = top || 0;
 	for (const point of points) {
 		let value = 0, is_known = false;
 		for (const name of names) if (known(point.values[name])) { value += point.values[name]; is_known = true; }
-		const step = Math.floor(SPARK_STEPS * (1 - (end - point.time) / span) - 1e-6);
-		if (!is_known || step < 0 || step >= SPARK_STEPS) continue;
+		const step = Math.floor(steps * (1 - (end - point.time) / span) - 1e-6);
+		if (!is_known || step < 0 || step >= steps) continue;
 		if (value > values[step]) values[step] = value;
 		if (value > most) most = value;
 	}
 	let path = "", open = false;
-	for (let step = 0; step < SPARK_STEPS; step++) {
+	for (let step = 0; step < steps; step++) {
 		if (values[step] < 0) { open = false; continue; }
-		const x = 100 * (step + 1) / SPARK_STEPS, y = (11.5 - 11 * (most ? values[step] / most : 0)).toFixed(1);
+		const x = 100 * (step + 1) / steps, y = (11.5 - 11 * (most ? values[step] / most : 0)).toFixed(1);
 		path += open ? `L${x.toFixed(1)} ${y}` : `M${(x - 1.6).toFixed(1)} ${y}L${x.toFixed(1)} ${y}`;
 		open = true;
 	}
