@@ -20,6 +20,7 @@
 #include "dns.h"
 #define TABLE_CLASSES DNS_OUTCOMES
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/table.bpf.h"
@@ -48,6 +49,7 @@ const volatile bool dns_names = false; /* send every answer's name, not only wha
 const volatile bool dns_chains = false; /* send those */
 __u64 dns_names_lost = 0; /* names that were not sent: their container made too many, or the ring was full */
 __u64 dns_strangers = 0; /* answers nobody waited for any more */
+bool dns_left_out = false; /* not every question was looked at: to whom an answer is strange is not known any more */
 __u32 dns_resolvers_used = 1;
 struct dns_owner dns_owners[DNS_OWNER_SLOTS]; /* by hash of the cgroup key */
 
@@ -326,7 +328,7 @@ static __always_inline void pending_drop(struct dns_key *key, const struct dns_p
 }
 
 /* Is the row still the one the question was asked with? */
-static __always_inline void row_add(u32 row, u64 cgroup_key, enum dns_outcome outcome, u64 ns)
+static __always_inline void row_add(u32 row, u64 cgroup_key, enum dns_outcome outcome, u64 ns, u32 many)
 {
 	struct table_owner *owner = table_owner(row);
 
@@ -335,11 +337,11 @@ static __always_inline void row_add(u32 row, u64 cgroup_key, enum dns_outcome ou
 
 	if (row == TABLE_NO_ROW || !owner || owner->key.cgroup_key != cgroup_key ||
 	    !(cells = table_cells_of(row, outcome)) || bucket >= HISTOGRAM_CELLS) {
-		loss_add(LOSS_MAP, 1, ns);
+		loss_add(LOSS_MAP, many, ns * many);
 		return;
 	}
-	__sync_fetch_and_add(&cells->sum, ns); /* a question may be interrupted by an answer */
-	__sync_fetch_and_add(&cells->buckets[bucket], 1);
+	__sync_fetch_and_add(&cells->sum, ns * many); /* a question may be interrupted by an answer */
+	__sync_fetch_and_add(&cells->buckets[bucket], many);
 	if (ns > cells->max)
 		cells->max = ns;
 }
@@ -362,16 +364,17 @@ static __always_inline void server_seek(struct __sk_buff *skb, u32 at, u32 row, 
 	bpf_map_update_elem(&dns_fingerprints, &fingerprint, &flying, BPF_ANY);
 }
 
-static __always_inline void question_again(struct dns_try *try, u64 cgroup_key, u32 row, u32 resolver, u64 now)
+static __always_inline void question_again(struct dns_try *try, const struct dns_pending *pending, u32 row,
+					   u32 resolver, u64 now)
 {
 	if (try->start_ns)
-		row_add(try->row, cgroup_key, DNS_UNANSWERED, now - try->start_ns);
+		row_add(try->row, pending->cgroup_key, DNS_UNANSWERED, now - try->start_ns, pending->many);
 	try->row = row;
 	try->resolver = resolver;
 	try->start_ns = now;
 }
 
-static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 row, u32 resolver)
+static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 row, u32 resolver, u32 many)
 {
 	struct dns_pending *known = bpf_map_lookup_elem(&dns_waiting, key);
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -385,27 +388,38 @@ static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 ro
 				continue;
 			/* A TCP segment sent again is no second question. */
 			if (!key->tcp || !known->tries[i].start_ns)
-				question_again(&known->tries[i], known->cgroup_key, row, resolver, now);
+				question_again(&known->tries[i], known, row, resolver, now);
 			return;
 		}
-		question_again(&known->tries[0], known->cgroup_key, row, resolver, now);
+		question_again(&known->tries[0], known, row, resolver, now);
 		return;
 	}
 	struct dns_pending pending = {
 		.cgroup_key = cgroup_key,
 		.tgid = BPF_CORE_READ(task, tgid),
 		.slot = slot,
+		.many = many,
 		.tries = { { .start_ns = now, .row = row, .resolver = resolver } },
 	};
 
 	if (owner->pending >= DNS_PENDING_OWNER) {
-		loss_add(LOSS_FLOOD, 1, 0);
+		loss_add(LOSS_FLOOD, many, 0);
 		return;
 	}
 	if (bpf_map_update_elem(&dns_waiting, key, &pending, BPF_NOEXIST) == 0)
 		__sync_fetch_and_add(&owner->pending, 1);
 	else
-		loss_add(LOSS_MAP, 1, 0);
+		loss_add(LOSS_MAP, many, 0);
+}
+
+/* A question that is asked again belongs to the first: the choice has been made. */
+static __always_inline u32 question_pick(struct dns_key *key)
+{
+	u32 many = budget_pick();
+
+	if (many)
+		return many;
+	return bpf_map_lookup_elem(&dns_waiting, key) ? 1 : 0;
 }
 
 static __always_inline void question_seen(struct __sk_buff *skb, const struct packet *packet, struct bpf_sock *sk,
@@ -416,23 +430,28 @@ static __always_inline void question_seen(struct __sk_buff *skb, const struct pa
 	u64 cgroup_key = bpf_sk_cgroup_id(sk);
 	struct dns_address address;
 	struct table_key label;
-	u32 resolver, row;
+	u32 resolver, row, many;
 
+	key.tcp = packet->protocol == IPPROTO_TCP;
+	many = question_pick(&key);
+	if (!many) {
+		dns_left_out = true;
+		return;
+	}
 	if (cgroup_key == CGROUP_ROOT && v1_controller != V1_NONE)
 		cgroup_key = cgroup_key_of(task); /* a datagram leaves in the hands of who sends it */
 	if (!packet_address(skb, packet, false, &address))
 		return;
 	resolver = resolver_number(&address, owner_slot(cgroup_key));
-	key.tcp = packet->protocol == IPPROTO_TCP;
 	table_key_init(&label, task, cgroup_key, DNS_LABEL(resolver, key.tcp));
 	row = table_row(task, &label);
 	if (row == TABLE_NO_ROW) {
-		loss_add(LOSS_MAP, 1, 0);
+		loss_add(LOSS_MAP, many, 0);
 		return;
 	}
 	if (!table_wants(task, row))
 		return;
-	question_keep(&key, cgroup_key, row, resolver);
+	question_keep(&key, cgroup_key, row, resolver, many);
 	server_seek(skb, at, row, cgroup_key, bpf_ktime_get_ns());
 }
 
@@ -440,7 +459,7 @@ static __always_inline void question_seen(struct __sk_buff *skb, const struct pa
 
 struct answer {
 	u64 cgroup_key, latency_ns, label;
-	u32 tgid, row, outcome;
+	u32 tgid, row, outcome, many;
 };
 
 static __always_inline void name_send(struct __sk_buff *skb, const struct answer *answer, u32 at, u64 now)
@@ -462,6 +481,7 @@ static __always_inline void name_send(struct __sk_buff *skb, const struct answer
 	record->row = answer->row;
 	record->label = answer->label;
 	record->outcome = answer->outcome;
+	record->many = answer->many;
 	bytes = skb->len - at;
 	if (bytes > DNS_QUESTION)
 		bytes = DNS_QUESTION;
@@ -515,7 +535,8 @@ static __noinline bool answer_match(struct dns_key *key, u32 resolver, u32 outco
 	int which;
 
 	if (!pending) {
-		__sync_fetch_and_add(&dns_strangers, 1);
+		if (!dns_left_out)
+			__sync_fetch_and_add(&dns_strangers, 1);
 		return false;
 	}
 	which = answer_try(pending, resolver);
@@ -523,11 +544,12 @@ static __noinline bool answer_match(struct dns_key *key, u32 resolver, u32 outco
 		return false;
 	answer->cgroup_key = pending->cgroup_key;
 	answer->tgid = pending->tgid;
+	answer->many = pending->many;
 	answer->row = pending->tries[which].row;
 	answer->latency_ns = now - pending->tries[which].start_ns;
 	answer->outcome = outcome;
 	pending->tries[which].start_ns = 0;
-	row_add(answer->row, answer->cgroup_key, outcome, answer->latency_ns);
+	row_add(answer->row, answer->cgroup_key, outcome, answer->latency_ns, pending->many);
 	for (int i = 0; i < DNS_TRIES; i++) {
 		u64 start_ns = pending->tries[i].start_ns;
 
@@ -536,7 +558,7 @@ static __noinline bool answer_match(struct dns_key *key, u32 resolver, u32 outco
 		if (outcome == DNS_SERVFAIL || outcome == DNS_REFUSED || outcome == DNS_OTHER)
 			last = false; /* whoever asked several still hopes */
 		else
-			row_add(pending->tries[i].row, pending->cgroup_key, DNS_SURPLUS, now - start_ns);
+			row_add(pending->tries[i].row, pending->cgroup_key, DNS_SURPLUS, now - start_ns, pending->many);
 	}
 	if (last)
 		pending_drop(key, pending);

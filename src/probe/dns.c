@@ -13,6 +13,7 @@
 #include "dns.skel.h"
 #include "kernel/resolvconf.h"
 #include "model/histogram.h"
+#include "probe/allowance.h"
 #include "probe/cgroup_root.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
@@ -107,6 +108,7 @@ struct dns_run {
 	GHashTable *names; /* cgroup key → set of names */
 	struct dns_address *resolvers; /* by number; family 0: not read yet */
 	GArray *late; /* of struct dns_key: no answer came in time */
+	struct allowance *allowance;
 	struct ledger *ledger; /* while collecting */
 	guint64 malformed;
 	gboolean ended;
@@ -258,7 +260,7 @@ static void dns_tell_name(struct dns_run *run, const struct dns_record *record, 
 	const struct named_key key = { record->head.task.cgroup_key, record->label, record->outcome, 0 };
 	struct histogram_counts one = { 0 }, *named = g_hash_table_lookup(run->named, &key);
 
-	histogram_counts_record(&one, UNIT_NANOSECONDS, record->latency_ns, 1);
+	histogram_counts_record(&one, UNIT_NANOSECONDS, record->latency_ns, record->many);
 	if (!named) {
 		named = g_new0(struct histogram_counts, 1);
 		g_hash_table_insert(run->named, g_memdup2(&key, sizeof(key)), named);
@@ -370,25 +372,25 @@ static void dns_row_freed(void *user, guint32 row)
 
 /* ---- what gets no answer ---- */
 
-static void dns_tell_unanswered(struct dns_run *run, const struct table_owner *owner, guint64 age_ns)
+static void dns_tell_unanswered(struct dns_run *run, const struct table_owner *owner, guint64 age_ns, guint32 many)
 {
 	struct histogram_counts one = { 0 };
 	struct probe_task task = { .cgroup_key = owner->key.cgroup_key, .tgid = owner->key.tgid };
 	const struct probe_bucket bucket = { .task = &task, .pidns = owner->key.pidns, .counts = &one };
 
-	histogram_counts_record(&one, UNIT_NANOSECONDS, age_ns, 1);
+	histogram_counts_record(&one, UNIT_NANOSECONDS, age_ns, many);
 	memcpy(task.comm, owner->comm, MIN(sizeof(task.comm), sizeof(owner->comm)) - 1);
-	run->ledger->seen.events++;
-	run->ledger->seen.weight += age_ns;
+	run->ledger->seen.events += many;
+	run->ledger->seen.weight += age_ns * many;
 	if (run->edges)
 		dns_tell_outcome(run, task.cgroup_key, owner->key.label, NULL, DNS_UNANSWERED, &one);
 	else
 		dns_tell_bucket(run, &bucket, owner->key.label, DNS_UNANSWERED);
 }
 
-static void dns_tell_pending(struct dns_run *run, const struct table_owner *owner)
+static void dns_tell_pending(struct dns_run *run, const struct table_owner *owner, guint32 many)
 {
-	const guint64 counters[DNS_COUNTERS] = { [COUNTER_QUERIES] = 1, [COUNTER_PENDING] = 1 };
+	const guint64 counters[DNS_COUNTERS] = { [COUNTER_QUERIES] = many, [COUNTER_PENDING] = many };
 
 	if (run->edges)
 		dns_tell_pair(run, owner->key.cgroup_key, owner->key.label, NULL, counters, NULL);
@@ -425,11 +427,11 @@ static void dns_give_up(struct dns_run *run, const struct dns_key *key)
 		if (!try->start_ns)
 			continue;
 		if (!table_owner_at(run->table, try->row, &owner) || owner.key.cgroup_key != pending.cgroup_key)
-			ledger_add(run->ledger, LEDGER_LOST_MAP, 1, 0);
+			ledger_add(run->ledger, LEDGER_LOST_MAP, pending.many, 0);
 		else if (now_ns >= try->start_ns + run->timeout_ns)
-			dns_tell_unanswered(run, &owner, now_ns - try->start_ns);
+			dns_tell_unanswered(run, &owner, now_ns - try->start_ns, pending.many);
 		else
-			dns_tell_pending(run, &owner);
+			dns_tell_pending(run, &owner, pending.many);
 	}
 }
 
@@ -474,6 +476,7 @@ static gboolean dns_load(struct dns_run *run, GError **error)
 	if (!run->table)
 		return FALSE;
 	table_on_free(run->table, dns_row_freed, run);
+	run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
 	return TRUE;
 }
 
@@ -536,6 +539,7 @@ static void dns_close(struct probe_run *opaque)
 		return;
 	dns_detach(run);
 	ring_buffer__free(run->ring);
+	g_clear_pointer(&run->allowance, allowance_free);
 	table_close(run->table);
 	dns_bpf__destroy(run->kernel);
 	if (run->epoll_fd >= 0)
@@ -596,6 +600,7 @@ static gboolean dns_drain(struct probe_run *opaque, GError **error)
 	struct dns_run *run = (struct dns_run *)opaque;
 	int result;
 
+	allowance_step(run->allowance);
 	table_drain(run->table);
 	result = ring_buffer__consume(run->ring);
 	if (result >= 0)
@@ -616,6 +621,7 @@ static gboolean dns_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 
 	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
 	run->ledger = ledger;
+	allowance_account(run->allowance, ledger);
 	return dns_collect_pending(run, error) && dns_drain(opaque, error) && table_collect(run->table, ledger, error);
 }
 
@@ -625,12 +631,17 @@ static gboolean dns_finish(struct probe_run *opaque, struct ledger *ledger, GErr
 
 	dns_detach(run);
 	run->ended = TRUE;
+	allowance_account_cost(run->allowance, ledger);
 	if (!dns_collect(opaque, ledger, error) || !table_collect(run->table, ledger, error))
 		return FALSE;
 	dns_note(ledger, __atomic_load_n(&run->kernel->bss->dns_names_lost, __ATOMIC_RELAXED),
 		 "names that were not looked at: too many in a short time");
 	dns_note(ledger, __atomic_load_n(&run->kernel->bss->dns_strangers, __ATOMIC_RELAXED),
 		 "answers nobody waited for (late, or asked before the start)");
+	if (run->edges && __atomic_load_n(&run->kernel->bss->dns_left_out, __ATOMIC_RELAXED))
+		ledger_note(ledger,
+			    g_strdup("questions wasted by search lists are too few: they are told by what follows "
+				     "what, and not every question was looked at"));
 	dns_note(ledger, run->malformed, "answers whose question makes no sense");
 	dns_note(ledger, searches_unknown(run->searches),
 		 "names that do not exist, of processes whose search list could not be read");

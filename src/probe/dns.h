@@ -59,6 +59,8 @@ struct dns_pending {
 	__u64 cgroup_key;
 	__u32 tgid; /* of the asking process */
 	__u32 slot; /* of dns_owners */
+	__u32 many; /* questions it stands for */
+	__u32 pad;
 	struct dns_try tries[DNS_TRIES];
 };
 
@@ -75,7 +77,7 @@ struct dns_record {
 	__u32 row, outcome;
 	__u64 label; /* of the row */
 	__u32 question_bytes;
-	__u32 pad;
+	__u32 many; /* answers it stands for */
 	__u8 question[DNS_QUESTION];
 };
 

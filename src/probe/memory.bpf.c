@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
@@ -15,7 +16,7 @@
 
 const volatile __u64 event_bytes = 4096; /* a page times the faults an event stands for */
 
-static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64 key)
+static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64 key, u64 weight)
 {
 	u32 bytes = stack_copy_wanted(task);
 	struct stack_copy_room *room = bytes ? stack_copy_room_get(0) : NULL;
@@ -23,13 +24,13 @@ static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64
 	if (!room)
 		return false;
 	stack_record_begin(&room->record, task, key);
-	room->record.weight = event_bytes;
+	room->record.weight = weight;
 	stack_record_kernel(&room->record, ctx, 0);
 	script_of_current(0, room->record.script);
 	if (!stack_copy_take(room, bytes))
 		return false;
 	if (!stack_copy_send(room, STACK_NO_ID))
-		loss_add(LOSS_RING, 1, event_bytes);
+		loss_add(LOSS_RING, 1, weight);
 	return true;
 }
 
@@ -39,11 +40,15 @@ int memory_fault(void *ctx)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 key = cgroup_key_current();
 	struct stack_record *record;
+	u64 weight;
 
 	if (!filter_wants(task, key))
 		return 0;
-	loss_add(LOSS_SEEN, 1, event_bytes);
-	if (memory_copy(ctx, task, key))
+	weight = event_bytes * budget_pick();
+	if (!weight)
+		return 0;
+	loss_add(LOSS_SEEN, 1, weight);
+	if (memory_copy(ctx, task, key, weight))
 		return 0;
 	record = stack_record_get(0);
 	if (!record)
@@ -51,7 +56,7 @@ int memory_fault(void *ctx)
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
 	script_of_current(0, record->script);
-	stack_record_count(record, event_bytes);
+	stack_record_count(record, weight);
 	return 0;
 }
 

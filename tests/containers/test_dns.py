@@ -178,6 +178,28 @@ def test_latency_by_outcome_and_hostile_names(fathom, pair):
     assert shown.returncode == 2 and "makes no sense" in shown.stderr
 
 
+FLOOD_QUESTIONS = 60_000
+
+
+def test_a_flood_is_sampled_and_its_count_is_right(fathom, pair):
+    """As fast as they come, within a budget that is too small for all of them. From one in 100 on an estimate by 600 has a
+    standard deviation of 4 %; the number of whole questions must be that of all."""
+    client, _ = pair
+    process = fathom.start("latency", "dns", client.name, "-d", "600", "--json", "--budget", "0.2")
+    wait_attached(process)
+    answered = inside(client, "dnsload", "ask", "10.78.1.2", FLOOD_QUESTIONS, "ok.example", timeout=120).stdout
+    process.send_signal(signal.SIGINT)
+    text, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    shape = json.loads(text)["shapes"][0]
+    counted = sum(row["counts"]["count"] for row in shape["rows"])
+    notes = " ".join(shape["ledger"]["notes"])
+    assert answered == f"answered {FLOOD_QUESTIONS}\n"
+    assert counted == pytest.approx(FLOOD_QUESTIONS, rel=0.2), shape["ledger"]
+    assert "to stay within the budget" in notes and "cost: " in notes
+    assert not shape["ledger"]["items"], shape["ledger"]
+
+
 def test_nothing_is_left_behind(fathom):
     """The links are the process's own: gone with it, however it goes."""
     process = fathom.start("dns")
