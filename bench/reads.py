@@ -107,11 +107,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-r", "--rounds", type=int, default=7)
     parser.add_argument("-c", "--cpu", type=int, default=os.cpu_count() - 1)
+    parser.add_argument("-k", "--kind", choices=("cached", "direct"), help="only these reads")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         work = Work(directory)
-        measure(work, "cached", 1000000, options)
-        measure(work, "direct", 20000, options)
+        for kind, turns in (("cached", 1000000), ("direct", 20000)):
+            if options.kind in (None, kind):
+                measure(work, kind, turns, options)
 
 
 if __name__ == "__main__":

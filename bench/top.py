@@ -182,7 +182,19 @@ def tools(docker):
     return found
 
 
-def bench_tools(count, rounds, seconds):
+def first_screens(docker, times):
+    """Seconds until a container's name is on fathom top's screen, sorted."""
+    found = []
+    for _ in range(times):
+        terminal = Terminal([str(support.fathom_binary()), "top"], docker.env)
+        try:
+            found.append(terminal.wait_for(docker.suffix))
+        finally:
+            terminal.close()
+    return sorted(found)
+
+
+def bench_tools(count, rounds, seconds, only, screens):
     with runtimes.Docker() as docker:
         print(f"starting {count} containers", file=sys.stderr)
         names = [docker.run(f"c{i}", "sleep", "100000").name for i in range(count)]
@@ -193,18 +205,28 @@ def bench_tools(count, rounds, seconds):
             quiet = idle_share((docker.daemon.pid,), seconds)
             for _ in range(rounds):
                 for name, (command, daemons) in tools(docker).items():
+                    if only and name not in only:
+                        continue
                     mark = docker.suffix if name != "systemd-cgtop" else "docker"
                     results[name].append(measure(command, docker.env, mark, seconds, daemons))
-                results.setdefault("netdata", []).append(measure_netdata(seconds))
+                if not only or "netdata" in only:
+                    results.setdefault("netdata", []).append(measure_netdata(seconds))
+            first = first_screens(docker, screens)
         finally:
             STATS.write_text(stats)
     print(f"\n{count} idle containers, an interval of 1 s, {rounds} rounds of {seconds} s; medians. dockerd idle: {quiet:.2f} %\n")
     print("| tool | CPU % of a core | of its daemon | of BPF programs | RSS MiB | PSS MiB | first screen s |")
     print("|---|---|---|---|---|---|---|")
     for name, measured in results.items():
+        if not measured:
+            continue
         values = {key: statistics.median(m[key] for m in measured) for key in measured[0]}
         print(f"| {name} | {values['cpu']:.3f} | {values['daemon']:.2f} | {values['bpf']:.3f} | {values['Rss'] / 1024:.1f} | "
               f"{values['Pss'] / 1024:.1f} | {values['first_s']:.3f} |")
+
+
+    if first:
+        print(f"\nfathom top's first screen, {len(first)} times: median {statistics.median(first):.3f} s, {first[0]:.3f} … {first[-1]:.3f} s")
 
 
 def main():
@@ -212,8 +234,10 @@ def main():
     parser.add_argument("-n", "--containers", type=int, default=50)
     parser.add_argument("-r", "--rounds", type=int, default=3)
     parser.add_argument("-s", "--seconds", type=int, default=20)
+    parser.add_argument("-t", "--tool", action="append", help="only this one (several times: these)")
+    parser.add_argument("-f", "--first-screens", type=int, default=9, help="how often only the first screen is waited for")
     options = parser.parse_args()
-    bench_tools(options.containers, options.rounds, options.seconds)
+    bench_tools(options.containers, options.rounds, options.seconds, options.tool, options.first_screens)
 
 
 if __name__ == "__main__":
