@@ -501,7 +501,8 @@ struct registry *registry_new(const char *root, GError **error)
 	registry = registry_alloc(root, cgroupfs);
 	registry->machine = machine_new(root, cgroupfs);
 	if (procfs_stat_read(root, 1, &stat, NULL))
-		registry->host->container.start_realtime_ns = machine_start_realtime_ns(registry->machine, stat.start_ticks);
+		registry->host->container.start_realtime_ns =
+			machine_start_realtime_ns(registry->machine, stat.start_ticks);
 	if (!registry_refresh(registry, error)) {
 		registry_free(registry);
 		return NULL;

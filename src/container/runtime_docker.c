@@ -61,7 +61,8 @@ static json_t *docker_config_of_bundle(struct evidence *evidence, const struct m
 {
 	g_autofree char *path = g_build_filename(monitor->cwd, "config.json", NULL);
 	g_autofree char *mark = g_strdup_printf("/containers/%s/", id);
-	json_t *bundle = evidence_json(evidence->machine, monitor->state_root, path, EVIDENCE_JSON_MAX), *mount, *config = NULL;
+	json_t *bundle = evidence_json(evidence->machine, monitor->state_root, path, EVIDENCE_JSON_MAX), *mount,
+	       *config = NULL;
 	gsize i;
 
 	json_array_foreach(json_object_get(bundle, "mounts"), i, mount) {
@@ -84,7 +85,8 @@ static json_t *docker_config_known(struct machine *machine, const char *id)
 	json_t *config = NULL;
 
 	for (guint i = 0; !config && i < machine->docker_roots->len; i++)
-		config = docker_config_at(machine, machine->state_root, g_ptr_array_index(machine->docker_roots, i), id);
+		config =
+			docker_config_at(machine, machine->state_root, g_ptr_array_index(machine->docker_roots, i), id);
 	return config;
 }
 

@@ -48,7 +48,8 @@ static const json_t *list_find(const json_t *list, const char *id)
 }
 
 /* Name and image from the lists of one storage directory. */
-static gboolean storage_fill(struct machine *machine, const char *state_root, const char *storage, const char *id, struct identity *identity)
+static gboolean storage_fill(struct machine *machine, const char *state_root, const char *storage, const char *id,
+			     struct identity *identity)
 {
 	gboolean found = FALSE;
 
@@ -71,7 +72,8 @@ static gboolean storage_fill(struct machine *machine, const char *state_root, co
 	return found;
 }
 
-static gboolean conmon_fill(struct machine *machine, const struct monitor *conmon, const char *id, struct identity *identity)
+static gboolean conmon_fill(struct machine *machine, const struct monitor *conmon, const char *id,
+			    struct identity *identity)
 {
 	const char *const files[] = { monitor_argument(conmon, "-b"), monitor_argument(conmon, "-p") };
 	const char *name = monitor_argument(conmon, "-n");
@@ -115,7 +117,8 @@ const struct runtime runtime_podman = { .kind = RUNTIME_PODMAN, .identify = podm
 
 /* ---- CRI-O ---- */
 
-static gboolean crio_bundle(struct machine *machine, const char *state_root, const char *bundle, struct identity *identity)
+static gboolean crio_bundle(struct machine *machine, const char *state_root, const char *bundle,
+			    struct identity *identity)
 {
 	g_autofree char *path = g_build_filename(bundle, "config.json", NULL);
 	json_t *config = evidence_json(machine, state_root, path, EVIDENCE_JSON_MAX);
