@@ -53,7 +53,7 @@ struct usage {
 	GHashTable *entries; /* const struct container * → struct entry */
 	struct gauges *readings[2]; /* the last two, in turns */
 	GPtrArray *missed; /* of char * */
-	GHashTable *born; /* keys born since the last reading and not read yet → nothing */
+	GHashTable *born; /* keys of those born and not read yet, nor dead → nothing */
 	struct tasks *tasks;
 	gboolean delay_accounting; /* the kernel counts waits for block devices */
 	struct usage_tasks *list;
@@ -152,7 +152,7 @@ static gboolean usage_wants(const struct usage *usage, const struct container *c
 	return usage->options.all || container_is_container(container);
 }
 
-/* A death: whoever was born since the last reading has not been read. */
+/* A death: whoever was born and has never been read, perhaps because it went in the middle of a reading. */
 static void usage_died(void *user, guint64 cgroup_key)
 {
 	struct usage *usage = user;
@@ -493,6 +493,7 @@ static gboolean read_container(struct usage *usage, struct gauges *gauges, const
 	if (!row)
 		return FALSE;
 	entry->serial = usage->serial;
+	g_hash_table_remove(usage->born, &entry->cgroup_key);
 	if (clock_monotonic_ns() >= entry->limits_due_ns) {
 		entry_read_limits(usage, entry);
 		entry->limits_due_ns = clock_monotonic_ns() + USAGE_LIMITS_NS;
@@ -722,7 +723,6 @@ struct gauges *usage_read(struct usage *usage, GError **error)
 	gauges_clear(gauges);
 	if (!learn_births(usage, error))
 		return NULL;
-	g_hash_table_remove_all(usage->born);
 	living = registry_list_living(usage->registry);
 	g_ptr_array_sort(living, by_path);
 	make_entries(usage, living);

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtimes import cgroup_v2_only
-from support import Missing, lack, run, tool, wait_for
+from support import ROOT, Missing, build_dir, lack, run, tool, wait_for
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -198,6 +198,22 @@ def test_processes_agree_with_proc(docker, start, fathom):
     assert mine[1]["memory_bytes"] == pytest.approx(resident, abs=1 << 20)
 
 
+def test_processes_agree_with_pidstat(docker, start, fathom):
+    """Both begin within some tenths of a second: what the one sees of three seconds the other does not."""
+    pidstat = tool("pidstat")
+    web = start(docker, "web", "/bin/burn", "1", cpus=0.5)
+    watch = fathom.start("top", "--processes", "--json", "--count", "1", "--interval", "3")
+    told = run(pidstat, "-u", "-p", web.pid, "3", "1", env={**os.environ, "LC_ALL": "C", "S_TIME_FORMAT": "ISO"}).stdout
+    found = [json.loads(line) for line in watch.communicate(timeout=30)[0].splitlines()]
+    heading = next(line.split() for line in told.splitlines() if "%CPU" in line)
+    average = [line.split() for line in told.splitlines() if line.startswith("Average:") and str(web.pid) in line.split()][0]
+    # "Average:" stands where the other lines have the time of day.
+    theirs = float(average[heading.index("%CPU")])
+    [mine] = [row for row in found if row["key"] == str(web.pid)]
+    assert theirs > 10
+    assert 100 * mine["rates"]["cpu"] == pytest.approx(theirs, abs=8)
+
+
 def test_without_bpf_what_only_it_can_tell_is_absent(docker, start, fathom):
     web = start(docker, "web", "/bin/burn")
     found = of(rows(fathom, web.name, "--no-bpf", "--count", "2", "--interval", "0.3"), web)
@@ -268,6 +284,48 @@ def test_births_and_deaths(docker, start, fathom):
     assert not any(row["name"] == comes.name for row in lines[-2:])
 
 
+BRIEF = 60
+
+
+def test_none_of_many_short_lives_is_lost(fathom):
+    """Cgroups that live for three hundredths of a second: each is a row, or is named as come and gone; and top keeps nothing of them."""
+    place = mount_of("memory") or mount_of("")
+    top = fathom.start("top", "--all", "--json", "--interval", "0.2")
+    name, named, sizes = f"fathom-brief-{secrets.token_hex(3)}", set(), []
+
+    def sees(condition):
+        def read():
+            line = top.stdout.readline()
+            assert line, top.stderr.read()
+            row = json.loads(line)
+            if name in row["name"]:
+                named.add(row["name"])
+            return condition(row)
+        wait_for(read, 60, "the rows", interval_s=0)
+
+    def descriptors():
+        return len(list(Path(f"/proc/{top.pid}/fd").iterdir()))
+
+    def reading():
+        sees(lambda row: row["resource"] == "host")
+
+    reading()
+    reading()
+    before = descriptors()
+    for i in range(BRIEF):
+        (place / f"{name}-{i}").mkdir()
+        time.sleep(0.03)  # a short life, not a wait for anything
+        (place / f"{name}-{i}").rmdir()
+        if i % 10 == 9:
+            reading()
+            sizes.append(descriptors())
+    wanted = {f"/{name}-{i}" for i in range(BRIEF)}
+    sees(lambda row: wanted <= named)
+    reading()
+    reading()
+    assert descriptors() <= before + 40, (before, sizes)  # other cgroups of the machine may have come meanwhile
+
+
 def test_columns_filter_and_order(docker, start, fathom):
     busy = start(docker, "busy", "/bin/burn")
     idle = start(docker, "idle", "sleep", "100000")
@@ -301,15 +359,14 @@ def test_bad_input(fathom, arguments, sentence):
 class Screen:
     """fathom top in a terminal of its own."""
 
-    def __init__(self, binary, directory, *arguments, columns=150, rows=24):
+    def __init__(self, command, directory, columns=150, rows=24):
         try:
             self.tmux = tool("tmux")
         except Missing as missing:
             lack(str(missing))
         self.name = f"fathom-test-{secrets.token_hex(4)}"
-        command = shlex.join([str(binary), "top", *arguments])
         self("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "-c", directory,
-             f"LC_ALL=C.UTF-8 {command}; echo ended with $?; sleep 1000")
+             f"LC_ALL=C.UTF-8 {shlex.join(command)}; echo ended with $?; sleep 1000")
 
     def __call__(self, *arguments):
         return run(self.tmux, "-u", "-L", self.name, *arguments, env={**os.environ, "LC_ALL": "C.UTF-8"}).stdout
@@ -344,7 +401,7 @@ def screen(fathom, tmp_path):
     opened = []
 
     def open_one(*arguments, **options):
-        opened.append(Screen(fathom.binary, tmp_path, *arguments, **options))
+        opened.append(Screen([str(fathom.binary), "top", *arguments], tmp_path, **options))
         return opened[-1]
 
     yield open_one
@@ -406,6 +463,36 @@ def test_screen(docker, start, screen, tmp_path):
     top.wait("tree", "the tree")
     top.keys("q")
     top.wait("ended with 0", "the end")
+
+
+# What a golden picture shows: keys to get there, a piece of text that says it is there, and the terminal's columns.
+PICTURES = {
+    "containers": ((), "web-1", 150),
+    "narrow": ((), "web-1", 80),
+    "tree": (("t",), "tree", 150),
+    "processes": (("Enter",), "postgres", 120),
+    "help": (("h",), "flame graph of", 120),
+}
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_golden_pictures(tmp_path, picture):
+    """Screens of made-up containers that never change, cell by cell (UPDATE_GOLDEN=1 writes them anew)."""
+    keys, mark, columns = PICTURES[picture]
+    golden = ROOT / f"tests/golden/screens/{picture}.txt"
+    top = Screen([str(build_dir() / "tests/unit/top_screen")], tmp_path, columns=columns)
+    try:
+        top.wait(lambda text: re.search(r"web-1.*50\.0/50", text), "rates")
+        for key in keys:
+            top.keys(key)
+        text = top.wait(mark, picture)
+        if os.environ.get("UPDATE_GOLDEN"):
+            golden.parent.mkdir(exist_ok=True)
+            golden.write_text(text)
+        wanted = golden.read_text()
+        top.wait(lambda text: text == wanted, f"the golden picture:\n{wanted}", 20)
+    finally:
+        top.close()
 
 
 def test_screen_flame_graph(docker, start, screen, tmp_path):
