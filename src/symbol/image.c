@@ -9,6 +9,7 @@
 #define SECTION_NAMES_MAX (4u << 20)
 #define NOTES_MAX (64u << 10)
 #define SYMBOL_CHUNK 2048 /* symbols read at a time */
+#define ALIASES_MAX 16 /* names of one function that are looked at */
 #define PAGE 4096
 
 #if G_BYTE_ORDER == G_LITTLE_ENDIAN
@@ -317,6 +318,20 @@ static gsize name_length(const char *name)
 	return at ? (gsize)(at - name) : length;
 }
 
+/* Where a table of symbols lies; NULL when there is none that can be read. */
+static const struct image_section *symbols_section(const struct image *image, guint32 type, guint64 *count)
+{
+	const struct image_section *section = image_find_type(image, type);
+	gsize each = image->is_64bit ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+
+	if (!section || section->type == SHT_NOBITS || section->link >= image->section_count ||
+	    section->entry_size != each || section->offset > image->bytes.size)
+		return NULL;
+	*count = MIN(section->size, image->bytes.size - section->offset) / each;
+	*count = MIN(*count, (guint64)SYMTAB_SYMBOLS_MAX * 4);
+	return section;
+}
+
 struct symbols {
 	const struct image *image;
 	const char *names;
@@ -403,21 +418,17 @@ static void symbols_read_narrow(struct symbols *symbols, guint64 offset, guint64
 static guint symbols_read(struct symbols *symbols, guint32 type)
 {
 	const struct image *image = symbols->image;
-	const struct image_section *section = image_find_type(image, type);
-	gsize each = image->is_64bit ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+	guint64 count = 0;
+	const struct image_section *section = symbols_section(image, type, &count);
 	g_autofree char *names = NULL;
-	guint64 count;
 
-	if (!section || section->type == SHT_NOBITS || section->link >= image->section_count ||
-	    section->entry_size != each || section->offset > image->bytes.size)
+	if (!section)
 		return 0;
 	names = image_read_section(image, &image->sections[section->link], IMAGE_SECTION_BYTES_MAX,
 				   &symbols->names_size);
 	if (!names)
 		return 0;
 	symbols->names = names;
-	count = MIN(section->size, image->bytes.size - section->offset) / each;
-	count = MIN(count, (guint64)SYMTAB_SYMBOLS_MAX * 4);
 	if (symbols->builder)
 		symtab_builder_expect(symbols->builder, count, symbols->names_size + count); /* a tag's NUL each */
 	if (image->is_64bit)
@@ -439,6 +450,83 @@ void image_each_function(const struct image *image, guint32 type, image_function
 	struct symbols symbols = { .image = image, .each = each, .user = user };
 
 	symbols_read(&symbols, type);
+}
+
+guint64 image_count_symbols(const struct image *image, guint32 type)
+{
+	guint64 count = 0;
+
+	return symbols_section(image, type, &count) ? count : 0;
+}
+
+struct holders { /* of one address: the innermost function's names */
+	guint64 address;
+	Elf64_Sym found[ALIASES_MAX];
+	guint count; /* more than fit: too many */
+};
+
+static void holder_look(struct holders *holders, const Elf64_Sym *symbol)
+{
+	guint64 within = holders->address - symbol->st_value;
+	guint type = ELF64_ST_TYPE(symbol->st_info);
+
+	if (within >= symbol->st_size || symbol->st_value > holders->address ||
+	    (type != STT_FUNC && type != STT_GNU_IFUNC))
+		return;
+	if (holders->count && symbol->st_value < holders->found[0].st_value)
+		return;
+	if (holders->count && symbol->st_value > holders->found[0].st_value)
+		holders->count = 0;
+	if (holders->count < ALIASES_MAX)
+		holders->found[holders->count] = *symbol;
+	holders->count++;
+}
+
+static gboolean holders_seek(struct holders *holders, const struct image *image, guint64 offset, guint64 count)
+{
+	g_autofree Elf64_Sym *chunk = g_new0(Elf64_Sym, SYMBOL_CHUNK);
+
+	for (guint64 done = 0; done < count; done += SYMBOL_CHUNK) {
+		gsize n = (gsize)MIN(count - done, (guint64)SYMBOL_CHUNK);
+
+		if (!bytes_read(&image->bytes, offset + done * sizeof(*chunk), n * sizeof(*chunk), chunk))
+			return FALSE;
+		for (gsize i = 0; i < n; i++)
+			holder_look(holders, &chunk[i]);
+	}
+	return holders->count && holders->count <= ALIASES_MAX;
+}
+
+/* One symbol into the builder, its name read for it alone. */
+static void holder_add(const struct image *image, const struct image_section *names, Elf64_Sym symbol,
+		       struct symtab_builder *builder)
+{
+	char name[SYMTAB_NAME_MAX + 1] = "";
+	struct symbols symbols = { .image = image, .names = name, .names_size = sizeof(name), .builder = builder };
+	gsize room;
+
+	if (names->type == SHT_NOBITS || names->offset > image->bytes.size || symbol.st_name >= names->size ||
+	    symbol.st_name >= image->bytes.size - names->offset)
+		return;
+	room = (gsize)MIN(names->size - symbol.st_name, image->bytes.size - names->offset - symbol.st_name);
+	if (!bytes_read(&image->bytes, names->offset + symbol.st_name, MIN(room, sizeof(name) - 1), name))
+		return;
+	symbol.st_name = 0;
+	symbol_add(&symbols, &symbol);
+}
+
+struct symtab *image_find_function(const struct image *image, guint32 type, guint64 address)
+{
+	struct holders holders = { .address = address };
+	guint64 count = 0;
+	const struct image_section *section = symbols_section(image, type, &count);
+	g_autoptr(symtab_builder_t) builder = symtab_builder_new();
+
+	if (!section || !image->is_64bit || !holders_seek(&holders, image, section->offset, count))
+		return NULL;
+	for (guint i = 0; i < holders.count; i++)
+		holder_add(image, &image->sections[section->link], holders.found[i], builder);
+	return symtab_builder_count(builder) ? symtab_builder_finish(g_steal_pointer(&builder)) : NULL;
 }
 
 gboolean image_offset(const struct image_segment *segments, guint count, guint64 address, guint64 *file_offset)

@@ -76,6 +76,12 @@ gboolean image_read(const struct image *image, guint64 offset, gsize length, voi
 /* Adds the functions of the first section of `type` (SHT_SYMTAB or SHT_DYNSYM); returns how many. */
 guint image_add_symbols(const struct image *image, guint32 type, struct symtab_builder *builder);
 
+/* How many symbols, of whatever kind, the first section of `type` has. */
+guint64 image_count_symbols(const struct image *image, guint32 type);
+/* The innermost function with a size that holds `address`, with its other names, as a table of its own: what image_add_symbols would
+ * find, by one walk through the section and without keeping it. Owned by the caller; NULL when there is none such. 64 bit only. */
+struct symtab *image_find_function(const struct image *image, guint32 type, guint64 address);
+
 /* A function defined in the file (not one that is chosen at run time): `name` is not terminated. */
 typedef void (*image_function_fn)(void *user, const char *name, gsize length, guint64 address);
 /* Tells of each function in the first section of `type`, in the order of the file. */

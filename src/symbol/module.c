@@ -10,6 +10,7 @@
 #include "symbol/debugfile.h"
 #include "symbol/source.h"
 
+#define MODULE_SEEKS_MAX 8 /* as many walks through a very large table as cost what reading it does */
 #define MAP_FILES_FORMAT "map_files/%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x"
 #define VDSO_DEVICE G_MAXUINT64 /* no file has it */
 #define SIBLINGS_FRESH_NS (2 * NS_PER_S) /* an inode's number is used again */
@@ -75,6 +76,7 @@ static void rest_end(struct module *module)
 	if (module->rest)
 		close(module->rest_fd);
 	module->rest = 0;
+	module->sought = 0;
 }
 
 static void module_free(struct module *module)
@@ -377,7 +379,7 @@ static void table_share(struct modules *modules, struct module *module)
 	g_autoptr(GBytes) id = g_bytes_new(module->build_id, module->build_id_size);
 	struct module *other = g_hash_table_lookup(modules->by_build_id, id);
 
-	if (other && other != module && other->table && symtab_equal(other->table, module->table)) {
+	if (other && other != module && other->table && !other->rest && symtab_equal(other->table, module->table)) {
 		symtab_free(module->table);
 		module->table = symtab_ref(other->table);
 	}
@@ -388,7 +390,7 @@ static void table_take(struct modules *modules, struct module *module, const str
 	module->table = table;
 	module->segment_count = image->segment_count;
 	module->segments = g_memdup2(image->segments, image->segment_count * sizeof(*image->segments));
-	if (module->build_id_size)
+	if (module->build_id_size && !module->rest) /* what is added later is this file's */
 		table_share(modules, module);
 	module->state = MODULE_READY;
 	g_queue_push_head(&modules->loaded, module);
@@ -466,18 +468,34 @@ static void table_read(struct modules *modules, struct module *module)
 		table_take(modules, module, image, table);
 }
 
+static void rest_take(struct modules *modules, struct module *module, struct symtab *table)
+{
+	modules->bytes -= symtab_bytes(module->table);
+	symtab_append(module->table, table);
+	modules->bytes += symtab_bytes(module->table);
+}
+
 static void rest_read(struct modules *modules, struct module *module)
 {
 	g_autoptr(image_t) image = image_open_fd(module->rest_fd, NULL);
 	g_autofree char *root = witness_root(module);
 	struct source_file file = { .image = image, .path = module->path, .root = root };
 
-	if (image) {
-		modules->bytes -= symtab_bytes(module->table);
-		symtab_append(module->table, source_read_rest(&file, module->rest));
-		modules->bytes += symtab_bytes(module->table);
-	}
+	if (image)
+		rest_take(modules, module, source_read_rest(&file, module->rest));
 	rest_end(module);
+}
+
+static gboolean rest_seek(struct modules *modules, struct module *module, guint64 address)
+{
+	g_autoptr(image_t) image = image_open_fd(module->rest_fd, NULL);
+	struct source_file file = { .image = image, .path = module->path };
+	struct symtab *table = image ? source_find(&file, module->rest, address) : NULL;
+
+	module->sought++;
+	if (table)
+		rest_take(modules, module, table);
+	return table != NULL;
 }
 
 gboolean modules_find(struct modules *modules, struct module *module, guint64 address, struct symtab_hit *hit)
@@ -486,7 +504,8 @@ gboolean modules_find(struct modules *modules, struct module *module, guint64 ad
 		return TRUE;
 	if (!module->rest)
 		return FALSE;
-	rest_read(modules, module);
+	if (module->sought >= MODULE_SEEKS_MAX || !rest_seek(modules, module, address))
+		rest_read(modules, module);
 	return symtab_find(module->table, address, hit);
 }
 

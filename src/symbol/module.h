@@ -63,6 +63,7 @@ struct module {
 	int fd;
 	guint rest; /* of the sources, not read yet; 0: none … */
 	int rest_fd; /* … and the file for it */
+	guint sought; /* addresses looked for in that file one by one */
 	guint refs;
 	struct module_witness { /* who maps it: ways to open it again */
 		guint32 tgid;

@@ -22,11 +22,17 @@ struct source {
 	gboolean is_enough;
 	/* Adds functions, returns how many. */
 	guint (*add)(const struct source_file *file, struct symtab_builder *builder);
+	/* The table of the file that `add` reads (SHT_…); 0: what it reads is no such table. */
+	guint32 table;
 };
 
+#define MINIDEBUG_SECTION ".gnu_debugdata"
 extern const struct source source_symtab, source_dynsym, source_debug_file, source_minidebug, source_gopclntab;
 
-/* Walks the sources. `*is_complete` becomes FALSE when only exported functions could be had; `*rest` (0: none) is the source
- * to go on with in source_read_rest when the table lacks an address. Never NULL. */
+/* Walks the sources. `*is_complete` becomes FALSE when only exported functions could be had; `*rest` (0: none) says where
+ * to go on with source_find or source_read_rest when the table lacks an address: very large tables are left for that. Never NULL. */
 struct symtab *source_read(const struct source_file *file, gboolean *is_complete, guint *rest);
 struct symtab *source_read_rest(const struct source_file *file, guint rest);
+/* The one function that holds `address`, without reading all the rest into memory: for the first few addresses in a very large table.
+ * Owned by the caller; NULL when that table is not so large, or does not plainly tell. */
+struct symtab *source_find(const struct source_file *file, guint rest, guint64 address);

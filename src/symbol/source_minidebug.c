@@ -33,7 +33,7 @@ static GByteArray *unpack(const char *packed, gsize length)
 
 static guint minidebug_add(const struct source_file *file, struct symtab_builder *builder)
 {
-	const struct image_section *section = image_find_section(file->image, ".gnu_debugdata");
+	const struct image_section *section = image_find_section(file->image, MINIDEBUG_SECTION);
 	g_autoptr(GByteArray) unpacked = NULL;
 	g_autofree char *packed = NULL;
 	g_autoptr(image_t) image = NULL;
@@ -50,4 +50,4 @@ static guint minidebug_add(const struct source_file *file, struct symtab_builder
 	return image ? image_add_symbols(image, SHT_SYMTAB, builder) : 0;
 }
 
-const struct source source_minidebug = { .name = ".gnu_debugdata", .is_complete = FALSE, .add = minidebug_add };
+const struct source source_minidebug = { .name = MINIDEBUG_SECTION, .is_complete = FALSE, .add = minidebug_add };

@@ -365,8 +365,11 @@ gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_
 
 void symtab_append(struct symtab *table, struct symtab *rest)
 {
-	g_return_if_fail(!table->rest);
-	table->rest = rest;
+	struct symtab *last = table;
+
+	while (last->rest)
+		last = last->rest;
+	last->rest = rest;
 	g_clear_pointer(&table->slots, g_free); /* made anew, with room for all */
 }
 

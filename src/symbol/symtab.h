@@ -65,7 +65,7 @@ gsize symtab_bytes(const struct symtab *table); /* memory held, slots included *
 gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit);
 /* TRUE when both are known to answer every question alike. */
 gboolean symtab_equal(const struct symtab *a, const struct symtab *b);
-/* Adds another's symbols, which are asked when `table` has none; takes over `rest`. Indexes stay as they are. */
+/* Adds another's symbols, which are asked when `table` has none; takes over `rest`, which must be no other's. Indexes stay as they are. */
 void symtab_append(struct symtab *table, struct symtab *rest);
 /* A slot per symbol for the caller (the name as shown, once made); NULL at first. */
 const char **symtab_slot(struct symtab *table, guint32 index);

@@ -479,6 +479,52 @@ static struct symtab *read_table(const struct place *place, const char *name, co
 	return table;
 }
 
+/* What one walk through the file finds is what its table says, for each function with a size. */
+static void assert_found_singly(const struct image *image, const struct symtab *table, guint64 start)
+{
+	struct symtab_hit one, hit;
+	g_autoptr(symtab_t) found = image_find_function(image, SHT_SYMTAB, start);
+
+	g_assert_true(symtab_find(table, start, &hit));
+	if (hit.start != start)
+		return;
+	g_assert_nonnull(found);
+	g_assert_true(symtab_find(found, start, &one));
+	g_assert_cmpstr(one.name, ==, hit.name);
+	g_assert_cmpuint(one.start, ==, hit.start);
+}
+
+static void test_one_by_one(struct place *place, gconstpointer data)
+{
+	gboolean complete;
+	g_autofree char *text = NULL, *linked = NULL;
+	g_auto(GStrv) lines = NULL;
+	g_autoptr(symtab_t) table = NULL;
+	g_autoptr(image_t) image = NULL;
+	guint checked = 0;
+
+	(void)data;
+	linked = shell(place, "ln -s /proc/%d/exe self", (int)getpid());
+	table = read_table(place, "self", NULL, &complete);
+	load_image(place, "self", &image);
+	text = shell(place, "nm --defined-only self");
+	lines = g_strsplit(text, "\n", -1);
+	for (guint i = 0; lines[i]; i++) {
+		guint64 start;
+		char kind;
+
+		if (sscanf(lines[i], "%" G_GINT64_MODIFIER "x %c ", &start, &kind) == 2 &&
+		    (kind == 't' || kind == 'T') && !strchr(lines[i], '.') && strstr(lines[i], "test_")) {
+			assert_found_singly(image, table, start);
+			checked++;
+		}
+	}
+	g_assert_cmpuint(checked, >, 40);
+	g_assert_null(image_find_function(image, SHT_SYMTAB, 1));
+	g_assert_null(image_find_function(image, SHT_SYMTAB, G_MAXUINT64));
+	close(image->bytes.fd);
+}
+
 /* Every function nm lists with a size is found from its first to its last byte, under one of the names nm gives that
  * address. Returns how many. */
 static guint assert_like_nm(const struct place *place, const char *nm, const struct symtab *table)
@@ -1077,6 +1123,7 @@ int main(int argc, char **argv)
 	IN_PLACE("/symbol/sideband", NULL, test_sideband);
 	IN_PLACE("/symbol/fork", NULL, test_fork);
 	IN_PLACE("/symbol/like-nm", NULL, test_like_nm);
+	IN_PLACE("/symbol/one-by-one", NULL, test_one_by_one);
 	IN_PLACE("/symbol/debuglink", NULL, test_debuglink);
 	IN_PLACE("/symbol/build-id-file", NULL, test_build_id_file);
 	IN_PLACE("/symbol/minidebug", NULL, test_minidebug);
