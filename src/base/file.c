@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -73,14 +74,14 @@ static char *root_mounts(const char *root)
 
 /* Finds without opening, so that a FIFO, a device or a file whose server may never answer is not touched. Even to look a name up asks
  * such a server: where one is among the mounts, no mount is crossed. */
-static int root_look(int rootfd, const char *path, enum mounts_answer answer)
+static int root_look(int rootfd, const char *path, gboolean may_cross)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 
-	if (answer != MOUNTS_SAFE)
+	if (!may_cross)
 		how.resolve |= RESOLVE_NO_XDEV;
 	return (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
 }
@@ -126,8 +127,8 @@ static int seen_open(int seen)
 struct file_root {
 	char *path;
 	int fd; /* O_PATH */
+	gboolean is_safe; /* as the kernel says; then mounts are asked for only when a path crosses one */
 	struct mounts *mounts;
-	enum mounts_answer answer; /* for the root itself */
 };
 
 struct file_root *file_root_open(const char *root, GError **error)
@@ -144,8 +145,8 @@ struct file_root *file_root_open(const char *root, GError **error)
 	opened = g_new0(struct file_root, 1);
 	opened->path = g_strdup(root);
 	opened->fd = fd;
+	opened->is_safe = mounts_is_safe(fd);
 	opened->mounts = mounts_new(list);
-	opened->answer = mounts_ask(opened->mounts, fd);
 	return opened;
 }
 
@@ -164,15 +165,51 @@ const char *file_root_path(const struct file_root *root)
 	return root->path;
 }
 
+gboolean file_root_equal(const struct file_root *a, const struct file_root *b)
+{
+	struct statx st[2];
+
+	for (int i = 0; i < 2; i++)
+		if (statx((i ? b : a)->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &st[i]) <
+			    0 ||
+		    !(st[i].stx_mask & STATX_MNT_ID))
+			return FALSE;
+	return st[0].stx_ino == st[1].stx_ino && st[0].stx_mnt_id == st[1].stx_mnt_id;
+}
+
+static gboolean is_regular(int fd)
+{
+	struct statx st;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 &&
+	       S_ISREG(st.stx_mode);
+}
+
+/* What lies on the root's own mount; FALSE when it has to be looked for across mounts. */
+static gboolean root_look_near(struct file_root *root, const char *path, int *seen, gboolean *allowed)
+{
+	if (!root->is_safe)
+		return FALSE;
+	*seen = root_look(root->fd, path, FALSE);
+	*allowed = *seen >= 0 && is_regular(*seen);
+	return *seen >= 0 || errno != EXDEV;
+}
+
 int file_root_file(struct file_root *root, const char *path, GError **error)
 {
-	gboolean may_look = root->answer != MOUNTS_MAY_BLOCK;
-	int seen = may_look ? root_look(root->fd, path, root->answer) : -1, fd = -1;
-	gboolean allowed;
+	gboolean may_look = TRUE, allowed = FALSE;
+	int seen = -1, fd = -1;
 
-	if (seen < 0 && may_look && errno == EXDEV && strcmp(root->path, "/") == 0)
-		seen = root_walk(root->fd, path, root->mounts);
-	allowed = seen >= 0 && mounts_ask_file(root->mounts, seen) != MOUNTS_MAY_BLOCK;
+	if (!root_look_near(root, path, &seen, &allowed)) {
+		enum mounts_answer answer = mounts_ask(root->mounts, root->fd);
+
+		may_look = answer != MOUNTS_MAY_BLOCK;
+		if (may_look)
+			seen = root_look(root->fd, path, answer == MOUNTS_SAFE);
+		if (seen < 0 && may_look && errno == EXDEV && strcmp(root->path, "/") == 0)
+			seen = root_walk(root->fd, path, root->mounts);
+		allowed = seen >= 0 && mounts_ask_file(root->mounts, seen) != MOUNTS_MAY_BLOCK;
+	}
 	if (allowed)
 		fd = seen_open(seen);
 	if (fd < 0)

@@ -32,6 +32,8 @@ int file_open_in_root(const char *root, const char *path, GError **error);
 struct file_root;
 struct file_root *file_root_open(const char *root, GError **error);
 void file_root_close(struct file_root *root);
+/* One and the same directory, by the same mount. */
+gboolean file_root_equal(const struct file_root *a, const struct file_root *b);
 const char *file_root_path(const struct file_root *root);
 int file_root_file(struct file_root *root, const char *path, GError **error);
 

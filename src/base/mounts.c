@@ -5,8 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/file.h"
+
+/* statmount(2), Linux 6.8; constants and layouts of linux/mount.h, which Debian 12's headers do not have */
+#ifndef SYS_statmount
+#define SYS_statmount 457
+#endif
+#define MOUNT_ID_UNIQUE 0x4000u /* STATX_MNT_ID_UNIQUE */
+#define MOUNT_SUPER_BLOCK 0x1u /* STATMOUNT_SB_BASIC */
+#define MOUNT_FUSE_MAGIC 0x65735546u
+
+struct mount_request {
+	guint32 size, spare;
+	guint64 mount, wanted;
+};
+
+struct mount_described {
+	guint32 size, options;
+	guint64 has;
+	guint32 device_major, device_minor;
+	guint64 magic;
+	guint64 others[60];
+};
+
+gboolean mounts_is_safe(int fd)
+{
+	struct mount_request request = { .size = sizeof(request), .wanted = MOUNT_SUPER_BLOCK };
+	struct mount_described described = { 0 };
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, MOUNT_ID_UNIQUE, &st) < 0 ||
+	    !(st.stx_mask & MOUNT_ID_UNIQUE))
+		return FALSE;
+	request.mount = st.stx_mnt_id;
+	return syscall(SYS_statmount, &request, &described, sizeof(described), 0) == 0 &&
+	       described.has & MOUNT_SUPER_BLOCK && described.magic != MOUNT_FUSE_MAGIC;
+}
 
 /* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw" */
 void mounts_each(char *text, void (*each)(void *user, guint64 id, gboolean may_block), void *user)

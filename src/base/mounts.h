@@ -12,6 +12,10 @@ void mounts_each(char *text, void (*each)(void *user, guint64 id, gboolean may_b
 
 #define MOUNTS_OWN "/proc/self/mountinfo"
 
+/* TRUE: the kernel says of the mount of an open descriptor (O_PATH will do) that it answers by itself, without a list being read: Linux
+ * 6.8, for mounts that are among ours. It stays so as long as the descriptor is open. */
+gboolean mounts_is_safe(int fd);
+
 /* The mounts of a list (the path of a mountinfo) and, for those it does not know, of our own; each is read once, when it is needed. */
 struct mounts;
 struct mounts *mounts_new(const char *list);

@@ -58,11 +58,11 @@ static gboolean belongs(const struct image *debug, const struct image *image, co
 	return link && link->name && crc_matches(debug, link->crc);
 }
 
-static gboolean try_one(const char *root, const char *path, const struct source_file *file,
+static gboolean try_one(struct file_root *root, const char *path, const struct source_file *file,
 			const struct debuglink *link, debug_file_take_fn take, void *user)
 {
 	g_autoptr(image_t) debug = NULL;
-	int fd = file_open_in_root(root, path, NULL);
+	int fd = file_root_file(root, path, NULL);
 	gboolean taken;
 
 	if (fd < 0)
@@ -103,18 +103,31 @@ static void candidates_add(const struct source_file *file, const struct debuglin
 	g_ptr_array_add(paths, g_strdup_printf(DEBUG_DIR "%s/%s", directory, link->name));
 }
 
+/* The process's own view of files, and ours where it is another; either may be NULL. */
+static void roots_open(const char *path, struct file_root *roots[2])
+{
+	roots[0] = path ? file_root_open(path, NULL) : NULL;
+	roots[1] = file_root_open("/", NULL);
+	if (roots[0] && roots[1] && file_root_equal(roots[0], roots[1]))
+		g_clear_pointer(&roots[0], file_root_close);
+}
+
 gboolean debug_file_each(const struct source_file *file, debug_file_take_fn take, void *user)
 {
-	const char *roots[] = { file->root, "/" };
+	struct file_root *roots[2] = { NULL, NULL };
 	g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
 	struct debuglink link = { 0 };
 	gboolean taken = FALSE;
 
 	debuglink_read(file->image, &link);
 	candidates_add(file, &link, paths);
+	if (paths->len)
+		roots_open(file->root, roots);
 	for (guint r = 0; r < G_N_ELEMENTS(roots) && !taken; r++)
 		for (guint p = 0; roots[r] && p < paths->len && !taken; p++)
 			taken = try_one(roots[r], g_ptr_array_index(paths, p), file, &link, take, user);
+	for (guint r = 0; r < G_N_ELEMENTS(roots); r++)
+		file_root_close(roots[r]);
 	g_free(link.name);
 	return taken || try_downloaded(file, take, user);
 }

@@ -519,7 +519,7 @@ static void test_one_by_one(struct place *place, gconstpointer data)
 			checked++;
 		}
 	}
-	g_assert_cmpuint(checked, >, 40);
+	g_assert_cmpuint(checked, >, 20);
 	g_assert_null(image_find_function(image, SHT_SYMTAB, 1));
 	g_assert_null(image_find_function(image, SHT_SYMTAB, G_MAXUINT64));
 	close(image->bytes.fd);
