@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# flame.sh [STACKS] [ROUNDS] : folded stacks → SVG and HTML, beside flamegraph.pl when it is in PATH or FLAMEGRAPH_DIR.
+# flame.sh [STACKS] [ROUNDS] : folded stacks → SVG and HTML, beside flamegraph.pl (of FLAMEGRAPH_DIR, PATH or Debian's libdevel-nytprof-perl).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 stacks=${1:-200000}
@@ -29,11 +29,11 @@ measure() {
 measure "fathom flame, svg" "$folder/out.svg" "$fathom" flame "$folder/in.folded" -o "$folder/out.svg"
 measure "fathom flame, html" "$folder/out.html" "$fathom" flame "$folder/in.folded" -o "$folder/out.html"
 measure "fathom flame, summary" "$folder/out.txt" "$fathom" flame "$folder/in.folded" -o "$folder/out.txt"
-peer=$(PATH=${FLAMEGRAPH_DIR:-/nonexistent}:$PATH command -v flamegraph.pl || true)
+peer=$(PATH=${FLAMEGRAPH_DIR:-/nonexistent}:$PATH:/usr/share/perl5/Devel/NYTProf command -v flamegraph.pl || true)
 if [ -n "$peer" ]; then
 	rounds=1
 	# shellcheck disable=SC2016
-	measure "flamegraph.pl" "$folder/peer.svg" sh -c '"$1" "$2" >"$3"' sh "$peer" "$folder/in.folded" "$folder/peer.svg"
+	measure "flamegraph.pl" "$folder/peer.svg" sh -c 'perl "$1" "$2" >"$3"' sh "$peer" "$folder/in.folded" "$folder/peer.svg"
 else
-	echo "flamegraph.pl is not in PATH or FLAMEGRAPH_DIR: nothing to compare with" >&2
+	echo "no flamegraph.pl: nothing to compare with (apt install libdevel-nytprof-perl)" >&2
 fi
