@@ -134,8 +134,8 @@ static struct snapshot *import_input(struct input *input, const struct import_op
 
 		if (guess != IMPORT_PPROF && memchr(bytes, 0, (gsize)length)) {
 			g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_FORMAT,
-				    "this is neither text (folded, perf script, JSON) nor seems it a pprof profile: "
-				    "name its format if it is one");
+				    "this is neither text (folded, perf script, JSON) nor, it seems, a pprof profile: "
+				    "give its format if it is one");
 			return NULL;
 		}
 		return import_readers[guess](input, options, error);
