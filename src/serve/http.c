@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <glib-unix.h>
-#include <microhttpd.h>
 #include <string.h>
 #include <zlib.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/units.h"
+#include "serve/mhd.h"
 
 #define HTTP_GZIP_MIN 1024 /* bytes; less is not worth it */
 #define HTTP_GZIP_LEVEL 1
@@ -72,7 +72,7 @@ static gboolean listener_wants_more(struct listener *listener)
 {
 	MHD_UNSIGNED_LONG_LONG wait_ms = 0;
 
-	return MHD_get_timeout(listener->daemon, &wait_ms) == MHD_YES && wait_ms == 0;
+	return microhttpd()->get_timeout(listener->daemon, &wait_ms) == MHD_YES && wait_ms == 0;
 }
 
 static gboolean listener_again(gpointer data)
@@ -90,7 +90,7 @@ static gboolean listener_run(gpointer data)
 	guint rounds = 0;
 
 	do
-		MHD_run(listener->daemon);
+		microhttpd()->run(listener->daemon);
 	while (++rounds < HTTP_ROUNDS && listener_wants_more(listener));
 	if (!listener->again && listener_wants_more(listener))
 		listener->again = g_idle_add(listener_again, listener);
@@ -111,7 +111,7 @@ static void listener_free(struct listener *listener)
 	g_source_remove(listener->watch);
 	if (listener->again)
 		g_source_remove(listener->again);
-	MHD_stop_daemon(listener->daemon);
+	microhttpd()->stop_daemon(listener->daemon);
 	g_free(listener);
 }
 
@@ -153,7 +153,7 @@ static void connection_notify(void *user, struct MHD_Connection *mhd, void **con
 		*context = NULL;
 		return;
 	}
-	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	info = microhttpd()->get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 	connection = g_new0(struct connection, 1);
 	connection->http = http;
 	connection->fd = info ? info->connect_fd : -1;
@@ -166,7 +166,8 @@ static void connection_notify(void *user, struct MHD_Connection *mhd, void **con
 
 static struct connection *connection_of(struct MHD_Connection *mhd)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info =
+		microhttpd()->get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
 }
@@ -244,7 +245,7 @@ static ssize_t stream_read(void *data, uint64_t position, char *buffer, size_t r
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (!length) {
 		stream->is_suspended = TRUE;
-		MHD_suspend_connection(stream->connection);
+		microhttpd()->suspend_connection(stream->connection);
 		return 0;
 	}
 	memcpy(buffer, stream->waiting->str, length);
@@ -257,7 +258,7 @@ static void stream_wake(struct http_stream *stream)
 	if (!stream->is_suspended)
 		return;
 	stream->is_suspended = FALSE;
-	MHD_resume_connection(stream->connection);
+	microhttpd()->resume_connection(stream->connection);
 }
 
 static void stream_send(struct http_stream *stream, const char *name, const char *data)
@@ -287,12 +288,12 @@ void http_streams_send(struct http *http, const char *name, const char *data)
 
 const char *http_header(const struct http_request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+	return microhttpd()->lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 const char *http_query(const struct http_request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+	return microhttpd()->lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 gboolean http_query_number(const struct http_request *request, const char *name, gint64 fallback, gint64 *number)
@@ -324,7 +325,7 @@ static const struct {
 /* The body gzipped, for whoever takes that; FALSE when it stays as it is. */
 static gboolean body_gzip(struct MHD_Connection *mhd, struct http_reply *reply)
 {
-	const char *accepted = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding");
+	const char *accepted = microhttpd()->lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding");
 	gsize length = 0, room;
 	const void *data = reply->body ? g_bytes_get_data(reply->body, &length) : NULL;
 	z_stream stream = { 0 };
@@ -358,12 +359,12 @@ static struct MHD_Response *response_of(struct http_reply *reply)
 	const void *data;
 
 	if (reply->stream)
-		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, stream_read, reply->stream,
-							 stream_free);
+		return microhttpd()->create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, stream_read, reply->stream,
+								   stream_free);
 	if (!reply->body)
 		reply->body = g_bytes_new_static("", 0);
 	data = g_bytes_get_data(reply->body, &length);
-	return MHD_create_response_from_buffer_with_free_callback_cls(
+	return microhttpd()->create_response_from_buffer_with_free_callback_cls(
 		length, (void *)data, (MHD_ContentReaderFreeCallback)g_bytes_unref, reply->body);
 }
 
@@ -375,24 +376,24 @@ static enum MHD_Result reply_send(struct MHD_Connection *mhd, struct http_reply 
 	enum MHD_Result result;
 
 	for (guint i = 0; i < G_N_ELEMENTS(headers_always); i++)
-		MHD_add_response_header(response, headers_always[i].name, headers_always[i].value);
-	MHD_add_response_header(response, "Cache-Control", reply->may_cache ? "no-cache" : "no-store");
-	MHD_add_response_header(response, "Content-Type",
-				reply->stream ? "text/event-stream"
-				: reply->type ? reply->type
-					      : "application/json; charset=utf-8");
+		microhttpd()->add_response_header(response, headers_always[i].name, headers_always[i].value);
+	microhttpd()->add_response_header(response, "Cache-Control", reply->may_cache ? "no-cache" : "no-store");
+	microhttpd()->add_response_header(response, "Content-Type",
+					  reply->stream ? "text/event-stream"
+					  : reply->type ? reply->type
+							: "application/json; charset=utf-8");
 	if (is_gzip)
-		MHD_add_response_header(response, "Content-Encoding", "gzip");
+		microhttpd()->add_response_header(response, "Content-Encoding", "gzip");
 	if (!reply->stream)
-		MHD_add_response_header(response, "Vary", "Accept-Encoding");
+		microhttpd()->add_response_header(response, "Vary", "Accept-Encoding");
 	if (reply->allow)
-		MHD_add_response_header(response, "Allow", reply->allow);
+		microhttpd()->add_response_header(response, "Allow", reply->allow);
 	if (reply->challenge)
-		MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"fathom\"");
+		microhttpd()->add_response_header(response, "WWW-Authenticate", "Bearer realm=\"fathom\"");
 	if (reply->attachment) {
 		g_autofree char *disposition = g_strdup_printf("attachment; filename=\"%s\"", reply->attachment);
 
-		MHD_add_response_header(response, "Content-Disposition", disposition);
+		microhttpd()->add_response_header(response, "Content-Disposition", disposition);
 	}
 	if (connection) {
 		connection->waiting_since_ns = 0;
@@ -400,8 +401,8 @@ static enum MHD_Result reply_send(struct MHD_Connection *mhd, struct http_reply 
 	}
 	if (reply->stream)
 		reply->stream->connection = mhd;
-	result = MHD_queue_response(mhd, reply->status, response);
-	MHD_destroy_response(response);
+	result = microhttpd()->queue_response(mhd, reply->status, response);
+	microhttpd()->destroy_response(response);
 	return result;
 }
 
@@ -417,7 +418,7 @@ static enum MHD_Result refuse_body(struct http *http, struct MHD_Connection *mhd
 
 static gboolean announces_large_body(struct MHD_Connection *mhd)
 {
-	const char *length = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
+	const char *length = microhttpd()->lookup_connection_value(mhd, MHD_HEADER_KIND, "Content-Length");
 
 	return length && g_ascii_strtoull(length, NULL, 10) > HTTP_BODY_BYTES;
 }
@@ -577,12 +578,13 @@ static gboolean listener_start(struct http *http, guint which, int fd, const cha
 	struct listener *listener;
 	struct MHD_Daemon *daemon;
 
-	daemon = MHD_start_daemon(flags, 0, NULL, NULL, request_take, http, MHD_OPTION_LISTEN_SOCKET, fd,
-				  MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS_MAX,
-				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
-				  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
-				  MHD_OPTION_NOTIFY_CONNECTION, connection_notify, http, MHD_OPTION_NOTIFY_COMPLETED,
-				  request_completed, http, MHD_OPTION_ARRAY, key ? tls : plain, MHD_OPTION_END);
+	daemon = microhttpd()->start_daemon(flags, 0, NULL, NULL, request_take, http, MHD_OPTION_LISTEN_SOCKET, fd,
+					    MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS_MAX,
+					    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
+					    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_BYTES,
+					    MHD_OPTION_NOTIFY_CONNECTION, connection_notify, http,
+					    MHD_OPTION_NOTIFY_COMPLETED, request_completed, http, MHD_OPTION_ARRAY,
+					    key ? tls : plain, MHD_OPTION_END);
 	if (!daemon) {
 		close(fd);
 		g_set_error(error, HTTP_ERROR, HTTP_ERROR_LISTEN, "cannot start the HTTP server%s",
@@ -591,7 +593,7 @@ static gboolean listener_start(struct http *http, guint which, int fd, const cha
 	}
 	listener = g_new0(struct listener, 1);
 	listener->daemon = daemon;
-	info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	info = microhttpd()->get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	listener->watch = g_unix_fd_add(info->epoll_fd, G_IO_IN, listener_ready, listener);
 	http->listeners[which] = listener;
 	return TRUE;
@@ -614,10 +616,16 @@ static gboolean tcp_start(struct http *http, const struct http_options *options,
 
 struct http *http_new(const struct http_options *options, http_answer_fn answer, void *user, GError **error)
 {
-	struct http *http = g_new0(struct http, 1);
+	struct http *http;
 	gboolean ok = TRUE;
 	int fd;
 
+	if (!microhttpd()) {
+		g_set_error(error, HTTP_ERROR, HTTP_ERROR_LISTEN,
+			    "cannot serve: libmicrohttpd is missing (Debian: apt install libmicrohttpd12)");
+		return NULL;
+	}
+	http = g_new0(struct http, 1);
 	http->answer = answer;
 	http->user = user;
 	http->connections = g_hash_table_new_full(NULL, NULL, g_free, NULL);
