@@ -17,6 +17,8 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 	[THRESHOLD_CONTENTION] = { "contention", 0.10, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_CONTENTION_BESIDE_IDLE] = { "contention_beside_idle", 0.40, FACT_UNIT_SHARE,
 					       "more than chance makes of random arrivals at CPUs 60 % busy" },
+	[THRESHOLD_DEMAND_BESIDE_IDLE] = { "demand_beside_idle", 0.50, FACT_UNIT_CORES,
+					   "two threads that hand work to each other wait often, and little" },
 	[THRESHOLD_OTHERS_PART] = { "others_part", 0.50, FACT_UNIT_SHARE, "the larger half decides" },
 	[THRESHOLD_CPUS_IDLE] = { "cpus_idle", 0.10, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_STEAL] = { "steal", 0.10, FACT_UNIT_SHARE, CUSTOM },
@@ -153,7 +155,7 @@ const struct rule rules[] = {
 	{
 		.name = "waits beside idle CPUs", .resource = "cpu", .fault = FAULT_CONTAINER,
 		.conditions = {
-			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_CPU_DEMAND, .firm = TRUE },
+			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_DEMAND_BESIDE_IDLE, .firm = TRUE },
 			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION_BESIDE_IDLE },
 			{ AT_LEAST, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
 			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
