@@ -231,6 +231,8 @@ function flame_graph_view(view, query) {
 	}
 	function show(sources, captures) {
 		const last = captures.at(-1), [first] = captures;
+		// Of two containers the functions are compared, not the names on top of them.
+		if (captures.length > 1 && sources[0].container !== sources[1].container) for (const { tree } of captures) tree.frames = tree.frames.map(one => one[0] === "container" ? ["container", `${sources[0].container} → ${sources[1].container}`, ""] : one);
 		if (captures.length > 1 && first.shape.unit !== last.shape.unit) throw new Error("these two measure different things");
 		const shares = query.get("n") === "1", all = one => one.tree.self.reduce((sum, value) => sum + value, 0);
 		const scale = captures.length > 1 && shares ? all(last) / Math.max(all(first), 1) : captures.length > 1 && first.capture.duration_ns && last.capture.duration_ns ? last.capture.duration_ns / first.capture.duration_ns : 1;

@@ -83,7 +83,7 @@ function map_graph(data, by, opened) {
 		link.flow = link.bytes / seconds;
 		const failed = link.failed / Math.max(link.opens + link.failed, 1), lost = link.lost / Math.max(link.segments, 1);
 		link.status = failed > 0.05 && link.failed > 2 ? 2 : link.failed || lost > 0.01 ? 1 : 0;
-		link.why = [link.failed ? `${link.failed} failed` : "", lost > 0.001 ? `${digits(100 * lost)} % sent again` : ""].filter(Boolean).join(", ");
+		link.why = [link.failed ? `${link.failed} failed` : "", lost > 1 ? `${show["1"](link.lost)} sent again` : lost > 0.001 ? `${digits(100 * lost)} % sent again` : ""].filter(Boolean).join(", ");
 		link.source.out.push(link); link.target.in.push(link);
 		link.source.weight += link.bytes; link.target.weight += link.bytes;
 	}
@@ -253,7 +253,7 @@ function map(view) {
 
 	// ---- drawing
 	function fit() {
-		const width = canvas.clientWidth, height = canvas.clientHeight, xs = graph.nodes.map(node => node.x), ys = graph.nodes.map(node => node.y);
+		const width = canvas.clientWidth, height = canvas.clientHeight - 26, xs = graph.nodes.map(node => node.x), ys = graph.nodes.map(node => node.y);
 		const left = Math.min(...xs) - 20, right = Math.max(...xs) + NODE_WIDTH + 20, top = Math.min(...ys) - 40, bottom = Math.max(...ys) + NODE_HEIGHT + 20;
 		const scale = Math.min(width / (right - left), height / (bottom - top), 1.25);
 		return { x: (left + right) / 2 - width / 2 / scale, y: (top + bottom) / 2 - height / 2 / scale, scale };
