@@ -172,6 +172,17 @@ static gboolean watch_targets(struct watch_run *run, struct registry *registry, 
 	for (; *targets; targets++)
 		if (!observe_target(registry, *targets, run->targets, error))
 			return FALSE;
+	for (guint i = 0; i < run->targets->len; i++) {
+		const struct target *target = g_ptr_array_index(run->targets, i);
+
+		/* A socket is its cgroup's; several processes may hold it. */
+		if (target->kind == TARGET_PROCESS)
+			return command_fail(
+				error,
+				"\"%s\" is a process, and a socket belongs to a container, not to one of its "
+				"processes: name %s instead",
+				target->text, target->container ? target->container->name : "its container");
+	}
 	return TRUE;
 }
 

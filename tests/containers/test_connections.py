@@ -347,6 +347,7 @@ def test_targets_choose_edges(fathom, wait_attached, docker, start, pair):
 
 def test_bad_input(fathom):
     for arguments, word in ((("-d", "0"), "duration"), (("-i", "1ms"), "interval"), (("nobody-here",), "nobody-here"),
+                            ((os.getpid(),), "a socket belongs to a container"),
                             (("-o", "x.svg"), "json")):
         done = fathom("connections", *arguments)
         assert done.returncode == 2 and word in done.stderr and done.stderr.count("\n") <= 2, done.stderr
