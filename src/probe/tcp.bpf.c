@@ -25,6 +25,8 @@ __u32 tcp_names_used = 1;
 __u32 tcp_pass = 0; /* of the walk over all files: enum tcp_pass */
 __u64 tcp_strangers = 0; /* ends of connections that were neither seen to begin nor found at the start */
 __u64 tcp_unpaired = 0; /* connections there was no room for */
+__u32 tcp_fresh = 0; /* connections began since user space set it to 0 */
+struct tcp_waiting tcp_waiting[TCP_WAITING_CPUS];
 __u32 tcp_tick_wanted = 0; /* by user space, before a walk: the next two are of one moment */
 __u64 tcp_tick = 0, tcp_tick_ns = 0;
 
@@ -651,13 +653,21 @@ static __always_inline void pair_count(struct tcp_pair *pair, u32 number, int si
 		edge_time_us(edge, TCP_TIME_CONNECT, pair->connect_us, sign);
 }
 
+/* Clients whose edge is not known yet, by CPU. */
+static __always_inline void waiting_add(s64 more)
+{
+	ADD(tcp_waiting[bpf_get_smp_processor_id() & (TCP_WAITING_CPUS - 1)].clients, more);
+}
+
 /* Nobody here has accepted it: a client of somebody outside. */
 static __always_inline void client_counts(struct sock *sk, struct tcp_pair *pair)
 {
 	u32 number = edge_outside(sk, pair->client, pair->client_name, true);
 
-	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE)
-		pair_count(pair, number, 1);
+	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) != EDGE_NONE)
+		return;
+	waiting_add(-1);
+	pair_count(pair, number, 1);
 }
 
 static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp)
@@ -684,6 +694,9 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 		connection_lost(sk);
 		return;
 	}
+	waiting_add(1);
+	if (!tcp_fresh)
+		tcp_fresh = 1;
 	if (!socket || !socket->file) /* the kernel's own: no walk over files will meet it */
 		client_counts(sk, made);
 }
@@ -706,6 +719,8 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 	before = __sync_lock_test_and_set(&pair->edge, number);
 	if (before != EDGE_NONE) /* it counted as one to outside */
 		pair_count(pair, before, -1);
+	else
+		waiting_add(-1);
 	pair_count(pair, number, 1);
 	return true;
 }
@@ -719,6 +734,8 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	owner = owner_listening(sk, &name);
 	if (pair && server_pairs(sk, pair, owner, name, true))
 		return;
+	if (!tcp_fresh)
+		tcp_fresh = 1;
 	fresh.server = owner;
 	fresh.established_us = tcp->tcp_mstamp;
 	fresh.edge = edge_outside(sk, owner, name, false);
@@ -1149,6 +1166,8 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 	socket_baseline(sk, tcp);
 	if (server)
 		pair_count(&pair, pair.edge, 1);
+	else
+		waiting_add(1);
 }
 
 /* A known connection: what it has done since the last time. */
@@ -1236,6 +1255,36 @@ int tcp_walk(struct bpf_iter__task_file *context)
 	/* Both ends have one: the server's is there when it is told of. */
 	if (!pair || (server && !pair->server))
 		existing_add(sk, tcp, owner, name_of(task), server);
+	return 0;
+}
+
+/* Every socket of which something is kept: those that last. Nobody's files are looked through for them. */
+SEC("btf_iter/bpf_sk_storage_map")
+int tcp_known(struct bpf_iter__bpf_sk_storage_map *context)
+{
+	struct sock *sk = context->sk;
+	struct tcp_pair *pair;
+	struct tcp_sock *tcp;
+	bool client;
+	u64 key;
+	u8 state;
+
+	if (tcp_tick_wanted) {
+		tcp_tick_wanted = 0;
+		tcp_tick = bpf_jiffies64();
+		tcp_tick_ns = bpf_ktime_get_ns();
+	}
+	if (!sk)
+		return 0;
+	state = sk->__sk_common.skc_state;
+	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_SYN_SENT || state == TCP_SYN_RECV)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return 0;
+	pair = socket_pair(sk, tcp, &client, &key);
+	if (pair)
+		existing_account(sk, tcp, pair, client);
 	return 0;
 }
 

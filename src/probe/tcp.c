@@ -23,6 +23,8 @@
 
 #define TCP_WALK_BYTES 4096
 #define TCP_WALK_SHARE 100 /* of the time between walks one walk takes at most one part in so many */
+#define TCP_FILES_SHARE 1000 /* likewise of walks over all files that nothing waits for, */
+#define TCP_FILES_NS (10 * NS_PER_S) /* which are not further apart than this */
 #define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
 #define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
 #define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
@@ -120,7 +122,7 @@ struct tcp_run {
 	struct probe_run *peers; /* what is no TCP (peers.h); NULL: not asked for */
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
-	struct bpf_link *state, *retransmit, *segment, *walk;
+	struct bpf_link *state, *retransmit, *segment, *walk, *known_sockets;
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
@@ -133,7 +135,7 @@ struct tcp_run {
 	guint32 known; /* numbers there are keys for */
 	guint32 made; /* edges, when keys were read last */
 	struct tcp_name *names; /* by number; NULL unless by process */
-	guint64 next_walk_ns; /* CLOCK_MONOTONIC */
+	guint64 next_walk_ns, next_files_ns; /* CLOCK_MONOTONIC */
 	guint64 unpaired; /* connections there was no room for, when it was last looked */
 	guint64 first_tick, first_tick_ns;
 	double tick_ns; /* 0: not known yet */
@@ -193,6 +195,16 @@ static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
 	return FALSE;
 }
 
+static struct bpf_link *tcp_attach_known(struct tcp_run *run)
+{
+	union bpf_iter_link_info info = { .map.map_fd = (guint32)bpf_map__fd(run->kernel->maps.tcp_sockets) };
+	const struct bpf_iter_attach_opts options = { .sz = sizeof(options),
+						      .link_info = &info,
+						      .link_info_len = sizeof(info) };
+
+	return bpf_program__attach_iter(run->kernel->progs.tcp_known, &options);
+}
+
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 {
 	ladder_log_start();
@@ -207,15 +219,17 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->segment)
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
 	if (run->walk)
+		run->known_sockets = tcp_attach_known(run);
+	if (run->known_sockets)
 		return TRUE;
 	ladder_set_error(error, "cannot attach to inet_sock_set_state", errno);
 	return FALSE;
 }
 
-/* Runs the iterator once over every file of every process. */
-static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error)
+/* Runs an iterator once. */
+static gboolean tcp_iterate(const struct bpf_link *iterator, GError **error)
 {
-	int fd = bpf_iter_create(bpf_link__fd(run->walk));
+	int fd = bpf_iter_create(bpf_link__fd(iterator));
 	char nothing[TCP_WALK_BYTES];
 	ssize_t got;
 
@@ -223,13 +237,19 @@ static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error
 		ladder_set_error(error, "cannot walk over the open sockets", -fd);
 		return FALSE;
 	}
-	__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
 	while ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN))
 		;
 	if (got < 0)
 		ladder_set_error(error, "cannot walk over the open sockets", errno);
 	close(fd);
 	return got == 0;
+}
+
+/* Over every file of every process. */
+static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error)
+{
+	__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
+	return tcp_iterate(run->walk, error);
 }
 
 /* How long a tick of the kernel is, from two moments. */
@@ -245,30 +265,59 @@ static void tcp_learn_tick(struct tcp_run *run)
 	}
 }
 
-/* What open sockets have done; and what is open that nobody told of, at the start and when there was no room. After
- * attaching: what opens meanwhile is seen by both, and counted once. A walk takes at most a hundredth of the time. */
-static gboolean tcp_walk_all(struct tcp_run *run, gboolean find, GError **error)
+/* Over all files: what open sockets have done; and what is open that nobody told of, at the start and when there was no
+ * room. After attaching: what opens meanwhile is seen by both, and counted once. */
+static gboolean tcp_walk_files(struct tcp_run *run, gboolean find, GError **error)
 {
 	guint64 before_ns = clock_thread_ns();
 	gboolean right = TRUE;
 
-	run->kernel->bss->tcp_tick_wanted = 1;
+	run->kernel->bss->tcp_fresh = 0;
 	for (guint pass = find ? TCP_PASS_LISTENERS : TCP_PASS_ACCOUNT; right && pass < TCP_PASSES; pass++)
 		right = tcp_walk(run, (enum tcp_pass)pass, error);
+	run->next_files_ns =
+		clock_monotonic_ns() + MIN((clock_thread_ns() - before_ns) * TCP_FILES_SHARE, TCP_FILES_NS);
+	return right;
+}
+
+/* A walk takes at most a hundredth of the time. */
+static gboolean tcp_walk_all(struct tcp_run *run, gboolean files, gboolean find, GError **error)
+{
+	guint64 before_ns = clock_thread_ns();
+	gboolean right;
+
+	run->kernel->bss->tcp_tick_wanted = 1;
+	right = files ? tcp_walk_files(run, find, error) : tcp_iterate(run->known_sockets, error);
 	tcp_learn_tick(run);
 	run->next_walk_ns = clock_monotonic_ns() + (clock_thread_ns() - before_ns) * TCP_WALK_SHARE;
 	return right;
 }
 
+/* Are there clients whose server has not been seen? When it is not here, only their own socket tells where it is. */
+static gboolean tcp_is_waited_for(const struct tcp_run *run)
+{
+	gint64 clients = 0;
+
+	for (guint i = 0; i < TCP_WAITING_CPUS; i++)
+		clients += __atomic_load_n(&run->kernel->bss->tcp_waiting[i].clients, __ATOMIC_RELAXED);
+	return clients > 0;
+}
+
+/* All files are looked through for what cannot be found otherwise, else only at sockets that were met before: new ones
+ * tell at their end, too. */
 static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **error)
 {
 	guint64 unpaired = __atomic_load_n(&run->kernel->bss->tcp_unpaired, __ATOMIC_RELAXED);
 	gboolean find = unpaired != run->unpaired;
+	guint64 now_ns = clock_monotonic_ns();
 
-	if (!last && clock_monotonic_ns() < run->next_walk_ns)
+	if (!last && now_ns < run->next_walk_ns)
 		return TRUE;
 	run->unpaired = unpaired;
-	return tcp_walk_all(run, find, error);
+	return tcp_walk_all(run,
+			    last || find || tcp_is_waited_for(run) ||
+				    (run->kernel->bss->tcp_fresh && now_ns >= run->next_files_ns),
+			    find, error);
 }
 
 static void tcp_detach(struct tcp_run *run)
@@ -277,6 +326,7 @@ static void tcp_detach(struct tcp_run *run)
 	bpf_link__destroy(g_steal_pointer(&run->retransmit));
 	bpf_link__destroy(g_steal_pointer(&run->segment));
 	bpf_link__destroy(g_steal_pointer(&run->walk));
+	bpf_link__destroy(g_steal_pointer(&run->known_sockets));
 }
 
 static void tcp_unload(struct tcp_run *run)
@@ -299,7 +349,7 @@ static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
 		return run->polled != NULL;
 	}
 	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
-	    tcp_walk_all(run, TRUE, error))
+	    tcp_walk_all(run, TRUE, TRUE, error))
 		return TRUE;
 	tcp_unload(run);
 	return FALSE;

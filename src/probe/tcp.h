@@ -119,6 +119,15 @@ struct tcp_name {
 	char comm[TCP_COMM];
 };
 
+/* Connected clients that count in no edge yet: their servers have not been seen. The sum over all CPUs; by CPU because
+ * everybody counts here. */
+#define TCP_WAITING_CPUS 256 /* a power of two; more share */
+
+struct tcp_waiting {
+	__s64 clients;
+	__s64 pad[7];
+};
+
 #ifndef __bpf__
 #include "probe/probe.h"
 
