@@ -15,6 +15,7 @@
 #include "symbol/symbolizer.h"
 
 #define OBSERVE_TICK_MS 100
+#define OBSERVE_EDGES_TICK_MS 1000 /* their probes count in the kernel, and say when there is something to read */
 #define OBSERVE_COLLECT_NS NS_PER_S /* so often, lest a kernel's tables fill with those who are gone */
 
 gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error)
@@ -222,13 +223,15 @@ static void session_progress(const struct observe_session *session, guint64 elap
 /* Milliseconds until something is due, at most a tick. */
 static int session_timeout_ms(const struct observe_session *session, guint64 now_ns)
 {
+	gboolean edges = session->options->probe->shape == SHAPE_EDGES && !session->options->progress;
+	guint64 tick_ms = edges ? OBSERVE_EDGES_TICK_MS : OBSERVE_TICK_MS;
 	guint64 due_ns = MIN(session->next_collect_ns, MIN(session->next_slot_ns, session->next_interval_ns));
 
 	if (session->options->duration_ns)
 		due_ns = MIN(due_ns, session->start_ns + session->options->duration_ns);
 	if (due_ns <= now_ns)
 		return 0;
-	return (int)MIN((due_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS, OBSERVE_TICK_MS);
+	return (int)MIN((due_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS, tick_ms);
 }
 
 /* Waits until the end. FALSE and `error` only when the probe fails. */

@@ -26,6 +26,7 @@ __u32 tcp_pass = 0; /* of the walk over all files: enum tcp_pass */
 __u64 tcp_strangers = 0; /* ends of connections that were neither seen to begin nor found at the start */
 __u64 tcp_unpaired = 0; /* connections there was no room for */
 __u32 tcp_fresh = 0; /* connections began since user space set it to 0 */
+__u32 tcp_stirred = 0; /* segments came since then */
 struct tcp_waiting tcp_waiting[TCP_WAITING_CPUS];
 __u32 tcp_tick_wanted = 0; /* by user space, before a walk: the next two are of one moment */
 __u64 tcp_tick = 0, tcp_tick_ns = 0;
@@ -941,6 +942,8 @@ int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 
 	if (!tcp)
 		return 0;
+	if (!tcp_stirred)
+		tcp_stirred = 1;
 	if (segment_carries(tcp, skb)) {
 		if (tcp->bytes_received)
 			talk_goes_on(sk, tcp);
@@ -1262,6 +1265,7 @@ int tcp_walk(struct bpf_iter__task_file *context)
 SEC("btf_iter/bpf_sk_storage_map")
 int tcp_known(struct bpf_iter__bpf_sk_storage_map *context)
 {
+	const struct tcp_socket *told = context->value;
 	struct sock *sk = context->sk;
 	struct tcp_pair *pair;
 	struct tcp_sock *tcp;
@@ -1274,14 +1278,14 @@ int tcp_known(struct bpf_iter__bpf_sk_storage_map *context)
 		tcp_tick = bpf_jiffies64();
 		tcp_tick_ns = bpf_ktime_get_ns();
 	}
-	if (!sk)
+	if (!sk || !told)
 		return 0;
 	state = sk->__sk_common.skc_state;
 	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_SYN_SENT || state == TCP_SYN_RECV)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp)
-		return 0;
+	if (!tcp || (tcp->segs_in == told->received_segments && tcp->segs_out == told->sent_segments))
+		return 0; /* idle */
 	pair = socket_pair(sk, tcp, &client, &key);
 	if (pair)
 		existing_account(sk, tcp, pair, client);

@@ -304,20 +304,22 @@ static gboolean tcp_is_waited_for(const struct tcp_run *run)
 }
 
 /* All files are looked through for what cannot be found otherwise, else only at sockets that were met before: new ones
- * tell at their end, too. */
+ * tell at their end, too. Where nothing was sent there is nothing to look at. */
 static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **error)
 {
 	guint64 unpaired = __atomic_load_n(&run->kernel->bss->tcp_unpaired, __ATOMIC_RELAXED);
 	gboolean find = unpaired != run->unpaired;
 	guint64 now_ns = clock_monotonic_ns();
+	gboolean files;
 
 	if (!last && now_ns < run->next_walk_ns)
 		return TRUE;
+	files = last || find || tcp_is_waited_for(run) || (run->kernel->bss->tcp_fresh && now_ns >= run->next_files_ns);
+	if (!files && !run->kernel->bss->tcp_stirred)
+		return TRUE;
+	run->kernel->bss->tcp_stirred = 0;
 	run->unpaired = unpaired;
-	return tcp_walk_all(run,
-			    last || find || tcp_is_waited_for(run) ||
-				    (run->kernel->bss->tcp_fresh && now_ns >= run->next_files_ns),
-			    find, error);
+	return tcp_walk_all(run, files, find, error);
 }
 
 static void tcp_detach(struct tcp_run *run)
