@@ -191,6 +191,8 @@ def common_flags(options):
 class Docker(Runtime):
     name = "docker"
     cgroup_parents = ("docker",)
+    before = ()
+    network = ("--iptables=false", "--bridge=none")
 
     def start(self):
         self.socket = self.dir / "docker.sock"
@@ -198,10 +200,9 @@ class Docker(Runtime):
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"):
             self.env.pop(name, None)
         (self.dir / "daemon.json").write_text("{}")
-        self.spawn(tool("dockerd"), "--data-root", self.dir / "data", "--exec-root", self.dir / "exec", "--host",
+        self.spawn(*self.before, tool("dockerd"), "--data-root", self.dir / "data", "--exec-root", self.dir / "exec", "--host",
                    f"unix://{self.socket}", "--pidfile", self.dir / "pid", "--config-file", self.dir / "daemon.json",
-                   "--iptables=false", "--ip6tables=false", "--bridge=none", "--exec-opt",
-                   "native.cgroupdriver=cgroupfs",
+                   *self.network, "--ip6tables=false", "--exec-opt", "native.cgroupdriver=cgroupfs",
                    ready=lambda: self.socket.exists() and self.cli("info", check=False).returncode == 0)
         archive = self.dir / "rootfs.tar"
         run("tar", "-C", self.rootfs, "-cf", archive, ".")
@@ -220,6 +221,40 @@ class Docker(Runtime):
 
     def destroy(self, container):
         self.cli("rm", "-f", container.id)
+
+
+class DockerNetwork(Docker):
+    """With docker's own network: a bridge, rules that translate addresses, and (`proxy`) a program for each published port, which is
+    used where the rules do not hold. The daemon lives in a network namespace of its own, so none of that is the machine's; `enter`
+    goes before commands that are to run in it. Containers know the options network ("bridge", "container:ID") and publish
+    ("127.0.0.1:8080:80")."""
+    bridge = "fathom0"
+    address = "172.31.77.1"
+    setup = ("ip link set lo up && ip link add {0} type bridge && ip address add {1}/24 dev {0} && ip link set {0} up && "
+             'exec "$@"').format(bridge, address)
+
+    def __init__(self, proxy, base=None):
+        self.network = (f"--bridge={self.bridge}", "--iptables=true", f"--userland-proxy={str(proxy).lower()}")
+        for program in ("iptables", "docker-proxy"):
+            tool(program)
+        super().__init__(base)
+
+    @property
+    def before(self):
+        return (tool("unshare"), "-n", "sh", "-c", self.setup, "sh")
+
+    @property
+    def enter(self):
+        return ("nsenter", "-t", self.daemon.pid, "-n")
+
+    def create(self, name, command, options):
+        published = options.pop("publish", None)
+        options.setdefault("network", "bridge")
+        if published:
+            options["args"] = (*options.get("args", ()), "-p", published)
+        container = super().create(name, command, options)
+        container.details["address"] = self.cli("inspect", "-f", "{{.NetworkSettings.IPAddress}}", container.id).stdout.strip()
+        return container
 
 
 class Podman(Runtime):

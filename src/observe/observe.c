@@ -15,7 +15,7 @@
 #include "symbol/symbolizer.h"
 
 #define OBSERVE_TICK_MS 100
-#define OBSERVE_EDGES_TICK_MS 1000 /* their probes count in the kernel, and say when there is something to read */
+#define OBSERVE_LONG_TICK_MS 1000 /* of probes that say when there is something to drain */
 #define OBSERVE_COLLECT_NS NS_PER_S /* so often, lest a kernel's tables fill with those who are gone */
 
 gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error)
@@ -223,8 +223,8 @@ static void session_progress(const struct observe_session *session, guint64 elap
 /* Milliseconds until something is due, at most a tick. */
 static int session_timeout_ms(const struct observe_session *session, guint64 now_ns)
 {
-	gboolean edges = session->options->probe->shape == SHAPE_EDGES && !session->options->progress;
-	guint64 tick_ms = edges ? OBSERVE_EDGES_TICK_MS : OBSERVE_TICK_MS;
+	gboolean waits = session->options->probe->says_when && !session->options->progress;
+	guint64 tick_ms = waits ? OBSERVE_LONG_TICK_MS : OBSERVE_TICK_MS;
 	guint64 due_ns = MIN(session->next_collect_ns, MIN(session->next_slot_ns, session->next_interval_ns));
 
 	if (session->options->duration_ns)

@@ -749,6 +749,7 @@ const struct probe probe_connections = {
 	.open = tcp_open,
 	.fd = tcp_fd,
 	.drain = tcp_drain,
+	.says_when = TRUE,
 	.collect = tcp_collect,
 	.finish = tcp_finish,
 	.close = tcp_close,

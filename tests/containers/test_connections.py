@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from support import run, tool, wait_for
+import runtimes
+from support import Missing, lack, run, tool, wait_for
 
 MANY = 20000
 DATAGRAM_PORT = 700 # of two ports the lower is taken for the server's, and clients here begin at 1024
 REFUSED = 10000
+PUBLISHED, FEW = 5000, 300
 HELD = 20
 LOST = 12  # of 600 requests
 REQUEST, ANSWER = 100, 1000
 PORT = 7000
+HOST_PORT = 8080
 SERVICE_US = 3000
 BUCKET_2MS = 21  # 2 to 4 ms
 subnets = itertools.count(1)
@@ -141,6 +144,34 @@ def test_translated_address(fathom, wait_attached, pair):
         with watching(fathom, wait_attached) as found:
             assert inside(client, "tcpload", "connect", "10.99.0.1", 80, MANY).stdout == "done 0\n"
     check_exact(found[0], client.name, server.name, MANY)
+
+
+@pytest.mark.parametrize("proxy", [False, True], ids=["rules", "proxy"])
+def test_published_port(fathom, wait_attached, proxy):
+    """docker run -p: who connects to the machine's port is joined with the container behind it, through docker's own rules. Where its
+    proxy is between them (for containers beside the published one, and on the loopback address) there are two connections: one to it,
+    one from it."""
+    try:
+        docker = runtimes.DockerNetwork(proxy)
+    except Missing as missing:
+        lack(str(missing))
+    with docker:
+        server = docker.run("shop", "/bin/tcpload", "serve", "0.0.0.0", PORT, publish=f"{HOST_PORT}:{PORT}")
+        client = docker.run("caller", "sleep", "600")
+        wait_for(lambda: listening(server), what="the server to listen")
+        run("nsenter", "-t", client.pid, "-n", "sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535")
+        with watching(fathom, wait_attached) as found:
+            assert inside(client, "tcpload", "connect", docker.address, HOST_PORT, PUBLISHED).stdout == "done 0\n"
+            for address in (docker.address, "127.0.0.1"):
+                assert run(*docker.enter, docker.rootfs / "bin/tcpload", "connect", address, HOST_PORT, FEW).stdout == "done 0\n"
+            wait_for(lambda: settled(server), what="connections to end")
+    if not proxy:
+        check_exact(found[0], client.name, server.name, PUBLISHED)
+        check_exact(found[0], "host", server.name, 2 * FEW)
+        return
+    check_exact(found[0], client.name, "host", PUBLISHED, HOST_PORT)
+    check_exact(found[0], "host", "host", FEW, HOST_PORT)
+    check_exact(found[0], "host", server.name, PUBLISHED + 2 * FEW)
 
 
 def test_refused_connections_are_counted_and_end(fathom, wait_attached, pair):
