@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mounts.h"
+#include "base/walk.h"
 
 G_DEFINE_QUARK(fathom - file - error - quark, file_error)
 
@@ -72,49 +73,6 @@ static char *root_mounts(const char *root)
 					       : g_strdup(MOUNTS_OWN);
 }
 
-/* Finds without opening, so that a FIFO, a device or a file whose server may never answer is not touched. Even to look a name up asks
- * such a server: where one is among the mounts, no mount is crossed. */
-static int root_look(int rootfd, const char *path, gboolean may_cross)
-{
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-
-	if (!may_cross)
-		how.resolve |= RESOLVE_NO_XDEV;
-	return (int)syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
-}
-
-/* Step by step along a path that crosses mounts, none of which may be one that blocks: each is looked at before a name in it
- * is looked up. For the root of our own mounts alone: there nobody puts a mount on the way of what belongs to the system
- * between two steps, as a container might in its own. No symlinks. */
-static int root_walk(int rootfd, const char *path, struct mounts *mounts)
-{
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
-	};
-	g_auto(GStrv) parts = g_strsplit(path, "/", -1);
-	int at = dup(rootfd);
-
-	for (guint i = 0; at >= 0 && parts[i]; i++) {
-		int next;
-
-		if (!*parts[i])
-			continue;
-		next = strcmp(parts[i], "..") == 0 ? -1 : (int)syscall(SYS_openat2, at, parts[i], &how, sizeof(how));
-		close(at);
-		at = next;
-		if (at >= 0 && mounts_ask(mounts, at) == MOUNTS_MAY_BLOCK) {
-			close(at);
-			at = -1;
-			errno = EXDEV;
-		}
-	}
-	return at;
-}
-
 /* The very file that was looked at. */
 static int seen_open(int seen)
 {
@@ -127,7 +85,7 @@ static int seen_open(int seen)
 struct file_root {
 	char *path;
 	int fd; /* O_PATH */
-	gboolean is_safe; /* as the kernel says; then mounts are asked for only when a path crosses one */
+	gboolean may_ask; /* what it is on */
 	struct mounts *mounts;
 };
 
@@ -145,8 +103,8 @@ struct file_root *file_root_open(const char *root, GError **error)
 	opened = g_new0(struct file_root, 1);
 	opened->path = g_strdup(root);
 	opened->fd = fd;
-	opened->is_safe = mounts_is_safe(fd);
 	opened->mounts = mounts_new(list);
+	opened->may_ask = mounts_may_ask(opened->mounts, fd);
 	return opened;
 }
 
@@ -185,37 +143,40 @@ static gboolean is_regular(int fd)
 	       S_ISREG(st.stx_mode);
 }
 
-/* What lies on the root's own mount; FALSE when it has to be looked for across mounts. */
-static gboolean root_look_near(struct file_root *root, const char *path, int *seen, gboolean *allowed)
+static gboolean may_ask(void *user, int fd)
 {
-	if (!root->is_safe)
-		return FALSE;
-	*seen = root_look(root->fd, path, FALSE);
-	*allowed = *seen >= 0 && is_regular(*seen);
-	return *seen >= 0 || errno != EXDEV;
+	return mounts_may_ask(user, fd);
+}
+
+/* Finds without opening, so that a FIFO, a device or a file whose server may never answer is not touched. Even to look a name up
+ * asks such a server: the kernel may look on the root's own mount; across mounts each step is judged before the next. -1 and
+ * errno. */
+static int root_look(struct file_root *root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	int seen;
+
+	if (!root->may_ask) {
+		errno = EXDEV;
+		return -1;
+	}
+	seen = (int)syscall(SYS_openat2, root->fd, path, &how, sizeof(how));
+	return seen >= 0 || errno != EXDEV ? seen : walk_in_root(root->fd, path, may_ask, root->mounts);
 }
 
 int file_root_file(struct file_root *root, const char *path, GError **error)
 {
-	gboolean may_look = TRUE, allowed = FALSE;
-	int seen = -1, fd = -1;
+	int seen = root_look(root, path), fd = -1;
+	gboolean is_local = seen >= 0 ? is_regular(seen) : errno != EXDEV;
 
-	if (!root_look_near(root, path, &seen, &allowed)) {
-		enum mounts_answer answer = mounts_ask(root->mounts, root->fd);
-
-		may_look = answer != MOUNTS_MAY_BLOCK;
-		if (may_look)
-			seen = root_look(root->fd, path, answer == MOUNTS_SAFE);
-		if (seen < 0 && may_look && errno == EXDEV && strcmp(root->path, "/") == 0)
-			seen = root_walk(root->fd, path, root->mounts);
-		allowed = seen >= 0 && mounts_ask_file(root->mounts, seen) != MOUNTS_MAY_BLOCK;
-	}
-	if (allowed)
+	if (seen >= 0 && is_local)
 		fd = seen_open(seen);
 	if (fd < 0)
 		g_set_error(error, FILE_ERROR, FILE_ERROR_OPEN, "cannot open %s in %s: %s", path, root->path,
-			    may_look && (seen < 0 || allowed) ? g_strerror(errno)
-							      : "not a regular file on a local file system");
+			    is_local ? g_strerror(errno) : "not a regular file on a local file system");
 	if (seen >= 0)
 		close(seen);
 	return fd;

@@ -31,7 +31,8 @@ struct mount_described {
 	guint64 others[60];
 };
 
-gboolean mounts_is_safe(int fd)
+/* TRUE: the kernel says so, without a list being read. */
+static gboolean kernel_says(int fd)
 {
 	struct mount_request request = { .size = sizeof(request), .wanted = MOUNT_SUPER_BLOCK };
 	struct mount_described described = { 0 };
@@ -70,7 +71,6 @@ struct mounts {
 	const char *lists[2]; /* not read yet */
 	char *first;
 	GHashTable *kinds; /* number → enum mount_kind, of those read */
-	gboolean any_blocks;
 };
 
 struct mounts *mounts_new(const char *list)
@@ -97,7 +97,6 @@ static void mount_take(void *user, guint64 id, gboolean may_block)
 {
 	struct mounts *mounts = user;
 
-	mounts->any_blocks |= may_block;
 	g_hash_table_insert(mounts->kinds, GSIZE_TO_POINTER(id),
 			    GUINT_TO_POINTER(may_block ? MOUNT_MAY_NOT : MOUNT_ANSWERS));
 }
@@ -118,30 +117,13 @@ static enum mount_kind mount_kind(struct mounts *mounts, guint64 id)
 	return GPOINTER_TO_UINT(g_hash_table_lookup(mounts->kinds, GSIZE_TO_POINTER(id)));
 }
 
-static enum mounts_answer mounts_find(struct mounts *mounts, const struct statx *st)
-{
-	if (!(st->stx_mask & STATX_MNT_ID)) /* Linux < 5.8: cannot be told */
-		return MOUNTS_SAFE;
-	if (mount_kind(mounts, st->stx_mnt_id) != MOUNT_ANSWERS)
-		return MOUNTS_MAY_BLOCK;
-	return mounts->any_blocks ? MOUNTS_SAFE_HERE : MOUNTS_SAFE;
-}
-
-static gboolean look(int fd, struct statx *st)
-{
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, st) == 0;
-}
-
-enum mounts_answer mounts_ask(struct mounts *mounts, int fd)
+gboolean mounts_may_ask(struct mounts *mounts, int fd)
 {
 	struct statx st;
 
-	return look(fd, &st) ? mounts_find(mounts, &st) : MOUNTS_MAY_BLOCK;
-}
-
-enum mounts_answer mounts_ask_file(struct mounts *mounts, int fd)
-{
-	struct statx st;
-
-	return look(fd, &st) && S_ISREG(st.stx_mode) ? mounts_find(mounts, &st) : MOUNTS_MAY_BLOCK;
+	if (kernel_says(fd))
+		return TRUE;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st) < 0)
+		return FALSE;
+	return st.stx_mask & STATX_MNT_ID && mount_kind(mounts, st.stx_mnt_id) == MOUNT_ANSWERS;
 }

@@ -12,21 +12,12 @@ void mounts_each(char *text, void (*each)(void *user, guint64 id, gboolean may_b
 
 #define MOUNTS_OWN "/proc/self/mountinfo"
 
-/* TRUE: the kernel says of the mount of an open descriptor (O_PATH will do) that it answers by itself, without a list being read: Linux
- * 6.8, for mounts that are among ours. It stays so as long as the descriptor is open. */
-gboolean mounts_is_safe(int fd);
-
-/* The mounts of a list (the path of a mountinfo) and, for those it does not know, of our own; each is read once, when it is needed. */
+/* The mounts of a list (the path of a mountinfo) and, for those it does not know, of our own; each is read once, when it is
+ * needed, which from Linux 6.8 on is seldom: there the kernel says it of one mount, for those that are among ours (statmount). */
 struct mounts;
 struct mounts *mounts_new(const char *list);
 void mounts_free(struct mounts *mounts);
 
-/* What the lists say about the mount of an open descriptor (O_PATH will do). Never blocks. */
-enum mounts_answer {
-	MOUNTS_SAFE = 0, /* answers by itself, and so does every other that was read */
-	MOUNTS_SAFE_HERE = 1, /* answers by itself, but another may not */
-	MOUNTS_MAY_BLOCK = 2, /* or is in no list */
-};
-enum mounts_answer mounts_ask(struct mounts *mounts, int fd);
-/* The same for files: MOUNTS_MAY_BLOCK also when it is no regular file. */
-enum mounts_answer mounts_ask_file(struct mounts *mounts, int fd);
+/* Does what is behind an open descriptor (O_PATH will do) answer by itself? FALSE also when nobody knows. Never blocks, and stays so
+ * as long as the descriptor is open. */
+gboolean mounts_may_ask(struct mounts *mounts, int fd);

@@ -185,9 +185,9 @@ static void resources_match(struct live *live)
 /* ---- observations ---- */
 
 /* Programs that are started are many: they have a ring of their own, so that they push out nothing but each other. */
-static guint event_ring(const struct running *running)
+static guint event_ring(const struct event *event)
 {
-	return running == &running->live->running[LIVE_EXEC] ? 0 : 1;
+	return g_strcmp0(event->kind, "exec") == 0 ? 0 : 1;
 }
 
 /* happen_fn */
@@ -200,7 +200,7 @@ static void event_seen(void *user, const struct event *event)
 	running->events++;
 	if (resource && running == &running->live->running[LIVE_EXEC])
 		resource->execs++;
-	events_add(running->live->events[event_ring(running)], event);
+	events_add(running->live->events[event_ring(event)], event);
 	events_add(running->live->news, event);
 }
 
@@ -615,11 +615,8 @@ struct live *live_new_replay(struct history *history, struct reel *reel)
 
 static void replay_events(struct live *live, const struct events *events)
 {
-	for (const GList *link = events->rows.head; link; link = link->next) {
-		const struct event *event = link->data;
-
-		events_add(live->events[strcmp(event->kind, "exec") == 0 ? 0 : 1], event);
-	}
+	for (const GList *link = events->rows.head; link; link = link->next)
+		events_add(live->events[event_ring(link->data)], link->data);
 	replay_part(live, LIVE_EXEC, NULL);
 	replay_part(live, LIVE_OOM, NULL);
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +18,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "base/walk.h"
 
 static void test_terminal(void)
 {
@@ -153,6 +158,109 @@ static void test_file(void)
 	g_rmdir(outside);
 }
 
+/* ---- paths step by step ---- */
+
+static gboolean walk_all(void *user, int fd)
+{
+	(void)user;
+	return fd >= 0;
+}
+
+/* Everywhere but one directory: `user` is its inode. */
+static gboolean walk_not(void *user, int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_ino != *(const ino_t *)user;
+}
+
+static ino_t inode_and_close(int fd)
+{
+	struct stat st = { 0 };
+
+	if (fd < 0)
+		return 0;
+	g_assert_cmpint(fstat(fd, &st), ==, 0);
+	close(fd);
+	return st.st_ino;
+}
+
+/* The same file, or the same error, as by the kernel's walk. */
+static void walk_compare(int root, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	int theirs = (int)syscall(SYS_openat2, root, path, &how, sizeof(how)), their_errno = errno;
+	int ours = walk_in_root(root, path, walk_all, NULL), our_errno = errno;
+
+	if (theirs < 0)
+		g_assert_cmpint(our_errno, ==, their_errno);
+	g_assert_cmpuint(inode_and_close(ours), ==, inode_and_close(theirs));
+}
+
+static void test_walk(void)
+{
+	static const struct {
+		const char *name, *target;
+	} links[] = {
+		{ "absolute", "/a/b/file" }, { "up", "../../../../a/b/file" },
+		{ "self", "self" },	     { "round", "./a/../round2" },
+		{ "round2", "round" },	     { "to-root", "/" },
+		{ "gone", "/nothing" },	     { "chain", "absolute" },
+	};
+	static const char *const paths[] = {
+		"/",
+		"",
+		".",
+		"..",
+		"/..",
+		"a",
+		"/a/b",
+		"/a/b/",
+		"/a//b/./file",
+		"a/../a/b/file",
+		"/a/b/../../../../a/b/file",
+		"/nothing",
+		"/a/nothing/x",
+		"/a/b/file/x",
+		"/a/b/file/..",
+		"/absolute",
+		"/up",
+		"/self",
+		"/round",
+		"/to-root/a/b/file",
+		"/gone",
+		"/chain",
+		"/a/in/file",
+		"/a/b/link-up/b/file",
+	};
+	g_autofree char *dir = g_dir_make_tmp("fathom-walk-XXXXXX", NULL), *b = g_build_filename(dir, "a", "b", NULL);
+	g_autofree char *file = g_build_filename(b, "file", NULL), *command = g_strdup_printf("rm -rf %s", dir);
+	g_autofree char *in = g_build_filename(dir, "a", "in", NULL), *link_up = g_build_filename(b, "link-up", NULL);
+	g_autofree char *deep = g_strnfill(PATH_MAX + 1, 'a'), *wide = g_strnfill(NAME_MAX + 1, 'a');
+	int root = open(dir, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	g_assert_cmpint(g_mkdir_with_parents(b, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(file, "x", 1, NULL));
+	g_assert_cmpint(symlink("b", in), ==, 0);
+	g_assert_cmpint(symlink("..", link_up), ==, 0);
+	for (guint i = 0; i < G_N_ELEMENTS(links); i++)
+		g_assert_cmpint(symlinkat(links[i].target, root, links[i].name), ==, 0);
+	for (guint i = 0; i < G_N_ELEMENTS(paths); i++)
+		if (*paths[i]) /* the kernel wants at least a name */
+			walk_compare(root, paths[i]);
+	walk_compare(root, deep);
+	walk_compare(root, wide);
+	/* What must not be walked through is not, by whichever way it is reached; beside it everything is there. */
+	g_assert_cmpint(stat(b, &st), ==, 0);
+	g_assert_cmpint(walk_in_root(root, "/a/in/file", walk_not, &st.st_ino), ==, -1);
+	g_assert_cmpint(errno, ==, EXDEV);
+	g_assert_cmpint(walk_in_root(root, "/chain", walk_not, &st.st_ino), ==, -1);
+	g_assert_cmpuint(inode_and_close(walk_in_root(root, "/to-root/a", walk_not, &st.st_ino)), !=, 0);
+	close(root);
+	g_assert_cmpint(system(command), ==, 0);
+}
+
 /* ---- files whose server never answers ---- */
 
 #define HANG_S 5
@@ -170,30 +278,39 @@ static gboolean mount_deaf(const char *path, guint mode)
 /* In a child, in mounts of its own: what would hang is ended by the alarm. */
 static void deaf_child(const char *dir)
 {
+	static const char *const deaf[] = { "/file", "/folder/x", "/deaf-link" };
 	g_autofree char *file = g_build_filename(dir, "file", NULL), *folder = g_build_filename(dir, "folder", NULL);
-	g_autofree char *plain = g_build_filename(dir, "plain", NULL), *disk = g_build_filename(dir, "disk", NULL);
-	g_autofree char *beyond = g_build_filename(disk, "file", NULL), *asked = g_build_filename(folder, "x", NULL);
-	int fd, other;
+	g_autofree char *plain = g_build_filename(dir, "plain", NULL),
+			*mounted = g_build_filename(dir, "mounted", NULL);
+	g_autofree char *x = g_build_filename(mounted, "x", NULL), *link = g_build_filename(dir, "link", NULL);
+	g_autofree char *deaf_link = g_build_filename(dir, "deaf-link", NULL),
+			*asked = g_build_filename(folder, "x", NULL);
+	int fd;
 
 	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		_exit(77);
 	g_file_set_contents(file, "x", 1, NULL);
 	g_file_set_contents(plain, "x", 1, NULL);
 	g_mkdir(folder, 0700);
-	if (!mount_deaf(file, S_IFREG | 0644) || !mount_deaf(folder, S_IFDIR | 0755))
+	g_mkdir(mounted, 0700);
+	if (!mount_deaf(file, S_IFREG | 0644) || !mount_deaf(folder, S_IFDIR | 0755) ||
+	    mount("tmpfs", mounted, "tmpfs", 0, NULL) != 0 || symlink("/mounted/x", link) != 0 ||
+	    symlink("/folder/x", deaf_link) != 0)
 		_exit(77);
-	g_mkdir(disk, 0700);
-	if (mount("none", disk, "tmpfs", 0, NULL) != 0 || !g_file_set_contents(beyond, "x", 1, NULL))
-		_exit(77);
+	g_file_set_contents(x, "x", 1, NULL);
 	alarm(HANG_S);
 	fd = file_open_in_root(dir, "/plain", NULL);
-	other = file_open_in_root("/", beyond, NULL); /* on a mount of its own, with one that blocks beside it */
-	if (other < 0 || file_open_in_root("/", asked, NULL) >= 0)
+	if (fd < 0)
+		_exit(1);
+	/* Mounts that answer are crossed, also by links, whatever else is mounted. */
+	if (file_open_in_root(dir, "/mounted/x", NULL) < 0 || file_open_in_root("/", x, NULL) < 0)
 		_exit(2);
-	_exit(fd >= 0 && file_open_in_root(dir, "/file", NULL) < 0 && file_open_in_root(dir, "/folder/x", NULL) < 0 &&
-			      file_open_in_root(folder, "/x", NULL) < 0
-		      ? 0
-		      : 1);
+	if (file_open_in_root(dir, "/link", NULL) < 0)
+		_exit(3);
+	for (guint i = 0; i < G_N_ELEMENTS(deaf); i++)
+		if (file_open_in_root(dir, deaf[i], NULL) >= 0)
+			_exit(4);
+	_exit(file_open_in_root(folder, "/x", NULL) < 0 && file_open_in_root("/", asked, NULL) < 0 ? 0 : 5);
 }
 
 static void test_deaf(void)
@@ -218,6 +335,7 @@ static void test_deaf(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/base/walk", test_walk);
 	g_test_add_func("/base/file/deaf", test_deaf);
 	g_test_add_func("/base/text/terminal", test_terminal);
 	g_test_add_func("/base/text/markup", test_markup);
