@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The screen of fathom top with made-up containers that never change: its pictures are compared with golden ones
  * (tests/containers/test_top.py). usage: top_screen, on a terminal. */
+#include <locale.h>
 #include <stdio.h>
 
 #include "base/units.h"
@@ -190,7 +191,10 @@ int main(void)
 						 .stop_fd = -1,
 						 .sort = GAUGE_COLUMN_LOST };
 	g_autoptr(GError) error = NULL;
-	gboolean good = tui_top_run(&feed, &options, &error);
+	gboolean good;
+
+	setlocale(LC_ALL, "");
+	good = tui_top_run(&feed, &options, &error);
 
 	if (!good)
 		fprintf(stderr, "top_screen: %s\n", error->message);
