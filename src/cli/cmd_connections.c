@@ -12,6 +12,7 @@
 /* The command's own options: GOption writes here. */
 struct connections {
 	gboolean all_sockets;
+	char *remotes;
 };
 
 static const struct table_column columns[] = {
@@ -160,9 +161,8 @@ static gboolean connections_prepare(void *user, struct observe_options *options,
 {
 	const struct connections *own = user;
 
-	(void)error;
 	options->peers = own->all_sockets;
-	return TRUE;
+	return !own->remotes || remotes_parse(own->remotes, &options->remotes, error);
 }
 
 int cmd_connections(int argc, char **argv)
@@ -171,6 +171,8 @@ int cmd_connections(int argc, char **argv)
 	const GOptionEntry entries[] = {
 		{ "all-sockets", 0, 0, G_OPTION_ARG_NONE, &own.all_sockets,
 		  "Also datagrams (UDP) and unix sockets; looks at every packet", NULL },
+		{ "remotes", 0, 0, G_OPTION_ARG_STRING, &own.remotes,
+		  "Those outside this machine by address (default), name, port or subnet[=BITS[,BITS6]]", "WHAT" },
 		G_OPTION_ENTRY_NULL,
 	};
 	const struct watch watch = {
@@ -187,5 +189,8 @@ int cmd_connections(int argc, char **argv)
 		.user = &own,
 	};
 
-	return watch_main(&watch, argc, argv);
+	int status = watch_main(&watch, argc, argv);
+
+	g_free(own.remotes);
+	return status;
 }

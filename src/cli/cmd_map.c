@@ -20,7 +20,8 @@
 #define MAP_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 
 struct map_command {
-	char *duration, *by, *output, *format, *title, *rung;
+	char *duration, *by, *output, *format, *title, *rung, *remotes;
+	struct remotes_how remotes_how;
 	gboolean json, quiet, all_sockets;
 	guint64 duration_ns;
 	enum observe_by by_what;
@@ -36,6 +37,7 @@ static void map_clear(struct map_command *command)
 	g_free(command->format);
 	g_free(command->title);
 	g_free(command->rung);
+	g_free(command->remotes);
 	if (command->targets)
 		g_ptr_array_unref(command->targets);
 }
@@ -101,6 +103,7 @@ static gboolean map_check(struct map_command *command, GError **error)
 		return command_fail(error, "--json and --format exclude each other");
 	command->writer = map_format(name ? name : path ? NULL : "text", path, error);
 	return command->writer && map_check_by(command, error) &&
+	       (!command->remotes || remotes_parse(command->remotes, &command->remotes_how, error)) &&
 	       (!command->output || render_output_check(command->output, error));
 }
 
@@ -146,8 +149,8 @@ static struct snapshot *map_import(const struct map_command *command, int argc, 
 		command_fail(error, "one capture at a time");
 		return NULL;
 	}
-	if (command->by || command->duration || command->rung) {
-		command_fail(error, "a capture is as it was taken: leave out --by, --duration and --rung");
+	if (command->by || command->duration || command->rung || command->remotes) {
+		command_fail(error, "a capture is as it was taken: leave out --by, --remotes, --duration and --rung");
 		return NULL;
 	}
 	snapshot = import_file(argv[1], &options, error);
@@ -176,6 +179,7 @@ static struct snapshot *map_observe(const struct map_command *command, struct re
 		.by = command->by_what,
 		.rung = command->rung,
 		.peers = command->all_sockets,
+		.remotes = command->remotes_how,
 		.stop_fd = measure_stop_fd(),
 	};
 	struct snapshot *snapshot;
@@ -219,6 +223,8 @@ int cmd_map(int argc, char **argv)
 		  "How long to watch: seconds, or with a unit: 500ms, 2m (default 10)", "SECONDS" },
 		{ "by", 0, 0, G_OPTION_ARG_STRING, &command.by,
 		  "What is one box: container (default), pod, image or process (by name)", "WHAT" },
+		{ "remotes", 0, 0, G_OPTION_ARG_STRING, &command.remotes,
+		  "Those outside this machine by address (default), name, port or subnet[=BITS[,BITS6]]", "WHAT" },
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &command.output,
 		  "Write a file, format by its suffix (.svg .html .dot .json .txt); - is stdout", "FILE" },
 		{ "format", 0, 0, G_OPTION_ARG_STRING, &command.format,

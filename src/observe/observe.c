@@ -342,7 +342,7 @@ static void session_open(struct observe_session *session)
 		return;
 	}
 	if (options->probe->shape != SHAPE_CALLTREE) {
-		session->tally = tally_new(session->registry, options->probe, options->by);
+		session->tally = tally_new(session->registry, options->probe, options->by, &options->remotes);
 		if (!targets_are_all(options->targets))
 			tally_only(session->tally, observe_wants, options->targets);
 		session_begin_snapshot(session);

@@ -10,6 +10,7 @@
 
 #include "container/registry.h"
 #include "model/snapshot.h"
+#include "observe/remotes.h"
 #include "probe/probe.h"
 
 /* In the environment: probes get the smallest rings and kernel maps they can work with, for tests of what happens when
@@ -45,6 +46,7 @@ struct observe_options {
 	gboolean no_user, no_kernel;
 	gboolean waker;
 	gboolean peers; /* as in probe_request */
+	struct remotes_how remotes; /* edges: how those outside are grouped */
 	guint64 threshold_ns;
 	gboolean debuginfod; /* missing debug files may be fetched from the servers in DEBUGINFOD_URLS */
 	gboolean java_map; /* Java virtual machines may be asked to write a map of their code */

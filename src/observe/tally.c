@@ -13,6 +13,7 @@ struct tally {
 	struct shape *shape;
 	guint32 slot;
 	GHashTable *devices; /* number → name */
+	struct remotes *remotes; /* NULL: each address is itself */
 	GStringChunk *names; /* made of a container's and a process's */
 	tally_wants_fn wants; /* NULL: all pairs */
 	const void *wants_user;
@@ -191,6 +192,13 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 				  .name = tally_end_name(tally, owner, end->process) };
 }
 
+/* One outside this machine, as the other end knows it. */
+static void tally_group(struct tally *tally, struct edge_end *end, const struct probe_end *other)
+{
+	if (tally->remotes && end->kind == EDGE_END_EXTERNAL && other->kind == EDGE_END_CONTAINER)
+		end->name = remotes_name(tally->remotes, other->cgroup_key, end->name);
+}
+
 static gboolean tally_wants(struct tally *tally, const struct probe_end *end)
 {
 	return end->kind == EDGE_END_CONTAINER && tally_wants_owner(tally, end->cgroup_key);
@@ -208,6 +216,8 @@ static void tally_pair(void *user, const struct probe_pair *pair)
 
 	if (tally->wants && !tally_wants(tally, &pair->source) && !tally_wants(tally, &pair->target))
 		return;
+	tally_group(tally, &source, &pair->target);
+	tally_group(tally, &target, &pair->source);
 	tally_values(tally, pair->values, values, made);
 	edge = edges_add(edges, &source, &target, values);
 	for (guint i = 0; i < edges->counter_count; i++)
@@ -227,7 +237,8 @@ static void tally_cgroup_died(void *user, guint64 cgroup_key)
 	registry_note_death(((struct tally *)user)->registry, cgroup_key);
 }
 
-struct tally *tally_new(struct registry *registry, const struct probe *probe, enum observe_by by)
+struct tally *tally_new(struct registry *registry, const struct probe *probe, enum observe_by by,
+			const struct remotes_how *remotes)
 {
 	struct tally *tally = g_new0(struct tally, 1);
 
@@ -236,6 +247,8 @@ struct tally *tally_new(struct registry *registry, const struct probe *probe, en
 	tally->by = by;
 	tally->devices = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	tally->names = g_string_chunk_new(1024);
+	if (remotes->by != REMOTES_BY_ADDRESS)
+		tally->remotes = remotes_new(registry, remotes);
 	tally->listener = (struct probe_listener){
 		.user = tally,
 		.bucket = tally_bucket,
@@ -252,6 +265,7 @@ void tally_free(struct tally *tally)
 		return;
 	g_hash_table_unref(tally->devices);
 	g_string_chunk_free(tally->names);
+	remotes_free(tally->remotes);
 	g_free(tally);
 }
 

@@ -11,7 +11,8 @@
 struct tally;
 
 /* Borrows everything. */
-struct tally *tally_new(struct registry *registry, const struct probe *probe, enum observe_by by);
+struct tally *tally_new(struct registry *registry, const struct probe *probe, enum observe_by by,
+			const struct remotes_how *remotes);
 void tally_free(struct tally *tally);
 /* From now on everything goes into `shape`, which gets its labels and columns; with `slot_ns`, into its slots of time. */
 void tally_into(struct tally *tally, struct shape *shape, guint64 slot_ns);

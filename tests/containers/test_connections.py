@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -241,6 +241,36 @@ def test_a_port_scan_is_counted_and_stays_bounded(fathom, wait_attached, docker,
     assert not found[0]["ledger"]["items"], found[0]["ledger"]
 
 
+STRANGERS = """
+import errno, socket
+refused = 0
+for net in range(3):
+    for host in range(1, 201):
+        with socket.socket() as s:
+            refused += s.connect_ex((f"127.1.{net}.{host}", 9)) == errno.ECONNREFUSED
+print(refused)
+"""
+
+
+def test_remotes_are_grouped(fathom, wait_attached, docker, start):
+    """600 addresses nobody here listens at, by subnet, by port, by name and one by one: no more groups than there may be, and none of
+    the connections gone."""
+    alone = start(docker, "worldly", "sleep", "600")
+    run("nsenter", "-t", alone.pid, "-n", "ip", "link", "set", "lo", "up")
+    inside(alone, "sh", "-c", "printf '127.1.0.7\\tledger.test # ours\\n127.1.2.8 ledger.test alias\\n::1 self\\n' >>/etc/hosts")
+    with ExitStack() as stack:
+        found = {how: stack.enter_context(watching(fathom, wait_attached, "--remotes", how, alone.name))
+                 for how in ("subnet", "subnet=32", "port", "name")}
+        assert run("nsenter", "-t", alone.pid, "-n", "python3", "-c", STRANGERS, preexec_fn=lambda: join(alone)).stdout == "600\n"
+    groups = {how: {edge["target"]["address"]: edge["failures"]["refused"] for edge in result[0]["edges"]
+                    if edge["source"] == {"container": alone.name}} for how, result in found.items()}
+    assert groups["subnet"] == {f"127.1.{net}.0/24": 200 for net in range(3)}, groups["subnet"]
+    assert groups["port"] == {"any address": 600}
+    assert len(groups["subnet=32"]) == 257 and groups["subnet=32"]["other addresses"] == 600 - 256
+    assert groups["name"]["ledger.test"] == 2 and groups["name"]["other addresses"] == 598 - 256, groups["name"]
+    assert len(groups["name"]) == 258 and sum(groups["name"].values()) == 600
+
+
 def test_open_before_the_start(fathom, wait_attached, pair):
     client, server = pair
     with wire(client, server) as addresses:
@@ -378,8 +408,8 @@ def test_targets_choose_edges(fathom, wait_attached, docker, start, pair):
 
 def test_bad_input(fathom):
     for arguments, word in ((("-d", "0"), "duration"), (("-i", "1ms"), "interval"), (("nobody-here",), "nobody-here"),
-                            ((os.getpid(),), "a socket belongs to a container"),
-                            (("-o", "x.svg"), "json")):
+                            ((os.getpid(),), "a socket belongs to a container"), (("-o", "x.svg"), "json"),
+                            (("--remotes", "planet"), "planet"), (("--remotes", "subnet=33"), "subnet")):
         done = fathom("connections", *arguments)
         assert done.returncode == 2 and word in done.stderr and done.stderr.count("\n") <= 2, done.stderr
 

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/remotes.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "kernel/hosts.h"
+#include "probe/probe.h"
+
+#define SUBNET_BITS4 24
+#define SUBNET_BITS6 64
+#define ADDRESS_BITS4 32
+#define ADDRESS_BITS6 128
+#define ANY "any address"
+
+/* What is known of one container's peers. */
+struct remotes_owner {
+	GHashTable *hosts; /* address → name; NULL: none */
+	GHashTable *groups; /* as a set */
+	guint unnamed; /* of them */
+};
+
+struct remotes {
+	struct registry *registry;
+	struct remotes_how how;
+	GHashTable *owners; /* cgroup key → struct remotes_owner */
+	GStringChunk *names;
+};
+
+/* ---- options ---- */
+
+static gboolean bits_parse(const char *text, guint most, guint *bits)
+{
+	guint64 value;
+
+	if (!text || !g_ascii_string_to_unsigned(text, 10, 1, most, &value, NULL))
+		return FALSE;
+	*bits = (guint)value;
+	return TRUE;
+}
+
+static gboolean subnet_parse(const char *text, struct remotes_how *how)
+{
+	g_auto(GStrv) bits = g_strsplit(text, ",", -1);
+	guint count = g_strv_length(bits);
+
+	return count >= 1 && count <= 2 && bits_parse(bits[0], ADDRESS_BITS4, &how->bits4) &&
+	       (count == 1 || bits_parse(bits[1], ADDRESS_BITS6, &how->bits6));
+}
+
+gboolean remotes_parse(const char *text, struct remotes_how *how, GError **error)
+{
+	static const char *const names[] = {
+		[REMOTES_BY_ADDRESS] = "address",
+		[REMOTES_BY_NAME] = "name",
+		[REMOTES_BY_SUBNET] = "subnet",
+		[REMOTES_BY_PORT] = "port",
+	};
+
+	*how = (struct remotes_how){ .bits4 = SUBNET_BITS4, .bits6 = SUBNET_BITS6 };
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		how->by = (enum remotes_by)i;
+		if (strcmp(text, names[i]) == 0)
+			return TRUE;
+	}
+	how->by = REMOTES_BY_SUBNET;
+	if (g_str_has_prefix(text, "subnet=") && subnet_parse(text + strlen("subnet="), how))
+		return TRUE;
+	g_set_error(
+		error, PROBE_ERROR, PROBE_ERROR_FAILED,
+		"remotes by \"%s\" are not known: address, name, port, subnet or subnet=24,64 (bits of IPv4 and IPv6)",
+		text);
+	return FALSE;
+}
+
+/* ---- names ---- */
+
+static void owner_free(gpointer data)
+{
+	struct remotes_owner *owner = data;
+
+	g_clear_pointer(&owner->hosts, g_hash_table_unref);
+	g_hash_table_unref(owner->groups);
+	g_free(owner);
+}
+
+static GHashTable *owner_hosts(struct remotes *remotes, guint64 cgroup_key)
+{
+	const struct container *container = registry_by_cgroup(remotes->registry, cgroup_key);
+	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+	if (!container || container->dead)
+		return NULL;
+	registry_pids(remotes->registry, container, pids);
+	return pids->len ? hosts_load(g_array_index(pids, guint32, 0), NULL) : NULL;
+}
+
+static struct remotes_owner *remotes_owner(struct remotes *remotes, guint64 cgroup_key)
+{
+	struct remotes_owner *owner = g_hash_table_lookup(remotes->owners, &cgroup_key);
+
+	if (owner)
+		return owner;
+	owner = g_new0(struct remotes_owner, 1);
+	owner->groups = g_hash_table_new(g_str_hash, g_str_equal);
+	if (remotes->how.by == REMOTES_BY_NAME)
+		owner->hosts = owner_hosts(remotes, cgroup_key);
+	g_hash_table_insert(remotes->owners, g_memdup2(&cgroup_key, sizeof(cgroup_key)), owner);
+	return owner;
+}
+
+/* "10.1.2.0/24"; NULL: no address. */
+static char *subnet_of(const struct remotes_how *how, const char *address)
+{
+	char text[INET6_ADDRSTRLEN];
+	guint8 bytes[16];
+	int family = inet_pton(AF_INET, address, bytes) == 1	? AF_INET
+		     : inet_pton(AF_INET6, address, bytes) == 1 ? AF_INET6
+								: 0;
+	guint bits = family == AF_INET ? how->bits4 : how->bits6;
+
+	if (!family)
+		return NULL;
+	for (guint i = 0; i < (family == AF_INET ? ADDRESS_BITS4 : ADDRESS_BITS6) / 8; i++) {
+		guint kept = bits > i * 8 ? MIN(bits - i * 8, 8) : 0;
+
+		bytes[i] &= (guint8)(0xff00 >> kept);
+	}
+	inet_ntop(family, bytes, text, sizeof(text));
+	return g_strdup_printf("%s/%u", text, bits);
+}
+
+static char *group_of(const struct remotes *remotes, const struct remotes_owner *owner, const char *address)
+{
+	const char *name = owner->hosts ? g_hash_table_lookup(owner->hosts, address) : NULL;
+	char *subnet;
+
+	switch (remotes->how.by) {
+	case REMOTES_BY_NAME:
+		return g_strdup(name ? name : address);
+	case REMOTES_BY_SUBNET:
+		subnet = subnet_of(&remotes->how, address);
+		return subnet ? subnet : g_strdup(address);
+	case REMOTES_BY_PORT:
+		return g_strdup(ANY);
+	case REMOTES_BY_ADDRESS:
+		break;
+	}
+	return g_strdup(address);
+}
+
+const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address)
+{
+	struct remotes_owner *owner = remotes_owner(remotes, cgroup_key);
+	g_autofree char *group = NULL;
+	gboolean is_unnamed;
+	const char *known;
+
+	if (strcmp(address, REMOTES_OTHER) == 0)
+		return REMOTES_OTHER;
+	group = group_of(remotes, owner, address);
+	known = g_hash_table_lookup(owner->groups, group);
+	if (known)
+		return known;
+	is_unnamed = !owner->hosts || !g_hash_table_contains(owner->hosts, address);
+	if (is_unnamed && owner->unnamed >= REMOTES_GROUPS)
+		return REMOTES_OTHER;
+	owner->unnamed += is_unnamed;
+	known = g_string_chunk_insert_const(remotes->names, group);
+	g_hash_table_insert(owner->groups, (gpointer)known, (gpointer)known);
+	return known;
+}
+
+struct remotes *remotes_new(struct registry *registry, const struct remotes_how *how)
+{
+	struct remotes *remotes = g_new0(struct remotes, 1);
+
+	remotes->registry = registry;
+	remotes->how = *how;
+	remotes->owners = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, owner_free);
+	remotes->names = g_string_chunk_new(1024);
+	return remotes;
+}
+
+void remotes_free(struct remotes *remotes)
+{
+	if (!remotes)
+		return;
+	g_hash_table_unref(remotes->owners);
+	g_string_chunk_free(remotes->names);
+	g_free(remotes);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Peers that are not on this machine, grouped: a container that talks to a thousand addresses talks to a few services. A peer's name
+ * is what the container itself calls it (/etc/hosts); what has none stays an address. Of each container so many groups
+ * are told apart; all others are one, "other addresses". */
+#pragma once
+#include <glib.h>
+
+#include "container/registry.h"
+
+#define REMOTES_GROUPS 256 /* of a container, besides those its /etc/hosts names */
+#define REMOTES_OTHER "other addresses"
+
+enum remotes_by {
+	REMOTES_BY_ADDRESS = 0, /* each is itself */
+	REMOTES_BY_NAME = 1,
+	REMOTES_BY_SUBNET = 2,
+	REMOTES_BY_PORT = 3, /* all are one */
+};
+
+struct remotes_how {
+	enum remotes_by by;
+	guint bits4, bits6; /* of a subnet */
+};
+
+/* "address", "name", "port", "subnet", "subnet=16" (of IPv4) or "subnet=16,48" (and of IPv6); FALSE and `error` for anything else. */
+gboolean remotes_parse(const char *text, struct remotes_how *how, GError **error);
+
+struct remotes;
+
+/* Borrows the registry. */
+struct remotes *remotes_new(struct registry *registry, const struct remotes_how *how);
+void remotes_free(struct remotes *remotes);
+/* What the peer at `address` of the container with that cgroup is called; valid until remotes_free. */
+const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address);
