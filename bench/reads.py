@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import support  # noqa: E402
-from offcpu import STATS, Tool, programs, watch  # noqa: E402
+from offcpu import STATS, Tool, programs  # noqa: E402
 
 SOURCE = r"""
 #define _GNU_SOURCE
@@ -58,11 +58,15 @@ class Work:
         return float(support.run("taskset", "-c", cpu, self.program, self.file, kind, turns, timeout=300).stdout)
 
 
+def fathom(*words):
+    return [str(support.fathom_binary()), *words, "-d", "600"]
+
+
 def peers(kind):
-    ours = {"direct": {"fathom block": watch("block")},
-            "cached": {"fathom fs": watch("fs"), "fathom syscall": watch("syscall"),
-                       "fathom slow fs": watch("slow fs", "--threshold", "10000000"),
-                       "reads of fathom memory": watch("cache")}}[kind]
+    ours = {"direct": {"fathom block": fathom("latency", "block", "-q")},
+            "cached": {"fathom fs": fathom("latency", "fs", "-q"), "fathom syscall": fathom("latency", "syscall", "-q"),
+                       "fathom slow fs": fathom("slow", "fs", "--over", "10s"),
+                       "fathom memory": fathom("memory", "-q")}}[kind]
     theirs = {"direct": ("biolatency", "1000"), "cached": ("syscount", "-L", "-i", "1000")}[kind]
     try:
         return {theirs[0]: [support.tool(theirs[0]), *theirs[1:]], **ours}
