@@ -17,6 +17,7 @@ from agent_client import Agent  # noqa: E402
 from top import SETTLE_S, STATS, bpf_s, exact_cpu_s, measure_netdata, memory_kib  # noqa: E402
 
 SCRAPES = 20
+HOLD = "tcpload serve 127.0.0.1 7000 & until tcpload connect 127.0.0.1 7000 1 | grep -q 'done 0'; do sleep 0.1; done; tcpload hold 127.0.0.1 7000 {count}"
 
 
 def measure_agent(seconds):
@@ -44,6 +45,7 @@ def measure_agent(seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--containers", type=int, default=50)
+    parser.add_argument("-c", "--connections", type=int, default=500)
     parser.add_argument("-r", "--rounds", type=int, default=3)
     parser.add_argument("-s", "--seconds", type=int, default=20)
     options = parser.parse_args()
@@ -51,7 +53,7 @@ def main():
     with runtimes.Docker() as docker:
         print(f"starting {options.containers} containers", file=sys.stderr)
         for i in range(options.containers):
-            docker.run(f"c{i}", "sleep", "100000")
+            docker.run(f"c{i}", "sh", "-c", HOLD.format(count=options.connections // options.containers))
         stats = STATS.read_text()
         STATS.write_text("1")
         try:
@@ -60,7 +62,7 @@ def main():
                 results["netdata"].append(measure_netdata(options.seconds))
         finally:
             STATS.write_text(stats)
-    print(f"\n{options.containers} idle containers, 1 s, {options.rounds} rounds of {options.seconds} s; medians\n")
+    print(f"\n{options.containers} idle containers with {options.connections} open connections, 1 s, {options.rounds} rounds of {options.seconds} s; medians\n")
     print("| | CPU % of a core | of BPF programs | RSS MiB | PSS MiB | kernel maps MiB | /metrics ms | kB | kB as gzip |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, measured in results.items():
