@@ -564,12 +564,16 @@ static int unix_listen(struct http *http, const struct http_options *options, GE
 	return fd;
 }
 
+/* As GnuTLS has them: nothing older than TLS 1.2. */
+#define HTTP_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
 static gboolean listener_start(struct http *http, guint which, int fd, const char *key, const char *certificate,
 			       GError **error)
 {
 	const struct MHD_OptionItem tls[] = {
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)key },
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)certificate },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)HTTP_TLS_PRIORITIES },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	const struct MHD_OptionItem plain[] = { { MHD_OPTION_END, 0, NULL } };
