@@ -209,14 +209,16 @@ def starved(docker):
 def test_flight_recorder(agent, busy, starved, tmp_path):
     """A click keeps the minutes before as a capture that replay reads; who may only read may not ask for one."""
     assert agent.request("POST", "/api/captures", token=agent.reader_token)[0] == 403
-    wait_for(lambda: agent.container(busy.name), 20, "something to keep")
-    name = agent.json("/api/captures", method="POST", status=201)["name"]
-    assert name in [one["name"] for one in agent.json("/api/captures")["captures"]]
-    status, _, content = agent.request("GET", f"/api/captures/{name}", token=agent.reader_token)
-    assert status == 200
     path = tmp_path / "a.fathom"
-    path.write_bytes(content)
-    assert busy.name in run(fathom_binary(), "replay", path, "ps").stdout
+
+    def kept():
+        name = agent.json("/api/captures", method="POST", status=201)["name"]
+        assert name in [one["name"] for one in agent.json("/api/captures")["captures"]]
+        status, _, content = agent.request("GET", f"/api/captures/{name}", token=agent.reader_token)
+        assert status == 200
+        path.write_bytes(content)
+        return busy.name in run(fathom_binary(), "replay", path, "ps").stdout
+    wait_for(kept, 20, "a reading of the container to be kept", interval_s=1)
     for wrong in ("../token", "..%2ftoken", "%2e%2e/token", "nothing.fathom", ""):
         assert agent.request("GET", f"/api/captures/{wrong}")[0] == 404
     # Throttling that lasts is a reason by itself. A machine whose CPUs are fought for is one as well; after either it rests.
