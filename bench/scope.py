@@ -155,7 +155,7 @@ def map_bytes(pid):
     held = {}
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         fields = dict(re.findall(r"^(\w+):\s*(\S+)", path.read_text(), re.M))
-        if "map_id" in fields:
+        if "map_id" in fields and "memlock" in fields:  # a link to an iterator names a map, too
             held[fields["map_id"]] = int(fields["memlock"])
     return sum(held.values())
 
