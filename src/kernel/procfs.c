@@ -270,8 +270,7 @@ guint64 procfs_start_realtime_ns(const char *root, guint64 start_ticks)
 
 	if (!boot)
 		return 0;
-	return g_ascii_strtoull(boot + strlen("\nbtime "), NULL, 10) * NS_PER_S +
-	       procfs_ticks_ns(start_ticks);
+	return g_ascii_strtoull(boot + strlen("\nbtime "), NULL, 10) * NS_PER_S + procfs_ticks_ns(start_ticks);
 }
 
 /* ---- host name ---- */
