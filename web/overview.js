@@ -67,15 +67,15 @@ const percent = value => !value ? "0 %" : value < 0.0005 ? "<0.1 %" : value < 0.
 // width: in pixels; wide: only where there is room. cell: [words, is it bad, [series' name, its limit's] of the line, title, is it nothing]
 const columns = [
 	{ key: "name", head: "Container", value: row => row.name },
-	{ key: "verdict", head: "Verdict", width: 212, help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
+	{ key: "verdict", head: "Verdict", width: 200, help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
 	{ key: "cpu", head: "CPU", width: 104, help: "cores used, of the limit; the line is the last five minutes, dashed the limit", value: now_of("cpu"), cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
 	{ key: "throttled", head: "Throttled", width: 82, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
-	{ key: "p99", head: "Wait p99", width: 100, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
+	{ key: "p99", head: "Wait p99", width: 116, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
 	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "seconds per second that its threads were ready and had no CPU", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", percent, value => value > 0.2, 1) },
 	{ key: "memory", head: "Memory", width: 154, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
 	{ key: "pressure", head: "Stall", width: 56, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
-	{ key: "disk", head: "Disk", width: 84, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
+	{ key: "disk", head: "Disk", width: 92, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
 	{ key: "net", head: "Network", width: 80, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
 	{ key: "rtt", head: "RTT", width: 74, help: "the longest median round trip of its TCP edges, last minute", value: row => talk.by.get(row.series)?.rtt, cell: row => { const one = talk.by.get(row.series)?.rtt; return [known(one) ? trimmed(show.ns(one)) : "–", false, null, null, !known(one)]; } },
 	{ key: "failed", head: "Failed", width: 62, help: "connections that failed, last minute; segments sent again are in its tip", value: row => talk.by.get(row.series)?.failed,

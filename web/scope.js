@@ -46,7 +46,8 @@ function flame_scope(view, query) {
 		if (!force && (measured || Date.now() - asked < 2000)) return;
 		asked = Date.now();
 		try {
-			const read = await json(`/api/flamescope?${measured ? `profile=${measured}` : `cell_ms=${model.replay ? 20 : 50}&${time.now().query}${who.value !== "0" ? `&series=${who.value}` : ""}`}`);
+			// a cell has some four ticks of each CPU's clock, 99 and 19 a second: with fewer, the stripes of the clock would look like work and rest
+			const read = await json(`/api/flamescope?cell_ms=${measured ? 40 : 200}&${measured ? `profile=${measured}` : `${time.now().query}${who.value !== "0" ? `&series=${who.value}` : ""}`}`);
 			if (gone || start !== null) return;
 			data = read;
 		} catch (error) { if (!gone) { data = null; fill(empty, error.message); paint(); } return; }
