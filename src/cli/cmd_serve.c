@@ -46,6 +46,10 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		  "Of one CPU that the agent may take before it sheds probes (default 1); 0: no bound", "PERCENT" },
 		{ "memory-mib", 0, 0, G_OPTION_ARG_INT, &given->memory_mib, "Likewise its memory (default 40)", "MIB" },
 		{ "map-mib", 0, 0, G_OPTION_ARG_INT, &given->map_mib, "Likewise its kernel maps (default 32)", "MIB" },
+		{ "trigger", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given->triggers,
+		  "When the flight recorder keeps the minutes before: throttling=0.5/10, block-latency=50ms/5, oom=off …; may be "
+		  "repeated",
+		  "NAME=BOUND[/READINGS]" },
 		{ NULL },
 	};
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -69,6 +73,19 @@ static void take_text(char **into, const char *given)
 		return;
 	g_free(*into);
 	*into = g_strdup(given);
+}
+
+/* After those of the file, so that they win. */
+static void take_triggers(struct config *config, const struct config *given)
+{
+	g_autoptr(GStrvBuilder) all = g_strv_builder_new();
+
+	if (config->triggers)
+		g_strv_builder_addv(all, (const char **)config->triggers);
+	if (given->triggers)
+		g_strv_builder_addv(all, (const char **)given->triggers);
+	g_strfreev(config->triggers);
+	config->triggers = g_strv_builder_end(all);
 }
 
 /* What was given wins over the file. */
@@ -96,6 +113,7 @@ static void serve_override(struct config *config, const struct config *given)
 		config->memory_mib = given->memory_mib;
 	if (given->map_mib != -1)
 		config->map_mib = given->map_mib;
+	take_triggers(config, given);
 }
 
 /* Below `fathom replay` the capture is shown: no rights are needed, so nothing lies where only root may write. */

@@ -105,6 +105,7 @@ static gboolean agent_hangup(gpointer data)
 	struct agent *agent = data;
 	g_autoptr(GError) error = NULL;
 	struct budget_limits limits;
+	struct triggers triggers;
 	struct config *config = agent->reload ? agent->reload(agent->user, &error) : NULL;
 
 	if (!config) {
@@ -114,7 +115,11 @@ static gboolean agent_hangup(gpointer data)
 	}
 	config_limits(config, &limits);
 	budget_set_limits(agent->api.budget, &limits);
-	g_message("settings read again: the bounds of the budget are in force; all others need a restart");
+	if (agent->api.recorder && config_triggers(config, &triggers, NULL))
+		recorder_set_triggers(agent->api.recorder, &triggers);
+	g_message(
+		"settings read again: the bounds of the budget and the triggers of the flight recorder are in force; all "
+		"others need a restart");
 	config_clear(config);
 	g_free(config);
 	return G_SOURCE_CONTINUE;
@@ -173,6 +178,7 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	const struct live_options options = { .no_bpf = config->no_bpf,
 					      .exported_max = (guint)config->exported_containers,
 					      .no_profile = config->profile_seconds == 0 };
+	struct triggers triggers;
 	char *note;
 
 	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);
@@ -181,7 +187,9 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	profiles = g_build_filename(config->state, AGENT_PROFILES, NULL);
 	captures = g_build_filename(config->state, AGENT_CAPTURES, NULL);
 	agent->sampler = sampler_new(agent->api.live, agent->api.stacks, profiles, (guint)config->profile_seconds);
-	agent->api.recorder = recorder_new(captures, agent->api.live, agent->api.reel, agent->api.stacks);
+	if (!config_triggers(config, &triggers, error))
+		return FALSE;
+	agent->api.recorder = recorder_new(captures, agent->api.live, agent->api.reel, agent->api.stacks, &triggers);
 	for (guint i = 0; i < LIVE_PARTS; i++) {
 		const struct live_part_status *part = live_part(agent->api.live, (enum live_part)i);
 

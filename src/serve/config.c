@@ -38,6 +38,7 @@ static const struct {
 	{ "cpu-percent", CONFIG_REAL, offsetof(struct config, cpu_percent) },
 	{ "memory-mib", CONFIG_INTEGER, offsetof(struct config, memory_mib) },
 	{ "map-mib", CONFIG_INTEGER, offsetof(struct config, map_mib) },
+	{ "trigger", CONFIG_LIST, offsetof(struct config, triggers) },
 };
 
 void config_init(struct config *config)
@@ -64,6 +65,7 @@ void config_clear(struct config *config)
 	g_strfreev(config->allow_hosts);
 	g_free(config->tls_certificate);
 	g_free(config->tls_key);
+	g_strfreev(config->triggers);
 }
 
 static gboolean key_take(struct config *config, guint which, GKeyFile *file, GError **error)
@@ -179,9 +181,10 @@ static gboolean fail(GError **error, const char *why)
 gboolean config_check(const struct config *config, GError **error)
 {
 	g_autofree char *address = NULL;
+	struct triggers triggers;
 	guint16 port;
 
-	if (!config_listen(config, &address, &port, error))
+	if (!config_listen(config, &address, &port, error) || !config_triggers(config, &triggers, error))
 		return FALSE;
 	if (!config->state[0] || !g_path_is_absolute(config->state))
 		return fail(error, "the state directory is an absolute path");
@@ -206,4 +209,13 @@ void config_limits(const struct config *config, struct budget_limits *limits)
 	*limits = (struct budget_limits){ .cpu_cores = config->cpu_percent / 100,
 					  .resident_bytes = (guint64)config->memory_mib << 20,
 					  .map_bytes = (guint64)config->map_mib << 20 };
+}
+
+gboolean config_triggers(const struct config *config, struct triggers *triggers, GError **error)
+{
+	triggers_init(triggers);
+	for (guint i = 0; config->triggers && config->triggers[i]; i++)
+		if (!triggers_take(triggers, g_strstrip(config->triggers[i]), error))
+			return FALSE;
+	return TRUE;
 }

@@ -5,6 +5,7 @@
 #include <glib.h>
 
 #include "serve/budget.h"
+#include "serve/triggers.h"
 
 #define CONFIG_STATE "/var/lib/fathom"
 #define CONFIG_SOCKET "/run/fathom.sock"
@@ -22,6 +23,7 @@ struct config {
 	gint history_mib; /* on disk; 0: none */
 	double cpu_percent; /* of one core; 0: no bound, and so below */
 	gint memory_mib, map_mib;
+	GStrv triggers; /* of the flight recorder, see triggers_take; later ones win. NULL: as usual */
 	/* Not settings of a file: a capture to show in place of this machine, of which from_ms < time ≤ to_ms; NULL: none. */
 	char *capture;
 	gint64 capture_from_ms, capture_to_ms;
@@ -43,3 +45,5 @@ gboolean config_check(const struct config *config, GError **error);
 /* Splits `listen` into address (owned by the caller; NULL for "none") and port. */
 gboolean config_listen(const struct config *config, char **address, guint16 *port, GError **error);
 void config_limits(const struct config *config, struct budget_limits *limits);
+/* FALSE and `error` when one of them makes no sense; after config_check all do. */
+gboolean config_triggers(const struct config *config, struct triggers *triggers, GError **error);

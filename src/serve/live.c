@@ -56,6 +56,8 @@ struct live {
 	struct reel *reel;
 	struct snapshot *frame; /* what this interval brought: for the reel */
 	struct events *news; /* of this interval */
+	live_frame_fn see_frame; /* NULL: nobody */
+	void *see_user;
 	struct look *look;
 	guint64 look_ns;
 	struct edges *edges; /* connections since the start; NULL: none yet */
@@ -126,6 +128,7 @@ static struct live_resource *resource_of(struct live *live, const struct gauge_r
 	if (!resource) {
 		resource = g_memdup2(&wanted, sizeof(wanted));
 		resource->cgroup = g_strdup(row->texts[GAUGE_TEXT_CGROUP]);
+		resource->is_container = row->resource == GAUGE_RESOURCE_CONTAINER;
 		resource->is_exported =
 			row->resource == GAUGE_RESOURCE_CONTAINER && live->exported < live->options.exported_max;
 		live->exported += resource->is_exported;
@@ -477,6 +480,8 @@ static void frame_end(struct live *live)
 		gauges_copy(shape->gauges, gauges_row(live->changes, i));
 	live->frame->duration_ns = live->interval.length_ns;
 	live->frame->start_realtime_ns = (guint64)live->time_ms * NS_PER_MS - live->interval.length_ns;
+	if (live->see_frame)
+		live->see_frame(live->see_user, live->frame);
 	reel_add(live->reel, live->time_ms, g_steal_pointer(&live->frame));
 }
 
@@ -698,6 +703,17 @@ const struct gauge_interval *live_interval(const struct live *live)
 const struct live_resource *live_resource(const struct live *live, guint32 row)
 {
 	return row < live->rows->len ? g_ptr_array_index(live->rows, row) : NULL;
+}
+
+const struct live_resource *live_resource_of(const struct live *live, const char *cgroup)
+{
+	return g_hash_table_lookup(live->by_cgroup, cgroup);
+}
+
+void live_watch_frames(struct live *live, live_frame_fn see, void *user)
+{
+	live->see_frame = see;
+	live->see_user = user;
 }
 
 gboolean live_point(const struct live *live, guint32 row, struct series_point *point)

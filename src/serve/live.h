@@ -55,6 +55,7 @@ struct live_resource {
 	guint32 history_id; /* 0: history has no room */
 	gboolean is_exported; /* has labels of its own; else counted under "other" */
 	gboolean is_present; /* was in the last reading */
+	gboolean is_container;
 	char *cgroup, *labels; /* labels: of metrics, escaped */
 	char *name; /* that `labels` say; NULL: none yet */
 	guint64 moved[GAUGE_KNOWN_WORDS]; /* gauges that have been other than zero: in metrics from then on */
@@ -75,6 +76,10 @@ struct live;
 struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error);
 void live_free(struct live *live);
 
+/* Sees what each interval brought, all shapes of all parts, before it goes to the reel. */
+typedef void (*live_frame_fn)(void *user, const struct snapshot *frame);
+void live_watch_frames(struct live *live, live_frame_fn see, void *user);
+
 /* One reading. FALSE and `error` when the cgroup tree cannot be read. */
 gboolean live_tick(struct live *live, GError **error);
 
@@ -87,6 +92,8 @@ void live_replay(struct live *live, gint64 time_ms, struct snapshot *snapshot);
 const struct gauge_interval *live_interval(const struct live *live);
 /* Of row `row` of the interval's readings; NULL for rows of no interest (not yet read twice …). */
 const struct live_resource *live_resource(const struct live *live, guint32 row);
+/* Of a cgroup's path; NULL: none that was in the last reading. */
+const struct live_resource *live_resource_of(const struct live *live, const char *cgroup);
 /* The packed tick's point of that row; FALSE when there is none. */
 gboolean live_point(const struct live *live, guint32 row, struct series_point *point);
 /* What the containers without labels of their own used together, as one row of counters and levels; NULL when there are

@@ -406,6 +406,7 @@ static const struct latency_source {
 	{ "tcp", "connections", LIVE_CONNECTIONS, "rtt", NULL, NULL },
 	{ "connect", "connections", LIVE_CONNECTIONS, "connect", NULL, NULL },
 	{ "session", "connections", LIVE_CONNECTIONS, "session", NULL, NULL },
+	{ "request", "connections", LIVE_CONNECTIONS, "request", NULL, NULL },
 };
 
 struct latency_question {

@@ -9,27 +9,29 @@
 #include "base/units.h"
 #include "store/capture.h"
 
-#define RECORDER_FAILED_MIN 20 /* connections in an interval, and a fifth of all */
+#define RECORDER_FAILED_MIN 20 /* connections in a reading: a share of fewer says little */
+#define RECORDER_WAITS_MIN 20 /* likewise, of a 99th percentile */
+#define RECORDER_QUANTILE 0.99
 
-/* A value of a container or the host that stays above its bound for so many readings in a row. */
+/* Values of the readings. */
 static const struct {
-	const char *why;
+	enum trigger trigger;
 	enum series series;
-	double bound;
-	guint readings;
 	gboolean of_host; /* else of any container */
-} triggers[] = {
-	{ "throttling", SERIES_THROTTLED, 0.5, 10, FALSE },
-	{ "memory-pressure", SERIES_PRESSURE_MEMORY, 0.2, 5, FALSE },
-	{ "io-pressure", SERIES_PRESSURE_IO, 0.5, 10, TRUE },
-	{ "cpu-pressure", SERIES_PRESSURE_CPU, 0.8, 10, TRUE },
+} values[] = {
+	{ TRIGGER_THROTTLING, SERIES_THROTTLED, FALSE },
+	{ TRIGGER_MEMORY_PRESSURE, SERIES_PRESSURE_MEMORY, FALSE },
+	{ TRIGGER_IO_PRESSURE, SERIES_PRESSURE_IO, TRUE },
+	{ TRIGGER_CPU_PRESSURE, SERIES_PRESSURE_CPU, TRUE },
 };
 
 struct recorder {
 	char *directory;
 	struct live *live;
 	struct reel *reel, *stacks;
-	GHashTable *high; /* series id × triggers → readings in a row above the bound */
+	struct triggers triggers;
+	GHashTable *high; /* "trigger whom" → readings in a row above the bound, the last reading included */
+	GHashTable *now; /* likewise, of this reading; NULL: nothing was seen of it yet */
 	guint64 ooms; /* seen so far */
 	guint64 opens, failed; /* connections seen so far */
 	guint64 frozen_ns; /* the last one that was not asked for; 0: none */
@@ -120,44 +122,167 @@ char *recorder_freeze(struct recorder *recorder, const char *why, GError **error
 
 /* ---- what happens ---- */
 
-static gboolean is_above(const struct recorder *recorder, guint trigger, guint32 row)
+/* In this reading `whom` (NULL: the machine) is above the bound of the trigger. */
+static void high_note(struct recorder *recorder, enum trigger trigger, const char *whom, const char *other)
 {
-	const struct live_resource *resource = live_resource(recorder->live, row);
-	const struct gauge_row *reading = gauges_row(live_interval(recorder->live)->readings, row);
-	struct series_point point;
+	char *key = g_strdup_printf("%u %s %s", (guint)trigger, whom ? whom : "", other ? other : "");
+	guint count = GPOINTER_TO_UINT(g_hash_table_lookup(recorder->high, key)) + 1;
 
-	return resource && live_point(recorder->live, row, &point) &&
-	       (reading->resource == GAUGE_RESOURCE_HOST) == triggers[trigger].of_host &&
-	       (reading->resource == GAUGE_RESOURCE_CONTAINER || triggers[trigger].of_host) &&
-	       series_is_known(&point, triggers[trigger].series) &&
-	       (double)point.values[triggers[trigger].series] >= triggers[trigger].bound;
+	g_hash_table_replace(recorder->now, key, GUINT_TO_POINTER(count));
 }
 
-/* Why, when a value was above its bound for long enough; NULL: none was. */
-static const char *values_judge(struct recorder *recorder)
+static GHashTable *high_new(void)
 {
-	g_autoptr(GHashTable) before = recorder->high;
-	const struct gauge_interval *interval = live_interval(recorder->live);
-	const char *why = NULL;
+	return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
 
-	recorder->high = g_hash_table_new(NULL, NULL);
-	for (guint32 row = 0; interval->changes && row < interval->changes->rows->len; row++) {
-		for (guint i = 0; i < G_N_ELEMENTS(triggers); i++) {
-			const struct live_resource *resource = live_resource(recorder->live, row);
-			gpointer key;
-			guint count;
+static void high_begin(struct recorder *recorder)
+{
+	if (!recorder->now)
+		recorder->now = high_new();
+}
 
-			if (!is_above(recorder, i, row))
-				continue;
-			key = GUINT_TO_POINTER(resource->history_id * G_N_ELEMENTS(triggers) + i);
-			count = GPOINTER_TO_UINT(g_hash_table_lookup(before, key)) + 1;
-			g_hash_table_insert(recorder->high, key, GUINT_TO_POINTER(count));
-			/* Once: what stays high must fall before it counts again. */
-			if (count == triggers[i].readings && !why)
-				why = triggers[i].why;
+/* The first trigger of which something has just been above its bound for long enough; TRIGGERS: none. Once: what stays
+ * high must fall before it counts again. */
+static enum trigger high_end(struct recorder *recorder)
+{
+	enum trigger first = TRIGGERS;
+	GHashTableIter iter;
+	gpointer key, count;
+
+	g_hash_table_iter_init(&iter, recorder->now);
+	while (g_hash_table_iter_next(&iter, &key, &count)) {
+		enum trigger trigger = (enum trigger)g_ascii_strtoull(key, NULL, 10);
+
+		if (GPOINTER_TO_UINT(count) == recorder->triggers.of[trigger].readings && trigger < first)
+			first = trigger;
+	}
+	g_hash_table_unref(recorder->high);
+	recorder->high = g_steal_pointer(&recorder->now);
+	return first;
+}
+
+static gboolean is_slow(const struct recorder *recorder, enum trigger trigger, const struct histogram_counts *counts)
+{
+	int bucket = counts->count >= RECORDER_WAITS_MIN ? histogram_quantile(counts, RECORDER_QUANTILE) : -1;
+
+	return bucket >= 0 &&
+	       (double)histogram_bucket_low(UNIT_NANOSECONDS, (guint)bucket) >= recorder->triggers.of[trigger].bound;
+}
+
+/* Rows of a histogram added up by the value of the label `by`, where `label` has `value` (or, unless `is_wanted`, any
+ * other). */
+static GHashTable *waits_by(const struct histogram *histogram, const char *by, const char *label, const char *value,
+			    gboolean is_wanted)
+{
+	GHashTable *sums = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+	int at = histogram_label(histogram, label), key = histogram_label(histogram, by);
+
+	for (guint32 row = 0; at >= 0 && key >= 0 && row < histogram->rows->len; row++) {
+		const char *const *labels = histogram_values(histogram, row);
+		struct histogram_counts *sum;
+
+		if (!labels[key] || (g_strcmp0(labels[at], value) == 0) != is_wanted)
+			continue;
+		sum = g_hash_table_lookup(sums, labels[key]);
+		if (!sum) {
+			sum = g_new0(struct histogram_counts, 1);
+			g_hash_table_insert(sums, (gpointer)labels[key], sum);
+		}
+		histogram_counts_add(sum,
+				     &((const struct histogram_row *)g_ptr_array_index(histogram->rows, row))->counts);
+	}
+	return sums;
+}
+
+/* Waits for a CPU of containers. Time held back by the quota is another trigger's. */
+static void runq_judge(struct recorder *recorder, const struct histogram *histogram)
+{
+	g_autoptr(GHashTable) sums = waits_by(histogram, "cgroup", "wait", "throttled", FALSE);
+	GHashTableIter iter;
+	gpointer cgroup, sum;
+
+	g_hash_table_iter_init(&iter, sums);
+	while (g_hash_table_iter_next(&iter, &cgroup, &sum)) {
+		const struct live_resource *resource = live_resource_of(recorder->live, cgroup);
+
+		if (resource && resource->is_container && is_slow(recorder, TRIGGER_RUNQ_LATENCY, sum))
+			high_note(recorder, TRIGGER_RUNQ_LATENCY, cgroup, NULL);
+	}
+}
+
+static void block_judge(struct recorder *recorder, const struct histogram *histogram)
+{
+	g_autoptr(GHashTable) sums = waits_by(histogram, "container", "time", "device", TRUE);
+	GHashTableIter iter;
+	gpointer container, sum;
+
+	g_hash_table_iter_init(&iter, sums);
+	while (g_hash_table_iter_next(&iter, &container, &sum))
+		if (is_slow(recorder, TRIGGER_BLOCK_LATENCY, sum))
+			high_note(recorder, TRIGGER_BLOCK_LATENCY, container, NULL);
+}
+
+static void times_judge(struct recorder *recorder, const struct edges *edges, enum trigger trigger, const char *times)
+{
+	for (guint i = 0; i < edges->histogram_count; i++) {
+		if (strcmp(edges->histograms[i].name, times) != 0)
+			continue;
+		for (guint32 row = 0; row < edges->rows->len; row++) {
+			const struct edge *edge = g_ptr_array_index(edges->rows, row);
+
+			if (edge->histograms[i] && is_slow(recorder, trigger, edge->histograms[i]))
+				high_note(recorder, trigger, edges_source(edges, row).name,
+					  edges_target(edges, row).name);
 		}
 	}
-	return why;
+}
+
+/* live_frame_fn */
+static void frame_judge(void *user, const struct snapshot *frame)
+{
+	struct recorder *recorder = user;
+	const struct trigger_setting *of = recorder->triggers.of;
+
+	high_begin(recorder);
+	for (guint i = 0; i < frame->shapes->len; i++) {
+		const struct shape *shape = g_ptr_array_index(frame->shapes, i);
+
+		if (shape->histogram && of[TRIGGER_RUNQ_LATENCY].is_on && g_strcmp0(shape->probe, "runq") == 0)
+			runq_judge(recorder, shape->histogram);
+		if (shape->histogram && of[TRIGGER_BLOCK_LATENCY].is_on && g_strcmp0(shape->probe, "block") == 0)
+			block_judge(recorder, shape->histogram);
+		if (shape->edges && of[TRIGGER_CONNECT_LATENCY].is_on)
+			times_judge(recorder, shape->edges, TRIGGER_CONNECT_LATENCY, "connect");
+		if (shape->edges && of[TRIGGER_REQUEST_LATENCY].is_on)
+			times_judge(recorder, shape->edges, TRIGGER_REQUEST_LATENCY, "request");
+	}
+}
+
+static void row_judge(struct recorder *recorder, guint32 row)
+{
+	const struct live_resource *resource = live_resource(recorder->live, row);
+	enum gauge_resource kind = gauges_row(live_interval(recorder->live)->readings, row)->resource;
+	struct series_point point;
+
+	if (!resource || !live_point(recorder->live, row, &point))
+		return;
+	for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
+		const struct trigger_setting *setting = &recorder->triggers.of[values[i].trigger];
+
+		if (setting->is_on && kind == (values[i].of_host ? GAUGE_RESOURCE_HOST : GAUGE_RESOURCE_CONTAINER) &&
+		    series_is_known(&point, values[i].series) &&
+		    (double)point.values[values[i].series] >= setting->bound)
+			high_note(recorder, values[i].trigger, resource->cgroup, NULL);
+	}
+}
+
+static void values_judge(struct recorder *recorder)
+{
+	const struct gauge_interval *interval = live_interval(recorder->live);
+
+	for (guint32 row = 0; interval->changes && row < interval->changes->rows->len; row++)
+		row_judge(recorder, row);
 }
 
 static guint64 counter_sum(const struct edges *edges, const char *prefix)
@@ -173,35 +298,45 @@ static guint64 counter_sum(const struct edges *edges, const char *prefix)
 	return sum;
 }
 
-static const char *edges_judge(struct recorder *recorder)
+static void edges_judge(struct recorder *recorder)
 {
+	const struct trigger_setting *setting = &recorder->triggers.of[TRIGGER_CONNECTION_ERRORS];
 	const struct edges *edges = live_edges(recorder->live);
 	guint64 opens, failed, opens_before = recorder->opens, failed_before = recorder->failed;
 
 	if (!edges)
-		return NULL;
+		return;
 	recorder->opens = opens = counter_sum(edges, "opens");
 	recorder->failed = failed = counter_sum(edges, "failed_");
 	if (!opens_before || failed < failed_before || opens < opens_before) /* the first, or some were forgotten */
-		return NULL;
+		return;
 	failed -= failed_before;
 	opens -= opens_before;
-	return failed >= RECORDER_FAILED_MIN && failed * 4 >= opens ? "connection-errors" : NULL;
+	if (setting->is_on && failed >= RECORDER_FAILED_MIN &&
+	    (double)failed >= setting->bound * (double)(opens + failed))
+		high_note(recorder, TRIGGER_CONNECTION_ERRORS, NULL, NULL);
 }
 
 void recorder_tick(struct recorder *recorder)
 {
 	guint64 ooms = live_events_total(recorder->live, LIVE_OOM), ooms_before = recorder->ooms;
-	const char *values = values_judge(recorder), *edges = edges_judge(recorder);
-	const char *why = ooms > ooms_before ? "oom" : edges ? edges : values;
+	guint64 now_ns = clock_monotonic_ns();
+	const char *why;
+	enum trigger trigger;
 	g_autoptr(GError) error = NULL;
 	g_autofree char *name = NULL;
-	guint64 now_ns = clock_monotonic_ns();
 
 	recorder->ooms = ooms;
-	if (!why || (recorder->frozen_ns && now_ns - recorder->frozen_ns < RECORDER_REST_S * NS_PER_S))
+	high_begin(recorder);
+	values_judge(recorder);
+	edges_judge(recorder);
+	trigger = high_end(recorder);
+	if (ooms > ooms_before && recorder->triggers.of[TRIGGER_OOM].is_on)
+		trigger = TRIGGER_OOM;
+	if (trigger == TRIGGERS || (recorder->frozen_ns && now_ns - recorder->frozen_ns < RECORDER_REST_S * NS_PER_S))
 		return;
 	recorder->frozen_ns = now_ns;
+	why = trigger_name(trigger);
 	name = recorder_freeze(recorder, why, &error);
 	if (name)
 		g_message("%s: the minutes before are in %s/%s", why, recorder->directory, name);
@@ -210,6 +345,26 @@ void recorder_tick(struct recorder *recorder)
 }
 
 /* ---- questions ---- */
+
+static void triggers_write(const struct recorder *recorder, struct json_writer *json)
+{
+	json_begin_array(json, "triggers");
+	for (guint i = 0; i < TRIGGERS; i++) {
+		const struct trigger_setting *setting = &recorder->triggers.of[i];
+		enum trigger_kind kind = trigger_kind((enum trigger)i);
+
+		json_begin_object(json, NULL);
+		json_string(json, "name", trigger_name((enum trigger)i));
+		json_bool(json, "on", setting->is_on);
+		if (kind == TRIGGER_SHARE)
+			json_double(json, "share", setting->bound);
+		if (kind == TRIGGER_LATENCY)
+			json_uint(json, "p99_ns", (guint64)setting->bound);
+		json_uint(json, "readings", setting->readings);
+		json_end_object(json);
+	}
+	json_end_array(json);
+}
 
 void recorder_write(const struct recorder *recorder, struct json_writer *json)
 {
@@ -232,6 +387,7 @@ void recorder_write(const struct recorder *recorder, struct json_writer *json)
 		json_end_object(json);
 	}
 	json_end_array(json);
+	triggers_write(recorder, json);
 }
 
 GBytes *recorder_read(const struct recorder *recorder, const char *name)
@@ -247,7 +403,8 @@ GBytes *recorder_read(const struct recorder *recorder, const char *name)
 	return content ? g_bytes_new_take(content, length) : NULL;
 }
 
-struct recorder *recorder_new(const char *directory, struct live *live, struct reel *reel, struct reel *stacks)
+struct recorder *recorder_new(const char *directory, struct live *live, struct reel *reel, struct reel *stacks,
+			      const struct triggers *triggers)
 {
 	struct recorder *recorder = g_new0(struct recorder, 1);
 
@@ -255,15 +412,26 @@ struct recorder *recorder_new(const char *directory, struct live *live, struct r
 	recorder->live = live;
 	recorder->reel = reel;
 	recorder->stacks = stacks;
-	recorder->high = g_hash_table_new(NULL, NULL);
+	recorder->high = high_new();
+	recorder->triggers = *triggers;
+	live_watch_frames(live, frame_judge, recorder);
 	return recorder;
+}
+
+void recorder_set_triggers(struct recorder *recorder, const struct triggers *triggers)
+{
+	recorder->triggers = *triggers;
+	g_hash_table_remove_all(recorder->high);
+	recorder->frozen_ns = 0;
 }
 
 void recorder_free(struct recorder *recorder)
 {
 	if (!recorder)
 		return;
+	live_watch_frames(recorder->live, NULL, NULL);
 	g_hash_table_unref(recorder->high);
+	g_clear_pointer(&recorder->now, g_hash_table_unref);
 	g_free(recorder->directory);
 	g_free(recorder);
 }

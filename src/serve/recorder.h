@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "serve/live.h"
+#include "serve/triggers.h"
 #include "store/reel.h"
 
 #define RECORDER_PRECEDING_MS (5 * 60 * 1000)
@@ -16,13 +17,16 @@
 struct recorder;
 
 /* Captures go to `directory`, which exists; the reels and `live` are the caller's and outlive it. */
-struct recorder *recorder_new(const char *directory, struct live *live, struct reel *reel, struct reel *stacks);
+struct recorder *recorder_new(const char *directory, struct live *live, struct reel *reel, struct reel *stacks,
+			      const struct triggers *triggers);
 void recorder_free(struct recorder *recorder);
+/* Others from now on; what was kept before them does not make it rest. */
+void recorder_set_triggers(struct recorder *recorder, const struct triggers *triggers);
 /* After each reading: does something happen? */
 void recorder_tick(struct recorder *recorder);
 /* Now; `why` is one plain word. Name of the file, owned by the caller; NULL and `error`. */
 char *recorder_freeze(struct recorder *recorder, const char *why, GError **error);
-/* An array "captures" of the open object: name, bytes, time_ms, why. */
+/* Arrays of the open object: "captures" (name, bytes, time_ms, why) and "triggers" (name, on, bound and readings). */
 void recorder_write(const struct recorder *recorder, struct json_writer *json);
 /* The bytes of one of them; NULL when there is none of that name. Owned by the caller. */
 GBytes *recorder_read(const struct recorder *recorder, const char *name);

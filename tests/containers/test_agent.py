@@ -222,8 +222,52 @@ def test_flight_recorder(agent, busy, starved, tmp_path):
     for wrong in ("../token", "..%2ftoken", "%2e%2e/token", "nothing.fathom", ""):
         assert agent.request("GET", f"/api/captures/{wrong}")[0] == 404
     # Throttling that lasts is a reason by itself. A machine whose CPUs are fought for is one as well; after either it rests.
-    wait_for(lambda: {one["why"] for one in agent.json("/api/captures")["captures"]} & {"throttling", "cpu-pressure"}, 60,
+    wait_for(lambda: {one["why"] for one in agent.json("/api/captures")["captures"]} & {"throttling", "cpu-pressure", "run-queue-latency"}, 60,
              "a capture for the throttling")
+
+
+QUIET = ";".join(f"{name}=off" for name in ("oom", "throttling", "memory-pressure", "io-pressure", "cpu-pressure", "block-latency",
+                                          "connect-latency", "run-queue-latency", "connection-errors"))
+
+
+def test_triggers(docker, start, tmp_path):
+    """A bound that is reached for so many readings keeps the minutes before; one that is not does not. Read again on SIGHUP."""
+    config = tmp_path / "fathom.conf"
+
+    def set_triggers(text):
+        config.write_text((ROOT / "deploy/fathom.conf").read_text().split("trigger=")[0] + f"trigger={QUIET};{text}\n")
+
+    def captures():
+        return [one["why"] for one in agent.json("/api/captures")["captures"]]
+
+    def again(text, words):
+        said = len(agent.said())
+        set_triggers(text)
+        agent.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: words in agent.said()[said:], 10, words)
+    set_triggers("request-latency=1s/2")
+    agent = Agent(tmp_path, "--config", config, "--profile-seconds", "0").start()
+    try:
+        # Answers take 20 ms: 16 ms and more, as such times are counted.
+        slow = start(docker, "agentslow", "sh", "-c", "tcpload serve 127.0.0.1 7000 20000 & sleep 0.5; "
+                     "for i in 1 2 3; do tcpload connect 127.0.0.1 7000 1 100000 & done; wait")
+
+        def asked():
+            return agent.json(f"/api/latency?what=request&container={slow.name}&seconds=60")["count"] if agent.container(slow.name) else 0
+        wait_for(lambda: asked() > 300, 20, "requests")
+        assert captures() == []
+        again("request-latency=16ms/many", "settings stay as they were")
+        assert "no number of readings" in agent.said() and captures() == []
+        again("request-latency=16ms/2", "settings read again")
+        wait_for(lambda: captures() == ["request-latency"], 20, "a capture for slow answers")
+        # Nobody listens there; other triggers need not rest for what those before them kept.
+        again("connection-errors=30%/1", "settings read again")
+        wait_for(lambda: docker.cli("exec", slow.id, "tcpload", "connect", "127.0.0.1", "7001", "200", check=False) and
+                 "connection-errors" in captures(), 20, "a capture for failing connections", interval_s=0.5)
+        on = {one["name"]: one for one in agent.json("/api/captures")["triggers"] if one["on"]}
+        assert list(on) == ["connection-errors"] and (on["connection-errors"]["share"], on["connection-errors"]["readings"]) == (0.3, 1)
+    finally:
+        assert agent.stop() == 0
 
 
 def test_gzip(agent):
@@ -617,7 +661,10 @@ def test_clean_stop_and_kill(busy, tmp_path):
 @pytest.mark.parametrize("arguments, words", [
     (["--listen", "nowhere"], "nowhere"), (["--listen", "example.com:80"], "numeric"), (["extra"], "no option"),
     (["--tls-key", "/x"], "both"), (["--history-mib", "1"], "history-mib"), (["--state", "relative"], "absolute"),
-    (["--config", "/nonexistent"], "nonexistent"), (["--listen", "none", "--socket", "none"], "nobody"),
+    (["--config", "/nonexistent"], "nonexistent"), (["--trigger", "nonsense"], "NAME=BOUND"), (["--trigger", "warmth=1"], "one of oom,"),
+    (["--trigger", "throttling=1.5"], "at most 1"), (["--trigger", "throttling=nan"], "at most 1"), (["--trigger", "throttling=0.5/0"], "1 to 3600"),
+    (["--trigger", "block-latency=20"], "20ms"), (["--trigger", "block-latency=2h"], "an hour"), (["--trigger", "oom=1"], "on or off"),
+    (["--trigger", "oom=on/3"], "no readings"), (["--listen", "none", "--socket", "none"], "nobody"),
 ])
 def test_bad_usage(arguments, words, tmp_path):
     done = run(fathom_binary(), "serve", "--state", tmp_path / "s", "--socket", "none", *arguments, check=False)
@@ -627,7 +674,7 @@ def test_bad_usage(arguments, words, tmp_path):
 def test_settings_file(tmp_path):
     config = tmp_path / "fathom.conf"
     for text, words in (("[serve]\nlisten-on=x\n", "no setting"), ("[other]\nx=1\n", "no group"),
-                        ("[serve]\nhistory-mib=many\n", "history-mib"), ("junk", "fathom.conf")):
+                        ("[serve]\nhistory-mib=many\n", "history-mib"), ("[serve]\ntrigger=oom=off;io-pressure=x\n", "io-pressure"), ("junk", "fathom.conf")):
         config.write_text(text)
         done = run(fathom_binary(), "serve", "--config", config, check=False)
         assert done.returncode == 2 and words in done.stderr
