@@ -198,9 +198,7 @@ static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
 static struct bpf_link *tcp_attach_known(struct tcp_run *run)
 {
 	union bpf_iter_link_info info = { .map.map_fd = (guint32)bpf_map__fd(run->kernel->maps.tcp_sockets) };
-	const struct bpf_iter_attach_opts options = { .sz = sizeof(options),
-						      .link_info = &info,
-						      .link_info_len = sizeof(info) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
 
 	return bpf_program__attach_iter(run->kernel->progs.tcp_known, &options);
 }
