@@ -18,8 +18,8 @@
 #define TCP_BUCKET_BITS_FRUGAL 11
 #define TCP_SOCKETS_FRUGAL 16384 /* and edges, where little memory may be held */
 #define TCP_EDGES_FRUGAL 2048
-#define TCP_BITS_SMALLEST 3 /* of both tables, and so many more: for tests of what happens when all is full */
-#define TCP_SOCKETS_SMALLEST 64
+#define TCP_BITS_SMALLEST 5 /* of both tables, and so many more: for tests of what happens when all is full */
+#define TCP_SOCKETS_SMALLEST 256 /* others on the machine need some */
 #define TCP_EDGES_SMALLEST 64
 #define TCP_LISTENERS 16384
 #define TCP_NAMES 8192

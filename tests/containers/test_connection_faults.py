@@ -10,7 +10,8 @@ from support import run, wait_for
 
 PORT = 7000
 SMALLEST = {**os.environ, "FATHOM_SMALLEST": "1"}
-ROOM = 64  # connections, in each of three tables; edges
+ROOM = 256  # connections, in each of three tables
+EDGES = 64
 REQUEST, ANSWER = 100, 1000
 
 
@@ -108,12 +109,12 @@ for port in range(int(sys.argv[1]), int(sys.argv[2])):
 def test_edges_that_are_idle_make_room(fathom, wait_attached, docker, start):
     """More ports, some at a time, than there are edges: each is told under its own, and nothing is lost."""
     server = serve(docker, start, "shop")
-    process = fathom.start("connections", "-i", "0.2", "--json", env=SMALLEST)
+    process = fathom.start("connections", "-i", "0.1", "--json", env=SMALLEST)
     wait_attached(process)
     tables = Tables(process)
-    for port in range(9000, 9000 + 3 * ROOM // 2, ROOM // 4):
-        run("nsenter", "-t", server.pid, "-n", "python3", "-c", KNOCK, port, port + ROOM // 4)
-        tables.until(lambda: set(range(port, port + ROOM // 4)) <= {key[-1] for key in tables.edges}, "edges of their own")
+    for port in range(9000, 9000 + 3 * EDGES // 2, EDGES // 4):
+        run("nsenter", "-t", server.pid, "-n", "python3", "-c", KNOCK, port, port + EDGES // 4)
+        tables.until(lambda: set(range(port, port + EDGES // 4)) <= {key[-1] for key in tables.edges}, "edges of their own")
         for _ in range(3):  # they are idle, are taken away, are free
             tables.next()
     inside(server, "tcpload", "connect", "127.0.0.1", PORT, 50)
