@@ -30,6 +30,13 @@ struct {
 	__type(value, u32);
 } peers_owners SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PEERS_FLOWS);
+	__type(key, struct peers_flow_key);
+	__type(value, struct peers_flow);
+} peers_flows SEC(".maps");
+
 /* Emptied before each walk. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -55,6 +62,7 @@ struct {
 	__type(value, struct peers_unix_key);
 } peers_scratch SEC(".maps");
 
+__u64 peers_settled_ns = 0; /* CLOCK_MONOTONIC: since when who sends first is told */
 __u32 peers_pass = 0; /* of a walk: enum peers_pass */
 __u64 peers_unix_lost = 0; /* connections a walk found no room for */
 
@@ -120,15 +128,100 @@ static __always_inline struct peers_count *count_find(struct peers_key *key)
 	return bpf_map_lookup_elem(&peers_rows, key);
 }
 
-static __always_inline void key_ports(struct peers_key *key, u16 own, u16 other)
+/* A packet as the end sees it that has it in hand: `own` and `other` are places in a flow, 0 low and 1 high. */
+struct view {
+	struct peers_flow_key flow;
+	u32 own, other;
+	bool sent;
+};
+
+/* Fills in the flow's ends and which of them is the owner's. */
+static __always_inline void view_ends(struct view *view, const u8 *source, const u8 *target, u32 size, u16 source_port,
+				      u16 target_port)
 {
-	key->server = own < other;
-	key->port = key->server ? own : other;
+	struct peers_flow_key *flow = &view->flow;
+	u32 from = source_port > target_port;
+
+	if (source_port == target_port) {
+		u64 a[2] = {}, b[2] = {};
+
+		__builtin_memcpy(a, source, size);
+		__builtin_memcpy(b, target, size);
+		from = a[0] != b[0] ? a[0] > b[0] : a[1] > b[1];
+	}
+	__builtin_memcpy(flow->low, from ? target : source, size);
+	__builtin_memcpy(flow->high, from ? source : target, size);
+	flow->low_port = from ? target_port : source_port;
+	flow->high_port = from ? source_port : target_port;
+	view->own = view->sent ? from : !from;
+	view->other = !view->own;
+}
+
+static __always_inline u8 bound_of(struct bpf_sock *sk)
+{
+	struct sock *kernels = NULL;
+
+	/* Of a socket the verifier knows no field of the kernel's may be reached: its address is read from the stack. */
+	bpf_probe_read_kernel(&kernels, sizeof(kernels), &sk);
+	return BPF_CORE_READ_BITFIELD_PROBED(kernels, sk_userlocks) & SOCK_BINDPORT_LOCK ? PEERS_BOUND_ASKED
+											 : PEERS_BOUND_CHOSEN;
+}
+
+static __always_inline bool row_known(struct peers_key *key, u16 port, u8 server)
+{
+	key->port = port;
+	key->server = server;
+	return bpf_map_lookup_elem(&peers_rows, key);
+}
+
+/* A flow that is new, or was forgotten for others: what its owner has been to that address before it still is. */
+static __always_inline u8 flow_first(const struct view *view, struct peers_key *key)
+{
+	u32 own = view->own + 1, other = view->other + 1;
+	u16 low = view->flow.low_port, high = view->flow.high_port;
+
+	if (row_known(key, view->own ? high : low, 1))
+		return other;
+	if (row_known(key, view->own ? low : high, 0))
+		return own;
+	if (bpf_ktime_get_ns() < peers_settled_ns)
+		return 0;
+	return view->sent ? own : other;
+}
+
+/* Which end is the server: 0 low, 1 high. */
+static __always_inline u32 flow_server(const struct peers_flow *flow)
+{
+	u8 low = flow->bound[0], high = flow->bound[1];
+
+	if (low != high && (low == PEERS_BOUND_CHOSEN || high == PEERS_BOUND_CHOSEN))
+		return low == PEERS_BOUND_CHOSEN;
+	return flow->first == 1;
+}
+
+/* Whose port is the service's, into the key. */
+static __always_inline void key_server(struct peers_key *key, const struct view *view, struct bpf_sock *sk)
+{
+	struct peers_flow *flow = bpf_map_lookup_elem(&peers_flows, &view->flow), new = {};
+	u32 server;
+
+	if (!flow) {
+		new.first = flow_first(view, key);
+		flow = &new;
+	}
+	if (!flow->bound[view->own & 1])
+		flow->bound[view->own & 1] = bound_of(sk);
+	if (flow == &new)
+		bpf_map_update_elem(&peers_flows, &view->flow, &new, BPF_NOEXIST);
+	server = flow_server(flow);
+	key->server = server == view->own;
+	key->port = server ? view->flow.high_port : view->flow.low_port;
 }
 
 static __always_inline void datagram(struct __sk_buff *skb, bool sent)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct view view = { .sent = sent };
 	struct bpf_sock *sk = skb->sk;
 	struct peers_count *count;
 	struct peers_key key = {};
@@ -144,28 +237,31 @@ static __always_inline void datagram(struct __sk_buff *skb, bool sent)
 		key.family = AF_INET;
 		__builtin_memcpy(key.address, sent ? ip->target : ip->source, 4);
 		transport = (ip->version_words & 15) * 4;
+		ports = data + transport;
+		if ((void *)(ports + 1) > end)
+			return;
+		view_ends(&view, ip->source, ip->target, sizeof(ip->source), bpf_ntohs(ports->source),
+			  bpf_ntohs(ports->target));
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6 *ip = data;
 
-		if ((void *)(ip + 1) > end || ip->next != IPPROTO_UDP)
+		transport = sizeof(*ip);
+		ports = data + transport;
+		if ((void *)(ports + 1) > end || ip->next != IPPROTO_UDP)
 			return;
 		key.family = AF_INET6;
 		__builtin_memcpy(key.address, sent ? ip->target : ip->source, sizeof(key.address));
-		transport = sizeof(*ip);
+		view_ends(&view, ip->source, ip->target, sizeof(ip->source), bpf_ntohs(ports->source),
+			  bpf_ntohs(ports->target));
 	} else {
 		return;
 	}
-	ports = data + transport;
-	if ((void *)(ports + 1) > end || !sk)
-		return;
-	if (sent)
-		key_ports(&key, bpf_ntohs(ports->source), bpf_ntohs(ports->target));
-	else
-		key_ports(&key, bpf_ntohs(ports->target), bpf_ntohs(ports->source));
-	sk = bpf_sk_fullsock(sk);
+	view.flow.family = key.family;
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk)
 		return;
 	key.owner = bpf_sk_cgroup_id(sk);
+	key_server(&key, &view, sk);
 	loss_add(LOSS_SEEN, 1, 1);
 	count = count_find(&key);
 	if (!count) {

@@ -165,6 +165,7 @@ static gboolean peers_attach_programs(struct peers_run *run, GError **error)
 	if (root < 0)
 		return FALSE;
 	ladder_log_start();
+	run->kernel->bss->peers_settled_ns = clock_monotonic_ns() + PEERS_SETTLE_NS;
 	for (guint i = 0; i < PEERS_LINKS; i++)
 		run->links[i] = bpf_program__attach_cgroup(programs[i], root);
 	close(root);

@@ -17,7 +17,9 @@ import runtimes
 from support import Missing, lack, run, tool, wait_for
 
 MANY = 20000
-DATAGRAM_PORT = 700 # of two ports the lower is taken for the server's, and clients here begin at 1024
+DATAGRAM_PORT = 64000  # higher than clients' here
+CALLER_PORT = 20000
+SETTLED_S = 1.5  # who sends first is believed a second after the start
 REFUSED = 10000
 PUBLISHED, FEW = 5000, 300
 HELD = 20
@@ -88,7 +90,7 @@ def wire(left, right):
         enter = ("nsenter", "-t", container.pid, "-n", "ip")
         # With few ports left the kernel searches long for a free one.
         run("nsenter", "-t", container.pid, "-n", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0",
-            "net.ipv4.ip_local_port_range=1024 65535")
+            "net.ipv4.ip_local_port_range=1024 60999")
         run(*enter, "address", "add", f"10.77.{number}.{host}/24", "dev", device)
         run(*enter, "address", "add", f"fd77:{number}::{host}/64", "dev", device, "nodad")
         run(*enter, "link", "set", device, "up")
@@ -515,3 +517,44 @@ def test_datagrams_and_unix_sockets(fathom, wait_attached, tmp_path, pair, famil
     assert (edge["sent_segments"], edge["received_segments"]) == (MANY, MANY), edge
     held = [e for e in edges(found[0], client.name, server.name) if e["target"].get("path") == str(path)]
     assert len(held) == 1 and (held[0]["opens"], held[0]["closes"]) == (HELD, HELD), held
+
+
+TWO_BOUND = """
+import socket, sys, time
+host, port, caller, seconds, count = sys.argv[1], *map(int, sys.argv[2:4]), float(sys.argv[4]), int(sys.argv[5])
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind((host, port))
+def ask(own, times):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind((host, own))
+        for _ in range(times):
+            client.sendto(b"x" * 100, (host, port))
+            server.sendto(b"y" * 30, server.recvfrom(4096)[1])
+            client.recvfrom(4096)
+early, at = time.monotonic() + seconds, caller
+while time.monotonic() < early:
+    at += 1
+    ask(at, 1)
+    time.sleep(0.05)
+ask(caller, count)
+chosen = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+chosen.bind((host, 0))
+for _ in range(count):  # a service that has let the kernel choose its port
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"z" * 10, chosen.getsockname())
+        chosen.recvfrom(4096)
+print(chosen.getsockname()[1])
+"""
+
+
+def test_who_sends_first_is_the_client(fathom, wait_attached, docker, start):
+    """Both ends have asked for their ports, or neither has: no port says whose the service is."""
+    both = start(docker, "both", "sleep", "600")
+    run("nsenter", "-t", both.pid, "-n", "ip", "link", "set", "lo", "up")
+    with watching(fathom, wait_attached, "--all-sockets", both.name) as found:
+        with python_in(both, TWO_BOUND, "127.0.0.1", DATAGRAM_PORT, CALLER_PORT, SETTLED_S, FEW) as talk:
+            chosen = int(talk.stdout.readline())
+    served = {e["target"]["port"]: e for e in found[0]["edges"] if e["target"].get("protocol") == "udp"}
+    assert CALLER_PORT not in served, served
+    assert served[DATAGRAM_PORT]["sent_bytes"] >= FEW * 100, served
+    assert served[chosen]["sent_bytes"] == FEW * 10, served

@@ -34,6 +34,7 @@ struct sock_cgroup_data {
 
 struct sock {
 	struct sock_common __sk_common;
+	u8 sk_userlocks : 4;
 	u16 sk_protocol;
 	int sk_err;
 	struct sock_cgroup_data sk_cgrp_data;
@@ -131,6 +132,8 @@ enum {
 	TCP_CLOSE = 7,
 	TCP_LISTEN = 10,
 };
+
+#define SOCK_BINDPORT_LOCK 8 /* include/net/sock.h: bound to a port that was asked for */
 
 /* include/uapi/linux/tcp.h */
 #define TCP_CA_RECOVERY 3
