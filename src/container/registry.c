@@ -3,9 +3,9 @@
  * same path is the same node with two keys. A node has an identity of its own when it is a container, a systemd unit or
  * a cgroup on its own; the owner of a node is the outermost container above it, else the nearest identity.
  *
- * Identification reads the runtimes' state and is done once for a node; it is repeated, at most IDENTIFY_TRIES times,
- * while the node is new and no runtime has confirmed it: names appear later than cgroups. A cgroup in which no process
- * was ever seen stays open, which costs one read of its cgroup.procs at each refresh. */
+ * Identification reads the runtimes' state and is done once for a node; it is repeated, less and less often, while the
+ * node is new and no runtime has confirmed it: names appear later than cgroups, on a busy machine seconds later. A cgroup
+ * in which no process was ever seen stays open, which costs one read of its cgroup.procs at each refresh. */
 #include "container/registry.h"
 
 #include <string.h>
@@ -20,7 +20,7 @@
 
 #define IDENTIFY_TRIES 4
 #define IDENTIFY_LATE_NS (30 * NS_PER_S) /* a runtime has written its state by the time a process is that old */
-#define IDENTIFY_AGAIN_NS (200 * NS_PER_MS) /* between refreshes, on being asked */
+#define IDENTIFY_AGAIN_NS (200 * NS_PER_MS) /* between refreshes, on being asked; twice that after each try */
 #define RECORDED_ROOT "/proc/self/recorded" /* a directory that is never there */
 #define ROOT_KEY 1 /* the kernfs id of the root of every hierarchy */
 #define STRANGERS_MAX 65536
@@ -42,7 +42,7 @@ struct node {
 	guint8 tries;
 	enum verdict verdict;
 	gboolean is_own, is_settled, is_dead;
-	guint64 tried_ns;
+	guint64 tried_ns, inhabited_ns; /* inhabited: since a process was first seen in it; 0: never */
 	guint64 died; /* order of death */
 };
 
@@ -245,6 +245,10 @@ static void node_identify(struct registry *registry, struct node *node)
 	evidence_init(&evidence, registry->machine, tree_hierarchy(registry, node_tree(node)), node->path,
 		      node->parent_uid == registry->tree_uid);
 	populated = evidence_direct(&evidence)->len > 0;
+	if (populated && !node->inhabited_ns) {
+		node->inhabited_ns = node->tried_ns;
+		node->tries = 0;
+	}
 	/* Asked often enough, and nobody has moved in. */
 	if (node->tries < IDENTIFY_TRIES || populated) {
 		node->tries = (guint8)MIN(node->tries + 1, IDENTIFY_TRIES);
@@ -256,7 +260,8 @@ static void node_identify(struct registry *registry, struct node *node)
 			node_become_plain(node, unit);
 		}
 		node->is_settled = verdict == VERDICT_CONFIRMED ||
-				   (populated && (node->tries >= IDENTIFY_TRIES || evidence_is_old(&evidence)));
+				   (populated && (evidence_is_old(&evidence) ||
+						  node->tried_ns - node->inhabited_ns > IDENTIFY_LATE_NS));
 	}
 	identity_clear(&identity);
 	evidence_clear(&evidence);
@@ -631,8 +636,8 @@ static const struct container *owner_of(struct registry *registry, struct node *
 {
 	struct node *owner = node_owner(node);
 
-	if (owner && !owner->is_settled && !owner->is_dead && owner->tries < IDENTIFY_TRIES &&
-	    clock_monotonic_ns() - owner->tried_ns > IDENTIFY_AGAIN_NS)
+	if (owner && !owner->is_settled && !owner->is_dead && (owner->tries < IDENTIFY_TRIES || owner->inhabited_ns) &&
+	    clock_monotonic_ns() - owner->tried_ns > IDENTIFY_AGAIN_NS << owner->tries)
 		node_identify(registry, owner);
 	return owner ? &owner->container : NULL;
 }

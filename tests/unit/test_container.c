@@ -530,6 +530,27 @@ static void test_late_name(void)
 	machine_end(&machine);
 }
 
+/* A container whose runtime is slow to write down who it is: asked often meanwhile, and named when it has. */
+static void test_late_state(void)
+{
+	g_autofree char *booted = g_strdup_printf("btime %" G_GINT64_FORMAT "\n", g_get_real_time() / G_USEC_PER_SEC);
+	const struct container *container;
+	struct machine_test machine;
+
+	machine_start(&machine, TREE_MODE_V2);
+	tree_file(machine.root, "/proc/stat", booted);
+	add_process(&machine, 100, 1, 1, "runc:[2:INIT]", "/docker/" ID_A);
+	machine_scan(&machine);
+	container = registry_by_path(machine.registry, "/docker/" ID_A);
+	g_assert_cmpstr(container->name, !=, "web");
+	for (guint i = 0; i < 10; i++)
+		g_assert_true(registry_refresh(machine.registry, NULL));
+	docker_config(&machine, "/var/lib/docker", ID_A, "web", 0);
+	g_assert_true(registry_refresh(machine.registry, NULL));
+	g_assert_cmpstr(container->name, ==, "web");
+	machine_end(&machine);
+}
+
 static void test_churn(void)
 {
 	g_autoptr(GPtrArray) list = NULL;
@@ -699,6 +720,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/container/death", test_death);
 	g_test_add_func("/container/birth", test_birth);
 	g_test_add_func("/container/late-name", test_late_name);
+	g_test_add_func("/container/late-state", test_late_state);
 	g_test_add_func("/container/churn", test_churn);
 	g_test_add_func("/container/hybrid-v1-only", test_hybrid_v1_only);
 	g_test_add_func("/container/cgroups", test_cgroups);
