@@ -54,4 +54,4 @@ void screen_put(struct screen *screen, guint row, guint column, guint width, con
 /* Shows what was put. A row that is as it was before costs nothing. */
 void screen_show(struct screen *screen);
 /* The next key pressed; SCREEN_KEY_NONE when there is none. Never blocks. */
-int screen_key(void);
+int screen_key(const struct screen *screen);

@@ -534,7 +534,7 @@ static gboolean take_keys(struct top_state *state, gboolean *again)
 {
 	int key;
 
-	while ((key = screen_key()) != SCREEN_KEY_NONE)
+	while ((key = screen_key(state->screen)) != SCREEN_KEY_NONE)
 		if (!take_key(state, key, again))
 			return FALSE;
 	return TRUE;

@@ -271,10 +271,10 @@ static const char *foot_text(const struct top_state *state)
 	if (state->mode == TOP_MODE_SORT)
 		return "Left and Right choose the column  Enter sorts  Esc leaves it";
 	if (state->view == TOP_VIEW_CONTAINERS)
-		return "Enter processes  o all values  g flame graph  l latency  / filter  s sort  r reverse  t tree  "
-		       "a all  p pause  h help  q quit";
+		return "Enter processes  g flame graph  l latency  / filter  s sort  h help  q quit  o all values  "
+		       "r reverse  t tree  a all  p pause";
 	if (state->view == TOP_VIEW_PROCESSES)
-		return "Esc back  H threads  g flame graph  l latency  / filter  s sort  r reverse  p pause  h help  q quit";
+		return "Esc back  H threads  g flame graph  l latency  / filter  s sort  h help  q quit  r reverse  p pause";
 	return "Esc back  Up and Down scroll  q quit";
 }
 

@@ -501,6 +501,28 @@ def test_golden_pictures(tmp_path, picture):
         top.close()
 
 
+def test_screen_is_drawn_again(tmp_path):
+    """Whole, after it was stopped, somebody wrote over it, and in a terminal of another size; its rows never change."""
+    top = Screen(["bash", "--norc", "-i"], tmp_path)
+    try:
+        top.keys("-l", shlex.quote(str(build_dir() / "tests/unit/top_screen")))
+        top.keys("Enter")
+        whole = top.wait(lambda text: re.search(r"web-1.*50\.0/50", text) and "h help" in text, "rates")
+        for _ in range(2):
+            top.keys("C-z")
+            top.wait(lambda text: "Stopped" in text and "web-1" not in text, "the shell")
+            top.keys("fg", "Enter")
+            top.wait(lambda text: text == whole, f"all of it again:\n{whole}", 20)
+        top("resize-window", "-x", 80, "-y", 12)
+        top.wait(lambda text: len(text.splitlines()) == 12 and "web-1" in text and "TX/s" not in text, "less of it", 20)
+        top("resize-window", "-x", 150, "-y", 24)
+        top.wait(lambda text: text == whole, f"all of it in the old size:\n{whole}", 20)
+        top.keys("q")
+        top.wait(lambda text: "web-1" not in text, "the end")
+    finally:
+        top.close()
+
+
 def test_screen_flame_graph(docker, start, screen, tmp_path):
     web = start(docker, "web", "/bin/split7525")
     top = screen("--interval", "0.5", web.name)
