@@ -13,6 +13,7 @@
 #define COST_DURATION_MIN_NS (100 * NS_PER_MS)
 #define COST_DURATION_MAX_NS (3600 * NS_PER_S)
 #define COST_COVERAGE_MIN 0.95
+#define COST_OWN_COMM "fathom" /* of processes that hold programs of ours */
 
 static const struct table_column program_columns[] = {
 	{ "PROGRAM", FALSE }, { "ID", TRUE },	    { "TYPE", FALSE },	{ "HELD BY", FALSE },
@@ -63,16 +64,25 @@ static const struct expense_program *expense_find(const struct expense *expense,
 
 /* ---- text ---- */
 
+/* How many of the events the program looks at, owned by the caller; NULL: not known of programs that are not ours. */
+static char *cost_events(const struct cost_program *used, const struct expense_holder *holder)
+{
+	if (used->one_in > 1)
+		return g_strdup_printf("1 in %u", used->one_in);
+	if (used->one_in == 1)
+		return g_strdup("all");
+	return g_strcmp0(holder->comm, COST_OWN_COMM) == 0 ? g_strdup("always all") : NULL;
+}
+
 static void cost_program_row(const struct expense *expense, const struct expense_program *program, struct table *table)
 {
 	const struct cost_program *used = &program->used;
-	g_autofree char *holder = holder_name(&g_array_index(expense->holders, struct expense_holder, program->holder));
+	const struct expense_holder *held_by = &g_array_index(expense->holders, struct expense_holder, program->holder);
+	g_autofree char *holder = holder_name(held_by);
 	g_autofree char *rate = cost_rate(expense, used->run_count);
 	g_autofree char *each = used->run_count ? units_duration(used->run_time_ns / used->run_count) : NULL;
 	g_autofree char *percent = cost_percent(expense, used->run_time_ns);
-	g_autofree char *events = used->one_in > 1    ? g_strdup_printf("1 in %u", used->one_in)
-				  : used->one_in == 1 ? g_strdup("all")
-						      : NULL;
+	g_autofree char *events = cost_events(used, held_by);
 	g_autofree char *code = used->memory_bytes ? units_bytes(used->memory_bytes) : NULL;
 	g_autofree char *maps = used->map_bytes ? units_bytes(used->map_bytes) : NULL;
 

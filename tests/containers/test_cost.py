@@ -54,7 +54,7 @@ def test_text(fathom, docker, start):
     watch(fathom, "offcpu", busy.name)
     done = fathom("cost", "-d", SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ("offcpu_switch", "HELD BY", "PAID BY", busy.name, "of one CPU"):
+    for words in ("offcpu_switch", "always all", "HELD BY", "PAID BY", busy.name, "of one CPU"):
         assert words in done.stdout, done.stdout
 
 
