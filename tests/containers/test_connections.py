@@ -23,6 +23,7 @@ SETTLED_S = 1.5  # who sends first is believed a second after the start
 REFUSED = 10000
 PUBLISHED, FEW = 5000, 300
 HELD = 20
+BRIEF = 50
 LOST = 12  # of 600 requests
 REQUEST, ANSWER = 100, 1000
 PORT = 7000
@@ -397,6 +398,33 @@ def test_a_short_life_is_named(fathom, wait_attached, docker, pair):
         docker.cli("run", "--rm", "--name", name, "--network", f"container:{server.id}", "fathom-test", "sh", "-c",
                    f"tcpload connect 127.0.0.1 {PORT} 3")
     check_exact(found[0], name, server.name, 3)
+
+
+def test_processes_of_milliseconds_are_named(fathom, wait_attached, pair):
+    """Processes that connect, ask, and are gone: whose they were is known of each, and what they were called."""
+    client, server = pair
+    script = f"i=0; while [ $i -lt {BRIEF} ]; do tcpload connect $0 {PORT} 1 >/dev/null; i=$((i + 1)); done"
+    with wire(client, server) as addresses, watching(fathom, wait_attached) as found:
+        mapper = fathom.start("map", "-d", "600", "-q", "--by", "process", "--json")
+        events = fathom.start("tcp", "--json", client.name, server.name)
+        for process in (mapper, events):
+            wait_attached(process)
+        inside(client, "sh", "-c", script, addresses[0])
+        wait_for(lambda: settled(server), what="connections to end")
+        lines = [json.loads(events.stdout.readline()) for _ in range(4 * BRIEF)]
+        for process in (mapper, events):
+            process.send_signal(signal.SIGINT)
+        told = json.loads(mapper.communicate(timeout=60)[0])
+        assert not events.communicate(timeout=60)[0] and events.returncode == 0
+    check_exact(found[0], client.name, server.name, BRIEF)
+    kinds = [(line["container"], line["process"], line["event"], line["peer"]) for line in lines]
+    for event in ("connect", "close"):
+        assert kinds.count((client.name, "tcpload", event, server.name)) == BRIEF, kinds
+    names = {node["id"]: node["name"] for node in told["nodes"]}
+    links = [(names[link["source"]], names[link["target"]]) for link in told["links"]]
+    assert (f"{client.name} (tcpload)", f"{server.name} (tcpload)") in links, links
+    assert not [link for link in links if client.name in link[0] and "tcpload" not in link[0]], links
+    assert len({line["pid"] for line in lines if line["container"] == client.name}) == BRIEF, lines
 
 
 def test_targets_choose_edges(fathom, wait_attached, docker, start, pair):
