@@ -25,7 +25,7 @@ struct held {
 
 struct contents {
 	GPtrArray *held; /* of struct held * */
-	GHashTable *containers; /* names */
+	GHashTable *containers; /* cgroup key → its last name: one may be learnt late */
 	struct capture capture;
 	char *host;
 };
@@ -91,7 +91,8 @@ static gboolean contents_frame(void *user, gint64 time_ms, struct snapshot *snap
 			const struct gauge_row *row = gauges_row(shape->gauges, j);
 
 			if (row->resource == GAUGE_RESOURCE_CONTAINER)
-				g_hash_table_add(contents->containers, g_strdup(row->name));
+				g_hash_table_replace(contents->containers, g_memdup2(&row->key, sizeof(row->key)),
+						     g_strdup(row->name));
 		}
 	}
 	return TRUE;
@@ -139,7 +140,7 @@ static void contents_json(const struct contents *contents)
 	json_string(&json, "host", contents->host);
 	json_begin_array(&json, "containers");
 	g_hash_table_iter_init(&iter, contents->containers);
-	while (g_hash_table_iter_next(&iter, &name, NULL))
+	while (g_hash_table_iter_next(&iter, NULL, &name))
 		json_string(&json, NULL, name);
 	json_end_array(&json);
 	json_begin_array(&json, "holds");
@@ -164,12 +165,12 @@ static int replay_contents(const char *path, gboolean as_json)
 {
 	struct contents contents = {
 		.held = g_ptr_array_new_with_free_func(held_free),
-		.containers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+		.containers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free),
 	};
 	g_autoptr(GError) error = NULL;
 	int status = EXIT_USAGE;
 
-	if (capture_read_file(path, &contents.capture, contents_frame, &contents, &error)) {
+	if (capture_read_file(path, NULL, &contents.capture, contents_frame, &contents, &error)) {
 		if (as_json)
 			contents_json(&contents);
 		else
@@ -210,7 +211,7 @@ static gboolean replay_range(const char *path, const char *from, const char *to,
 	if ((from && !units_parse_duration(from, NS_PER_S, &from_ns)) ||
 	    (to && !units_parse_duration(to, NS_PER_S, &to_ns)) || (to && to_ns <= from_ns))
 		return command_fail(error, "--from and --to are times since the capture's beginning: 90, 2m");
-	if (!capture_read_file(path, &capture, first_frame, &first_ms, error))
+	if (!capture_read_file(path, NULL, &capture, first_frame, &first_ms, error))
 		return FALSE;
 	if (from) {
 		g_autofree char *text =

@@ -50,7 +50,8 @@ static gboolean reading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 	return reading->each(reading->user, time_ms, snapshot, error);
 }
 
-static gboolean each_frame(capture_fn each, void *user, GError **error)
+/* `names`: see capture_read_file. */
+static gboolean each_frame(GHashTable *names, capture_fn each, void *user, GError **error)
 {
 	struct reading reading = { .from_ms = range_ms(SOURCE_FROM_MS, G_MININT64),
 				   .to_ms = range_ms(SOURCE_TO_MS, G_MAXINT64),
@@ -58,7 +59,7 @@ static gboolean each_frame(capture_fn each, void *user, GError **error)
 				   .user = user };
 	struct capture capture;
 
-	return capture_read_file(source_capture(), &capture, reading_frame, &reading, error);
+	return capture_read_file(source_capture(), names, &capture, reading_frame, &reading, error);
 }
 
 /* ---- who ---- */
@@ -116,7 +117,7 @@ struct registry *source_registry(GError **error)
 	if (!source_capture())
 		return registry_new("/", error);
 	registry = registry_new_recorded();
-	if (each_frame(record_frame, registry, error))
+	if (each_frame(NULL, record_frame, registry, error))
 		return registry;
 	registry_free(registry);
 	return NULL;
@@ -371,7 +372,7 @@ struct snapshot *source_observe(struct registry *registry, const struct observe_
 	if (!replay_refuse(options, error))
 		return NULL;
 	replay_begin(&replay);
-	if (each_frame(replay_frame, &replay, error)) {
+	if (each_frame(registry_renamed(registry), replay_frame, &replay, error)) {
 		/* Of events there may have been none: the interval says whether they were watched. */
 		if (replay.found || options->probe->shape == SHAPE_EVENTS) {
 			replay_fill(&replay);
@@ -409,7 +410,7 @@ gboolean source_each_gauges(source_gauges_fn each, void *user, GError **error)
 {
 	struct gauges_reading reading = { .each = each, .user = user };
 
-	return each_frame(gauges_frame, &reading, error);
+	return each_frame(NULL, gauges_frame, &reading, error);
 }
 
 /* ---- everything ---- */
@@ -432,7 +433,7 @@ struct snapshot *source_whole(guint windows, GPtrArray **parts, GError **error)
 	g_autoptr(GPtrArray) frames = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
 	struct snapshot *whole;
 
-	if (!each_frame(whole_frame, frames, error))
+	if (!each_frame(NULL, whole_frame, frames, error))
 		return NULL;
 	*parts = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
 	whole = snapshot_new(NULL);

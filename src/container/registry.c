@@ -55,6 +55,7 @@ struct registry {
 	GHashTable *nodes; /* set of all nodes; owns them */
 	GHashTable *strangers; /* keys sought in vain since the last refresh */
 	GPtrArray *old_strings; /* replaced since the last refresh */
+	GHashTable *renamed; /* of a recording: first name → last name */
 	struct node *host;
 	guint32 tree_uid; /* owner of the root of the tree */
 	guint32 refreshes;
@@ -457,6 +458,7 @@ static struct registry *registry_alloc(const char *root, struct cgroupfs *cgroup
 	registry->nodes = g_hash_table_new_full(NULL, NULL, node_free, NULL);
 	registry->strangers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	registry->old_strings = g_ptr_array_new_with_free_func(g_free);
+	registry->renamed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	registry->host = host_new(registry);
 	return registry;
 }
@@ -469,12 +471,44 @@ struct registry *registry_new_recorded(void)
 	return registry_alloc(RECORDED_ROOT, none);
 }
 
+GHashTable *registry_renamed(struct registry *registry)
+{
+	return registry->renamed;
+}
+
+/* Recorded again. Who was an id, or a path with it, may have become a name. */
+static void node_record_again(struct registry *registry, struct node *node, const struct container *seen)
+{
+	struct container *known = &node->container;
+	GHashTableIter all;
+	gpointer last;
+
+	if (!seen->id || !seen->id[0] || strcmp(known->name, seen->name) == 0 ||
+	    g_strcmp0(known->cgroup, seen->cgroup) != 0)
+		return;
+	if (!g_str_has_prefix(seen->id, known->name) && !strstr(known->name, seen->id))
+		return;
+	g_hash_table_iter_init(&all, registry->renamed);
+	while (g_hash_table_iter_next(&all, NULL, &last))
+		if (strcmp(last, known->name) == 0)
+			g_hash_table_iter_replace(&all, g_strdup(seen->name));
+	g_hash_table_insert(registry->renamed, g_strdup(known->name), g_strdup(seen->name));
+	known->runtime = seen->runtime;
+	set_string(registry, &known->id, g_strdup(seen->id));
+	set_string(registry, &known->name, g_strdup(seen->name));
+	set_string(registry, &known->image, g_strdup(seen->image));
+	set_string(registry, &known->pod, g_strdup(seen->pod));
+	set_string(registry, &known->pod_namespace, g_strdup(seen->pod_namespace));
+}
+
 void registry_record(struct registry *registry, const struct container *container)
 {
 	int tree = container->cgroup_key & CGROUP_KEY_V1 ? TREE_V1 : TREE_V2;
-	struct node *node;
+	struct node *node = g_hash_table_lookup(registry->keys, &container->cgroup_key);
 
-	if (container->runtime == RUNTIME_HOST || g_hash_table_contains(registry->keys, &container->cgroup_key))
+	if (node)
+		node_record_again(registry, node, container);
+	if (node || container->runtime == RUNTIME_HOST)
 		return;
 	node = g_new0(struct node, 1);
 	node->container = *container;
@@ -524,6 +558,7 @@ void registry_free(struct registry *registry)
 	g_hash_table_unref(registry->nodes);
 	g_hash_table_unref(registry->strangers);
 	g_ptr_array_unref(registry->old_strings);
+	g_hash_table_unref(registry->renamed);
 	machine_free(registry->machine);
 	cgroupfs_free(registry->cgroupfs);
 	g_free(registry->root);

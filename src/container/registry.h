@@ -16,9 +16,11 @@ struct cgroupfs;
 struct registry *registry_new(const char *root, GError **error);
 /* One that knows nothing of this machine: what was recorded elsewhere is added to it. Never NULL. */
 struct registry *registry_new_recorded(void);
-/* Adds a container (or unit, or cgroup) of a recording; copied. The host's own row, or one with a key that is there
- * already, changes nothing. */
+/* Adds a container (or unit, or cgroup) of a recording; copied. The host's own row changes nothing; one with a key that is
+ * there already, only that a name takes the place of an id. */
 void registry_record(struct registry *registry, const struct container *container);
+/* Of a recording: what containers were called before their names were known → their names. The registry's. */
+GHashTable *registry_renamed(struct registry *registry);
 void registry_free(struct registry *registry);
 /* Scans again: births, deaths, names that appeared late. */
 gboolean registry_refresh(struct registry *registry, GError **error);

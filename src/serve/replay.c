@@ -64,7 +64,7 @@ struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struc
 	struct capture capture;
 
 	replay->name = g_path_get_basename(path);
-	if (!capture_read_file(path, &capture, loading_frame, &loading, error)) {
+	if (!capture_read_file(path, NULL, &capture, loading_frame, &loading, error)) {
 		replay_free(replay);
 		return NULL;
 	}

@@ -147,6 +147,7 @@ struct source {
 	int fd; /* -1: memory */
 	const guint8 *at;
 	gsize left;
+	GHashTable *names; /* see capture_read_file; NULL: none */
 };
 
 /* As many as there are, up to `length`; -1 with errno. */
@@ -239,7 +240,8 @@ static gboolean read_all(struct source *source, struct capture *capture, capture
 	if (!head_read(source, error))
 		return FALSE;
 	while ((more = segment_read(source, capture, content, &time_ms, error)) > 0) {
-		g_autoptr(snapshot_t) snapshot = pack_read_compressed(content->data, content->len, error);
+		g_autoptr(snapshot_t) snapshot =
+			pack_read_compressed(content->data, content->len, source->names, error);
 
 		if (!snapshot) {
 			g_prefix_error(error, "segment %u: ", capture->segments + 1);
@@ -276,9 +278,10 @@ gboolean capture_is(const char *path)
 	return is;
 }
 
-gboolean capture_read_file(const char *path, struct capture *capture, capture_fn each, void *user, GError **error)
+gboolean capture_read_file(const char *path, GHashTable *names, struct capture *capture, capture_fn each, void *user,
+			   GError **error)
 {
-	struct source source = { .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) };
+	struct source source = { .fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), .names = names };
 	gboolean ok;
 
 	if (source.fd < 0) {

@@ -46,8 +46,10 @@ struct capture {
 	guint64 cut_bytes; /* at the end, that are no whole segment */
 };
 typedef gboolean (*capture_fn)(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error);
-/* Calls `each` (FALSE: stop, with `error` set) for every snapshot in the file's order. FALSE and `error` on damage. */
-gboolean capture_read_file(const char *path, struct capture *capture, capture_fn each, void *user, GError **error);
+/* Calls `each` (FALSE: stop, with `error` set) for every snapshot in the file's order. FALSE and `error` on damage.
+ * `names`: what is to be called otherwise (registry_renamed); NULL: nothing. */
+gboolean capture_read_file(const char *path, GHashTable *names, struct capture *capture, capture_fn each, void *user,
+			   GError **error);
 /* The same of bytes. */
 gboolean capture_read_bytes(const guint8 *bytes, gsize length, struct capture *capture, capture_fn each, void *user,
 			    GError **error);

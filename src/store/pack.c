@@ -322,6 +322,7 @@ GBytes *pack_snapshot(const struct snapshot *snapshot)
 struct unpacker {
 	struct varint_reader in;
 	GPtrArray *texts; /* by number - 1 */
+	GHashTable *names; /* texts that are to be others: former → present; NULL: none */
 	guint32 rows_left;
 	guint version;
 };
@@ -364,7 +365,8 @@ static guint32 take_below(struct unpacker *from, guint32 limit)
 	return (guint32)value;
 }
 
-static const char *take_text(struct unpacker *from)
+/* As it was written. */
+static const char *take_raw(struct unpacker *from)
 {
 	guint64 number = take(from);
 
@@ -373,6 +375,14 @@ static const char *take_text(struct unpacker *from)
 		return NULL;
 	}
 	return number ? g_ptr_array_index(from->texts, number - 1) : NULL;
+}
+
+static const char *take_text(struct unpacker *from)
+{
+	const char *text = take_raw(from),
+		   *present = text && from->names ? g_hash_table_lookup(from->names, text) : NULL;
+
+	return present ? present : text;
 }
 
 /* One that must be there. */
@@ -612,7 +622,7 @@ static void take_gauge_row(struct unpacker *from, struct gauges *gauges, guint t
 	if (parent > gauges->rows->len)
 		from->in.is_broken = TRUE;
 	for (guint i = 0; i < texts; i++) {
-		const char *text = take_text(from);
+		const char *text = take_raw(from); /* an id stays one */
 
 		if (i < GAUGE_TEXTS)
 			row.texts[i] = text;
@@ -719,9 +729,11 @@ static void take_all(struct unpacker *from, struct snapshot *snapshot)
 		take_shape(from, snapshot);
 }
 
-struct snapshot *pack_read(const guint8 *bytes, gsize length, GError **error)
+static struct snapshot *pack_read_named(const guint8 *bytes, gsize length, GHashTable *names, GError **error)
 {
-	struct unpacker from = { .texts = g_ptr_array_new_with_free_func(g_free), .rows_left = PACK_ROWS_MAX };
+	struct unpacker from = { .texts = g_ptr_array_new_with_free_func(g_free),
+				 .names = names,
+				 .rows_left = PACK_ROWS_MAX };
 	g_autoptr(snapshot_t) snapshot = snapshot_new(NULL);
 	guint64 version;
 	gboolean is_known;
@@ -740,6 +752,11 @@ struct snapshot *pack_read(const guint8 *bytes, gsize length, GError **error)
 	else
 		return g_steal_pointer(&snapshot);
 	return NULL;
+}
+
+struct snapshot *pack_read(const guint8 *bytes, gsize length, GError **error)
+{
+	return pack_read_named(bytes, length, NULL, error);
 }
 
 /* ---- compressed ---- */
@@ -790,13 +807,13 @@ GBytes *pack_snapshot_compressed(const struct snapshot *snapshot)
 	return pack_compress(bytes, length);
 }
 
-struct snapshot *pack_read_compressed(const guint8 *bytes, gsize length, GError **error)
+struct snapshot *pack_read_compressed(const guint8 *bytes, gsize length, GHashTable *names, GError **error)
 {
 	g_autoptr(GBytes) packed = pack_decompress(bytes, length, PACK_BYTES_MAX, error);
 	gsize size;
 	const guint8 *data = packed ? g_bytes_get_data(packed, &size) : NULL;
 
-	return packed ? pack_read(data, size, error) : NULL;
+	return packed ? pack_read_named(data, size, names, error) : NULL;
 }
 
 /* ---- merging ---- */

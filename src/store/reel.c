@@ -121,7 +121,7 @@ static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize le
 static void query_packed(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
 {
 	const struct query *query = user;
-	g_autoptr(snapshot_t) snapshot = pack_read_compressed(bytes, length, NULL);
+	g_autoptr(snapshot_t) snapshot = pack_read_compressed(bytes, length, NULL, NULL);
 
 	if (snapshot)
 		query->each(query->user, time_ms, snapshot);

@@ -25,6 +25,8 @@ def capture(docker, tmp_path_factory):
     # The first interval is in the file when all is attached.
     wait_for(lambda: path.exists() and path.stat().st_size > 100, 60, "the first interval")
     docker.cli("exec", talk.id, "tcpload", "connect", "127.0.0.1", "7000", "50")
+    # Born meanwhile: it connects before its name is known, or not, as it happens.
+    late = docker.run("reclate", "sh", "-c", "tcpload connect 127.0.0.1 7000 5; sleep 600", network=f"container:{talk.id}")
     before = path.stat().st_size
     wait_for(lambda: path.stat().st_size > before + 3000, 30, "more intervals")
     process.terminate()
@@ -32,8 +34,9 @@ def capture(docker, tmp_path_factory):
     assert process.returncode == 0, complaint
     docker.rm(busy)
     docker.rm(talk)
+    docker.rm(late)
     assert path.stat().st_mode & 0o777 == 0o600
-    return path, busy.name, talk.name
+    return path, busy.name, talk.name, late
 
 
 def replay(path, *words, status=0):
@@ -62,23 +65,28 @@ def readable(capture, tmp_path):
 
 def test_contents(capture, readable):
     found = json.loads(run(fathom_binary(), "replay", "--json", readable).stdout)
-    _, busy, talk = capture
-    assert {busy, talk} <= set(found["containers"])
+    _, busy, talk, late = capture
+    assert {busy, talk, late.name} <= set(found["containers"])
+    assert not [name for name in found["containers"] if name.startswith(late.id[:12])]
     held = {one["name"]: one for one in found["holds"]}
     assert {"usage", "connections", "runq", "fs", "block", "profile", "offcpu"} <= set(held)
     assert found["cut_bytes"] == 0 and held["usage"]["intervals"] >= 2
 
 
 def test_commands(capture, readable):
-    _, busy, talk = capture
+    _, busy, talk, late = capture
     folded = replay(readable, "profile", "--format", "folded", busy)
     assert folded and all(line.startswith(busy + ";") for line in folded.splitlines())
     everybody = replay(readable, "profile", "--format", "folded")
     assert len(everybody.splitlines()) > len(folded.splitlines())
     assert "blocked: " in replay(readable, "offcpu", "--format", "folded")
     edges = json.loads(replay(readable, "connections", "-d", "1", "--json", talk))["edges"]
-    edge, = [e for e in edges if e["target"].get("container") == talk]
-    assert (edge["source"]["container"], edge["opens"], edge["closes"]) == (talk, 50, 50)
+    between = {e["source"].get("container"): (e["opens"], e["closes"]) for e in edges if e["target"].get("container") == talk}
+    assert between == {talk: (50, 50), late.name: (5, 5)}
+    for words in (("trace", "exec"), ("latency", "runq"), ("profile", "--format", "folded"), ("ps",)):
+        told = replay(readable, *words, status=None)
+        assert late.name in told or words[0] == "profile", told
+        assert not [line for line in told.splitlines() if line.split(";")[0].strip().startswith(late.id[:12])], told
     assert "throttled" in replay(readable, "latency", "runq", busy, status=None)
     rows = [json.loads(line) for line in replay(readable, "top", "--json").splitlines()]
     cpu = [row["cpu_ns"] / row["interval_ns"] for row in rows if row["name"] == busy and "cpu_ns" in row and

@@ -551,6 +551,28 @@ static void test_late_state(void)
 	machine_end(&machine);
 }
 
+/* A recording's first intervals know an id, later ones the name. */
+static void test_recorded_late(void)
+{
+	struct registry *registry = registry_new_recorded();
+	struct container seen = { .cgroup_key = 77, .runtime = RUNTIME_DOCKER, .id = ID_A, .cgroup = "/docker/" ID_A };
+	const char *const names[] = { ID_A, "aaaa567890aa", "web", "web" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		seen.name = (char *)names[i];
+		registry_record(registry, &seen);
+	}
+	g_assert_cmpstr(registry_by_cgroup(registry, 77)->name, ==, "web");
+	g_assert_cmpuint(g_hash_table_size(registry_renamed(registry)), ==, 2);
+	g_assert_cmpstr(g_hash_table_lookup(registry_renamed(registry), ID_A), ==, "web");
+	g_assert_cmpstr(g_hash_table_lookup(registry_renamed(registry), "aaaa567890aa"), ==, "web");
+	/* Renamed by hand: its old name may be another's by now. */
+	seen.name = (char *)"shop";
+	registry_record(registry, &seen);
+	g_assert_null(g_hash_table_lookup(registry_renamed(registry), "web"));
+	registry_free(registry);
+}
+
 static void test_churn(void)
 {
 	g_autoptr(GPtrArray) list = NULL;
@@ -721,6 +743,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/container/birth", test_birth);
 	g_test_add_func("/container/late-name", test_late_name);
 	g_test_add_func("/container/late-state", test_late_state);
+	g_test_add_func("/container/recorded-late", test_recorded_late);
 	g_test_add_func("/container/churn", test_churn);
 	g_test_add_func("/container/hybrid-v1-only", test_hybrid_v1_only);
 	g_test_add_func("/container/cgroups", test_cgroups);

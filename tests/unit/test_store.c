@@ -270,7 +270,7 @@ static void test_pack(void)
 		g_autoptr(GBytes) same = NULL;
 
 		changed[i] ^= 0x11;
-		read = pack_read_compressed(changed, length, NULL);
+		read = pack_read_compressed(changed, length, NULL, NULL);
 		same = read ? pack_snapshot(read) : NULL;
 		g_assert_true(!same || g_bytes_equal(same, packed));
 	}
@@ -379,7 +379,7 @@ static void test_capture(void)
 	}
 	g_assert_true(capture_close(writer, NULL));
 	g_assert_true(capture_is(path));
-	g_assert_true(capture_read_file(path, &capture, count_opens, &opens, &error));
+	g_assert_true(capture_read_file(path, NULL, &capture, count_opens, &opens, &error));
 	g_assert_no_error(error);
 	g_assert_cmpuint(opens, ==, 6);
 	g_assert_cmpuint(capture.segments, ==, 3);
