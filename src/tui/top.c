@@ -17,6 +17,8 @@
 #define INTERVAL_MIN_NS (100 * NS_PER_MS)
 #define INTERVAL_MAX_NS (60 * NS_PER_S)
 #define FILTER_BYTES_MAX 200
+#define PAGE_STEP 10 /* letters a page moves aside */
+#define PAGE_COLUMN_MAX 1000
 
 const struct gauge_interval *top_table(const struct top_state *state)
 {
@@ -169,11 +171,31 @@ static void show_page(struct top_state *state, enum top_view view, char *title, 
 	state->page = page;
 	g_free(state->page_title);
 	state->page_title = title;
-	state->page_scroll = 0;
+	state->page_scroll = state->page_column = 0;
+}
+
+/* What chose the container says nothing about its processes. */
+static void filter_lay_aside(struct top_state *state)
+{
+	state->is_inside = TRUE;
+	state->outer_filter = g_steal_pointer(&state->filter);
+	state->outer_filter_text = g_steal_pointer(&state->filter_text);
+}
+
+static void filter_take_back(struct top_state *state)
+{
+	if (!state->is_inside)
+		return;
+	state->is_inside = FALSE;
+	gauge_filter_free(state->filter);
+	g_free(state->filter_text);
+	state->filter = g_steal_pointer(&state->outer_filter);
+	state->filter_text = g_steal_pointer(&state->outer_filter_text);
 }
 
 static void show_containers(struct top_state *state)
 {
+	filter_take_back(state);
 	state->view = TOP_VIEW_CONTAINERS;
 	state->want.container_key = 0;
 	state->want.threads = FALSE;
@@ -210,6 +232,7 @@ static void show_processes(struct top_state *state)
 	if (state->view != TOP_VIEW_CONTAINERS || !choose_container(state))
 		return;
 	state->view = TOP_VIEW_PROCESSES;
+	filter_lay_aside(state);
 	state->want.container_key = state->container_key;
 	state->selected = state->scroll = state->first_column = 0;
 	state->selected_key = 0;
@@ -356,6 +379,12 @@ static void page_key(struct top_state *state, int key)
 	case SCREEN_KEY_END:
 		to = lines;
 		break;
+	case SCREEN_KEY_LEFT:
+		state->page_column -= MIN(state->page_column, PAGE_STEP);
+		return;
+	case SCREEN_KEY_RIGHT:
+		state->page_column = MIN(state->page_column + PAGE_STEP, PAGE_COLUMN_MAX);
+		return;
 	default:
 		go_back(state);
 		return;
@@ -570,6 +599,8 @@ static void state_clear(struct top_state *state)
 {
 	job_free(state->job);
 	gauge_filter_free(state->filter);
+	gauge_filter_free(state->outer_filter);
+	g_free(state->outer_filter_text);
 	g_array_unref(state->places);
 	g_hash_table_unref(state->histories);
 	g_string_free(state->input, TRUE);

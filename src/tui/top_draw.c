@@ -62,7 +62,7 @@ static void draw_order(struct top_state *state)
 		put_line(state, 2, line->str, SCREEN_NOTICE);
 		return;
 	}
-	if (state->view != TOP_VIEW_CONTAINERS)
+	if (state->view != TOP_VIEW_CONTAINERS && state->view != TOP_VIEW_HELP)
 		g_string_append_printf(line, "%s  ", state->container_name ? state->container_name : "");
 	if (state->view <= TOP_VIEW_PROCESSES)
 		g_string_append_printf(line, "sorted by %s%s%s", gauge_columns[order->column].key,
@@ -254,6 +254,15 @@ static void draw_table(struct top_state *state)
 
 /* ---- pages ---- */
 
+static const char *text_from(const char *text, guint letters)
+{
+	while (letters-- && *text)
+		do
+			text++;
+		while (((guchar)*text & 0xc0) == 0x80); /* within a letter */
+	return text;
+}
+
 static void draw_page(const struct top_state *state)
 {
 	g_auto(GStrv) lines = g_strsplit(state->page ? state->page : "", "\n", -1);
@@ -261,7 +270,8 @@ static void draw_page(const struct top_state *state)
 
 	put_line(state, 3, "", SCREEN_HEADING);
 	for (guint i = 0; i < room && state->page_scroll + i < count; i++)
-		put_line(state, HEAD_ROWS + i, lines[state->page_scroll + i], SCREEN_PLAIN);
+		put_line(state, HEAD_ROWS + i, text_from(lines[state->page_scroll + i], state->page_column),
+			 SCREEN_PLAIN);
 }
 
 static const char *foot_text(const struct top_state *state)
@@ -271,11 +281,11 @@ static const char *foot_text(const struct top_state *state)
 	if (state->mode == TOP_MODE_SORT)
 		return "Left and Right choose the column  Enter sorts  Esc leaves it";
 	if (state->view == TOP_VIEW_CONTAINERS)
-		return "Enter processes  g flame graph  l latency  / filter  s sort  h help  q quit  o all values  "
+		return "h help  q quit  Enter processes  g flame graph  l latency  / filter  s sort  o all values  "
 		       "r reverse  t tree  a all  p pause";
 	if (state->view == TOP_VIEW_PROCESSES)
-		return "Esc back  H threads  g flame graph  l latency  / filter  s sort  h help  q quit  r reverse  p pause";
-	return "Esc back  Up and Down scroll  q quit";
+		return "Esc back  h help  q quit  H threads  g flame graph  l latency  / filter  s sort  r reverse  p pause";
+	return "Esc back  q quit  Up, Down, Left and Right scroll";
 }
 
 void top_draw(struct top_state *state)

@@ -40,6 +40,10 @@ struct top_state {
 	struct gauge_order order, process_order;
 	char *filter_text;
 	struct gauge_filter *filter;
+	gboolean
+		is_inside; /* a container: its processes have a filter of their own, and the containers' is laid aside */
+	char *outer_filter_text;
+	struct gauge_filter *outer_filter;
 	struct gauge_interval containers, processes;
 	gboolean has_processes; /* `processes` is what the view shows */
 	GArray *places; /* of struct gauge_place: the table's rows in order */
@@ -59,7 +63,7 @@ struct top_state {
 	guint64 job_started_ns;
 	char *page; /* text of a page view; raw lines */
 	char *page_title;
-	guint page_scroll;
+	guint page_scroll, page_column; /* the first line and letter shown */
 };
 
 /* The interval and the order of the table that is shown. */

@@ -523,6 +523,31 @@ def test_screen_is_drawn_again(tmp_path):
         top.close()
 
 
+def test_containers_filter_is_not_their_processes(tmp_path):
+    """It is laid aside among the processes, and there again behind them; a page moves aside."""
+    top = Screen([str(build_dir() / "tests/unit/top_screen")], tmp_path)
+    try:
+        top.wait("web-1", "rates")
+        top.keys("/")
+        top.keys("-l", "web")
+        top.keys("Enter")
+        top.wait("filter: web", "the filter")
+        top.keys("Enter")
+        top.wait(lambda text: "postgres" in text and "filter:" not in text, "all processes")
+        top.keys("/")
+        top.keys("-l", "nobody")
+        top.keys("Enter")
+        top.wait("nothing matches", "their own filter")
+        top.keys("Escape")
+        top.wait("filter: web", "the filter again")
+        top.keys("h", "Right", "Right", "Right")
+        top.wait(lambda text: "Enter      processes" in text and "Up Down" not in text, "what is to the right")
+        top.keys("q")
+        top.wait("ended with 0", "the end")
+    finally:
+        top.close()
+
+
 def test_screen_flame_graph(docker, start, screen, tmp_path):
     web = start(docker, "web", "/bin/split7525")
     top = screen("--interval", "0.5", web.name)
