@@ -224,7 +224,7 @@ static gboolean open_http(struct agent *agent, const struct config *config, GErr
 
 /* From here on we can do what readings and measurements on demand need, and no more: no mounting, no changing of other
  * processes, networks or files that are not ours. Children get at most what stays in the bounding set. */
-static void drop_capabilities(struct agent *agent)
+static void drop_capabilities(struct agent *agent, gboolean wants_bpf)
 {
 	static const struct {
 		unsigned int capability;
@@ -240,13 +240,19 @@ static void drop_capabilities(struct agent *agent)
 		{ CAP_SETUID, FALSE }, /* children that parse give up their identity */
 		{ CAP_SETGID, FALSE },
 	};
-	gboolean have[G_N_ELEMENTS(kept)], may_bound;
+	gboolean have[G_N_ELEMENTS(kept)], may_bound, needs_admin;
 
 	capng_get_caps_process();
 	for (guint i = 0; i < G_N_ELEMENTS(kept); i++)
 		have[i] = capng_have_capability(CAPNG_PERMITTED, kept[i].capability) > 0;
 	may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) > 0;
+	/* Runtimes that know neither of the two give the one that held both before they were made. */
+	needs_admin = wants_bpf && capng_have_capability(CAPNG_PERMITTED, CAP_SYS_ADMIN) > 0 &&
+		      !(capng_have_capability(CAPNG_PERMITTED, CAP_BPF) > 0 &&
+			capng_have_capability(CAPNG_PERMITTED, CAP_PERFMON) > 0);
 	capng_clear(CAPNG_SELECT_BOTH);
+	if (needs_admin)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_SYS_ADMIN);
 	for (guint i = 0; i < G_N_ELEMENTS(kept); i++) {
 		if (have[i] && kept[i].is_ours)
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i].capability);
@@ -278,7 +284,7 @@ struct agent *agent_new(const struct config *config, const char *version, agent_
 		agent_free(agent);
 		return NULL;
 	}
-	drop_capabilities(agent);
+	drop_capabilities(agent, !config->no_bpf && !config->capture);
 	malloc_trim(0); /* of what loading took */
 	return agent;
 }
