@@ -106,3 +106,9 @@ def attached(pid):
     except OSError:
         pass
     return count
+
+
+def scheduled_us(pid, tid=None):
+    """(ran, waited for a CPU) of a thread so far: what it was neither blocked nor asleep. Waits are counted when they end."""
+    ran_ns, waited_ns, _ = Path(f"/proc/{pid}/task/{tid or pid}/schedstat").read_text().split()
+    return int(ran_ns) / 1e3, int(waited_ns) / 1e3

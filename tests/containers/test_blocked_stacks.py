@@ -2,10 +2,12 @@
 """Stacks of blocked threads are recognised without walking them. None may be taken for another: programs that make it easy."""
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from folded import stacks
+from support import scheduled_us, wait_for
 
 SECONDS = 4
 FIRST = ("_start", "__clone", "clone", "start_thread")
@@ -74,7 +76,12 @@ def test_same_stacks_as_with_frame_pointers(docker, start, fathom, tmp_path):
 def test_twin_wakers_are_told_apart(docker, start, fathom, tmp_path, program):
     """One thread blocks at one place; who wakes it are stacks that are easily taken for one another."""
     container = start(docker, "wakers" + program.replace("_", ""), f"/bin/{program}", "wake")
+    tasks = Path(f"/proc/{container.pid}/task")
+    wait_for(lambda: len(list(tasks.iterdir())) == 2, what="the listener")
+    [listener] = [int(task.name) for task in tasks.iterdir() if int(task.name) != container.pid]
+    waited, busy = scheduled_us(container.pid)[1], sum(scheduled_us(container.pid, listener))
     found, ledger = measure(fathom, tmp_path, "offcpu", container.name, "--waker")
+    waited, busy = scheduled_us(container.pid)[1] - waited, sum(scheduled_us(container.pid, listener)) - busy
     told, complete = Counter(), 0
     for frames, weight in found:
         waker = next((at for at, frame in enumerate(frames) if frame.startswith("woken by")), None)
@@ -84,10 +91,12 @@ def test_twin_wakers_are_told_apart(docker, start, fathom, tmp_path, program):
         told[kind(frames[:waker:-1])] += weight # written from the innermost on
         complete += weight if any(frame in FIRST for frame in frames[waker:]) else 0
     all_us = sum(told.values())
-    assert all_us > 0.9 * SECONDS * 1e6, found # nothing else the thread does takes time
+    assert all_us > max(0.9 * (SECONDS * 1e6 - busy), 0.3 * SECONDS * 1e6), (busy, found) # nothing else it does takes time
     for name, ms in {**WAYS, **ROOTS}.items():
         share = ms / (sum(WAYS.values()) + sum(ROOTS.values()))
-        assert told[name] / all_us == pytest.approx(share, rel=NEAR), (name, told)
+        # The listener also waits while who is to wake it waits for a CPU, on whatever stack that is.
+        least, most = (1 - NEAR) * share * (all_us - waited), (1 + NEAR) * share * all_us + waited
+        assert least <= told[name] <= most, (name, least, most, told)
     assert complete >= COMPLETE * all_us and told[""] < (1 - COMPLETE) * all_us, told
     assert all(note.endswith("of these wrong: 0") for note in ledger["notes"] if "of these wrong" in note), ledger["notes"]
 

@@ -43,7 +43,7 @@ def run_split(start, docker, version, *arguments):
     if home != Path("/usr"):
         mounts[str(home)] = f"{home}:ro"
     container = start(docker, "python", str(path), "/app/split.py", *arguments, mounts=mounts)
-    wait_for(lambda: b"split.py" in Path(f"/proc/{container.pid}/cmdline").read_bytes(), what="the interpreter")
+    wait_for(lambda: os.readlink(f"/proc/{container.pid}/cwd") == "/app", what="the interpreter to have begun")
     return container
 
 

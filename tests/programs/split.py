@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Burns CPU in functions whose shares are known: 70, 20 and 10 per cent of the steps, reached in every way one Python
 function can reach another. `split.py WAY [SECONDS]`; ways: call, sorted, map, generator, asyncio, deep (or deep30), eval,
-mixed (most of them in turn), naps (sleeps instead), threads, fork (children that live for half a second)."""
+mixed (most of them in turn), naps (sleeps instead), threads, fork (children that live for half a second).
+When all is imported and the burning begins it goes to its own directory, which can be seen from outside."""
 import asyncio
 import os
 import sys
@@ -122,6 +123,7 @@ def loop(way, end):
 def main():
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 600
     end = time.monotonic() + seconds
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
     if sys.argv[1] == "fork":
         while time.monotonic() < end:
             child = os.fork()

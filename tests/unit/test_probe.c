@@ -323,7 +323,7 @@ static void test_copyplan_length(void)
 {
 	struct copyplan_need need;
 
-	copyplan_need_init(&need);
+	copyplan_need_init(&need, FALSE);
 	g_assert_cmpuint(need.bytes, ==, 16384);
 	g_assert_cmpuint(need.one_in, ==, 1);
 	for (int i = 0; i < COPYPLAN_WINDOW - 1; i++)
@@ -347,6 +347,26 @@ static void test_copyplan_length(void)
 	g_assert_cmpuint(need.bytes, ==, 16384); /* 7000 and a quarter more */
 }
 
+/* Stacks that are known are copied once: a window without them says nothing of what they need. */
+static void test_copyplan_recognised(void)
+{
+	struct copyplan_need need;
+
+	copyplan_need_init(&need, TRUE);
+	g_assert_false(need_learn(&need, STACK_END_FIRST, 2100, FALSE));
+	for (int i = 0; i < 4 * COPYPLAN_WINDOW; i++)
+		need_learn(&need, STACK_END_FIRST, 900, FALSE);
+	g_assert_cmpuint(need.bytes, ==, 4096);
+	g_assert_true(need_learn(&need, STACK_END_SHORT, 5000, FALSE));
+	for (int i = 0; i < 4 * COPYPLAN_WINDOW; i++)
+		need_learn(&need, STACK_END_FIRST, 900, FALSE);
+	g_assert_cmpuint(need.bytes, ==, 8192); /* what was too short once stays too short */
+	g_assert_true(need_learn(&need, STACK_END_SHORT, 80000, FALSE));
+	for (int i = 0; i < 4 * COPYPLAN_WINDOW; i++)
+		need_learn(&need, STACK_END_FIRST, 900, FALSE);
+	g_assert_cmpuint(need.bytes, ==, STACK_COPY_BYTES_FIRST); /* one deep stack does not make all copies long */
+}
+
 /* Both ends of a stack were copied before anything was known, and both were of use. */
 static void test_copyplan_tail(void)
 {
@@ -354,7 +374,7 @@ static void test_copyplan_tail(void)
 	struct probe_copy copy = { .length = 2048 };
 	struct probe_unwound unwound = { .end = STACK_END_FIRST, .used_bytes = 1000, .used_tail = TRUE };
 
-	copyplan_need_init(&need);
+	copyplan_need_init(&need, FALSE);
 	g_assert_true(copyplan_need_learn(&need, &copy, &unwound));
 	g_assert_cmpuint(need.tail, >, 0);
 	g_assert_false(copyplan_need_learn(&need, &copy, &unwound));
@@ -367,7 +387,7 @@ static void test_copyplan_named(void)
 	struct probe_copy copy = { .length = 2048 };
 	struct probe_unwound unwound = { .end = STACK_END_SHORT, .wanted_bytes = 2500 };
 
-	copyplan_need_init(&need);
+	copyplan_need_init(&need, FALSE);
 	g_assert_true(copyplan_need_learn(&need, &copy, &unwound));
 	g_assert_cmpuint(need.bytes, ==, 4096);
 	g_assert_true(copyplan_need_learn(&need, &copy, &unwound)); /* told again, not made longer */
@@ -380,7 +400,7 @@ static void test_copyplan_all(void)
 	struct probe_copy copy = { .length = 1000, .is_all = TRUE };
 	struct probe_unwound unwound = { .end = STACK_END_SHORT, .wanted_bytes = 5000 };
 
-	copyplan_need_init(&need);
+	copyplan_need_init(&need, FALSE);
 	g_assert_false(copyplan_need_learn(&need, &copy, &unwound)); /* a longer copy would not help */
 	g_assert_cmpuint(need.bytes, ==, 16384);
 }
@@ -389,7 +409,7 @@ static void test_copyplan_frames(void)
 {
 	struct copyplan_need need;
 
-	copyplan_need_init(&need);
+	copyplan_need_init(&need, FALSE);
 	for (int i = 0; i < COPYPLAN_TRUST - 1; i++)
 		need_learn(&need, STACK_END_FIRST, 900, TRUE);
 	g_assert_cmpuint(need.one_in, ==, 1);
@@ -662,6 +682,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/kernel_btf", test_kernel_btf);
 	g_test_add_func("/probe/kernel_name", test_kernel_name);
 	g_test_add_func("/probe/copyplan/length", test_copyplan_length);
+	g_test_add_func("/probe/copyplan/recognised", test_copyplan_recognised);
 	g_test_add_func("/probe/copyplan/tail", test_copyplan_tail);
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
