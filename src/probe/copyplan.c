@@ -11,11 +11,14 @@
 struct copyplan {
 	int map_fd, named_fd;
 	GHashTable *needs; /* tgid → struct copyplan_need */
+	gboolean is_recognised;
 };
 
-void copyplan_need_init(struct copyplan_need *need)
+void copyplan_need_init(struct copyplan_need *need, gboolean is_recognised)
 {
-	*need = (struct copyplan_need){ .bytes = STACK_COPY_BYTES_FIRST, .one_in = 1, .trust = COPYPLAN_TRUST };
+	*need = (struct copyplan_need){
+		.bytes = STACK_COPY_BYTES_FIRST, .one_in = 1, .trust = COPYPLAN_TRUST, .is_recognised = is_recognised
+	};
 }
 
 /* The next power of two within the limits. */
@@ -35,6 +38,14 @@ static gboolean need_learn_tail(struct copyplan_need *need)
 		return FALSE;
 	need->tail = STACK_COPY_TAIL;
 	return TRUE;
+}
+
+/* A stack that was cut short is known by what was copied of it: were copies to shrink to that length again, it would be taken
+ * for known, and stay cut short. */
+static void need_learn_least(struct copyplan_need *need, gsize bytes)
+{
+	if (need->is_recognised)
+		need->least_bytes = MAX(need->least_bytes, MIN(copyplan_round(bytes), STACK_COPY_BYTES_FIRST));
 }
 
 /* TRUE when the kernel half must be told (again). */
@@ -58,12 +69,14 @@ static gboolean need_learn_length(struct copyplan_need *need, const struct probe
 			return FALSE; /* longer would not help */
 		if (copy->length >= need->bytes) /* else it was made before the plan was heard of */
 			need->bytes = copyplan_round(MAX(unwound->wanted_bytes, copy->length * 2));
+		need_learn_least(need, unwound->wanted_bytes);
 		return need->bytes != before || copy->length < need->bytes;
 	}
 	need->peak_bytes = MAX(need->peak_bytes, (guint32)MIN(unwound->used_bytes, (gsize)STACK_COPY_BYTES_MAX));
+	need_learn_least(need, COPYPLAN_SPARE(unwound->used_bytes));
 	if (++need->stacks < COPYPLAN_WINDOW)
 		return FALSE;
-	need->bytes = MIN(need->bytes, copyplan_round(COPYPLAN_SPARE(need->peak_bytes)));
+	need->bytes = MIN(need->bytes, MAX(copyplan_round(COPYPLAN_SPARE(need->peak_bytes)), need->least_bytes));
 	need->peak_bytes = need->stacks = 0;
 	return need->bytes != before;
 }
@@ -120,6 +133,7 @@ struct copyplan *copyplan_new(struct bpf_object *object)
 		return NULL;
 	plan = g_new0(struct copyplan, 1);
 	plan->map_fd = map_fd;
+	plan->is_recognised = bpf_object__find_map_by_name(object, "user_paths") != NULL;
 	plan->named_fd = bpf_object__find_map_fd_by_name(object, "stack_named_plans");
 	plan->needs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	return plan;
@@ -142,7 +156,7 @@ static struct copyplan_need *copyplan_need(struct copyplan *plan, guint32 tgid)
 	if (g_hash_table_size(plan->needs) >= STACK_PLANS) /* exits were missed: learn anew */
 		g_hash_table_remove_all(plan->needs);
 	need = g_new(struct copyplan_need, 1);
-	copyplan_need_init(need);
+	copyplan_need_init(need, plan->is_recognised);
 	g_hash_table_insert(plan->needs, GUINT_TO_POINTER(tgid), need);
 	return need;
 }

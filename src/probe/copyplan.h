@@ -19,10 +19,12 @@ struct copyplan_need {
 	guint32 bytes, one_in, tail; /* the plan, as struct stack_plan */
 	gboolean is_known; /* `bytes` is what the kernel half uses */
 	guint32 peak_bytes, stacks; /* in this window */
+	gboolean is_recognised; /* known stacks are not copied again: a window tells nothing of them */
+	guint32 least_bytes; /* then: no shorter, because stacks that are known need it; never more than a process begins with */
 	guint32 equal, trust;
 };
 
-void copyplan_need_init(struct copyplan_need *need);
+void copyplan_need_init(struct copyplan_need *need, gboolean is_recognised);
 /* TRUE when the plan changed. */
 gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy *copy,
 			     const struct probe_unwound *unwound);
