@@ -1679,7 +1679,8 @@ static __always_inline void pass_copy(struct stack_copy_room *copies, struct tas
 	walk.from = registers.copied_from;
 	walk.wanted = user_copy_bytes(task, registers.copied_from);
 	bpf_loop(STACK_COPY_PAGES, pass_page, &walk, 0);
-	if (record->copy_bytes < walk.wanted)
+	/* All there is says nothing of how much other stacks of the process need. */
+	if (record->copy_bytes < walk.wanted || walk.wanted == stack_depth_bytes(task, registers.copied_from))
 		record->flags |= STACK_COPY_ENDS;
 	if (record->copy_bytes)
 		record->flags |= STACK_COPIED;
