@@ -31,6 +31,12 @@ static guint32 copyplan_round(gsize bytes)
 	return rounded;
 }
 
+gboolean copyplan_leads_away(const struct probe_unwound *unwound)
+{
+	return unwound->end == STACK_END_SHORT && unwound->frame_pointers_do &&
+	       unwound->wanted_bytes > unwound->used_bytes + COPYPLAN_FRAME_BYTES_MAX;
+}
+
 /* TRUE when it is news. */
 static gboolean need_learn_tail(struct copyplan_need *need)
 {
@@ -59,7 +65,7 @@ static gboolean need_learn_length(struct copyplan_need *need, const struct probe
 	else if (!need->is_known) /* it began with what others of its name needed */
 		need->bytes = before = copyplan_round(copy->length);
 	need->is_known |= !copy->is_all;
-	if (unwound->end == STACK_END_SHORT) {
+	if (unwound->end == STACK_END_SHORT && !copyplan_leads_away(unwound)) {
 		need->peak_bytes = STACK_COPY_BYTES_MAX; /* no shrinking before a whole window without this */
 		need->stacks = 0;
 		/* A frame lies between that is larger than any copy, or has many pages that were never touched. */

@@ -12,6 +12,7 @@
 #define COPYPLAN_TRUST                                                                                                 \
 	32 /* equal stacks in a row until frame pointers are relied on; four times as many after a mistake */
 #define COPYPLAN_TRUST_MAX 8192
+#define COPYPLAN_FRAME_BYTES_MAX 16384 /* of one frame of code that keeps frame pointers, and has no table */
 #define COPYPLAN_AUDIT 64 /* of so many stacks of a process with frame pointers one is checked */
 
 /* Of one process. Pure: for tests. */
@@ -28,6 +29,10 @@ void copyplan_need_init(struct copyplan_need *need, gboolean is_recognised);
 /* TRUE when the plan changed. */
 gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy *copy,
 			     const struct probe_unwound *unwound);
+
+/* The walk ended where frame pointers lead far beyond what it had: to another stack, as from Go's scheduler to the goroutine it
+ * left. No longer copy is made for that. */
+gboolean copyplan_leads_away(const struct probe_unwound *unwound);
 
 struct copyplan;
 

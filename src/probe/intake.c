@@ -255,7 +255,8 @@ static void intake_learn(struct intake *intake, const struct probe_task *task, c
 	if (!intake->paths || !unwound->is_final || unwound->end == STACK_END_GONE)
 		return;
 	/* A longer copy will tell more, so the stack must not be recognised before there is one. */
-	if (unwound->end == STACK_END_SHORT && !copy->is_all && copy->length < STACK_COPY_BYTES_MAX)
+	if (unwound->end == STACK_END_SHORT && !copy->is_all && copy->length < STACK_COPY_BYTES_MAX &&
+	    !copyplan_leads_away(unwound))
 		return;
 	userpath_learn(intake->paths, task->tgid, copy, &intake->basis);
 }

@@ -394,6 +394,27 @@ static void test_copyplan_named(void)
 	g_assert_cmpuint(need.bytes, ==, 4096);
 }
 
+/* To another stack: nothing is copied for that, and what was used counts. */
+static void test_copyplan_away(void)
+{
+	struct copyplan_need need;
+	struct probe_copy copy = { .length = 16384 };
+	struct probe_unwound unwound = {
+		.end = STACK_END_SHORT, .used_bytes = 2100, .wanted_bytes = 60000, .frame_pointers_do = TRUE
+	};
+
+	copyplan_need_init(&need, FALSE);
+	for (int i = 0; i < COPYPLAN_TRUST - 1; i++)
+		g_assert_false(copyplan_need_learn(&need, &copy, &unwound));
+	g_assert_cmpuint(need.bytes, ==, 16384);
+	unwound.wanted_bytes = 1000000;
+	copyplan_need_learn(&need, &copy, &unwound);
+	g_assert_cmpuint(need.tail, ==, 0);
+	unwound.frame_pointers_do = FALSE; /* a table said so: it is a large frame */
+	g_assert_true(copyplan_need_learn(&need, &copy, &unwound));
+	g_assert_cmpuint(need.tail, >, 0);
+}
+
 static void test_copyplan_all(void)
 {
 	struct copyplan_need need;
@@ -685,6 +706,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/recognised", test_copyplan_recognised);
 	g_test_add_func("/probe/copyplan/tail", test_copyplan_tail);
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
+	g_test_add_func("/probe/copyplan/away", test_copyplan_away);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
 	g_test_add_func("/probe/delta/whole", test_delta);
