@@ -273,6 +273,20 @@ static guint64 polled_owner(struct tcp_polled *polled, guint32 pid)
 	return key;
 }
 
+void tcp_polled_each_process(struct tcp_polled *polled, void (*each)(void *user, guint64 cgroup_key, guint32 netns),
+			     void *user)
+{
+	g_autoptr(GArray) pids = polled_pids();
+
+	for (guint i = 0; i < pids->len; i++) {
+		guint32 pid = g_array_index(pids, guint32, i);
+		guint32 netns = (guint32)procfs_namespace("/", pid, NAMESPACE_NET);
+
+		if (netns)
+			each(user, polled_owner(polled, pid), netns);
+	}
+}
+
 static void polled_descriptors(struct tcp_polled *polled, guint32 pid)
 {
 	g_autofree char *path = g_strdup_printf("/proc/%u/fd", pid);
@@ -412,6 +426,7 @@ static void polled_tell(struct connection *connection, enum moment moment, tcp_p
 		.port = port,
 		.is_client = connection->is_client,
 		.remote = address,
+		.netns = place->netns,
 		.all_sent_bytes = connection->now.sent_bytes,
 		.all_received_bytes = connection->now.received_bytes,
 	};

@@ -32,7 +32,9 @@ struct tcpevents_run {
 	struct eventring *ring;
 	struct tcp_polled *polled; /* without kernel programs: none of the above */
 	int timer_fd; /* of that; -1: none */
-	struct ledger_line polled_seen, polled_nobodys;
+	struct ledger_line polled_seen;
+	GHashTable *nobodys; /* network namespace → how many events there had no known owner */
+	GHashTable *wanted_netns; /* set of network namespaces of wanted containers' processes */
 	const struct rung *rung;
 	char *why_not;
 	struct probe_request request;
@@ -191,6 +193,28 @@ static gboolean polled_wants(const struct tcpevents_run *run, guint64 cgroup_key
 	return !run->request.filter;
 }
 
+static void polled_count_nobodys(struct tcpevents_run *run, guint32 netns)
+{
+	gsize count = GPOINTER_TO_SIZE(g_hash_table_lookup(run->nobodys, GUINT_TO_POINTER(netns)));
+
+	g_hash_table_insert(run->nobodys, GUINT_TO_POINTER(netns), GSIZE_TO_POINTER(count + 1));
+}
+
+/* Notes where wanted processes are: what happens elsewhere, and to nobody known, is not theirs. */
+static void polled_note_process(void *user, guint64 cgroup_key, guint32 netns)
+{
+	struct tcpevents_run *run = user;
+
+	if (cgroup_key == 0 || polled_wants(run, cgroup_key))
+		g_hash_table_add(run->wanted_netns, GUINT_TO_POINTER(netns));
+}
+
+static void polled_note_processes(struct tcpevents_run *run)
+{
+	if (run->request.filter)
+		tcp_polled_each_process(run->polled, polled_note_process, run);
+}
+
 /* tcp_polled_fn. Of a connection both of whose ends are here each end's is told, but its close only of the client's. */
 static void polled_tell(void *user, const struct tcp_polled_edge *edge)
 {
@@ -206,11 +230,11 @@ static void polled_tell(void *user, const struct tcp_polled_edge *edge)
 		return;
 	if (own->kind == EDGE_END_CONTAINER && !polled_wants(run, own->cgroup_key))
 		return;
-	run->polled_seen.events++;
 	if (own->kind != EDGE_END_CONTAINER) {
-		run->polled_nobodys.events++;
+		polled_count_nobodys(run, edge->netns);
 		return;
 	}
+	run->polled_seen.events++;
 	fields[event.field_count++] = (struct probe_field){ .field = { "event", EVENT_TEXT, 0, what } };
 	fields[event.field_count++] =
 		(struct probe_field){ .field = { "peer", EVENT_TEXT, 0,
@@ -249,7 +273,10 @@ static gboolean polled_open(struct tcpevents_run *run, GError **error)
 		return FALSE;
 	}
 	run->polled = tcp_polled_open(&run->listener, error);
-	return run->polled != NULL;
+	if (!run->polled)
+		return FALSE;
+	polled_note_processes(run);
+	return TRUE;
 }
 
 static void polled_drain(struct tcpevents_run *run, gboolean last)
@@ -262,10 +289,19 @@ static void polled_drain(struct tcpevents_run *run, gboolean last)
 
 static void polled_account(struct tcpevents_run *run, struct ledger *ledger)
 {
-	ledger->seen.events += run->polled_seen.events;
+	GHashTableIter each;
+	gpointer netns, count;
+	guint64 nobodys = 0;
+
+	polled_note_processes(run); /* those that came since */
+	g_hash_table_iter_init(&each, run->nobodys);
+	while (g_hash_table_iter_next(&each, &netns, &count))
+		if (!run->request.filter || g_hash_table_contains(run->wanted_netns, netns))
+			nobodys += GPOINTER_TO_SIZE(count);
+	ledger->seen.events += run->polled_seen.events + nobodys;
 	ledger_note(ledger, g_strdup(run->rung->misses));
-	if (run->polled_nobodys.events)
-		ledger_add(ledger, LEDGER_LOST_UNATTRIBUTED, run->polled_nobodys.events, 0);
+	if (nobodys)
+		ledger_add(ledger, LEDGER_LOST_UNATTRIBUTED, nobodys, 0);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
 }
@@ -358,6 +394,8 @@ static void tcpevents_close(struct probe_run *opaque)
 		close(run->timer_fd);
 	g_free(run->why_not);
 	g_hash_table_unref(run->by_pair);
+	g_hash_table_unref(run->nobodys);
+	g_hash_table_unref(run->wanted_netns);
 	g_queue_clear_full(&run->waiting, g_free);
 	g_free(run);
 }
@@ -372,6 +410,8 @@ static struct probe_run *tcpevents_open(const struct probe_request *request, con
 	run->timer_fd = -1;
 	g_queue_init(&run->waiting);
 	run->by_pair = g_hash_table_new(g_int64_hash, g_int64_equal);
+	run->nobodys = g_hash_table_new(NULL, NULL);
+	run->wanted_netns = g_hash_table_new(NULL, NULL);
 	run->rung = ladder_climb(tcpevents_rungs, request->rung, tcpevents_attach, run, &run->why_not, error);
 	if (run->rung)
 		return (struct probe_run *)run;
