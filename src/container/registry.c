@@ -19,6 +19,7 @@
 #include "kernel/procfs.h"
 
 #define IDENTIFY_TRIES 4
+#define IDENTIFY_ID 64 /* digits of an id that nobody chose */
 #define IDENTIFY_LATE_NS (30 * NS_PER_S) /* a runtime has written its state by the time a process is that old */
 #define IDENTIFY_AGAIN_NS (200 * NS_PER_MS) /* between refreshes, on being asked; twice that after each try */
 #define RECORDED_ROOT "/proc/self/recorded" /* a directory that is never there */
@@ -223,6 +224,14 @@ static gboolean evidence_is_old(const struct evidence *evidence)
 	return since_ns && since_ns + IDENTIFY_LATE_NS < clock_realtime_ns();
 }
 
+/* A runtime below (runc, a shim) knows its container before the one above it (docker, podman) has written its name: until
+ * then an id as long as those is no name. */
+static gboolean container_has_name(const struct container *container)
+{
+	return container->name && (!container->id || strlen(container->id) < IDENTIFY_ID ||
+				   !g_str_has_prefix(container->id, container->name));
+}
+
 static void node_identify(struct registry *registry, struct node *node)
 {
 	g_autofree char *unit = systemd_unit_path(node->path);
@@ -260,7 +269,7 @@ static void node_identify(struct registry *registry, struct node *node)
 		} else if (node->verdict == VERDICT_NOT_MINE) {
 			node_become_plain(node, unit);
 		}
-		node->is_settled = verdict == VERDICT_CONFIRMED ||
+		node->is_settled = (verdict == VERDICT_CONFIRMED && container_has_name(&node->container)) ||
 				   (populated && (evidence_is_old(&evidence) ||
 						  node->tried_ns - node->inhabited_ns > IDENTIFY_LATE_NS));
 	}
@@ -625,7 +634,7 @@ void registry_note_death(struct registry *registry, guint64 cgroup_key)
 	if (!node || node->is_dead)
 		return;
 	/* A last chance to learn the name: its files may outlive it. */
-	if (node->verdict == VERDICT_LOOKS_LIKE && !node->is_settled)
+	if (node->verdict > VERDICT_NOT_MINE && !node->is_settled)
 		node_identify(registry, node);
 	node_bury(registry, node);
 }

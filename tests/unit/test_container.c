@@ -533,6 +533,7 @@ static void test_late_name(void)
 /* A container whose runtime is slow to write down who it is: asked often meanwhile, and named when it has. */
 static void test_late_state(void)
 {
+	const char *const shim[] = { "/usr/bin/containerd-shim-runc-v2", "-namespace", "moby", "-id", ID_B, NULL };
 	g_autofree char *booted = g_strdup_printf("btime %" G_GINT64_FORMAT "\n", g_get_real_time() / G_USEC_PER_SEC);
 	const struct container *container;
 	struct machine_test machine;
@@ -548,6 +549,15 @@ static void test_late_state(void)
 	docker_config(&machine, "/var/lib/docker", ID_A, "web", 0);
 	g_assert_true(registry_refresh(machine.registry, NULL));
 	g_assert_cmpstr(container->name, ==, "web");
+	/* Sure whose it is, by its shim, but not what it is called. */
+	add_monitor(&machine, 190, "containerd-shim", "/run/d/moby/" ID_B, shim);
+	add_process(&machine, 200, 190, 1, "runc:[2:INIT]", "/docker/" ID_B);
+	g_assert_true(registry_refresh(machine.registry, NULL));
+	container = registry_by_path(machine.registry, "/docker/" ID_B);
+	g_assert_true(g_str_has_prefix(ID_B, container->name));
+	docker_config(&machine, "/var/lib/docker", ID_B, "shop", 0);
+	g_assert_true(registry_refresh(machine.registry, NULL));
+	g_assert_cmpstr(container->name, ==, "shop");
 	machine_end(&machine);
 }
 
