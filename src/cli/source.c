@@ -128,6 +128,7 @@ struct registry *source_registry(GError **error)
 /* Of an observation that is read instead of made. */
 struct replay {
 	const struct observe_options *options;
+	GHashTable *names; /* registry_renamed */
 	struct snapshot *snapshot; /* being filled */
 	struct shape *shape; /* of it */
 	gint64 first_ms; /* of the snapshot; 0: nothing yet */
@@ -235,13 +236,17 @@ static void take_calltree(struct replay *replay, const struct calltree *from)
 	for (guint32 i = 1; i < from->node_count; i++) {
 		const struct calltree_frame *frame = &from->frames[from->frame[i]];
 		guint32 parent = places[from->parent[i]];
+		const char *name =
+			frame->kind == FRAME_CONTAINER ? g_hash_table_lookup(replay->names, frame->name) : NULL;
 
+		if (!name)
+			name = frame->name;
 		if (!parent ||
-		    (from->parent[i] == CALLTREE_ROOT && frame->kind == FRAME_CONTAINER && !wants(replay, frame->name)))
+		    (from->parent[i] == CALLTREE_ROOT && frame->kind == FRAME_CONTAINER && !wants(replay, name)))
 			continue;
 		if (whole || frame->kind != FRAME_PROCESS)
 			parent = calltree_child(into, parent - 1,
-						calltree_frame(into, frame->kind, frame->name, -1, frame->module)) +
+						calltree_frame(into, frame->kind, name, -1, frame->module)) +
 				 1;
 		places[i] = parent;
 		calltree_add(into, parent - 1, from->self[i]);
@@ -365,14 +370,14 @@ static gboolean replay_refuse(const struct observe_options *options, GError **er
 
 struct snapshot *source_observe(struct registry *registry, const struct observe_options *options, GError **error)
 {
-	struct replay replay = { .options = options };
+	struct replay replay = { .options = options, .names = registry_renamed(registry) };
 
 	if (!source_capture())
 		return observe_run(registry, options, error);
 	if (!replay_refuse(options, error))
 		return NULL;
 	replay_begin(&replay);
-	if (each_frame(registry_renamed(registry), replay_frame, &replay, error)) {
+	if (each_frame(replay.names, replay_frame, &replay, error)) {
 		/* Of events there may have been none: the interval says whether they were watched. */
 		if (replay.found || options->probe->shape == SHAPE_EVENTS) {
 			replay_fill(&replay);

@@ -20,6 +20,7 @@
 
 #define IDENTIFY_TRIES 4
 #define IDENTIFY_ID 64 /* digits of an id that nobody chose */
+#define IDENTIFY_ID_SHORT 12 /* of these, where there is no name yet */
 #define IDENTIFY_LATE_NS (30 * NS_PER_S) /* a runtime has written its state by the time a process is that old */
 #define IDENTIFY_AGAIN_NS (200 * NS_PER_MS) /* between refreshes, on being asked; twice that after each try */
 #define RECORDED_ROOT "/proc/self/recorded" /* a directory that is never there */
@@ -173,7 +174,7 @@ static void node_become_container(struct registry *registry, struct node *node, 
 	node->is_own = TRUE;
 	set_string_if_known(registry, &container->id, &identity->id);
 	if (!identity->name)
-		identity->name = g_strndup(container->id, 12);
+		identity->name = g_strndup(container->id, IDENTIFY_ID_SHORT);
 	set_string_if_known(registry, &container->name, &identity->name);
 	set_string_if_known(registry, &container->image, &identity->image);
 	set_string_if_known(registry, &container->pod, &identity->pod);
@@ -485,29 +486,34 @@ GHashTable *registry_renamed(struct registry *registry)
 	return registry->renamed;
 }
 
-/* Recorded again. Who was an id, or a path with it, may have become a name. */
+/* What was told before the name was known has the id, or its beginning. */
+static void registry_note_name(struct registry *registry, const struct container *container)
+{
+	if (strlen(container->id) < IDENTIFY_ID || !container_has_name(container))
+		return;
+	g_hash_table_insert(registry->renamed, g_strdup(container->id), g_strdup(container->name));
+	g_hash_table_insert(registry->renamed, g_strndup(container->id, IDENTIFY_ID_SHORT), g_strdup(container->name));
+}
+
+/* Recorded again. Who was an id, or a cgroup whose path ends with it, may have become a name. */
 static void node_record_again(struct registry *registry, struct node *node, const struct container *seen)
 {
 	struct container *known = &node->container;
-	GHashTableIter all;
-	gpointer last;
 
-	if (!seen->id || !seen->id[0] || strcmp(known->name, seen->name) == 0 ||
+	if (!seen->id || !container_has_name(seen) || strcmp(known->name, seen->name) == 0 ||
 	    g_strcmp0(known->cgroup, seen->cgroup) != 0)
 		return;
-	if (!g_str_has_prefix(seen->id, known->name) && !strstr(known->name, seen->id))
+	if (strstr(known->name, seen->id))
+		g_hash_table_insert(registry->renamed, g_strdup(known->name), g_strdup(seen->name));
+	else if (!g_str_has_prefix(seen->id, known->name))
 		return;
-	g_hash_table_iter_init(&all, registry->renamed);
-	while (g_hash_table_iter_next(&all, NULL, &last))
-		if (strcmp(last, known->name) == 0)
-			g_hash_table_iter_replace(&all, g_strdup(seen->name));
-	g_hash_table_insert(registry->renamed, g_strdup(known->name), g_strdup(seen->name));
 	known->runtime = seen->runtime;
 	set_string(registry, &known->id, g_strdup(seen->id));
 	set_string(registry, &known->name, g_strdup(seen->name));
 	set_string(registry, &known->image, g_strdup(seen->image));
 	set_string(registry, &known->pod, g_strdup(seen->pod));
 	set_string(registry, &known->pod_namespace, g_strdup(seen->pod_namespace));
+	registry_note_name(registry, known);
 }
 
 void registry_record(struct registry *registry, const struct container *container)
@@ -528,6 +534,7 @@ void registry_record(struct registry *registry, const struct container *containe
 	node->container.pod_namespace = g_strdup(container->pod_namespace);
 	node->container.cgroup = g_strdup(container->cgroup);
 	node->container.init_pid = 0; /* a number of another machine */
+	registry_note_name(registry, &node->container);
 	node->path = g_strdup(container->cgroup ? container->cgroup : container->name);
 	node->is_own = node->is_settled = TRUE;
 	node->is_dead = container->dead;

@@ -544,8 +544,10 @@ static void take_calltree(struct unpacker *from, struct shape *shape)
 	frames = take_count(from, PACK_CALLTREE_NODES_MAX);
 	for (guint32 i = 0; i < frames && !from->in.is_broken; i++) {
 		enum frame_kind kind = (enum frame_kind)take_below(from, FRAME_KINDS);
-		const char *name = take_name(from), *module = take_text(from);
+		/* As written: frames are told apart by their names, and two that become one would shift all others. */
+		const char *name = take_raw(from), *module = take_raw(from);
 
+		from->in.is_broken |= !name;
 		if (!from->in.is_broken && calltree_frame(tree, kind, name, -1, module) != i)
 			from->in.is_broken = TRUE;
 	}

@@ -30,7 +30,8 @@ GBytes *pack_compress(const guint8 *bytes, gsize length);
 GBytes *pack_decompress(const guint8 *bytes, gsize length, gsize limit, GError **error);
 /* Both at once. */
 GBytes *pack_snapshot_compressed(const struct snapshot *snapshot);
-/* `names`: containers' names that were learnt late, the first → the last; NULL: none. */
+/* `names`: containers' names that were learnt late, the first → the last; NULL: none. Frames of
+ * stacks keep what was written. */
 struct snapshot *pack_read_compressed(const guint8 *bytes, gsize length, GHashTable *names, GError **error);
 
 /* Adds the shapes of the adjoining `from` to those of `into` with the same probe and kind; others are taken over. `from`
