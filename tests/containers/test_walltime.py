@@ -40,8 +40,10 @@ def test_quota_of_half_a_cpu(docker, start, fathom, tmp_path):
     capped = start(docker, "capped", "/bin/split7525", cpus=0.5, args=["--cpuset-cpus", "1"])
     found, elapsed = measure(fathom, tmp_path, "walltime", capped.name)
     assert total(found) == pytest.approx(elapsed, rel=0.01)
-    assert total(found, "running") == pytest.approx(0.5 * elapsed, rel=0.1)
-    assert total(found, "waiting for CPU: throttled") > 0
+    throttled = total(found, "waiting for CPU: throttled")
+    waited = total(found, "waiting for CPU") - throttled  # for neighbours: so much less of the quota may be used
+    assert 0.9 * 0.5 * elapsed - waited <= total(found, "running") <= 1.1 * 0.5 * elapsed, (waited, throttled)
+    assert throttled > 0
 
 
 def test_throttled_is_what_the_kernel_counts(docker, start, fathom, tmp_path, wait_attached):
