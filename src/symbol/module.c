@@ -128,8 +128,8 @@ static void open_end(struct modules *modules, struct module *module)
 		return;
 	close(module->fd);
 	module->fd = -1;
-	g_queue_delete_link(&modules->open, module->place);
-	module->place = NULL;
+	g_queue_delete_link(&modules->open, module->open_place);
+	module->open_place = NULL;
 }
 
 static void unwind_end(struct modules *modules, struct module *module)
@@ -171,7 +171,7 @@ static void open_begin(struct modules *modules, struct module *module, int fd)
 {
 	module->fd = fd;
 	g_queue_push_head(&modules->open, module);
-	module->place = modules->open.head;
+	module->open_place = modules->open.head;
 	if (modules->open.length > MODULES_OPEN_MAX) {
 		open_end(modules, g_queue_peek_tail(&modules->open));
 		modules->closed_unread++;

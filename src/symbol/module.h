@@ -70,7 +70,8 @@ struct module {
 		guint64 start, end;
 	} witnesses[MODULE_WITNESSES];
 	guint witness_next;
-	GList *place; /* in the list of open or of loaded modules */
+	GList *place; /* in the list of loaded modules; NULL: it has no table that counts */
+	GList *open_place; /* in that of open ones: a loaded module may be opened again, for its unwind table */
 };
 
 /* How a mapping names its file. */
