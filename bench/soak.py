@@ -38,7 +38,7 @@ class Births(Churn):
         super().__init__(living, per_minute)
 
     def make(self, name):
-        self.names[name] = secrets.token_hex(32)
+        self.names[name] = f"docker-{secrets.token_hex(32)}.scope"
         super().make(self.names[name])
         enter = "; ".join(f"echo $$ > {root / self.names[name]}/cgroup.procs" for root in self.roots)
         self.processes[name] = subprocess.Popen(["sh", "-c", f"{enter}; for i in 1 2 3; do true | cat; done; exec sleep 600"],
@@ -80,8 +80,8 @@ class RuncBirths:
         self.wait_s = 60 / per_minute
         self.made = []
         self.stop = threading.Event()
-        for _ in range(living):
-            self.runc.run("lives", "sleep", "100000")
+        for number in range(living):
+            self.runc.run(f"lives{number}", "sleep", "100000")
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
@@ -89,7 +89,7 @@ class RuncBirths:
         due = time.monotonic()
         while not self.stop.wait(max(0, due - time.monotonic())):
             due += self.wait_s
-            alive.append(self.runc.run("brief", "sleep", "100000"))
+            alive.append(self.runc.run(f"brief{len(self.made)}", "sleep", "100000"))
             self.made.append(alive[-1].id)
             if len(alive) > LIFE:
                 self.runc.rm(alive.pop(0))
