@@ -276,6 +276,30 @@ static void test_pack(void)
 	}
 }
 
+/* Called otherwise while it is read: also where two become one. */
+static void test_pack_renamed(void)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_of(5000, 9), back = NULL;
+	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+	struct calltree *tree = snapshot_find(snapshot, SHAPE_CALLTREE)->calltree;
+	g_autoptr(GBytes) small = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize length;
+	const guint8 *bytes;
+
+	for (guint i = 0; i < 2; i++)
+		calltree_child(tree, CALLTREE_ROOT,
+			       calltree_frame(tree, FRAME_CONTAINER, i ? "shop" : "web", -1, NULL));
+	small = pack_snapshot_compressed(snapshot);
+	bytes = g_bytes_get_data(small, &length);
+	g_hash_table_insert(names, (gpointer) "web", (gpointer) "shop");
+	back = pack_read_compressed(bytes, length, names, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(snapshot_find(back, SHAPE_CALLTREE)->calltree->node_count, ==, tree->node_count);
+	g_assert_cmpstr(histogram_values(snapshot_find(back, SHAPE_HISTOGRAM)->histogram, 0)[0], ==, "shop");
+	g_assert_cmpstr(edges_source(snapshot_find(back, SHAPE_EDGES)->edges, 0).name, ==, "shop");
+}
+
 /* Cut anywhere or changed anywhere, what was never checked is refused or read, and nothing else. */
 static void test_pack_damaged(void)
 {
@@ -413,6 +437,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/database", test_database);
 	g_test_add_func("/store/pack", test_pack);
 	g_test_add_func("/store/pack-damaged", test_pack_damaged);
+	g_test_add_func("/store/pack-renamed", test_pack_renamed);
 	g_test_add_func("/store/reel", test_reel);
 	g_test_add_func("/store/capture", test_capture);
 	return g_test_run();
