@@ -2,17 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the README's pictures anew, from the demonstration containers: sudo tools/pictures.py"""
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
+WEB = ROOT / "tests/web"
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/containers"), str(ROOT / "tools")]
 
+from agent_client import Agent  # noqa: E402
 from run import start_demo  # noqa: E402
 from runtimes import Docker  # noqa: E402
-from support import fathom_binary, run  # noqa: E402
+from support import fathom_binary, run, tool  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 SECONDS = 10
+PAGE_SECONDS = 45  # until there are verdicts and lines behind the numbers
 
 
 class Plain(Docker):
@@ -22,6 +26,19 @@ class Plain(Docker):
         return name
 
 
+def picture_page():
+    """The agent's first view, in a real browser."""
+    if not (WEB / "node_modules/playwright-core/package.json").exists():
+        run(tool("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=WEB, timeout=300)
+    with tempfile.TemporaryDirectory() as directory:
+        agent = Agent(directory).start()
+        try:
+            run(tool("node"), WEB / "picture.mjs", tool("chromium"), Path(directory) / "profile",
+                f"{agent.url}#token={agent.token}", PAGE_SECONDS, "#/", PICTURES / "overview.png", cwd=WEB, timeout=180)
+        finally:
+            agent.stop()
+
+
 def main():
     PICTURES.mkdir(exist_ok=True)
     with Plain() as docker:
@@ -29,6 +46,7 @@ def main():
         for name, *arguments in (("walltime", "walltime", "web", "capped", "waiter"),
                                  ("offcpu", "offcpu", "waiter", "--waker")):
             run(fathom_binary(), *arguments, "-q", "-d", SECONDS, "-o", PICTURES / f"{name}.svg", timeout=60)
+        picture_page()
     return 0
 
 
