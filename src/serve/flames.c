@@ -65,6 +65,8 @@ static void source_each(const struct api *api, struct source *source, window_fn 
 	else
 		reel_each(api->stacks, source->range.from_ms, source->range.to_ms + FLAMES_WINDOW_MAX_MS, 60000,
 			  source_window, source);
+	source->each = NULL;
+	source->user = NULL;
 }
 
 /* The measurement `profile` of the query, read back; NULL and `*wrong`. */
