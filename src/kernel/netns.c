@@ -76,7 +76,9 @@ int netns_socket(const struct netns *netns, int domain, int type, int protocol, 
 
 	if (netns->inode == netns_own()) {
 		fd = socket(domain, type | SOCK_CLOEXEC, protocol);
-		return fd < 0 ? netns_fail(netns, error) : fd;
+		if (fd < 0)
+			return netns_fail(netns, error);
+		return fd;
 	}
 	there = netns_open(netns, error);
 	if (there < 0)
@@ -96,7 +98,9 @@ int netns_socket(const struct netns *netns, int domain, int type, int protocol, 
 	close(here);
 	close(there);
 	errno = reason;
-	return fd < 0 ? netns_fail(netns, error) : fd;
+	if (fd < 0)
+		return netns_fail(netns, error);
+	return fd;
 }
 
 /* mnl_cb_t */

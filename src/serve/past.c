@@ -237,7 +237,7 @@ static void edges_live(struct edges_question *question, const struct edges *all)
 /* The number of an end in `ends`, made if absent. */
 static guint end_number(GHashTable *numbers, GPtrArray *ends, struct edge_end end)
 {
-	char *key = g_strdup_printf("%u %s", end.kind, end.name);
+	char *key = g_strdup_printf("%u %s", (guint)end.kind, end.name);
 	guint number = GPOINTER_TO_UINT(g_hash_table_lookup(numbers, key));
 
 	if (number) {

@@ -154,7 +154,7 @@ static enum trigger high_end(struct recorder *recorder)
 	while (g_hash_table_iter_next(&iter, &key, &count)) {
 		enum trigger trigger = (enum trigger)g_ascii_strtoull(key, NULL, 10);
 
-		if (GPOINTER_TO_UINT(count) == recorder->triggers.of[trigger].readings && trigger < first)
+		if (trigger < first && GPOINTER_TO_UINT(count) == recorder->triggers.of[trigger].readings)
 			first = trigger;
 	}
 	g_hash_table_unref(recorder->high);
