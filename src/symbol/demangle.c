@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A mangled name of a few hundred bytes can unfold to gigabytes (each substitution may double it) and comes from files that
  * containers control. The allocation-free entry points of libiberty hand the text out piece by piece; when there is too
- * much of it, we leave by longjmp: nothing has been allocated that could leak. */
+ * much of it, we leave by longjmp: nothing has been allocated that could leak. What is never handed out, such as the path of a Rust
+ * impl, may take for ever nonetheless: such names are measured first. */
 #include "symbol/demangle.h"
 
 #include <libiberty/demangle.h>
 #include <setjmp.h>
 #include <string.h>
+
+#include "symbol/rustname.h"
 
 struct output {
 	jmp_buf full;
@@ -49,7 +52,7 @@ char *demangle(const char *name)
 	if (!(name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || g_str_has_prefix(name, "_GLOBAL_"))))
 		return NULL;
 	length = strnlen(name, DEMANGLE_INPUT_MAX + 1);
-	if (length > DEMANGLE_INPUT_MAX)
+	if (length > DEMANGLE_INPUT_MAX || (name[1] == 'R' && !rustname_is_bounded(name)))
 		return NULL;
 	output = g_new(struct output, 1);
 	output->length = 0;

@@ -717,6 +717,12 @@ static void test_demangle(void)
 		{ "_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write" },
 		{ "_ZN", NULL },
 		{ "_R", NULL },
+		{ "_RNvMNtNtCsgEmfK2I1SDS_4core3ptr9const_ptrPu13is_aligned_toCs6xxl1lAjzDf_1a",
+		  "<*const ()>::is_aligned_to" },
+		{ "_RINvNtCs1_4core3ptr13drop_in_placeINtNtB4_6result6ResultNtB4_3VecDNtNtB4_3any3AnyNtNtB4_6marker4SendEL_EE",
+		  "core::ptr::drop_in_place::<core::result::Result<core::Vec, dyn core::any::Any + core::marker::Send>>" },
+		/* A function in the path of an impl that is bound to 10^15 lifetimes, none of which is ever shown. */
+		{ "_RXYFFGFBYFFGFB__", NULL },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
