@@ -101,6 +101,7 @@ n=0; until [ -s /tmp/inside ] && [ -s /tmp/outside ] && [ $(ls -l /proc/$peer/fd
 	sleep 1; n=$((n+1)); done
 touch /ext4/go; /srv/rootfs/bin/slowops /ext4 & work=$!
 n=0; until [ -e /ext4/result ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
+sleep 2 # into the next interval: of one that has just begun nothing is told
 kill -INT $peer $inside $outside; wait $peer $inside $outside; kill $work
 cat /tmp/peer /tmp/inside /tmp/outside; umount /ext4; losetup -d /dev/loop0"""
 
