@@ -5,7 +5,7 @@ import { chromium } from "playwright-core";
 const [program, profile, link, seconds, ...wanted] = process.argv.slice(2);
 const context = await chromium.launchPersistentContext(profile, { executablePath: program, headless: true,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-	viewport: { width: 1280, height: 640 } });
+	viewport: { width: 1280, height: 360 } });
 const page = context.pages()[0] ?? await context.newPage();
 await page.goto(link);
 for (let i = 0; i + 1 < wanted.length; i += 2) {
