@@ -22,8 +22,8 @@ char *file_read(const char *path, gsize limit, gsize *length, GError **error);
 char *file_read_at(int dirfd, const char *name, gsize limit, gsize *length, GError **error);
 
 /* Opens `path` as a process inside a container would see it: `root` is a directory such as /proc/PID/root,
- * symlinks are resolved inside it, magic links are refused, and only regular files on file systems that cannot
- * block for ever (no FUSE) are accepted. Returns a file descriptor opened read-only with O_CLOEXEC | O_NONBLOCK,
+ * symlinks are resolved inside it (magic links are refused, or followed by their text where mounts are crossed), and only
+ * regular files on file systems that cannot block for ever (no FUSE) are accepted. Returns a file descriptor opened read-only with O_CLOEXEC | O_NONBLOCK,
  * owned by the caller, or -1 and `error`. */
 int file_open_in_root(const char *root, const char *path, GError **error);
 

@@ -13,6 +13,7 @@
 #include "bpf/births.bpf.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/owners.bpf.h"
 #include "drops.h"
 
 const volatile __u32 drops_host_netns = 0;
@@ -25,14 +26,6 @@ struct {
 	__type(key, struct drops_key);
 	__type(value, struct drops_count);
 } drops_rows SEC(".maps");
-
-/* How many ports each owner (or namespace) has. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, DROPS_OWNERS);
-	__type(key, u64);
-	__type(value, u32);
-} drops_owners SEC(".maps");
 
 /* Whose address it is: a cgroup key. */
 struct {
@@ -157,29 +150,13 @@ static __always_inline void key_fill(struct drops_key *key, struct sk_buff *skb,
 	}
 }
 
-/* May the key's owner have one more port of its own? */
-static __always_inline bool port_allowed(const struct drops_key *key)
-{
-	u64 owner = key->owner ?: (u64)key->netns << 32;
-	u32 one = 1, *count = bpf_map_lookup_elem(&drops_owners, &owner);
-
-	if (!count) {
-		bpf_map_update_elem(&drops_owners, &owner, &one, BPF_NOEXIST);
-		return true;
-	}
-	if (*count >= DROPS_PORTS_OWNER)
-		return false;
-	__sync_fetch_and_add(count, 1);
-	return true;
-}
-
 static __always_inline struct drops_count *count_find(struct drops_key *key)
 {
 	struct drops_count *count = bpf_map_lookup_elem(&drops_rows, key), none = {};
 
 	if (count)
 		return count;
-	if (key->port && !port_allowed(key)) {
+	if (key->port && !owner_may_add(key->owner ?: (u64)key->netns << 32, DROPS_PORTS_OWNER)) {
 		__sync_fetch_and_add(&drops_ports_left_out, 1);
 		key->port = 0;
 		count = bpf_map_lookup_elem(&drops_rows, key);

@@ -5,7 +5,6 @@
 
 #define DROPS_ROWS 16384 /* different drops kept */
 #define DROPS_PORTS_OWNER 64 /* ports told apart for one owner; what more there are is port 0 */
-#define DROPS_OWNERS 4096
 #define DROPS_ADDRESSES 32768 /* of containers, known to the kernel half */
 #define DROPS_ADDRESS 16
 

@@ -12,6 +12,7 @@
 #include "bpf/births.bpf.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/owners.bpf.h"
 #include "peers.h"
 
 struct {
@@ -21,14 +22,6 @@ struct {
 	__type(key, struct peers_key);
 	__type(value, struct peers_count);
 } peers_rows SEC(".maps");
-
-/* How many rows each owner has. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, PEERS_OWNERS);
-	__type(key, u64);
-	__type(value, u32);
-} peers_owners SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -93,28 +86,13 @@ struct ports {
 	u16 source, target;
 };
 
-/* May `owner` have one more row of its own? */
-static __always_inline bool row_allowed(u64 owner)
-{
-	u32 one = 1, *count = bpf_map_lookup_elem(&peers_owners, &owner);
-
-	if (!count) {
-		bpf_map_update_elem(&peers_owners, &owner, &one, BPF_NOEXIST);
-		return true;
-	}
-	if (*count >= PEERS_ROWS_OWNER)
-		return false;
-	__sync_fetch_and_add(count, 1);
-	return true;
-}
-
 static __always_inline struct peers_count *count_find(struct peers_key *key)
 {
 	struct peers_count *count = bpf_map_lookup_elem(&peers_rows, key), none = {};
 
 	if (count)
 		return count;
-	if (row_allowed(key->owner)) {
+	if (owner_may_add(key->owner, PEERS_ROWS_OWNER)) {
 		bpf_map_update_elem(&peers_rows, key, &none, BPF_NOEXIST);
 		count = bpf_map_lookup_elem(&peers_rows, key);
 		if (count)

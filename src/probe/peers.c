@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "kernel/netns.h"
@@ -63,12 +64,7 @@ struct peers_run {
 
 static guint address_hash(gconstpointer data)
 {
-	const guint8 *bytes = data;
-	guint hash = 5381;
-
-	for (gsize i = 0; i < sizeof(struct netns_address); i++)
-		hash = hash * 33 + bytes[i];
-	return hash;
+	return bytes_hash(data, sizeof(struct netns_address));
 }
 
 static gboolean address_equal(gconstpointer a, gconstpointer b)
@@ -214,15 +210,6 @@ static void peers_close(struct probe_run *opaque)
 	g_hash_table_unref(run->addresses);
 	g_free(run->why_not);
 	g_free(run);
-}
-
-static guint bytes_hash(const guint8 *bytes, gsize size)
-{
-	guint hash = 5381;
-
-	for (gsize i = 0; i < size; i++)
-		hash = hash * 33 + bytes[i];
-	return hash;
 }
 
 static guint key_hash(gconstpointer data)

@@ -11,6 +11,7 @@
 #include "bpf/births.bpf.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/owners.bpf.h"
 #include "tcp.h"
 
 const volatile __u32 tcp_edges_max = TCP_EDGES;
@@ -146,14 +147,6 @@ struct {
 	__uint(max_entries, TCP_EDGES);
 	__type(value, u32);
 } tcp_spare SEC(".maps");
-
-/* How many edges with addresses outside each cgroup has. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TCP_OWNERS);
-	__type(key, u64);
-	__type(value, u32);
-} tcp_owners SEC(".maps");
 
 /* Owners of listening sockets: who accepts, where the socket's cgroup does not say (v1), and which end of a connection
  * found at the start is the server. */
@@ -305,21 +298,6 @@ static __always_inline u32 edge_new(const struct tcp_edge_key *key)
 	return edge_number(key);
 }
 
-/* May `owner` have one more edge of its own with an address outside? */
-static __always_inline bool edge_allowed(u64 owner)
-{
-	u32 one = 1, *count = bpf_map_lookup_elem(&tcp_owners, &owner);
-
-	if (!count) {
-		bpf_map_update_elem(&tcp_owners, &owner, &one, BPF_NOEXIST);
-		return true;
-	}
-	if (*count >= TCP_EDGES_OWNER)
-		return false;
-	ADD(*count, 1);
-	return true;
-}
-
 /* The number of the edge `wanted`, made if there is none. Many addresses of one owner become one "other"; what finds no
  * place at all is counted as lost and goes to number 0. */
 __noinline u32 edge_find(struct tcp_edge_key *wanted)
@@ -337,7 +315,7 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
 	between = key.client && key.server;
 	/* The last quarter is for edges between two containers, and for "other". */
 	if (edges_in_use() < (between ? tcp_edges_max : tcp_edges_max / 4 * 3) &&
-	    edge_allowed(key.client ?: key.server))
+	    owner_may_add(key.client ?: key.server, TCP_EDGES_OWNER))
 		number = edge_new(&key);
 	if (!number) {
 		__builtin_memset(key.address, 0, sizeof(key.address));

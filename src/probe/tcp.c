@@ -566,7 +566,7 @@ static guint64 tcp_edge_live(const struct tcp_edge_key *key, const struct tcp_ed
 static void tcp_owner_forgets(struct tcp_run *run, const struct tcp_edge_key *key)
 {
 	guint64 owner = key->client ? key->client : key->server;
-	int fd = bpf_map__fd(run->kernel->maps.tcp_owners);
+	int fd = bpf_map__fd(run->kernel->maps.owners);
 	guint32 count = 0;
 
 	if ((key->client && key->server) || key->other || bpf_map_lookup_elem(fd, &owner, &count) != 0 || !count)

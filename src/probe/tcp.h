@@ -11,7 +11,6 @@
 
 #define TCP_EDGES 8192 /* kept at a time, for the whole machine */
 #define TCP_EDGES_OWNER 1024 /* of these with addresses outside, for one cgroup; the rest goes to its "other" */
-#define TCP_OWNERS 4096
 #define TCP_SOCKETS 131072 /* live connections */
 #define TCP_NEAR_BITS 9 /* of the number of buckets, eight a bucket, of the table tried first: 224 KiB */
 #define TCP_BUCKET_BITS 14 /* of the table tried next, which has room for all */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "kernel/cgroupfs.h"
@@ -69,12 +70,7 @@ struct tcp_polled {
 
 static guint place_hash(gconstpointer data)
 {
-	const guint8 *bytes = data;
-	guint hash = 5381;
-
-	for (gsize i = 0; i < sizeof(struct place); i++)
-		hash = hash * 33 + bytes[i];
-	return hash;
+	return bytes_hash(data, sizeof(struct place));
 }
 
 static gboolean place_equal(gconstpointer a, gconstpointer b)

@@ -26,6 +26,11 @@ struct source {
 	struct past_range range;
 	const char *container; /* NULL: all */
 	struct snapshot *measured; /* of a measurement; NULL: what is always sampled */
+};
+
+/* A walk over its windows. */
+struct source_walk {
+	const struct source *source;
 	window_fn each;
 	void *user;
 };
@@ -43,7 +48,8 @@ static gint64 snapshot_end_ms(const struct snapshot *snapshot)
 /* reel_fn */
 static void source_window(void *user, gint64 time_ms, struct snapshot *snapshot)
 {
-	struct source *source = user;
+	const struct source_walk *walk = user;
+	const struct past_range *range = &walk->source->range;
 	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
 
 	if (!snapshot->start_realtime_ns) { /* of a capture that does not say: it ended when it was kept */
@@ -51,22 +57,19 @@ static void source_window(void *user, gint64 time_ms, struct snapshot *snapshot)
 
 		snapshot->start_realtime_ns = end_ns - MIN(snapshot->duration_ns, end_ns);
 	}
-	if (shape && snapshot_start_ms(snapshot) < source->range.to_ms &&
-	    snapshot_end_ms(snapshot) > source->range.from_ms)
-		source->each(source->user, snapshot, shape);
+	if (shape && snapshot_start_ms(snapshot) < range->to_ms && snapshot_end_ms(snapshot) > range->from_ms)
+		walk->each(walk->user, snapshot, shape);
 }
 
-static void source_each(const struct api *api, struct source *source, window_fn each, void *user)
+static void source_each(const struct api *api, const struct source *source, window_fn each, void *user)
 {
-	source->each = each;
-	source->user = user;
+	struct source_walk walk = { source, each, user };
+
 	if (source->measured)
-		source_window(source, snapshot_end_ms(source->measured), source->measured);
+		source_window(&walk, snapshot_end_ms(source->measured), source->measured);
 	else
 		reel_each(api->stacks, source->range.from_ms, source->range.to_ms + FLAMES_WINDOW_MAX_MS, 60000,
-			  source_window, source);
-	source->each = NULL;
-	source->user = NULL;
+			  source_window, &walk);
 }
 
 /* The measurement `profile` of the query, read back; NULL and `*wrong`. */

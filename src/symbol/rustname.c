@@ -141,6 +141,17 @@ static gboolean read_impl(struct reader *reader)
 	return read_tagged(reader, 's', G_MAXUINT64) && read_path(reader);
 }
 
+/* What begins with a letter that says what it is. */
+static gboolean read_by_tag(struct reader *reader, gboolean (*of)(struct reader *reader, char tag))
+{
+	char tag = reader->text[reader->at];
+
+	if (!tag || !enter(reader))
+		return FALSE;
+	reader->at++;
+	return leave(reader, of(reader, tag));
+}
+
 static gboolean read_path_of(struct reader *reader, char tag)
 {
 	switch (tag) {
@@ -168,12 +179,7 @@ static gboolean read_path_of(struct reader *reader, char tag)
 
 static gboolean read_path(struct reader *reader)
 {
-	char tag = reader->text[reader->at];
-
-	if (!tag || !enter(reader))
-		return FALSE;
-	reader->at++;
-	return leave(reader, read_path_of(reader, tag));
+	return read_by_tag(reader, read_path_of);
 }
 
 static gboolean read_types(struct reader *reader)
@@ -237,12 +243,7 @@ static gboolean read_type_of(struct reader *reader, char tag)
 
 static gboolean read_type(struct reader *reader)
 {
-	char tag = reader->text[reader->at];
-
-	if (!tag || !enter(reader))
-		return FALSE;
-	reader->at++;
-	return leave(reader, read_type_of(reader, tag));
+	return read_by_tag(reader, read_type_of);
 }
 
 gboolean rustname_is_bounded(const char *name)
