@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+const char *const unit_names[UNITS] = { "count", "nanoseconds", "bytes" };
+
 static char *units_three_digits(double value, const char *suffix)
 {
 	int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;

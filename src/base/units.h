@@ -12,7 +12,9 @@ enum unit {
 	UNIT_COUNT = 0, /* samples, events */
 	UNIT_NANOSECONDS = 1,
 	UNIT_BYTES = 2,
+	UNITS = 3,
 };
+extern const char *const unit_names[UNITS]; /* "nanoseconds": part of the formats of captures */
 
 /* All return a new string owned by the caller. */
 char *units_duration(guint64 ns); /* "1.20 ms", "12.3 s", "340 ns" */

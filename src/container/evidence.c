@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/root.h"
 #include "base/units.h"
 #include "container/runtime.h"
 

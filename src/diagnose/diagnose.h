@@ -83,12 +83,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(diagnosis_t, diagnosis_free)
 void diagnosis_only(struct diagnosis *diagnosis, const GArray *keys);
 /* Could anything be decided, of what was asked? FALSE: nothing found means nothing. */
 gboolean diagnosis_is_conclusive(const struct diagnosis *diagnosis);
-
-/* Adds findings of containers that wait for others' answers (follow.c). */
-void diagnosis_follow(struct diagnosis *diagnosis, const struct snapshot *snapshot);
-/* A finding without evidence, added to the findings; the caller fills in the rest. */
-struct finding *diagnosis_add(struct diagnosis *diagnosis, const struct subject *subject);
-void diagnosis_sort(struct diagnosis *diagnosis);
-
-/* A rule's text with its {fact}s filled in, see rule.h; owned by the caller. */
-char *rule_text(const char *text, const struct subject *subject, gboolean is_command);

@@ -3,7 +3,7 @@
  * sake. Followed from server to server until there is none further: a → b → c, "c is capped". */
 #include <string.h>
 
-#include "diagnose/diagnose.h"
+#include "diagnose/finding.h"
 
 #define FOLLOW_DEPTH_MAX 16
 

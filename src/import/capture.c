@@ -9,58 +9,6 @@
 #define CAPTURE_NOTES_MAX 1000
 #define CAPTURE_TIME_MAX_MS (G_GUINT64_CONSTANT(1) << 52) /* far beyond any calendar */
 
-static const char *const kind_names[FRAME_KINDS] = { "user",	"kernel", "jit",   "inlined", "unresolved", "container",
-						     "process", "thread", "cause", "waker",   "script" };
-static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
-
-int capture_name(struct pull *pull, const char *const *names, guint count, const char *what, GError **error)
-{
-	gboolean is_null;
-	g_autofree char *why = NULL;
-
-	if (!pull_string(pull, &is_null, error))
-		return -1;
-	for (guint i = 0; i < count; i++)
-		if (strcmp(names[i], pull->text->str) == 0)
-			return (int)i;
-	why = g_strdup_printf("not a known %s", what);
-	pull_fail(pull, error, why);
-	return -1;
-}
-
-int capture_unit(struct pull *pull, GError **error)
-{
-	return capture_name(pull, unit_names, G_N_ELEMENTS(unit_names), "unit", error);
-}
-
-gboolean capture_bytes(struct pull *pull, char **bytes, GError **error)
-{
-	gboolean is_null = FALSE;
-	gsize length;
-	int next = pull_next(pull, error);
-
-	g_clear_pointer(bytes, g_free);
-	if (next < 0)
-		return FALSE;
-	if (next != '{') {
-		if (!pull_string(pull, &is_null, error))
-			return FALSE;
-		*bytes = is_null ? NULL : g_strdup(pull->text->str);
-		return TRUE;
-	}
-	if (!pull_begin(pull, '{', error) || pull_member(pull, error) != 1)
-		return (error && *error) ? FALSE : pull_fail(pull, error, "\"base64\" is expected");
-	if (strcmp(pull->text->str, "base64") != 0)
-		return pull_fail(pull, error, "\"base64\" is expected");
-	if (!pull_string(pull, &is_null, error))
-		return FALSE;
-	*bytes = (char *)g_base64_decode(pull->text->str, &length);
-	if (pull_member(pull, error) == 0)
-		return TRUE;
-	g_clear_pointer(bytes, g_free);
-	return (error && *error) ? FALSE : pull_fail(pull, error, "a closing bracket is expected");
-}
-
 /* pull_each_fn */
 static gboolean capture_line_member(struct pull *pull, void *user, GError **error)
 {
@@ -221,7 +169,7 @@ static gboolean capture_frame(struct pull *pull, void *user, GError **error)
 
 	if (!pull_begin(pull, '[', error) || pull_element(pull, error) != 1)
 		return (error && *error) ? FALSE : pull_fail(pull, error, "[kind, name, module] is expected");
-	kind = capture_name(pull, kind_names, FRAME_KINDS, "kind of frame", error);
+	kind = capture_name(pull, frame_kind_names, FRAME_KINDS, "kind of frame", error);
 	if (kind < 0)
 		return FALSE;
 	if (pull_element(pull, error) != 1 || !capture_bytes(pull, &name, error) || !name ||

@@ -230,8 +230,6 @@ gboolean capture_histogram_member(struct pull *pull, struct shape *shape, GError
 
 /* ---- edges ---- */
 
-static const char *const end_kind_names[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "external" };
-
 /* [kind, name]; the name is the caller's. */
 static gboolean capture_end(struct pull *pull, struct edge_end *end, char **name, GError **error)
 {
@@ -239,7 +237,7 @@ static gboolean capture_end(struct pull *pull, struct edge_end *end, char **name
 
 	if (!pull_begin(pull, '[', error) || pull_element(pull, error) != 1)
 		return (error && *error) ? FALSE : pull_fail(pull, error, "[kind, name] is expected");
-	kind = capture_name(pull, end_kind_names, EDGE_END_KINDS, "kind of end", error);
+	kind = capture_name(pull, edge_end_kind_names, EDGE_END_KINDS, "kind of end", error);
 	if (kind < 0)
 		return FALSE;
 	if (pull_element(pull, error) != 1 || !capture_bytes(pull, name, error) || !*name ||

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/root.h"
 
 /* The address in the one form it is compared in; FALSE: it is none. */
 static gboolean address_write(const char *word, char *address)

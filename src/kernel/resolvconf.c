@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/root.h"
 
 /* A domain in the form names are compared in; NULL when nothing is left. */
 static char *domain_new(const char *word)

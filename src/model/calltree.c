@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+const char *const frame_kind_names[FRAME_KINDS] = { "user",    "kernel", "jit",	  "inlined", "unresolved", "container",
+						    "process", "thread", "cause", "waker",   "script" };
+
 static guint32 hash_mix(guint32 a, guint32 b)
 {
 	guint64 x = ((guint64)a << 32 | b) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);

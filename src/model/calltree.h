@@ -29,6 +29,7 @@ enum frame_kind {
 	FRAME_SCRIPT = 10, /* interpreted code (Python): "handle (server.py:12)"; the module is the file */
 	FRAME_KINDS = 11,
 };
+extern const char *const frame_kind_names[FRAME_KINDS]; /* part of the format of captures */
 
 struct calltree_frame {
 	const char *name;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const edge_end_kind_names[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "external" };
+
 /* The values of a key: kinds as a letter, then the labels. */
 enum edges_value {
 	VALUE_SOURCE_KIND = 0,

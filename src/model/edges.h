@@ -25,6 +25,7 @@ enum edge_end_kind {
 	EDGE_END_EXTERNAL = 4, /* outside this machine */
 	EDGE_END_KINDS = 5,
 };
+extern const char *const edge_end_kind_names[EDGE_END_KINDS]; /* part of the format of captures */
 
 struct edge_end {
 	enum edge_end_kind kind;

@@ -40,17 +40,6 @@ static void html_flush(struct html_page *page, gsize least)
 	g_string_truncate(page->text, 0);
 }
 
-char *render_csp_hash(const char *content)
-{
-	g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-	guint8 digest[32];
-	gsize length = sizeof(digest);
-
-	g_checksum_update(checksum, (const guchar *)content, (gssize)strlen(content));
-	g_checksum_get_digest(checksum, digest, &length);
-	return g_base64_encode(digest, length);
-}
-
 static void html_head(struct html_page *page)
 {
 	g_autofree char *script = render_csp_hash(asset_page_js), *style = render_csp_hash(asset_page_css);

@@ -12,30 +12,6 @@
 #include "render/json.h"
 #include "render/gauges.h"
 
-/* In the order of enum frame_kind, enum unit: part of the format. */
-static const char *const kind_names[FRAME_KINDS] = { "user",	"kernel", "jit",   "inlined", "unresolved", "container",
-						     "process", "thread", "cause", "waker",   "script" };
-static const char *const unit_names[] = { "count", "nanoseconds", "bytes" };
-
-const char *json_unit_name(enum unit unit)
-{
-	return unit_names[unit];
-}
-
-void json_bytes(struct json_writer *json, const char *key, const char *bytes)
-{
-	g_autofree char *encoded = NULL;
-
-	if (!bytes || g_utf8_validate(bytes, -1, NULL)) {
-		json_string(json, key, bytes);
-		return;
-	}
-	encoded = g_base64_encode((const guchar *)bytes, strlen(bytes));
-	json_begin_object(json, key);
-	json_string(json, "base64", encoded);
-	json_end_object(json);
-}
-
 /* 64 bits are too wide for numbers in many readers of JSON. */
 static void json_key64(struct json_writer *json, const char *key, guint64 value)
 {
@@ -109,20 +85,12 @@ void json_ledger(struct json_writer *json, const struct ledger *ledger)
 	json_end_object(json);
 }
 
-void json_flush(struct json_writer *json, FILE *out, gsize least)
-{
-	if (json->out->len < least)
-		return;
-	fwrite(json->out->str, 1, json->out->len, out);
-	g_string_truncate(json->out, 0);
-}
-
 static void json_frames(struct json_writer *json, const struct calltree *tree, FILE *out)
 {
 	json_begin_array(json, "frames");
 	for (guint32 i = 0; i < tree->frame_count; i++) {
 		json_begin_array(json, NULL);
-		json_string(json, NULL, kind_names[tree->frames[i].kind]);
+		json_string(json, NULL, frame_kind_names[tree->frames[i].kind]);
 		json_bytes(json, NULL, tree->frames[i].name);
 		json_bytes(json, NULL, tree->frames[i].module);
 		json_end_array(json);

@@ -12,7 +12,6 @@
 void json_bytes(struct json_writer *json, const char *key, const char *bytes);
 /* Writes out what has gathered when it is at least `least` bytes. */
 void json_flush(struct json_writer *json, FILE *out, gsize least);
-const char *json_unit_name(enum unit unit);
 
 /* As "ledger" and `key`. */
 void json_ledger(struct json_writer *json, const struct ledger *ledger);

@@ -83,13 +83,10 @@ void json_histogram(struct json_writer *json, const struct shape *shape, FILE *o
 	json_end_array(json);
 }
 
-/* In the order of enum edge_end_kind: part of the format. */
-static const char *const end_kind_names[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "external" };
-
 static void json_end(struct json_writer *json, const char *key, struct edge_end end)
 {
 	json_begin_array(json, key);
-	json_string(json, NULL, end_kind_names[end.kind]);
+	json_string(json, NULL, edge_end_kind_names[end.kind]);
 	json_bytes(json, NULL, end.name);
 	json_end_array(json);
 }
@@ -100,7 +97,7 @@ static void json_columns(struct json_writer *json, const char *key, const struct
 	for (guint i = 0; i < count; i++) {
 		json_begin_array(json, NULL);
 		json_bytes(json, NULL, columns[i].name);
-		json_string(json, NULL, json_unit_name(columns[i].unit));
+		json_string(json, NULL, unit_names[columns[i].unit]);
 		json_end_array(json);
 	}
 	json_end_array(json);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/root.h"
 #include "base/mounts.h"
 #include "base/units.h"
 

@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "base/file.h"
+#include "base/root.h"
 
 #define DEBUG_DIR "/usr/lib/debug"
 #define DWZ_DIR "/.dwz/"

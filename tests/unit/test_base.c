@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/root.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/units.h"
