@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The terminal summary: hottest paths and hottest functions, then what the numbers rest on. Data for eyes, so it fits
  * the width of the terminal; names pass text_terminal. */
-#include <string.h>
-
 #include "base/text.h"
 #include "render/flame.h"
 #include "render/formats.h"
-#include "render/heading.h"
 #include "render/text_page.h"
 
 #define TEXT_COLUMNS 100 /* when the output is not a terminal */
 #define TEXT_COLUMNS_MIN 40
 #define TEXT_TOP 10
-#define TEXT_BAR 10 /* columns of a bar */
 #define ARROW " \342\206\222 "
-#define ELLIPSIS "\342\200\246"
 
 static const char *const text_colours[FRAME_KINDS] = {
 	[FRAME_USER] = "\033[33m",    [FRAME_KERNEL] = "\033[36m",     [FRAME_JIT] = "\033[32m",
@@ -22,79 +17,6 @@ static const char *const text_colours[FRAME_KINDS] = {
 	[FRAME_PROCESS] = "\033[35m", [FRAME_THREAD] = "\033[35m",     [FRAME_CAUSE] = "\033[31m",
 	[FRAME_WAKER] = "\033[34m",   [FRAME_SCRIPT] = "\033[92m",
 };
-
-const char *page_colour(const struct text_page *page, const char *sequence)
-{
-	return page->options->colour ? sequence : "";
-}
-
-void page_heading(const struct text_page *page, const char *text)
-{
-	fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1m"), text, page_colour(page, "\033[0m"));
-}
-
-/* `text` (safe) cut to `columns`, the last one an ellipsis. */
-char *text_cut(const char *text, guint columns)
-{
-	GString *cut = g_string_new(NULL);
-	guint used = 0;
-
-	if (text_columns(text) <= columns)
-		return g_string_free(g_string_append(cut, text), FALSE);
-	for (; *text; text = g_utf8_next_char(text)) {
-		char one[8] = { 0 };
-
-		memcpy(one, text, (gsize)(g_utf8_next_char(text) - text));
-		used += text_columns(one);
-		if (used >= columns)
-			break;
-		g_string_append(cut, one);
-	}
-	return g_string_free(g_string_append(cut, ELLIPSIS), FALSE);
-}
-
-void page_bar(const struct text_page *page, guint64 weight)
-{
-	static const char *const eighths[] = { "",
-					       "\342\226\217",
-					       "\342\226\216",
-					       "\342\226\215",
-					       "\342\226\214",
-					       "\342\226\213",
-					       "\342\226\212",
-					       "\342\226\211" };
-	guint units = page->total ? (guint)((double)weight / (double)page->total * TEXT_BAR * 8 + 0.5) : 0;
-	guint used = units / 8 + (units % 8 ? 1 : 0);
-
-	fputs(page_colour(page, "\033[34m"), page->out);
-	for (guint i = 0; i < units / 8; i++)
-		fputs("\342\226\210", page->out);
-	fputs(eighths[units % 8], page->out);
-	fputs(page_colour(page, "\033[0m"), page->out);
-	fprintf(page->out, "%*s", (int)(TEXT_BAR - MIN(used, TEXT_BAR)), "");
-}
-
-/* Pads by columns, not bytes: "µs" is three bytes in two columns. */
-void page_right(const struct text_page *page, const char *text, guint width)
-{
-	guint columns = text_columns(text);
-
-	fprintf(page->out, "%*s%s", (int)(columns < width ? width - columns : 0), "", text);
-}
-
-void page_left(const struct text_page *page, const char *text, guint width)
-{
-	guint columns = text_columns(text);
-
-	fprintf(page->out, "%s%*s", text, (int)(columns < width ? width - columns : 0), "");
-}
-
-void page_percent(const struct text_page *page, guint64 weight, guint width)
-{
-	g_autofree char *text = units_percent((double)weight, (double)page->total);
-
-	page_right(page, text, width);
-}
 
 static void page_weight(const struct text_page *page, guint64 weight, guint width)
 {
@@ -152,7 +74,7 @@ static void page_path(const struct text_page *page, guint32 node, guint columns)
 		g_autofree char *name = NULL;
 
 		if (i == head && head + tail < names->len) {
-			fputs(ELLIPSIS ARROW, page->out);
+			fputs(TEXT_ELLIPSIS ARROW, page->out);
 			i = names->len - tail;
 		}
 		name = text_cut(g_ptr_array_index(names, i), columns);
@@ -186,7 +108,7 @@ static guint32 *heaviest(const guint64 *weights, guint32 count, guint top, guint
 static void page_paths(const struct text_page *page)
 {
 	const struct calltree *tree = page->shape->calltree;
-	guint fixed = 9 + TEXT_BAR + 2 + 10 + 2;
+	guint fixed = 9 + TEXT_PAGE_BAR + 2 + 10 + 2;
 	guint found;
 	g_autofree guint32 *best = heaviest(tree->self, tree->node_count, page->top, &found);
 
@@ -359,7 +281,7 @@ static void page_causes(const struct text_page *page)
 	for (guint i = 0; i < owners->len && i < page->top; i++)
 		page_owner_causes(page, rows, &g_array_index(owners, struct cause_row, i));
 	if (owners->len > page->top)
-		fprintf(page->out, "  " ELLIPSIS " and %u more\n", owners->len - page->top);
+		fprintf(page->out, "  " TEXT_ELLIPSIS " and %u more\n", owners->len - page->top);
 }
 
 /* ---- differences: the functions that changed the most ---- */
@@ -445,28 +367,6 @@ static void page_changes(const struct text_page *page)
 	page_weight(page, change_scaled(totals[0], scale), 11);
 	page_weight(page, page->total, 11);
 	fprintf(page->out, "%13s  all\n", "");
-}
-
-void page_ledger(const struct text_page *page)
-{
-	g_autoptr(GPtrArray) phrases = heading_ledger(page->shape);
-	const GPtrArray *notes = page->shape->ledger.notes;
-	g_autofree char *warning = heading_warning(page->shape);
-
-	page_heading(page, "What this rests on");
-	for (guint i = 0; i < phrases->len; i++) {
-		g_autofree char *safe = text_terminal(g_ptr_array_index(phrases, i));
-
-		fprintf(page->out, "  %s\n", safe);
-	}
-	for (guint i = 0; notes && i < notes->len; i++) {
-		g_autofree char *safe = text_terminal(g_ptr_array_index(notes, i));
-
-		fprintf(page->out, "  note: %s\n", safe);
-	}
-	if (warning)
-		fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1;31m"), warning,
-			page_colour(page, "\033[0m"));
 }
 
 static void text_calltree(struct text_page *page)

@@ -6,6 +6,9 @@
 #include "model/snapshot.h"
 #include "render/render.h"
 
+#define TEXT_PAGE_BAR 10 /* columns of a bar */
+#define TEXT_ELLIPSIS "\342\200\246"
+
 struct text_page {
 	FILE *out;
 	const struct render_options *options;
@@ -18,7 +21,7 @@ const char *page_colour(const struct text_page *page, const char *sequence);
 void page_heading(const struct text_page *page, const char *text);
 /* A bar for `weight` of page->total. */
 void page_bar(const struct text_page *page, guint64 weight);
-/* Pads by columns, not bytes. */
+/* Pads by columns, not bytes: "µs" is three bytes in two columns. */
 void page_right(const struct text_page *page, const char *text, guint width);
 void page_left(const struct text_page *page, const char *text, guint width);
 void page_percent(const struct text_page *page, guint64 weight, guint width);

@@ -20,21 +20,6 @@
 #define PAGE_STEP 10 /* letters a page moves aside */
 #define PAGE_COLUMN_MAX 1000
 
-const struct gauge_interval *top_table(const struct top_state *state)
-{
-	return state->view == TOP_VIEW_PROCESSES ? &state->processes : &state->containers;
-}
-
-struct gauge_order *top_order(struct top_state *state)
-{
-	return state->view == TOP_VIEW_PROCESSES ? &state->process_order : &state->order;
-}
-
-const int *top_columns(const struct top_state *state)
-{
-	return state->view == TOP_VIEW_PROCESSES ? gauge_columns_processes : gauge_columns_containers;
-}
-
 /* ---- places and selection ---- */
 
 static const struct gauge_row *row_at(const struct top_state *state, guint index)
