@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "render/flame.h"
 #include "render/formats.h"
+#include "render/heading.h"
 #include "render/text_page.h"
 
 #define TEXT_COLUMNS 100 /* when the output is not a terminal */
