@@ -121,11 +121,13 @@ static int diagnose_report(struct diagnose_command *command, const struct checku
 		report_text(out, diagnosis, &options);
 	}
 	fwrite(out->str, 1, out->len, stdout);
-	if (command->timing)
-		fprintf(stderr, "attached in %.0f ms, engine %.2f ms of CPU time, %u containers\n",
-			(double)checkup->started_ns / 1e6, (double)took_ns / 1e6, diagnosis->facts->subjects->len);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return EXIT_INCONCLUSIVE;
+	if (command->timing)
+		fprintf(stderr,
+			"attached in %.0f ms, told %.0f ms after the window, engine %.2f ms of CPU time, %u containers\n",
+			(double)checkup->started_ns / 1e6, (double)(clock_monotonic_ns() - checkup->ended_ns) / 1e6,
+			(double)took_ns / 1e6, diagnosis->facts->subjects->len);
 	if (diagnosis->findings->len)
 		return command->exit_zero ? EXIT_OK : EXIT_FAILED;
 	return diagnosis_is_conclusive(diagnosis) && checkup->refused->len == 0 ? EXIT_OK : EXIT_INCONCLUSIVE;

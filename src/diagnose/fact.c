@@ -165,6 +165,8 @@ const char *const fact_text_names[FACT_TEXTS] = {
 	[TEXT_SERVER] = "server",
 	[TEXT_WAITS_FOR] = "waits_for",
 	[TEXT_ENGINE] = "engine",
+	[TEXT_RUNTIME] = "runtime",
+	[TEXT_POD] = "pod",
 };
 
 enum fact fact_find(const char *name, gsize length)

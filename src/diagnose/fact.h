@@ -142,6 +142,8 @@ enum fact_text {
 	TEXT_SERVER, /* whose answers it waits for longest, with its port */
 	TEXT_WAITS_FOR, /* what its threads wait for most: "locks" */
 	TEXT_ENGINE, /* the tool that changes its limits: "docker"; absent: another */
+	TEXT_RUNTIME, /* who started it: "systemd" */
+	TEXT_POD,
 	FACT_TEXTS,
 };
 extern const char *const fact_text_names[FACT_TEXTS];

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "diagnose/setting.h"
+
 /* ---- texts ---- */
 
 const char *confidence_name(enum confidence confidence)
@@ -31,9 +33,9 @@ static char *text_value(const char *name, gsize length, const struct subject *su
 			return subject->texts[i] && !(is_command && subject->text_is_host[i])
 				       ? quoted(subject->texts[i], is_command)
 				       : NULL;
-	if (fact == FACTS || !subject->known[fact])
-		return NULL;
-	return fact_format(fact_metas[fact].unit, subject->values[fact]);
+	if (fact == FACTS)
+		return setting_text(name, length, subject);
+	return subject->known[fact] ? fact_format(fact_metas[fact].unit, subject->values[fact]) : NULL;
 }
 
 char *rule_text(const char *text, const struct subject *subject, gboolean is_command)

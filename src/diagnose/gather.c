@@ -944,10 +944,12 @@ static void facts_limits(const struct gathering *gathering, struct subject *subj
 }
 
 /* Whose command line is like docker's; others are left to those who know theirs. */
-static void facts_engine(struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+static void facts_runtime(struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
 {
 	const char *runtime = row->texts[GAUGE_TEXT_RUNTIME];
 
+	set_text(gathering->facts, subject, TEXT_RUNTIME, runtime);
+	set_text(gathering->facts, subject, TEXT_POD, row->texts[GAUGE_TEXT_POD]);
 	if (g_strcmp0(runtime, "docker") == 0 || g_strcmp0(runtime, "podman") == 0)
 		set_text(gathering->facts, subject, TEXT_ENGINE, runtime);
 }
@@ -977,12 +979,12 @@ static void facts_of(struct gathering *gathering, struct subject *subject)
 	}
 	facts_collector(gathering, subject, row);
 	if (row) {
-		facts_engine(gathering, subject, row);
 		set_text(gathering->facts, subject, TEXT_CPU_LIMIT_OF, row->texts[GAUGE_TEXT_CPU_LIMIT_OF]);
 		if (row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF])
 			set_text(gathering->facts, subject, TEXT_MEMORY_LIMIT_OF,
 				 row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF]);
 		set_text(gathering->facts, subject, TEXT_PIDS_LIMIT_OF, row->texts[GAUGE_TEXT_PIDS_LIMIT_OF]);
+		facts_runtime(gathering, subject, row);
 	}
 }
 

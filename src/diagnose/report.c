@@ -58,8 +58,10 @@ static char *score_words(const struct finding *finding)
 {
 	g_autofree char *share = fact_format(FACT_UNIT_SHARE, finding->score);
 
-	if (finding->rule && finding->rule->score_least >= finding->score)
+	if (finding->rule && finding->rule->score_least > 0 && finding->rule->score_least >= finding->score)
 		return g_strdup("errors");
+	if (finding->score <= 0)
+		return g_strdup("how much time that costs is not known");
 	return g_strdup_printf("%s of its thread time lost", share);
 }
 
@@ -167,8 +169,11 @@ void report_text(GString *out, const struct diagnosis *diagnosis, const struct r
 	if (summary || options->all)
 		text_checked(out, diagnosis);
 	text_refused(out, options);
-	g_string_append_printf(out, "(%s of observation; %.1f %% of what happened was seen)\n", duration,
+	g_string_append_printf(out, "(%s of observation; %.1f %% of what happened was seen", duration,
 			       100 * diagnosis->facts->coverage);
+	if (diagnosis->facts->coverage_of)
+		g_string_append_printf(out, ", least by %s", diagnosis->facts->coverage_of);
+	g_string_append(out, ")\n");
 }
 
 /* ---- Markdown ---- */
@@ -365,6 +370,7 @@ void report_json(GString *out, const struct diagnosis *diagnosis, const struct r
 	json_uint(&json, "start_realtime_ns", options->snapshot->start_realtime_ns);
 	json_uint(&json, "duration_ns", diagnosis->facts->duration_ns);
 	json_double(&json, "coverage", diagnosis->facts->coverage);
+	json_string(&json, "coverage_of", diagnosis->facts->coverage_of);
 	json_bool(&json, "conclusive", diagnosis_is_conclusive(diagnosis));
 	json_bool(&json, "files_only", options->is_files);
 	json_uint(&json, "containers", diagnosis->facts->subjects->len);

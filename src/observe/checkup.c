@@ -106,7 +106,10 @@ static void run_progress(void *user, guint64 elapsed_ns, guint64 duration_ns)
 
 static void run_ended(void *user)
 {
-	run_part(user, clock_monotonic_ns());
+	struct run *run = user;
+
+	run->checkup->ended_ns = clock_monotonic_ns();
+	run_part(run, run->checkup->ended_ns);
 }
 
 static struct snapshot *run_observe(struct run *run, struct registry *registry, GError **error)
@@ -139,7 +142,8 @@ static struct snapshot *run_observe(struct run *run, struct registry *registry, 
 		if (each[count].probe)
 			count++;
 	}
-	return observe_run_together(registry, &common, each, count, run_ready, run->checkup->refused, error);
+	return observe_run_together(registry, &common, each, count, run_ready, run->checkup->refused,
+				    &run->checkup->rest, error);
 }
 
 struct checkup *checkup_run(struct registry *registry, const struct checkup_options *options, GError **error)
@@ -176,6 +180,7 @@ void checkup_free(struct checkup *checkup)
 {
 	if (!checkup)
 		return;
+	observe_together_free(checkup->rest);
 	snapshot_free(checkup->whole);
 	g_ptr_array_unref(checkup->windows);
 	g_ptr_array_unref(checkup->refused);

@@ -22,6 +22,8 @@ struct checkup {
 	GPtrArray *windows; /* of struct snapshot *: gauges of the parts, in order */
 	GPtrArray *refused; /* of char *: probes that could not be attached, and why */
 	guint64 started_ns; /* how long it took until all was attached */
+	guint64 ended_ns; /* on the monotonic clock: when the time was over */
+	struct observe_together *rest; /* private: what is attached until this is freed */
 };
 
 /* NULL and `error` when not even files can be read, or a probe fails on the way. Owned by the caller. */

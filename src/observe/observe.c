@@ -493,6 +493,7 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 
 struct observe_together {
 	const struct observe_options *common;
+	struct observe_options *each; /* the sessions' */
 	struct observe_session *sessions;
 	guint count; /* of those that run */
 	struct pollfd *fds; /* one each, then the one that ends early */
@@ -608,30 +609,43 @@ static struct snapshot *together_finish(struct observe_together *together, GErro
 
 struct snapshot *observe_run_together(struct registry *registry, const struct observe_options *common,
 				      const struct observe_options *each, guint count, void (*ready)(void *user),
-				      GPtrArray *refused, GError **error)
+				      GPtrArray *refused, struct observe_together **rest, GError **error)
 {
-	g_autofree struct observe_session *sessions = g_new0(struct observe_session, count + 1);
-	g_autofree struct pollfd *fds = g_new0(struct pollfd, count + 1);
-	struct observe_together together = { .common = common, .sessions = sessions, .fds = fds };
+	struct observe_together *together = *rest = g_new0(struct observe_together, 1);
 	struct snapshot *snapshot = NULL;
 
+	together->common = common;
+	together->each = g_memdup2(each, count * sizeof(*each));
+	together->sessions = g_new0(struct observe_session, count);
+	together->fds = g_new0(struct pollfd, count + 1);
 	for (guint i = 0; i < count; i++)
-		together_open(&together, registry, &each[i], refused);
-	fds[together.count] = (struct pollfd){ .fd = common->stop_fd, .events = POLLIN };
-	if (together_begin(&together, error)) {
+		together_open(together, registry, &together->each[i], refused);
+	together->fds[together->count] = (struct pollfd){ .fd = common->stop_fd, .events = POLLIN };
+	if (together_begin(together, error)) {
 		if (ready)
 			ready(common->progress_user);
-		if (together_wait(&together, error)) {
+		if (together_wait(together, error)) {
 			if (common->ended)
 				common->ended(common->progress_user);
-			snapshot = together_finish(&together, error);
+			snapshot = together_finish(together, error);
 		}
 	}
-	for (guint i = 0; i < together.count; i++) {
-		sessions[i].options->probe->close(sessions[i].run);
-		session_close(&sessions[i]);
-	}
+	together->common = NULL; /* the caller's */
 	return snapshot;
+}
+
+void observe_together_free(struct observe_together *together)
+{
+	if (!together)
+		return;
+	for (guint i = 0; i < together->count; i++) {
+		together->sessions[i].options->probe->close(together->sessions[i].run);
+		session_close(&together->sessions[i]);
+	}
+	g_free(together->sessions);
+	g_free(together->each);
+	g_free(together->fds);
+	g_free(together);
 }
 
 /* ---- for ever ---- */

@@ -83,13 +83,18 @@ gboolean observe_target(struct registry *registry, const char *text, GPtrArray *
  * `interval_ns` it holds what came after the last full interval (its duration may be next to nothing). */
 struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error);
 
+struct observe_together;
+
 /* Several probes over the same interval: one snapshot with a shape for each that works, in the order of `each`. Why one
  * does not is a sentence in `refused` (of char *). How long, until when and what is told about progress are those of
  * `common`, whose probe is not looked at; `slot_ns` and `interval_ns` must be 0 everywhere. `ready` is called when all
- * are attached and the interval begins. NULL and `error` when a probe fails on the way; `count` may be 0. */
+ * are attached and the interval begins. NULL and `error` when a probe fails on the way; `count` may be 0. To detach takes
+ * the kernel a while, longer than all else when the interval is over: `rest`, which is always set, is left to the caller,
+ * who can tell the result before he frees it. */
 struct snapshot *observe_run_together(struct registry *registry, const struct observe_options *common,
 				      const struct observe_options *each, guint count, void (*ready)(void *user),
-				      GPtrArray *refused, GError **error);
+				      GPtrArray *refused, struct observe_together **rest, GError **error);
+void observe_together_free(struct observe_together *together);
 
 /* ---- for ever: an observation that somebody else's loop drives ---- */
 

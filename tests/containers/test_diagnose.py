@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from support import wait_for
+from support import run, wait_for
 
 SECONDS = 4
 # Of these no more than a few per cent of a CPU is used, but for one quota.
 TOGETHER = ["cpu_cap", "healthy_cache", "healthy_pool", "healthy_idle", "memory_oom", "lock_contention", "limit_pids",
-            "limit_files", "net_refused", "net_listen", "net_deaf", "net_udp", "net_workers", "peer_chain"]
+            "limit_files", "net_refused", "net_listen", "net_deaf", "net_udp", "net_drops", "net_workers", "dns_failing", "peer_chain"]
 BUSY_CPU = {"CPU taken by a neighbour", "waits beside idle CPUs", "cpuset too small", "own CPU demand"}
 
 
@@ -81,6 +81,16 @@ def test_neighbour_and_thrashing(stage, fathom):
     truths, culprits = set_up(stage, "memory_thrash")
     check(stage, diagnose(fathom), truths, culprits)
     check(stage, diagnose(fathom, "--files"), truths, culprits)
+
+
+def test_steal(stage, fathom):
+    """Of a hypervisor there is none but what /proc/stat says."""
+    truths, culprits = set_up(stage, "cpu_steal")
+    done = run(*stage.before, fathom.binary, "diagnose", "-d", 2, "--files", "--json", stage.name_of("stolen"), check=False)
+    report = json.loads(done.stdout)
+    check(stage, report, truths, culprits)
+    found = verdict_of(stage, report, "stolen", "hypervisor steal")
+    assert next(e["value"] for e in found["evidence"] if e["name"] == "steal") == pytest.approx(0.3, abs=0.05)
 
 
 def test_outputs_and_exit_statuses(stage, fathom, tmp_path):

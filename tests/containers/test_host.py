@@ -58,7 +58,7 @@ def averages(text):
         words = line.split()
         if words[:1] != ["Average:"]:
             continue
-        if any(word in words for word in ("IFACE", "active/s", "UID")):
+        if any(word in words for word in ("IFACE", "active/s", "atmptf/s", "UID")):
             names = words[1:]
         else:
             found.append(dict(zip(names, words[1:])))
@@ -66,16 +66,18 @@ def averages(text):
 
 
 def test_host_and_use_agree_with_sysstat(docker, start, fathom):
-    """mpstat, iostat, sar and pidstat beside fathom host and use, over the same seconds of a steady load."""
-    tools = {name: tool(name) for name in ("mpstat", "iostat", "sar", "pidstat")}
+    """vmstat, mpstat, iostat, free, sar and pidstat beside fathom host and use, over the same seconds of a steady load."""
+    tools = {name: tool(name) for name in ("vmstat", "mpstat", "iostat", "free", "sar", "pidstat")}
     burning = start(docker, "burning", "/bin/burn", cpus=0.6)
     writing = start(docker, "writing", "/bin/trouble", "direct", "/file", "64")
     talking = start(docker, "talking", "/bin/trouble", "talk", "7399", network="host")
     wait_for(lambda: all("ready" in docker.cli("logs", c.id).stdout for c in (writing, talking)), 30, "the load")
     running = {
+        "vmstat": started(tools["vmstat"], "-n", SYSSTAT_S, 2),
+        "free": started(tools["free"], "-b"),
         "mpstat": started(tools["mpstat"], "-P", "ALL", "-o", "JSON", SYSSTAT_S, 1),
         "iostat": started(tools["iostat"], "-d", "-x", "-o", "JSON", SYSSTAT_S, 2),
-        "sar": started(tools["sar"], "-n", "DEV,TCP", SYSSTAT_S, 1),
+        "sar": started(tools["sar"], "-n", "DEV,TCP,ETCP", SYSSTAT_S, 1),
         "pidstat": started(tools["pidstat"], "-u", "-d", "-p", f"{burning.pid},{writing.pid}", SYSSTAT_S, 1),
         "use": started(fathom.binary, "use", "--json", "-d", SYSSTAT_S, burning.name),
         "host": started(fathom.binary, "host", "--json", "-i", SYSSTAT_S, "--top", 100),
@@ -91,6 +93,20 @@ def test_host_and_use_agree_with_sysstat(docker, start, fathom):
         for cpu in host["cpus"]:
             assert cpu[ours] == pytest.approx(cpus[1 + cpu["cpu"]][theirs] / 100, abs=2 * SHARE_ABS), (ours, cpus)
 
+    names, *_, last = (line.split() for line in said["vmstat"].splitlines()[1:])
+    vmstat = dict(zip(names, map(int, last)))
+    for ours, theirs in {"user": "us", "system": "sy", "idle": "id", "iowait": "wa"}.items():
+        nice = values["cpu_nice"] if ours == "user" else 0  # to vmstat that is user time, and interrupts are system time
+        extra = values["cpu_irq"] + values["cpu_softirq"] if ours == "system" else 0
+        assert values[f"cpu_{ours}"] + nice + extra == pytest.approx(vmstat[theirs] / 100, abs=SHARE_ABS), (ours, vmstat)
+    assert values["switches"] == pytest.approx(vmstat["cs"], rel=RATE_REL)
+    assert values["interrupts"] == pytest.approx(vmstat["in"], rel=RATE_REL)
+    assert values["written_bytes"] == pytest.approx(vmstat["bo"] * 1024, rel=RATE_REL)
+    free = dict(zip(*(line.split()[-6:] for line in said["free"].splitlines()[:2])))
+    assert values["memory_total"] == pytest.approx(int(free["total"]), rel=1e-6)
+    for ours, theirs in {"free": "free", "available": "available", "used": "used"}.items():
+        assert values[f"memory_{ours}"] == pytest.approx(int(free[theirs]), abs=values["memory_total"] / 20), ours
+
     disks = {d["disk_device"]: d for d in json.loads(said["iostat"])["sysstat"]["hosts"][0]["statistics"][-1]["disk"]}
     busiest = max(host["disks"], key=lambda d: d["write_bytes_per_s"])
     disk = disks[busiest["name"]]
@@ -105,6 +121,8 @@ def test_host_and_use_agree_with_sysstat(docker, start, fathom):
     assert ours["received_bytes_per_s"] == pytest.approx(float(loopback["rxkB/s"]) * 1024, rel=RATE_REL)
     tcp = next(line for line in lines if "oseg/s" in line)
     assert values["tcp_segments_sent"] == pytest.approx(float(tcp["oseg/s"]), rel=RATE_REL)
+    errors = next(line for line in lines if "retrans/s" in line)
+    assert values["tcp_retransmits"] == pytest.approx(float(errors["retrans/s"]), rel=RATE_REL, abs=20)
 
     lines = [line for line in averages(said["pidstat"]) if line.get("PID") == str(burning.pid) and "%CPU" in line]
     processes = {p["pid"]: p for p in host["processes"]}

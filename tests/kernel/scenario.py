@@ -15,6 +15,7 @@ from support import ROOT, Missing, build_dir, fathom_binary, run, tool
 DEADLINE_S = 420
 PROFILE_S = 3
 PERIOD_US = 100_000
+HIGH = 24 << 20  # of four times as much that it wants
 QUOTA = 0.125  # of a CPU: used up on a busy machine, too
 RESULT = re.compile(r"^RESULT\t([^\t]+)\t([^\t]+)\t(ok|fail|absent)\t?(.*)$")
 
@@ -45,8 +46,8 @@ def probe_check():
     return path
 
 
-def bundle_spec(name, *command, cpu=None):
-    """An OCI bundle's config.json for crun; the root file system is shared. `cpu`: its part of one."""
+def bundle_spec(name, *command, cpu=None, high=None):
+    """An OCI bundle's config.json for crun; the root file system is shared. `cpu`: its part of one. `high`: memory.high."""
     spec = json.loads(run(tool("crun"), "spec", "-f", "/dev/stdout").stdout)
     spec["process"].update(args=list(command), terminal=False, rlimits=[])
     spec["root"] = {"path": "/srv/rootfs", "readonly": False}
@@ -54,6 +55,8 @@ def bundle_spec(name, *command, cpu=None):
     spec["linux"].pop("seccomp", None)
     if cpu:
         spec["linux"].setdefault("resources", {})["cpu"] = {"quota": int(cpu * PERIOD_US), "period": PERIOD_US}
+    if high:
+        spec["linux"].setdefault("resources", {})["unified"] = {"memory.high": str(high)}
     return json.dumps(spec)
 
 
@@ -86,6 +89,7 @@ def image_for(directory):
     image.add_tree(rootfs, "/srv/rootfs")
     image.write("/srv/bundle/config.json", bundle_spec("crunweb", "/bin/split7525"))
     image.write("/srv/capped/config.json", bundle_spec("capped", "/bin/split7525", cpu=QUOTA))
+    image.write("/srv/high/config.json", bundle_spec("high", "/bin/trouble", "lru", "96", high=HIGH))
     return image
 
 
@@ -120,6 +124,10 @@ TASKS = (
     ("capped", "cd /srv/capped && crun run -d capped >/dev/null 2>&1; cd /sys/fs/cgroup/capped && cat cpu.max && cat cpu.stat &&"
                f" fathom walltime capped -q -d {PROFILE_S} -o /tmp/q.json; s=$?; cat cpu.stat; crun delete -f capped;"
                " fathom flame /tmp/q.json --format folded; grep -o '\"expected_weight\": *[0-9]*' /tmp/q.json; exit $s"),
+    # A container above its memory.high: the kernel's books before and after, and what fathom makes of it meanwhile.
+    ("high", "cd /srv/high && crun run -d high >/dev/null 2>&1; cd /sys/fs/cgroup/high; n=0;"
+             " until grep -q 'high [1-9]' memory.events || [ $n = 100 ]; do n=$((n + 1)); sleep 0.2; done; grep high memory.events;"
+             f" fathom diagnose high --json -q -d {PROFILE_S}; s=$?; grep high memory.events; crun delete -f high; exit $s"),
     ("cost", "fathom offcpu crunweb -q -d 60 -o /dev/null --format folded 2>/dev/null & p=$!; n=0;"
              " until grep -qs link_type /proc/$p/fdinfo/* || [ $n = 100 ]; do n=$((n + 1)); sleep 0.2; done;"
              " fathom cost --json -d 2; s=$?; kill -INT $p; wait $p; exit $s"),

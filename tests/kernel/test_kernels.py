@@ -71,6 +71,19 @@ def test_walltime_tells_throttling_apart(answers):
     assert running <= 0.3 * found.expected, answer.text
 
 
+def test_diagnose_finds_memory_high(answers):
+    """On cgroup v2: above memory.high the kernel makes it wait, and that is the first verdict."""
+    answer = answers["high"]
+    assert answer.status == 1, answer.text
+    before, after = (int(n) for n in re.findall(r"^high (\d+)$", answer.text, re.M))
+    report = json.loads(next(line for line in answer.text.splitlines() if line.startswith("{")))
+    found = report["findings"][0]
+    assert found["container"] == "high" and found["verdict"] == "memory.high reached", found
+    values = {e["name"]: e["value"] for e in found["evidence"]}
+    assert values["memory_high"] == scenario.HIGH
+    assert 0 < values["high_events"] * report["duration_ns"] / 1e9 <= after - before
+
+
 def test_cost_knows_who_pays(answers):
     answer = answers["cost"]
     assert answer.status == 0, answer.text

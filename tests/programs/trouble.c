@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One kind of trouble (or of health) at a time, for ever, of a known kind and amount; prints "ready" when it has begun.
  *   busy PERCENT            one thread that runs so much of each 20 ms, by its own CPU time
+ *   bursts PERCENT MS EVERY_MS  the same, and now and then so much CPU time at once
  *   lock THREADS MS         threads that hold one mutex for MS in turns
  *   pool THREADS            threads that wait on a condition for work that seldom comes
  *   grow MIB                child after child touches memory until it is killed, or has MIB
@@ -22,7 +23,8 @@
  *   silent PORT             eight threads that connect to a port from which no answer comes, and give up after 2.5 s
  *   track                   datagrams to ever new addresses and ports: each a connection to keep track of
  *   ports PORT              connects to a listening port of 127.0.0.1 until it is refused a port of its own
- *   resolve MS              a name server that answers after MS (0: never), and who asks it
+ *   resolve MS [CODE]       a name server that answers after MS (0: never), with this code of failure, and who asks it
+ *   drain NAME              a tun device that nobody reads, and datagrams to 10.231.7.2, which should be routed to it
  *   talk PORT               an echo of 32 KiB over loopback, both ends in one
  *   timer HZ                wakes up so often and does nothing
  *   pingpong                two threads that wake each other by a condition, with a pause
@@ -37,6 +39,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -45,6 +49,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -95,6 +100,19 @@ static void busy(int percent)
 	for (;;) {
 		burn_ns(TURN_NS / 100 * percent);
 		nap_ns(TURN_NS / 100 * (100 - percent));
+	}
+}
+
+static void bursts(int percent, int burst_ms, int every_ms)
+{
+	ready();
+	for (int64_t next = now_ns(CLOCK_MONOTONIC);;) {
+		burn_ns(TURN_NS / 100 * percent);
+		nap_ns(TURN_NS / 100 * (100 - percent));
+		if (now_ns(CLOCK_MONOTONIC) < next)
+			continue;
+		burn_ns(burst_ms * INT64_C(1000000));
+		next += every_ms * INT64_C(1000000);
 	}
 }
 
@@ -551,10 +569,28 @@ static void track(void)
 	}
 }
 
+static void drain(const char *name)
+{
+	struct sockaddr_in address = address_of(9);
+	int device = open("/dev/net/tun", O_RDWR), fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (device < 0 || ioctl(device, TUNSETIFF, &request) != 0)
+		fail("/dev/net/tun");
+	address.sin_addr.s_addr = htonl(0x0ae70702);
+	ready();
+	for (;;) {
+		for (int i = 0; i < 20; i++)
+			sendto(fd, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address));
+		nap_ns(20000000);
+	}
+}
+
 #define DNS_PORT 53
 #define DNS_ANSWER 0x80
 
-static int resolve_ms;
+static int resolve_ms, resolve_code;
 
 static void *resolver_thread(void *nothing)
 {
@@ -573,7 +609,8 @@ static void *resolver_thread(void *nothing)
 		if (bytes < 12 || resolve_ms == 0)
 			continue;
 		nap_ns(resolve_ms * INT64_C(1000000));
-		message[2] = (char)(message[2] | DNS_ANSWER); /* no error, no record: an answer all the same */
+		message[2] = (char)(message[2] | DNS_ANSWER); /* no record: an answer all the same */
+		message[3] = (char)resolve_code;
 		sendto(fd, message, (size_t)bytes, 0, (struct sockaddr *)&from, length);
 	}
 	return NULL;
@@ -838,6 +875,11 @@ int main(int argc, char **argv)
 		track();
 	if (!strcmp(what, "ports"))
 		ports(atoi(first));
+	if (!strcmp(what, "bursts") && argc > 4)
+		bursts(atoi(first), atoi(second), atoi(argv[4]));
+	if (!strcmp(what, "drain"))
+		drain(first);
+	resolve_code = atoi(second);
 	if (!strcmp(what, "resolve"))
 		resolve(atoi(first));
 	if (!strcmp(what, "talk"))

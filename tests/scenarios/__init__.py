@@ -3,6 +3,7 @@
 
 A module has
   TRUTH   a dict: container (as named in setup) -> the verdict that must come first for it, or None: nothing may be found
+  NOTES   optional dict: container -> what must be noted of it, though nothing is wrong
   CULPRIT optional dict: container -> whom that verdict must name (a name of setup, or "the host")
   FILES   True when files alone are enough
   QUIET   True when another load on the CPUs makes it another truth: left out of noisy variants
@@ -10,6 +11,7 @@ A module has
   NOISY   optional dict: container -> the verdict beside another load on the CPUs, instead of TRUTH's; its culprit is
           that load
   NEEDS   optional: programs the machine must have; without them it is left out
+  SECONDS optional: the least time to look
   setup(stage)  starts what it needs by stage.run(name, *command, **options of runtimes.py)
 
 tests/containers/test_diagnose.py runs some of them at a time; ./dev bench diagnosis runs all, again and again."""
@@ -45,6 +47,7 @@ class Stage:
         self.docker = docker
         self.prefix = prefix  # so that scenarios may use the same names at the same time
         self.containers = {}
+        self.before = []  # what goes before the command that looks
         self.undo = []  # functions, called in reverse when the containers are gone
 
     def run(self, name, *command, **options):
@@ -91,6 +94,10 @@ class Stage:
 def first_verdict(report, name):
     """The first finding of a container, None when there is none."""
     return next((f for f in report["findings"] if f["container"] == name), None)
+
+
+def has_note(report, name, note):
+    return any(n["container"] == name and n["verdict"] == note for n in report["notes"])
 
 
 def blames(found, name):
