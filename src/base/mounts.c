@@ -14,7 +14,6 @@
 #ifndef SYS_statmount
 #define SYS_statmount 457
 #endif
-#define MOUNT_ID_UNIQUE 0x4000u /* STATX_MNT_ID_UNIQUE */
 #define MOUNT_SUPER_BLOCK 0x1u /* STATMOUNT_SB_BASIC */
 #define MOUNT_FUSE_MAGIC 0x65735546u
 
@@ -31,19 +30,22 @@ struct mount_described {
 	guint64 others[60];
 };
 
+gboolean mounts_kernel_says(guint64 id)
+{
+	struct mount_request request = { .size = sizeof(request), .mount = id, .wanted = MOUNT_SUPER_BLOCK };
+	struct mount_described described = { 0 };
+
+	return syscall(SYS_statmount, &request, &described, sizeof(described), 0) == 0 &&
+	       described.has & MOUNT_SUPER_BLOCK && described.magic != MOUNT_FUSE_MAGIC;
+}
+
 /* TRUE: the kernel says so, without a list being read. */
 static gboolean kernel_says(int fd)
 {
-	struct mount_request request = { .size = sizeof(request), .wanted = MOUNT_SUPER_BLOCK };
-	struct mount_described described = { 0 };
 	struct statx st;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, MOUNT_ID_UNIQUE, &st) < 0 ||
-	    !(st.stx_mask & MOUNT_ID_UNIQUE))
-		return FALSE;
-	request.mount = st.stx_mnt_id;
-	return syscall(SYS_statmount, &request, &described, sizeof(described), 0) == 0 &&
-	       described.has & MOUNT_SUPER_BLOCK && described.magic != MOUNT_FUSE_MAGIC;
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, MOUNTS_ID_UNIQUE, &st) == 0 &&
+	       st.stx_mask & MOUNTS_ID_UNIQUE && mounts_kernel_says(st.stx_mnt_id);
 }
 
 /* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw" */

@@ -147,6 +147,33 @@ static enum verdict oci_accept(struct evidence *evidence, const GPtrArray *state
 	return VERDICT_CONFIRMED;
 }
 
+/* `runc --root STATE run ID` names its container. */
+static void states_load_named(struct machine *machine, GPtrArray *states, const struct monitor *monitor,
+			      const char *directory)
+{
+	for (char **word = monitor->arguments; *word; word++)
+		if (**word && **word != '-' && **word != '.' && !strchr(*word, '/'))
+			g_ptr_array_add(states,
+					state_load(machine, monitor->state_root, directory, *word, monitor->uid == 0));
+}
+
+/* Those that somebody keeps in a place of their own. The one that is named first: each is long, and where there are many each
+ * that is born would have all of them read. */
+static enum verdict oci_accept_private(struct evidence *evidence, const struct monitor *monitor, const char *directory,
+				       struct identity *identity)
+{
+	g_autoptr(GPtrArray) states = g_ptr_array_new_with_free_func(oci_state_free);
+	enum verdict verdict;
+
+	states_load_named(evidence->machine, states, monitor, directory);
+	verdict = oci_accept(evidence, states, identity);
+	if (verdict == VERDICT_CONFIRMED)
+		return verdict;
+	g_ptr_array_set_size(states, 0);
+	states_load(evidence->machine, states, monitor->state_root, directory, monitor->uid == 0);
+	return oci_accept(evidence, states, identity);
+}
+
 static enum verdict oci_identify(struct evidence *evidence, struct identity *identity)
 {
 	enum verdict verdict = oci_accept(evidence, oci_states(evidence->machine), identity);
@@ -157,12 +184,8 @@ static enum verdict oci_identify(struct evidence *evidence, struct identity *ide
 		return verdict;
 	monitor = evidence_monitor(evidence);
 	directory = monitor_argument(monitor, "--root");
-	if (directory && (strcmp(monitor->comm, "runc") == 0 || strcmp(monitor->comm, "crun") == 0)) {
-		g_autoptr(GPtrArray) states = g_ptr_array_new_with_free_func(oci_state_free);
-
-		states_load(evidence->machine, states, monitor->state_root, directory, monitor->uid == 0);
-		verdict = oci_accept(evidence, states, identity);
-	}
+	if (directory && (strcmp(monitor->comm, "runc") == 0 || strcmp(monitor->comm, "crun") == 0))
+		verdict = oci_accept_private(evidence, monitor, directory, identity);
 	return verdict;
 }
 

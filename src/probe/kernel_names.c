@@ -9,14 +9,28 @@
 #include "probe/kernel_names_text.h"
 #include "probe/ladder.h"
 
+#define KERNEL_NAMES_KEPT_MAX 65536 /* functions; a kernel has some 120,000 */
+
+/* A function of the kernel's own: [start, end). */
+struct kernel_function {
+	guint64 start, end;
+	const char *name; /* in `texts` */
+};
+
 struct kernel_names {
 	struct kernel_names_bpf *kernel;
 	gboolean refused;
+	GArray *functions; /* of struct kernel_function, by address */
+	GStringChunk *texts;
 };
 
 struct kernel_names *kernel_names_new(void)
 {
-	return g_new0(struct kernel_names, 1);
+	struct kernel_names *names = g_new0(struct kernel_names, 1);
+
+	names->functions = g_array_new(FALSE, FALSE, sizeof(struct kernel_function));
+	names->texts = g_string_chunk_new(4096);
+	return names;
 }
 
 void kernel_names_free(struct kernel_names *names)
@@ -24,7 +38,51 @@ void kernel_names_free(struct kernel_names *names)
 	if (!names)
 		return;
 	kernel_names_bpf__destroy(names->kernel);
+	g_array_unref(names->functions);
+	g_string_chunk_free(names->texts);
 	g_free(names);
+}
+
+/* Index of the first function that ends behind `address`. */
+static guint function_index(const struct kernel_names *names, guint64 address)
+{
+	guint low = 0, high = names->functions->len;
+
+	while (low < high) {
+		guint middle = low + (high - low) / 2;
+
+		if (g_array_index(names->functions, struct kernel_function, middle).end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static gboolean function_find(const struct kernel_names *names, guint64 address, struct kernel_name *name)
+{
+	guint index = function_index(names, address);
+	const struct kernel_function *function = &g_array_index(names->functions, struct kernel_function, index);
+
+	if (index == names->functions->len || address < function->start)
+		return FALSE;
+	*name = (struct kernel_name){ function->name, "", address - function->start, function->end - function->start };
+	return TRUE;
+}
+
+/* Modules and BPF programs come and go. */
+static void function_keep(struct kernel_names *names, guint64 address, const struct kernel_name *name)
+{
+	guint64 start = address - name->offset;
+	struct kernel_function function = { .start = start, .end = start + name->bytes };
+	guint index = function_index(names, start);
+
+	if (name->module[0] || name->offset >= name->bytes || names->functions->len >= KERNEL_NAMES_KEPT_MAX ||
+	    (index < names->functions->len &&
+	     g_array_index(names->functions, struct kernel_function, index).start < function.end))
+		return;
+	function.name = g_string_chunk_insert(names->texts, name->name);
+	g_array_insert_val(names->functions, index, function);
 }
 
 static gboolean kernel_names_load(struct kernel_names *names)
@@ -59,7 +117,8 @@ gboolean kernel_name_parse(char *text, struct kernel_name *name)
 		return FALSE;
 	*plus = '\0';
 	name->name = text;
-	name->offset = g_ascii_strtoull(plus + 1, NULL, 16);
+	name->offset = g_ascii_strtoull(plus + 1, &end, 16);
+	name->bytes = *end == '/' ? g_ascii_strtoull(end + 1, NULL, 16) : 0;
 	name->module = name_is_bpf(text) ? "bpf" : "";
 	end = module ? strpbrk(module + 2, " ]") : NULL; /* some kernels put a build-id behind the module */
 	if (end) {
@@ -73,6 +132,8 @@ enum kernel_names_answer kernel_names_find(struct kernel_names *names, guint64 a
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options);
 
+	if (function_find(names, address, name))
+		return KERNEL_NAMES_FOUND;
 	if (!kernel_names_load(names))
 		return KERNEL_NAMES_CANNOT;
 	names->kernel->bss->kernel_name_address = address;
@@ -80,5 +141,8 @@ enum kernel_names_answer kernel_names_find(struct kernel_names *names, guint64 a
 	    (gint32)options.retval <= 0)
 		return KERNEL_NAMES_CANNOT;
 	names->kernel->bss->kernel_name_text[KERNEL_NAME_TEXT_BYTES - 1] = '\0';
-	return kernel_name_parse(names->kernel->bss->kernel_name_text, name) ? KERNEL_NAMES_FOUND : KERNEL_NAMES_NONE;
+	if (!kernel_name_parse(names->kernel->bss->kernel_name_text, name))
+		return KERNEL_NAMES_NONE;
+	function_keep(names, address, name);
+	return KERNEL_NAMES_FOUND;
 }

@@ -4,7 +4,7 @@
  * Reading all of /proc/kallsyms costs some 50 ms of CPU, most of it in the kernel; a measurement needs a few hundred of its 120,000 names.
  * A BPF program of the kind that is only ever run by hand (BPF_PROG_TYPE_SYSCALL, Linux 5.14) lets the kernel
  * print "%pS" instead: some 2 µs an address. It sees what is loaded now, modules and BPF programs included, whatever
- * kptr_restrict says. */
+ * kptr_restrict says. Of the kernel's own functions, which stay where they are, each is asked for once. */
 #pragma once
 #include <glib.h>
 
@@ -12,6 +12,7 @@ struct kernel_name {
 	const char *name; /* valid until the next question */
 	const char *module; /* "ext4", "bpf"; "" for the kernel's own */
 	guint64 offset; /* from the function's start */
+	guint64 bytes; /* of the function, padding included; 0: the kernel did not say */
 };
 
 enum kernel_names_answer {

@@ -18,6 +18,8 @@
 
 #define MOUNTS_FRESH_NS (2 * NS_PER_S) /* mount ids are used again after an unmount */
 
+#define LOCAL_MOUNTS_MAX 65536
+
 enum mount_kind {
 	MOUNT_UNKNOWN = 0,
 	MOUNT_LOCAL = 1,
@@ -26,6 +28,7 @@ enum mount_kind {
 
 struct foreign {
 	GHashTable *mounts; /* mount id → enum mount_kind */
+	GHashTable *local; /* set of mount ids that are never used again: no question about them a second time */
 	guint64 since_ns;
 	guint64 memory_mount; /* the kernel's own mount of memfd files: in no mountinfo */
 	gboolean memory_mount_known;
@@ -38,6 +41,7 @@ struct foreign *foreign_new(void)
 	struct statx st;
 
 	foreign->mounts = g_hash_table_new(NULL, NULL);
+	foreign->local = g_hash_table_new(NULL, NULL);
 	if (fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 && st.stx_mask & STATX_MNT_ID) {
 		foreign->memory_mount = st.stx_mnt_id;
 		foreign->memory_mount_known = TRUE;
@@ -52,6 +56,7 @@ void foreign_free(struct foreign *foreign)
 	if (!foreign)
 		return;
 	g_hash_table_unref(foreign->mounts);
+	g_hash_table_unref(foreign->local);
 	g_free(foreign);
 }
 
@@ -123,14 +128,35 @@ static struct module_key key_from(const struct statx *st)
 	};
 }
 
+/* By the number that is not used again, where the kernel has one; by the list of mounts where it does not know the mount by it (one
+ * that is not among ours) or knows no good of it. */
+static gboolean file_mount_is_safe(struct foreign *foreign, int proc_fd, const char *name, const struct statx *st)
+{
+	gpointer unique = GSIZE_TO_POINTER((gsize)st->stx_mnt_id);
+	struct statx again;
+
+	if (st->stx_mask & STATX_MNT_ID)
+		return mount_is_safe(foreign, proc_fd, st->stx_mnt_id);
+	if (!(st->stx_mask & MOUNTS_ID_UNIQUE))
+		return TRUE;
+	if (g_hash_table_contains(foreign->local, unique))
+		return TRUE;
+	if (!mounts_kernel_says(st->stx_mnt_id) &&
+	    (statx(proc_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, &again) < 0 ||
+	     !mount_is_safe(foreign, proc_fd, again.stx_mnt_id)))
+		return FALSE;
+	if (g_hash_table_size(foreign->local) < LOCAL_MOUNTS_MAX)
+		g_hash_table_add(foreign->local, unique);
+	return TRUE;
+}
+
 gboolean foreign_stat(struct foreign *foreign, int proc_fd, const char *name, struct module_key *key)
 {
 	struct statx st;
 
-	if (statx(proc_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &st) < 0 ||
-	    !S_ISREG(st.stx_mode))
-		return FALSE;
-	if (st.stx_mask & STATX_MNT_ID && !mount_is_safe(foreign, proc_fd, st.stx_mnt_id))
+	if (statx(proc_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_MNT_ID | MOUNTS_ID_UNIQUE, &st) < 0 ||
+	    !S_ISREG(st.stx_mode) || !file_mount_is_safe(foreign, proc_fd, name, &st))
 		return FALSE;
 	*key = key_from(&st);
 	return TRUE;

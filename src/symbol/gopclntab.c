@@ -29,6 +29,8 @@ enum part { /* of the header, in words of the program's size */
 	PARTS = 8,
 };
 
+#define LAYOUT_MAGIC_LEAST 0xfffffff0u
+
 struct layout {
 	guint32 magic;
 	gboolean has_text_start; /* entries are 32-bit offsets from it, else whole addresses */
@@ -132,6 +134,8 @@ static const struct layout *layout_find(const guint8 *bytes)
 	guint32 magic;
 
 	memcpy(&magic, bytes, 4);
+	if (magic < LAYOUT_MAGIC_LEAST)
+		return NULL; /* which of files that are searched nearly all is */
 	for (guint i = 0; i < G_N_ELEMENTS(layouts); i++)
 		if (layouts[i].magic == magic && bytes[4] == 0 && bytes[5] == 0 &&
 		    (bytes[6] == 1 || bytes[6] == 2 || bytes[6] == 4) && (bytes[7] == 4 || bytes[7] == 8))

@@ -203,6 +203,7 @@ static struct module *module_new(struct modules *modules, const struct module_ke
 		module->path[strlen(path) - strlen(" (deleted)")] = '\0';
 	slash = strrchr(module->path, '/');
 	module->name = slash && slash[1] ? slash + 1 : module->path;
+	module->language = language_of_file(module->name);
 	g_hash_table_insert(modules->by_key, &module->key, module);
 	return module;
 }

@@ -11,6 +11,7 @@
 
 #include "symbol/foreign.h"
 #include "symbol/image.h"
+#include "symbol/language.h"
 #include "symbol/python.h"
 #include "symbol/symtab.h"
 #include "symbol/unwind_table.h"
@@ -46,6 +47,7 @@ struct module {
 	guint build_id_size; /* known once the file was opened */
 	char *path; /* as the first process named it: raw bytes */
 	const char *name; /* points to the base name in `path`; or "[vdso]" */
+	const struct language *language; /* whose interpreter is called that; NULL: none that we know */
 	enum module_state state;
 	gboolean is_complete; /* the table holds local functions, too */
 	struct symtab *table; /* MODULE_READY; modules_find looks in it */

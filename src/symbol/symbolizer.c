@@ -1035,12 +1035,10 @@ static gboolean mapping_bias(const struct mapping *mapping, guint64 *bias)
 static gboolean mapping_python(struct symbolizer *symbolizer, const struct mapping *mapping)
 {
 	struct module *module = mapping->module;
-	const struct language *language;
 
 	if (mapping->kind != MAPPING_FILE || !module)
 		return FALSE;
-	language = language_of_file(module->name);
-	if (language && language->kind == LANGUAGE_PYTHON)
+	if (module->language && module->language->kind == LANGUAGE_PYTHON)
 		modules_load(symbolizer->modules, module);
 	return module->state == MODULE_READY && module->has_python;
 }

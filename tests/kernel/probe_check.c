@@ -1000,13 +1000,16 @@ static gboolean check_kernel_names(void)
 		g_hash_table_add(listed, g_array_index(symbols, struct check_symbol, i).line);
 	for (guint i = 0; i < symbols->len; i += i < symbols->len - 100 ? CHECK_NAMES_STEP : 1) {
 		const struct check_symbol *symbol = &g_array_index(symbols, struct check_symbol, i);
-		struct kernel_name name = { .name = "?", .module = "?" };
-		g_autofree char *got = NULL;
+		struct kernel_name name = { .name = "?", .module = "?" }, inside = name;
+		g_autofree char *got = NULL, *within = NULL;
 
 		asked++;
 		kernel_names_find(names, symbol->address, &name);
 		got = symbol_line(symbol->address - name.offset, name.name, name.module);
-		right += g_hash_table_contains(listed, got) && name.offset == 0;
+		kernel_names_find(names, symbol->address + 1, &inside); /* of functions that stay it is remembered */
+		within = symbol_line(symbol->address + 1 - inside.offset, inside.name, inside.module);
+		right += g_hash_table_contains(listed, got) && name.offset == 0 &&
+			 (name.bytes <= 1 || strcmp(within, got) == 0);
 		if (!g_hash_table_contains(listed, got) && !wrong)
 			wrong = g_strdup_printf("; kallsyms \"%s\", asked \"%s\"", symbol->line, got);
 	}

@@ -288,6 +288,7 @@ static void assert_kernel_name(const char *said, const char *name, const char *m
 	g_assert_cmpstr(got.name, ==, name);
 	g_assert_cmpstr(got.module, ==, module);
 	g_assert_cmpuint(got.offset, ==, offset);
+	g_assert_cmpuint(got.bytes, >, offset);
 }
 
 static void test_kernel_name(void)
