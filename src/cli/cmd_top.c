@@ -283,6 +283,24 @@ static gboolean top_read_shown(struct top *top, struct gauge_interval *interval,
 	       ((!top->processes && !top->threads) || top_read_processes(top, 0, top->threads, interval, error));
 }
 
+/* Ended in the middle of an interval: what there is of it, unless that is next to nothing. */
+static gboolean top_print_partial(struct top *top, gboolean is_first, GError **error)
+{
+	g_autofree char *length = NULL, *whole = units_duration(top->interval_ns);
+	struct gauge_interval interval;
+
+	if (clock_monotonic_ns() - top->read_ns < TOP_INTERVAL_MIN_NS)
+		return TRUE;
+	if (!top_read_shown(top, &interval, error))
+		return FALSE;
+	if (!is_first && !top->json)
+		putchar('\n');
+	top_print(top, &interval);
+	length = units_duration(interval.length_ns);
+	command_complain("top", "partial: the last interval is %s of %s", length, whole);
+	return TRUE;
+}
+
 /* Columns or JSON, interval by interval; what was read before an error stays. */
 static gboolean top_print_all(struct top *top, int stop_fd, GError **error)
 {
@@ -294,7 +312,7 @@ static gboolean top_print_all(struct top *top, int stop_fd, GError **error)
 	next_ns = top->read_ns + top->interval_ns;
 	for (int done = 0; !top->count || done < top->count; done++, next_ns += top->interval_ns) {
 		if (!top_wait(next_ns, stop_fd))
-			return TRUE;
+			return top_print_partial(top, done == 0, error);
 		if (!top_read_shown(top, &interval, error))
 			return FALSE;
 		if (done && !top->json)

@@ -3,6 +3,7 @@
 
 #include <cap-ng.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -73,7 +74,13 @@ gboolean command_need_bpf(const char *command)
 					       needed[i].use);
 	if (!missing->len)
 		return TRUE;
-	command_complain(command, "not permitted: run it as root (sudo), or give it %s", missing->str);
+	if (geteuid() == 0)
+		command_complain(command,
+				 "not permitted: root lacks capabilities here, as in a container without --privileged: "
+				 "it needs %s",
+				 missing->str);
+	else
+		command_complain(command, "not permitted: run it as root (sudo), or give it %s", missing->str);
 	return FALSE;
 }
 

@@ -304,6 +304,15 @@ static gboolean tables_interval(void *user, const struct snapshot *snapshot)
 	return tables_write(tables, snapshot) && (tables->count == 0 || tables->done < (guint)tables->count);
 }
 
+/* The last interval, unless it was cut off right after the one before and nothing happened in it. */
+static gboolean tables_is_told(const struct tables *tables, const struct snapshot *last)
+{
+	if (tables->failed || (tables->count && tables->done >= (guint)tables->count))
+		return FALSE;
+	return tables->done == 0 || last->duration_ns > tables->interval_ns / 2 ||
+	       !shape_is_empty(snapshot_find(last, tables->shape));
+}
+
 static gboolean tables_observe(struct tables *tables, struct registry *registry, GError **error)
 {
 	struct observe_options options = {
@@ -317,6 +326,7 @@ static gboolean tables_observe(struct tables *tables, struct registry *registry,
 		.budget_share = tables->budget_percent / 100,
 		.interval = tables_interval,
 		.interval_user = tables,
+		.interval_count = (guint)tables->count,
 		.stop_fd = measure_stop_fd(),
 	};
 	g_autoptr(snapshot_t) rest = NULL;
@@ -327,8 +337,7 @@ static gboolean tables_observe(struct tables *tables, struct registry *registry,
 	measure_signals_restore(options.stop_fd);
 	if (!rest)
 		return FALSE;
-	/* After intervals: what is left over, unless that is next to nothing. */
-	if (tables->done == 0 || (rest->duration_ns > tables->interval_ns / 2 && !tables->count))
+	if (tables_is_told(tables, rest))
 		tables_write(tables, rest);
 	return TRUE;
 }

@@ -94,6 +94,13 @@ static gboolean watch_interval(void *user, const struct snapshot *snapshot)
 	return !ferror(stdout) && (!run->count || run->shown < run->count);
 }
 
+/* The last interval, unless it was cut off right after the one before and nothing happened in it. */
+static gboolean watch_is_told(const struct watch_run *run, const struct snapshot *last)
+{
+	return !run->shown || last->duration_ns > run->interval_ns / 2 ||
+	       !shape_is_empty(snapshot_find(last, SHAPE_EDGES));
+}
+
 static gboolean watch_check_rung(const struct watch_run *run, GError **error)
 {
 	if (!run->rung)
@@ -136,19 +143,28 @@ static int watch_end(struct watch_run *run, struct snapshot *snapshot)
 {
 	const struct watch *watch = run->watch;
 	struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
-	struct shape *also = watch->look ? watch->look(watch->user, TRUE) : NULL;
 	struct render_options options = { 0 };
 	g_autoptr(GError) error = NULL;
+	gboolean kept = run->interval_ns && watch_is_told(run, snapshot);
+	struct shape *also;
 
+	if (kept)
+		watch_interval(run, snapshot);
+	also = watch->look ? watch->look(watch->user, TRUE) : NULL;
 	if (also)
 		g_ptr_array_add(snapshot->shapes, also);
 	if (!run->interval_ns && run->json)
 		watch->json(stdout, snapshot, shape, also);
 	else if (!run->interval_ns)
 		watch_print(run, shape->edges, also, &shape->ledger, snapshot->duration_ns);
-	for (guint i = 0; shape->ledger.notes && i < shape->ledger.notes->len; i++)
-		command_complain(watch->command, "%s", (const char *)g_ptr_array_index(shape->ledger.notes, i));
-	if (run->total && watch_keep(run, snapshot)) {
+	for (guint i = 0; shape->ledger.notes && i < shape->ledger.notes->len; i++) {
+		const char *note = g_ptr_array_index(shape->ledger.notes, i);
+
+		/* Where one screen is drawn again and again, nobody asked for intervals. */
+		if (!run->live || !g_str_has_prefix(note, OBSERVE_PARTIAL))
+			command_complain(watch->command, "%s", note);
+	}
+	if (run->total && (kept || watch_keep(run, snapshot))) {
 		edges_free(shape->edges);
 		shape->edges = g_steal_pointer(&run->total);
 	}
@@ -230,6 +246,7 @@ static int watch_run(struct watch_run *run, char **targets)
 	    watch_targets(run, registry, targets, &error)) {
 		options.duration_ns = run->duration_ns;
 		options.interval_ns = run->interval_ns;
+		options.interval_count = (guint)run->count;
 		options.rung = run->rung;
 		status = watch_measure(run, registry, &options, &error);
 	}

@@ -55,6 +55,35 @@ void shape_free(struct shape *shape)
 	g_free(shape);
 }
 
+static gboolean histogram_is_empty(const struct histogram *histogram)
+{
+	for (guint32 i = 0; histogram && i < histogram->rows->len; i++)
+		if (((const struct histogram_row *)g_ptr_array_index(histogram->rows, i))->counts.count > 0)
+			return FALSE;
+	return TRUE;
+}
+
+gboolean shape_is_empty(const struct shape *shape)
+{
+	if (shape->ledger.seen.events > 0)
+		return FALSE;
+	switch (shape->kind) {
+	case SHAPE_CALLTREE:
+		return shape->calltree->node_count <= 1;
+	case SHAPE_HISTOGRAM:
+		return histogram_is_empty(shape->histogram);
+	case SHAPE_EDGES:
+		return !shape->edges || shape->edges->rows->len == 0;
+	case SHAPE_EVENTS:
+		return shape->events->rows.length == 0;
+	case SHAPE_GAUGES:
+		return shape->gauges->rows->len == 0;
+	case SHAPE_NONE:
+		break;
+	}
+	return TRUE;
+}
+
 struct snapshot *snapshot_new(const char *title)
 {
 	struct snapshot *snapshot = g_new0(struct snapshot, 1);

@@ -48,6 +48,8 @@ enum shape_kind shape_kind_find(const char *name);
 
 struct shape *shape_new(enum shape_kind kind, const char *probe, enum unit unit);
 void shape_free(struct shape *shape);
+/* Nothing was seen, and nothing that happened was missed. */
+gboolean shape_is_empty(const struct shape *shape);
 struct snapshot *snapshot_new(const char *title);
 void snapshot_free(struct snapshot *snapshot);
 typedef struct snapshot snapshot_t; /* for g_autoptr(snapshot_t) */

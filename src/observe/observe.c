@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "kernel/cgroupfs.h"
 #include "observe/allocators.h"
 #include "observe/happen.h"
@@ -144,6 +145,7 @@ struct observe_session {
 	guint64 start_ns; /* of the run */
 	guint64 since_ns; /* start of `snapshot` */
 	guint64 next_collect_ns, next_slot_ns, next_interval_ns; /* CLOCK_MONOTONIC; G_MAXUINT64: never */
+	guint intervals; /* handed out */
 };
 
 static void session_begin_snapshot(struct observe_session *session)
@@ -208,6 +210,7 @@ static gboolean session_interval(struct observe_session *session, guint64 now_ns
 	session_stamp(session, now_ns);
 	while (session->next_interval_ns <= now_ns)
 		session->next_interval_ns += options->interval_ns;
+	session->intervals++;
 	*more = options->interval(options->interval_user, done);
 	return TRUE;
 }
@@ -234,6 +237,29 @@ static int session_timeout_ms(const struct observe_session *session, guint64 now
 	return (int)MIN((due_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS, tick_ms);
 }
 
+/* The last interval is what the run ends with, so that nothing falls between the two. */
+static gboolean session_is_over(const struct observe_session *session, guint64 now_ns)
+{
+	const struct observe_options *options = session->options;
+
+	if (options->duration_ns && now_ns - session->start_ns >= options->duration_ns)
+		return TRUE;
+	return options->interval_count && session->intervals + 1 >= options->interval_count &&
+	       now_ns >= session->next_interval_ns;
+}
+
+/* An interval that was cut short looks like the others: its rates and counts say less. */
+static void session_note_partial(struct observe_session *session)
+{
+	g_autofree char *length = NULL, *whole = NULL;
+
+	if (session->next_interval_ns == G_MAXUINT64 || clock_monotonic_ns() >= session->next_interval_ns)
+		return;
+	length = units_duration(session->snapshot->duration_ns);
+	whole = units_duration(session->options->interval_ns);
+	ledger_note(&session->shape->ledger, g_strdup_printf(OBSERVE_PARTIAL "%s of an interval of %s", length, whole));
+}
+
 /* Waits until the end. FALSE and `error` only when the probe fails. */
 static gboolean session_wait(struct observe_session *session, GError **error)
 {
@@ -252,9 +278,11 @@ static gboolean session_wait(struct observe_session *session, GError **error)
 			return FALSE;
 		if (now_ns >= session->next_slot_ns && !session_slot(session, now_ns, error))
 			return FALSE;
+		if (session_is_over(session, now_ns))
+			return TRUE;
 		if (now_ns >= session->next_interval_ns && !session_interval(session, now_ns, &more, error))
 			return FALSE;
-		if (!more || (options->duration_ns && now_ns - session->start_ns >= options->duration_ns))
+		if (!more)
 			return TRUE;
 		if (poll(fds, G_N_ELEMENTS(fds), session_timeout_ms(session, now_ns)) > 0 && fds[1].revents)
 			return TRUE;
@@ -295,6 +323,7 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	if (options->ended)
 		options->ended(options->progress_user);
 	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
+	session_note_partial(session);
 	ok = ok && options->probe->finish(session->run, &session->shape->ledger, error);
 	options->probe->close(session->run);
 	return ok;

@@ -65,6 +65,7 @@ struct observe_options {
 	guint64 interval_ns;
 	gboolean (*interval)(void *user, const struct snapshot *snapshot);
 	void *interval_user;
+	guint interval_count; /* the run ends with so many intervals, the last of which it returns; 0: no end */
 	int stop_fd; /* readable: end early with what there is; -1: none */
 	/* Called about ten times a second while measuring; may be NULL. */
 	void (*progress)(void *user, guint64 elapsed_ns, guint64 duration_ns);
@@ -75,12 +76,15 @@ struct observe_options {
 	void (*ended)(void *user);
 };
 
+/* So begins the ledger's note of an interval that was cut short. */
+#define OBSERVE_PARTIAL "partial: "
+
 /* Adds what `text` means to `targets` (see target_resolve); besides those, "busiest" means every container that runs
  * now, or all of the machine when there is none. */
 gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error);
 
 /* Measures. The snapshot is owned by the caller; NULL and `error` when no rung works or the probe fails. With
- * `interval_ns` it holds what came after the last full interval (its duration may be next to nothing). */
+ * `interval_ns` it holds the last interval: of one that was cut short the ledger says so (it may be next to nothing). */
 struct snapshot *observe_run(struct registry *registry, const struct observe_options *options, GError **error);
 
 struct observe_together;

@@ -125,10 +125,13 @@ static void allowance_begin_window(struct allowance *allowance)
 	allowance->began_ns = clock_monotonic_ns();
 }
 
-static void allowance_set(struct allowance *allowance, guint32 one_in)
+/* `at_least` or a little more: a power of two (bpf/budget.bpf.h). */
+static void allowance_set(struct allowance *allowance, guint32 at_least)
 {
-	guint32 zero = 0;
+	guint32 zero = 0, one_in = 1;
 
+	while (one_in < at_least)
+		one_in *= 2;
 	if (allowance->map < 0 || one_in == allowance->one_in ||
 	    bpf_map_update_elem(allowance->map, &zero, &one_in, BPF_ANY) != 0)
 		return;

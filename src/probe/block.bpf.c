@@ -19,6 +19,7 @@
 #define TABLE_CLASSES BLOCK_TIMES
 #include "bpf/births.bpf.h"
 #include "bpf/block.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/event.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
@@ -34,6 +35,7 @@ struct block_flight {
 	u64 made_ns, issued_ns; /* issued 0: in the queue */
 	u32 row; /* histograms */
 	u32 requeues;
+	u32 many; /* histograms: requests it stands for */
 	struct event_head head; /* events */
 };
 
@@ -54,16 +56,22 @@ static __always_inline u32 block_size(u32 bytes)
 				    : 5;
 }
 
-/* A request seen for the first time, in the context of whoever queues it. FALSE: nobody asked for it. */
+/* A request seen for the first time, in the context of whoever queues it. FALSE: nobody asked for it, or it
+ * is not one of those that are looked at. */
 static __always_inline bool block_begin(struct request *request, struct block_flight *flight, u64 now)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 key = block_owner(request, task), made = BPF_CORE_READ(request, start_time_ns);
+	u64 made = BPF_CORE_READ(request, start_time_ns), key;
 	u32 operation = BPF_CORE_READ(request, cmd_flags) & REQ_OP_MASK;
 	struct table_key row;
+	u32 many = block_events || !made ? 1 : budget_pick_by(budget_now(), (u64)request, made);
 
+	if (!many)
+		return false;
 	__builtin_memset(flight, 0, sizeof(*flight));
+	key = block_owner(request, task);
 	flight->made_ns = made && made <= now ? made : now;
+	flight->many = many;
 	if (block_events) {
 		if (!filter_wants(task, key))
 			return false;
@@ -177,8 +185,8 @@ int BPF_PROG(block_complete, struct request *request, int status, unsigned int b
 		block_tell(request, &flight, now, status, bytes);
 		return 0;
 	}
-	table_add_ns(flight.row, BLOCK_QUEUE, flight.issued_ns - flight.made_ns);
-	table_add_ns(flight.row, BLOCK_DEVICE, now - flight.issued_ns);
+	table_add_ns_many(flight.row, BLOCK_QUEUE, flight.issued_ns - flight.made_ns, flight.many);
+	table_add_ns_many(flight.row, BLOCK_DEVICE, now - flight.issued_ns, flight.many);
 	return 0;
 }
 

@@ -11,11 +11,13 @@
 #include "interrupt.h"
 #define TABLE_CLASSES 1
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/table.bpf.h"
 
 struct start {
 	u64 ns; /* 0: none */
-	u64 number;
+	u32 number;
+	u32 many; /* interrupts it stands for */
 };
 
 struct {
@@ -25,19 +27,20 @@ struct {
 	__type(value, struct start);
 } starts SEC(".maps");
 
-static __always_inline int interrupt_begin(u64 number)
+static __always_inline int interrupt_begin(u32 number)
 {
 	u32 zero = 0;
 	struct start *start = bpf_map_lookup_elem(&starts, &zero);
 
 	if (start) {
 		start->number = number;
-		start->ns = bpf_ktime_get_ns();
+		start->many = budget_pick();
+		start->ns = start->many ? bpf_ktime_get_ns() : 0;
 	}
 	return 0;
 }
 
-static __always_inline int interrupt_end(u64 number)
+static __always_inline int interrupt_end(u32 number)
 {
 	struct table_key key = { .cgroup_key = CGROUP_ROOT, .label = number };
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -53,7 +56,7 @@ static __always_inline int interrupt_end(u64 number)
 	row = table_row(task, &key);
 	owner = table_owner(row);
 	if (!filter_on || (owner && owner->wanted))
-		table_add_ns(row, 0, ns);
+		table_add_ns_many(row, 0, ns, start->many);
 	return 0;
 }
 
@@ -72,13 +75,13 @@ int BPF_PROG(interrupt_softirq_exit, unsigned int vector)
 SEC("btf_tp/irq_handler_entry")
 int BPF_PROG(interrupt_irq_entry, int irq)
 {
-	return interrupt_begin((u32)irq);
+	return interrupt_begin(irq);
 }
 
 SEC("btf_tp/irq_handler_exit")
 int BPF_PROG(interrupt_irq_exit, int irq)
 {
-	return interrupt_end((u32)irq);
+	return interrupt_end(irq);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "probe/kernel_btf.h"
+#include "probe/refusal.h"
 
 #define LADDER_LOG_BYTES 4096
 
@@ -97,11 +99,15 @@ void ladder_set_error(GError **error, const char *what, int errno_value)
 {
 	gboolean refused = errno_value == EPERM || errno_value == EACCES;
 	g_autofree char *missing = refused ? ladder_missing_capabilities() : NULL;
+	g_autofree char *why = missing ? NULL : refusal_why();
 	g_autofree char *said = ladder_log_sentence();
 
 	if (missing)
-		g_set_error(error, PROBE_ERROR, PROBE_ERROR_PERMISSION, "%s: it needs %s (run it as root)", what,
-			    missing);
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_PERMISSION, "%s: it needs %s (%s)", what, missing,
+			    geteuid() == 0 ? "root does not have them here: docker run --privileged"
+					   : "run it as root");
+	else if (why) /* before what libbpf says, which takes every refusal for the limit of locked memory */
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_PERMISSION, "%s: %s", what, why);
 	else if (said)
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "%s: %s", what, said);
 	else

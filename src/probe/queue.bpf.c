@@ -20,6 +20,7 @@
 #define TABLE_CLASSES QUEUE_WAITS
 #include "bpf/births.bpf.h"
 #include "bpf/blame.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/block.bpf.h"
 #include "bpf/table.bpf.h"
 
@@ -163,12 +164,12 @@ static __always_inline int queue_begin(struct request *request, u32 room)
 	return 0;
 }
 
-/* `flight` is over: its wait, by whose requests were in flight. */
-static __always_inline void queue_charge(const struct device *device, const struct flight *flight, u64 now)
+/* `flight` is over: its wait, by whose requests were in flight. The clocks have every request, whether it is charged or not. */
+static __always_inline void queue_charge(const struct device *device, const struct flight *flight, u64 now, u32 many)
 {
 	u64 left = now - flight->made_ns;
 
-	table_add_ns(flight->row, QUEUE_REQUEST, left);
+	table_add_ns_many(flight->row, QUEUE_REQUEST, left, many);
 	for (u32 i = 0; i < QUEUE_OTHERS; i++) {
 		u64 part = device->owners[i].clock_ns - flight->clocks_ns[i];
 
@@ -177,11 +178,11 @@ static __always_inline void queue_charge(const struct device *device, const stru
 			continue;
 		if (part > left)
 			part = left;
-		blame_add(flight->row, device->owners[i].row, part);
+		blame_add_many(flight->row, device->owners[i].row, part, many);
 		left -= part;
 	}
 	if (left)
-		blame_add(flight->row, BLAME_OTHERS, left);
+		blame_add_many(flight->row, BLAME_OTHERS, left, many);
 }
 
 static __always_inline int queue_end(struct request *request, bool done, u32 room)
@@ -189,6 +190,7 @@ static __always_inline int queue_end(struct request *request, bool done, u32 roo
 	u64 address = (u64)request, now = bpf_ktime_get_ns();
 	struct flight *known = bpf_map_lookup_elem(&flights, &address), *flight;
 	struct device *device;
+	u32 many;
 
 	flight = bpf_map_lookup_elem(&flight_rooms, &room);
 	if (!known || !flight)
@@ -203,8 +205,9 @@ static __always_inline int queue_end(struct request *request, bool done, u32 roo
 	__sync_fetch_and_add(&device->requests, -1);
 	if (flight->place < QUEUE_OWNERS)
 		__sync_fetch_and_add(&device->owners[flight->place].requests, -1);
-	if (done && flight->wanted && now > flight->made_ns)
-		queue_charge(device, flight, now);
+	many = done && flight->wanted && now > flight->made_ns ? budget_pick() : 0;
+	if (many)
+		queue_charge(device, flight, now, many);
 	return 0;
 }
 

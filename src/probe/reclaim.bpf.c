@@ -13,6 +13,7 @@
 #include "reclaim.h"
 #define TABLE_CLASSES RECLAIM_KINDS
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/table.bpf.h"
 
 #define PAGE_ORDER_MAX 20
@@ -99,9 +100,10 @@ SEC("btf_tp/mm_page_alloc")
 int BPF_PROG(reclaim_alloc, void *page, unsigned int order)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	u32 many = page && order <= PAGE_ORDER_MAX ? budget_pick() : 0;
 
-	if (page && order <= PAGE_ORDER_MAX)
-		table_add_size(reclaim_row(task), RECLAIM_TAKEN, 1ULL << order);
+	if (many)
+		table_add_size_many(reclaim_row(task), RECLAIM_TAKEN, 1ULL << order, many);
 	return 0;
 }
 

@@ -11,6 +11,9 @@
  *
  * Throttled time is told apart by the throttled clock of the waiter's queue, see wait_throttled().
  *
+ * Above its budget it looks at some of the waits only: the number of times a thread has run names its next wait, at its
+ * beginning as at its end, and whether that one is looked at.
+ *
  * blame: every CPU remembers its last slices (from, to, whose row). When somebody who waited gets the CPU, his wait is
  * laid over them. Both tracepoints run with the lock of the run queue held, which protects its slices; a waiter moved
  * to another CPU is charged on the one he leaves. */
@@ -24,6 +27,7 @@
 #define TABLE_CLASSES RUNQ_WAITS
 #include "bpf/births.bpf.h"
 #include "bpf/blame.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/table.bpf.h"
 #include "bpf/throttle.bpf.h"
 
@@ -68,7 +72,14 @@ struct wait {
 	u64 throttled_ns; /* at the beginning of it all */
 	u64 charged_ns; /* of what lies before: charged when it was moved */
 	u32 why; /* RUNQ_WOKEN or RUNQ_PREEMPTED */
+	u32 many; /* waits it stands for */
 };
+
+/* How many waits the one that `task` is in, or is about to begin, stands for; 0: it is not looked at. */
+static __always_inline u32 wait_pick(u32 one_in, struct task_struct *task)
+{
+	return budget_pick_by(one_in, (u32)task->pid, task->sched_info.pcount);
+}
 
 /* ---- the scheduler's clock ---- */
 
@@ -278,7 +289,7 @@ struct cpu_slices {
 	struct era eras[ERAS]; /* the one at era_next % ERAS is being filled */
 	/* While a wait is laid: what is left of it. Here, not on the stack: 6.1 forgets what a loop changes there. */
 	u64 left_from, left_until;
-	u32 waiter;
+	u32 waiter, many;
 };
 
 struct {
@@ -311,7 +322,7 @@ static long lay_slice(u32 back, struct lay *lay)
 		return 0;
 	if (begin < cpu->left_from)
 		begin = cpu->left_from;
-	blame_add(cpu->waiter, cpu->past[(cpu->next - back - 1) & (SLICES - 1)].row, until - begin);
+	blame_add_many(cpu->waiter, cpu->past[(cpu->next - back - 1) & (SLICES - 1)].row, until - begin, cpu->many);
 	cpu->left_until = begin;
 	return 0;
 }
@@ -346,17 +357,17 @@ static long lay_era(u32 back, struct lay *lay)
 
 		if (!ns)
 			break;
-		blame_add(cpu->waiter, era->row[i], ns);
+		blame_add_many(cpu->waiter, era->row[i], ns, cpu->many);
 		given += ns;
 	}
 	cpu->left_until = begin;
 	if (given < part)
-		blame_add(cpu->waiter, BLAME_OLDER, part - given); /* rounding */
+		blame_add_many(cpu->waiter, BLAME_OLDER, part - given, cpu->many); /* rounding */
 	return 0;
 }
 
-/* Lays [from, until] over what `cpu` did. The slice that runs now counts up to `until`. */
-static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 from, u64 until)
+/* Lays [from, until], for `many` like it, over what `cpu` did. The slice that runs now counts up to `until`. */
+static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 from, u64 until, u32 many)
 {
 	struct lay lay = { .cpu = cpu };
 
@@ -365,19 +376,20 @@ static __always_inline void blame_lay(struct cpu_slices *cpu, u32 waiter, u64 fr
 	if (cpu->first_ns && cpu->since_ns < until) {
 		u64 begin = cpu->since_ns > from ? cpu->since_ns : from;
 
-		blame_add(waiter, cpu->row, until - begin);
+		blame_add_many(waiter, cpu->row, until - begin, many);
 		until = begin;
 	}
 	if (until <= from)
 		return;
 	cpu->waiter = waiter;
+	cpu->many = many;
 	cpu->left_from = from;
 	cpu->left_until = until;
 	bpf_loop(SLICES, lay_slice, &lay, 0);
 	if (cpu->left_until > from)
 		bpf_loop(ERAS, lay_era, &lay, 0);
 	if (cpu->left_until > from)
-		blame_add(waiter, BLAME_OLDER, cpu->left_until - from);
+		blame_add_many(waiter, BLAME_OLDER, cpu->left_until - from, many);
 }
 
 static __always_inline void era_add(struct cpu_slices *cpu, u32 row, u64 ns, u64 now)
@@ -452,25 +464,26 @@ static __always_inline void wait_add(u32 row, const struct wait *wait)
 {
 	struct histogram_cells *cells;
 	u32 class = wait->throttled_ns * 2 > wait->ns ? RUNQ_THROTTLED : wait->why;
+	u64 rest = (wait->ns - wait->throttled_ns) * wait->many, throttled = wait->throttled_ns * wait->many;
 
-	table_add_ns(row, class, wait->ns);
-	if (!wait->throttled_ns || row == TABLE_NO_ROW)
+	table_add_ns_many(row, class, wait->ns, wait->many);
+	if (!throttled || row == TABLE_NO_ROW)
 		return;
 	/* Sums are exact, whatever the wait is counted as. */
 	if (class == RUNQ_THROTTLED) {
 		cells = table_cells_of(row, RUNQ_THROTTLED);
 		if (cells)
-			cells->sum -= wait->ns - wait->throttled_ns;
+			cells->sum -= rest;
 		cells = table_cells_of(row, wait->why);
 		if (cells)
-			cells->sum += wait->ns - wait->throttled_ns;
+			cells->sum += rest;
 	} else {
 		cells = table_cells_of(row, wait->why);
 		if (cells)
-			cells->sum -= wait->throttled_ns;
+			cells->sum -= throttled;
 		cells = table_cells_of(row, RUNQ_THROTTLED);
 		if (cells)
-			cells->sum += wait->throttled_ns;
+			cells->sum += throttled;
 	}
 }
 
@@ -505,7 +518,7 @@ static __always_inline void blame_wait(struct cpu_slices *cpu, u32 row, const st
 	u64 throttled = wait->throttled_ns, here = wait->here_ns;
 
 	if (throttled)
-		blame_add(row, BLAME_QUOTA, throttled);
+		blame_add_many(row, BLAME_QUOTA, throttled, wait->many);
 	if (throttled > before) {
 		throttled -= before;
 		before = 0;
@@ -514,8 +527,8 @@ static __always_inline void blame_wait(struct cpu_slices *cpu, u32 row, const st
 		before -= throttled;
 	}
 	if (before)
-		blame_add(row, BLAME_ELSEWHERE, before);
-	blame_lay(cpu, row, now - here, now);
+		blame_add_many(row, BLAME_ELSEWHERE, before, wait->many);
+	blame_lay(cpu, row, now - here, now, wait->many);
 }
 
 /* ---- the second rung: our own stamps at wake-ups ---- */
@@ -559,7 +572,7 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 {
 	struct cfs_rq *next_queue = NULL;
 	struct cpu_slices *cpu = NULL;
-	u32 row = BLAME_IDLE;
+	u32 row = BLAME_IDLE, one_in = budget_now(), many = two_hooks ? budget_pick() : wait_pick(one_in, next);
 	struct wait wait;
 	u64 now, queued;
 
@@ -571,9 +584,10 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 		queued = next->sched_info.last_queued;
 		now = clock_now(queued, next_queue->rq->clock);
 	}
-	if (prev->pid && (preempt || !prev->__state))
-		park(prev, two_hooks ? NULL : prev->se.cfs_rq);
-	else if (two_hooks)
+	if (prev->pid && (preempt || !prev->__state)) {
+		if (two_hooks || wait_pick(one_in, prev))
+			park(prev, two_hooks ? NULL : prev->se.cfs_rq);
+	} else if (two_hooks)
 		hooked_queued(prev); /* woken while it still ran: that was no wait */
 	if (blame_on) {
 		cpu = blame_cpu(bpf_get_smp_processor_id());
@@ -582,12 +596,15 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 	}
 	if (!next->pid)
 		goto end;
-	if (blame_on || queued)
+	if (blame_on || (queued && many))
 		row = row_of(next);
 	if (!queued || now < queued)
 		goto end;
 	if (!queued_seen)
 		queued_seen = 1;
+	if (!many)
+		goto end;
+	wait.many = many;
 	wait_take(&wait, row, next, next_queue, queued, now);
 	if (!table_wants(next, row))
 		goto end;
@@ -609,13 +626,16 @@ int BPF_PROG(runq_migrate, struct task_struct *task)
 	struct cpu_slices *cpu;
 	struct parked *parked;
 	u64 waited;
-	u32 row;
+	u32 row, many;
 
 	if (task->on_rq != TASK_ON_RQ_MIGRATING)
 		return 0;
+	many = wait_pick(budget_now(), task);
+	if (!many)
+		return 0;
 	parked = parked_find(task);
 	if (!parked) {
-		__sync_fetch_and_add(&moved_unknown, 1);
+		__sync_fetch_and_add(&moved_unknown, many);
 		return 0;
 	}
 	if (!blame_on)
@@ -625,7 +645,7 @@ int BPF_PROG(runq_migrate, struct task_struct *task)
 	if (!cpu || !table_wants(task, row))
 		return 0;
 	waited = task->sched_info.run_delay - parked->run_delay_ns - parked->charged_ns;
-	blame_lay(cpu, row, queue->clock - waited, queue->clock);
+	blame_lay(cpu, row, queue->clock - waited, queue->clock, many);
 	parked->charged_ns += waited;
 	return 0;
 }

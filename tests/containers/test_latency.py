@@ -15,6 +15,7 @@ from test_events import wait_watching
 from test_walltime import throttled_us
 
 SECONDS = 4
+CUT_CALLS = 5000
 PRESSURE_S = 2.3  # the kernel adds up every two seconds
 
 
@@ -33,21 +34,22 @@ def waits(capture, **labels):
 
 
 def test_throttled_share_at_a_fifth_of_a_cpu(docker, start, fathom):
-    """As much CPU time as takes some twenty periods, all of it within the measurement."""
-    capped = start(docker, "fifth", "sh", "-c", "until [ -e /go ]; do sleep 0.05; done; split7525 0.4; touch /done; sleep 600",
-                   cpus=0.2, args=["--cpuset-cpus", "1"])
+    """A second of throttled time, which takes longer where others want the CPU, too; all of it within the measurement."""
+    capped = start(docker, "fifth", "sh", "-c", "until [ -e /go ]; do sleep 0.05; done; "
+                   "until [ -e /enough ]; do split7525 0.1; done; touch /done; sleep 600", cpus=0.2, args=["--cpuset-cpus", "1"])
     inside = Path(f"/proc/{capped.pid}/root")
     watching = [fathom.start(*command, capped.name, "-d", 300, "--json") for command in (("latency", "runq"), ("blame",))]
     for process in watching:
         wait_watching(process, "runq")
     before = throttled_us(capped)
     (inside / "go").touch()
+    support.wait_for(lambda: throttled_us(capped) - before > 1e6, 60, "a second of throttled time")
+    (inside / "enough").touch()
     support.wait_for((inside / "done").exists, 60, "the work to be done")
     truth = throttled_us(capped) - before
     for process in watching:
         process.send_signal(signal.SIGINT)
     waited, blamed = (json.loads(process.communicate(timeout=30)[0]) for process in watching)
-    assert truth > 1e6
     assert waits(waited, container=capped.name, wait="throttled")[1] / 1000 == pytest.approx(truth, rel=0.02)
     # The same by blame: so much is its own quota's, whatever else the CPU is busy with.
     quota = sum(ns for (_, kind, _), ns in rows(blamed, "edges") if kind == "quota")
@@ -84,6 +86,22 @@ def test_intervals(docker, start, fathom):
     assert len(done.stdout.splitlines()) == 3
     done = fathom("latency", "runq", ticking, "-i", "0.3", "--count", "2")
     assert done.stdout.count("What this rests on") == 2
+
+
+def test_an_interval_cut_short_is_told(docker, start, fathom):
+    calls = start(docker, "calls", "/bin/flood", CUT_CALLS, "/tmp/go")
+    root = Path(f"/proc/{calls.pid}/root/tmp")
+    watch = fathom.start("latency", "syscall", calls.name, "-i", 4, "--budget", 100, "--json")
+    lines = [watch.stdout.readline()]
+    (root / "go").touch()
+    support.wait_for((root / "go.done").exists, 30, "the calls to be made")
+    watch.send_signal(signal.SIGINT)
+    lines += watch.communicate(timeout=30)[0].splitlines()
+    captures = [json.loads(line) for line in lines]
+    assert sum(waits(capture, syscall="getppid")[0] for capture in captures) == CUT_CALLS
+    assert len(captures) >= 2 and captures[-1]["duration_ns"] < 4e9
+    partial = [[note for note in c["shapes"][0]["ledger"]["notes"] if note.startswith("partial: ")] for c in captures]
+    assert not any(partial[:-1]) and len(partial[-1]) == 1 and "of an interval of 4.0" in partial[-1][0]
 
 
 @pytest.mark.parametrize("arguments", [["latency"], ["latency", "moon"], ["latency", "runq", "--by", "moon"],
@@ -181,6 +199,33 @@ def test_hostile_process_name(docker, start, fathom, tmp_path):
         assert "<b>" not in (tmp_path / f"who.{suffix}").read_text()
     ElementTree.parse(tmp_path / "out.svg")
     ElementTree.parse(tmp_path / "who.svg")
+
+
+SWITCHES = 300_000
+
+
+@pytest.mark.parametrize("command", [("latency", "runq"), ("blame", "cpu")])
+def test_a_flood_of_switches_is_sampled_and_its_count_is_right(docker, start, fathom, command):
+    """Two processes that wake each other, within a budget nothing keeps to: at worst one wait in 1024 is looked at, some 600,
+    so that the estimate has a standard deviation of 4 %."""
+    pair = start(docker, "pair", "sh", "-c", f"until [ -e /go ]; do sleep 0.05; done; pingpong {SWITCHES}; touch /done; sleep 600",
+                 args=["--cpuset-cpus", "0"])
+    root = Path(f"/proc/{pair.pid}/root")
+    watch = fathom.start(*command, pair.name, "-d", 300, "--budget", "0.01", "--json")
+    wait_watching(watch, "runq")
+    (root / "go").touch()
+    support.wait_for((root / "done").exists, 90, "the flood to end")
+    watch.send_signal(signal.SIGINT)
+    capture = json.loads(watch.communicate(timeout=30)[0])
+    ledger = capture["shapes"][0]["ledger"]
+    notes = " ".join(ledger["notes"])
+    assert "to stay within the budget" in notes and "down to one in" in notes, notes
+    # Each round trip is two waits, and more where both are preempted meanwhile. Of blame they are parts of waits.
+    assert ledger["seen"]["events"] >= 2 * SWITCHES * 0.84, ledger
+    if command[0] == "blame":
+        assert sum(ns for _, ns in rows(capture, "edges")) == pytest.approx(ledger["expected_weight"], rel=0.05)
+    else:
+        assert ledger["seen"]["events"] <= 2 * SWITCHES * 1.3, ledger
 
 
 FLOOD_CALLS = 4_000_000

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input gets one sentence and exit status 2 before anything is measured; nothing stays behind, whatever happens."""
+import ctypes
+import errno
 import json
 import os
 import shutil
@@ -68,6 +70,22 @@ def test_without_root_names_the_capability(fathom):
         done = fathom("profile", "all", "-d", "1", user=65534, timeout=10, cwd="/")
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert "CAP_" in done.stderr.upper()
+
+
+def refuse_bpf():
+    """bpf(2) gives EPERM to this process and what it starts, as in a container with a runtime's usual filter."""
+    seccomp = ctypes.CDLL("libseccomp.so.2")
+    seccomp.seccomp_init.restype = ctypes.c_void_p
+    allow, refuse = 0x7fff0000, 0x00050000 | errno.EPERM
+    context = ctypes.c_void_p(seccomp.seccomp_init(allow))
+    assert seccomp.seccomp_rule_add(context, ctypes.c_uint32(refuse), seccomp.seccomp_syscall_resolve_name(b"bpf"), 0) == 0
+    assert seccomp.seccomp_load(context) == 0
+
+
+def test_a_seccomp_filter_is_told_apart_from_a_limit(fathom):
+    done = fathom("latency", "runq", "-d", "0.2", timeout=10, preexec_fn=refuse_bpf)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, (done.returncode, done.stderr)
+    assert "seccomp" in done.stderr and "bpf(2)" in done.stderr and "locked-memory" not in done.stderr
 
 
 def loaded():

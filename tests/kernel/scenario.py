@@ -88,6 +88,7 @@ def image_for(directory):
     rootfs = make_rootfs(Path(directory) / "rootfs")
     image.add_tree(rootfs, "/srv/rootfs")
     image.write("/srv/bundle/config.json", bundle_spec("crunweb", "/bin/split7525"))
+    image.write("/srv/heap/config.json", bundle_spec("heap", "/bin/allocs", str(HEAP_COUNT), "/tmp/go"))
     image.write("/srv/capped/config.json", bundle_spec("capped", "/bin/split7525", cpu=QUOTA))
     image.write("/srv/high/config.json", bundle_spec("high", "/bin/trouble", "lru", "96", high=HIGH))
     return image
@@ -105,9 +106,17 @@ n=0; until [ -s /tmp/inside ] && [ -s /tmp/outside ] && [ $(ls -l /proc/$peer/fd
 	sleep 1; n=$((n+1)); done
 touch /ext4/go; /srv/rootfs/bin/slowops /ext4 & work=$!
 n=0; until [ -e /ext4/result ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
-sleep 2 # into the next interval: of one that has just begun nothing is told
 kill -INT $peer $inside $outside; wait $peer $inside $outside; kill $work
 cat /tmp/peer /tmp/inside /tmp/outside; umount /ext4; losetup -d /dev/loop0"""
+
+# Known allocations in a container, each looked at. fathom watches when it hears of the ends of processes, which comes last.
+HEAP_COUNT = 500
+HEAP = """
+cd /srv/heap && crun run -d heap >/dev/null 2>&1
+fathom memory heap --heap --sample 1 -q -d 100 -o /tmp/heap.json & f=$!
+n=0; until [ $(cat /proc/$f/fdinfo/* | grep -c 'link_type:.*\\(tracing\\|raw_tracepoint\\)') -ge 4 ] || [ $n -ge 90 ]; do sleep 1; n=$((n+1)); done
+touch /srv/rootfs/tmp/go; n=0; until [ -e /srv/rootfs/tmp/go.done ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
+kill -INT $f; wait $f; s=$?; crun delete -f heap; fathom flame /tmp/heap.json --format folded; grep -o '"rung": *"[^"]*"' /tmp/heap.json; exit $s"""
 
 # Name and command of each thing asked of a guest, in order.
 TASKS = (
@@ -136,6 +145,7 @@ TASKS = (
                " awk -F';' '{ n = $NF; sub(/.* /, \"\", n); if ($3 !~ /_\\[k\\]/) all += n; if ($3 == \"_start\" || $3 == \"clone3\") whole += n }"
                " END { print \"whole\", whole + 0, \"of\", all + 0 }' /tmp/h.folded; exit $s"),
     ("ext4", EXT4),
+    ("heap", HEAP),
     ("top", "cat /sys/fs/cgroup/crunweb/cpu.stat; fathom top --json --count 2; cat /sys/fs/cgroup/crunweb/cpu.stat"),
     ("top_processes", "fathom top --json --processes --count 2"),
     ("left", "find /sys/fs/bpf -mindepth 1"),

@@ -107,6 +107,22 @@ def test_stacks_are_complete(answers):
     assert int(total) >= FEW_SAMPLES and int(whole) >= 0.99 * int(total), answer.text
 
 
+def test_heap_by_function_and_fate(answers):
+    """As tests/containers/test_memory.py, which explains the numbers, has it of this machine's kernel."""
+    answer = answers["heap"]
+    assert answer.status == 0, answer.text
+    count = scenario.HEAP_COUNT
+    truth = {("keep_here", "still allocated"): count * 1000, ("drop_here", "freed again"): count * 1000,
+             ("zeroed_here", "still allocated"): count * 1000, ("aligned_here", "still allocated"): count // 10 * 4096,
+             ("grow_here", "freed again"): count // 100 * 1000 * 5050,
+             ("child_here", "not freed before its process ended"): count * 1000}
+    found = dict.fromkeys(truth, 0)
+    for stack, weight in re.findall(r"^(heap;.*) (\d+)$", answer.text, re.M):
+        for function, fate in truth:
+            found[function, fate] += int(weight) * (function in stack.split(";") and fate in stack.split(";"))
+    assert found == truth, answer.text
+
+
 def json_lines(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 

@@ -17,24 +17,24 @@ struct {
 	__type(value, struct blame_sum);
 } blame_pairs SEC(".maps");
 
-/* Not static: the verifier looks at it once. */
-__noinline int blame_add(u32 waiter, u32 culprit, u64 ns)
+/* `many`: how many waits like this one it stands for. Not static: the verifier looks at it once. */
+__noinline int blame_add_many(u32 waiter, u32 culprit, u64 ns, u32 many)
 {
 	struct blame_key key = { .waiter = waiter, .culprit = culprit };
 	struct blame_sum *sum = bpf_map_lookup_elem(&blame_pairs, &key);
 
 	if (!sum) {
-		struct blame_sum fresh = { .ns = ns, .waits = 1 };
+		struct blame_sum fresh = { .ns = ns * many, .waits = many };
 
 		if (bpf_map_update_elem(&blame_pairs, &key, &fresh, BPF_NOEXIST) == 0)
 			return 0;
 		sum = bpf_map_lookup_elem(&blame_pairs, &key);
 		if (!sum) {
-			loss_add(LOSS_MAP, 1, ns);
+			loss_add(LOSS_MAP, many, ns * many);
 			return 0;
 		}
 	}
-	sum->ns += ns;
-	sum->waits++;
+	sum->ns += ns * many;
+	sum->waits += many;
 	return 0;
 }
