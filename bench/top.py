@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What fathom top costs with 50 idle containers at 1 s, beside docker stats, systemd-cgtop and netdata; the first screen.
+With --processes: what its table of so many idle processes costs, beside those of procps' top and of pidstat.
 """
 import argparse
 import os
@@ -229,6 +230,47 @@ def bench_tools(count, rounds, seconds, only, screens):
         print(f"\nfathom top's first screen, {len(first)} times: median {statistics.median(first):.3f} s, {first[0]:.3f} … {first[-1]:.3f} s")
 
 
+class Crowd:
+    """Idle processes."""
+
+    def __init__(self, count):
+        self.sleepers = subprocess.Popen(["sh", "-c", f"for i in $(seq {count}); do sleep 100000 & done; echo ready; wait"],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+
+    def __enter__(self):
+        if self.sleepers.stdout.readline() != b"ready\n":
+            raise RuntimeError("the processes did not start")
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.sleepers.pid, signal.SIGTERM)
+        self.sleepers.wait(30)
+
+
+def process_tables():
+    """Each tool's command, and what is on its screen. The table of containers alone is what the processes come on top of."""
+    fathom = str(support.fathom_binary())
+    found = {"fathom top": ([fathom, "top"], "NAME"), "fathom top -p": ([fathom, "top", "-p"], "INNER")}
+    for name, command, mark in (("top", ["-d", "1"], "PID"), ("pidstat", ["1"], "UID")):
+        try:
+            found[name] = ([support.tool(name), *command], mark)
+        except support.Missing:
+            print(f"{name} is not installed: measured without it", file=sys.stderr)
+    return found
+
+
+def bench_processes(count, rounds, seconds):
+    results = {}
+    with Crowd(count):
+        for _ in range(rounds):
+            for name, (command, mark) in process_tables().items():
+                results.setdefault(name, []).append(measure(command, {}, mark, seconds)["cpu"])
+    print(f"\n{count} idle processes, an interval of 1 s, {rounds} rounds of {seconds} s; medians\n")
+    print("| tool | CPU % of a core | least | most |\n|---|---|---|---|")
+    for name, cpu in results.items():
+        print(f"| {name} | {statistics.median(cpu):.3f} | {min(cpu):.3f} | {max(cpu):.3f} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--containers", type=int, default=50)
@@ -236,7 +278,11 @@ def main():
     parser.add_argument("-s", "--seconds", type=int, default=20)
     parser.add_argument("-t", "--tool", action="append", help="only this one (several times: these)")
     parser.add_argument("-f", "--first-screens", type=int, default=9, help="how often only the first screen is waited for")
+    parser.add_argument("-p", "--processes", type=int, help="measure the table of so many processes instead")
     options = parser.parse_args()
+    if options.processes:
+        bench_processes(options.processes, options.rounds, options.seconds)
+        return
     bench_tools(options.containers, options.rounds, options.seconds, options.tool, options.first_screens)
 
 
