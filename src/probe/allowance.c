@@ -11,7 +11,8 @@
 
 #define ALLOWANCE_WINDOW_NS (20 * NS_PER_MS) /* statistics are on at least so long … */
 #define ALLOWANCE_PAUSE_NS NS_PER_S /* … and off so long, unless it costs too much */
-#define ALLOWANCE_PAUSE_MAX_NS (16 * NS_PER_S) /* of a probe that cannot look at fewer: nothing waits for the answer */
+#define ALLOWANCE_PAUSE_MAX_NS                                                                                         \
+	(16 * NS_PER_S) /* where nothing waits for the answer, or who watches for ever is patient */
 #define ALLOWANCE_SAME 0.2 /* shares that differ by less are the same: looking at fewer did not help */
 #define ALLOWANCE_ROOM 0.4 /* below this share of the limit twice as many events are looked at */
 
@@ -37,6 +38,7 @@ struct allowance {
 	double most; /* share in a window */
 	double raised_at; /* share that made `one_in` what it is; 0: none */
 	gboolean is_refused; /* no statistics */
+	gboolean is_patient;
 };
 
 guint32 allowance_next(guint32 one_in, double share, double limit)
@@ -89,6 +91,11 @@ struct allowance *allowance_new(struct bpf_object *object, double limit)
 void allowance_delay(struct allowance *allowance)
 {
 	allowance->next_ns = clock_monotonic_ns() + ALLOWANCE_PAUSE_NS;
+}
+
+void allowance_be_patient(struct allowance *allowance)
+{
+	allowance->is_patient = TRUE;
 }
 
 void allowance_free(struct allowance *allowance)
@@ -167,8 +174,11 @@ static void allowance_end_window(struct allowance *allowance, guint64 now_ns)
 	allowance->most = MAX(allowance->most, share);
 	allowance_set(allowance, allowance_choose(allowance, share));
 	allowance->next_ns = share > allowance->limit && allowance->map >= 0 ? now_ns : now_ns + allowance->pause_ns;
-	if (allowance->map < 0) /* turning statistics on and off rewrites the kernel's code: 0.2 ms */
+	/* Turning statistics on and off rewrites the kernel's code: 0.2 ms. */
+	if (allowance->map < 0 || (allowance->is_patient && share < allowance->limit * ALLOWANCE_ROOM))
 		allowance->pause_ns = MIN(allowance->pause_ns * 2, (guint64)ALLOWANCE_PAUSE_MAX_NS);
+	else
+		allowance->pause_ns = ALLOWANCE_PAUSE_NS;
 }
 
 void allowance_step(struct allowance *allowance)

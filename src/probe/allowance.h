@@ -25,6 +25,8 @@ struct allowance *allowance_new(struct bpf_object *object, double limit);
 void allowance_free(struct allowance *allowance);
 /* Measures for the first time in a second, not at once: for probes that cannot look at fewer events. */
 void allowance_delay(struct allowance *allowance);
+/* As long as there is room, measures less and less often: for who watches for ever. A flood may take 16 s to be noticed. */
+void allowance_be_patient(struct allowance *allowance);
 /* To be called some ten times a second. */
 void allowance_step(struct allowance *allowance);
 /* Whether it was sampled, always in the same words. */

@@ -19,6 +19,8 @@ gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GE
 gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GError **error)
 {
 	gather->allowance = allowance_new(gather->object, setup->request->budget_share);
+	if (setup->request->frugal)
+		allowance_be_patient(gather->allowance);
 	if (!setup->decode) {
 		gather->table =
 			table_open(gather->object, setup->request, setup->listener, setup->table, setup->rows, error);

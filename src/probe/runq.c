@@ -124,6 +124,8 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 				     error)) &&
 	    runq_attach_programs(run, two_hooks, error) && runq_check(run, error)) {
 		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
+		if (run->request.frugal)
+			allowance_be_patient(run->allowance);
 		return TRUE;
 	}
 	runq_unload(run);

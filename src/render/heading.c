@@ -65,7 +65,9 @@ static char *ledger_phrase(const struct shape *shape, enum ledger_item item)
 	const struct ledger_line *line = &shape->ledger.items[item];
 	g_autofree char *events = units_count(line->events);
 	g_autofree char *weight = heading_weight(shape->unit, line->weight);
-	g_autofree char *share = units_percent((double)line->weight, (double)shape->ledger.seen.weight);
+	/* Where what is told is an estimate it may be more than what was counted. */
+	guint64 whole = MAX(shape->ledger.seen.weight, line->weight);
+	g_autofree char *share = units_percent((double)line->weight, (double)whole);
 
 	if (!line->weight)
 		return g_strdup_printf("%s: %s", ledger_item_phrase(item), events);
