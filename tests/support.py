@@ -108,6 +108,17 @@ def attached(pid):
     return count
 
 
+def join(container):
+    """Into the container's cgroups, as its own processes are."""
+    for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        root = Path("/sys/fs/cgroup")
+        for base in ([root / controllers.replace("name=", "")] if controllers else [root / "unified", root]):
+            procs = base / path.strip("/") / "cgroup.procs"
+            if procs.exists():
+                procs.write_text(str(os.getpid()))
+
+
 def scheduled_us(pid, tid=None):
     """(ran, waited for a CPU) of a thread so far: what it was neither blocked nor asleep. Waits are counted when they end."""
     ran_ns, waited_ns, _ = Path(f"/proc/{pid}/task/{tid or pid}/schedstat").read_text().split()

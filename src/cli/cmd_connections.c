@@ -24,11 +24,14 @@ static const struct table_column columns[] = {
 static void cell_end(struct table *table, struct edge_end end)
 {
 	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
+	g_autofree char *told = g_strdup_printf("%s (by DNS)", end.name);
 
 	if (end.kind == EDGE_END_CONTAINER)
 		table_cell_styled(table, end.name, TABLE_STRONG);
 	else if (end.kind == EDGE_END_UNKNOWN)
 		table_cell_styled(table, unknown, TABLE_DIM);
+	else if (end.kind == EDGE_END_TOLD)
+		table_cell(table, told);
 	else
 		table_cell(table, end.name);
 }

@@ -390,7 +390,7 @@ static void gather_requests(struct gathering *gathering, const struct edges *edg
 	server = port ? g_strdup_printf("%s port %s", target.name, port) : g_strdup(target.name);
 	set_text(gathering->facts, subject, TEXT_SERVER, server);
 	subject->text_is_host[TEXT_SERVER] = target.kind == EDGE_END_HOST;
-	subject->text_is_outside[TEXT_SERVER] = target.kind == EDGE_END_EXTERNAL;
+	subject->text_is_outside[TEXT_SERVER] = edge_end_is_outside(target.kind);
 }
 
 static void gather_edge(struct gathering *gathering, const struct edges *edges, guint32 row)
@@ -424,7 +424,7 @@ static void gather_edge(struct gathering *gathering, const struct edges *edges, 
 	peer = port ? g_strdup_printf("%s port %s", target.name, port) : g_strdup(target.name);
 	set_text(gathering->facts, subject, TEXT_PEER, peer);
 	subject->text_is_host[TEXT_PEER] = target.kind == EDGE_END_HOST;
-	subject->text_is_outside[TEXT_PEER] = target.kind == EDGE_END_EXTERNAL;
+	subject->text_is_outside[TEXT_PEER] = edge_end_is_outside(target.kind);
 }
 
 static void gather_oom(struct gathering *gathering, const struct events *events)

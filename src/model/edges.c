@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const char *const edge_end_kind_names[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "external" };
+const char *const edge_end_kind_names[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "external", "told" };
 
 /* The values of a key: kinds as a letter, then the labels. */
 enum edges_value {
@@ -16,7 +16,7 @@ enum edges_value {
 
 G_STATIC_ASSERT((int)VALUE_LABELS + EDGES_LABELS_MAX <= KEYS_WIDTH_MAX);
 
-static const char *const kind_letters[EDGE_END_KINDS] = { "0", "1", "2", "3", "4" };
+static const char *const kind_letters[EDGE_END_KINDS] = { "0", "1", "2", "3", "4", "5" };
 
 static void edge_free(gpointer data)
 {

@@ -23,7 +23,8 @@ enum edge_end_kind {
 	EDGE_END_QUOTA = 2, /* a limit of the source's own: CPU quota, memory limit */
 	EDGE_END_UNKNOWN = 3, /* the name says why */
 	EDGE_END_EXTERNAL = 4, /* outside this machine */
-	EDGE_END_KINDS = 5,
+	EDGE_END_TOLD = 5, /* outside, too; its name is what DNS told the other end */
+	EDGE_END_KINDS = 6,
 };
 extern const char *const edge_end_kind_names[EDGE_END_KINDS]; /* part of the format of captures */
 
@@ -59,6 +60,12 @@ struct edges *edges_new(const char *const *labels, const struct edges_column *co
 void edges_free(struct edges *edges);
 typedef struct edges edges_t; /* for g_autoptr(edges_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(edges_t, edges_free)
+
+/* Outside this machine, whoever gave it its name. */
+static inline gboolean edge_end_is_outside(enum edge_end_kind kind)
+{
+	return kind == EDGE_END_EXTERNAL || kind == EDGE_END_TOLD;
+}
 
 /* The edge from `source` to `target` with these label values (one each, NULL where it does not apply; the array may be
  * NULL when there are no labels), made if absent; NULL (and `overflow` counted) when there are too many. */

@@ -11,6 +11,7 @@
 #include "observe/happen.h"
 #include "observe/tally.h"
 #include "observe/weave.h"
+#include "probe/answers.h"
 #include "probe/heap.h"
 #include "probe/kernel_names.h"
 #include "symbol/symbolizer.h"
@@ -139,6 +140,8 @@ struct observe_session {
 	struct weave *weave;
 	struct tally *tally;
 	struct happen *happen;
+	struct answers
+		*answers; /* of DNS, where those outside are called by their names; NULL: not asked for, or refused */
 	struct snapshot *snapshot; /* being filled */
 	struct shape *shape; /* of it */
 	struct probe_run *run;
@@ -178,6 +181,8 @@ static gboolean session_collect(struct observe_session *session, GError **error)
 {
 	session->next_collect_ns = clock_monotonic_ns() + OBSERVE_COLLECT_NS;
 	g_return_val_if_fail(session->options->probe->collect, FALSE);
+	if (session->answers)
+		answers_drain(session->answers); /* names come before the connections made with them */
 	return session->options->probe->collect(session->run, &session->shape->ledger, error);
 }
 
@@ -195,6 +200,15 @@ static gboolean session_slot(struct observe_session *session, guint64 now_ns, GE
 	return TRUE;
 }
 
+/* The last names, and what was not looked at. */
+static void session_account_answers(struct observe_session *session)
+{
+	if (!session->answers)
+		return;
+	answers_drain(session->answers);
+	answers_account(session->answers, &session->shape->ledger);
+}
+
 /* An interval is over: it is handed out, and a new one begins. `*more`: whether to go on. */
 static gboolean session_interval(struct observe_session *session, guint64 now_ns, gboolean *more, GError **error)
 {
@@ -205,6 +219,7 @@ static gboolean session_interval(struct observe_session *session, guint64 now_ns
 		done = NULL; /* stays the session's */
 		return FALSE;
 	}
+	session_account_answers(session);
 	done->duration_ns = now_ns - session->since_ns;
 	session_begin_snapshot(session);
 	session_stamp(session, now_ns);
@@ -213,6 +228,27 @@ static gboolean session_interval(struct observe_session *session, guint64 now_ns
 	session->intervals++;
 	*more = options->interval(options->interval_user, done);
 	return TRUE;
+}
+
+/* answers_fn */
+static void session_told(void *user, guint64 cgroup_key, const char *address, const char *name)
+{
+	remotes_tell(tally_remotes(((struct observe_session *)user)->tally), cgroup_key, address, name);
+}
+
+/* Names of those outside, as containers are told them by DNS from now on. */
+static void session_listen(struct observe_session *session)
+{
+	const struct observe_options *options = session->options;
+	g_autoptr(GError) error = NULL;
+
+	if (options->remotes.by != REMOTES_BY_NAME || !session->tally)
+		return;
+	session->answers = answers_open(cgroupfs_v1_controller(registry_cgroupfs(session->registry)), session_told,
+					session, &error);
+	if (!session->answers)
+		ledger_note(&session->shape->ledger,
+			    g_strdup_printf("names that DNS tells are not seen: %s", error->message));
 }
 
 static void session_progress(const struct observe_session *session, guint64 elapsed_ns)
@@ -288,6 +324,8 @@ static gboolean session_wait(struct observe_session *session, GError **error)
 			return TRUE;
 		if (!options->probe->drain(session->run, error))
 			return FALSE;
+		if (session->answers)
+			answers_drain(session->answers);
 	}
 	return TRUE;
 }
@@ -311,6 +349,7 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	session->run = options->probe->open(request, listener, error);
 	if (!session->run)
 		return FALSE;
+	session_listen(session);
 	if (session->weave && options->probe->teach)
 		splice_set_teacher(weave_splice(session->weave), session_teach, session);
 	session->start_ns = clock_monotonic_ns();
@@ -324,6 +363,7 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 		options->ended(options->progress_user);
 	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
 	session_note_partial(session);
+	session_account_answers(session);
 	ok = ok && options->probe->finish(session->run, &session->shape->ledger, error);
 	options->probe->close(session->run);
 	return ok;
@@ -404,6 +444,7 @@ static void session_note_symbols(struct observe_session *session)
 static void session_close(struct observe_session *session)
 {
 	allocators_free(session->allocators);
+	answers_close(session->answers);
 	weave_free(session->weave);
 	tally_free(session->tally);
 	happen_free(session->happen);

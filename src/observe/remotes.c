@@ -17,8 +17,10 @@
 /* What is known of one container's peers. */
 struct remotes_owner {
 	GHashTable *hosts; /* address → name; NULL: none */
-	GHashTable *groups; /* as a set */
-	guint unnamed; /* of them */
+	GHashTable *told; /* address → name */
+	GQueue order; /* of the addresses in `told`, oldest first; borrowed */
+	GHashTable *groups, *told_groups; /* as sets */
+	guint unnamed; /* of them: not by /etc/hosts */
 };
 
 struct remotes {
@@ -26,6 +28,7 @@ struct remotes {
 	struct remotes_how how;
 	GHashTable *owners; /* cgroup key → struct remotes_owner */
 	GStringChunk *names;
+	guint told; /* names of all owners */
 };
 
 /* ---- options ---- */
@@ -81,13 +84,15 @@ static void owner_free(gpointer data)
 	struct remotes_owner *owner = data;
 
 	g_clear_pointer(&owner->hosts, g_hash_table_unref);
+	g_queue_clear(&owner->order);
+	g_hash_table_unref(owner->told);
 	g_hash_table_unref(owner->groups);
+	g_hash_table_unref(owner->told_groups);
 	g_free(owner);
 }
 
-static GHashTable *owner_hosts(struct remotes *remotes, guint64 cgroup_key)
+static GHashTable *owner_hosts(struct remotes *remotes, const struct container *container)
 {
-	const struct container *container = registry_by_cgroup(remotes->registry, cgroup_key);
 	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
 
 	if (!container || container->dead)
@@ -96,17 +101,23 @@ static GHashTable *owner_hosts(struct remotes *remotes, guint64 cgroup_key)
 	return pids->len ? hosts_load(g_array_index(pids, guint32, 0), NULL) : NULL;
 }
 
+/* One container, whichever of its cgroups. */
 static struct remotes_owner *remotes_owner(struct remotes *remotes, guint64 cgroup_key)
 {
-	struct remotes_owner *owner = g_hash_table_lookup(remotes->owners, &cgroup_key);
+	const struct container *container = registry_by_cgroup(remotes->registry, cgroup_key);
+	guint64 key = container ? container->cgroup_key : cgroup_key;
+	struct remotes_owner *owner = g_hash_table_lookup(remotes->owners, &key);
 
 	if (owner)
 		return owner;
 	owner = g_new0(struct remotes_owner, 1);
 	owner->groups = g_hash_table_new(g_str_hash, g_str_equal);
+	owner->told_groups = g_hash_table_new(g_str_hash, g_str_equal);
+	owner->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	g_queue_init(&owner->order);
 	if (remotes->how.by == REMOTES_BY_NAME)
-		owner->hosts = owner_hosts(remotes, cgroup_key);
-	g_hash_table_insert(remotes->owners, g_memdup2(&cgroup_key, sizeof(cgroup_key)), owner);
+		owner->hosts = owner_hosts(remotes, container);
+	g_hash_table_insert(remotes->owners, g_memdup2(&key, sizeof(key)), owner);
 	return owner;
 }
 
@@ -131,45 +142,78 @@ static char *subnet_of(const struct remotes_how *how, const char *address)
 	return g_strdup_printf("%s/%u", text, bits);
 }
 
-static char *group_of(const struct remotes *remotes, const struct remotes_owner *owner, const char *address)
+static char *group_of(const struct remotes *remotes, const char *address)
 {
-	const char *name = owner->hosts ? g_hash_table_lookup(owner->hosts, address) : NULL;
 	char *subnet;
 
 	switch (remotes->how.by) {
-	case REMOTES_BY_NAME:
-		return g_strdup(name ? name : address);
 	case REMOTES_BY_SUBNET:
 		subnet = subnet_of(&remotes->how, address);
 		return subnet ? subnet : g_strdup(address);
 	case REMOTES_BY_PORT:
 		return g_strdup(ANY);
+	case REMOTES_BY_NAME:
 	case REMOTES_BY_ADDRESS:
 		break;
 	}
 	return g_strdup(address);
 }
 
-const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address)
+/* The group as the owner has it, made if there is room; NULL when there is none. `counts`: it takes some of that room. */
+static const char *owner_group(struct remotes *remotes, struct remotes_owner *owner, GHashTable *groups,
+			       const char *group, gboolean counts)
 {
-	struct remotes_owner *owner = remotes_owner(remotes, cgroup_key);
-	g_autofree char *group = NULL;
-	gboolean is_unnamed;
-	const char *known;
+	const char *known = g_hash_table_lookup(groups, group);
 
-	if (strcmp(address, REMOTES_OTHER) == 0)
-		return REMOTES_OTHER;
-	group = group_of(remotes, owner, address);
-	known = g_hash_table_lookup(owner->groups, group);
 	if (known)
 		return known;
-	is_unnamed = !owner->hosts || !g_hash_table_contains(owner->hosts, address);
-	if (is_unnamed && owner->unnamed >= REMOTES_GROUPS)
-		return REMOTES_OTHER;
-	owner->unnamed += is_unnamed;
+	if (counts && owner->unnamed >= REMOTES_GROUPS)
+		return NULL;
+	owner->unnamed += counts;
 	known = g_string_chunk_insert_const(remotes->names, group);
-	g_hash_table_insert(owner->groups, (gpointer)known, (gpointer)known);
+	g_hash_table_insert(groups, (gpointer)known, (gpointer)known);
 	return known;
+}
+
+const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address, gboolean *told)
+{
+	struct remotes_owner *owner = remotes_owner(remotes, cgroup_key);
+	const char *host = owner->hosts ? g_hash_table_lookup(owner->hosts, address) : NULL;
+	const char *name = host ? NULL : g_hash_table_lookup(owner->told, address);
+	g_autofree char *group = host || name ? NULL : group_of(remotes, address);
+	const char *known;
+
+	*told = FALSE;
+	if (strcmp(address, REMOTES_OTHER) == 0)
+		return REMOTES_OTHER;
+	if (name) {
+		known = owner_group(remotes, owner, owner->told_groups, name, TRUE);
+		*told = known != NULL;
+	} else {
+		known = owner_group(remotes, owner, owner->groups, host ? host : group, !host);
+	}
+	return known ? known : REMOTES_OTHER;
+}
+
+void remotes_tell(struct remotes *remotes, guint64 cgroup_key, const char *address, const char *name)
+{
+	struct remotes_owner *owner = remotes_owner(remotes, cgroup_key);
+	char *kept;
+
+	if (g_hash_table_contains(owner->told, address)) {
+		g_hash_table_insert(owner->told, g_strdup(address), g_strdup(name)); /* keeps the first key */
+		return;
+	}
+	if (owner->order.length >= REMOTES_TOLD || (remotes->told >= REMOTES_TOLD_ALL && owner->order.length)) {
+		g_hash_table_remove(owner->told, g_queue_pop_head(&owner->order));
+		remotes->told--;
+	}
+	if (remotes->told >= REMOTES_TOLD_ALL)
+		return;
+	kept = g_strdup(address);
+	g_hash_table_insert(owner->told, kept, g_strdup(name));
+	g_queue_push_tail(&owner->order, kept);
+	remotes->told++;
 }
 
 struct remotes *remotes_new(struct registry *registry, const struct remotes_how *how)

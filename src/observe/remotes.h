@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers that are not on this machine, grouped: a container that talks to a thousand addresses talks to a few services. A peer's name
- * is what the container itself calls it (/etc/hosts); what has none stays an address. Of each container so many groups
- * are told apart; all others are one, "other addresses". */
+ * is what the container itself calls it (/etc/hosts), or what it asked DNS for when it was told the address; what has none
+ * stays an address. Both are the container's own word: they name its own peers outside, never a container, and what DNS said is marked
+ * (EDGE_END_TOLD). Of each container so many groups are told apart; all others are one, "other addresses". */
 #pragma once
 #include <glib.h>
 
@@ -9,6 +10,8 @@
 
 #define REMOTES_GROUPS 256 /* of a container, besides those its /etc/hosts names */
 #define REMOTES_OTHER "other addresses"
+#define REMOTES_TOLD 1024 /* addresses of one container with a name from DNS; the oldest make room */
+#define REMOTES_TOLD_ALL 16384 /* and of all */
 
 enum remotes_by {
 	REMOTES_BY_ADDRESS = 0, /* each is itself */
@@ -30,5 +33,7 @@ struct remotes;
 /* Borrows the registry. */
 struct remotes *remotes_new(struct registry *registry, const struct remotes_how *how);
 void remotes_free(struct remotes *remotes);
-/* What the peer at `address` of the container with that cgroup is called; valid until remotes_free. */
-const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address);
+/* What the peer at `address` of the container with that cgroup is called; valid until remotes_free. `*told`: DNS said so. */
+const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address, gboolean *told);
+/* DNS has told the container that `name` is at `address`: from now on. Both are copied. */
+void remotes_tell(struct remotes *remotes, guint64 cgroup_key, const char *address, const char *name);

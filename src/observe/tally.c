@@ -180,7 +180,8 @@ static const char *tally_end_name(struct tally *tally, const struct container *o
 
 static struct edge_end tally_end(struct tally *tally, const struct probe_end *end)
 {
-	static const char *const usual[EDGE_END_KINDS] = { NULL, "host", "its own limit", "not known", "outside" };
+	static const char *const usual[EDGE_END_KINDS] = { NULL,	"host",	   "its own limit",
+							   "not known", "outside", "outside" };
 	const struct container *owner;
 
 	if (end->kind != EDGE_END_CONTAINER)
@@ -195,8 +196,13 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 /* One outside this machine, as the other end knows it. */
 static void tally_group(struct tally *tally, struct edge_end *end, const struct probe_end *other)
 {
-	if (tally->remotes && end->kind == EDGE_END_EXTERNAL && other->kind == EDGE_END_CONTAINER)
-		end->name = remotes_name(tally->remotes, other->cgroup_key, end->name);
+	gboolean told;
+
+	if (!tally->remotes || end->kind != EDGE_END_EXTERNAL || other->kind != EDGE_END_CONTAINER)
+		return;
+	end->name = remotes_name(tally->remotes, other->cgroup_key, end->name, &told);
+	if (told)
+		end->kind = EDGE_END_TOLD;
 }
 
 static gboolean tally_wants(struct tally *tally, const struct probe_end *end)
@@ -301,6 +307,11 @@ void tally_only(struct tally *tally, tally_wants_fn wants, const void *user)
 void tally_slot(struct tally *tally, guint32 slot)
 {
 	tally->slot = slot;
+}
+
+struct remotes *tally_remotes(struct tally *tally)
+{
+	return tally->remotes;
 }
 
 const struct probe_listener *tally_listener(struct tally *tally)

@@ -18,8 +18,10 @@ void tally_free(struct tally *tally);
 void tally_into(struct tally *tally, struct shape *shape, guint64 slot_ns);
 /* What is told from now on happened in slot `slot`. */
 void tally_slot(struct tally *tally, guint32 slot);
-/* The listener to open a probe with; valid until tally_free. */
 /* Pairs neither of whose ends `wants` are left out. */
 typedef gboolean (*tally_wants_fn)(const void *user, const struct container *owner);
 void tally_only(struct tally *tally, tally_wants_fn wants, const void *user);
+/* How those outside are grouped; NULL: not at all. */
+struct remotes *tally_remotes(struct tally *tally);
+/* The listener to open a probe with; valid until tally_free. */
 const struct probe_listener *tally_listener(struct tally *tally);

@@ -17,6 +17,7 @@
 #include "drops.h"
 
 const volatile __u32 drops_host_netns = 0;
+const volatile __u32 drops_ports_owner = DROPS_PORTS_OWNER;
 __u64 drops_ports_left_out = 0; /* drops whose port is not told */
 
 struct {
@@ -156,7 +157,7 @@ static __always_inline struct drops_count *count_find(struct drops_key *key)
 
 	if (count)
 		return count;
-	if (key->port && !owner_may_add(key->owner ?: (u64)key->netns << 32, DROPS_PORTS_OWNER)) {
+	if (key->port && !owner_may_add(DROPS_OWNER(key), drops_ports_owner)) {
 		__sync_fetch_and_add(&drops_ports_left_out, 1);
 		key->port = 0;
 		count = bpf_map_lookup_elem(&drops_rows, key);

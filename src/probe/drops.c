@@ -21,6 +21,7 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/owners.h"
 
 #define DROPS_LOOK_NS (500 * NS_PER_MS) /* between two looks at the machine's namespaces */
 #define DROPS_YOUNG_NS (10 * NS_PER_S) /* so long a new container may take to get its addresses */
@@ -72,9 +73,21 @@ static const struct rung drops_rungs[] = {
 };
 #define DROPS_RUNG_POLLED (&drops_rungs[G_N_ELEMENTS(drops_rungs) - 2])
 
+static const struct owners_sizes drops_sizes_usual = { DROPS_ROWS, DROPS_PORTS_OWNER, OWNERS_IDLE_NS,
+						       OWNERS_SCARCE_NS };
+static const struct owners_sizes drops_sizes_smallest = { DROPS_ROWS_SMALLEST, DROPS_PORTS_OWNER_SMALLEST,
+							  OWNERS_SMALLEST_NS, OWNERS_SMALLEST_NS };
+
+/* What was handed out of a row. */
+struct drops_told {
+	struct drops_count count;
+	guint64 news_ns; /* CLOCK_MONOTONIC: when it last had grown */
+};
+
 struct drops_run {
 	struct probe_listener listener;
 	struct probe_request request;
+	const struct owners_sizes *sizes;
 	const struct rung *rung;
 	char *why_not;
 	struct drops_bpf *kernel;
@@ -82,7 +95,7 @@ struct drops_run {
 	struct drops_polled *polled; /* without kernel programs: `kernel`, `link` and `births` are NULL */
 	struct births *births;
 	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
-	GHashTable *told; /* struct drops_key → struct drops_count handed out */
+	GHashTable *told; /* struct drops_key → struct drops_told */
 	GHashTable *namespaces; /* inode number → cgroup key (guint64): whose it is, or was */
 	GPtrArray *reasons; /* names by number; NULL: not read yet */
 	struct kernel_names *names;
@@ -186,6 +199,8 @@ static gboolean drops_attach(void *user, const struct rung *rung, GError **error
 	run->kernel = KERNEL_BTF_OPEN(drops, btf, what, error);
 	if (!run->kernel)
 		return FALSE;
+	run->kernel->rodata->drops_ports_owner = run->sizes->rows_owner;
+	bpf_map__set_max_entries(run->kernel->maps.drops_rows, run->sizes->rows);
 	run->kernel->rodata->drops_host_netns = (guint32)procfs_host_namespace("/", NAMESPACE_NET);
 	program = with_socket ? run->kernel->progs.drops_with_socket : run->kernel->progs.drops_without_socket;
 	bpf_program__set_autoload(run->kernel->progs.drops_with_socket, with_socket);
@@ -243,6 +258,7 @@ static struct probe_run *drops_open(const struct probe_request *request, const s
 	struct drops_run *run = g_new0(struct drops_run, 1);
 
 	run->request = *request;
+	run->sizes = request->smallest ? &drops_sizes_smallest : &drops_sizes_usual;
 	run->listener = *listener;
 	run->cgroupfs = cgroupfs_open("/", NULL);
 	run->names = kernel_names_new();
@@ -381,17 +397,18 @@ static void drops_tell_polled(void *user, guint32 netns, const char *reason, gui
 static gboolean drops_news(struct drops_run *run, const struct drops_key *key, const struct drops_count *now,
 			   struct drops_count *news)
 {
-	struct drops_count *told = g_hash_table_lookup(run->told, key);
+	struct drops_told *told = g_hash_table_lookup(run->told, key);
 
 	if (!told) {
-		told = g_new0(struct drops_count, 1);
+		told = g_new0(struct drops_told, 1);
+		told->news_ns = clock_monotonic_ns();
 		g_hash_table_insert(run->told, g_memdup2(key, sizeof(*key)), told);
 	}
-	news->packets = now->packets - told->packets;
-	news->bytes = now->bytes - told->bytes;
+	news->packets = now->packets - told->count.packets;
+	news->bytes = now->bytes - told->count.bytes;
 	if (!news->packets)
 		return FALSE;
-	*told = *now;
+	*told = (struct drops_told){ *now, clock_monotonic_ns() };
 	return TRUE;
 }
 
@@ -429,6 +446,36 @@ static void drops_take_unknown(struct drops_run *run)
 	g_ptr_array_set_size(run->unknown, 0);
 }
 
+/* The row goes; what it has counted since it was looked at is told. */
+static void drops_free_row(struct drops_run *run, const struct drops_key *key)
+{
+	struct drops_count now, news;
+
+	if (bpf_map_lookup_and_delete_elem(bpf_map__fd(run->kernel->maps.drops_rows), key, &now) != 0)
+		return;
+	if (drops_news(run, key, &now, &news))
+		drops_tell(run, key, &news);
+	if (key->port)
+		owners_give_back(bpf_map__fd(run->kernel->maps.owners), DROPS_OWNER(key));
+}
+
+/* Rows that have been idle for long make room. */
+static void drops_make_room(struct drops_run *run)
+{
+	guint rows = g_hash_table_size(run->told);
+	guint64 now_ns = clock_monotonic_ns();
+	gpointer key, value;
+	GHashTableIter each;
+
+	g_hash_table_iter_init(&each, run->told);
+	while (g_hash_table_iter_next(&each, &key, &value)) {
+		if (!owners_row_is_spare(run->sizes, now_ns - ((struct drops_told *)value)->news_ns, rows))
+			continue;
+		drops_free_row(run, key);
+		g_hash_table_iter_remove(&each);
+	}
+}
+
 static gboolean drops_hand_out(struct drops_run *run, struct ledger *ledger, GError **error)
 {
 	guint64 left_out = __atomic_load_n(&run->kernel->bss->drops_ports_left_out, __ATOMIC_RELAXED);
@@ -437,6 +484,7 @@ static gboolean drops_hand_out(struct drops_run *run, struct ledger *ledger, GEr
 			  sizeof(struct drops_count), drops_take, run, error))
 		return FALSE;
 	drops_take_unknown(run);
+	drops_make_room(run);
 	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));

@@ -5,6 +5,8 @@
 
 #define DROPS_ROWS 16384 /* different drops kept */
 #define DROPS_PORTS_OWNER 64 /* ports told apart for one owner; what more there are is port 0 */
+#define DROPS_ROWS_SMALLEST 64
+#define DROPS_PORTS_OWNER_SMALLEST 32
 #define DROPS_ADDRESSES 32768 /* of containers, known to the kernel half */
 #define DROPS_ADDRESS 16
 
@@ -28,6 +30,9 @@ struct drops_key {
 	__u8 direction; /* enum drops_direction */
 	__u32 pad;
 };
+
+/* Whose rows are counted together. */
+#define DROPS_OWNER(key) ((key)->owner ?: (__u64)(key)->netns << 32)
 
 struct drops_count {
 	__u64 packets; /* a large one that would have been cut counts as its parts */

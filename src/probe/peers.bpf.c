@@ -15,6 +15,8 @@
 #include "bpf/owners.bpf.h"
 #include "peers.h"
 
+const volatile __u32 peers_rows_owner = PEERS_ROWS_OWNER;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -92,7 +94,7 @@ static __always_inline struct peers_count *count_find(struct peers_key *key)
 
 	if (count)
 		return count;
-	if (owner_may_add(key->owner, PEERS_ROWS_OWNER)) {
+	if (owner_may_add(key->owner, peers_rows_owner)) {
 		bpf_map_update_elem(&peers_rows, key, &none, BPF_NOEXIST);
 		count = bpf_map_lookup_elem(&peers_rows, key);
 		if (count)

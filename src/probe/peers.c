@@ -22,6 +22,7 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/owners.h"
 #include "probe/tcp.h"
 
 #define PEERS_LOOK_NS (2 * NS_PER_S) /* between two looks at the machine's namespaces */
@@ -41,16 +42,27 @@ static const struct rung peers_rungs[] = {
 	{ 0 },
 };
 
+static const struct owners_sizes peers_sizes_usual = { PEERS_ROWS, PEERS_ROWS_OWNER, OWNERS_IDLE_NS, OWNERS_SCARCE_NS };
+static const struct owners_sizes peers_sizes_smallest = { PEERS_ROWS_SMALLEST, PEERS_ROWS_OWNER_SMALLEST,
+							  OWNERS_SMALLEST_NS, OWNERS_SMALLEST_NS };
+
+/* What was handed out of a row. */
+struct peers_told {
+	struct peers_count count;
+	guint64 news_ns; /* CLOCK_MONOTONIC: when it last had grown */
+};
+
 struct peers_run {
 	struct probe_listener listener;
 	struct probe_request request;
+	const struct owners_sizes *sizes;
 	const struct rung *rung;
 	char *why_not;
 	struct peers_bpf *kernel;
 	struct bpf_link *links[PEERS_LINKS], *walk;
 	struct births *births;
 	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
-	GHashTable *told; /* struct peers_key → struct peers_count handed out */
+	GHashTable *told; /* struct peers_key → struct peers_told */
 	GHashTable *unix_told; /* struct peers_unix_key → guint64: open when told */
 	GHashTable *namespaces; /* inode → cgroup key of its first process */
 	GHashTable *inside; /* cgroup key → inode of the namespace its processes are in */
@@ -186,6 +198,8 @@ static gboolean peers_attach(void *user, const struct rung *rung, GError **error
 		return FALSE;
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
+	run->kernel->rodata->peers_rows_owner = run->sizes->rows_owner;
+	bpf_map__set_max_entries(run->kernel->maps.peers_rows, run->sizes->rows);
 	if (kernel_btf_load(btf, run->kernel->skeleton, what, error)) {
 		run->births = births_open(run->kernel->obj, &run->listener, error);
 		if (run->births && peers_attach_programs(run, error))
@@ -257,20 +271,23 @@ static gpointer place_key(guint32 inode, guint16 port)
 /* What a row has more than what was handed out; FALSE: nothing. */
 static gboolean peers_news(struct peers_run *run, const struct peers_row *row, struct peers_count *news)
 {
-	struct peers_count *told = g_hash_table_lookup(run->told, &row->key);
+	struct peers_told *told = g_hash_table_lookup(run->told, &row->key);
 
 	if (!told) {
-		told = g_new0(struct peers_count, 1);
+		told = g_new0(struct peers_told, 1);
+		told->news_ns = clock_monotonic_ns();
 		g_hash_table_insert(run->told, g_memdup2(&row->key, sizeof(row->key)), told);
 	}
 	*news = (struct peers_count){
-		.sent_packets = row->now.sent_packets - told->sent_packets,
-		.sent_bytes = row->now.sent_bytes - told->sent_bytes,
-		.received_packets = row->now.received_packets - told->received_packets,
-		.received_bytes = row->now.received_bytes - told->received_bytes,
+		.sent_packets = row->now.sent_packets - told->count.sent_packets,
+		.sent_bytes = row->now.sent_bytes - told->count.sent_bytes,
+		.received_packets = row->now.received_packets - told->count.received_packets,
+		.received_bytes = row->now.received_bytes - told->count.received_bytes,
 	};
-	*told = row->now;
-	return news->sent_packets || news->received_packets;
+	if (!news->sent_packets && !news->received_packets)
+		return FALSE;
+	*told = (struct peers_told){ row->now, clock_monotonic_ns() };
+	return TRUE;
 }
 
 static struct probe_end peers_end(guint64 owner, const char *address)
@@ -325,6 +342,30 @@ static void peers_place(struct peers_run *run, const struct peers_index *index, 
 	peers_tell_row(run, &row->key, &news, owner ? *owner : 0);
 }
 
+/* Rows that have been idle for long make room; what they have counted since they were looked at is told. */
+static void peers_make_room(struct peers_run *run, const struct peers_index *index)
+{
+	guint rows = g_hash_table_size(run->told);
+	guint64 now_ns = clock_monotonic_ns();
+	gpointer key, value;
+	GHashTableIter each;
+
+	g_hash_table_iter_init(&each, run->told);
+	while (g_hash_table_iter_next(&each, &key, &value)) {
+		struct peers_row row = { .key = *(const struct peers_key *)key };
+
+		if (!owners_row_is_spare(run->sizes, now_ns - ((struct peers_told *)value)->news_ns, rows))
+			continue;
+		if (bpf_map_lookup_and_delete_elem(bpf_map__fd(run->kernel->maps.peers_rows), &row.key, &row.now) ==
+		    0) {
+			peers_place(run, index, &row);
+			if (!row.key.other)
+				owners_give_back(bpf_map__fd(run->kernel->maps.owners), row.key.owner);
+		}
+		g_hash_table_iter_remove(&each);
+	}
+}
+
 static gboolean peers_hand_out_datagrams(struct peers_run *run, GError **error)
 {
 	g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(struct peers_row));
@@ -351,6 +392,7 @@ static gboolean peers_hand_out_datagrams(struct peers_run *run, GError **error)
 	}
 	for (guint i = 0; i < rows->len; i++)
 		peers_place(run, &index, &g_array_index(rows, struct peers_row, i));
+	peers_make_room(run, &index);
 	g_hash_table_unref(index.servers);
 	g_hash_table_unref(index.clients);
 	return right;
@@ -486,6 +528,7 @@ static struct probe_run *peers_open(const struct probe_request *request, const s
 	struct peers_run *run = g_new0(struct peers_run, 1);
 
 	run->request = *request;
+	run->sizes = request->smallest ? &peers_sizes_smallest : &peers_sizes_usual;
 	run->listener = *listener;
 	run->cgroupfs = cgroupfs_open("/", NULL);
 	run->told = g_hash_table_new_full(key_hash, key_equal, g_free, g_free);

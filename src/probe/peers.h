@@ -6,6 +6,8 @@
 
 #define PEERS_ROWS 8192 /* of datagrams, for the whole machine */
 #define PEERS_ROWS_OWNER 1024 /* of these for one cgroup; what more there are goes to its "other addresses" */
+#define PEERS_ROWS_SMALLEST 64
+#define PEERS_ROWS_OWNER_SMALLEST 32
 #define PEERS_FLOWS 8192 /* pairs of sockets, the latest */
 #define PEERS_SETTLE_NS 1000000000ULL /* who is seen to send first so soon after the start may be answering */
 #define PEERS_UNIX 4096

@@ -161,7 +161,7 @@ static void json_connection_end(struct json_writer *json, const char *key, struc
 {
 	static const char *const names[EDGE_END_KINDS] = {
 		[EDGE_END_CONTAINER] = "container", [EDGE_END_HOST] = "host",	     [EDGE_END_QUOTA] = "quota",
-		[EDGE_END_UNKNOWN] = "unknown",	    [EDGE_END_EXTERNAL] = "address",
+		[EDGE_END_UNKNOWN] = "unknown",	    [EDGE_END_EXTERNAL] = "address", [EDGE_END_TOLD] = "dns_name",
 	};
 
 	json_begin_object(json, key);

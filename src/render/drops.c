@@ -85,7 +85,8 @@ const char *drops_meaning(const char *reason)
 
 static void json_drop(struct json_writer *json, const struct edges *edges, guint32 row)
 {
-	static const char *const kinds[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "address" };
+	static const char *const kinds[EDGE_END_KINDS] = { "container", "host",	   "quota",
+							   "unknown",	"address", "dns_name" };
 	const struct edge *edge = g_ptr_array_index(edges->rows, row);
 	const char *const *labels = edges_labels(edges, row);
 	gboolean inwards;

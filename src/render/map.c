@@ -12,9 +12,16 @@
 
 const char *map_kind_name(enum edge_end_kind kind)
 {
-	static const char *const names[EDGE_END_KINDS] = { "container", "host", "limit", "unknown", "outside" };
+	static const char *const names[EDGE_END_KINDS] = {
+		"container", "host", "limit", "unknown", "outside", "outside"
+	};
 
 	return kind < EDGE_END_KINDS ? names[kind] : "unknown";
+}
+
+const char *map_kind_words(enum edge_end_kind kind)
+{
+	return kind == EDGE_END_TOLD ? "outside, named by DNS" : map_kind_name(kind);
 }
 
 static void map_link_free(gpointer data)
@@ -109,7 +116,7 @@ static GHashTable *map_choose(const struct edges *edges, GHashTable *weights)
 		for (guint i = 0; i < ranked->len && g_hash_table_size(chosen) < MAP_NODES_MAX; i++) {
 			const char *name = g_array_index(ranked, struct ranked_end, i).key;
 
-			if ((name[0] == '0' + EDGE_END_EXTERNAL) == (pass == 1))
+			if (edge_end_is_outside((enum edge_end_kind)(name[0] - '0')) == (pass == 1))
 				g_hash_table_add(chosen, g_strdup(name));
 		}
 	}
@@ -123,8 +130,9 @@ struct map_fold {
 
 static struct edge_end map_fold_end(struct map_fold *fold, struct edge_end end)
 {
-	static const char *const others[EDGE_END_KINDS] = { "other containers", "host", "limits", "others unknown",
-							    "other addresses" };
+	static const char *const others[EDGE_END_KINDS] = { "other containers", "host",
+							    "limits",		"others unknown",
+							    "other addresses",	"other names" };
 	g_autofree char *key = end_key(&end);
 
 	if (g_hash_table_contains(fold->chosen, key))

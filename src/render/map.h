@@ -77,6 +77,8 @@ double map_link_width(const struct map_link *link);
 char *map_link_story(const struct map *map, const struct map_link *link);
 /* "container", "host" … */
 const char *map_kind_name(enum edge_end_kind kind);
+/* The same for people: "outside, named by DNS". */
+const char *map_kind_words(enum edge_end_kind kind);
 
 /* Formats of a map: text, dot, svg, html, json; ended by one without a name. */
 extern const struct render_format map_formats[];

@@ -36,7 +36,7 @@ static void dot_node(FILE *out, const struct map *map, guint number)
 {
 	static const char *const styles[EDGE_END_KINDS] = {
 		[EDGE_END_CONTAINER] = "rounded,filled", [EDGE_END_HOST] = "filled",	 [EDGE_END_QUOTA] = "dotted",
-		[EDGE_END_UNKNOWN] = "dotted",		 [EDGE_END_EXTERNAL] = "dashed",
+		[EDGE_END_UNKNOWN] = "dotted",		 [EDGE_END_EXTERNAL] = "dashed", [EDGE_END_TOLD] = "dashed",
 	};
 	const struct map_node *node = &g_array_index(map->nodes, struct map_node, number);
 	g_autoptr(GString) name = g_string_new(NULL);
@@ -44,7 +44,7 @@ static void dot_node(FILE *out, const struct map *map, guint number)
 	text_append_dot(name, node->end.name, -1);
 	if (node->folded)
 		g_string_append_printf(name, " (%u)", node->folded);
-	fprintf(out, "\tn%u [label=\"%s\\n%s\", style=\"%s\"];\n", number, name->str, map_kind_name(node->end.kind),
+	fprintf(out, "\tn%u [label=\"%s\\n%s\", style=\"%s\"];\n", number, name->str, map_kind_words(node->end.kind),
 		styles[node->end.kind]);
 }
 
@@ -104,12 +104,25 @@ static void json_map_nodes(struct json_writer *json, const struct map *map)
 		json_uint(json, "id", i);
 		json_string(json, "kind", map_kind_name(node->end.kind));
 		json_bytes(json, "name", node->end.name);
+		if (node->end.kind == EDGE_END_TOLD)
+			json_string(json, "named_by", "dns");
 		if (node->folded)
 			json_uint(json, "ends", node->folded);
 		json_uint(json, "layer", node->layer);
 		json_end_object(json);
 	}
 	json_end_array(json);
+}
+
+/* A number for TCP; "53/udp", "unix:/run/x.sock" as they are. */
+static void json_map_port(struct json_writer *json, const char *port)
+{
+	guint64 number;
+
+	if (g_ascii_string_to_unsigned(port, 10, 0, G_MAXUINT16, &number, NULL))
+		json_uint(json, NULL, number);
+	else
+		json_bytes(json, NULL, port);
 }
 
 static void json_map_link(struct json_writer *json, const struct map *map, const struct map_link *link)
@@ -119,7 +132,7 @@ static void json_map_link(struct json_writer *json, const struct map *map, const
 	json_uint(json, "target", link->target);
 	json_begin_array(json, "ports");
 	for (guint i = 0; i < link->ports->len; i++)
-		json_uint(json, NULL, g_ascii_strtoull(g_ptr_array_index(link->ports, i), NULL, 10));
+		json_map_port(json, g_ptr_array_index(link->ports, i));
 	json_end_array(json);
 	json_connection_numbers(json, map->edges, link->row, map->duration_ns);
 	json_string(json, "status", status_names[link->status]);

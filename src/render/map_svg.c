@@ -39,7 +39,7 @@ static void svg_node(GString *svg, const struct map *map, guint number)
 	g_autofree char *name = name_cut(node->end.name);
 	g_autofree char *below = node->folded ? g_strdup_printf("%u of them", node->folded)
 					      : g_strdup_printf("%s \302\267 %u in, %u out",
-								map_kind_name(node->end.kind), node->in, node->out);
+								map_kind_words(node->end.kind), node->in, node->out);
 
 	g_string_append_printf(svg, "<g class=\"node %s\" data-node=\"%u\" tabindex=\"0\"><title>",
 			       map_kind_name(node->end.kind), number);

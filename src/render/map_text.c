@@ -30,6 +30,9 @@ static void tree_name(const struct tree *tree, const struct map_node *node)
 		strong ? page_colour(&tree->page, "\033[0m") : "");
 	if (node->folded)
 		fprintf(tree->page.out, " (%u)", node->folded);
+	if (node->end.kind == EDGE_END_TOLD)
+		fprintf(tree->page.out, " %s(by DNS)%s", page_colour(&tree->page, "\033[2m"),
+			page_colour(&tree->page, "\033[0m"));
 }
 
 static void tree_range(const struct tree *tree, const char *what, guint64 low_ns, guint64 high_ns)

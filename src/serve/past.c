@@ -265,7 +265,9 @@ static guint32 series_by_name(const struct api *api, const char *name)
 
 static void ends_write(struct json_writer *json, const struct api *api, const GPtrArray *ends)
 {
-	static const char *const kinds[EDGE_END_KINDS] = { "container", "host", "quota", "unknown", "external" };
+	static const char *const kinds[EDGE_END_KINDS] = {
+		"container", "host", "quota", "unknown", "external", "told"
+	};
 
 	json_begin_array(json, "ends");
 	for (guint i = 0; i < ends->len; i++) {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import runtimes
-from support import Missing, lack, run, tool, wait_for
+from support import Missing, join, lack, run, tool, wait_for
 
 MANY = 20000
 DATAGRAM_PORT = 64000  # higher than clients' here
@@ -384,17 +384,6 @@ def test_time_without_a_window(fathom, wait_attached, docker, start):
     assert len(edge) == 1 and edge[0]["sent_bytes"] == 1 << 20, edge
     # Ticks are counted; the window is small while it is read, too.
     assert 0.9 * UNREAD_S < edge[0]["window_limited_ns"] / 1e9 < 1.5 * UNREAD_S, edge
-
-
-def join(container):
-    """Into the container's cgroups, as its own processes are."""
-    for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        root = Path("/sys/fs/cgroup")
-        for base in ([root / controllers.replace("name=", "")] if controllers else [root / "unified", root]):
-            procs = base / path.strip("/") / "cgroup.procs"
-            if procs.exists():
-                procs.write_text(str(os.getpid()))
 
 
 def test_a_short_life_is_named(fathom, wait_attached, docker, pair):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import run, tool, wait_for
+from support import join, run, tool, wait_for
 
 SLOW_NS = 50e6
 TIMEOUT = "300ms"
@@ -88,6 +88,78 @@ def only(result, client, **labels):
 def outcomes(row):
     """Every counter that is not 0, but the number of questions."""
     return {k: v for k, v in row.items() if isinstance(v, int) and v and k != "queries"}
+
+
+TELL_ONESELF = """
+import errno, socket, struct, sys
+def message(number, name, address):
+    labels = b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\\0"
+    question = struct.pack("!6H", number, 0x100 if not address else 0x8180, 1, bool(address), 0, 0) + labels + struct.pack("!2H", 1, 1)
+    return question + (b"\\xc0\\x0c" + struct.pack("!2HIH", 1, 1, 60, 4) + socket.inet_aton(address) if address else b"")
+def refused(address, times):
+    for _ in range(times):
+        with socket.socket() as s:
+            assert s.connect_ex((address, 9)) == errno.ECONNREFUSED
+resolver, asker, silent = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3))
+resolver.bind(("127.0.0.1", 53))
+silent.bind(("127.0.0.1", 0))
+# An answer to its own question, with the name of somebody else; then one that nobody asked for, and one that makes no sense.
+asker.connect(("127.0.0.1", 53))
+asker.send(message(7, sys.argv[1], None))
+answer_to = resolver.recvfrom(512)[1]
+resolver.sendto(message(7, sys.argv[1], "127.9.0.1"), answer_to)
+asker.recv(512)
+resolver.sendto(message(8, "unasked.example", "127.9.0.2"), silent.getsockname())
+silent.recv(512)
+asker.send(message(9, "cut.example", None))
+resolver.recv(512)
+resolver.sendto(message(9, "cut.example", "127.9.0.3")[:-3], answer_to)
+asker.recv(512)
+for host, times in ((1, 11), (2, 12), (3, 13)):
+    refused(f"127.9.0.{host}", times)
+for _ in range(14):
+    with socket.socket() as s:
+        assert s.connect_ex(("192.0.2.1", 9)) == errno.ECONNREFUSED
+"""
+
+
+def test_peers_outside_have_the_names_dns_told(fathom, pair):
+    """The name a container asked for when it was told an address: for that container only, marked, never taken for a container, and
+    only when it was asked for."""
+    client, resolver = pair
+    for container in pair:
+        run("nsenter", "-t", container.pid, "-n", "ip", "address", "replace", "192.0.2.1/32", "dev", "lo")
+    with watching_peers(fathom, "connections", "--json") as found, watching_peers(fathom, "map", "--format", "text") as drawn:
+        assert inside(client, "dnsload", "ask", "10.78.1.2", 3, "ok.example").stdout == "answered 3\n"
+        for container, name in ((client, resolver.name), (resolver, None)):
+            run("nsenter", "-t", container.pid, "-n", "python3", "-c", TELL_ONESELF if name else STRANGER, name or "",
+                preexec_fn=lambda: join(container))
+    ends = {(edge["source"]["container"], *next(iter(edge["target"].items()))): edge["failures"]["refused"]
+            for edge in json.loads(found[0])["edges"] if edge["target"].get("port") == 9}
+    assert ends == {(client.name, "dns_name", "ok.example"): 14, (client.name, "dns_name", resolver.name): 11,
+                    (client.name, "address", "127.9.0.2"): 12, (client.name, "address", "127.9.0.3"): 13,
+                    (resolver.name, "address", "192.0.2.1"): 5}, found[0]
+    assert f"{resolver.name} (by DNS) :9" in drawn[0] and "ok.example (by DNS) :9" in drawn[0], drawn[0]
+
+
+STRANGER = """
+import socket
+for _ in range(5):
+    with socket.socket() as s:
+        s.connect_ex(("192.0.2.1", 9))
+"""
+
+
+@contextmanager
+def watching_peers(fathom, *arguments):
+    found = []
+    process = fathom.start(*arguments, "-d", "600", "--remotes", "name")
+    wait_attached(process)
+    yield found
+    process.send_signal(signal.SIGINT)
+    text, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    found.append(text)
 
 
 @pytest.mark.parametrize("address", ["10.78.1.2", "fd78:1::2"])

@@ -2,16 +2,29 @@
 """fathom drops against packets that are known to be lost: how many, whose, and why."""
 import itertools
 import json
+import os
 import signal
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
-from support import run, tool, wait_for
+from support import join, run, tool, wait_for
 
 LOST, FLOWS = 300, 40
 NOBODY, FLOOD, CROWD = 5999, 7004, 7002
 subnets = itertools.count(1)
+
+AT_ONCE = 20
+
+SEND_TO_MANY = """
+import socket, sys
+first, ports, count = map(int, sys.argv[1:])
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    for port in range(first, first + ports):
+        for _ in range(count):
+            s.sendto(b"x", ("127.0.0.1", port))
+"""
 
 SEND = """
 import socket, sys
@@ -126,6 +139,41 @@ def test_on_the_way_through_the_host(fathom, wait_attached, lossy):
     tables = {t.get("container", t.get("host")): t for t in found[0]["conntrack"]}
     assert tables[flooded.name]["of_the_hosts"] >= FLOWS, tables
     assert tables["host"]["entries"] >= FLOWS and tables["host"]["limit"] > FLOWS
+
+
+def test_rows_that_are_idle_make_room(fathom, wait_attached, lossy):
+    """More ports, some at a time, than one owner may have rows, and in the end than there are: each is told, of none one datagram
+    too few."""
+    _, crowded = lossy
+    sent = {str(port): 3 for port in range(NOBODY + 100, NOBODY + 100 + 5 * AT_ONCE)}
+    smallest = {**os.environ, "FATHOM_SMALLEST": "1"}
+    process = fathom.start("drops", "-i", "0.2", "--json", crowded.name, env=smallest)
+    talk = fathom.start("connections", "-i", "0.2", "--json", "--all-sockets", crowded.name, env=smallest)
+    for started in (process, talk):
+        wait_attached(started)
+    lost, asked = Counter(), Counter()
+
+    def take():
+        for drop in json.loads(process.stdout.readline())["drops"]:
+            if drop.get("reason") == "no_socket" and drop["port"] in sent:
+                lost[drop["port"]] += drop["packets"]
+        for edge in json.loads(talk.stdout.readline())["edges"]:
+            if edge["target"].get("protocol") == "udp" and str(edge["target"]["port"]) in sent:
+                asked[str(edge["target"]["port"])] += edge["sent_segments"]
+
+    for first in range(NOBODY + 100, NOBODY + 100 + 5 * AT_ONCE, AT_ONCE):
+        enter(crowded, "python3", "-c", SEND_TO_MANY, first, AT_ONCE, 3, preexec_fn=lambda: join(crowded))
+        for _ in range(60):
+            take()
+            if {str(first + i) for i in range(AT_ONCE)} <= lost.keys() & asked.keys():
+                break
+        for _ in range(3):  # they are idle, and are taken away
+            take()
+    assert lost == sent and asked == sent, (lost, asked)
+    for started in (process, talk):
+        started.send_signal(signal.SIGINT)
+        _, complaint = started.communicate(timeout=60)
+        assert started.returncode == 0, complaint
 
 
 def test_bad_input(fathom):

@@ -8,6 +8,7 @@
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
 #include "probe/allowance.h"
+#include "probe/answers.h"
 #include "probe/copyplan.h"
 #include "probe/bpf/delta.h"
 #include "probe/bpf/hash.h"
@@ -590,6 +591,52 @@ static void test_searches_name(void)
 	g_assert_false(searches_name(longest, sizeof(longest), name));
 }
 
+/* answers_address_fn */
+static void take_address(void *user, const char *address, const char *name)
+{
+	g_string_append_printf(user, "%s=%s ", name, address);
+}
+
+static char *answers_text(const guint8 *message, gsize bytes)
+{
+	GString *text = g_string_new(NULL);
+
+	if (!answers_read(message, bytes, take_address, text))
+		g_string_assign(text, "malformed");
+	return g_string_free(text, FALSE);
+}
+
+/* A chain of two names, addresses of both kinds, one of them of IPv4 in disguise; then every way to cut it, and every byte changed. */
+static void test_answers(void)
+{
+	static const guint8 message[] = "\x12\x34\x81\x80\0\1\0\4\0\0\0\0" /* one question, four records */
+					"\3WWW\4shop\4test\0\0\1\0\1"
+					"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\7\4edge\xc0\x10"
+					"\xc0\x2b\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7"
+					"\xc0\x2b\0\x1c\0\1\0\0\0\x3c\0\x10\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\7"
+					"\xc0\x2b\0\x1c\0\1\0\0\0\x3c\0\x10\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\x8";
+	const gsize bytes = sizeof(message) - 1, question_end = 12 + 15 + 4;
+	g_autofree char *whole = answers_text(message, bytes);
+
+	g_assert_cmpstr(whole, ==, "www.shop.test=192.0.2.7 www.shop.test=2001:db8::7 www.shop.test=192.0.2.8 ");
+	for (gsize cut = 0; cut < bytes; cut++) {
+		g_autofree guint8 *copy = g_memdup2(message, MAX(cut, 1)); /* so that a read behind it is noticed */
+		g_autofree char *text = answers_text(copy, cut);
+
+		g_assert_true(cut < question_end - 4 ? g_str_equal(text, "malformed") : g_str_has_prefix(whole, text));
+	}
+	for (gsize at = 0; at < bytes; at++) {
+		for (guint value = 0; value < 256; value++) {
+			g_autofree guint8 *copy = g_memdup2(message, bytes);
+			g_autofree char *text = NULL;
+
+			copy[at] = (guint8)value;
+			text = answers_text(copy, bytes);
+			g_assert_cmpuint(strlen(text), <, 4096);
+		}
+	}
+}
+
 #define DELTA_STACK_TOP 0x7ffd12345000ULL
 #define DELTA_STACK_BYTES 20000u
 #define DELTA_KERNEL_FRAMES 3
@@ -713,6 +760,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/delta/whole", test_delta);
 	g_test_add_func("/probe/delta/damaged", test_delta_damaged);
 	g_test_add_func("/probe/searches/name", test_searches_name);
+	g_test_add_func("/probe/answers", test_answers);
 	g_test_add_func("/probe/budget", test_budget);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
