@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often fathom diagnose is right: every scenario of tests/scenarios, again and again, as a confusion matrix.
 
-Each (those that load the machine alone, all others at the same time) on a quiet machine, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
+Each (those that load the machine alone, all others at the same time) without more, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
 container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
 names the culprit where there is one; for healthy ones: no verdict, or, beside that load, that they wait for it and nobody
 else. A look while the machine did something else as well (more than a fifth of a CPU in nobody's name here) had another
@@ -122,31 +122,23 @@ def judge(scenario, stage, report, noise):
         yield short, note, {"verdict": note if right else None, "culprit": None}, right
 
 
-def play(docker, names, variant, options, end):
-    """Sets up scenarios at the same time and looks at them again and again."""
-    stages, noise = {name: scenarios.Stage(docker, f"{name.replace('_', '-')}-") for name in names}, None
+def look(docker, stages, variant, options, end):
+    """Looks at scenarios that go on, again and again."""
+    noise = Noise(docker, variant)
+    chosen = {name: scenarios.load(name) for name in stages}
+    seconds = max([options.seconds, *(getattr(scenario, "SECONDS", 0) for scenario in chosen.values())])
+    before = [word for stage in stages.values() for word in stage.before]
     try:
-        for name, stage in stages.items():
-            scenarios.load(name).setup(stage)
-        for name, stage in stages.items():
-            stage.wait_ready(scenarios.load(name))
-        noise = Noise(docker, variant)
-        seconds = max([options.seconds, *(getattr(scenarios.load(name), "SECONDS", 0) for name in names)])
-        before = [word for stage in stages.values() for word in stage.before]
         time.sleep(SETTLE_S)
         for files in ([False, True] if options.both else [options.files]):
-            if files and not any(getattr(scenarios.load(name), "FILES", False) for name in names):
-                continue
+            wanted = {n: s for n, s in chosen.items() if not files or getattr(s, "FILES", False)}
             calm = 0
-            for _ in range(2 * options.repeat):
+            for _ in range(2 * options.repeat if wanted else 0):
                 account = Account(stages, noise, docker.daemon)
                 report = diagnose(seconds, files, before)
                 foreign = account.foreign()
-                for name, stage in stages.items():
-                    scenario = scenarios.load(name)
-                    if files and not getattr(scenario, "FILES", False):
-                        continue
-                    for short, truth, found, right in judge(scenario, stage, report, noise):
+                for name, scenario in wanted.items():
+                    for short, truth, found, right in judge(scenario, stages[name], report, noise):
                         yield {"scenario": name, "container": short, "variant": variant, "files": files,
                                "truth": truth, "verdict": found and found["verdict"],
                                "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right}
@@ -154,23 +146,33 @@ def play(docker, names, variant, options, end):
                 if calm == options.repeat or time.monotonic() > end:
                     break
     finally:
-        if noise:
-            noise.close()
+        noise.close()
+
+
+def play(docker, names, variants, options, end):
+    """Sets up scenarios at the same time and looks at them beside each noise."""
+    stages = {name: scenarios.Stage(docker, f"{name.replace('_', '-')}-") for name in names}
+    try:
+        for name, stage in stages.items():
+            scenarios.load(name).setup(stage)
+        for name, stage in stages.items():
+            stage.wait_ready(scenarios.load(name))
+        for variant in variants:
+            if variant == "plain" or not any(getattr(scenarios.load(name), "QUIET", False) for name in names):
+                yield from look(docker, stages, variant, options, end)
+    finally:
         for stage in stages.values():
             stage.close()
 
 
-def groups(names, variant):
+def groups(names):
     """Which scenarios are played at the same time: those that load the machine alone, all others together."""
     many = []
     for name in names:
         scenario = scenarios.load(name)
         if scenarios.lacks(scenario):
             print(f"left out: {name} ({', '.join(scenarios.lacks(scenario))} not found)", flush=True)
-        elif getattr(scenario, "QUIET", False):
-            if variant == "plain":
-                yield [name]
-        elif getattr(scenario, "ALONE", False):
+        elif getattr(scenario, "QUIET", False) or getattr(scenario, "ALONE", False):
             yield [name]
         else:
             many.append(name)
@@ -239,19 +241,17 @@ def main():
     names = (options.names or scenarios.names())[part::parts]
     results, end = [], time.monotonic() + options.limit
     with Docker() as docker:
-        for variant in options.variant or ["plain", "neighbour", "host"]:
-            for group in groups(names, variant):
-                if time.monotonic() > end:
-                    continue
-                for result in play(docker, group, variant, options, end):
-                    results.append(result)
-                    if options.append:
-                        with options.append.open("a") as file:
-                            file.write(json.dumps(result) + "\n")
-                    print(f"{'right' if result['right'] else 'WRONG':6}{result['scenario']:18}{variant:10}"
-                          f"{'files' if result['files'] else 'bpf':6}{result['container']}: {result['verdict']}"
-                          f"{' (disturbed)' if result['foreign'] >= FOREIGN_CPUS else ''}",
-                          flush=True)
+        for group in groups(names):
+            if time.monotonic() > end:
+                continue
+            for result in play(docker, group, options.variant or ["plain", "neighbour", "host"], options, end):
+                results.append(result)
+                if options.append:
+                    with options.append.open("a") as file:
+                        file.write(json.dumps(result) + "\n")
+                print(f"{'right' if result['right'] else 'WRONG':6}{result['scenario']:18}{result['variant']:10}"
+                      f"{'files' if result['files'] else 'bpf':6}{result['container']}: {result['verdict']}"
+                      f"{' (disturbed)' if result['foreign'] >= FOREIGN_CPUS else ''}", flush=True)
     print_matrix(results)
 
 

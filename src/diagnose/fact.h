@@ -15,7 +15,7 @@ enum fact {
 	/* CPU */
 	FACT_CPU_USED,
 	FACT_CPU_LIMIT,
-	FACT_CPU_WANTED, /* what it used, and what it was throttled by */
+	FACT_CPU_WANTED, /* its quota, and what it stood still for while that was used up */
 	FACT_CPU_DEMAND, /* what it used, and all it waited */
 	FACT_THROTTLED_PERIODS,
 	FACT_THROTTLED_SHARE,

@@ -12,6 +12,7 @@
  * three failures, is then a twentieth, which is where a look is called inconclusive. */
 #define COVERAGE_TIME_PART 10
 #define COVERAGE_EVENTS_LEAST 60
+#define QUOTA_PERIOD_S 0.1
 #define GROWTH_POINTS_LEAST 3
 #define GROWTH_FIT_LEAST 0.9 /* R² of the line through them */
 #define GROWTH_BYTES_LEAST (1 << 20) /* less is no growth to speak of */
@@ -550,6 +551,20 @@ static gboolean threads_of(const struct gathering *gathering, const struct sums 
 	return TRUE;
 }
 
+/* In the periods in which it was stopped it used its quota up and would have run while it stood still: that is what it
+ * wants when it wants most, on the CPUs there are. A quota's period is 0.1 s unless there were more of them. */
+static double cpu_wanted(const struct gathering *gathering, const struct gauge_row *row, double limit,
+			 double throttled_periods, double throttled_s)
+{
+	double periods, cpus, period_s;
+
+	gauge(row, GAUGE_CPU_PERIODS, &periods);
+	if (!gauge(row, GAUGE_CPUSET, &cpus) && !gauge(gathering->host, GAUGE_CPUSET, &cpus))
+		cpus = G_MAXDOUBLE;
+	period_s = MIN(QUOTA_PERIOD_S, gathering->seconds / periods);
+	return MIN(limit + throttled_s / (throttled_periods * period_s), cpus);
+}
+
 static void facts_quota(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
 			const struct threads *threads)
 {
@@ -568,12 +583,13 @@ static void facts_quota(const struct gathering *gathering, struct subject *subje
 	}
 	set_share(subject, FACT_THROTTLED_PERIODS, throttled_periods, periods);
 	set_share(subject, FACT_THROTTLED_SHARE, throttled_ns, throttled_ns + used_ns);
-	if (throttled_periods > 0)
-		set(subject, FACT_THROTTLE_STALL, throttled_ns / 1e9 / throttled_periods);
-	if (threads)
-		set(subject, FACT_CPU_WANTED, (threads->running + threads->throttled) / gathering->seconds);
-	else
-		set(subject, FACT_CPU_WANTED, (used_ns + throttled_ns) / 1e9 / gathering->seconds);
+	if (throttled_periods <= 0)
+		return;
+	set(subject, FACT_THROTTLE_STALL, throttled_ns / 1e9 / throttled_periods);
+	if (subject->known[FACT_CPU_LIMIT])
+		set(subject, FACT_CPU_WANTED,
+		    cpu_wanted(gathering, row, limit / 1e9, throttled_periods,
+			       threads && threads->throttled > 0 ? threads->throttled : throttled_ns / 1e9));
 }
 
 static void facts_idle(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)

@@ -836,8 +836,8 @@ static void test_settings(void)
 	static const struct {
 		const char *runtime, *pod, *limit_of, *advice;
 	} cases_of[] = {
-		{ "docker", NULL, NULL, "(docker update --cpus 0.55 web)" },
-		{ "podman", NULL, NULL, "(podman update --cpus 0.55 web)" },
+		{ "docker", NULL, NULL, "(docker update --cpus 1.02 web)" },
+		{ "podman", NULL, NULL, "(podman update --cpus 1.02 web)" },
 		{ "docker", NULL, "/shop.slice", "(cpu.max of /shop.slice)" },
 		{ "containerd", "shop/cart", NULL, "(resources.limits.cpu in pod shop/cart)" },
 		{ "systemd", NULL, NULL, "(CPUQuota= of its unit)" },
