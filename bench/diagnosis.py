@@ -31,6 +31,7 @@ from support import fathom_binary, run  # noqa: E402
 
 SETTLE_S = 1.0  # a load that has just begun is not yet what it is
 FOREIGN_CPUS = 0.2  # more used by what is not of this bench, and a look is disturbed
+NEIGHBOURS = {"CPU taken by a neighbour", "behind a neighbour, beside idle CPUs"}
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -112,7 +113,7 @@ def judge(scenario, stage, report, noise):
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
         right = verdict == truth
-        if noise.name and truth is None and verdict == "CPU taken by a neighbour":
+        if noise.name and truth is None and verdict in NEIGHBOURS:
             right = found["culprit"] == noise.name  # who is healthy by itself may well wait for that load: so it is
         if right and short in culprits:
             right = scenarios.blames(found, culprits[short])

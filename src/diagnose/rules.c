@@ -153,19 +153,38 @@ const struct rule rules[] = {
 		.shown = { FACT_WAIT_OTHERS, FACT_CULPRIT_CPU, FACT_CPUS, FACT_CPU_USED },
 	},
 	{
+		.name = "behind a neighbour, beside idle CPUs", .resource = "cpu", .fault = FAULT_NEIGHBOUR,
+		.conditions = {
+			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_DEMAND_BESIDE_IDLE, .firm = TRUE },
+			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION_BESIDE_IDLE },
+			{ AT_LEAST, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
+			{ AT_LEAST, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART, .firm = TRUE },
+			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
+		},
+		.sentence = "waits for a CPU {contention} of the time it wants to run, while others have it[, most for {cpu_culprit}], "
+			    "though the CPUs it may use idle {cpus_idle} of the time",
+		.disproof = "pause the other for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
+		.advice = "either both work in bursts at the same time (a larger share[, {shares_setting}]), or its threads are pinned to the CPU "
+			  "the other works on: look at Cpus_allowed_list of both",
+		.more = "fathom blame cpu {container}",
+		.score = FACT_LOST_OTHERS, .culprit = TEXT_CPU_CULPRIT,
+		.shown = { FACT_WAIT_OTHERS, FACT_CULPRIT_CPU, FACT_CPUS },
+	},
+	{
 		.name = "waits beside idle CPUs", .resource = "cpu", .fault = FAULT_CONTAINER,
 		.conditions = {
 			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_DEMAND_BESIDE_IDLE, .firm = TRUE },
 			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION_BESIDE_IDLE },
 			{ AT_LEAST, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
+			{ BELOW, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART, .soft = TRUE },
 			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
 		},
-		.sentence = "waits for a CPU {contention} of the time it wants to run, though the CPUs it may use idle {cpus_idle} of the time"
-			    "[: behind {cpu_culprit}]",
+		.sentence = "its threads wait for each other's CPU {contention} of the time they want to run, though the CPUs it may use idle "
+			    "{cpus_idle} of the time",
 		.disproof = "let its threads run anywhere (taskset -acp for its processes): if the wait stays, they were not pinned to busy CPUs",
 		.advice = "look for threads pinned to one CPU (Cpus_allowed_list), real-time tasks or interrupts on it, or work that comes in bursts",
 		.more = "fathom blame cpu {container}",
-		.score = FACT_LOST_CONTENTION, .culprit = TEXT_CPU_CULPRIT,
+		.score = FACT_LOST_CONTENTION,
 		.shown = { FACT_CPUS, FACT_WAIT_OTHERS, FACT_WAIT_OWN },
 	},
 	{

@@ -231,7 +231,12 @@ static void scene_neighbour(struct scene *scene, gboolean much)
 
 static void scene_beside_idle(struct scene *scene, gboolean much)
 {
-	contended(scene, 10, 10, 0, much ? 10 : 3);
+	contended(scene, 10, 10, much ? 10 : 3, 0);
+}
+
+static void scene_behind_beside_idle(struct scene *scene, gboolean much)
+{
+	contended(scene, 10, 10, much ? 1 : 0, much ? 10 : 3);
 }
 
 static void scene_own_code(struct scene *scene, gboolean much)
@@ -528,6 +533,7 @@ static const struct case_of_rule {
 	{ "own CPU demand", scene_demand, FAULT_CONTAINER, NULL },
 	{ "CPU taken by a neighbour", scene_neighbour, FAULT_NEIGHBOUR, "bully" },
 	{ "waits beside idle CPUs", scene_beside_idle, FAULT_CONTAINER, NULL },
+	{ "behind a neighbour, beside idle CPUs", scene_behind_beside_idle, FAULT_NEIGHBOUR, "bully" },
 	{ "own code", scene_own_code, FAULT_CONTAINER, NULL },
 	{ "memory limit, killed", scene_oom_limit, FAULT_CONTAINER, NULL },
 	{ "machine out of memory", scene_oom_host, FAULT_HOST, NULL },
