@@ -56,6 +56,18 @@ static __always_inline u32 block_size(u32 bytes)
 				    : 5;
 }
 
+/* How many requests this one stands for. Its address is one of its numbers, which the verifier lets nobody reckon with. */
+static __always_inline u32 block_pick(struct request *request, u64 made)
+{
+	u64 address = (u64)request, whose = 0;
+	u32 one_in = budget_now();
+
+	if (one_in <= 1 || !made)
+		return 1;
+	bpf_probe_read_kernel(&whose, sizeof(whose), &address);
+	return budget_pick_by(one_in, whose, made);
+}
+
 /* A request seen for the first time, in the context of whoever queues it. FALSE: nobody asked for it, or it
  * is not one of those that are looked at. */
 static __always_inline bool block_begin(struct request *request, struct block_flight *flight, u64 now)
@@ -64,7 +76,7 @@ static __always_inline bool block_begin(struct request *request, struct block_fl
 	u64 made = BPF_CORE_READ(request, start_time_ns), key;
 	u32 operation = BPF_CORE_READ(request, cmd_flags) & REQ_OP_MASK;
 	struct table_key row;
-	u32 many = block_events || !made ? 1 : budget_pick_by(budget_now(), (u64)request, made);
+	u32 many = block_events ? 1 : block_pick(request, made);
 
 	if (!many)
 		return false;

@@ -12,6 +12,7 @@
 #include "calls.h"
 #define TABLE_CLASSES 1
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/table.bpf.h"
@@ -25,6 +26,7 @@
 struct fsop {
 	u64 start_ns;
 	u32 depth; /* operations that have begun and not ended */
+	u32 many; /* how many the outermost stands for; 0: it is not looked at */
 };
 
 struct {
@@ -46,7 +48,10 @@ static __always_inline int fsop_enter(void)
 		loss_add(LOSS_STORAGE, 1, 0);
 		return 0;
 	}
-	if (op->depth++ == 0)
+	if (op->depth++ > 0)
+		return 0;
+	op->many = budget_pick();
+	if (op->many)
 		op->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -61,7 +66,7 @@ static __always_inline int fsop_exit(struct file *file, u32 operation)
 	u64 ns;
 	u32 mode;
 
-	if (!op || op->depth == 0 || --op->depth > 0)
+	if (!op || op->depth == 0 || --op->depth > 0 || !op->many)
 		return 0;
 	ns = bpf_ktime_get_ns() - op->start_ns;
 	if (!file || (u64)file >= (u64)-MAX_ERRNO)
@@ -73,7 +78,7 @@ static __always_inline int fsop_exit(struct file *file, u32 operation)
 	sb = BPF_CORE_READ(inode, i_sb);
 	table_key_init(&key, task, cgroup_key_current(),
 		       CALLS_LABEL_FS(BPF_CORE_READ(sb, s_dev), fs_type_of(BPF_CORE_READ(sb, s_magic)), operation));
-	table_add_ns(table_row(task, &key), 0, ns);
+	table_add_ns_many(table_row(task, &key), 0, ns, op->many);
 	return 0;
 }
 
