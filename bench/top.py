@@ -173,8 +173,8 @@ def idle_share(daemons, seconds):
     return (sum(cpu_s(d) for d in daemons) - before) / seconds * 100
 
 
-def tools(docker):
-    found = {"fathom top": ([str(support.fathom_binary()), "top"], ())}
+def tools(docker, targets=()):
+    found = {"fathom top": ([str(support.fathom_binary()), "top", *targets], ())}
     found["docker stats"] = ([support.tool("docker"), "stats"], (docker.daemon.pid,))
     try:
         found["systemd-cgtop"] = ([support.tool("systemd-cgtop"), "-d", "1"], ())
@@ -195,7 +195,7 @@ def first_screens(docker, times):
     return sorted(found)
 
 
-def bench_tools(count, rounds, seconds, only, screens):
+def bench_tools(count, rounds, seconds, only, screens, own):
     with runtimes.Docker() as docker:
         print(f"starting {count} containers", file=sys.stderr)
         names = [docker.run(f"c{i}", "sleep", "100000").name for i in range(count)]
@@ -205,7 +205,7 @@ def bench_tools(count, rounds, seconds, only, screens):
         try:
             quiet = idle_share((docker.daemon.pid,), seconds)
             for _ in range(rounds):
-                for name, (command, daemons) in tools(docker).items():
+                for name, (command, daemons) in tools(docker, names if own else ()).items():
                     if only and name not in only:
                         continue
                     mark = docker.suffix if name != "systemd-cgtop" else "docker"
@@ -234,7 +234,7 @@ class Crowd:
     """Idle processes."""
 
     def __init__(self, count):
-        self.sleepers = subprocess.Popen(["sh", "-c", f"for i in $(seq {count}); do sleep 100000 & done; echo ready; wait"],
+        self.sleepers = subprocess.Popen(["sh", "-c", f"for i in $(seq {count}); do sleep 300 & done; echo ready; wait"],
                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
 
     def __enter__(self):
@@ -278,12 +278,14 @@ def main():
     parser.add_argument("-s", "--seconds", type=int, default=20)
     parser.add_argument("-t", "--tool", action="append", help="only this one (several times: these)")
     parser.add_argument("-f", "--first-screens", type=int, default=9, help="how often only the first screen is waited for")
+    parser.add_argument("-o", "--own", action="store_true",
+                        help="name the containers to fathom top: on a machine that has others, which are left out")
     parser.add_argument("-p", "--processes", type=int, help="measure the table of so many processes instead")
     options = parser.parse_args()
     if options.processes:
         bench_processes(options.processes, options.rounds, options.seconds)
         return
-    bench_tools(options.containers, options.rounds, options.seconds, options.tool, options.first_screens)
+    bench_tools(options.containers, options.rounds, options.seconds, options.tool, options.first_screens, options.own)
 
 
 if __name__ == "__main__":
