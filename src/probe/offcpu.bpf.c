@@ -33,9 +33,11 @@
 
 #include "offcpu.h"
 #define STACK_SLOTS OFFCPU_SLOTS
-#include "bpf/births.bpf.h"
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
+const volatile bool waker_on = false;
+#define BIRTHS_OF_WANTED (!waker_on) /* wakers may be anybody */
+#include "bpf/births.bpf.h"
 #include "bpf/loss.bpf.h"
 #define SCRIPT_SLOTS OFFCPU_SLOTS
 #include "bpf/python.bpf.h"
@@ -80,7 +82,6 @@
 #define INTERRUPT_WORDS 128 /* of an interrupt's own stack looked at */
 
 const volatile bool walltime = false;
-const volatile bool waker_on = false;
 const volatile __u64 threshold_ns = 0;
 
 __u64 started_ns = 0; /* 0: not yet */

@@ -6,9 +6,10 @@
 #include <bpf/bpf_helpers.h>
 
 #define STACK_COPY_ALIGN 64
-#include "bpf/births.bpf.h"
 #include "bpf/delta.bpf.h"
 #include "bpf/filter.bpf.h"
+#define BIRTHS_OF_WANTED true
+#include "bpf/births.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"

@@ -66,6 +66,8 @@ struct check {
 	const struct probe *probe;
 	const struct event_rule *rule; /* what must happen, for probes of events */
 	guint64 happened; /* events that are as the rule says */
+	const struct nursery *nursery;
+	guint born, born_elsewhere; /* told: in the cgroup that is wanted, in the one that is not */
 };
 
 /* ---- events: a short life whose every step is known ---- */
@@ -503,6 +505,59 @@ static void check_moment(void *user, guint32 stack, guint64 time_ns)
 	check->moment_ns = time_ns;
 }
 
+/* ---- cgroups born meanwhile ---- */
+
+/* Two cgroups, one of them asked for; a child of each is born while the probe watches. Only the former's birth is anybody's business. */
+struct nursery {
+	char *directories[2]; /* NULL: cgroup v2 is not mounted here */
+	struct probe_cgroup cgroups[2];
+};
+
+static void nursery_open(struct nursery *nursery)
+{
+	static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+
+	for (gsize i = 0; i < G_N_ELEMENTS(roots) && !nursery->directories[1]; i++) {
+		g_autofree char *sign = g_build_filename(roots[i], "cgroup.controllers", NULL);
+
+		for (guint j = 0; access(sign, F_OK) == 0 && j < 2; j++) {
+			struct stat st;
+
+			nursery->directories[j] =
+				g_strdup_printf("%s/fathom-check-%d-%s", roots[i], getpid(), j ? "wanted" : "other");
+			if (mkdir(nursery->directories[j], 0755) == 0 && stat(nursery->directories[j], &st) == 0)
+				nursery->cgroups[j] = (struct probe_cgroup){ .key = st.st_ino, .wanted = j };
+		}
+	}
+}
+
+static void nursery_bear(const struct nursery *nursery)
+{
+	for (guint i = 0; i < 2 && nursery->directories[i]; i++) {
+		g_autofree char *child = g_build_filename(nursery->directories[i], "born", NULL);
+
+		mkdir(child, 0755);
+		rmdir(child);
+	}
+}
+
+static void nursery_close(struct nursery *nursery)
+{
+	for (guint i = 0; i < 2 && nursery->directories[i]; i++) {
+		rmdir(nursery->directories[i]);
+		g_free(nursery->directories[i]);
+	}
+}
+
+static void check_born(void *user, guint64 cgroup_key, const char *path)
+{
+	struct check *check = user;
+
+	(void)cgroup_key;
+	check->born += g_str_has_suffix(path, "-wanted/born");
+	check->born_elsewhere += g_str_has_suffix(path, "-other/born");
+}
+
 /* ---- the child ---- */
 
 static guint64 child_cpu_ns(void)
@@ -732,6 +787,10 @@ static gboolean check_judge(const struct probe *probe, const struct check *check
 		g_string_append(text, ", no user stacks");
 	if (check->foreign > 0)
 		g_string_append_printf(text, ", %" G_GUINT64_FORMAT " of somebody else", check->foreign);
+	if (check->nursery->directories[1] && probe != &probe_heap && (check->born != 1 || check->born_elsewhere)) {
+		g_string_append_printf(text, ", %u births told of 1, %u of others", check->born, check->born_elsewhere);
+		right = FALSE;
+	}
 	return right && check->stacks > 0 && check->user_frames > 0 && check->foreign == 0;
 }
 
@@ -772,6 +831,7 @@ static gboolean check_measure(const struct probe *probe, struct probe_run *run, 
 
 	if (check->rule)
 		check->rule->start();
+	nursery_bear(check->nursery);
 	right = check_watch(probe, run, start.elapsed_ns + (check->rule ? CHECK_EVENTS_NS : CHECK_RUN_NS), &error);
 
 	check->least = deed_since(check->child, &start);
@@ -804,9 +864,11 @@ enum outcome {
 static enum outcome check_rung(const struct probe *probe, const struct rung *rung, GString *text)
 {
 	gboolean rivalled = check_needs_rival(probe);
+	struct nursery nursery = { 0 };
 	struct check check = { .child = child_start(child_live, rivalled),
 			       .probe = probe,
-			       .rule = event_rule_find(probe, rung) };
+			       .rule = event_rule_find(probe, rung),
+			       .nursery = &nursery };
 	pid_t rival = rivalled ? child_start(child_rival, TRUE) : 0;
 	const struct probe_listener listener = {
 		.user = &check,
@@ -817,6 +879,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		.event = check_event,
 		.bucket = check_bucket,
 		.pair = check_pair,
+		.cgroup_born = check_born,
 	};
 	struct probe_site site = { .fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), .call = HEAP_MALLOC };
 	const struct probe_request request = { .filter = !check.rule,
@@ -826,6 +889,8 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 					       .sample_bytes = 1,
 					       .tgids = &check.child,
 					       .tgid_count = 1,
+					       .cgroups = nursery.cgroups,
+					       .cgroup_count = G_N_ELEMENTS(nursery.cgroups),
 					       .frequency_hz = CHECK_FREQUENCY_HZ,
 					       .every = 1,
 					       .moments = TRUE,
@@ -833,9 +898,11 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 					       .threshold_ns = check.rule ? check.rule->over_ns : 0,
 					       .rung = rung->name };
 	g_autoptr(GError) error = NULL;
-	struct probe_run *run = probe->open(&request, &listener, &error);
+	struct probe_run *run;
 	enum outcome outcome;
 
+	nursery_open(&nursery);
+	run = probe->open(&request, &listener, &error);
 	if (run) {
 		outcome = check_measure(probe, run, &check, text) ? OUTCOME_OK : OUTCOME_FAIL;
 		probe->close(run);
@@ -845,6 +912,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 	}
 	if (site.fd >= 0)
 		close(site.fd);
+	nursery_close(&nursery);
 	child_end(check.child);
 	if (rival > 0)
 		child_end(rival);
