@@ -22,7 +22,9 @@ struct delta {
 
 /* What of a record is left to be read. */
 struct delta_rest {
-	const guint8 *masks;
+	const guint64 *map; /* a bit for each group */
+	guint32 group; /* the next */
+	const guint8 *masks, *masks_end;
 	const guint64 *words;
 	guint32 count; /* of `words` */
 };
@@ -47,9 +49,16 @@ void delta_free(struct delta *delta)
 }
 
 /* The words that changed, into the guess. FALSE when fewer came than are said to have changed. */
-static gboolean delta_correct(guint64 *guess, guint8 mask, struct delta_rest *rest)
+static gboolean delta_correct(guint64 *guess, struct delta_rest *rest)
 {
-	for (guint bits = mask; bits; bits &= bits - 1) {
+	guint8 mask;
+
+	if (rest->masks == rest->masks_end || rest->count == 0)
+		return FALSE;
+	mask = *rest->masks++;
+	for (guint i = 0; !mask && i < STACK_DELTA_GROUP; i++)
+		guess[i] = *rest->words;
+	for (guint bits = mask ? mask : 1; bits; bits &= bits - 1) {
 		if (rest->count == 0)
 			return FALSE;
 		guess[__builtin_ctz(bits)] = *rest->words++;
@@ -64,12 +73,10 @@ static gboolean delta_read_part(struct delta_page *page, guint64 address, guint3
 {
 	guint64 *guess = page->words + address % PAGE_BYTES / WORD;
 
-	for (guint32 i = 0; i < stack_delta_groups(bytes); i++) {
-		guint8 mask = *rest->masks++;
-
-		if (!mask)
+	for (guint32 i = 0; i < stack_delta_groups(bytes); i++, rest->group++) {
+		if (!(rest->map[rest->group / 64] >> (rest->group % 64) & 1))
 			continue;
-		if (!delta_correct(guess + (gsize)i * STACK_DELTA_GROUP, mask, rest))
+		if (!delta_correct(guess + (gsize)i * STACK_DELTA_GROUP, rest))
 			return FALSE;
 		*changed = MIN(bytes, (i + 1) * STACK_DELTA_GROUP_BYTES);
 	}
@@ -119,22 +126,26 @@ const struct stack_record *delta_read(struct delta *delta, const struct stack_re
 	gsize head_bytes = G_STRUCT_OFFSET(struct stack_record, frames) + (gsize)record->kernel_count * WORD +
 			   sizeof(struct stack_registers);
 	const guint8 *behind = (const guint8 *)record + head_bytes;
-	gsize masks_bytes = ((gsize)stack_delta_groups(record->copy_bytes) + WORD - 1) / WORD * WORD;
+	gsize map_bytes = (gsize)stack_delta_map_words(stack_delta_groups(record->copy_bytes)) * WORD;
 	struct stack_record *whole = (struct stack_record *)delta->whole;
 	struct stack_registers registers;
 	struct stack_delta head;
 	struct delta_rest rest;
 
-	if (bytes < head_bytes + sizeof(head) + masks_bytes || record->copy_bytes > STACK_COPY_BYTES_MAX)
+	if (bytes < head_bytes + sizeof(head) + map_bytes || record->copy_bytes > STACK_COPY_BYTES_MAX)
 		return NULL;
 	memcpy(&registers, behind - sizeof(registers), sizeof(registers));
 	memcpy(&head, behind, sizeof(head));
-	if ((bytes - head_bytes - sizeof(head) - masks_bytes) / WORD < head.words ||
+	if ((bytes - head_bytes - sizeof(head) - map_bytes) / WORD < head.words ||
 	    registers.copied_from % STACK_DELTA_GROUP_BYTES)
 		return NULL;
-	rest.masks = behind + sizeof(head);
-	rest.words = (const guint64 *)(const void *)(rest.masks + masks_bytes);
-	rest.count = head.words;
+	rest = (struct delta_rest){
+		.map = (const guint64 *)(const void *)(behind + sizeof(head)),
+		.words = (const guint64 *)(const void *)(behind + sizeof(head) + map_bytes),
+		.count = head.words,
+		.masks_end = (const guint8 *)record + bytes,
+	};
+	rest.masks = (const guint8 *)(rest.words + rest.count);
 	memcpy(whole, record, head_bytes);
 	whole->flags &= ~(guint32)STACK_DELTA;
 	return delta_read_copy(delta, &head, registers.copied_from, record->copy_bytes, &rest,

@@ -660,26 +660,33 @@ static __u64 *delta_send(struct delta_sender *sender, guint32 tid, guint32 lengt
 	struct stack_registers registers = { .copied_from = from };
 	struct stack_delta head = { .tid = tid };
 	__u64 *behind = (__u64 *)record->frames + DELTA_KERNEL_FRAMES;
-	guint8 *masks = (guint8 *)(behind + (sizeof(registers) + sizeof(head)) / 8);
-	__u64 *words = (__u64 *)masks + (groups + 7) / 8;
+	__u64 *map = behind + (sizeof(registers) + sizeof(head)) / 8;
+	__u64 *words = map + stack_delta_map_words(groups);
+	guint8 masks[DELTA_STACK_BYTES / STACK_DELTA_GROUP_BYTES + 1];
+	guint32 changed = 0, count;
 
 	*record = (struct stack_record){ .flags = STACK_COPIED | STACK_DELTA, .copy_bytes = bytes };
 	record->kernel_count = DELTA_KERNEL_FRAMES;
 	memcpy(behind, &registers, sizeof(registers));
+	memset(map, 0, stack_delta_map_words(groups) * sizeof(*map));
 	for (guint32 i = 0; i < groups; i++) {
 		guint64 address = from + i * STACK_DELTA_GROUP_BYTES;
 		guint page = (guint)((address >> 12) - (from >> 12));
 		__u64 *guess = page == refused ? sender->nothing : sender->pages[stack_delta_page_of(tid, address)];
 
 		guess += address % 4096 / 8;
-		head.words += stack_delta_group(now + i * STACK_DELTA_GROUP, guess, words + head.words, masks + i);
+		count = stack_delta_group(now + i * STACK_DELTA_GROUP, guess, words + head.words, masks + changed);
+		head.words += count;
+		changed += count > 0;
+		map[i / 64] |= (__u64)(count > 0) << i % 64;
 		if (page != refused) {
 			head.known |= 1ULL << page;
 			memcpy(guess, now + i * STACK_DELTA_GROUP, STACK_DELTA_GROUP_BYTES);
 		}
 	}
 	memcpy(behind + sizeof(registers) / 8, &head, sizeof(head));
-	sender->bytes = (gsize)((guint8 *)(words + head.words) - (guint8 *)record);
+	memcpy(words + head.words, masks, changed);
+	sender->bytes = (gsize)((guint8 *)(words + head.words + (changed + 7) / 8) - (guint8 *)record);
 	return now;
 }
 
@@ -715,7 +722,11 @@ static void test_delta(void)
 	delta_expect(delta, sender, now);
 	now[1] = 0x1234567890abcdefULL;
 	now = delta_send(sender, 7, 16000, G_MAXUINT);
-	g_assert_cmpuint(sender->bytes, <, 600);
+	g_assert_cmpuint(sender->bytes, <, 400);
+	delta_expect(delta, sender, now);
+	memset(now + 100, 0x5a, 4096); /* a buffer filled with the same word */
+	now = delta_send(sender, 7, 16000, G_MAXUINT);
+	g_assert_cmpuint(sender->bytes, <, 1200);
 	delta_expect(delta, sender, now);
 	delta_free(delta);
 	g_free(sender);
@@ -728,12 +739,12 @@ static void test_delta_damaged(void)
 	struct delta *delta = delta_new();
 	struct delta_same same;
 
-	memset(sender->stack, 0x55, sizeof(sender->stack));
+	for (guint i = 0; i < DELTA_STACK_BYTES / 8; i++)
+		sender->stack[i] = i;
 	delta_send(sender, 7, 4000, G_MAXUINT);
-	for (gsize cut = 1; cut < 4000; cut += 97)
+	for (gsize cut = 8; cut < 4000; cut += 97) /* (the last mask is followed by up to 7 bytes of nothing) */
 		g_assert_null(delta_read(delta, record, sender->bytes - cut, &same));
-	sender->record[sender->bytes / 8 - 4032 / 8 - 8] ^=
-		1; /* of the masks, in front of the words: one word too many came */
+	sender->record[sender->bytes / 8 - 8] ^= 1; /* of the masks, behind the words: one word too many came */
 	g_assert_null(delta_read(delta, record, sender->bytes, &same));
 	delta_free(delta);
 	g_free(sender);

@@ -7,10 +7,11 @@
 #define STACK_DELTA_HEAD_WORDS (__builtin_offsetof(struct stack_record, frames) / 8)
 #define STACK_DELTA_EXTRA_WORDS ((sizeof(struct stack_registers) + sizeof(struct stack_delta)) / 8)
 #define STACK_DELTA_COPY_WORDS (STACK_COPY_BYTES_MAX / 8)
-#define STACK_DELTA_MASK_WORDS (STACK_COPY_BYTES_MAX / STACK_DELTA_GROUP_BYTES / 8 + 1)
+#define STACK_DELTA_GROUPS (STACK_COPY_BYTES_MAX / STACK_DELTA_GROUP_BYTES)
+#define STACK_DELTA_MASK_WORDS (STACK_DELTA_GROUPS / 8)
 #define STACK_DELTA_WORDS                                                                                              \
-	(STACK_DELTA_HEAD_WORDS + STACK_DEPTH + STACK_DELTA_EXTRA_WORDS + STACK_DELTA_MASK_WORDS +                     \
-	 STACK_DELTA_COPY_WORDS + STACK_DELTA_GROUP)
+	(STACK_DELTA_HEAD_WORDS + STACK_DEPTH + STACK_DELTA_EXTRA_WORDS + STACK_DELTA_GROUPS / 64 +                    \
+	 STACK_DELTA_COPY_WORDS + STACK_DELTA_GROUP + STACK_DELTA_MASK_WORDS)
 #define STACK_DELTA_PAGE_BYTES (1 << STACK_DELTA_PAGE_BITS)
 #define STACK_DELTA_NOTHING STACK_DELTA_PAGES /* the page that stays zero */
 
@@ -34,9 +35,10 @@ struct {
 struct stack_delta_room {
 	u64 known;
 	u32 count; /* words of the copy written */
-	u32 masks_at, words_at; /* in `words`: where the masks and the copy's words begin */
-	u32 pad;
+	u32 changed; /* groups that did */
+	u32 map_at, words_at; /* in `words`: where the bits of the groups and the copy's words begin */
 	u64 words[STACK_DELTA_WORDS];
+	u8 masks[STACK_DELTA_GROUPS]; /* of those groups, until all words are there */
 };
 
 /* One for each CPU: user space sets max_entries. */
@@ -105,7 +107,7 @@ static long stack_delta_release(u64 i, struct stack_delta_walk *walk)
 struct stack_delta_group {
 	const u64 *now;
 	u64 *guess;
-	u8 *mask;
+	u64 *map; /* with the group's bit */
 	bool is_known;
 };
 
@@ -116,19 +118,19 @@ static __always_inline bool stack_delta_group_at(const struct stack_delta_walk *
 	u32 at = (u32)i * STACK_DELTA_GROUP_BYTES;
 	u64 address = walk->from + at;
 	u32 in_page = address / 8 & (STACK_DELTA_PAGE_WORDS - 1);
-	u32 masks_at = walk->out->masks_at * 8 + (u32)i;
+	u32 map_at = walk->out->map_at + (u32)i / 64;
 	u64 page_of_copy = (address >> STACK_DELTA_PAGE_BITS) - (walk->from >> STACK_DELTA_PAGE_BITS);
 	struct stack_delta_page *page;
 
 	group->is_known = walk->out->known >> (page_of_copy & 63) & 1;
 	page = stack_delta_page(group->is_known ? stack_delta_page_of(walk->tid, address) : STACK_DELTA_NOTHING);
-	asm volatile("" : "+r"(at), "+r"(in_page), "+r"(masks_at)); /* the bounds must stay */
-	if (!page || at >= walk->bytes || at > STACK_COPY_BYTES_MAX || masks_at >= STACK_DELTA_WORDS * 8 ||
+	asm volatile("" : "+r"(at), "+r"(in_page), "+r"(map_at)); /* the bounds must stay */
+	if (!page || at >= walk->bytes || at > STACK_COPY_BYTES_MAX || map_at >= STACK_DELTA_WORDS ||
 	    in_page > STACK_DELTA_PAGE_WORDS - STACK_DELTA_GROUP)
 		return false;
 	group->now = stack_delta_raw(walk->room) + at / 8;
 	group->guess = &page->words[in_page];
-	group->mask = (u8 *)walk->out->words + masks_at;
+	group->map = &walk->out->words[map_at];
 	return true;
 }
 
@@ -136,8 +138,9 @@ static __always_inline bool stack_delta_group_at(const struct stack_delta_walk *
 static long stack_delta_encode(u64 i, struct stack_delta_walk *walk)
 {
 	struct stack_delta_room *out = walk->out;
-	u32 words_at = out->words_at + out->count;
+	u32 words_at = out->words_at + out->count, mask_at = out->changed, count;
 	struct stack_delta_group group;
+	u8 *mask;
 	u64 *to;
 
 	if (!stack_delta_group_at(walk, i, &group))
@@ -148,7 +151,15 @@ static long stack_delta_encode(u64 i, struct stack_delta_walk *walk)
 	to = &out->words[words_at];
 	asm volatile(""
 		     : "+r"(to)); /* the pointer is kept, not the number: 6.1 forgets the bound of a number put aside */
-	out->count += stack_delta_group(group.now, group.guess, to, group.mask);
+	asm volatile("" : "+r"(mask_at));
+	if (mask_at >= STACK_DELTA_GROUPS)
+		return 1;
+	mask = &out->masks[mask_at];
+	asm volatile("" : "+r"(mask));
+	count = stack_delta_group(group.now, group.guess, to, mask);
+	out->count += count;
+	out->changed += count > 0;
+	*group.map = (i & 63 ? *group.map : 0) | (u64)(count > 0) << (i & 63);
 	return 0;
 }
 
@@ -159,31 +170,42 @@ static long stack_delta_keep(u64 i, struct stack_delta_walk *walk)
 
 	if (!stack_delta_group_at(walk, i, &group))
 		return 1;
-	if (group.is_known && *group.mask)
+	if (group.is_known && *group.map >> (i & 63) & 1)
 		__builtin_memcpy(group.guess, group.now, STACK_DELTA_GROUP_BYTES);
 	return 0;
 }
 
-/* What stands before the masks: the record, its kernel frames and registers, and how to read on. */
+/* What stands before the bits of the groups: the record, its kernel frames and registers, and how to read on. */
 static __always_inline bool stack_delta_begin(struct stack_copy_room *room, struct stack_delta_room *out)
 {
 	u32 kernel = room->record.kernel_count & STACK_DEPTH_MASK, words;
 
 	words = STACK_DELTA_HEAD_WORDS + kernel + sizeof(struct stack_registers) / 8;
 	out->known = 0;
-	out->count = 0;
-	out->masks_at = words + sizeof(struct stack_delta) / 8;
-	out->words_at = out->masks_at + (stack_delta_groups(room->record.copy_bytes) + 7) / 8;
+	out->count = out->changed = 0;
+	out->map_at = words + sizeof(struct stack_delta) / 8;
+	out->words_at = out->map_at + stack_delta_map_words(stack_delta_groups(room->record.copy_bytes));
 	asm volatile("" : "+r"(words));
 	if (words > STACK_DELTA_HEAD_WORDS + STACK_DEPTH + sizeof(struct stack_registers) / 8)
 		return false;
 	return bpf_probe_read_kernel(out->words, words * 8, &room->record) == 0;
 }
 
+/* The masks, behind the words. */
+static __always_inline bool stack_delta_end(struct stack_delta_room *out)
+{
+	u32 at = out->words_at + out->count, bytes = out->changed;
+
+	asm volatile("" : "+r"(at), "+r"(bytes));
+	if (at > STACK_DELTA_WORDS - STACK_DELTA_MASK_WORDS || bytes > STACK_DELTA_GROUPS)
+		return false;
+	return bpf_probe_read_kernel(&out->words[at], bytes, out->masks) == 0;
+}
+
 static __always_inline bool stack_delta_output(struct stack_copy_room *room, struct stack_delta_room *out, u32 tid)
 {
 	struct stack_delta head = { .known = out->known, .tid = tid, .words = out->count };
-	u32 at = out->masks_at - sizeof(head) / 8, words = out->words_at + out->count;
+	u32 at = out->map_at - sizeof(head) / 8, words = out->words_at + out->count + (out->changed + 7) / 8;
 	u64 wake = stack_copy_wakeup(); /* before the bounds are looked at, as in stack_copy_send */
 
 	asm volatile("" : "+r"(at), "+r"(words));
@@ -222,7 +244,7 @@ __noinline int stack_delta_send(struct stack_copy_room *room, u32 tid)
 	groups = stack_delta_groups(bytes);
 	bpf_loop(STACK_COPY_PAGES, stack_delta_take, &walk, 0);
 	bpf_loop(groups, stack_delta_encode, &walk, 0);
-	is_sent = stack_delta_output(room, out, tid);
+	is_sent = stack_delta_end(out) && stack_delta_output(room, out, tid);
 	if (is_sent)
 		bpf_loop(groups, stack_delta_keep, &walk, 0);
 	bpf_loop(STACK_COPY_PAGES, stack_delta_release, &walk, 0);

@@ -14,8 +14,9 @@
 #define STACK_DELTA_GROUP 8 /* words: a bit for each in one byte */
 #define STACK_DELTA_GROUP_BYTES (STACK_DELTA_GROUP * 8)
 
-/* Behind the registers of a record with STACK_DELTA, in place of the copy. Then: a byte for each group of the copy (bit i: its
- * word i travels), filled up to whole words; then those words. */
+/* Behind the registers of a record with STACK_DELTA, in place of the copy. Then: a bit for each group of the copy (some of it
+ * changed), filled up to whole words; the words that travel; and a mask for each group that changed (bit i: its word i travels;
+ * none: all of the group is the one word that does, as in buffers that were cleared). */
 struct stack_delta {
 	__u64 known; /* bit i: the copy's i-th page was guessed from the page kept; else the guess is zeros, and is not kept */
 	__u32 tid; /* whose pages */
@@ -42,18 +43,29 @@ static inline __attribute__((always_inline)) __u64 stack_delta_is_set(__u64 word
 	return word >> 63;
 }
 
-/* Writes the words of a group that differ from the guess to `words`, which has room for all → how many; `*mask`: which. */
+static inline __attribute__((always_inline)) __u32 stack_delta_map_words(__u32 groups)
+{
+	return (groups + 63) / 64;
+}
+
+/* Writes the words of a group that differ from the guess to `words`, which has room for all → how many, 0 when nothing does;
+ * `*mask`: which. */
 static inline __attribute__((always_inline)) __u32 stack_delta_group(const __u64 *now, const __u64 *guess, __u64 *words,
 								     __u8 *mask)
 {
-	__u64 any = 0, bits = 0, count = 0;
+	__u64 any = 0, uneven = 0, bits = 0, count = 0;
 
 #pragma GCC unroll 8
-	for (int i = 0; i < STACK_DELTA_GROUP; i++)
+	for (int i = 0; i < STACK_DELTA_GROUP; i++) {
 		any |= now[i] ^ guess[i];
+		uneven |= now[i] ^ now[0];
+	}
 	*mask = 0;
 	if (!any)
 		return 0;
+	words[0] = now[0];
+	if (!uneven)
+		return 1;
 #pragma GCC unroll 8
 	for (int i = 0; i < STACK_DELTA_GROUP; i++) {
 		__u64 differs = stack_delta_is_set(now[i] ^ guess[i]);
