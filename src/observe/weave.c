@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "observe/splice.h"
@@ -78,10 +79,7 @@ struct weave_address {
 
 static guint weave_address_hash(gconstpointer key)
 {
-	const struct weave_address *a = key;
-	guint64 x = (a->address * 2 + a->is_caller) ^ ((guint64)a->tgid << 48);
-
-	return (guint)((x * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) >> 32);
+	return bytes_hash(key, sizeof(struct weave_address));
 }
 
 static gboolean weave_address_equal(gconstpointer left, gconstpointer right)

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "probe/births.h"
 #include "probe/bpf/hash.h"
@@ -117,13 +118,7 @@ static void intake_tell(void *user, const struct sideband_record *record)
 
 static guint intake_task_hash(gconstpointer pointer)
 {
-	const struct probe_task *task = pointer;
-	guint hash = g_int64_hash(&task->cgroup_key) * 31 + task->tgid;
-
-	hash = hash * 31 + task->tid;
-	for (gsize i = 0; i < PROBE_COMM; i++)
-		hash = hash * 31 + (guint8)task->comm[i];
-	return hash;
+	return bytes_hash(pointer, sizeof(struct probe_task));
 }
 
 static gboolean intake_task_equal(gconstpointer a, gconstpointer b)
