@@ -25,6 +25,7 @@ __u32 tcp_generation = 0; /* changes when user space has taken edges away */
 __u32 tcp_names_used = 1;
 __u32 tcp_pass = 0; /* of the walk over all files: enum tcp_pass */
 __u64 tcp_strangers = 0; /* ends of connections that were neither seen to begin nor found at the start */
+__u64 tcp_buried = 0; /* connections' ends nobody told of: found by a sweep */
 __u64 tcp_unpaired = 0; /* connections there was no room for */
 __u32 tcp_fresh = 0; /* connections began since user space set it to 0 */
 __u32 tcp_stirred = 0; /* segments came since then */
@@ -35,19 +36,28 @@ __u64 tcp_tick = 0, tcp_tick_ns = 0;
 #define EDGE_NONE 0xffffffffU
 #define TCP_EPHEMERAL 32768 /* ports from here on are those of clients */
 
+enum pair_end {
+	PAIR_CLIENT = 0,
+	PAIR_SERVER = 1,
+	PAIR_ENDS = 2,
+};
+
 /* A connection one of whose ends is here, by its initial sequence numbers: found from either socket at any time, so
  * sockets need nothing of their own. A client's waits for its server, who says so a moment later; it counts in the edge
  * that names both, or, when a walk or the end of the connection comes first, in that to an address outside. */
 struct tcp_pair {
 	u64 client, server; /* owners; 0: that end has not been seen */
 	u64 established_us; /* clock of TCP; 0: before the start */
+	u64 sockets[PAIR_ENDS]; /* where those of its ends lie; 0: not here, or it has ended */
 	u32 connect_us; /* 0: not known */
 	u32 edge; /* EDGE_NONE: does not count yet */
 	u32 ends; /* open ones that are here */
-	u32 client_name; /* 0 unless tcp_by_process */
-	u16 syn_retransmits;
-	u8 existing; /* found open */
+	u16 client_name; /* 0 unless tcp_by_process */
+	u8 syn_retransmits; /* 255: or more */
+	u8 existing : 1; /* found open */
+	u8 doubts : 2; /* ends whose sockets were no longer there at the last sweep, by bit */
 };
+_Static_assert(sizeof(struct tcp_pair) == 56, "with its key one line of memory");
 
 /* Where they lie: the kernel's hash tables are too slow for five looks at each connection. A bucket's keys are one line of
  * memory; what finds its bucket full goes on to the next table: from a small one, which stays in the CPU's caches while
@@ -94,20 +104,26 @@ enum talk_role {
 };
 
 /* Of the few sockets that need more: those a walk has met (what has been told of them so far, so that telling again is
- * harmless), those whose SYN was sent again, and those that have more than one request. */
+ * harmless), those whose SYN was sent again, and those that have more than one request. One byte more, and the kernel
+ * takes half as much again for it. */
 struct tcp_socket {
-	u64 start_us; /* first SYN sent; 0: not known */
+	union {
+		u64 start_us; /* connecting: first SYN sent; 0: not known */
+		u64 asked_us; /* server: when the request came; 0: it was answered */
+	};
 	u64 sent_bytes, received_bytes;
 	u32 sent_segments, received_segments, spurious, window_limited;
-	u32 name; /* of the process that connected */
+	union {
+		u32 name; /* connecting: of the process */
+		u32 edge; /* as soon as there is a role */
+	};
 	u32 requests; /* that were answered */
-	u32 edge;
-	u64 talked_bytes; /* sent when a request was answered (client) or came (server) last */
-	u64 asked_us; /* server: when the request came; 0: it was answered */
-	u16 syn_retransmits;
+	u32 talked_bytes; /* sent when a request was answered (client) or came (server) last: the lower half */
+	u8 syn_retransmits; /* 255: or more */
 	u8 role; /* enum talk_role */
 	u8 is_lost; /* there was no room for its connection: counted once, however often a walk tries again */
 };
+_Static_assert(sizeof(struct tcp_socket) <= 56, "with the kernel's own 72 bytes it is one of 128");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -180,12 +196,46 @@ static __always_inline struct tcp_bucket *bucket_far(u64 key)
 	return bpf_map_lookup_elem(&tcp_buckets, &number);
 }
 
-static __always_inline struct tcp_pair *bucket_find(struct tcp_bucket *bucket, u64 key)
+/* Initial sequence numbers come from addresses, ports and a clock that ticks every 64 ns, and the next free port from a
+ * counter all network namespaces share: two namespaces with the same addresses (127.0.0.1) do have connections with the same
+ * numbers at the same time, some in a million. So a key may be there twice, and it is the socket that tells which is its own. */
+static __always_inline bool pair_is_of(const struct tcp_pair *pair, enum pair_end end, u64 socket)
+{
+	return (end == PAIR_CLIENT ? pair->sockets[PAIR_CLIENT] : pair->sockets[PAIR_SERVER]) == socket;
+}
+
+static __always_inline struct tcp_pair *bucket_find(struct tcp_bucket *bucket, u64 key, enum pair_end end, u64 socket)
 {
 	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
-		if (bucket->keys[i] == key)
+		if (bucket->keys[i] == key && pair_is_of(&bucket->pairs[i], end, socket))
 			return &bucket->pairs[i];
 	return NULL;
+}
+
+static __always_inline bool pair_awaits_server(const struct tcp_pair *pair)
+{
+	return pair->client && !pair->server;
+}
+
+static __always_inline bool pair_client_is_in(const struct tcp_pair *pair, u32 netns)
+{
+	struct sock *client = (struct sock *)pair->sockets[PAIR_CLIENT];
+
+	return client && BPF_CORE_READ(client, __sk_common.skc_net.net, ns.inum) == netns;
+}
+
+/* Of two that wait for their server that whose client is in the server's network namespace. */
+static __always_inline struct tcp_pair *bucket_find_awaiting(struct tcp_bucket *bucket, u64 key, u32 netns)
+{
+	struct tcp_pair *found = NULL;
+
+	for (int i = 0; bucket && i < PAIRS_BUCKET; i++) {
+		if (bucket->keys[i] != key || !pair_awaits_server(&bucket->pairs[i]))
+			continue;
+		if (!found || !pair_client_is_in(found, netns))
+			found = &bucket->pairs[i];
+	}
+	return found;
 }
 
 static __always_inline struct tcp_pair *bucket_add(struct tcp_bucket *bucket, u64 key, const struct tcp_pair *pair)
@@ -200,36 +250,52 @@ static __always_inline struct tcp_pair *bucket_add(struct tcp_bucket *bucket, u6
 	return NULL;
 }
 
+/* Takes away one that has no ends any more. */
 static __always_inline bool bucket_delete(struct tcp_bucket *bucket, u64 key)
 {
 	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
-		if (bucket->keys[i] == key && __sync_val_compare_and_swap(&bucket->keys[i], key, 0) == key)
+		if (bucket->keys[i] == key && !bucket->pairs[i].sockets[PAIR_CLIENT] &&
+		    !bucket->pairs[i].sockets[PAIR_SERVER] &&
+		    __sync_val_compare_and_swap(&bucket->keys[i], key, 0) == key)
 			return true;
 	return false;
 }
 
-/* NULL: nobody has told of it. */
-static __noinline struct tcp_pair *pair_find(u64 key)
+/* That with this key whose `end` is the socket. NULL: nobody has told of it. */
+static __noinline struct tcp_pair *pair_find(u64 key, enum pair_end end, u64 socket)
 {
-	struct tcp_pair *pair = bucket_find(bucket_near(key), key);
+	struct tcp_pair *pair = bucket_find(bucket_near(key), key, end, socket);
 
-	if (!pair && tcp_far)
-		pair = bucket_find(bucket_far(key), key);
-	if (!pair && tcp_spilled)
-		pair = bpf_map_lookup_elem(&tcp_pairs, &key);
-	return pair;
+	if (pair)
+		return pair;
+	if (tcp_far)
+		pair = bucket_find(bucket_far(key), key, end, socket);
+	if (pair || !tcp_spilled)
+		return pair;
+	pair = bpf_map_lookup_elem(&tcp_pairs, &key);
+	return pair && pair_is_of(pair, end, socket) ? pair : NULL;
 }
 
-/* Replaces one with the same key. NULL: there is no room. */
+/* Where a server's client waits for it. NULL: nobody has told of it. */
+static __noinline struct tcp_pair *pair_find_awaiting(u64 key, u32 netns)
+{
+	struct tcp_pair *pair = bucket_find_awaiting(bucket_near(key), key, netns);
+
+	if (pair)
+		return pair;
+	if (tcp_far)
+		pair = bucket_find_awaiting(bucket_far(key), key, netns);
+	if (pair || !tcp_spilled)
+		return pair;
+	pair = bpf_map_lookup_elem(&tcp_pairs, &key);
+	return pair && pair_awaits_server(pair) ? pair : NULL;
+}
+
+/* NULL: there is no room. */
 static __noinline struct tcp_pair *pair_add(u64 key, const struct tcp_pair *pair)
 {
-	struct tcp_pair *made = pair_find(key);
+	struct tcp_pair *made = bucket_add(bucket_near(key), key, pair);
 
-	if (made) {
-		*made = *pair;
-		return made;
-	}
-	made = bucket_add(bucket_near(key), key, pair);
 	if (made)
 		return made;
 	made = bucket_add(bucket_far(key), key, pair);
@@ -237,14 +303,17 @@ static __noinline struct tcp_pair *pair_add(u64 key, const struct tcp_pair *pair
 		ADD(tcp_far, 1);
 		return made;
 	}
-	if (bpf_map_update_elem(&tcp_pairs, &key, pair, BPF_ANY) != 0)
+	if (bpf_map_update_elem(&tcp_pairs, &key, pair, BPF_NOEXIST) != 0)
 		return NULL;
 	ADD(tcp_spilled, 1);
 	return bpf_map_lookup_elem(&tcp_pairs, &key);
 }
 
-static __noinline void pair_delete(u64 key)
+/* One of its ends is no more, and no longer among its sockets. */
+static __noinline void pair_leave(u64 key, struct tcp_pair *pair)
 {
+	if (!pair || ADD(pair->ends, -1) > 1)
+		return;
 	if (bucket_delete(bucket_near(key), key))
 		return;
 	if (tcp_far && bucket_delete(bucket_far(key), key))
@@ -466,7 +535,7 @@ static __always_inline u32 name_number(struct tcp_name *name)
 	if (known)
 		return *known;
 	number = ADD(tcp_names_used, 1);
-	if (bpf_map_update_elem(&tcp_names, name, &number, BPF_NOEXIST) == 0)
+	if (number < TCP_NAMES && bpf_map_update_elem(&tcp_names, name, &number, BPF_NOEXIST) == 0)
 		return number;
 	known = bpf_map_lookup_elem(&tcp_names, name);
 	return known ? *known : 0;
@@ -519,6 +588,12 @@ static __always_inline u32 socket_limited(struct tcp_sock *tcp, bool running)
 	if (running && BPF_CORE_READ_BITFIELD_PROBED(tcp, chrono_type) == CHRONO_WINDOW + 1)
 		ticks += (u32)bpf_jiffies64() - tcp->chrono_start;
 	return ticks;
+}
+
+/* Of what an end tells whose other end tells the rest, is there anything? */
+static __always_inline bool socket_complains(struct tcp_sock *tcp)
+{
+	return tcp->dsack_dups || socket_limited(tcp, true);
 }
 
 /* What the socket has done (since a walk last met it: `told`) goes to its edge. Bytes and times are told by one end: the
@@ -651,7 +726,11 @@ static __always_inline void client_counts(struct sock *sk, struct tcp_pair *pair
 
 static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp)
 {
-	struct tcp_pair pair = { .client = socket_owner(sk), .edge = EDGE_NONE, .ends = 1 }, *made;
+	struct tcp_pair pair = { .client = socket_owner(sk),
+				 .edge = EDGE_NONE,
+				 .ends = 1,
+				 .sockets[PAIR_CLIENT] = (u64)sk },
+			*made;
 	u64 key = socket_pair_key(tcp, true);
 	struct socket *socket = sk->sk_socket;
 
@@ -664,6 +743,7 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 			pair.client_name = more->name;
 			if (more->start_us)
 				pair.connect_us = pair.established_us - more->start_us;
+			more->start_us = 0;
 		}
 	}
 	if (!tcp->total_retrans) /* the first round trip is that of the handshake */
@@ -691,15 +771,24 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 	};
 	u32 number, before;
 
-	if (!pair->client || __sync_val_compare_and_swap(&pair->server, 0, owner) != 0)
+	if (!pair->client || pair->server)
 		return false;
+	if (ADD(pair->ends, 1) == 0)
+		return false; /* its client has just ended, and it with it */
+	if (__sync_val_compare_and_swap(&pair->server, 0, owner) != 0) {
+		ADD(pair->ends, -1);
+		return false;
+	}
+	pair->sockets[PAIR_SERVER] = (u64)sk;
 	number = soon ? edge_find_soon(&key) : edge_find(&key);
-	ADD(pair->ends, 1);
-	before = __sync_lock_test_and_set(&pair->edge, number);
-	if (before != EDGE_NONE) /* it counted as one to outside */
-		pair_count(pair, before, -1);
-	else
+	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE) {
 		waiting_add(-1);
+	} else if (pair->sockets[PAIR_CLIENT]) { /* it counted as one to outside */
+		before = __sync_lock_test_and_set(&pair->edge, number);
+		pair_count(pair, before, -1);
+	} else {
+		return true; /* and ended as one */
+	}
 	pair_count(pair, number, 1);
 	return true;
 }
@@ -707,7 +796,7 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 static __always_inline void server_established(struct sock *sk, struct tcp_sock *tcp)
 {
 	u64 key = socket_pair_key(tcp, false), owner;
-	struct tcp_pair *pair = pair_find(key), fresh = { .ends = 1 };
+	struct tcp_pair *pair = pair_find_awaiting(key, socket_netns(sk)), fresh = { .ends = 1 };
 	u32 name;
 
 	owner = owner_listening(sk, &name);
@@ -716,6 +805,7 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	if (!tcp_fresh)
 		tcp_fresh = 1;
 	fresh.server = owner;
+	fresh.sockets[PAIR_SERVER] = (u64)sk;
 	fresh.established_us = tcp->tcp_mstamp;
 	fresh.edge = edge_outside(sk, owner, name, false);
 	if (!pair_add(key, &fresh)) {
@@ -735,12 +825,12 @@ static __always_inline struct tcp_pair *socket_pair(struct sock *sk, struct tcp_
 
 	*client = guess;
 	*key = socket_pair_key(tcp, guess);
-	pair = pair_find(*key);
+	pair = pair_find(*key, guess ? PAIR_CLIENT : PAIR_SERVER, (u64)sk);
 	if (pair)
 		return pair;
 	*client = !guess;
 	*key = socket_pair_key(tcp, !guess);
-	return pair_find(*key);
+	return pair_find(*key, guess ? PAIR_SERVER : PAIR_CLIENT, (u64)sk);
 }
 
 static __always_inline enum tcp_failure failure_of(int error)
@@ -826,7 +916,7 @@ static __always_inline void talk_served(struct tcp_sock *tcp, struct tcp_socket 
 
 static __always_inline bool talk_awaits_ack(struct tcp_sock *tcp, struct tcp_socket *talk)
 {
-	return talk->role == TALK_SERVER && talk->asked_us && socket_sent(tcp) != talk->talked_bytes;
+	return talk->role == TALK_SERVER && talk->asked_us && (u32)socket_sent(tcp) != talk->talked_bytes;
 }
 
 /* Which end the socket is. */
@@ -845,6 +935,28 @@ static __noinline void talk_begin(struct sock *sk, struct tcp_sock *tcp, struct 
 	talk->role = client ? TALK_CLIENT : pair->client ? TALK_SILENT : TALK_SERVER;
 	if (talk->role == TALK_CLIENT)
 		talk->requests++; /* its first was answered before it had a second */
+}
+
+/* A server's, of a client that is here and tells: such sockets need nothing of their own, and are half of those that last. */
+static __noinline bool socket_is_silent(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcp_pair *pair;
+	bool client;
+	u64 key;
+
+	pair = socket_pair(sk, tcp, &client, &key);
+	return pair && !client && pair->client;
+}
+
+/* Something is kept of it from now on. */
+static __always_inline struct tcp_socket *socket_keep(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcp_socket *more = socket_more(sk);
+
+	/* Nothing was kept of it: its only request may have been answered. */
+	if (more && tcp->bytes_received && tcp->data_segs_out < 2 + tcp->total_retrans)
+		more->talked_bytes = socket_sent(tcp);
+	return more;
 }
 
 /* The first payload a socket gets. A client with one request needs nothing more. */
@@ -887,11 +999,11 @@ static __noinline void talk_first(struct sock *sk, struct tcp_sock *tcp)
 static __always_inline void talk_goes_on(struct sock *sk, struct tcp_sock *tcp)
 {
 	struct tcp_socket *talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	u64 sent = socket_sent(tcp);
+	u32 sent = socket_sent(tcp);
 
 	if (!talk && tcp->data_segs_out < 2 + tcp->total_retrans)
 		return; /* still the first answer */
-	if (!talk)
+	if (!talk && !socket_is_silent(sk, tcp))
 		talk = socket_more(sk);
 	if (!talk)
 		return;
@@ -934,6 +1046,8 @@ int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 	talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
 	if (talk && talk_awaits_ack(tcp, talk))
 		talk_served(tcp, talk);
+	if (!talk && socket_limited(tcp, true))
+		socket_keep(sk, tcp); /* so that it is told before its end */
 	return 0;
 }
 
@@ -951,6 +1065,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 		ADD(tcp_strangers, 1);
 		return;
 	}
+	pair->sockets[client ? PAIR_CLIENT : PAIR_SERVER] = 0;
 	if (pair->edge == EDGE_NONE)
 		client_counts(sk, pair);
 	speaks = client || !pair->client;
@@ -973,8 +1088,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 				edge_time_us(edge, TCP_TIME_SESSION, now_us - pair->established_us, 1);
 		}
 	}
-	if (__sync_fetch_and_add(&pair->ends, -1) <= 1)
-		pair_delete(key);
+	pair_leave(key, pair);
 }
 
 static __always_inline void listener_starts(struct sock *sk, u64 owner, u32 name)
@@ -1041,7 +1155,8 @@ static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
 
 	if (!more)
 		return;
-	more->syn_retransmits++;
+	if (more->syn_retransmits < 255)
+		more->syn_retransmits++;
 	ago_ms = (u32)(now_us / 1000) - tcp->retrans_stamp;
 	if (!more->start_us && ago_ms < TCP_CONNECT_MS_MAX)
 		more->start_us = now_us - (u64)ago_ms * 1000;
@@ -1123,19 +1238,22 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 	u64 key = socket_pair_key(tcp, !server);
 
 	if (server) {
-		known = pair_find(key);
+		known = pair_find_awaiting(key, socket_netns(sk));
 		if (known && server_pairs(sk, known, owner, name, false)) {
-			socket_baseline(sk, tcp);
+			if (socket_complains(tcp))
+				socket_baseline(sk, tcp);
 			return;
 		}
 		pair.server = owner;
+		pair.sockets[PAIR_SERVER] = (u64)sk;
 		pair.edge = edge_outside(sk, owner, name, false);
 	} else {
 		pair.client = owner;
+		pair.sockets[PAIR_CLIENT] = (u64)sk;
 		pair.client_name = name;
 		pair.edge = EDGE_NONE;
 	}
-	if (pair_find(key))
+	if (pair_find(key, server ? PAIR_SERVER : PAIR_CLIENT, (u64)sk))
 		return; /* told of meanwhile */
 	more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
 	if (!more || !more->is_lost)
@@ -1154,6 +1272,7 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 /* A known connection: what it has done since the last time. */
 static __always_inline void existing_account(struct sock *sk, struct tcp_sock *tcp, struct tcp_pair *pair, bool client)
 {
+	bool speaks = client || !pair->client;
 	struct tcp_socket *more;
 	struct tcp_edge *edge;
 
@@ -1161,18 +1280,16 @@ static __always_inline void existing_account(struct sock *sk, struct tcp_sock *t
 	if (pair->edge == EDGE_NONE) {
 		if (pair->established_us && bpf_ktime_get_ns() / 1000 - pair->established_us < TCP_PATIENCE_US)
 			return;
+		if (pair->sockets[PAIR_CLIENT] != (u64)sk)
+			return; /* it has just ended, and the next has its place */
 		client_counts(sk, pair);
 	}
 	edge = edge_at(pair->edge);
 	more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	if (!more) {
-		more = socket_more(sk);
-		/* Nothing was kept of it: its only request may have been answered. */
-		if (more && tcp->bytes_received && tcp->data_segs_out < 2 + tcp->total_retrans)
-			more->talked_bytes = socket_sent(tcp);
-	}
+	if (!more && (speaks || socket_complains(tcp)))
+		more = socket_keep(sk, tcp);
 	if (edge && more)
-		socket_account(tcp, sk, more, edge, client, client || !pair->client);
+		socket_account(tcp, sk, more, edge, client, speaks);
 }
 
 /* Every socket of every process. In passes, where the beginning of connections is to be found: a client must be known
@@ -1233,8 +1350,7 @@ int tcp_walk(struct bpf_iter__task_file *context)
 	server = bpf_map_lookup_elem(&tcp_listeners, &key) != NULL;
 	if (server != (tcp_pass == TCP_PASS_SERVERS))
 		return 0;
-	/* Both ends have one: the server's is there when it is told of. */
-	if (!pair || (server && !pair->server))
+	if (!pair)
 		existing_add(sk, tcp, owner, name_of(task), server);
 	return 0;
 }
@@ -1267,6 +1383,122 @@ int tcp_known(struct bpf_iter__bpf_sk_storage_map *context)
 	pair = socket_pair(sk, tcp, &client, &key);
 	if (pair)
 		existing_account(sk, tcp, pair, client);
+	return 0;
+}
+
+/* ---- sweeps ---- */
+
+/* Is what lies there still the socket of the connection `key`? Sockets' memory stays memory of sockets; one that was freed
+ * is another connection's, or none's. */
+static __always_inline bool socket_lives(u64 address, u64 key, bool client)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)address;
+	struct sock *sk = (struct sock *)address;
+
+	/* It may be at work meanwhile: numbers that do not go together are read again. */
+	for (int i = 0; i < TCP_SWEEP_READS; i++) {
+		u32 own = BPF_CORE_READ(tcp, snd_una) - (u32)BPF_CORE_READ(tcp, bytes_acked) + (client ? 1 : 0);
+		u32 other = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
+
+		if (key == (client ? (u64)own << 32 | other : (u64)other << 32 | own))
+			return BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE;
+	}
+	return false;
+}
+
+/* Its client has gone without a word and counts nowhere yet: where it was connected to is not known any more. */
+static __always_inline void client_counts_blindly(struct tcp_pair *pair)
+{
+	struct tcp_edge_key key = { .client = pair->client, .client_name = pair->client_name, .other = 1 };
+	u32 number = edge_find(&key);
+
+	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) != EDGE_NONE)
+		return;
+	waiting_add(-1);
+	pair_count(pair, number, 1);
+}
+
+/* Its end was not heard of. */
+static __always_inline void pair_bury(u64 key, struct tcp_pair *pair, bool client)
+{
+	struct tcp_edge *edge;
+
+	if (!__sync_lock_test_and_set(&pair->sockets[client ? PAIR_CLIENT : PAIR_SERVER], 0))
+		return;
+	ADD(tcp_buried, 1);
+	if (pair->edge == EDGE_NONE)
+		client_counts_blindly(pair);
+	edge = edge_at(pair->edge);
+	if (edge && client)
+		ADD(edge->client.closes, 1);
+	else if (edge && !pair->client)
+		ADD(edge->server.closes, 1);
+	pair_leave(key, pair);
+}
+
+/* The kernel leaves a program out that is already at work on that CPU, so an end can go unheard. A socket that is gone at
+ * two sweeps has ended: at one, its end may just be happening. */
+static __noinline int pair_sweep(u64 key, struct tcp_pair *pair)
+{
+	u8 doubts = 0, sure;
+
+	if (!pair || key <= PAIRS_TAKEN)
+		return 0;
+	if (pair->sockets[PAIR_CLIENT] && !socket_lives(pair->sockets[PAIR_CLIENT], key, true))
+		doubts |= 1 << PAIR_CLIENT;
+	if (pair->sockets[PAIR_SERVER] && !socket_lives(pair->sockets[PAIR_SERVER], key, false))
+		doubts |= 1 << PAIR_SERVER;
+	sure = doubts & pair->doubts;
+	pair->doubts = doubts;
+	if (sure & 1 << PAIR_SERVER)
+		pair_bury(key, pair, false);
+	if (sure & 1 << PAIR_CLIENT)
+		pair_bury(key, pair, true);
+	return 0;
+}
+
+static __always_inline void bucket_sweep(struct tcp_bucket *bucket)
+{
+	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
+		pair_sweep(bucket->keys[i], &bucket->pairs[i]);
+}
+
+SEC("btf_iter/bpf_map_elem")
+int tcp_sweep_near(struct bpf_iter__bpf_map_elem *context)
+{
+	const u32 *number = context->key;
+	u32 own; /* Linux 6.1 takes keys from a program's own stack only */
+
+	if (!number)
+		return 0;
+	own = *number;
+	bucket_sweep(bpf_map_lookup_elem(&tcp_near, &own));
+	return 0;
+}
+
+SEC("btf_iter/bpf_map_elem")
+int tcp_sweep_far(struct bpf_iter__bpf_map_elem *context)
+{
+	const u32 *number = context->key;
+	u32 own;
+
+	if (!number)
+		return 0;
+	own = *number;
+	bucket_sweep(bpf_map_lookup_elem(&tcp_buckets, &own));
+	return 0;
+}
+
+SEC("btf_iter/bpf_map_elem")
+int tcp_sweep_spilled(struct bpf_iter__bpf_map_elem *context)
+{
+	const u64 *key = context->key;
+	u64 own;
+
+	if (!key)
+		return 0;
+	own = *key;
+	pair_sweep(own, bpf_map_lookup_elem(&tcp_pairs, &own));
 	return 0;
 }
 

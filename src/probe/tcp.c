@@ -25,9 +25,18 @@
 #define TCP_WALK_SHARE 100 /* of the time between walks one walk takes at most one part in so many */
 #define TCP_FILES_SHARE 1000 /* likewise of walks over all files that nothing waits for, */
 #define TCP_FILES_NS (10 * NS_PER_S) /* which are not further apart than this */
+#define TCP_SWEEP_NS (100 * NS_PER_MS) /* between two sweeps: what is just ending has ended */
 #define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
 #define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
 #define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
+
+/* Tables of connections, each swept by a program of its own. */
+enum tcp_sweep {
+	TCP_SWEEP_NEAR = 0,
+	TCP_SWEEP_FAR = 1,
+	TCP_SWEEP_SPILLED = 2,
+	TCP_SWEEPS = 3,
+};
 
 /* How much the kernel half can hold. */
 struct tcp_sizes {
@@ -123,6 +132,7 @@ struct tcp_run {
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
 	struct bpf_link *state, *retransmit, *segment, *walk, *known_sockets;
+	struct bpf_link *sweeps[TCP_SWEEPS];
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
@@ -137,6 +147,10 @@ struct tcp_run {
 	struct tcp_name *names; /* by number; NULL unless by process */
 	guint64 next_walk_ns, next_files_ns; /* CLOCK_MONOTONIC */
 	guint64 unpaired; /* connections there was no room for, when it was last looked */
+	guint64 missed; /* changes of state the kernel did not tell, likewise */
+	guint64 strangers; /* ends of connections nobody knew, likewise */
+	guint sweeps_due; /* this and the next */
+	guint64 next_sweep_ns;
 	guint64 first_tick, first_tick_ns;
 	double tick_ns; /* 0: not known yet */
 };
@@ -195,12 +209,26 @@ static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
 	return FALSE;
 }
 
-static struct bpf_link *tcp_attach_known(struct tcp_run *run)
+/* An iterator over `map`. NULL: errno says why. */
+static struct bpf_link *tcp_attach_over(const struct bpf_program *program, const struct bpf_map *map)
 {
-	union bpf_iter_link_info info = { .map.map_fd = (guint32)bpf_map__fd(run->kernel->maps.tcp_sockets) };
+	union bpf_iter_link_info info = { .map.map_fd = (guint32)bpf_map__fd(map) };
 	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
 
-	return bpf_program__attach_iter(run->kernel->progs.tcp_known, &options);
+	return bpf_program__attach_iter(program, &options);
+}
+
+static gboolean tcp_attach_sweeps(struct tcp_run *run)
+{
+	struct tcp_bpf *kernel = run->kernel;
+
+	run->sweeps[TCP_SWEEP_NEAR] = tcp_attach_over(kernel->progs.tcp_sweep_near, kernel->maps.tcp_near);
+	if (run->sweeps[TCP_SWEEP_NEAR])
+		run->sweeps[TCP_SWEEP_FAR] = tcp_attach_over(kernel->progs.tcp_sweep_far, kernel->maps.tcp_buckets);
+	if (run->sweeps[TCP_SWEEP_FAR])
+		run->sweeps[TCP_SWEEP_SPILLED] =
+			tcp_attach_over(kernel->progs.tcp_sweep_spilled, kernel->maps.tcp_pairs);
+	return run->sweeps[TCP_SWEEP_SPILLED] != NULL;
 }
 
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
@@ -217,8 +245,8 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->segment)
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
 	if (run->walk)
-		run->known_sockets = tcp_attach_known(run);
-	if (run->known_sockets)
+		run->known_sockets = tcp_attach_over(run->kernel->progs.tcp_known, run->kernel->maps.tcp_sockets);
+	if (run->known_sockets && tcp_attach_sweeps(run))
 		return TRUE;
 	ladder_set_error(error, "cannot attach to inet_sock_set_state", errno);
 	return FALSE;
@@ -301,15 +329,63 @@ static gboolean tcp_is_waited_for(const struct tcp_run *run)
 	return clients > 0;
 }
 
+/* Changes of state the kernel has left out, because the program was at work on that CPU when they came. */
+static guint64 tcp_missed(const struct tcp_run *run)
+{
+	struct bpf_prog_info info = { 0 };
+	guint32 size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_program__fd(run->kernel->progs.tcp_state), &info, &size) == 0
+		       ? info.recursion_misses
+		       : run->missed;
+}
+
+static gboolean tcp_sweep(struct tcp_run *run, GError **error)
+{
+	gboolean right = TRUE;
+
+	for (guint i = 0; right && i < TCP_SWEEPS; i++)
+		right = tcp_iterate(run->sweeps[i], error);
+	run->sweeps_due--;
+	run->next_sweep_ns = clock_monotonic_ns() + TCP_SWEEP_NS;
+	return right;
+}
+
+/* Connections whose end was not heard of, after something was missed: twice over all that are known. */
+static gboolean tcp_sweep_when_due(struct tcp_run *run, gboolean last, GError **error)
+{
+	guint64 strangers = __atomic_load_n(&run->kernel->bss->tcp_strangers, __ATOMIC_RELAXED);
+
+	if (strangers != run->strangers)
+		run->sweeps_due = 2;
+	run->strangers = strangers;
+	while (run->sweeps_due) {
+		guint64 now_ns = clock_monotonic_ns();
+
+		if (now_ns < run->next_sweep_ns && !last)
+			return TRUE;
+		if (now_ns < run->next_sweep_ns)
+			g_usleep((run->next_sweep_ns - now_ns) / NS_PER_US);
+		if (!tcp_sweep(run, error))
+			return FALSE;
+	}
+	return TRUE;
+}
+
 /* All files are looked through for what cannot be found otherwise, else only at sockets that were met before: new ones
  * tell at their end, too. Where nothing was sent there is nothing to look at. */
 static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **error)
 {
 	guint64 unpaired = __atomic_load_n(&run->kernel->bss->tcp_unpaired, __ATOMIC_RELAXED);
-	gboolean find = unpaired != run->unpaired;
+	guint64 missed = tcp_missed(run);
+	gboolean find = unpaired != run->unpaired || missed != run->missed;
 	guint64 now_ns = clock_monotonic_ns();
 	gboolean files;
 
+	if (missed != run->missed)
+		run->sweeps_due = 2;
+	if (!tcp_sweep_when_due(run, last, error))
+		return FALSE;
 	if (!last && now_ns < run->next_walk_ns)
 		return TRUE;
 	files = last || find || tcp_is_waited_for(run) || (run->kernel->bss->tcp_fresh && now_ns >= run->next_files_ns);
@@ -317,6 +393,7 @@ static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **e
 		return TRUE;
 	run->kernel->bss->tcp_stirred = 0;
 	run->unpaired = unpaired;
+	run->missed = missed;
 	return tcp_walk_all(run, files, find, error);
 }
 
@@ -327,6 +404,8 @@ static void tcp_detach(struct tcp_run *run)
 	bpf_link__destroy(g_steal_pointer(&run->segment));
 	bpf_link__destroy(g_steal_pointer(&run->walk));
 	bpf_link__destroy(g_steal_pointer(&run->known_sockets));
+	for (guint i = 0; i < TCP_SWEEPS; i++)
+		bpf_link__destroy(g_steal_pointer(&run->sweeps[i]));
 }
 
 static void tcp_unload(struct tcp_run *run)
@@ -639,11 +718,22 @@ static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GEr
 		ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
-	if (strangers)
+	/* When nothing was lost they began before the start, and had left their process, or ended before the first walk. */
+	if (strangers && (run->missed || run->unpaired))
 		ledger_note(ledger,
 			    g_strdup_printf("ends of connections whose beginning was not seen: %" G_GUINT64_FORMAT,
 					    strangers));
 	return TRUE;
+}
+
+/* What the kernel has not told, or, when it says that there was no such thing, what was found all the same. */
+static void tcp_account_missed(const struct tcp_run *run, struct ledger *ledger)
+{
+	guint64 buried = __atomic_load_n(&run->kernel->bss->tcp_buried, __ATOMIC_RELAXED);
+	guint64 missed = MAX(run->missed, buried);
+
+	ledger_add(ledger, LEDGER_LOST_MISSED, missed, 0);
+	ledger->seen.events += missed;
 }
 
 /* tcp_polled_fn */
@@ -731,6 +821,7 @@ static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GErr
 		return FALSE;
 	tcp_detach(run);
 	births_drain(run->births);
+	tcp_account_missed(run, ledger);
 	return tcp_hand_out_all(run, ledger, error) &&
 	       losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error);
 }

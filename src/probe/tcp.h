@@ -3,8 +3,8 @@
  *
  * An edge joins a client and a server. Where both ends are on this machine they are found to belong together by the
  * connection's two initial sequence numbers: those survive address translation, proxies of addresses (IPVS, service
- * addresses, published ports) and network namespaces, and two live connections have the same pair by a chance of
- * 2^-64 each. The ends themselves are named by the cgroup that owns the socket, never by who happens to run. */
+ * addresses, published ports) and network namespaces. Where two live connections have the same pair (tcp.bpf.c), their sockets and
+ * their clients' namespaces tell them apart. The ends are named by the cgroup that owns the socket, never by who happens to run. */
 #pragma once
 #include "bpf/histogram.h"
 #include "bpf/shared.h"
@@ -25,6 +25,7 @@
 #define TCP_ADDRESS 16
 #define TCP_COMM 16
 #define TCP_PATIENCE_US 20000 /* so long a client may wait for its server before it counts as one to outside */
+#define TCP_SWEEP_READS 3
 #define TCP_CONNECT_MS_MAX (30 * 60 * 1000)
 
 enum tcp_failure {

@@ -113,6 +113,10 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct bpf_iter__bpf_map_elem {
+	void *key, *value;
+};
+
 struct bpf_iter__bpf_sk_storage_map {
 	struct sock *sk;
 	void *value;
