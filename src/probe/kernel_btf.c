@@ -471,7 +471,7 @@ static int section_attach(const struct bpf_program *program, long cookie, struct
 	return *link ? 0 : -errno;
 }
 
-void kernel_btf_register(void)
+static void sections_register(void)
 {
 	static gsize registered; /* libbpf's table of sections is the process's */
 
@@ -508,6 +508,7 @@ struct kernel_btf *kernel_btf_new(void)
 {
 	struct kernel_btf *btf = g_new0(struct kernel_btf, 1);
 
+	sections_register();
 	btf->options.sz = sizeof(btf->options);
 	btf->fd = types_open(&btf->types) ? memfd_create("kernel-btf", MFD_CLOEXEC) : -1;
 	if (btf->fd >= 0) {

@@ -16,10 +16,8 @@
 
 struct kernel_btf;
 
-/* Makes the section names above known to libbpf; called by ladder_log_start, before any object is opened. */
-void kernel_btf_register(void);
-
-/* For one object: open it with the options, supply, load, free. */
+/* For one object: open it with the options, supply, load, free. Makes the section names above known to libbpf, so it comes before
+ * any object is opened. */
 struct kernel_btf *kernel_btf_new(void);
 void kernel_btf_free(struct kernel_btf *btf);
 /* For X_bpf__open_opts. Owned by `btf`. */

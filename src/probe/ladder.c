@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "probe/kernel_btf.h"
 #include "probe/refusal.h"
 
 #define LADDER_LOG_BYTES 4096
@@ -35,7 +34,6 @@ static int ladder_print(enum libbpf_print_level level, const char *format, va_li
 void ladder_log_start(void)
 {
 	libbpf_set_print(ladder_print);
-	kernel_btf_register();
 	ladder_log_bytes = 0;
 	ladder_log[0] = '\0';
 }
