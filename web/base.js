@@ -48,6 +48,7 @@ function scaled(value, base, units) {
 
 const show = {
 	cores: value => `${digits(value)}`,
+	threads: value => `${digits(value)}`,
 	ratio: value => `${digits(100 * value)} %`,
 	bytes: value => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]),
 	"bytes/s": value => scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]),

@@ -36,22 +36,40 @@ function round_top(value, unit) {
 	return power * ([1, 2, 2.5, 5].find(one => one >= times - 1e-9) || 10);
 }
 
+// One on the other, the first lowest; `hidden`: names left out. Where one is not known nothing is drawn: the sum would be too small.
+function stacked(chart, values, steps, hidden) {
+	const shown = chart.lines.filter(line => !hidden.has(line.name)), tops = [];
+	let before = new Float64Array(steps);
+	for (const line of shown) {
+		const now = Float64Array.from(before, (sum, step) => known(values?.[line.name]?.[step]) ? sum + Math.max(values[line.name][step], 0) : NaN);
+		tops.push({ line, from: before, to: now });
+		before = now;
+	}
+	return { layers: tops, most: Math.max(...before.filter(Number.isFinite), 0) };
+}
+
+function draw_stack(canvas, chart, data, values, cross, hidden) {
+	const { layers, most } = stacked(chart, values, data.steps, hidden), { pen, width, height, y } = chart_ground(canvas, chart, data, round_top(Math.max(most, chart.least), chart.unit));
+	for (const { line, from, to } of layers) {
+		pen.fillStyle = css(`--at-${chart.lines.indexOf(line)}`);
+		const whole = layers.at(-1).to;
+		for (let step = 0; step < data.steps; step++) {
+			if (!Number.isFinite(whole[step])) continue;
+			// to the middle of the next one, or as wide as the step is
+			const next = step + 1 < data.steps && Number.isFinite(whole[step + 1]), x = time_x(data, width, step), end = next ? time_x(data, width, step + 1) : time_x(data, width, step + 0.5);
+			pen.beginPath();
+			pen.moveTo(x, y(from[step])); pen.lineTo(x, y(to[step])); pen.lineTo(end + 0.3, y(next ? to[step + 1] : to[step])); pen.lineTo(end + 0.3, y(next ? from[step + 1] : from[step]));
+			pen.fill();
+		}
+	}
+	draw_cross(pen, data, width, height, cross);
+}
+
 function draw_chart(canvas, chart, data, values, cross) {
-	const { pen, width, height } = prepare(canvas);
 	const lines = chart.lines.map(line => values?.[line.name] || []);
 	const limit = lines.map((line, i) => chart.lines[i].limit ? Math.max(...line.filter(known), 0) : 0);
 	const top = round_top(Math.max(...lines.flat().filter(known), ...limit, chart.least || 1e-9), chart.unit);
-	const y = value => 6 + (height - BOTTOM - 7) * (1 - value / top);
-	pen.strokeStyle = css("--line");
-	pen.fillStyle = css("--dim");
-	pen.textAlign = "right";
-	for (const share of [0, 0.5, 1]) {
-		const at = y(share * top);
-		pen.beginPath(); pen.moveTo(LEFT, at); pen.lineTo(width, at); pen.stroke();
-		pen.fillText(trimmed(show[chart.unit](share * top)), LEFT - 6, Math.max(at + 4, 10));
-	}
-	draw_axis(pen, data, width, height);
-	draw_gaps(pen, data, width, height);
+	const { pen, width, height, y } = chart_ground(canvas, chart, data, top);
 	lines.forEach((line, i) => {
 		pen.strokeStyle = chart.lines[i].limit ? css("--dim") : colours()[i % 3];
 		pen.lineWidth = 1.5;
@@ -68,6 +86,23 @@ function draw_chart(canvas, chart, data, values, cross) {
 		pen.setLineDash([]);
 	});
 	draw_cross(pen, data, width, height, cross);
+}
+
+// Scale, axis and gaps of a chart from 0 to `top`.
+function chart_ground(canvas, chart, data, top) {
+	const { pen, width, height } = prepare(canvas), y = value => 6 + (height - BOTTOM - 7) * (1 - value / top);
+	pen.strokeStyle = css("--line");
+	pen.lineWidth = 1;
+	pen.fillStyle = css("--dim");
+	pen.textAlign = "right";
+	for (const share of [0, 0.5, 1]) {
+		const at = y(share * top);
+		pen.beginPath(); pen.moveTo(LEFT, at); pen.lineTo(width, at); pen.stroke();
+		pen.fillText(trimmed(show[chart.unit](share * top)), LEFT - 6, Math.max(at + 4, 10));
+	}
+	draw_axis(pen, data, width, height);
+	draw_gaps(pen, data, width, height);
+	return { pen, width, height, y };
 }
 
 // Times of which nothing is known are hatched, so that they are not taken for zero.
@@ -116,7 +151,9 @@ function draw_cross(pen, data, width, height, cross) {
 
 const charts = [
 	{ title: "CPU", unit: "cores", least: 0.01, lines: [{ name: "cpu", says: "used" }, { name: "cpu_limit", says: "limit", limit: true }] },
-	{ title: "Lost time (threads)", unit: "ratio", least: 0.01, lines: [{ name: "runqueue_wait", says: "waits for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "disk" }] },
+	{ title: "Where its threads are, on average", unit: "threads", least: 0.01, stack: true, lines: [{ name: "cpu", says: "running" }, { name: "runqueue_wait", says: "waiting for a CPU" }, { name: "offcpu_io", says: "disk, files" }, { name: "offcpu_net", says: "network" },
+		{ name: "offcpu_futex", says: "lock" }, { name: "offcpu_pagefault", says: "page fault" }, { name: "offcpu_pipe", says: "pipe" }, { name: "offcpu_other", says: "other" }, { name: "offcpu_poll", says: "poll", idle: true }, { name: "offcpu_sleep", says: "sleep", idle: true }] },
+	{ title: "Threads held up", unit: "threads", least: 0.01, lines: [{ name: "runqueue_wait", says: "waiting for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "on a disk" }] },
 	{ title: "Memory", unit: "bytes", least: 4096, lines: [{ name: "memory", says: "charged" }, { name: "memory_limit", says: "limit", limit: true }, { name: "working_set", says: "working set" }] },
 	{ title: "Pressure (some)", unit: "ratio", least: 0.01, lines: [{ name: "pressure_cpu", says: "CPU" }, { name: "pressure_memory", says: "memory" }, { name: "pressure_io", says: "I/O" }] },
 	{ title: "Disk", unit: "bytes/s", least: 1000, lines: [{ name: "io_read", says: "read" }, { name: "io_write", says: "written" }] },

@@ -2,72 +2,104 @@
 // ---- one container: what is wrong with it, what it uses, waits for and loses, on one time axis
 
 const heats = [["runq", "Run-queue latency: waits for a CPU"], ["fs", "File operations"], ["block", "Disk requests"], ["tcp", "TCP round trips"]];
-const bad_events = new Set(["oom", "oom_kill", "oom-kill"]);
 
-function step_for(seconds) {
-	return seconds <= 900 ? 1000 : Math.max(10000, Math.ceil(seconds / 720 / 10) * 10000);
-}
+// What stands as marks on the time axis: [lane, whose event, colour, what is written beside it, whether it goes through all charts].
+const lives = new Set(["start", "stop", "restart", "deploy"]);
+const life_words = ({ kind, fields }) => kind === "deploy" && fields?.image_before ? `deploy ${fields.image_before} → ${fields.image}` : kind;
+const mark_lanes = [
+	["OOM kills", ({ kind }) => /oom/.test(kind), "--bad", event => event.process || "", true],
+	["throttled", () => false, "--warm"],
+	["limits", ({ kind }) => kind === "limit", "--limit", ({ fields }) => fields?.change || "", true],
+	["lives", ({ kind }) => lives.has(kind), "--good", life_words, true],
+	["programs", ({ kind }) => kind === "exec", "--accent"],
+	["others", ({ kind }) => kind !== "exec" && kind !== "limit" && !lives.has(kind) && !/oom/.test(kind), "--accent", ({ kind }) => kind],
+];
+const THROTTLED_LEAST = 0.05; // of the time: less is not marked
 
 // [resource, utilisation, saturation, errors] from the latest values; what is not known says so.
-function use_of(now, row) {
-	const part = (name, limit, unit) => known(now[name]) ? known(now[limit]) ? `${text(unit, now[name])} of ${text(unit, now[limit])}` : `${text(unit, now[name])}, no limit` : "not known";
-	const ratio = (name, words) => [known(now[name]) ? `${show.ratio(now[name])} ${words}` : "not known", now[name] > 0.05], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : "not known", now[name] > 0];
+function use_of(now, row, talk) {
+	const part = (name, limit, unit, words = "") => known(now[name]) ? known(now[limit]) ? `${text(unit, now[name])} of ${trimmed(text(unit, now[limit]))}${words}` : `${text(unit, now[name])}${words}, no limit` : "not known";
+	const ratio = (name, words) => [known(now[name]) ? `${percent(now[name])} ${words}` : "not known", now[name] > 0.05], threads = (name, words) => [known(now[name]) ? `${digits(now[name])} threads ${words}` : "not known", now[name] > 0.5], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : "not known", now[name] > 0];
 	return [
-		["CPU", [part("cpu", "cpu_limit", "cores"), known(now.cpu_limit) && now.cpu > 0.9 * now.cpu_limit], ratio("runqueue_wait", "waiting for a CPU"), ratio("throttled", "throttled")],
+		["CPU", [part("cpu", "cpu_limit", "cores", " cores"), known(now.cpu_limit) && now.cpu > 0.9 * now.cpu_limit], threads("runqueue_wait", "wait for one"), ratio("throttled", "throttled")],
 		["Memory", [part("memory", "memory_limit", "bytes"), known(now.memory_limit) && now.memory > 0.9 * now.memory_limit], ratio("pressure_memory", "some thread stalled"), [known(row?.oom_kills) ? `${row.oom_kills} OOM kills` : "not known", row?.oom_kills > 0]],
 		["Disk", [known(now.io_read) ? `${show["bytes/s"](now.io_read)} read, ${text("bytes/s", now.io_write)} written` : "not known"], ratio("pressure_io", "some thread stalled"), ["not known by container"]],
-		["Network", [known(now.net_received) ? `${show["bytes/s"](now.net_received)} in, ${text("bytes/s", now.net_sent)} out` : "not known"], [known(now.net_dropped) ? `${show["1/s"](now.net_dropped)} dropped` : "see its connections"], ["see its connections"]],
+		["Network", [known(now.net_received) ? `${show["bytes/s"](now.net_received)} in, ${text("bytes/s", now.net_sent)} out` : "not known"], talk ? [talk.segments ? `${percent(talk.lost / talk.segments)} of segments sent again` : "nothing sent by TCP", talk.lost > 0.01 * talk.segments] : ["not known"],
+			talk ? [`${show["1"](talk.failed)} connections failed`, talk.failed > 0] : ["not known"]],
 		["Threads", [part("pids", "pids_limit", "1"), known(now.pids_limit) && now.pids > 0.9 * now.pids_limit], count("faults_major", "major faults"), count("refaults", "pages came back")],
 	];
 }
 
 function verdict_box(one) {
-	return el("article", { class: `verdict-box ${/^\w+$/.test(one.severity) ? one.severity : ""}` }, el("h3", {}, one.rule, " ", el("span", { class: "dim" }, `${one.fault}${one.culprit ? `: ${one.culprit}` : ""}, confidence ${one.confidence}, since ${clock(one.since_ms)}`)), el("p", {}, one.title),
-		el("details", {}, el("summary", {}, "Evidence"), el("ul", {}, (one.evidence || []).map(words => el("li", {}, words))), one.disproof ? el("p", {}, el("b", {}, "What would disprove it: "), one.disproof) : null),
-		one.advice ? el("p", {}, el("b", {}, "Try: "), one.advice) : null, one.more ? el("p", {}, el("code", {}, one.more)) : null);
+	const facts = [one.culprit || { container: "its own fault", neighbour: "a neighbour's fault", host: "the host's fault", peer: "a peer's fault" }[one.fault] || one.fault, `confidence ${one.confidence}`, one.since_ms ? `since ${clock(one.since_ms)}` : ""];
+	return el("article", { class: `verdict-box ${/^\w+$/.test(one.severity) ? one.severity : ""}` }, el("h3", {}, one.rule, " ", el("span", { class: "dim" }, facts.filter(Boolean).join(" · "))), el("p", {}, one.title),
+		one.advice ? el("p", {}, el("b", {}, "Try: "), one.advice) : null,
+		el("details", {}, el("summary", {}, "Evidence"), el("ul", {}, (one.evidence || []).map(words => el("li", {}, words))), one.disproof ? el("p", {}, el("b", {}, "What would disprove it: "), one.disproof) : null, one.more ? el("p", {}, el("b", {}, "Look closer: "), el("code", {}, command_here(one.more))) : null));
+}
+
+const fact_words = { share: value => percent(value), cores: value => digits(value), seconds: value => show.ns(value * 1e9), bytes: value => show.bytes(value), per_second: value => show["1/s"](value), count: value => show["1"](value) };
+const condition_words = { at_least: "≥", below: "<", more_than: ">" };
+
+// A finding of fathom diagnose, in the form of /api/verdicts.
+function verdict_of_finding(one) {
+	const value = (number, unit) => (fact_words[unit] || String)(number);
+	return { ...one, rule: one.verdict, title: one.sentence, severity: one.score >= 0.5 && one.confidence !== "low" ? "critical" : "warning",
+		evidence: one.evidence.map(({ label, value: number, unit, condition, threshold, source }) => `${label} ${value(number, unit)} (${condition_words[condition] ? `${condition_words[condition]} ${value(threshold, unit)}; ` : ""}${source})`) };
 }
 
 function container(view, id) {
 	const series = Number(id);
-	let data = null, cross = null, gone = false, asked = 0, listed = 0, drag = null, events = [], heat_data = new Map();
-	const heading = el("h1", {}), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }, el("a", { href: "#/" }, "Overview"), " › "), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
+	let data = null, cross = null, gone = false, asked = 0, listed = 0, drag = null, events = [], heat_data = new Map(), talk = null, called = null, several = false;
+	const given = address().query.get("without"), hidden = new Set(given === null ? charts.flatMap(chart => chart.lines.filter(line => line.idle).map(line => line.name)) : given.split("~"));
+	const heading = el("h1", {}), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }, el("a", { href: "#/" }, "Overview"), " › "), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), deeper = el("section", { "aria-label": "Diagnosis in depth" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
 	const time = period_control(300, () => load(true));
 	const panels = charts.map(chart => {
 		const now = chart.lines.map(() => el("span", {}));
 		const canvas = el("canvas", { role: "img", "aria-label": `${chart.title} over time` });
-		const head = el("header", {}, el("strong", {}, chart.title), ...chart.lines.map((line, i) => el("span", { class: "dim" }, el("i", { class: `key ${line.limit ? "limit" : `c${i}`}` }), `${line.says} `, now[i])));
-		return { chart, now, canvas, box: el("section", { class: "chart" }, head, canvas) };
+		const head = chart.stack ? el("header", {}, el("strong", {}, chart.title), el("span", { class: "legend", role: "group", "aria-label": "Shown" }, chart.lines.map((line, i) => button([el("i", { class: `key at${i}` }), `${line.says} `, now[i]], () => toggle(line.name), { class: "plain", "data-line": line.name, "aria-pressed": "true", title: "show or leave out" })))) : el("header", {}, el("strong", {}, chart.title), ...chart.lines.map((line, i) => el("span", { class: "dim" }, el("i", { class: `key ${line.limit ? "limit" : `c${i}`}` }), `${line.says} `, now[i])));
+		return { chart, now, canvas, box: el("section", { class: chart.stack ? "chart wide threads" : "chart", hidden: !!chart.stack }, head, canvas) };
 	});
 	const maps = heats.map(([what, title]) => {
 		const canvas = el("canvas", { id: what === "runq" ? "heat" : null, role: "img", "aria-label": `${title}, by length, over time` }), now = el("span", { class: "dim" });
 		return { what, canvas, now, box: el("section", { class: `chart${what === "runq" ? " wide" : ""}`, hidden: what !== "runq" }, el("header", {}, el("strong", {}, el("a", { href: `#/latency?series=${series}&what=${what}` }, title)), now), canvas) };
 	});
 	const marks = el("canvas", { id: "marks", role: "img", "aria-label": "Events over time" }), marks_now = el("span", { class: "dim" });
-	const marks_box = el("section", { class: "chart wide low" }, el("header", {}, el("strong", {}, "Events"), marks_now), marks);
-	const grid = el("div", { class: "charts" }, marks_box, ...panels.slice(0, 2).map(panel => panel.box), maps[0].box, ...panels.slice(2).map(panel => panel.box), ...maps.slice(1).map(one => one.box));
+	const marks_box = el("section", { class: "chart wide marks" }, el("header", {}, el("strong", {}, "What happened"), marks_now), marks);
+	const grid = el("div", { class: "charts" }, marks_box, ...panels.slice(0, 3).map(panel => panel.box), maps[0].box, ...panels.slice(3).map(panel => panel.box), ...maps.slice(1).map(one => one.box));
 	const jobs = el("div", {}), list = el("table", { "aria-label": "Events" }), talks = el("table", { "aria-label": "Connections" }), processes = el("div", {});
-	const row = () => model.rows.find(one => one.series === series);
+	// The one of the address, or who bears its name now: a container that was restarted has another number.
+	const row = () => {
+		const one = model.rows.find(one => one.series === series), heir = one && !one.dead ? null : model.rows.find(other => called && other.name === called && is_shown(other));
+		if (one) called = one.name;
+		return heir || one;
+	};
 	const flame_link = el("a", { class: "button" }, "Flame graph");
-	view.append(...[crumbs, heading, facts, verdicts, el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
+	view.append(...[crumbs, heading, facts, el("div", { class: "state" }, el("div", {}, verdicts, deeper), use), el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), model.replay ? "" : button("Diagnose in depth", diagnose, { id: "diagnose", title: "10 s with every probe: what the verdicts of every ten seconds leave out" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
 		export_menu([["CSV", () => download_csv()], ["JSON", () => data && save(json_blob(data), "fathom-container.json")], ["PNG", () => all_charts().toBlob(blob => save(blob, "fathom-container.png"))]]), copy_button(() => `fathom use ${quote(row()?.name || data?.resources[0]?.name || "")}`)),
-	use, el("p", { class: "dim hint" }, "Drag over a chart to select a range."), grid, model.replay ? "" : [el("h2", {}, "Profile"), profile_form(() => series, row), jobs, el("h2", {}, "Processes"), el("div", { class: "bar" }, button("Look now (1 s)", look, { id: "look" })), processes].flat(), el("h2", {}, "Connections"), talks, el("h2", {}, "Events"), list].flat().filter(Boolean));
+	grid, model.replay ? "" : [el("h2", {}, "Profile"), profile_form(() => series, row), jobs, el("h2", {}, "Processes"), el("div", { class: "bar" }, button("Look now (1 s)", look, { id: "look" })), processes].flat(), el("h2", {}, "Connections"), talks, el("h2", {}, "Events"), list].flat().filter(Boolean));
 
 	function title() {
 		const one = row(), { from, to } = time.span();
 		heading.textContent = one?.name || data?.resources[0]?.name || "…";
 		flame_link.href = `#/flame?${new URLSearchParams({ a: range_source(series, "profile", Math.max(from, to - 60000), to) })}`;
 		fill(facts, [["runtime", one?.runtime], ["image", one?.image], ["id", one?.id?.slice?.(0, 12)], ["pod", one?.pod], ["cgroup", one?.cgroup],
-			["", one ? one.dead ? "ended" : "" : data ? "not running now" : ""]].filter(([, value]) => value).map(([key, value]) => el("span", {}, key ? `${key} ` : "", el("b", {}, String(value)))));
-		const now = cross !== null && data?.resources[0] ? Object.fromEntries(Object.entries(data.resources[0].values).map(([name, values]) => [name, values[cross]])) : latest(series);
+			["", one && !one.dead ? "" : model.replay ? "ended" : data ? "not running now" : ""]].filter(([, value]) => value).map(([key, value]) => el("span", {}, key ? `${key} ` : "", el("b", {}, String(value)))));
+		const now = cross !== null && data?.resources[0] ? Object.fromEntries(Object.entries(data.resources[0].values).map(([name, values]) => [name, values[cross]])) : latest(one?.series || series);
 		fill(use, el("thead", {}, el("tr", {}, ["Resource", "Utilisation", "Saturation", "Errors"].map(words => el("th", { scope: "col", class: "text" }, words)))),
-			el("tbody", {}, use_of(now, one).map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), cells.map(([words, hot]) => el("td", { class: `text${hot ? " hot" : ""}` }, words))))));
+			el("tbody", {}, use_of(now, one, talk).map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), cells.map(([words, hot]) => el("td", { class: `text${hot ? " hot" : ""}` }, words))))));
 	}
 	function paint() {
 		if (!data || gone) return;
 		const resource = data.resources[0];
 		data.gaps = gaps_of(data, Object.values(resource?.values || { none: [] }));
-		for (const { chart, now, canvas } of panels) {
-			draw_chart(canvas, chart, data, resource?.values, cross);
+		const has_classes = Object.entries(resource?.values || {}).some(([name, values]) => name.startsWith("offcpu_") && values.some(known));
+		for (const { chart, now, canvas, box } of panels) {
+			if (chart.stack) box.hidden = !has_classes; else if (chart.title.startsWith("Threads held")) box.hidden = has_classes; // the former says more
+			if (box.hidden) continue;
+			if (chart.stack) {
+				draw_stack(canvas, chart, data, resource?.values, cross, hidden);
+				for (const one of box.querySelectorAll("[data-line]")) set_attribute(one, "aria-pressed", String(!hidden.has(one.dataset.line)));
+			} else draw_chart(canvas, chart, data, resource?.values, cross);
 			mark_events(canvas);
 			chart.lines.forEach((line, i) => {
 				const values = resource?.values[line.name] || [];
@@ -82,10 +114,16 @@ function container(view, id) {
 			draw_latency(one.canvas, heat, heat_rows(heat), { cross: step && step.step >= 0 && step.step < heat.steps ? step : null });
 			one.now.textContent = step ? `${heat.cells.filter(cell => cell[0] === step.step).reduce((sum, cell) => sum + cell[2], 0)} of them` : "";
 		}
+		for (const one of maps) if (!one.box.hidden) mark_events(one.canvas);
 		draw_marks();
 		grid.dataset.drawn = String(data.from_ms);
 		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point` : clock(data.from_ms + (cross + 1) * data.step_ms);
-		if (drag && cross !== null) for (const { canvas } of panels) shade(canvas);
+		if (drag && cross !== null) for (const { canvas, box } of panels) if (!box.hidden) shade(canvas);
+	}
+	function toggle(name) {
+		hidden.has(name) ? hidden.delete(name) : hidden.add(name);
+		set_query({ without: [...hidden].sort().join("~") || "none" });
+		paint();
 	}
 	const x_of = (time_ms, width) => LEFT + (width - LEFT) * (time_ms - data.from_ms) / (data.steps * data.step_ms);
 	function shade(canvas) {
@@ -95,28 +133,61 @@ function container(view, id) {
 		pen.fillRect(time_x(data, width, from - 0.5), 0, time_x(data, width, to - 0.5) - time_x(data, width, from - 0.5), canvas.clientHeight - BOTTOM);
 		pen.globalAlpha = 1;
 	}
-	// The grave ones stand in every chart.
+	const inside = event => event.time_ms >= data.from_ms && event.time_ms <= data.from_ms + data.steps * data.step_ms;
+	// What may explain a bend stands in every chart.
 	function mark_events(canvas) {
-		const pen = canvas.getContext("2d"), width = canvas.clientWidth;
-		pen.fillStyle = css("--bad");
-		for (const event of events) if (/oom/.test(event.kind)) { const x = x_of(event.time_ms, width); if (x >= LEFT && x <= width) pen.fillRect(x - 0.75, 0, 1.5, canvas.clientHeight - BOTTOM); }
+		const pen = canvas.getContext("2d"), width = canvas.clientWidth, height = canvas.clientHeight - BOTTOM;
+		pen.lineWidth = 1.25;
+		for (const [, is_its, colour, , everywhere] of mark_lanes) {
+			if (!everywhere) continue;
+			pen.strokeStyle = css(colour);
+			pen.setLineDash(colour === "--bad" ? [] : [3, 3]);
+			pen.beginPath();
+			for (const event of events) if (inside(event) && is_its(event)) { const x = x_of(event.time_ms, width); pen.moveTo(x, 0); pen.lineTo(x, height); }
+			pen.stroke();
+		}
+		pen.setLineDash([]);
 	}
 	function draw_marks() {
-		const { pen, width, height } = prepare(marks), kinds_seen = [...new Set(events.map(event => event.kind))].sort(), tall = (height - BOTTOM) / Math.max(kinds_seen.length, 1);
+		const { pen, width, height } = prepare(marks), lanes = mark_lanes.filter(([name, is_its]) => name !== "others" || events.some(is_its)), tall = (height - BOTTOM) / lanes.length, here = events.filter(inside).reverse();
+		const throttled = data.resources[0]?.values.throttled || [];
 		draw_axis(pen, data, width, height);
-		kinds_seen.forEach((kind, i) => {
+		draw_gaps(pen, data, width, height);
+		lanes.forEach(([name, is_its, colour, words], i) => {
+			const mine = here.filter(is_its), top = i * tall;
+			pen.strokeStyle = css("--grid");
+			pen.lineWidth = 1;
+			pen.beginPath(); pen.moveTo(LEFT, top + tall - 0.5); pen.lineTo(width, top + tall - 0.5); pen.stroke();
 			pen.fillStyle = css("--dim");
 			pen.textAlign = "right";
-			pen.fillText(kind, LEFT - 5, i * tall + tall / 2 + 4);
-			pen.fillStyle = /oom/.test(kind) ? css("--bad") : css("--accent");
-			pen.globalAlpha = /oom/.test(kind) ? 1 : 0.5;
-			for (const event of events) { const x = x_of(event.time_ms, width); if (event.kind === kind && x >= LEFT && x <= width) pen.fillRect(x - 1, i * tall + 2, 2, tall - 4); }
+			pen.fillText(name, LEFT - 6, top + tall / 2 + 4);
+			pen.fillStyle = css(colour);
+			if (name === "throttled") throttled.forEach((share, step) => {
+				if (!(share > THROTTLED_LEAST)) return;
+				const x = time_x(data, width, step - 0.5);
+				pen.globalAlpha = 0.35 + 0.65 * Math.min(share, 1);
+				pen.fillRect(x, top + 2, Math.max(time_x(data, width, step + 0.5) - x, 1) + 0.3, tall - 4);
+			});
+			pen.globalAlpha = words ? 1 : 0.5;
+			pen.textAlign = "left";
+			for (let at = 0; at < mine.length;) {
+				const x = x_of(mine[at].time_ms, width), first = at;
+				for (; at < mine.length && x_of(mine[at].time_ms, width) - x < 3; at++) pen.fillRect(x_of(mine[at].time_ms, width) - 1, top + 1.5, 2.5, tall - 3);
+				const said = words ? mine.slice(first, Math.min(at, first + 4)).map(words).filter(Boolean).join(" · ") : "", next = at < mine.length ? x_of(mine[at].time_ms, width) : width;
+				if (said && pen.measureText(said).width + 8 < next - x) pen.fillText(said, x + 5, top + tall / 2 + 4);
+			}
 			pen.globalAlpha = 1;
 		});
 		draw_cross(pen, data, width, height, cross);
-		const inside = events.filter(event => event.time_ms >= data.from_ms && event.time_ms <= data.from_ms + data.steps * data.step_ms), here = cross === null ? inside : inside.filter(event => Math.floor((event.time_ms - data.from_ms) / data.step_ms) === cross);
-		marks_now.textContent = here.length === 1 ? `${here[0].kind} ${here[0].process || ""}` : `${here.length}${cross === null ? " in this range" : ""}`;
-		marks.dataset.marks = String(inside.length);
+		if (cross === null) marks_now.textContent = `${here.length ? `${here.length} in this range` : "nothing in this range"}; drag over a chart to select a part of it`;
+		else {
+			const reach = Math.max(data.step_ms, 4 * data.steps * data.step_ms / Math.max(width - LEFT, 1)), at = data.from_ms + (cross + 0.5) * data.step_ms, near = here.filter(event => Math.abs(event.time_ms - at) <= reach);
+			const told = near.filter(event => event.kind !== "exec").map(event => event.fields?.change || `${life_words(event)} ${event.process || ""}`.trim()), started = near.filter(event => event.kind === "exec");
+			marks_now.textContent = [...told.slice(0, 4), started.length === 1 ? `started ${started[0].process || "a program"}` : started.length ? `${started.length} programs started` : "", throttled[cross] > THROTTLED_LEAST ? `throttled ${percent(throttled[cross])}` : ""].filter(Boolean).join(" · ") || "nothing here";
+		}
+		marks.dataset.marks = String(here.length);
+		marks.dataset.kinds = [...new Set(here.map(event => event.kind))].sort().join(" ");
+		marks.dataset.throttled = String(throttled.filter(share => share > THROTTLED_LEAST).length);
 	}
 	async function load(force) {
 		const period = time.now();
@@ -124,9 +195,10 @@ function container(view, id) {
 		asked = Date.now();
 		try {
 			const step = step_for(period.seconds), wanted = heats.map(([what]) => json(`/api/latency?what=${what}&series=${series}&${period.query}&step_ms=${Math.max(step, Math.ceil(period.seconds / 300) * 1000)}`).catch(() => null));
-			const answer = await json(`/api/series?id=${series}&${period.query}&step_ms=${step}`);
+			const answer = await json(`/api/series?id=${series}&${period.query}&step_ms=${step}${several ? "&lives=1" : ""}`);
 			if (gone) return;
 			data = answer;
+			called ||= data.resources[0]?.name;
 			title();
 			paint();
 			(await Promise.all(wanted)).forEach((heat, i) => { if (heat) heat_data.set(heats[i][0], heat); });
@@ -143,15 +215,18 @@ function container(view, id) {
 		if (all) fill(jobs, all.profiles.filter(job => job.container === name && kinds[job.kind]).reverse().map(job => job_line(job)));
 		if (found) {
 			events = found.events;
+			// One that was there before under another number, or is again.
+			if (!several && (row()?.series !== series || events.some(event => ["restart", "deploy", "stop"].includes(event.kind)))) { several = true; load(true); }
 			fill(list, el("thead", {}, el("tr", {}, ["Time", "What", "Process", ""].map(words => el("th", { class: "text", scope: "col" }, words)))), el("tbody", {}, events.slice(0, 50).map(({ container: _, ...event }) => event_row(event))));
-			list.hidden = !events.length;
+			if (!events.length) fill(list, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
 		}
-		const mine = (judged?.verdicts || []).filter(one => one.series === series);
+		const mine = (judged?.verdicts || []).filter(one => one.series === (row()?.series || series));
 		const open = [...verdicts.querySelectorAll("details")].map(one => one.open);
-		if (judged) fill(verdicts, mine.map(verdict_box), !mine.length && row() && judged.time_ms ? el("p", { class: "good" }, "Nothing found wrong in the last ten seconds.") : null);
+		if (judged) fill(verdicts, mine.map(verdict_box), !mine.length && row() && judged.time_ms ? el("p", { class: "good" }, model.replay ? "✓ Nothing found wrong in this capture." : "✓ Nothing found wrong in the last ten seconds.") : null);
 		verdicts.querySelectorAll("details").forEach((one, i) => { one.open = !!open[i]; });
 		if (edges?.ends) {
 			const graph = map_graph(edges, "none", new Set());
+			talk = graph.links.reduce((all, link) => ({ segments: all.segments + link.segments, lost: all.lost + link.lost, failed: all.failed + link.failed }), { segments: 0, lost: 0, failed: 0 });
 			fill(talks, el("thead", {}, el("tr", {}, ["From → to", "Ports", "Opened", "Failed", "Bytes", "Round trip"].map((words, i) => el("th", { scope: "col", class: i < 2 ? "text" : "" }, words)))), el("tbody", {}, graph.links.slice(0, 50).map(link => el("tr", { class: link.status === 2 ? "bad" : link.status ? "warn" : "" },
 				el("td", {}, el("a", { href: `#/map?sel=${encodeURIComponent(link_name(link))}` }, link_name(link))), el("td", { class: "text" }, [...link.ports].slice(0, 8).join(", ")), el("td", {}, show["1/s"](link.rate)), el("td", {}, show["1"](link.failed)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? trimmed(text("ns", link.rtt)) : "–")))));
 			if (!graph.links.length) fill(talks, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
@@ -170,6 +245,20 @@ function container(view, id) {
 			fill(processes, mine.length ? el("table", { "aria-label": "Processes" }, el("thead", {}, el("tr", {}, ["Process", "Pid", "State", "CPU", "Memory"].map(words => el("th", { scope: "col" }, words)))), el("tbody", {}, mine.slice(0, 50).map(one => el("tr", {}, el("td", {}, button(words_of(one.command), () => profile_process(words_of(one.command)), { class: "plain", title: "Measure on CPU for 2 s and show this process" })), el("td", {}, String(one.pid)), el("td", {}, one.state), el("td", {}, text("cores", one.cpu)), el("td", {}, text("bytes", one.memory_bytes)))))) : el("p", { class: "dim" }, "None could be seen."));
 		} catch (error) { if (!gone) fill(processes, el("p", { class: "hot" }, error.message)); }
 		if (!gone) $("look").disabled = false;
+	}
+	// What the agent's own verdicts leave out for being dear: locks, disks, connections, answers.
+	async function diagnose() {
+		const closer = $("diagnose");
+		closer.disabled = true;
+		fill(deeper, el("p", { class: "dim" }, "Looking at locks, disks, connections and answers, too, for 10 s…"));
+		try {
+			let job = await json(`/api/profiles?series=${row()?.series || series}&seconds=10&kind=diagnose`, { method: "POST" });
+			while (!gone && !["done", "failed"].includes(job.state)) { await new Promise(done => setTimeout(done, 400)); job = await json(`/api/profiles/${job.id}`); }
+			if (job.state === "failed") throw new Error(job.error);
+			const read = await json(`/api/profiles/${job.id}/result`);
+			if (!gone) fill(deeper, el("h3", {}, `In depth, ${clock(job.start_ms)}, for 10 s`), read.findings.length ? read.findings.map(one => verdict_box(verdict_of_finding(one))) : el("p", { class: "good" }, "✓ Nothing found wrong."));
+		} catch (error) { if (!gone) fill(deeper, el("p", { class: "hot" }, error.message)); }
+		if (!gone) closer.disabled = false;
 	}
 	async function profile_process(name) {
 		try { location.hash = `#/flame?${new URLSearchParams({ a: `p${(await json(`/api/profiles?series=${series}&seconds=2&kind=walltime`, { method: "POST" })).id}`, at: name })}`; } catch (error) { fill(processes, el("p", { class: "hot" }, error.message)); }

@@ -320,17 +320,24 @@ function range_picker(series, changed) {
 	return { box: el("section", { class: "chart low" }, el("header", {}, el("strong", {}, "CPU, last 15 minutes: drag to choose a range"), said), canvas), span, load, paint, leave: () => { gone = true; sized.disconnect(); } };
 }
 
+// Whether there are stacks of all times, and why not.
+async function sampler_words() {
+	const { parts, replay } = await json("/api/self"), part = parts.find(one => one.name === "profile");
+	return replay ? "" : part.state === "on" ? "Sampled 19 times a second, all the time." : `Not sampled now: ${part.state}${part.why ? `: ${part.why}` : ""}.`;
+}
+
 // Without a capture: what there is, and how to get one.
 function flame_chooser(view) {
 	const first = address().query.get("compare"), wanted = address().query.get("series") || "0";
 	const who = container_select(wanted, true, () => { set_query({ series: who.value === "0" ? "" : who.value }); picker.load(true); }), list = el("div", { id: "jobs" }), recorded = el("section", { "aria-label": "Recorded" }), measured = el("section", { "aria-label": "Measure" }), against = el("p", { class: "dim" });
-	const picker = range_picker(() => who.value, () => {});
+	const picker = range_picker(() => who.value, () => {}), sampler = el("span", { class: "dim" });
 	let gone = false;
 	const target = source => `#/flame?${new URLSearchParams(first ? { a: first, b: source } : { a: source })}`;
 	view.append(el("h1", {}, first ? "Compare with…" : "Flame graphs"), first ? against : "", el("div", { class: "bar" }, el("label", {}, "Of ", who), el("span", { class: "grow" }), export_menu([["JSON", async () => save(json_blob(await json("/api/profiles")), "fathom-measurements.json")]]), copy_button(() => command_of("profile", 60, row_of(who.value)?.name))), recorded, measured, el("h2", {}, "Measurements"), list);
 	if (first) find_source(first).then(source => { against.textContent = `The first is ${source.says}. Choose the second: another container or another range, recorded or measured.`; }, error => { against.textContent = error.message; });
 	const open = button(first ? "Compare" : "Open", () => { const { from, to } = picker.span(); location.hash = target(range_source(who.value, "profile", from, to)); }, { id: "open-range" });
-	recorded.append(el("h2", {}, "Recorded: on CPU"), picker.box, el("div", { class: "bar" }, open, first ? null : button("FlameScope", () => { const { from, to } = picker.span(); location.hash = `#/flame?${new URLSearchParams({ scope: "1", series: who.value, range: String(Math.max(5, Math.round((to - from) / 1000))), to: String(Math.round(to)) })}`; }), el("span", { class: "dim" }, "Sampled 19 times a second, all the time.")));
+	recorded.append(el("h2", {}, "Recorded: on CPU"), picker.box, el("div", { class: "bar" }, open, first ? null : button("FlameScope", () => { const { from, to } = picker.span(); location.hash = `#/flame?${new URLSearchParams({ scope: "1", series: who.value, range: String(Math.max(5, Math.round((to - from) / 1000))), to: String(Math.round(to)) })}`; }), sampler));
+	sampler_words().then(words => { sampler.textContent = words; }, () => {});
 	if (!model.replay) measured.append(el("h2", {}, "Measure now"), profile_form(() => Number(who.value), () => row_of(who.value)));
 	async function live() {
 		who.refresh();

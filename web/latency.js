@@ -42,7 +42,7 @@ function draw_latency(canvas, data, rows, { cross = null, region = null, draft =
 	pen.fillStyle = css("--dim");
 	pen.textAlign = "right";
 	const every = Math.max(1, Math.ceil(16 / tall));
-	for (let bucket = rows.low; bucket <= rows.high; bucket++) if ((bucket - rows.low) % every === 0) pen.fillText(data.bounds_ns[bucket] ? trimmed(show.ns(data.bounds_ns[bucket])) : "0", LEFT - 6, height - BOTTOM - (bucket - rows.low) * tall + 1);
+	for (let bucket = rows.low; bucket <= rows.high; bucket++) if ((bucket - rows.low) % every === 0) pen.fillText(data.bounds_ns[bucket] ? trimmed(show.ns(data.bounds_ns[bucket])) : "0", LEFT - 6, Math.max(height - BOTTOM - (bucket - rows.low) * tall + 1, 9));
 	draw_axis(pen, data, width, height);
 	draw_cross(pen, data, width, height, cross);
 	for (const [box, colour] of [[region, css("--text")], [draft, css("--warm")]]) {
@@ -67,7 +67,7 @@ function latency(view) {
 	if (wanted.length === 4 && wanted.every(Number.isFinite)) region_times = wanted;
 	const who = container_select(query.get("series"), true, () => { source = ""; set_query({ series: who.value === "0" ? "" : who.value, a: "", sel: "" }); region_times = null; load(true); });
 	const whats = el("select", { id: "what", "aria-label": "What takes time", onchange: () => { what = whats.value; kind = ""; source = ""; region_times = null; set_query({ what, kind: "", a: "", sel: "" }); load(true); } }, ...latencies.map(([value, words]) => el("option", { value, selected: value === what }, words)));
-	const of_kind = el("select", { "aria-label": "Kind", onchange: () => { kind = of_kind.value; set_query({ kind }); load(true); } });
+	const of_kind = el("select", { "aria-label": "Kind", class: "narrow", onchange: () => { kind = of_kind.value; set_query({ kind }); load(true); } });
 	const said = el("span", { class: "dim", role: "status" }), canvas = el("canvas", { id: "latency", tabindex: 0, role: "img", "aria-label": "Heat map: time to the right, longer upwards. Drag to select a region; arrow keys move the crosshair, Enter selects its column." });
 	const panel = el("section", { id: "region", "aria-label": "The selected region" }), now = el("span", { class: "dim", "aria-live": "polite" }), empty = el("p", { class: "empty", hidden: true });
 	const time = period_control(300, () => { source = ""; region_times = null; set_query({ a: "", sel: "" }); load(true); });
@@ -195,6 +195,6 @@ function container_select(chosen, with_machine, changed) {
 }
 
 function event_row(event) {
-	const said = Object.entries(event.fields || {}).map(([key, value]) => `${key} ${value}`).join(", ");
+	const said = event.fields?.change || Object.entries(event.fields || {}).map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`).join(", ");
 	return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, event.kind), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", { class: "text" }, `${event.process || ""} ${event.pid || ""}`), el("td", { class: "text" }, said));
 }

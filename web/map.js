@@ -65,10 +65,11 @@ function map_graph(data, by, opened) {
 		if (grouped.nodes.size <= MAP_NODES_MAX) break;
 		grouped = map_groups(data, try_by, opened);
 	}
-	const { nodes, numbers } = grouped, links = new Map(), seconds = Math.max((data.to_ms - data.from_ms - data.gaps.reduce((sum, [a, b]) => sum + b - a, 0)) / 1000, 1);
+	const { nodes, numbers } = grouped, links = new Map(), is_loopback = number => data.ends[number].kind === "external" && /^(127\.|::1$)/.test(data.ends[number].name), seconds = Math.max((data.to_ms - data.from_ms - data.gaps.reduce((sum, [a, b]) => sum + b - a, 0)) / 1000, 1);
 	for (const edge of data.edges) {
-		const key = `${numbers[edge.source]}\0>${numbers[edge.target]}`;
-		const link = links.get(key) || { key, source: nodes.get(numbers[edge.source]), target: nodes.get(numbers[edge.target]), ports: new Set(), edges: 0, opens: 0, failed: 0, live: null, bytes_sent: 0, bytes_received: 0, lost: 0, segments: 0, rtt: null };
+		// A loopback address is of whoever uses it, not one place where all meet.
+		const from = is_loopback(edge.source) ? edge.target : edge.source, to = is_loopback(edge.target) ? edge.source : edge.target, key = `${numbers[from]}\0>${numbers[to]}`;
+		const link = links.get(key) || { key, source: nodes.get(numbers[from]), target: nodes.get(numbers[to]), ports: new Set(), edges: 0, opens: 0, failed: 0, live: null, bytes_sent: 0, bytes_received: 0, lost: 0, segments: 0, rtt: null };
 		links.set(key, link);
 		for (const port of edge.ports || []) link.ports.add(String(port));
 		link.edges++;
@@ -87,11 +88,21 @@ function map_graph(data, by, opened) {
 		link.source.out.push(link); link.target.in.push(link);
 		link.source.weight += link.bytes; link.target.weight += link.bytes;
 	}
+	for (let i = 0; i < data.ends.length; i++) { const node = is_loopback(i) && nodes.get(numbers[i]); if (node && !node.in.length && !node.out.length) nodes.delete(numbers[i]); }
 	return { nodes: [...nodes.values()], links: [...links.values()].sort((a, b) => b.status - a.status || b.bytes - a.bytes) };
 }
 
 // Who opens stands left of whom he opens to; busy layers are several columns wide. The same input gives the same picture.
 function map_layout(graph) {
+	const is_lone = node => node.in.every(link => link.source === node) && node.out.every(link => link.target === node), lone = graph.nodes.filter(is_lone), others = graph.nodes.filter(node => !is_lone(node));
+	if (others.length) map_layers(others);
+	// Those that talk to nobody but themselves stand below, so that they do not hide who talks to whom.
+	const wide = others.length ? Math.max(...others.map(node => node.x)) + NODE_WIDTH : 0, top = others.length ? Math.max(...others.map(node => node.y)) + NODE_HEIGHT + 80 : 0;
+	const columns = Math.max(Math.floor(wide / (NODE_WIDTH + 24)), Math.ceil(Math.sqrt(lone.length / 1.8)), 1);
+	lone.sort((a, b) => a.name < b.name ? -1 : 1).forEach((node, i) => { node.x = i % columns * (NODE_WIDTH + 24); node.y = top + Math.floor(i / columns) * (NODE_HEIGHT + 30); });
+}
+
+function map_layers(nodes) {
 	const layer = new Map(), busy = new Set();
 	const depth = node => {
 		if (layer.has(node)) return layer.get(node);
@@ -103,11 +114,11 @@ function map_layout(graph) {
 		layer.set(node, Math.min(deepest, 12));
 		return layer.get(node);
 	};
-	const order = [...graph.nodes].sort((a, b) => a.in.length - b.in.length || (a.key < b.key ? -1 : 1));
+	const order = [...nodes].sort((a, b) => a.in.length - b.in.length || (a.key < b.key ? -1 : 1));
 	for (const node of order) depth(node);
 	// Where nearly everybody talks to everybody there are no layers to be found: who mostly opens stands left.
 	const deepest = Math.max(0, ...layer.values());
-	if (deepest > 6 && graph.nodes.length < 8 * deepest) for (const node of order) layer.set(node, Math.round(4 * node.in.length / Math.max(node.in.length + node.out.length, 1)));
+	if (deepest > 6 && nodes.length < 8 * deepest) for (const node of order) layer.set(node, Math.round(4 * node.in.length / Math.max(node.in.length + node.out.length, 1)));
 	const columns = [];
 	for (const node of order) (columns[layer.get(node)] ||= []).push(node);
 	const filled = columns.filter(Boolean), place = new Map();

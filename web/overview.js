@@ -28,6 +28,13 @@ function wait_text(bucket) {
 	return `${bucket ? Number(show.ns(low).split(" ")[0]) : 0}${bucket && unit !== high[1] ? ` ${unit}` : ""}–${Number(high[0])} ${high[1]}`;
 }
 
+// "231 / 256 MiB" where both have the same unit
+function of_words(unit, value, limit) {
+	const [now, most] = [text(unit, value), trimmed(text(unit, limit))], [, number, scale] = /^(\S+) (\S+)$/.exec(now) || [];
+	return scale && most.endsWith(` ${scale}`) ? `${number} / ${most}` : `${now} / ${most}`;
+}
+
+const verdict_words = row => row.verdict || (known_verdict(row) ? "nothing found" : model.replay ? "not judged" : "not known yet");
 const known_verdict = row => row.verdict !== null && row.verdict !== undefined;
 
 // null where neither is known
@@ -36,7 +43,7 @@ function sum_of(row, ...names) {
 	return values.length ? values.reduce((sum, value) => sum + value, 0) : null;
 }
 
-const row_groups = [["", "not grouped", null], ["verdict", "by verdict", row => row.verdict || "nothing found"], ["image", "by image", row => row.image], ["pod", "by pod", row => row.pod], ["runtime", "by runtime", row => row.runtime], ["prefix", "by name", row => prefix_of(row.name)]];
+const row_groups = [["", "not grouped", null], ["verdict", "by verdict", row => verdict_words(row)], ["image", "by image", row => row.image], ["pod", "by pod", row => row.pod], ["runtime", "by runtime", row => row.runtime], ["prefix", "by name", row => prefix_of(row.name)]];
 
 // Round trips and failures of the last minute by container, from both ends of its edges; asked for now and then.
 const talk = { by: new Map(), asked: 0 };
@@ -72,7 +79,7 @@ const columns = [
 	{ key: "throttled", head: "Throttled", width: 82, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
 	{ key: "p99", head: "Wait p99", width: 116, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
-	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "seconds per second that its threads were ready and had no CPU", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", percent, value => value > 0.2, 1) },
+	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "threads that were ready and had no CPU, on average", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", value => digits(value), value => value > 0.5, null) },
 	{ key: "memory", head: "Memory", width: 154, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
 	{ key: "pressure", head: "Stall", width: 56, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
 	{ key: "disk", head: "Disk", width: 92, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
@@ -96,7 +103,7 @@ function rate(row, ...names) {
 
 function used_cell(row, name, limit_name, unit) {
 	const now = latest(row.series), limit = now[limit_name];
-	const words = known(limit) ? `${text(unit, now[name])} / ${trimmed(text(unit, limit))}` : text(unit, now[name]);
+	const words = known(limit) ? of_words(unit, now[name], limit) : unit === "cores" && now[name] < 0.005 ? "0" : text(unit, now[name]);
 	return [words, known(limit) && now[name] > 0.9 * limit, [[name], limit, true], known(limit) ? `${percent(now[name] / limit)} of the limit` : "no limit", false];
 }
 
@@ -147,10 +154,10 @@ function table_row(first) {
 		set_attribute(link, "href", `#/container/${row.series}`);
 		set_attribute(link, "title", row.name);
 		set_text(under, row.image || row.pod || row.runtime || "");
-		set_text(verdict, row.verdict || (known_verdict(row) ? "nothing found" : model.replay ? "not judged" : "not known yet"));
+		set_text(verdict, verdict_words(row));
 		set_attribute(verdict, "class", row.verdict ? `badge fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}` : "badge none");
 		set_attribute(verdict, "href", `#/container/${row.series}`);
-		set_attribute(verdict, "title", row.verdict_sentence || (model.replay ? `fathom replay ${model.replay.name} diagnose judges it` : null));
+		set_attribute(verdict, "title", row.verdict_sentence || null);
 		set_text(sentence, row.verdict ? row.verdict_sentence || "" : "");
 		set_attribute(sentence, "title", row.verdict_sentence || null);
 		for (const one of cells) {
@@ -187,7 +194,7 @@ function matcher(words) {
 			return row => { const value = column.value(row); return known(value) && (compare[2] === ">" ? value > bound : value < bound); };
 		}
 		const verdict = /^verdict:(.+)$/.exec(term);
-		if (verdict) return row => (row.verdict || (known_verdict(row) ? "nothing found" : "not known yet")).replaceAll(" ", "-") === verdict[1];
+		if (verdict) return row => verdict_words(row).replaceAll(" ", "-") === verdict[1];
 		const regex = /^\/(.+)\/$/.exec(term);
 		if (regex) { try { const made = new RegExp(regex[1], "i"); return row => made.test(row.name); } catch { return () => false; } }
 		return row => [row.name, row.image, row.pod, row.id].some(one => typeof one === "string" && one.toLowerCase().includes(term.toLowerCase()));
@@ -216,7 +223,7 @@ function overview(view) {
 				live(true);
 			} }, column.head)));
 	const table = el("table", { "aria-label": "Containers", class: "rows" }, el("colgroup", {}, columns.map(column => { const col = el("col", { class: column.wide ? "wide" : null }); if (column.width) col.style.width = `${column.width}px`; return col; })), el("thead", {}, heads), body);
-	const empty = el("p", { class: "empty" }), above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", { colspan: columns.length })), below = above.cloneNode(true);
+	const empty = el("p", { class: "empty" }), above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", {})), below = above.cloneNode(true);
 	view.append(el("h1", { class: "off" }, "Containers"), el("div", { class: "bar" }, filter, together, count, el("span", { class: "grow" }), export_menu([["CSV", () => save(csv_of([columns.map(column => column.key), ...shown().map(row => columns.map(column => column.key === "verdict" ? row.verdict : column.value(row)))]), "fathom-containers.csv")],
 		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => `fathom top${filter.value && !/verdict:/.test(filter.value) ? ` --filter ${quote(filter.value)}` : ""}`)), chips, table, empty);
 
@@ -230,7 +237,7 @@ function overview(view) {
 		return [...groups].flatMap(([name, members]) => [{ group: name, members }, ...members]);
 	}
 	function group_row(first) {
-		const words = el("th", { scope: "rowgroup", colspan: columns.length }), tr = el("tr", { class: "group" }, words);
+		const words = el("th", { scope: "rowgroup", colspan: columns.filter(column => !column.wide).length }), tr = el("tr", { class: "group" }, words);
 		const update = ({ group, members }) => {
 			const sum = name => members.reduce((all, row) => all + (latest(row.series)[name] || 0), 0);
 			set_text(words, `${group} · ${members.length} ${members.length === 1 ? "container" : "containers"} · ${show.cores(sum("cpu"))} cores · ${show.bytes(sum("memory"))}`);
@@ -260,16 +267,15 @@ function overview(view) {
 	}
 	// What is wrong, counted; a click shows those.
 	function count_verdicts(all) {
-		if (model.replay) { chips.hidden = true; return; }
 		const counted = new Map();
-		for (const row of all) { const name = row.verdict || (known_verdict(row) ? "nothing found" : "not known yet"); counted.set(name, (counted.get(name) || 0) + 1); }
+		for (const row of all) { const name = verdict_words(row); counted.set(name, (counted.get(name) || 0) + 1); }
 		const list = [...counted].sort((a, b) => (a[0] === "nothing found") - (b[0] === "nothing found") || b[1] - a[1]).slice(0, 12);
 		const signature = JSON.stringify([list, filter.value]);
 		if (chips.dataset.signature === signature) return;
 		chips.dataset.signature = signature;
 		const focus = document.activeElement?.dataset?.verdict;
 		fill(chips, list.map(([name, number]) => {
-			const term = `verdict:${name.replaceAll(" ", "-")}`, on = filter.value.split(/\s+/).includes(term), is_bad = !["nothing found", "not known yet"].includes(name);
+			const term = `verdict:${name.replaceAll(" ", "-")}`, on = filter.value.split(/\s+/).includes(term), is_bad = !["nothing found", "not known yet", "not judged"].includes(name);
 			return button(`${is_bad ? "! " : name === "nothing found" ? "✓ " : "… "}${name} · ${number}`, () => { filter.value = on ? filter.value.split(/\s+/).filter(one => one !== term).join(" ") : `${filter.value.split(/\s+/).filter(one => one && !one.startsWith("verdict:")).join(" ")} ${term}`.trim(); set_query({ filter: filter.value }); live(true); },
 				{ class: is_bad ? "chip bad" : name === "nothing found" ? "chip fine" : "chip", "aria-pressed": String(on), "data-verdict": name });
 		}));

@@ -36,10 +36,10 @@ function flame_scope(view, query) {
 	const who = container_select(query.get("series"), true, () => { times = null; set_query({ series: who.value === "0" ? "" : who.value, sel: "" }); load(true); });
 	const time = period_control(60, () => { times = null; set_query({ sel: "" }); load(true); });
 	const canvas = el("canvas", { id: "scope", tabindex: 0, role: "img", "aria-label": "Samples by parts of a second: a column is a second. Drag, or click the beginning and then the end, to choose a range; arrow keys move, Enter marks its beginning and its end" });
-	const said = el("span", { class: "dim", role: "status" }), now = el("span", { class: "dim", "aria-live": "polite" }), empty = el("p", { class: "empty", hidden: true }), chosen = el("div", { id: "scope-range", class: "bar" }), box = el("section", { class: "chart tall" }, el("header", {}, el("strong", {}, "Threads on CPU, by parts of a second"), now), canvas);
+	const hint = el("p", { class: "dim hint" }), said = el("span", { class: "dim", role: "status" }), now = el("span", { class: "dim", "aria-live": "polite" }), empty = el("p", { class: "empty", hidden: true }), chosen = el("div", { id: "scope-range", class: "bar" }), box = el("section", { class: "chart tall" }, el("header", {}, el("strong", {}, "Threads on CPU, by parts of a second"), now), canvas);
 	view.append(crumbs, el("h1", {}, "FlameScope"), el("div", { class: "bar" }, measured ? null : [time.box, who], said, el("span", { class: "grow" }),
 		export_menu([["PNG", () => canvas.toBlob(blob => save(blob, "fathom-flamescope.png"))], ["CSV", () => data && save(csv_of([["time", "samples"], ...data.cells.map(([column, row, count]) => [new Date(data.from_ms + 1000 * column + data.cell_ms * row).toISOString(), count])]), "fathom-flamescope.csv")], ["JSON", () => data && save(json_blob(data), "fathom-flamescope.json")]]),
-		copy_button(() => command_of("profile", Math.min(time.now().seconds, 60), row_of(who.value)?.name))), box, empty, chosen);
+		copy_button(() => command_of("profile", Math.min(time.now().seconds, 60), row_of(who.value)?.name))), box, hint, empty, chosen);
 	fill(crumbs, el("a", { href: "#/" }, "Overview"), " › ", el("a", { href: measured ? `#/flame?a=p${measured}` : `#/flame?series=${who.value}` }, measured ? "measurement" : "flame graphs"));
 
 	async function load(force) {
@@ -100,6 +100,7 @@ function flame_scope(view, query) {
 	const sized = new ResizeObserver(paint);
 	sized.observe(canvas);
 	load(true).then(tell);
+	if (!measured) sampler_words().then(words => { if (words.startsWith("Not")) hint.textContent = words; }, () => {});
 	return { period: measured ? null : time, theme: paint, live: () => { who.refresh(); if (!model.paused && start === null && !time.now().to) load(); }, escape: () => { if (start !== null || times) { start = times = null; set_query({ sel: "" }); paint(); tell(); } else history.back(); }, leave: () => { gone = true; sized.disconnect(); } };
 }
 

@@ -125,6 +125,8 @@ struct registry *source_registry(GError **error)
 
 /* ---- what ---- */
 
+#define REPLAY_INTERVAL_NS NS_PER_S /* of a capture: finer slots of time would be empty between */
+
 /* Of an observation that is read instead of made. */
 struct replay {
 	const struct observe_options *options;
@@ -135,6 +137,11 @@ struct replay {
 	guint64 due_ns; /* interval that is full then */
 	gboolean found, stopped;
 };
+
+static guint64 replay_slot_ns(const struct observe_options *options)
+{
+	return options->slot_ns ? MAX(options->slot_ns, REPLAY_INTERVAL_NS) : 0;
+}
 
 static gboolean is_all(const struct replay *replay)
 {
@@ -181,7 +188,7 @@ static void take_histogram(struct replay *replay, const struct histogram *from, 
 			labels[count++] = from->labels[i];
 	if (!replay->shape->histogram) {
 		replay->shape->histogram = histogram_new(labels);
-		replay->shape->histogram->slot_ns = replay->options->slot_ns;
+		replay->shape->histogram->slot_ns = replay_slot_ns(replay->options);
 	}
 	for (guint32 row = 0; row < from->rows->len; row++) {
 		const char *const *values = histogram_values(from, row);
@@ -330,7 +337,8 @@ static gboolean replay_frame(void *user, gint64 time_ms, struct snapshot *snapsh
 		replay->snapshot->duration_ns = 0;
 	}
 	if (options->slot_ns)
-		slot = (guint32)((guint64)MAX(time_ms - replay->first_ms, 0) * NS_PER_MS / options->slot_ns);
+		slot = (guint32)(((guint64)MAX(time_ms - replay->first_ms, 0) * NS_PER_MS + REPLAY_INTERVAL_NS / 2) /
+				 replay_slot_ns(options));
 	for (guint i = 0; i < snapshot->shapes->len; i++) {
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
 
@@ -436,31 +444,6 @@ static gboolean whole_frame(void *user, gint64 time_ms, struct snapshot *snapsho
 struct snapshot *source_whole(guint windows, GPtrArray **parts, GError **error)
 {
 	g_autoptr(GPtrArray) frames = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
-	struct snapshot *whole;
 
-	if (!each_frame(NULL, whole_frame, frames, error))
-		return NULL;
-	*parts = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
-	whole = snapshot_new(NULL);
-	for (guint i = 0; i < frames->len; i++) {
-		struct snapshot *frame = g_ptr_array_index(frames, i);
-		struct shape *gauges = snapshot_find(frame, SHAPE_GAUGES);
-		guint window = i * windows / frames->len;
-
-		while ((*parts)->len <= window)
-			g_ptr_array_add(*parts, snapshot_new(NULL));
-		if (gauges) {
-			g_autoptr(snapshot_t) copy = snapshot_new(NULL);
-			struct shape *shape = shape_new(SHAPE_GAUGES, gauges->probe, gauges->unit);
-
-			copy->start_realtime_ns = frame->start_realtime_ns;
-			copy->duration_ns = frame->duration_ns;
-			for (guint32 j = 0; j < gauges->gauges->rows->len; j++)
-				gauges_copy(shape->gauges, gauges_row(gauges->gauges, j));
-			g_ptr_array_add(copy->shapes, shape);
-			pack_merge(g_ptr_array_index(*parts, window), copy);
-		}
-		pack_merge(whole, frame);
-	}
-	return whole;
+	return each_frame(NULL, whole_frame, frames, error) ? pack_merge_all(frames, windows, parts) : NULL;
 }

@@ -181,7 +181,11 @@ static void link_judge(const struct map *map, struct map_link *link)
 	}
 	if (share >= MAP_LOST_WARN) {
 		link->status = MAX(link->status, share >= MAP_LOST_BAD ? MAP_BAD : MAP_WARN);
-		g_string_append_printf(why, "%s%.1f %% sent again", why->len ? ", " : "", 100 * share);
+		g_string_append(why, why->len ? ", " : "");
+		if (share <= 1)
+			g_string_append_printf(why, "%.1f %% sent again", 100 * share);
+		else /* again and again, to somebody who does not answer */
+			g_string_append_printf(why, "%" G_GUINT64_FORMAT " sent again", lost);
 	}
 	if (remarks) {
 		link->status = MAX(link->status, MAP_WARN);

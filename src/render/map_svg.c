@@ -12,6 +12,7 @@
 
 #define MAP_TOP 64
 #define MAP_NAME_CHARACTERS 30
+#define MAP_WHY_CHARACTERS 36 /* what fits between two nodes */
 #define MAP_WIDTH_MIN 720
 
 static const char *const status_classes[] = { [MAP_OK] = "ok", [MAP_WARN] = "warn", [MAP_BAD] = "bad" };
@@ -23,20 +24,21 @@ static void svg_text(GString *svg, double x, double y, const char *class, const 
 	g_string_append(svg, "</text>");
 }
 
-static char *name_cut(const char *name)
+/* The title has all of it. */
+static char *words_cut(const char *words, glong characters)
 {
-	g_autofree char *valid = g_utf8_make_valid(name, -1), *head = NULL;
+	g_autofree char *valid = g_utf8_make_valid(words, -1), *head = NULL;
 
-	if (g_utf8_strlen(valid, -1) <= MAP_NAME_CHARACTERS)
+	if (g_utf8_strlen(valid, -1) <= characters)
 		return g_steal_pointer(&valid);
-	head = g_utf8_substring(valid, 0, MAP_NAME_CHARACTERS - 1);
+	head = g_utf8_substring(valid, 0, characters - 1);
 	return g_strconcat(head, "\342\200\246", NULL);
 }
 
 static void svg_node(GString *svg, const struct map *map, guint number)
 {
 	const struct map_node *node = &g_array_index(map->nodes, struct map_node, number);
-	g_autofree char *name = name_cut(node->end.name);
+	g_autofree char *name = words_cut(node->end.name, MAP_NAME_CHARACTERS);
 	g_autofree char *below = node->folded ? g_strdup_printf("%u of them", node->folded)
 					      : g_strdup_printf("%s \302\267 %u in, %u out",
 								map_kind_words(node->end.kind), node->in, node->out);
@@ -91,7 +93,7 @@ static struct map_point svg_way(GString *svg, const struct map *map, const struc
 		double x = node->x + node->width;
 
 		g_string_append_printf(svg, "M%.1f %.1fc46 -22 46 34 2 20", x, node->y + 12);
-		return (struct map_point){ x + 40, node->y + 10 };
+		return (struct map_point){ x + 40, node->y + 20 };
 	}
 	at = g_array_index(link->points, struct map_point, 0);
 	g_string_append_printf(svg, "M%.1f %.1f", at.x, at.y);
@@ -107,11 +109,16 @@ static void svg_link(GString *svg, const struct map *map, const struct map_link 
 	g_autofree char *ports = map_link_ports(link), *rtt = units_duration(link->numbers.rtt_high_ns);
 	g_autofree char *first = g_strdup_printf("%s%s%s", ports, ports[0] ? " " : "", rate);
 	g_autofree char *second = NULL;
+	const char *own = link->points->len < 2 ? " own" : ""; /* beside its loop, not across it */
+	g_autofree char *more = g_strdup_printf("number more%s", own), *number = g_strdup_printf("number%s", own);
 	struct map_point at;
 
-	if (link->why)
-		second = g_strdup_printf("\342\232\240 %s", link->why);
-	else if (link->numbers.rtt_high_ns)
+	if (link->why) {
+		g_autofree char *why = words_cut(link->why, MAP_WHY_CHARACTERS);
+
+		second = g_strdup_printf("\342\232\240 %s", why);
+	}
+	if (!link->why && link->numbers.rtt_high_ns)
 		second = g_strdup_printf("rtt < %s", rtt);
 	g_string_append_printf(svg, "<g class=\"link %s\" data-source=\"%u\" data-target=\"%u\" tabindex=\"0\"><title>",
 			       status_classes[link->status], link->source, link->target);
@@ -121,9 +128,9 @@ static void svg_link(GString *svg, const struct map *map, const struct map_link 
 			       status_classes[link->status], map_link_width(link));
 	at = svg_way(svg, map, link);
 	g_string_append(svg, "\"/>");
-	svg_text(svg, at.x, at.y - (second ? 7 : 1), "number", first);
+	svg_text(svg, at.x, at.y - (second ? 7 : 1), number, first);
 	if (second)
-		svg_text(svg, at.x, at.y + 6, "number more", second);
+		svg_text(svg, at.x, at.y + 6, more, second);
 	g_string_append(svg, "</g>\n");
 }
 

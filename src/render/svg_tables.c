@@ -413,11 +413,12 @@ void html_tables(const struct snapshot *snapshot, const struct shape *shape, con
 		 FILE *out)
 {
 	g_autofree char *svg = picture_make(snapshot, shape, options, NULL);
-	g_autofree char *style =
-		g_strconcat(asset_tables_css,
-			    "html { color-scheme: light dark; } body { margin: 0; } svg { display: block; margin: 0 "
-			    "auto; max-width: 100%; height: auto; }\n",
-			    NULL);
+	g_autofree char *style = g_strconcat(
+		asset_tables_css,
+		"html { color-scheme: light dark; } body { margin: 0; background: #ffffff; } svg { display: block; "
+		"margin: 0 auto; max-width: 100%; height: auto; }\n"
+		"@media (prefers-color-scheme: dark) { body { background: #0d1117; } }\n",
+		NULL);
 	g_autofree char *hash = render_csp_hash(style);
 	g_autoptr(GString) title = g_string_new(NULL);
 

@@ -25,7 +25,7 @@
 
 struct agent {
 	GMainLoop *loop;
-	struct sampler *sampler; /* NULL of a capture, as recorder and verdicts */
+	struct sampler *sampler; /* NULL of a capture, as the recorder */
 	struct replay *replay; /* NULL: this machine is watched */
 	struct database *database; /* owned by the history; NULL: none */
 	struct api api;
@@ -163,13 +163,27 @@ static gboolean open_state(struct agent *agent, const struct config *config, GEr
 	return TRUE;
 }
 
+static void open_verdicts(struct agent *agent)
+{
+	char *note;
+
+	agent->api.verdicts = verdicts_new(agent->api.live, &note);
+	if (note)
+		g_ptr_array_add(agent->notes, note);
+}
+
 static gboolean open_capture(struct agent *agent, const struct config *config, GError **error)
 {
 	agent->api.live = live_new_replay(agent->api.history, agent->api.reel);
 	agent->replay = replay_load(config->capture, config->capture_from_ms, config->capture_to_ms, agent->api.live,
 				    agent->api.stacks, error);
 	agent->api.replay = agent->replay;
-	return agent->replay != NULL;
+	if (!agent->replay)
+		return FALSE;
+	open_verdicts(agent);
+	verdicts_replay(agent->api.verdicts, agent->api.reel, agent->api.stacks, agent->replay->from_ms,
+			agent->replay->to_ms);
+	return TRUE;
 }
 
 static gboolean open_live(struct agent *agent, const struct config *config, GError **error)
@@ -179,7 +193,6 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 					      .exported_max = (guint)config->exported_containers,
 					      .no_profile = config->profile_seconds == 0 };
 	struct triggers triggers;
-	char *note;
 
 	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);
 	if (!agent->api.live)
@@ -196,9 +209,7 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 		if (part->why)
 			g_ptr_array_add(agent->notes, g_strdup_printf("%s: %s", part->name, part->why));
 	}
-	agent->api.verdicts = verdicts_new(agent->api.live, &note);
-	if (note)
-		g_ptr_array_add(agent->notes, note);
+	open_verdicts(agent);
 	return TRUE;
 }
 

@@ -20,6 +20,7 @@
 #define API_CELLS_MAX 400000 /* numbers in one answer */
 #define API_SPAN_MAX_MS (G_GINT64_CONSTANT(1000) * 3600 * 24 * 35)
 #define API_EVENTS_MAX 500 /* of each ring */
+#define API_EVENT_STEPS 300 /* a longer range is read from coarser sums */
 #define API_STALE_MS 5000 /* without a reading: not healthy */
 
 /* ---- answers ---- */
@@ -191,6 +192,9 @@ struct series_question {
 	guint32 id; /* 0: all */
 	gint64 from_ms, to_ms, step_ms;
 	guint32 steps;
+	const struct api *api;
+	const char *name; /* all lives of who is called so go into one lane, that of `id`; NULL: each its own */
+	GHashTable *same; /* id → GINT_TO_POINTER(1: called so, 2: not) */
 	guint series[SERIES_COUNT], count; /* asked for */
 	gboolean with_waits;
 	GHashTable *lanes; /* id → struct lane */
@@ -223,13 +227,30 @@ static struct lane *lane_of(struct series_question *question, guint32 id)
 	return lane;
 }
 
+/* Is this one, too, called what is asked for? */
+static gboolean is_same_name(struct series_question *question, guint32 id)
+{
+	int known = GPOINTER_TO_INT(g_hash_table_lookup(question->same, GUINT_TO_POINTER(id)));
+
+	if (!known) {
+		const struct history_resource *resource = history_resource(question->api->history, id);
+
+		known = resource && g_strcmp0(resource->name, question->name) == 0 ? 1 : 2;
+		g_hash_table_insert(question->same, GUINT_TO_POINTER(id), GINT_TO_POINTER(known));
+	}
+	return known == 1;
+}
+
 /* history_point_fn */
 static void lane_add(void *user, gint64 time_ms, const struct series_point *point)
 {
 	struct series_question *question = user;
 	gint64 step = (time_ms - question->from_ms) / question->step_ms;
-	struct lane *lane = lane_of(question, point->id);
+	struct lane *lane;
 
+	if (question->name && !is_same_name(question, point->id))
+		return;
+	lane = lane_of(question, question->name ? question->id : point->id);
 	if (!lane || step < 0 || step >= question->steps)
 		return;
 	for (guint i = 0; i < question->count; i++) {
@@ -303,15 +324,17 @@ static gboolean question_series(struct series_question *question, const char *na
 /* NULL, or what is wrong with it. */
 static const char *question_parse(struct series_question *question, const struct http_request *request)
 {
-	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), seconds, id, waits;
+	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), seconds, id, waits, lives;
+	const struct history_resource *resource;
 
 	if (!http_query_number(request, "seconds", 300, &seconds) || seconds < 1)
 		return "seconds is a number above 0";
 	if (!http_query_number(request, "to_ms", now_ms, &question->to_ms) ||
 	    !http_query_number(request, "from_ms", question->to_ms - seconds * 1000, &question->from_ms) ||
 	    !http_query_number(request, "step_ms", 1000, &question->step_ms) ||
-	    !http_query_number(request, "id", 0, &id) || !http_query_number(request, "waits", 0, &waits))
-		return "id, from_ms, to_ms, step_ms and waits are numbers";
+	    !http_query_number(request, "id", 0, &id) || !http_query_number(request, "waits", 0, &waits) ||
+	    !http_query_number(request, "lives", 0, &lives))
+		return "id, from_ms, to_ms, step_ms, waits and lives are numbers";
 	if (question->to_ms <= question->from_ms || question->from_ms < 0 ||
 	    question->to_ms - question->from_ms > API_SPAN_MAX_MS)
 		return "from_ms is before to_ms, at most 35 days";
@@ -322,6 +345,8 @@ static const char *question_parse(struct series_question *question, const struct
 	if (!question_series(question, http_query(request, "names")))
 		return "names is a list of series with commas between, such as cpu,memory: /api/self lists them";
 	question->id = (guint32)id;
+	resource = lives && id ? history_resource(question->api->history, question->id) : NULL;
+	question->name = resource ? resource->name : NULL;
 	question->with_waits = waits != 0;
 	/* Steps lie on multiples of their length, so that an answer a second later has the same ones. */
 	question->from_ms = question->from_ms / question->step_ms * question->step_ms;
@@ -334,7 +359,7 @@ static const char *question_parse(struct series_question *question, const struct
 
 static void get_series(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
-	struct series_question question = { 0 };
+	struct series_question question = { .api = api };
 	const char *wrong = question_parse(&question, request);
 	enum history_resolution resolution;
 	struct json_writer json;
@@ -347,8 +372,10 @@ static void get_series(struct api *api, const struct http_request *request, stru
 		return;
 	}
 	question.lanes = g_hash_table_new_full(NULL, NULL, NULL, lane_free);
-	resolution = history_each(api->history, question.id, question.from_ms, question.to_ms, (guint)question.step_ms,
-				  lane_add, &question);
+	question.same = g_hash_table_new(NULL, NULL);
+	resolution = history_each(api->history, question.name ? 0 : question.id, question.from_ms, question.to_ms,
+				  (guint)question.step_ms, lane_add, &question);
+	g_hash_table_unref(question.same);
 	json = reply_begin(&out);
 	json_int(&json, "from_ms", question.from_ms);
 	json_int(&json, "step_ms", question.step_ms);
@@ -576,10 +603,64 @@ static const struct event *events_next(struct events_walk *walk)
 	return latest;
 }
 
+/* Are all events since then in the rings, in memory? */
+static gboolean rings_reach(const struct api *api, gint64 from_ms)
+{
+	gint64 began_ms = (gint64)((clock_realtime_ns() - budget_usage(api->budget)->uptime_ns) / NS_PER_MS);
+
+	if (api->replay || from_ms < began_ms)
+		return FALSE;
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++) {
+		const struct events *ring = live_events(api->live, i);
+		const struct event *oldest = g_queue_peek_head((GQueue *)&ring->rows);
+
+		if (ring->forgotten && oldest && from_ms < (gint64)(oldest->realtime_ns / NS_PER_MS))
+			return FALSE;
+	}
+	return TRUE;
+}
+
+struct events_reading {
+	const struct events_walk *walk;
+	struct events **rings;
+};
+
+/* reel_fn */
+static void events_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	const struct events_reading *reading = user;
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_EVENTS);
+
+	(void)time_ms;
+	if (!shape)
+		return;
+	for (const GList *link = shape->events->rows.head; link; link = link->next) {
+		const struct event *event = link->data;
+
+		if (g_strcmp0(reading->walk->container, event->container) == 0 || !reading->walk->container)
+			events_add(reading->rings[live_event_ring(event->kind)], event);
+	}
+	reading->rings[0]->forgotten += shape->events->forgotten;
+}
+
+/* What was written down: of before the agent's start, or of more than the rings hold. */
+static void events_of_reel(const struct api *api, const struct events_walk *walk, struct events **rings)
+{
+	struct events_reading reading = { .walk = walk, .rings = rings };
+	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), to_ms = MIN(walk->to_ms, now_ms + 1000);
+	gint64 step_ms = CLAMP((to_ms - walk->from_ms) / API_EVENT_STEPS, 1000, G_MAXINT);
+
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
+		rings[i] = events_new(LIVE_EVENTS_MAX);
+	if (walk->from_ms < to_ms)
+		reel_each(api->reel, walk->from_ms, to_ms, (guint)step_ms, events_frame, &reading);
+}
+
 static void get_events(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
 	struct events_walk walk = { .kind = http_query(request, "kind"),
 				    .container = http_query(request, "container") };
+	struct events *older[LIVE_EVENT_RINGS] = { NULL };
 	const struct event *event;
 	guint64 forgotten = 0;
 	struct json_writer json;
@@ -590,10 +671,14 @@ static void get_events(struct api *api, const struct http_request *request, stru
 		reply_error(reply, MHD_HTTP_BAD_REQUEST, "from_ms and to_ms are numbers");
 		return;
 	}
+	if (walk.from_ms && !rings_reach(api, walk.from_ms))
+		events_of_reel(api, &walk, older);
 	for (guint i = 0; i < LIVE_EVENT_RINGS; i++) {
-		walk.link[i] = live_events(api->live, i)->rows.tail;
+		const struct events *ring = older[i] ? older[i] : live_events(api->live, i);
+
+		walk.link[i] = ring->rows.tail;
 		walk.left[i] = API_EVENTS_MAX;
-		forgotten += live_events(api->live, i)->forgotten;
+		forgotten += ring->forgotten;
 	}
 	json = reply_begin(&out);
 	json_uint(&json, "forgotten", forgotten);
@@ -602,6 +687,8 @@ static void get_events(struct api *api, const struct http_request *request, stru
 		write_event(&json, event);
 	json_end_array(&json);
 	reply_end(reply, &json);
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
+		events_free(older[i]);
 }
 
 /* ---- the stream ---- */
@@ -811,7 +898,7 @@ static const struct route {
 	{ "POST", "/api/captures", ACCESS_OPERATOR, past_freeze, TRUE },
 	{ "GET", "/api/captures/", ACCESS_READER, past_capture, TRUE },
 	{ "GET", "/api/host", ACCESS_READER, past_host, TRUE },
-	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts, TRUE },
+	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts },
 	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
 	{ "GET", "/api/self", ACCESS_READER, get_self },
 	{ "GET", "/api/events", ACCESS_READER, get_events },

@@ -10,6 +10,7 @@
 #include "observe/usage.h"
 #include "render/connections.h"
 #include "render/prometheus.h"
+#include "serve/changes.h"
 
 #define LIVE_ID_LENGTH 12
 #define LIVE_EXEC_RATE 200 /* events a second and container */
@@ -56,6 +57,7 @@ struct live {
 	struct reel *reel;
 	struct snapshot *frame; /* what this interval brought: for the reel */
 	struct events *news; /* of this interval */
+	struct changes *changed;
 	live_frame_fn see_frame; /* NULL: nobody */
 	void *see_user;
 	struct look *look;
@@ -187,10 +189,17 @@ static void resources_match(struct live *live)
 
 /* ---- observations ---- */
 
-/* Programs that are started are many: they have a ring of their own, so that they push out nothing but each other. */
-static guint event_ring(const struct event *event)
+guint live_event_ring(const char *kind)
 {
-	return g_strcmp0(event->kind, "exec") == 0 ? 0 : 1;
+	static const char *const lives[] = { "start", "stop", "restart", "deploy", NULL };
+
+	return !kind ? 2 : strcmp(kind, "exec") == 0 ? 0 : g_strv_contains(lives, kind) ? 1 : 2;
+}
+
+static void event_keep(struct live *live, const struct event *event)
+{
+	events_add(live->events[live_event_ring(event->kind)], event);
+	events_add(live->news, event);
 }
 
 /* happen_fn */
@@ -203,8 +212,7 @@ static void event_seen(void *user, const struct event *event)
 	running->events++;
 	if (resource && running == &running->live->running[LIVE_EXEC])
 		resource->execs++;
-	events_add(running->live->events[event_ring(event)], event);
-	events_add(running->live->news, event);
+	event_keep(running->live, event);
 }
 
 static void part_fail(struct live *live, enum live_part part, const char *why)
@@ -337,6 +345,12 @@ static void waits_take(struct live *live, const struct shape *shape)
 		histogram_counts_add(counts_of(&resource->waits), &row->counts);
 		histogram_counts_add(counts_of(&resource->interval_waits), &row->counts);
 	}
+}
+
+/* changes_fn */
+static void change_seen(void *user, const struct event *event)
+{
+	event_keep(user, event);
 }
 
 static void waits_begin(struct live *live)
@@ -511,6 +525,7 @@ gboolean live_tick(struct live *live, GError **error)
 	if (!gauges_take(live, error))
 		return FALSE;
 	resources_match(live);
+	changes_take(live->changed, live->readings, (guint64)live->time_ms * NS_PER_MS, change_seen, live);
 	live->parts[LIVE_GAUGES].cost_ns += clock_thread_ns() - before_ns;
 	waits_begin(live);
 	snapshot_free(live->frame);
@@ -552,6 +567,7 @@ static struct live *live_empty(const struct live_options *options, struct histor
 	live->history = history;
 	live->reel = reel;
 	live->news = events_new(LIVE_EVENTS_MAX);
+	live->changed = changes_new();
 	live->targets = target_array_new();
 	live->other = gauges_new();
 	gauges_add(live->other, GAUGE_RESOURCE_CONTAINER, 0, 0, LIVE_OTHER);
@@ -621,7 +637,7 @@ struct live *live_new_replay(struct history *history, struct reel *reel)
 static void replay_events(struct live *live, const struct events *events)
 {
 	for (const GList *link = events->rows.head; link; link = link->next)
-		events_add(live->events[event_ring(link->data)], link->data);
+		events_add(live->events[live_event_ring(((struct event *)link->data)->kind)], link->data);
 	replay_part(live, LIVE_EXEC, NULL);
 	replay_part(live, LIVE_OOM, NULL);
 }
@@ -685,6 +701,7 @@ void live_free(struct live *live)
 	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
 		events_free(live->events[i]);
 	events_free(live->news);
+	changes_free(live->changed);
 	edges_free(live->edges);
 	look_free(live->look);
 	snapshot_free(live->frame);

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "diagnose/report.h"
 #include "observe/vitals.h"
+#include "store/pack.h"
 
 #define VERDICTS_CONFIG_BYTES_MAX (64u << 10)
 #define VERDICTS_CRITICAL 0.5 /* of its thread time lost */
@@ -19,7 +20,8 @@ struct verdicts {
 	struct gauges *before; /* a copy of the reading the window began with; NULL: none yet */
 	guint64 before_ns;
 	gint64 time_ms; /* of the last diagnosis; 0: none yet */
-	struct snapshot *window;
+	guint every_ms; /* 0: there will be no other */
+	struct snapshot *whole; /* of a capture; NULL: the windows alone */
 	GPtrArray *windows; /* of struct snapshot *, the latest last */
 	struct diagnosis *diagnosis;
 	GHashTable *lasting; /* "key rule" → gint64 *: since when in a row */
@@ -48,9 +50,11 @@ struct verdicts *verdicts_new(struct live *live, char **note)
 	struct verdicts *verdicts = g_new0(struct verdicts, 1);
 
 	verdicts->live = live;
+	verdicts->every_ms = VERDICTS_WINDOW_S * 1000;
 	*note = NULL;
 	config_read(&verdicts->config, note);
-	verdicts->vitals = vitals_new(live_registry(live));
+	if (live_registry(live))
+		verdicts->vitals = vitals_new(live_registry(live));
 	verdicts->windows = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
 	verdicts->lasting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	return verdicts;
@@ -63,7 +67,9 @@ void verdicts_free(struct verdicts *verdicts)
 	diagnosis_free(verdicts->diagnosis);
 	g_ptr_array_unref(verdicts->windows);
 	gauges_free(verdicts->before);
-	vitals_free(verdicts->vitals);
+	if (verdicts->vitals)
+		vitals_free(verdicts->vitals);
+	snapshot_free(verdicts->whole);
 	g_hash_table_unref(verdicts->lasting);
 	g_free(verdicts);
 }
@@ -89,14 +95,14 @@ static char *lasting_key(const struct finding *finding)
 }
 
 /* Since when each finding has been there, window after window. */
-static void lasting_update(struct verdicts *verdicts)
+static void lasting_update(struct verdicts *verdicts, gint64 window_ms)
 {
 	GHashTable *now = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 
 	for (guint i = 0; i < verdicts->diagnosis->findings->len; i++) {
 		g_autofree char *key = lasting_key(g_ptr_array_index(verdicts->diagnosis->findings, i));
 		const gint64 *since = g_hash_table_lookup(verdicts->lasting, key);
-		gint64 begin_ms = since ? *since : verdicts->time_ms - VERDICTS_WINDOW_S * 1000;
+		gint64 begin_ms = since ? *since : verdicts->time_ms - window_ms;
 
 		g_hash_table_replace(now, g_steal_pointer(&key), g_memdup2(&begin_ms, sizeof(begin_ms)));
 	}
@@ -119,9 +125,8 @@ static void window_end(struct verdicts *verdicts, struct gauges *now, guint64 no
 	g_ptr_array_add(verdicts->windows, window);
 	diagnosis_free(verdicts->diagnosis);
 	verdicts->diagnosis = diagnose(window, verdicts->windows, &verdicts->config);
-	verdicts->window = window;
 	verdicts->time_ms = live_time_ms(verdicts->live);
-	lasting_update(verdicts);
+	lasting_update(verdicts, VERDICTS_WINDOW_S * 1000);
 }
 
 void verdicts_tick(struct verdicts *verdicts)
@@ -141,6 +146,39 @@ void verdicts_tick(struct verdicts *verdicts)
 	gauges_free(verdicts->before);
 	verdicts->before = now;
 	verdicts->before_ns = now_ns;
+	verdicts->cost_ns += clock_thread_ns() - began_ns;
+}
+
+/* reel_fn */
+static void replay_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	struct snapshot *frame = snapshot_new(NULL);
+
+	(void)time_ms;
+	pack_merge(frame, snapshot); /* takes over what is in it */
+	g_ptr_array_add(user, frame);
+}
+
+void verdicts_replay(struct verdicts *verdicts, struct reel *reel, struct reel *stacks, gint64 from_ms, gint64 to_ms)
+{
+	g_autoptr(GPtrArray) frames = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	g_autoptr(GPtrArray) sampled = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	guint64 began_ns = clock_thread_ns();
+
+	reel_each(reel, from_ms, to_ms, 1000, replay_frame, frames);
+	reel_each(stacks, from_ms, to_ms, 1000, replay_frame, sampled);
+	g_ptr_array_unref(verdicts->windows);
+	verdicts->whole = pack_merge_all(frames, VERDICTS_WINDOWS, &verdicts->windows);
+	for (guint i = 0; i < sampled->len; i++) { /* beside the intervals, not after them */
+		guint64 duration_ns = verdicts->whole->duration_ns;
+
+		pack_merge(verdicts->whole, g_ptr_array_index(sampled, i));
+		verdicts->whole->duration_ns = duration_ns;
+	}
+	verdicts->diagnosis = diagnose(verdicts->whole, verdicts->windows, &verdicts->config);
+	verdicts->time_ms = to_ms;
+	verdicts->every_ms = 0;
+	lasting_update(verdicts, to_ms - from_ms);
 	verdicts->cost_ns += clock_thread_ns() - began_ns;
 }
 
@@ -231,7 +269,7 @@ void verdicts_write(const struct verdicts *verdicts, struct json_writer *json)
 	const struct diagnosis *diagnosis = verdicts->diagnosis;
 
 	json_int(json, "time_ms", verdicts->time_ms);
-	json_uint(json, "every_ms", VERDICTS_WINDOW_S * 1000);
+	json_uint(json, "every_ms", verdicts->every_ms);
 	json_uint(json, "cost_ns", verdicts->cost_ns);
 	json_begin_array(json, "verdicts");
 	if (diagnosis) {

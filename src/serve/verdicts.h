@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's own diagnosis: every few seconds the rules of diagnose/ over what the readings of that time say. It is the
  * diagnosis from files (plus the threads' waits for CPUs): what only kernel programs tell, of locks, disks and
- * connections, is listed as not known; fathom diagnose looks at that, too. */
+ * connections, is listed as not known; fathom diagnose looks at that, too. A capture is judged once, by all it holds. */
 #pragma once
 #include <glib.h>
 
@@ -17,6 +17,8 @@ struct verdicts;
  * understood is named in `note` (owned by the caller) and the built-in ones are used. */
 struct verdicts *verdicts_new(struct live *live, char **note);
 void verdicts_free(struct verdicts *verdicts);
+/* Of a capture in place of readings: one diagnosis of all that the reels hold of it, and no other. */
+void verdicts_replay(struct verdicts *verdicts, struct reel *reel, struct reel *stacks, gint64 from_ms, gint64 to_ms);
 /* After each reading. */
 void verdicts_tick(struct verdicts *verdicts);
 /* CPU time of this thread it took since the start, nanoseconds. */

@@ -876,3 +876,40 @@ void pack_merge(struct snapshot *into, struct snapshot *from)
 	if (!into->frequency_hz)
 		into->frequency_hz = from->frequency_hz;
 }
+
+/* A copy of the frame's gauges alone; NULL: it has none. */
+static struct snapshot *gauges_copied(const struct snapshot *frame)
+{
+	const struct shape *gauges = snapshot_find(frame, SHAPE_GAUGES);
+	struct snapshot *copy;
+	struct shape *shape;
+
+	if (!gauges)
+		return NULL;
+	copy = snapshot_new(NULL);
+	copy->start_realtime_ns = frame->start_realtime_ns;
+	copy->duration_ns = frame->duration_ns;
+	shape = shape_new(SHAPE_GAUGES, gauges->probe, gauges->unit);
+	for (guint32 i = 0; i < gauges->gauges->rows->len; i++)
+		gauges_copy(shape->gauges, gauges_row(gauges->gauges, i));
+	g_ptr_array_add(copy->shapes, shape);
+	return copy;
+}
+
+struct snapshot *pack_merge_all(GPtrArray *frames, guint windows, GPtrArray **parts)
+{
+	struct snapshot *whole = snapshot_new(NULL);
+
+	*parts = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	for (guint i = 0; i < frames->len; i++) {
+		struct snapshot *frame = g_ptr_array_index(frames, i);
+		g_autoptr(snapshot_t) copy = gauges_copied(frame);
+
+		while ((*parts)->len <= i * windows / frames->len)
+			g_ptr_array_add(*parts, snapshot_new(NULL));
+		if (copy)
+			pack_merge(g_ptr_array_index(*parts, (*parts)->len - 1), copy);
+		pack_merge(whole, frame);
+	}
+	return whole;
+}

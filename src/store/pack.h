@@ -37,3 +37,6 @@ struct snapshot *pack_read_compressed(const guint8 *bytes, gsize length, GHashTa
 /* Adds the shapes of the adjoining `from` to those of `into` with the same probe and kind; others are taken over. `from`
  * keeps nothing that is of use. Gauges add up as gauges_merge has it. */
 void pack_merge(struct snapshot *into, struct snapshot *from);
+/* All of `frames` (of struct snapshot *, in order; they keep nothing of use) as one, and in `parts` the gauges of `windows`
+ * parts of the time, one after the other. Both owned by the caller. */
+struct snapshot *pack_merge_all(GPtrArray *frames, guint windows, GPtrArray **parts);

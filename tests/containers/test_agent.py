@@ -592,6 +592,37 @@ def test_events(agent, docker, start):
     wait_for(lambda: (agent.container(container.name) or {}).get("execs"), 20, "a count")
 
 
+def test_changes(agent, docker, start):
+    """What explains a bend in a line: other limits, a restart, a replacement; also of a container told of for the first time."""
+    container = start(docker, "agentchanged", "sleep", "1000", cpus=0.5, memory="64m")
+
+    def told(kind):
+        return agent.json(f"/api/events?kind={kind}&container={container.name}")["events"]
+
+    [born] = wait_for(lambda: told("start"), 20, "its start")
+    assert not told("limit") and born["fields"]["image"]
+    docker.cli("update", "--cpus=1.5", "--memory=128m", "--memory-swap=-1", container.name)
+    wait_for(lambda: len(told("limit")) >= 2, 20, "its limits")
+    changes = {event["fields"]["limit"]: event["fields"] for event in told("limit")}
+    assert (changes["cpu"]["before"], changes["cpu"]["after"]) == (500_000_000, 1_500_000_000)
+    assert changes["memory"]["change"] == "memory limit 64.0 MiB → 128 MiB"
+    docker.cli("restart", "-t", "0", container.name)
+    wait_for(lambda: told("restart"), 20, "its restart")
+    assert len(told("start")) == 1 and told("stop")
+    # both lives on one line
+    again = wait_for(lambda: agent.container(container.name), 20, "its second life")
+
+    def known_steps(lives):
+        read = agent.json(f"/api/series?id={again['series']}&names=pids&seconds=60&lives={lives}")["resources"]
+        return sum(value is not None for value in read[0]["values"]["pids"]) if read else 0
+
+    wait_for(lambda: known_steps(0), 20, "a point of its second life")
+    assert known_steps(1) > known_steps(0)
+    # from what was written down, with more than is in memory asked for
+    before = agent.json(f"/api/events?from_ms=1&container={container.name}")["events"]
+    assert {"start", "limit", "restart"} <= {event["kind"] for event in before}
+
+
 def test_events_are_not_flooded(agent, docker, start):
     """A thousand programs started push out each other, not the one kill for lack of memory."""
     killed = start(docker, "agentoom", "sh", "-c", "tail /dev/zero; sleep 100", memory="16m")

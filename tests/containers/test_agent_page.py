@@ -16,7 +16,7 @@ import pytest
 
 from agent_client import Agent
 from runtimes import die_with_parent
-from support import ROOT, Missing, fathom_binary, lack, run, tool
+from support import ROOT, Missing, fathom_binary, lack, run, tool, wait_for
 
 WEB = ROOT / "tests/web"
 
@@ -35,6 +35,8 @@ def seen(docker, tmp_path_factory):
                            labels={"evil": "<img src=x onerror=alert(1)>"})
     agent = Agent(base, "--profile-seconds=5", "--cpu-percent=0").start()
     try:
+        wait_for(lambda: agent.container(container.name), 30, "the container")
+        docker.cli("update", "--pids-limit=500", container.name)
         link = f"{agent.url}#token={agent.token}"
         done = run(node, WEB / "agent.mjs", chromium, base / "profile", link, container.name, pictures, cwd=WEB,
                    timeout=240)
@@ -63,6 +65,7 @@ def test_token(seen):
 def test_overview(seen):
     assert seen["roles"]["table"] == 1 and seen["roles"]["headers"] >= 10 and seen["roles"]["status"] >= 2
     assert "/ 0.2" in seen["cpu"] and seen["markup"] == 0
+    assert seen["name_width"] >= 150 and seen["table_width"] >= 1200  # of 1280: names can be read, nothing lies idle
 
 
 def test_state_is_in_the_address(seen):
@@ -73,6 +76,7 @@ def test_state_is_in_the_address(seen):
 
 def test_container_view(seen):
     assert seen["title"] == seen["name"] and seen["heat_ink"] > 0
+    assert "threads' limit" in seen["changes"] and "→ 500" in seen["changes"]
 
 
 def test_flame(seen):
@@ -133,6 +137,9 @@ def test_capture(seen):
             except urllib.error.HTTPError as refused:
                 got = refused.code
             assert got == status, path
+        asked = urllib.request.Request(url + "api/verdicts", headers={"Authorization": f"Bearer {token}"})
+        judged = json.loads(urllib.request.urlopen(asked, timeout=20).read())
+        said = json.loads(run(fathom_binary(), "replay", capture, "diagnose", "--json", check=False).stdout)
     finally:
         replay.terminate()
         assert replay.wait(timeout=20) == 0
@@ -141,6 +148,11 @@ def test_capture(seen):
     assert "failed" not in it and it["errors"] == [], it
     assert it["state"].startswith("capture ") and not it["pause"] and it["measures"] == 0 and it["banner"] == ""
     assert "/ 0.2" in it["cpu"] and "to=" in it["range"] and "the whole machine" in it["flame"]
+    # judged as fathom diagnose judges the same file
+    assert judged["every_ms"] == 0 and judged["containers"] > 0
+    rules = {(one["container"], one["rule"]) for one in judged["verdicts"] if one["severity"] != "info"}
+    assert rules == {(one["container"], one["verdict"]) for one in said["findings"]}, (judged, said)
+    assert any(name == seen["name"] for name, _ in rules) and it["verdict"] not in ("", "not judged")
     assert it["self"] == "What the capture rests on"
     for view, command in it["commands"].items():
         assert command.startswith(f"fathom replay {name} "), view

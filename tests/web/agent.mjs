@@ -93,6 +93,8 @@ try {
 	const cpu = () => row.locator("td[data-key=cpu]").innerText();
 	await until(name => { const cell = document.querySelector(`tbody tr[data-name="${name}"] td[data-key=cpu]`); return cell && /\d/.test(cell.textContent); }, container);
 	seen.cpu = await cpu();
+	seen.name_width = (await row.locator("td").first().boundingBox()).width;
+	seen.table_width = (await page.getByRole("table", { name: "Containers" }).locator("tbody").boundingBox()).width;
 	seen.state = await page.locator("#state").textContent();
 	await until(before => document.getElementById("state").textContent !== before, seen.state);
 	await picture("overview");
@@ -131,6 +133,8 @@ try {
 	seen.title = await page.locator("h1").textContent();
 	await page.locator(".chart canvas").first().hover({ position: { x: 400, y: 50 } });
 	await until(() => document.querySelectorAll("#heat").length);
+	await until(() => /limit/.test(document.getElementById("marks").dataset.kinds) && Number(document.getElementById("marks").dataset.throttled) > 0);
+	seen.changes = await page.getByRole("table", { name: "Events" }).locator("tbody tr", { hasText: "→" }).first().innerText();
 	await picture("container");
 	seen.heat_ink = await page.evaluate(() => { const canvas = document.getElementById("heat"); const data = canvas.getContext("2d").getImageData(70, 0, canvas.width - 70, canvas.height - 20).data; let ink = 0; for (let i = 3; i < data.length; i += 4) ink += data[i] > 0; return ink; });
 

@@ -31,6 +31,7 @@ try {
 	await row.waitFor();
 	seen.state = await page.locator("#state").textContent();
 	seen.pause = await page.locator("#pause").isVisible();
+	seen.verdict = await row.locator("td[data-key=verdict] a").innerText();
 	seen.cpu = await row.locator("td[data-key=cpu]").innerText();
 	await copied("overview");
 	await page.screenshot({ path: `${pictures}/replay-overview.png` });

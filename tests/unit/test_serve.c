@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve/changes.c: readings in, what changed out. */
+#include <glib.h>
+
+#include "base/units.h"
+#include "serve/changes.h"
+
+#define NOW_NS (G_GUINT64_CONSTANT(1700000000) * NS_PER_S)
+
+struct told {
+	struct changes *changes;
+	GString *text; /* "kind name [change|image]; …" of the last reading */
+	guint64 last_ns;
+};
+
+static void tell(void *user, const struct event *event)
+{
+	struct told *told = user;
+	const struct event_field *field = event_find(event, "change");
+	const struct event_field *before = event_find(event, "image_before");
+
+	g_string_append_printf(told->text, "%s %s", event->kind, event->container);
+	if (field)
+		g_string_append_printf(told->text, " %s", field->text);
+	if (before)
+		g_string_append_printf(told->text, " %s>%s", before->text, event_find(event, "image")->text);
+	g_string_append(told->text, "; ");
+	told->last_ns = event->realtime_ns;
+}
+
+struct one {
+	guint64 key, birth_ns;
+	const char *name, *id, *image, *pod;
+	guint64 cores, bytes; /* limits; 0: none */
+};
+
+static const char *take(struct told *told, const struct one *all, guint count)
+{
+	g_autoptr(gauges_t) readings = gauges_new();
+
+	for (guint i = 0; i < count; i++) {
+		const struct one *one = &all[i];
+		struct gauge_row *row =
+			gauges_add(readings, GAUGE_RESOURCE_CONTAINER, one->key, one->birth_ns, one->name);
+
+		gauges_set_text(readings, row, GAUGE_TEXT_ID, one->id);
+		gauges_set_text(readings, row, GAUGE_TEXT_IMAGE, one->image);
+		gauges_set_text(readings, row, GAUGE_TEXT_POD, one->pod);
+		gauge_set(row, GAUGE_CPU, 1);
+		gauge_set(row, GAUGE_MEMORY, 1);
+		gauge_set(row, GAUGE_STARTED, NOW_NS - 2 * NS_PER_S);
+		if (one->cores)
+			gauge_set(row, GAUGE_CPU_LIMIT, one->cores);
+		if (one->bytes)
+			gauge_set(row, GAUGE_MEMORY_LIMIT, one->bytes);
+	}
+	g_string_truncate(told->text, 0);
+	changes_take(told->changes, readings, NOW_NS, tell, told);
+	return told->text->str;
+}
+
+static struct told told_new(void)
+{
+	return (struct told){ .changes = changes_new(), .text = g_string_new(NULL) };
+}
+
+static void told_clear(struct told *told)
+{
+	changes_free(told->changes);
+	g_string_free(told->text, TRUE);
+}
+
+static void test_limits(void)
+{
+	struct told told = told_new();
+	struct one web = { 7, 1, "web", "aaaaaaaaaaaaaaaa", "nginx", NULL, 500000000, 0 };
+
+	g_assert_cmpstr(take(&told, &web, 1), ==, ""); /* who is there is no news */
+	g_assert_cmpstr(take(&told, &web, 1), ==, "");
+	web.cores = 1500000000;
+	web.bytes = 64 << 20;
+	g_assert_cmpstr(take(&told, &web, 1), ==,
+			"limit web CPU limit 0.5 cores → 1.5 cores; limit web memory limit none → 64.0 MiB; ");
+	web.cores = 0;
+	g_assert_cmpstr(take(&told, &web, 1), ==, "limit web CPU limit 1.5 cores → none; ");
+	g_assert_cmpstr(take(&told, &web, 1), ==, "");
+	told_clear(&told);
+}
+
+static void test_lives(void)
+{
+	struct told told = told_new();
+	struct one web = { 7, 1, "web", "aaaaaaaaaaaaaaaa", "nginx:1", NULL, 0, 0 };
+
+	take(&told, NULL, 0);
+	g_assert_cmpstr(take(&told, &web, 1), ==, "start web; ");
+	g_assert_cmpuint(told.last_ns, ==, NOW_NS - 2 * NS_PER_S); /* its birth */
+	g_assert_cmpstr(take(&told, NULL, 0), ==, "stop web; ");
+	web.key = 8;
+	g_assert_cmpstr(take(&told, &web, 1), ==, "restart web; ");
+	web.key = 9; /* between two readings */
+	web.id = "bbbbbbbbbbbbbbbb";
+	g_assert_cmpstr(take(&told, &web, 1), ==, "stop web; deploy web; ");
+	web.key = 10;
+	web.image = "nginx:2";
+	g_assert_cmpstr(take(&told, &web, 1), ==, "stop web; deploy web nginx:1>nginx:2; ");
+	told_clear(&told);
+}
+
+static void test_pod(void)
+{
+	struct told told = told_new();
+	struct one app = { 7, 1, "app", "aaaaaaaaaaaaaaaa", "app:1", "shop/app-x", 0, 0 };
+
+	take(&told, &app, 1);
+	app.key = 8;
+	app.id = "bbbbbbbbbbbbbbbb";
+	g_assert_cmpstr(take(&told, &app, 1), ==, "stop app; restart app; ");
+	app.key = 9;
+	app.image = "app:2";
+	g_assert_cmpstr(take(&told, &app, 1), ==, "stop app; deploy app app:1>app:2; ");
+	told_clear(&told);
+}
+
+/* A name that comes late is waited for, but not for ever; limits set meanwhile are no change. */
+static void test_late_name(void)
+{
+	struct told told = told_new();
+	struct one job = { 7, 1, "aaaaaaaaaaaa", "aaaaaaaaaaaaaaaa", NULL, NULL, 0, 0 };
+
+	take(&told, NULL, 0);
+	g_assert_cmpstr(take(&told, &job, 1), ==, "");
+	job.bytes = 64 << 20;
+	g_assert_cmpstr(take(&told, &job, 1), ==, "");
+	job.name = "job";
+	g_assert_cmpstr(take(&told, &job, 1), ==, "start job; ");
+	job = (struct one){ 8, 1, "cccccccccccc", "cccccccccccccccc", NULL, NULL, 0, 0 };
+	g_assert_cmpstr(take(&told, &job, 1), ==, "stop job; ");
+	for (guint i = 2; i < CHANGES_NAME_READINGS; i++)
+		g_assert_cmpstr(take(&told, &job, 1), ==, "");
+	g_assert_cmpstr(take(&told, &job, 1), ==, "start cccccccccccc; ");
+	told_clear(&told);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/serve/changes/limits", test_limits);
+	g_test_add_func("/serve/changes/lives", test_lives);
+	g_test_add_func("/serve/changes/pod", test_pod);
+	g_test_add_func("/serve/changes/late-name", test_late_name);
+	return g_test_run();
+}
