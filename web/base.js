@@ -37,6 +37,8 @@ const known = value => value !== null && value !== undefined && Number.isFinite(
 
 function digits(value) {
 	if (!value) return "0";
+	if (value < 0) return `-${digits(-value)}`;
+	if (value < 0.095) return value < 0.001 ? "<0.001" : String(Number(value.toPrecision(2)));
 	return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 

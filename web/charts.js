@@ -65,15 +65,17 @@ function draw_stack(canvas, chart, data, values, cross, hidden) {
 	draw_cross(pen, data, width, height, cross);
 }
 
-function draw_chart(canvas, chart, data, values, cross) {
-	const lines = chart.lines.map(line => values?.[line.name] || []);
+// `base`: values to compare with, step by step; drawn fainter, on the same scale.
+function draw_chart(canvas, chart, data, values, cross, base) {
+	const lines = chart.lines.map(line => values?.[line.name] || []), others = chart.lines.map(line => !line.limit && base?.[line.name] || []);
 	const limit = lines.map((line, i) => chart.lines[i].limit ? Math.max(...line.filter(known), 0) : 0);
-	const top = round_top(Math.max(...lines.flat().filter(known), ...limit, chart.least || 1e-9), chart.unit);
+	const top = round_top(Math.max(...lines.flat().filter(known), ...others.flat().filter(known), ...limit, chart.least || 1e-9), chart.unit);
 	const { pen, width, height, y } = chart_ground(canvas, chart, data, top);
-	lines.forEach((line, i) => {
+	const curve = (line, i, is_other) => {
 		pen.strokeStyle = chart.lines[i].limit ? css("--dim") : colours()[i % 3];
 		pen.lineWidth = 1.5;
-		pen.setLineDash(chart.lines[i].limit ? [5, 3] : []);
+		pen.globalAlpha = is_other ? 0.45 : 1;
+		pen.setLineDash(is_other ? [2, 2] : chart.lines[i].limit ? [5, 3] : []);
 		pen.beginPath();
 		let open = false;
 		line.forEach((value, step) => {
@@ -84,7 +86,10 @@ function draw_chart(canvas, chart, data, values, cross) {
 		});
 		pen.stroke();
 		pen.setLineDash([]);
-	});
+		pen.globalAlpha = 1;
+	};
+	others.forEach((line, i) => curve(line, i, true));
+	lines.forEach((line, i) => curve(line, i, false));
 	draw_cross(pen, data, width, height, cross);
 }
 

@@ -53,6 +53,23 @@ function container(view, id) {
 	const given = address().query.get("without"), hidden = new Set(given === null ? charts.flatMap(chart => chart.lines.filter(line => line.idle).map(line => line.name)) : given.split("~"));
 	const heading = el("h1", {}), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }, el("a", { href: "#/" }, "Overview"), " › "), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), deeper = el("section", { "aria-label": "Diagnosis in depth" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
 	const time = period_control(300, () => load(true));
+	// What the charts are compared with: the same length of time just before, or another container in the same time.
+	let base = null;
+	const against = el("select", { id: "against", class: "narrow", "aria-label": "Compare with", onchange: () => { set_query({ with: against.value }); base = null; load(true); } });
+	function fill_against() {
+		const chosen = address().query.get("with") || "", others = model.rows.filter(one => is_shown(one) && one.series !== (row()?.series || series)).sort((a, b) => a.name < b.name ? -1 : 1), signature = others.map(one => one.series).join();
+		if (against.dataset.signature === signature) return;
+		against.dataset.signature = signature;
+		fill(against, el("option", { value: "" }, "Compare with…"), el("option", { value: "before" }, "the time before"), others.map(one => el("option", { value: one.series }, one.name)));
+		against.value = chosen;
+		if (against.selectedIndex < 0) against.append(el("option", { value: chosen, selected: true }, `series ${chosen}`));
+	}
+	async function load_base() {
+		const is_before = against.value === "before", span = data.steps * data.step_ms, from = is_before ? data.from_ms - span : data.from_ms;
+		const read = await json(`/api/series?id=${is_before ? series : against.value}&from_ms=${from}&to_ms=${from + span}&step_ms=${data.step_ms}${is_before && several ? "&lives=1" : ""}`);
+		base = read.resources[0]?.values || {};
+	}
+	const mean = values => { const list = (values || []).filter(known); return list.length ? list.reduce((sum, value) => sum + value, 0) / list.length : null; };
 	const panels = charts.map(chart => {
 		const now = chart.lines.map(() => el("span", {}));
 		const canvas = el("canvas", { role: "img", "aria-label": `${chart.title} over time` });
@@ -74,7 +91,7 @@ function container(view, id) {
 		return heir || one;
 	};
 	const flame_link = el("a", { class: "button" }, "Flame graph");
-	view.append(...[crumbs, heading, facts, el("div", { class: "state" }, el("div", {}, verdicts, deeper), use), el("div", { class: "bar" }, time.box, said, el("span", { class: "grow" }), model.replay ? "" : button("Diagnose in depth", diagnose, { id: "diagnose", title: "10 s with every probe: what the verdicts of every ten seconds leave out" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
+	view.append(...[crumbs, heading, facts, el("div", { class: "state" }, el("div", {}, verdicts, deeper), use), el("div", { class: "bar" }, time.box, against, said, el("span", { class: "grow" }), model.replay ? "" : button("Diagnose in depth", diagnose, { id: "diagnose", title: "10 s with every probe: what the verdicts of every ten seconds leave out" }), flame_link, el("a", { class: "button", href: `#/latency?series=${series}` }, "Latency"), el("a", { class: "button", href: `#/map?sel=container:${encodeURIComponent(row()?.name || "")}` }, "Map"),
 		export_menu([["CSV", () => download_csv()], ["JSON", () => data && save(json_blob(data), "fathom-container.json")], ["PNG", () => all_charts().toBlob(blob => save(blob, "fathom-container.png"))]]), copy_button(() => `fathom use ${quote(row()?.name || data?.resources[0]?.name || "")}`)),
 	grid, model.replay ? "" : [el("h2", {}, "Profile"), profile_form(() => series, row), jobs, el("h2", {}, "Processes"), el("div", { class: "bar" }, button("Look now (1 s)", look, { id: "look" })), processes].flat(), el("h2", {}, "Connections"), talks, el("h2", {}, "Events"), list].flat().filter(Boolean));
 
@@ -103,7 +120,8 @@ function container(view, id) {
 			mark_events(canvas);
 			chart.lines.forEach((line, i) => {
 				const values = resource?.values[line.name] || [];
-				now[i].textContent = text(chart.unit, cross !== null ? values[cross] : values.findLast(known));
+				const here = cross !== null ? values[cross] : base ? mean(values) : values.findLast(known), other = base && !line.limit ? base[line.name] : null;
+				now[i].textContent = other ? `${text(chart.unit, here)} (${text(chart.unit, cross !== null ? other[cross] : mean(other))})` : text(chart.unit, here);
 			});
 		}
 		for (const one of maps) {
@@ -117,7 +135,7 @@ function container(view, id) {
 		for (const one of maps) if (!one.box.hidden) mark_events(one.canvas);
 		draw_marks();
 		grid.dataset.drawn = String(data.from_ms);
-		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point` : clock(data.from_ms + (cross + 1) * data.step_ms);
+		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point${base ? `; means of the range, in brackets ${against.value === "before" ? "of the time before" : `of ${against.selectedOptions[0]?.textContent}`}` : ""}` : clock(data.from_ms + (cross + 1) * data.step_ms);
 		if (drag && cross !== null) for (const { canvas, box } of panels) if (!box.hidden) shade(canvas);
 	}
 	function toggle(name) {
@@ -199,6 +217,8 @@ function container(view, id) {
 			if (gone) return;
 			data = answer;
 			called ||= data.resources[0]?.name;
+			if (against.value) await load_base(); else base = null;
+			if (gone) return;
 			title();
 			paint();
 			(await Promise.all(wanted)).forEach((heat, i) => { if (heat) heat_data.set(heats[i][0], heat); });
@@ -299,10 +319,12 @@ function container(view, id) {
 	}
 	const sized = new ResizeObserver(paint);
 	sized.observe(grid);
+	fill_against();
 	load(true);
 	load_lists(true);
 	return { period: time, theme: paint, refresh: () => load_lists(true),
 		live: () => {
+			fill_against();
 			if (!drag && cross === null) title();
 			if (model.paused) return;
 			load();

@@ -76,6 +76,7 @@ def test_state_is_in_the_address(seen):
 
 def test_container_view(seen):
     assert seen["title"] == seen["name"] and seen["heat_ink"] > 0
+    assert "with=before" in seen["against"]
     assert "threads' limit" in seen["changes"] and "→ 500" in seen["changes"]
 
 

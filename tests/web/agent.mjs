@@ -138,6 +138,11 @@ try {
 	await picture("container");
 	seen.heat_ink = await page.evaluate(() => { const canvas = document.getElementById("heat"); const data = canvas.getContext("2d").getImageData(70, 0, canvas.width - 70, canvas.height - 20).data; let ink = 0; for (let i = 3; i < data.length; i += 4) ink += data[i] > 0; return ink; });
 
+	// beside the time before, which is in the address
+	await page.locator("#against").selectOption("before");
+	await until(() => /\(/.test(document.querySelectorAll(".chart:not(.marks):not([hidden]) header")[0].textContent));
+	seen.against = new URL(page.url()).hash;
+	await page.locator("#against").selectOption("");
 	await files("container");
 	await complaints("container");
 
