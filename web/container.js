@@ -49,7 +49,7 @@ function verdict_of_finding(one) {
 
 function container(view, id) {
 	const series = Number(id);
-	let data = null, cross = null, gone = false, asked = 0, listed = 0, drag = null, events = [], heat_data = new Map(), talk = null, called = null, several = false;
+	let data = null, cross = null, gone = false, asked = 0, asked_heats = 0, threads = null, listed = 0, drag = null, events = [], heat_data = new Map(), talk = null, called = null, several = false;
 	const given = address().query.get("without"), hidden = new Set(given === null ? charts.flatMap(chart => chart.lines.filter(line => line.idle).map(line => line.name)) : given.split("~"));
 	const heading = el("h1", {}), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }, el("a", { href: "#/" }, "Overview"), " › "), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), deeper = el("section", { "aria-label": "Diagnosis in depth" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
 	const time = period_control(300, () => load(true));
@@ -109,18 +109,18 @@ function container(view, id) {
 		if (!data || gone) return;
 		const resource = data.resources[0];
 		data.gaps = gaps_of(data, Object.values(resource?.values || { none: [] }));
-		const has_classes = Object.entries(resource?.values || {}).some(([name, values]) => name.startsWith("offcpu_") && values.some(known));
+		const has_classes = Object.entries(threads?.values || {}).some(([name, values]) => name.startsWith("offcpu_") && values.some(known));
 		for (const { chart, now, canvas, box } of panels) {
 			if (chart.stack) box.hidden = !has_classes; else if (chart.title.startsWith("Threads held")) box.hidden = has_classes; // the former says more
 			if (box.hidden) continue;
 			if (chart.stack) {
-				draw_stack(canvas, chart, data, resource?.values, cross, hidden);
+				draw_stack(canvas, chart, data, shifted(threads, data), cross, hidden);
 				for (const one of box.querySelectorAll("[data-line]")) set_attribute(one, "aria-pressed", String(!hidden.has(one.dataset.line)));
 			} else draw_chart(canvas, chart, data, resource?.values, cross);
 			mark_events(canvas);
 			chart.lines.forEach((line, i) => {
-				const values = resource?.values[line.name] || [];
-				const here = cross !== null ? values[cross] : base ? mean(values) : values.findLast(known), other = base && !line.limit ? base[line.name] : null;
+				const values = (chart.stack ? shifted(threads, data) : resource?.values)?.[line.name] || [];
+				const here = cross !== null ? values[cross] : base ? mean(values) : values.findLast(known), other = base && !line.limit && !chart.stack ? base[line.name] || [] : null;
 				now[i].textContent = other ? `${text(chart.unit, here)} (${text(chart.unit, cross !== null ? other[cross] : mean(other))})` : text(chart.unit, here);
 			});
 		}
@@ -137,6 +137,15 @@ function container(view, id) {
 		grid.dataset.drawn = String(data.from_ms);
 		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point${base ? `; means of the range, in brackets ${against.value === "before" ? "of the time before" : `of ${against.selectedOptions[0]?.textContent}`}` : ""}` : clock(data.from_ms + (cross + 1) * data.step_ms);
 		if (drag && cross !== null) for (const { canvas, box } of panels) if (!box.hidden) shade(canvas);
+	}
+	// Values of another answer, at the steps of this one: it may be some seconds older.
+	let moved = null;
+	function shifted(from, to) {
+		if (!from || from.step_ms !== to.step_ms) return {};
+		if (moved?.from === from && moved.at === to.from_ms) return moved.values;
+		const by = Math.round((to.from_ms - from.from_ms) / to.step_ms), values = Object.fromEntries(Object.entries(from.values).map(([name, list]) => [name, Array.from({ length: to.steps }, (_, step) => list[step + by] ?? null)]));
+		moved = { from, at: to.from_ms, values };
+		return values;
 	}
 	function toggle(name) {
 		hidden.has(name) ? hidden.delete(name) : hidden.add(name);
@@ -207,13 +216,14 @@ function container(view, id) {
 		marks.dataset.kinds = [...new Set(here.map(event => event.kind))].sort().join(" ");
 		marks.dataset.throttled = String(throttled.filter(share => share > THROTTLED_LEAST).length);
 	}
+	// Whatever is read from whole intervals costs the agent the more the longer the range is: asked for the more seldom.
+	const seldom = () => Math.max(1900, time.now().seconds * 1000 / 60);
 	async function load(force) {
 		const period = time.now();
 		if (!force && (period.to || Date.now() - asked < Math.max(900, period.seconds * 2))) return;
 		asked = Date.now();
 		try {
-			const step = step_for(period.seconds), wanted = heats.map(([what]) => json(`/api/latency?what=${what}&series=${series}&${period.query}&step_ms=${Math.max(step, Math.ceil(period.seconds / 300) * 1000)}`).catch(() => null));
-			const answer = await json(`/api/series?id=${series}&${period.query}&step_ms=${step}${several ? "&lives=1" : ""}`);
+			const step = step_for(period.seconds), answer = await json(`/api/series?id=${series}&${period.query}&step_ms=${step}${several ? "&lives=1" : ""}`);
 			if (gone) return;
 			data = answer;
 			called ||= data.resources[0]?.name;
@@ -221,12 +231,17 @@ function container(view, id) {
 			if (gone) return;
 			title();
 			paint();
+			if (!force && asked - asked_heats < seldom()) return;
+			asked_heats = asked;
+			const waited = json(`/api/threads?series=${series}&from_ms=${data.from_ms}&to_ms=${data.from_ms + data.steps * data.step_ms}&step_ms=${data.step_ms}`).catch(() => null);
+			const wanted = heats.map(([what]) => json(`/api/latency?what=${what}&series=${series}&${period.query}&step_ms=${Math.max(step, Math.ceil(period.seconds / 300) * 1000)}`).catch(() => null));
+			threads = await waited;
 			(await Promise.all(wanted)).forEach((heat, i) => { if (heat) heat_data.set(heats[i][0], heat); });
 			paint();
 		} catch (error) { said.textContent = error.message; }
 	}
 	async function load_lists(force) {
-		if (!force && Date.now() - listed < 1900) return;
+		if (!force && Date.now() - listed < seldom()) return;
 		listed = Date.now();
 		const name = row()?.name || data?.resources[0]?.name, { from, to } = time.span();
 		const quiet = promise => promise.catch(() => null); // the banner says what is wrong with the connection

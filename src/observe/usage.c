@@ -16,7 +16,7 @@
 #define USAGE_FILES_MAX 20000 /* kept open; the rest is opened anew each time */
 #define USAGE_FILES_SPARE 64 /* for everything else */
 #define USAGE_TURNS 16 /* files of those who did not run are read again in every so many readings */
-#define USAGE_LIMITS_NS (30 * NS_PER_S) /* limits are read so often: somebody changes them by hand */
+#define USAGE_LIMITS_NS (10 * NS_PER_S) /* limits are read so often: somebody changes them by hand */
 #define USAGE_RESCAN_NS (30 * NS_PER_S) /* while births are told */
 #define USAGE_FRESH_NS (500 * NS_PER_MS) /* the registry was made just now */
 #define USAGE_MISSED_MAX 10000

@@ -15,6 +15,7 @@
 #include "serve/flames.h"
 #include "serve/guard.h"
 #include "serve/past.h"
+#include "serve/threads.h"
 
 #define API_POINTS_MAX 2000 /* of one resource in one answer */
 #define API_CELLS_MAX 400000 /* numbers in one answer */
@@ -890,6 +891,7 @@ static const struct route {
 	{ "GET", "/metrics", ACCESS_READER, get_metrics, TRUE },
 	{ "GET", "/api/containers", ACCESS_READER, get_containers },
 	{ "GET", "/api/series", ACCESS_READER, get_series },
+	{ "GET", "/api/threads", ACCESS_READER, threads_answer },
 	{ "GET", "/api/edges", ACCESS_READER, past_edges },
 	{ "GET", "/api/latency", ACCESS_READER, past_latency },
 	{ "GET", "/api/flame", ACCESS_READER, flames_answer },

@@ -10,7 +10,7 @@
  *   limit    fields limit (cpu, memory, pids, memory.high), before and after (billionths of a core, bytes or a count; absent:
  *            none), change (in words)
  *
- * Who is there at the first reading is no news. Pure: no file, no clock. */
+ * A limit is told when it is read again, up to ten seconds after its change. Who is there at the first reading is no news. Pure: no file, no clock. */
 #pragma once
 #include <glib.h>
 

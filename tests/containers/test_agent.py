@@ -90,7 +90,8 @@ def test_verdicts(agent, busy):
     assert found["rule"] == "cap throttled" and found["fault"] == "container"
     assert any("throttled periods" in text for text in found["evidence"]) and found["disproof"] and found["since_ms"] < answer["time_ms"]
     # The agent watches no locks: of a container that does anything it does not know, and it says what is lacking.
-    assert any(c["verdict"] == "lock contention" and c["unknown"] and c["lacking"] == "lock_wait" for c in answer["checked"])
+    wait_for(lambda: any(c["verdict"] == "lock contention" and c["unknown"] and c["lacking"] == "lock_wait"
+                         for c in agent.json("/api/verdicts")["checked"]), 60, "what it does not know")
     row = agent.container(busy.name)
     assert (row["verdict"], row["series"]) == ("cap throttled", found["series"]) and "periods" in row["verdict_sentence"]
 
@@ -602,13 +603,16 @@ def test_changes(agent, docker, start):
     [born] = wait_for(lambda: told("start"), 20, "its start")
     assert not told("limit") and born["fields"]["image"]
     docker.cli("update", "--cpus=1.5", "--memory=128m", "--memory-swap=-1", container.name)
-    wait_for(lambda: len(told("limit")) >= 2, 20, "its limits")
+    wait_for(lambda: len(told("limit")) >= 2, 40, "its limits")  # read every ten seconds
     changes = {event["fields"]["limit"]: event["fields"] for event in told("limit")}
     assert (changes["cpu"]["before"], changes["cpu"]["after"]) == (500_000_000, 1_500_000_000)
     assert changes["memory"]["change"] == "memory limit 64.0 MiB → 128 MiB"
     docker.cli("restart", "-t", "0", container.name)
     wait_for(lambda: told("restart"), 20, "its restart")
     assert len(told("start")) == 1 and told("stop")
+    # where its threads are: asleep, not on a CPU
+    threads = wait_for(lambda: agent.json(f"/api/threads?container={container.name}&seconds=60")["values"], 20, "its threads")
+    assert all(0 <= value < 1 for value in threads["cpu"] if value is not None)
     # both lives on one line
     again = wait_for(lambda: agent.container(container.name), 20, "its second life")
 
