@@ -49,10 +49,10 @@ function verdict_of_finding(one) {
 
 function container(view, id) {
 	const series = Number(id);
-	let data = null, cross = null, gone = false, asked = 0, asked_heats = 0, threads = null, listed = 0, drag = null, events = [], heat_data = new Map(), talk = null, called = null, several = false;
+	let data = null, cross = null, gone = false, asked = 0, asked_heats = 0, threads = null, listed = 0, told = 0, drag = null, events = [], heat_data = new Map(), talk = null, called = null, several = false;
 	const given = address().query.get("without"), hidden = new Set(given === null ? charts.flatMap(chart => chart.lines.filter(line => line.idle).map(line => line.name)) : given.split("~"));
 	const heading = el("h1", {}), crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }, el("a", { href: "#/" }, "Overview"), " › "), facts = el("div", { class: "facts" }), said = el("span", { class: "dim", role: "status" }), verdicts = el("section", { "aria-label": "Verdicts" }), deeper = el("section", { "aria-label": "Diagnosis in depth" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" });
-	const time = period_control(300, () => load(true));
+	const time = period_control(300, () => { load(true); load_events(true); load_lists(true); });
 	// What the charts are compared with: the same length of time just before, or another container in the same time.
 	let base = null;
 	const against = el("select", { id: "against", class: "narrow", "aria-label": "Compare with", onchange: () => { set_query({ with: against.value }); base = null; load(true); } });
@@ -217,7 +217,7 @@ function container(view, id) {
 		marks.dataset.throttled = String(throttled.filter(share => share > THROTTLED_LEAST).length);
 	}
 	// Whatever is read from whole intervals costs the agent the more the longer the range is: asked for the more seldom.
-	const seldom = () => Math.max(1900, time.now().seconds * 1000 / 60);
+	const seldom = () => Math.min(Math.max(1900, time.now().seconds * 1000 / 60), 15000);
 	async function load(force) {
 		const period = time.now();
 		if (!force && (period.to || Date.now() - asked < Math.max(900, period.seconds * 2))) return;
@@ -227,6 +227,7 @@ function container(view, id) {
 			if (gone) return;
 			data = answer;
 			called ||= data.resources[0]?.name;
+			if (!told) load_events(true); // now it is known who that is
 			if (against.value) await load_base(); else base = null;
 			if (gone) return;
 			title();
@@ -240,21 +241,30 @@ function container(view, id) {
 			paint();
 		} catch (error) { said.textContent = error.message; }
 	}
+	// Every second, but then only the latest ones.
+	async function load_events(force) {
+		const name = row()?.name || data?.resources[0]?.name || called, { from, to } = time.span(), since = !force && !time.now().to && events.length ? Math.max(from, events[0].time_ms - 3000) : from;
+		if (!name || (!force && (Date.now() - told < 900 || (time.now().to && told)))) return;
+		told = Date.now();
+		try {
+			const found = await json(`/api/events?container=${encodeURIComponent(name)}&from_ms=${Math.round(since)}&to_ms=${Math.round(to) + 2000}`), before = events.length ? `${events.length} ${events[0].time_ms}` : "";
+			if (gone) return;
+			events = [...found.events, ...events.filter(event => event.time_ms < since && event.time_ms >= from && since !== from)];
+			// One that was there before under another number, or is again.
+			if (!several && (row()?.series !== series || events.some(event => ["restart", "deploy", "stop"].includes(event.kind)))) { several = true; load(true); }
+			if (list.childElementCount && before === (events.length ? `${events.length} ${events[0].time_ms}` : "")) return;
+			if (events.length) fill(list, el("thead", {}, el("tr", {}, ["Time", "What", "Process", ""].map(words => el("th", { class: "text", scope: "col" }, words)))), el("tbody", {}, events.slice(0, 50).map(({ container: _, ...event }) => event_row(event))));
+			else fill(list, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
+			paint();
+		} catch { /* the banner says what is wrong with the connection */ }
+	}
 	async function load_lists(force) {
 		if (!force && Date.now() - listed < seldom()) return;
 		listed = Date.now();
-		const name = row()?.name || data?.resources[0]?.name, { from, to } = time.span();
-		const quiet = promise => promise.catch(() => null); // the banner says what is wrong with the connection
-		const [all, found, judged, edges] = await Promise.all([quiet(json("/api/profiles")), name ? quiet(json(`/api/events?container=${encodeURIComponent(name)}&from_ms=${Math.round(from)}&to_ms=${Math.round(to) + 2000}`)) : null, quiet(json("/api/verdicts")), quiet(json(`/api/edges?${time.now().query}&series=${series}`))]);
+		const name = row()?.name || data?.resources[0]?.name, quiet = promise => promise.catch(() => null); // the banner says what is wrong with the connection
+		const [all, judged, edges] = await Promise.all([quiet(json("/api/profiles")), quiet(json("/api/verdicts")), quiet(json(`/api/edges?${time.now().query}&series=${series}`))]);
 		if (gone) return;
 		if (all) fill(jobs, all.profiles.filter(job => job.container === name && kinds[job.kind]).reverse().map(job => job_line(job)));
-		if (found) {
-			events = found.events;
-			// One that was there before under another number, or is again.
-			if (!several && (row()?.series !== series || events.some(event => ["restart", "deploy", "stop"].includes(event.kind)))) { several = true; load(true); }
-			fill(list, el("thead", {}, el("tr", {}, ["Time", "What", "Process", ""].map(words => el("th", { class: "text", scope: "col" }, words)))), el("tbody", {}, events.slice(0, 50).map(({ container: _, ...event }) => event_row(event))));
-			if (!events.length) fill(list, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
-		}
 		const mine = (judged?.verdicts || []).filter(one => one.series === (row()?.series || series));
 		const open = [...verdicts.querySelectorAll("details")].map(one => one.open);
 		if (judged) fill(verdicts, mine.map(verdict_box), !mine.length && row() && judged.time_ms ? el("p", { class: "good" }, model.replay ? "✓ Nothing found wrong in this capture." : "✓ Nothing found wrong in the last ten seconds.") : null);
@@ -336,6 +346,7 @@ function container(view, id) {
 	sized.observe(grid);
 	fill_against();
 	load(true);
+	load_events(true);
 	load_lists(true);
 	return { period: time, theme: paint, refresh: () => load_lists(true),
 		live: () => {
@@ -343,6 +354,7 @@ function container(view, id) {
 			if (!drag && cross === null) title();
 			if (model.paused) return;
 			load();
+			load_events();
 			load_lists();
 		},
 		leave: () => { gone = true; sized.disconnect(); },
