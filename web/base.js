@@ -37,8 +37,6 @@ const known = value => value !== null && value !== undefined && Number.isFinite(
 
 function digits(value) {
 	if (!value) return "0";
-	if (value < 0) return `-${digits(-value)}`;
-	if (value < 0.095) return value < 0.001 ? "<0.001" : String(Number(value.toPrecision(2)));
 	return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
@@ -49,8 +47,8 @@ function scaled(value, base, units) {
 }
 
 const show = {
-	cores: value => `${digits(value)}`,
-	threads: value => `${digits(value)}`,
+	cores: value => value > 0 && value < 0.005 ? "<0.01" : digits(value),
+	threads: value => value > 0 && value < 0.005 ? "<0.01" : digits(value),
 	ratio: value => `${digits(100 * value)} %`,
 	bytes: value => scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]),
 	"bytes/s": value => scaled(value, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]),

@@ -93,6 +93,9 @@ function draw_chart(canvas, chart, data, values, cross, base) {
 	draw_cross(pen, data, width, height, cross);
 }
 
+// Round numbers, exact however small.
+const axis_words = (unit, value) => ["cores", "threads"].includes(unit) ? String(Number(value.toPrecision(3))) : trimmed(show[unit](value));
+
 // Scale, axis and gaps of a chart from 0 to `top`.
 function chart_ground(canvas, chart, data, top) {
 	const { pen, width, height } = prepare(canvas), y = value => 6 + (height - BOTTOM - 7) * (1 - value / top);
@@ -103,7 +106,7 @@ function chart_ground(canvas, chart, data, top) {
 	for (const share of [0, 0.5, 1]) {
 		const at = y(share * top);
 		pen.beginPath(); pen.moveTo(LEFT, at); pen.lineTo(width, at); pen.stroke();
-		pen.fillText(trimmed(show[chart.unit](share * top)), LEFT - 6, Math.max(at + 4, 10));
+		pen.fillText(axis_words(chart.unit, share * top), LEFT - 6, Math.max(at + 4, 10));
 	}
 	draw_axis(pen, data, width, height);
 	draw_gaps(pen, data, width, height);
@@ -156,7 +159,7 @@ function draw_cross(pen, data, width, height, cross) {
 
 const charts = [
 	{ title: "CPU", unit: "cores", least: 0.01, lines: [{ name: "cpu", says: "used" }, { name: "cpu_limit", says: "limit", limit: true }] },
-	{ title: "Where its threads are, on average", unit: "threads", least: 0.01, stack: true, lines: [{ name: "cpu", says: "running" }, { name: "runqueue_wait", says: "waiting for a CPU" }, { name: "offcpu_io", says: "disk, files" }, { name: "offcpu_net", says: "network" },
+	{ title: "Where its threads are", unit: "threads", least: 0.01, stack: true, lines: [{ name: "cpu", says: "running" }, { name: "runqueue_wait", says: "waiting for a CPU" }, { name: "offcpu_io", says: "disk, files" }, { name: "offcpu_net", says: "network" },
 		{ name: "offcpu_futex", says: "lock" }, { name: "offcpu_pagefault", says: "page fault" }, { name: "offcpu_pipe", says: "pipe" }, { name: "offcpu_other", says: "other" }, { name: "offcpu_poll", says: "poll", idle: true }, { name: "offcpu_sleep", says: "sleep", idle: true }] },
 	{ title: "Threads held up", unit: "threads", least: 0.01, lines: [{ name: "runqueue_wait", says: "waiting for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "on a disk" }] },
 	{ title: "Memory", unit: "bytes", least: 4096, lines: [{ name: "memory", says: "charged" }, { name: "memory_limit", says: "limit", limit: true }, { name: "working_set", says: "working set" }] },

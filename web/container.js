@@ -19,7 +19,7 @@ const THROTTLED_LEAST = 0.05; // of the time: less is not marked
 // [resource, utilisation, saturation, errors] from the latest values; what is not known says so.
 function use_of(now, row, talk) {
 	const part = (name, limit, unit, words = "") => known(now[name]) ? known(now[limit]) ? `${text(unit, now[name])} of ${trimmed(text(unit, now[limit]))}${words}` : `${text(unit, now[name])}${words}, no limit` : "not known";
-	const ratio = (name, words) => [known(now[name]) ? `${percent(now[name])} ${words}` : "not known", now[name] > 0.05], threads = (name, words) => [known(now[name]) ? `${digits(now[name])} threads ${words}` : "not known", now[name] > 0.5], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : "not known", now[name] > 0];
+	const ratio = (name, words) => [known(now[name]) ? `${percent(now[name])} ${words}` : "not known", now[name] > 0.05], threads = (name, words) => [known(now[name]) ? `${show.threads(now[name])} threads ${words}` : "not known", now[name] > 0.5], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : "not known", now[name] > 0];
 	return [
 		["CPU", [part("cpu", "cpu_limit", "cores", " cores"), known(now.cpu_limit) && now.cpu > 0.9 * now.cpu_limit], threads("runqueue_wait", "wait for one"), ratio("throttled", "throttled")],
 		["Memory", [part("memory", "memory_limit", "bytes"), known(now.memory_limit) && now.memory > 0.9 * now.memory_limit], ratio("pressure_memory", "some thread stalled"), [known(row?.oom_kills) ? `${row.oom_kills} OOM kills` : "not known", row?.oom_kills > 0]],
@@ -82,7 +82,7 @@ function container(view, id) {
 	});
 	const marks = el("canvas", { id: "marks", role: "img", "aria-label": "Events over time" }), marks_now = el("span", { class: "dim" });
 	const marks_box = el("section", { class: "chart wide marks" }, el("header", {}, el("strong", {}, "What happened"), marks_now), marks);
-	const grid = el("div", { class: "charts" }, marks_box, ...panels.slice(0, 3).map(panel => panel.box), maps[0].box, ...panels.slice(3).map(panel => panel.box), ...maps.slice(1).map(one => one.box));
+	const grid = el("div", { class: "charts" }, marks_box, ...[panels[1], panels[0], panels[2]].map(panel => panel.box), maps[0].box, ...panels.slice(3).map(panel => panel.box), ...maps.slice(1).map(one => one.box));
 	const jobs = el("div", {}), list = el("table", { "aria-label": "Events" }), talks = el("table", { "aria-label": "Connections" }), processes = el("div", {});
 	// The one of the address, or who bears its name now: a container that was restarted has another number.
 	const row = () => {

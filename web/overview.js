@@ -81,7 +81,7 @@ const columns = [
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
 	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "threads that were ready and had no CPU, on average", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", value => digits(value), value => value > 0.5, null) },
 	{ key: "memory", head: "Memory", width: 154, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
-	{ key: "pressure", head: "Stall", width: 56, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
+	{ key: "pressure", head: "Stall", width: 62, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
 	{ key: "disk", head: "Disk", width: 92, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
 	{ key: "net", head: "Network", width: 80, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
 	{ key: "rtt", head: "RTT", width: 74, help: "the longest median round trip of its TCP edges, last minute", value: row => talk.by.get(row.series)?.rtt, cell: row => { const one = talk.by.get(row.series)?.rtt; return [known(one) ? trimmed(show.ns(one)) : "–", false, null, null, !known(one)]; } },
