@@ -135,7 +135,7 @@ function container(view, id) {
 		for (const one of maps) if (!one.box.hidden) mark_events(one.canvas);
 		draw_marks();
 		grid.dataset.drawn = String(data.from_ms);
-		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point${base ? `; means of the range, in brackets ${against.value === "before" ? "of the time before" : `of ${against.selectedOptions[0]?.textContent}`}` : ""}` : clock(data.from_ms + (cross + 1) * data.step_ms);
+		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point${base ? `; means (${against.selectedOptions[0]?.textContent})` : ""}` : clock(data.from_ms + (cross + 1) * data.step_ms);
 		if (drag && cross !== null) for (const { canvas, box } of panels) if (!box.hidden) shade(canvas);
 	}
 	// Values of another answer, at the steps of this one: it may be some seconds older.

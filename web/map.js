@@ -365,7 +365,7 @@ function map(view) {
 	}
 	function node_words(node) {
 		const now = node.series ? latest(node.series) : {};
-		return known(now.cpu) ? `${digits(now.cpu)} cores · ${text("bytes", now.memory)}` : end_words(node);
+		return known(now.cpu) ? `${show.cores(now.cpu)} cores · ${text("bytes", now.memory)}` : end_words(node);
 	}
 	function arrow(pen, link, colour) {
 		const tip = curve_at(link.curve, 0.98), back = curve_at(link.curve, 0.92), angle = Math.atan2(tip.y - back.y, tip.x - back.x);

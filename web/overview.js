@@ -74,7 +74,7 @@ const percent = value => !value ? "0 %" : value < 0.0005 ? "<0.1 %" : value < 0.
 // width: in pixels; wide: only where there is room. cell: [words, is it bad, [series' name, its limit's] of the line, title, is it nothing]
 const columns = [
 	{ key: "name", head: "Container", value: row => row.name },
-	{ key: "verdict", head: "Verdict", width: 200, help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
+	{ key: "verdict", head: "Verdict", help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
 	{ key: "cpu", head: "CPU", width: 104, help: "cores used, of the limit; the line is the last five minutes, dashed the limit", value: now_of("cpu"), cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
 	{ key: "throttled", head: "Throttled", width: 82, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
 	{ key: "p99", head: "Wait p99", width: 116, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
@@ -222,7 +222,7 @@ function overview(view) {
 				set_query({ sort, up: ascending ? "1" : "" });
 				live(true);
 			} }, column.head)));
-	const table = el("table", { "aria-label": "Containers", class: "rows" }, el("colgroup", {}, columns.map(column => { const col = el("col", { class: column.wide ? "wide" : null }); if (column.width) col.style.width = `${column.width}px`; return col; })), el("thead", {}, heads), body);
+	const table = el("table", { "aria-label": "Containers", class: "rows" }, el("colgroup", {}, columns.map(column => { const col = el("col", { class: column.wide ? "wide" : `of-${column.key}` }); if (column.width) col.style.width = `${column.width}px`; return col; })), el("thead", {}, heads), body);
 	const empty = el("p", { class: "empty" }), above = el("tr", { class: "space", "aria-hidden": "true" }, el("td", {})), below = above.cloneNode(true);
 	view.append(el("h1", { class: "off" }, "Containers"), el("div", { class: "bar" }, filter, together, count, el("span", { class: "grow" }), export_menu([["CSV", () => save(csv_of([columns.map(column => column.key), ...shown().map(row => columns.map(column => column.key === "verdict" ? row.verdict : column.value(row)))]), "fathom-containers.csv")],
 		["JSON", () => save(json_blob(shown().map(row => ({ ...row, now: latest(row.series) }))), "fathom-containers.json")]]), copy_button(() => `fathom top${filter.value && !/verdict:/.test(filter.value) ? ` --filter ${quote(filter.value)}` : ""}`)), chips, table, empty);
