@@ -103,7 +103,7 @@ function rate(row, ...names) {
 
 function used_cell(row, name, limit_name, unit) {
 	const now = latest(row.series), limit = now[limit_name];
-	const words = known(limit) ? of_words(unit, now[name], limit) : unit === "cores" && now[name] < 0.005 ? "0" : text(unit, now[name]);
+	const value = unit === "cores" && now[name] < 0.005 ? 0 : now[name], words = known(limit) ? of_words(unit, value, limit) : text(unit, value);
 	return [words, known(limit) && now[name] > 0.9 * limit, [[name], limit, true], known(limit) ? `${percent(now[name] / limit)} of the limit` : "no limit", false];
 }
 
