@@ -41,7 +41,7 @@ try {
 	await copied("container");
 	await page.screenshot({ path: `${pictures}/replay-container.png` });
 	// a range of it, and with the back button all of it again
-	const chart = await page.locator(".chart canvas").nth(1).boundingBox();
+	const chart = await page.locator(".chart:not([hidden]) canvas").nth(1).boundingBox();
 	await page.mouse.move(chart.x + chart.width * 0.55, chart.y + 30);
 	await page.mouse.down();
 	await page.mouse.move(chart.x + chart.width * 0.95, chart.y + 30, { steps: 3 });
