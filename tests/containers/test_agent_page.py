@@ -190,7 +190,7 @@ def test_files_open(seen):
     assert {view: set(files) for view, files in seen["files"].items()} == FILES
     for view, files in seen["files"].items():
         for kind, file in files.items():
-            assert file["size"] < 400000, f"{view} {kind} was not looked at"
+            assert file["size"] < 4_000_000, f"{view} {kind} was not looked at"
             check_file(kind, base64.b64decode(file["base64"]))
 
 

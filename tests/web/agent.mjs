@@ -41,7 +41,7 @@ try {
 			await menu.evaluate(one => { one.open = true; });
 			const [file] = await Promise.all([page.waitForEvent("download"), menu.getByRole("button", { name, exact: true }).click()]);
 			const bytes = readFileSync(await file.path());
-			seen.files[view][name] = { name: file.suggestedFilename(), base64: bytes.length < 400000 ? bytes.toString("base64") : bytes.subarray(0, 64).toString("base64"), size: bytes.length };
+			seen.files[view][name] = { name: file.suggestedFilename(), base64: bytes.length < 4000000 ? bytes.toString("base64") : bytes.subarray(0, 64).toString("base64"), size: bytes.length };
 		}
 		await menu.evaluate(one => { one.open = false; });
 		await page.evaluate(() => navigator.clipboard.writeText(""));
