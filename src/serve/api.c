@@ -604,27 +604,40 @@ static const struct event *events_next(struct events_walk *walk)
 	return latest;
 }
 
-/* Are all events since then in the rings, in memory? */
-static gboolean rings_reach(const struct api *api, gint64 from_ms)
+/* Since when all events are in the rings, in memory. */
+static gint64 rings_from_ms(const struct api *api)
 {
-	gint64 began_ms = (gint64)((clock_realtime_ns() - budget_usage(api->budget)->uptime_ns) / NS_PER_MS);
+	gint64 from_ms = (gint64)((clock_realtime_ns() - budget_usage(api->budget)->uptime_ns) / NS_PER_MS);
 
-	if (api->replay || from_ms < began_ms)
-		return FALSE;
+	if (api->replay)
+		return G_MAXINT64;
 	for (guint i = 0; i < LIVE_EVENT_RINGS; i++) {
 		const struct events *ring = live_events(api->live, i);
 		const struct event *oldest = g_queue_peek_head((GQueue *)&ring->rows);
 
-		if (ring->forgotten && oldest && from_ms < (gint64)(oldest->realtime_ns / NS_PER_MS))
-			return FALSE;
+		if (ring->forgotten && oldest)
+			from_ms = MAX(from_ms, (gint64)(oldest->realtime_ns / NS_PER_MS));
 	}
-	return TRUE;
+	return from_ms;
 }
 
 struct events_reading {
 	const struct events_walk *walk;
+	gint64 from_ms, to_ms; /* from_ms ≤ time < to_ms */
 	struct events **rings;
 };
+
+static void events_take(const struct events_reading *reading, const struct events *events)
+{
+	for (const GList *link = events->rows.head; link; link = link->next) {
+		const struct event *event = link->data;
+		gint64 time_ms = (gint64)(event->realtime_ns / NS_PER_MS);
+
+		if (time_ms >= reading->from_ms && time_ms < reading->to_ms &&
+		    (!reading->walk->container || g_strcmp0(reading->walk->container, event->container) == 0))
+			events_add(reading->rings[live_event_ring(event->kind)], event);
+	}
+}
 
 /* reel_fn */
 static void events_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
@@ -635,26 +648,29 @@ static void events_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
 	(void)time_ms;
 	if (!shape)
 		return;
-	for (const GList *link = shape->events->rows.head; link; link = link->next) {
-		const struct event *event = link->data;
-
-		if (g_strcmp0(reading->walk->container, event->container) == 0 || !reading->walk->container)
-			events_add(reading->rings[live_event_ring(event->kind)], event);
-	}
+	events_take(reading, shape->events);
 	reading->rings[0]->forgotten += shape->events->forgotten;
 }
 
-/* What was written down: of before the agent's start, or of more than the rings hold. */
-static void events_of_reel(const struct api *api, const struct events_walk *walk, struct events **rings)
+/* What was written down before the agent's start, or is more than the rings hold; and what they hold, as later sums of the
+ * former are not there yet. */
+static void events_of_reel(const struct api *api, const struct events_walk *walk, gint64 in_memory_ms,
+			   struct events **rings)
 {
-	struct events_reading reading = { .walk = walk, .rings = rings };
 	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS), to_ms = MIN(walk->to_ms, now_ms + 1000);
 	gint64 step_ms = CLAMP((to_ms - walk->from_ms) / API_EVENT_STEPS, 1000, G_MAXINT);
+	struct events_reading reading = {
+		.walk = walk, .from_ms = walk->from_ms, .to_ms = in_memory_ms, .rings = rings
+	};
 
 	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
 		rings[i] = events_new(LIVE_EVENTS_MAX);
 	if (walk->from_ms < to_ms)
 		reel_each(api->reel, walk->from_ms, to_ms, (guint)step_ms, events_frame, &reading);
+	reading.from_ms = in_memory_ms;
+	reading.to_ms = G_MAXINT64;
+	for (guint i = 0; i < LIVE_EVENT_RINGS && !api->replay; i++)
+		events_take(&reading, live_events(api->live, i));
 }
 
 static void get_events(struct api *api, const struct http_request *request, struct http_reply *reply)
@@ -662,6 +678,7 @@ static void get_events(struct api *api, const struct http_request *request, stru
 	struct events_walk walk = { .kind = http_query(request, "kind"),
 				    .container = http_query(request, "container") };
 	struct events *older[LIVE_EVENT_RINGS] = { NULL };
+	gint64 in_memory_ms = rings_from_ms(api);
 	const struct event *event;
 	guint64 forgotten = 0;
 	struct json_writer json;
@@ -672,8 +689,8 @@ static void get_events(struct api *api, const struct http_request *request, stru
 		reply_error(reply, MHD_HTTP_BAD_REQUEST, "from_ms and to_ms are numbers");
 		return;
 	}
-	if (walk.from_ms && !rings_reach(api, walk.from_ms))
-		events_of_reel(api, &walk, older);
+	if (walk.from_ms && walk.from_ms < in_memory_ms)
+		events_of_reel(api, &walk, in_memory_ms, older);
 	for (guint i = 0; i < LIVE_EVENT_RINGS; i++) {
 		const struct events *ring = older[i] ? older[i] : live_events(api->live, i);
 
