@@ -114,7 +114,7 @@ HEAP_COUNT = 500
 HEAP = """
 cd /srv/heap && crun run -d heap >/dev/null 2>&1
 fathom memory heap --heap --sample 1 -q -d 100 -o /tmp/heap.json & f=$!
-n=0; until [ $(cat /proc/$f/fdinfo/* | grep -c 'link_type:.*\\(tracing\\|raw_tracepoint\\)') -ge 8 ] || [ $n -ge 90 ]; do sleep 1; n=$((n+1)); done
+n=0; until [ $(cat /proc/$f/fdinfo/* 2>/dev/null | grep -c 'link_type:.*\\(tracing\\|raw_tracepoint\\)') -ge 8 ] || [ $n -ge 90 ]; do sleep 1; n=$((n+1)); done
 touch /srv/rootfs/tmp/go; n=0; until [ -e /srv/rootfs/tmp/go.done ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
 kill -INT $f; wait $f; s=$?; crun delete -f heap; fathom flame /tmp/heap.json --format folded; grep -o '"rung": *"[^"]*"' /tmp/heap.json; exit $s"""
 
