@@ -27,6 +27,7 @@ LIFE = 6  # so many of the births live at a time
 HOUR_NS = 3600 * 10**9
 LOOK_BACK_S = 10
 MIB = 1024 * 1024
+UNBOUNDED = ("--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0")
 
 
 class Births(Churn):
@@ -227,7 +228,8 @@ def main():
             for name in ("soak", "kill", "jump"):
                 (Path(directory) / name).mkdir()
             births.thread.start()
-            agent = Agent(Path(directory) / "soak").start()
+            # Nothing is shed: what is watched is all of it, for as long as it takes.
+            agent = Agent(Path(directory) / "soak", *UNBOUNDED).start()
             try:
                 soak(agent, births, options.minutes * 60, options.samples)
                 pause_agent(agent, 10)

@@ -130,7 +130,7 @@ function folded_of(tree) {
 // ---- where captures come from
 
 const kinds = { profile: "on CPU", offcpu: "blocked", walltime: "wall time", memory: "memory growth", heap: "allocations" };
-const recorded_kinds = new Set(["profile"]); // what the agent samples all the time
+const recorded_kinds = new Set(["profile", "offcpu", "walltime"]); // what the agent keeps all the time: stacks of the first, of the others what threads waited for
 const range_source = (series, kind, from, to) => `r,${series},${kind},${Math.round(from)},${Math.round(to)}`;
 const row_of = series => model.rows.find(row => row.series === Number(series));
 

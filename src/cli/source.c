@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "cli/command.h"
+#include "model/waits.h"
 #include "store/capture.h"
 #include "store/pack.h"
 
@@ -136,6 +137,7 @@ struct replay {
 	gint64 first_ms; /* of the snapshot; 0: nothing yet */
 	guint64 due_ns; /* interval that is full then */
 	gboolean found, stopped;
+	struct calltree *waits; /* of time by its causes, where the capture has no stacks of it; NULL: not asked for */
 };
 
 static guint64 replay_slot_ns(const struct observe_options *options)
@@ -276,6 +278,36 @@ static void take_events(struct replay *replay, const struct events *from)
 	}
 }
 
+/* waits_wants_fn */
+static gboolean waits_wanted(void *user, const char *name)
+{
+	return wants(user, name);
+}
+
+/* What threads waited for is in every capture. */
+static void take_waits(struct replay *replay, const struct shape *shape)
+{
+	const char *name = replay->options->probe->name;
+	gboolean is_walltime = strcmp(name, "walltime") == 0;
+
+	if (shape->kind != SHAPE_GAUGES || (!is_walltime && strcmp(name, "offcpu") != 0))
+		return;
+	if (!replay->waits)
+		replay->waits = calltree_new();
+	waits_add(replay->waits, shape->gauges, is_walltime, waits_wanted, replay);
+}
+
+/* FALSE: they do not help, either. */
+static gboolean replay_with_waits(struct replay *replay)
+{
+	if (!replay->waits || replay->waits->node_count <= 1)
+		return FALSE;
+	calltree_free(replay->shape->calltree);
+	replay->shape->calltree = g_steal_pointer(&replay->waits);
+	ledger_note(&replay->shape->ledger, g_strdup(WAITS_NOTE));
+	return TRUE;
+}
+
 /* TRUE when this shape is what the command wants. */
 static gboolean is_wanted(const struct replay *replay, const struct shape *shape)
 {
@@ -342,6 +374,7 @@ static gboolean replay_frame(void *user, gint64 time_ms, struct snapshot *snapsh
 	for (guint i = 0; i < snapshot->shapes->len; i++) {
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
 
+		take_waits(replay, shape);
 		if (!is_wanted(replay, shape))
 			continue;
 		replay->found = TRUE;
@@ -387,13 +420,15 @@ struct snapshot *source_observe(struct registry *registry, const struct observe_
 	replay_begin(&replay);
 	if (each_frame(replay.names, replay_frame, &replay, error)) {
 		/* Of events there may have been none: the interval says whether they were watched. */
-		if (replay.found || options->probe->shape == SHAPE_EVENTS) {
+		if (replay.found || options->probe->shape == SHAPE_EVENTS || replay_with_waits(&replay)) {
+			calltree_free(replay.waits);
 			replay_fill(&replay);
 			return replay.snapshot;
 		}
 		command_fail(error, "the capture does not hold %s: fathom replay %s says what it holds",
 			     options->probe->name, source_capture());
 	}
+	calltree_free(replay.waits);
 	snapshot_free(replay.snapshot);
 	return NULL;
 }

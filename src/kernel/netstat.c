@@ -51,26 +51,58 @@ static const struct {
 	FIELD("TcpExt:", "IPReversePathFilter", ip_reverse_path),
 };
 
-static void netstat_value(struct netstat *netstat, const char *prefix, const char *name, guint64 value)
+static gboolean is_word(const char *word, const char *text, gsize length)
 {
-	for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
-		if (strcmp(fields[i].name, name) == 0 && strcmp(fields[i].prefix, prefix) == 0)
-			*(guint64 *)((char *)netstat + fields[i].offset) = value;
+	return strncmp(word, text, length) == 0 && word[length] == '\0';
 }
 
+static void netstat_value(struct netstat *netstat, const char *prefix, gsize prefix_length, const char *name,
+			  gsize length, const char *value)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
+		if (fields[i].name[0] == name[0] && is_word(fields[i].name, name, length) &&
+		    is_word(fields[i].prefix, prefix, prefix_length))
+			*(guint64 *)((char *)netstat + fields[i].offset) = g_ascii_strtoull(value, NULL, 10);
+}
+
+static const char *next_line(const char *line)
+{
+	line += strcspn(line, "\n");
+	return *line ? line + 1 : line;
+}
+
+static const char *next_word(const char *word)
+{
+	word += strcspn(word, " \n");
+	return *word == ' ' ? word + 1 : word;
+}
+
+static gboolean is_any_wanted(const char *prefix, gsize length)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
+		if (is_word(fields[i].prefix, prefix, length))
+			return TRUE;
+	return FALSE;
+}
+
+/* A line of names, then one of values, both beginning with the same word. Many hundreds of words, for each container: so
+ * nothing is copied. */
 void netstat_parse(const char *text, struct netstat *netstat)
 {
-	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+	while (*text) {
+		const char *values = next_line(text), *name = next_word(text), *value = next_word(values);
+		gsize length = strcspn(text, " \n");
 
-	for (guint i = 0; lines[i] && lines[i + 1]; i++) {
-		g_auto(GStrv) names = g_strsplit(lines[i], " ", -1);
-		g_auto(GStrv) values = g_strsplit(lines[i + 1], " ", -1);
-
-		if (!names[0] || !values[0] || strcmp(names[0], values[0]) != 0)
+		if (!*values || strncmp(text, values, length) != 0 || strcspn(values, " \n") != length) {
+			text = values;
 			continue;
-		for (guint j = 1; names[j] && values[j]; j++)
-			netstat_value(netstat, names[0], names[j], g_ascii_strtoull(values[j], NULL, 10));
-		i++;
+		}
+		while (is_any_wanted(text, length) && *name && *name != '\n' && *value && *value != '\n') {
+			netstat_value(netstat, text, length, name, strcspn(name, " \n"), value);
+			name = next_word(name);
+			value = next_word(value);
+		}
+		text = next_line(values);
 	}
 }
 

@@ -6,6 +6,7 @@
 #define NS GAUGE_UNIT_NANOSECONDS
 #define BYTES GAUGE_UNIT_BYTES
 #define COUNT GAUGE_UNIT_COUNT
+#define OFFCPU "time its threads waited for something else than a CPU, each interval by what it ended in"
 
 const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 	[GAUGE_CPU] = { "cpu_ns", "cpu_usage_seconds_total", NULL, NS, GAUGE_COUNTER, "CPU time used", TRUE },
@@ -168,6 +169,20 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 				  "entries of the host's table it began" },
 	[GAUGE_CPU_COLLECTORS] = { "cpu_collectors_ns", "cpu_collectors_seconds_total", NULL, NS, GAUGE_COUNTER,
 				   "CPU time used by threads that collect garbage, told by their names" },
+	[GAUGE_OFFCPU_OTHER] = { "offcpu_other_ns", "offcpu_seconds_total", "reason=\"other\"", NS, GAUGE_COUNTER,
+				 OFFCPU },
+	[GAUGE_OFFCPU_FUTEX] = { "offcpu_futex_ns", "offcpu_seconds_total", "reason=\"futex\"", NS, GAUGE_COUNTER,
+				 OFFCPU },
+	[GAUGE_OFFCPU_IO] = { "offcpu_io_ns", "offcpu_seconds_total", "reason=\"io\"", NS, GAUGE_COUNTER, OFFCPU },
+	[GAUGE_OFFCPU_NET] = { "offcpu_net_ns", "offcpu_seconds_total", "reason=\"net\"", NS, GAUGE_COUNTER, OFFCPU },
+	[GAUGE_OFFCPU_POLL] = { "offcpu_poll_ns", "offcpu_seconds_total", "reason=\"poll\"", NS, GAUGE_COUNTER,
+				OFFCPU },
+	[GAUGE_OFFCPU_SLEEP] = { "offcpu_sleep_ns", "offcpu_seconds_total", "reason=\"sleep\"", NS, GAUGE_COUNTER,
+				 OFFCPU },
+	[GAUGE_OFFCPU_PIPE] = { "offcpu_pipe_ns", "offcpu_seconds_total", "reason=\"pipe\"", NS, GAUGE_COUNTER,
+				OFFCPU },
+	[GAUGE_OFFCPU_PAGEFAULT] = { "offcpu_pagefault_ns", "offcpu_seconds_total", "reason=\"pagefault\"", NS,
+				     GAUGE_COUNTER, OFFCPU },
 };
 
 static const char *const text_names[GAUGE_TEXTS] = {

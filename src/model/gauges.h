@@ -104,7 +104,16 @@ enum gauge {
 	GAUGE_CONNTRACK_OWN = 79, /* of the host's table: begun by it */
 	GAUGE_TCP_SYN_RETRANSMITS = 80,
 	GAUGE_CPU_COLLECTORS = 81, /* of it, in threads that do nothing but collect garbage */
-	GAUGES_COUNT = 82,
+	/* off the CPU and not waiting for one, summed over threads, by what they wait for (probe/tasks_record.h, in that order) */
+	GAUGE_OFFCPU_OTHER = 82,
+	GAUGE_OFFCPU_FUTEX = 83,
+	GAUGE_OFFCPU_IO = 84,
+	GAUGE_OFFCPU_NET = 85,
+	GAUGE_OFFCPU_POLL = 86,
+	GAUGE_OFFCPU_SLEEP = 87,
+	GAUGE_OFFCPU_PIPE = 88,
+	GAUGE_OFFCPU_PAGEFAULT = 89,
+	GAUGES_COUNT = 90,
 };
 
 enum gauge_unit {

@@ -16,10 +16,13 @@
 #define USAGE_FILES_MAX 20000 /* kept open; the rest is opened anew each time */
 #define USAGE_FILES_SPARE 64 /* for everything else */
 #define USAGE_TURNS 16 /* files of those who did not run are read again in every so many readings */
+#define USAGE_STILL_TURNS 4 /* the traffic of those who are still, too, in every so many */
 #define USAGE_LIMITS_NS (10 * NS_PER_S) /* limits are read so often: somebody changes them by hand */
 #define USAGE_RESCAN_NS (30 * NS_PER_S) /* while births are told */
 #define USAGE_FRESH_NS (500 * NS_PER_MS) /* the registry was made just now */
 #define USAGE_MISSED_MAX 10000
+
+G_STATIC_ASSERT(GAUGE_OFFCPU_PAGEFAULT - GAUGE_OFFCPU_OTHER == (int)TASKS_WAIT_PAGEFAULT);
 
 /* One container under observation. */
 struct entry {
@@ -32,6 +35,8 @@ struct entry {
 	int net_fd; /* -1: none */
 	guint64 net_namespace; /* 0: not known */
 	guint32 net_tries;
+	struct netdev_traffic traffic; /* of the last reading */
+	gboolean has_traffic, is_still; /* it was what it had been */
 	guint64 limits_due_ns;
 	struct cglimits limits;
 	char *limit_of[3]; /* CPU, memory, pids: the ancestor's path; NULL: its own, or none */
@@ -332,21 +337,37 @@ static void row_set_tasks(struct gauge_row *row, const struct entry *entry, gboo
 		gauge_set(row, GAUGE_DISK_WAIT, entry->tasks.disk_delay_ns);
 	gauge_set(row, GAUGE_SWITCHES_VOLUNTARY, entry->tasks.voluntary);
 	gauge_set(row, GAUGE_SWITCHES_INVOLUNTARY, entry->tasks.involuntary);
+	for (guint i = 0; i < TASKS_WAITS; i++)
+		gauge_set(row, (enum gauge)(GAUGE_OFFCPU_OTHER + i), entry->tasks.offcpu_ns[i]);
 	gauge_set(row, GAUGE_THREADS, entry->tasks.threads);
 	gauge_set(row, GAUGE_PROCESSES, entry->tasks.processes);
 }
 
-static void row_set_traffic(struct gauge_row *row, int fd)
+static void row_set_traffic(struct gauge_row *row, const struct netdev_traffic *traffic)
 {
-	struct netdev_traffic traffic;
+	gauge_set(row, GAUGE_NET_RECEIVED_BYTES, traffic->received_bytes);
+	gauge_set(row, GAUGE_NET_SENT_BYTES, traffic->sent_bytes);
+	gauge_set(row, GAUGE_NET_RECEIVED_PACKETS, traffic->received_packets);
+	gauge_set(row, GAUGE_NET_SENT_PACKETS, traffic->sent_packets);
+	gauge_set(row, GAUGE_NET_DROPS, traffic->drops);
+}
 
-	if (fd < 0 || !netdev_read(fd, &traffic))
-		return;
-	gauge_set(row, GAUGE_NET_RECEIVED_BYTES, traffic.received_bytes);
-	gauge_set(row, GAUGE_NET_SENT_BYTES, traffic.sent_bytes);
-	gauge_set(row, GAUGE_NET_RECEIVED_PACKETS, traffic.received_packets);
-	gauge_set(row, GAUGE_NET_SENT_PACKETS, traffic.sent_packets);
-	gauge_set(row, GAUGE_NET_DROPS, traffic.drops);
+/* Packets come and go without threads that run, too; so only of who has been still for a reading each is not looked at. */
+static gboolean entry_read_traffic(const struct usage *usage, struct entry *entry)
+{
+	struct netdev_traffic now = { 0 };
+
+	if (entry->net_fd < 0)
+		return FALSE;
+	if (entry->has_traffic && entry->is_quiet && entry->is_still &&
+	    (usage->serial + entry->turn) % USAGE_STILL_TURNS)
+		return TRUE;
+	if (!netdev_read(entry->net_fd, &now))
+		return FALSE;
+	entry->is_still = entry->has_traffic && memcmp(&now, &entry->traffic, sizeof(now)) == 0;
+	entry->traffic = now;
+	entry->has_traffic = TRUE;
+	return TRUE;
 }
 
 /* ---- network namespaces ---- */
@@ -380,6 +401,7 @@ static void entry_close_net(struct entry *entry)
 	if (entry->net_fd >= 0)
 		close(entry->net_fd);
 	entry->net_fd = -1;
+	entry->has_traffic = FALSE;
 	entry->net_namespace = 0;
 	entry->net_tries = 0;
 }
@@ -405,7 +427,8 @@ static void row_set_net(struct usage *usage, struct gauges *gauges, struct gauge
 		gauges_set_text(gauges, row, GAUGE_TEXT_NET_SHARED, other);
 	else
 		g_hash_table_insert(spaces, &entry->net_namespace, (gpointer)row->name);
-	row_set_traffic(row, entry->net_fd);
+	if (entry_read_traffic(usage, entry))
+		row_set_traffic(row, &entry->traffic);
 }
 
 /* ---- reading ---- */
@@ -512,6 +535,7 @@ static void read_host(struct usage *usage, struct gauges *gauges)
 {
 	const struct container *container = registry_host(usage->registry);
 	struct gauge_row *row = gauges_add(gauges, GAUGE_RESOURCE_HOST, 0, 0, container->name);
+	struct netdev_traffic traffic;
 	struct hoststat host;
 
 	hoststat_read(usage->host, &host);
@@ -525,7 +549,8 @@ static void read_host(struct usage *usage, struct gauges *gauges)
 		gauge_set(row, GAUGE_STARTED, container->start_realtime_ns);
 	if (usage->tasks)
 		row_set_tasks(row, &usage->machine, usage->delay_accounting);
-	row_set_traffic(row, usage->host_net_fd);
+	if (usage->host_net_fd >= 0 && netdev_read(usage->host_net_fd, &traffic))
+		row_set_traffic(row, &traffic);
 }
 
 static void sum_add(struct tasks_sum *into, const struct tasks_sum *from)
@@ -535,6 +560,8 @@ static void sum_add(struct tasks_sum *into, const struct tasks_sum *from)
 	into->voluntary += from->voluntary;
 	into->involuntary += from->involuntary;
 	into->ended += from->ended;
+	for (guint i = 0; i < TASKS_WAITS; i++)
+		into->offcpu_ns[i] += from->offcpu_ns[i];
 }
 
 static void entry_add_tasks(struct entry *entry, const struct tasks_sum *sum, guint32 generation)
@@ -682,8 +709,12 @@ static void set_parents(struct gauges *gauges)
 /* Files speak of a cgroup and all below it, sums over tasks of it alone: what is below is added. */
 static void add_to_parents(struct gauges *gauges)
 {
-	static const enum gauge summed[] = { GAUGE_RUNQUEUE_WAIT,	 GAUGE_DISK_WAIT, GAUGE_SWITCHES_VOLUNTARY,
-					     GAUGE_SWITCHES_INVOLUNTARY, GAUGE_THREADS,	  GAUGE_PROCESSES };
+	static const enum gauge summed[] = {
+		GAUGE_RUNQUEUE_WAIT, GAUGE_DISK_WAIT,	    GAUGE_SWITCHES_VOLUNTARY, GAUGE_SWITCHES_INVOLUNTARY,
+		GAUGE_THREADS,	     GAUGE_PROCESSES,	    GAUGE_OFFCPU_OTHER,	      GAUGE_OFFCPU_FUTEX,
+		GAUGE_OFFCPU_IO,     GAUGE_OFFCPU_NET,	    GAUGE_OFFCPU_POLL,	      GAUGE_OFFCPU_SLEEP,
+		GAUGE_OFFCPU_PIPE,   GAUGE_OFFCPU_PAGEFAULT
+	};
 
 	for (guint32 i = gauges->rows->len; i-- > 1;) {
 		const struct gauge_row *row = gauges_row(gauges, i);

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/units.h"
 #include "kernel/cgroupfs.h"
 #include "kernel/cpus.h"
 #include "kernel/netstat.h"
@@ -21,6 +23,20 @@
 #define VITALS_FILES_MAX (1u << 20) /* of a process, counted */
 #define VITALS_THREADS_MAX (1u << 18) /* of the machine, in files alone */
 
+#define VITALS_LIMITS_NS (60 * NS_PER_S) /* CPUs and limits of I/O are read so often: somebody changes them by hand */
+
+/* What need not be read again of a container. */
+struct steady {
+	guint32 serial; /* of the last reading that saw it */
+	guint64 limits_due_ns;
+	char *cpuset;
+	struct gauge_row *limits; /* of I/O */
+	guint64 doings; /* context switches until then */
+	guint64 packets; /* of its network */
+	gboolean has_doings, has_packets;
+	struct gauge_row *found; /* of its processes and its network */
+};
+
 /* A thread's run-queue wait, as it was read last. */
 struct thread_wait {
 	guint64 delay_ns;
@@ -32,8 +48,20 @@ struct vitals {
 	const char *root; /* "" for the live system */
 	GHashTable *threads; /* tid → struct thread_wait */
 	GHashTable *waits; /* cgroup key → guint64: summed up since the first reading */
+	GHashTable *steady; /* cgroup key → struct steady */
+	guint32 readings;
 	guint32 serial;
 };
+
+static void steady_free(gpointer data)
+{
+	struct steady *steady = data;
+
+	g_free(steady->cpuset);
+	g_free(steady->limits);
+	g_free(steady->found);
+	g_free(steady);
+}
 
 struct vitals *vitals_new(struct registry *registry)
 {
@@ -43,6 +71,7 @@ struct vitals *vitals_new(struct registry *registry)
 	vitals->root = strcmp(registry_root(registry), "/") == 0 ? "" : registry_root(registry);
 	vitals->threads = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	vitals->waits = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	vitals->steady = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, steady_free);
 	return vitals;
 }
 
@@ -52,6 +81,7 @@ void vitals_free(struct vitals *vitals)
 		return;
 	g_hash_table_unref(vitals->threads);
 	g_hash_table_unref(vitals->waits);
+	g_hash_table_unref(vitals->steady);
 	g_free(vitals);
 }
 
@@ -100,10 +130,8 @@ static char *cpuset_of(const struct vitals *vitals, const char *cgroup)
 	}
 }
 
-static void row_set_cpuset(const struct vitals *vitals, struct gauges *gauges, struct gauge_row *row,
-			   const struct cpus *cpus)
+static void row_set_cpuset(struct gauges *gauges, struct gauge_row *row, const struct cpus *cpus, const char *list)
 {
-	g_autofree char *list = cpuset_of(vitals, row->texts[GAUGE_TEXT_CGROUP]);
 	guint64 idle_ns = 0, count = 0;
 
 	for (guint i = 0; i < cpus->each->len; i++) {
@@ -316,29 +344,107 @@ static void row_set_netstat(const struct vitals *vitals, struct gauge_row *row, 
 	set_known(row, GAUGE_UDP_OVERFLOWS, netstat.udp_overflows);
 }
 
+/* ---- what stays as it is ---- */
+
+static struct steady *steady_of(struct vitals *vitals, const struct gauge_row *row)
+{
+	struct steady *steady = g_hash_table_lookup(vitals->steady, &row->key);
+
+	if (!steady) {
+		steady = g_new0(struct steady, 1);
+		steady->limits = g_new0(struct gauge_row, 1);
+		steady->found = g_new0(struct gauge_row, 1);
+		g_hash_table_insert(vitals->steady, g_memdup2(&row->key, sizeof(row->key)), steady);
+	}
+	steady->serial = vitals->readings;
+	return steady;
+}
+
+static gboolean steady_is_gone(gpointer key G_GNUC_UNUSED, gpointer value, gpointer readings)
+{
+	return ((const struct steady *)value)->serial != GPOINTER_TO_UINT(readings);
+}
+
+static void row_take(struct gauge_row *row, const struct gauge_row *from)
+{
+	for (guint i = 0; i < GAUGES_COUNT; i++)
+		if (gauge_is_known(from, (enum gauge)i))
+			gauge_set(row, (enum gauge)i, from->values[i]);
+}
+
+static void steady_read_limits(const struct vitals *vitals, struct steady *steady, const struct gauge_row *row)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	struct gauge_row limits = { .texts[GAUGE_TEXT_CGROUP] = row->texts[GAUGE_TEXT_CGROUP] };
+
+	if (steady->cpuset && now_ns < steady->limits_due_ns)
+		return;
+	/* Not all in the same reading. */
+	steady->limits_due_ns = now_ns + VITALS_LIMITS_NS / 2 + row->key % 8 * (VITALS_LIMITS_NS / 16);
+	g_free(steady->cpuset);
+	steady->cpuset = cpuset_of(vitals, row->texts[GAUGE_TEXT_CGROUP]);
+	row_set_io_limits(vitals, &limits);
+	*steady->limits = limits;
+}
+
+/* Has no thread of it run since the last reading, nor its network carried anything? Then its processes have the files they
+ * had. Where nobody tells of its threads that is not known. */
+static gboolean steady_is_quiet(struct steady *steady, const struct gauge_row *row)
+{
+	guint64 voluntary, involuntary, received, sent;
+	gboolean has_doings = gauge_get(row, GAUGE_SWITCHES_VOLUNTARY, &voluntary) &&
+			      gauge_get(row, GAUGE_SWITCHES_INVOLUNTARY, &involuntary);
+	gboolean has_packets =
+		gauge_get(row, GAUGE_NET_RECEIVED_PACKETS, &received) && gauge_get(row, GAUGE_NET_SENT_PACKETS, &sent);
+	guint64 doings = has_doings ? voluntary + involuntary : 0, packets = has_packets ? received + sent : 0;
+	gboolean is_quiet = has_doings && steady->has_doings && doings == steady->doings &&
+			    has_packets == steady->has_packets && packets == steady->packets;
+
+	steady->doings = doings;
+	steady->packets = packets;
+	steady->has_doings = has_doings;
+	steady->has_packets = has_packets;
+	return is_quiet;
+}
+
+static void steady_read(const struct vitals *vitals, struct steady *steady, const struct gauge_row *row,
+			const struct container *container)
+{
+	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	struct gauge_row found = { 0 };
+
+	registry_pids(vitals->registry, container, pids);
+	row_set_files(vitals, &found, pids);
+	row_set_collectors(vitals, &found, pids);
+	/* In a network namespace that is somebody else's, too, nobody can be told apart. */
+	if (pids->len && !row->texts[GAUGE_TEXT_NET_SHARED])
+		row_set_netstat(vitals, &found, g_array_index(pids, guint32, 0));
+	*steady->found = found;
+}
+
 static void vitals_add_container(struct vitals *vitals, struct gauges *gauges, struct gauge_row *row,
 				 const struct cpus *cpus)
 {
 	const struct container *container = registry_by_cgroup(vitals->registry, row->key);
-	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	struct steady *steady;
 
 	if (!container || !row->texts[GAUGE_TEXT_CGROUP])
 		return;
+	steady = steady_of(vitals, row);
+	steady_read_limits(vitals, steady, row);
+	if (!steady_is_quiet(steady, row))
+		steady_read(vitals, steady, row, container);
 	if (cpus)
-		row_set_cpuset(vitals, gauges, row, cpus);
-	row_set_io_limits(vitals, row);
-	registry_pids(vitals->registry, container, pids);
-	row_set_files(vitals, row, pids);
-	row_set_collectors(vitals, row, pids);
-	/* In a network namespace that is somebody else's, too, nobody can be told apart. */
-	if (pids->len && !row->texts[GAUGE_TEXT_NET_SHARED])
-		row_set_netstat(vitals, row, g_array_index(pids, guint32, 0));
+		row_set_cpuset(gauges, row, cpus, steady->cpuset);
+	row_take(row, steady->limits);
+	row_take(row, steady->found);
 }
 
 void vitals_add(struct vitals *vitals, struct gauges *gauges)
 {
 	g_autoptr(cpus_t) cpus = cpus_read(*vitals->root ? vitals->root : "/", NULL);
 
+	vitals->readings++;
 	for (guint32 i = 0; i < gauges->rows->len; i++) {
 		struct gauge_row *row = gauges_row(gauges, i);
 
@@ -349,6 +455,7 @@ void vitals_add(struct vitals *vitals, struct gauges *gauges)
 		else if (cpus)
 			row_set_machine(row, cpus);
 	}
+	g_hash_table_foreach_remove(vitals->steady, steady_is_gone, GUINT_TO_POINTER(vitals->readings));
 	if (!*vitals->root)
 		queues_add(vitals->registry, gauges, FALSE, NULL);
 }

@@ -14,6 +14,7 @@
 #include "bpf/births.bpf.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/waits.bpf.h"
 #include "tasks_record.h"
 
 #define TASKS_CGROUPS 16384
@@ -54,6 +55,9 @@ __u32 generation = 0; /* set by user space before each walk */
 
 struct seen {
 	u64 run_delay_ns, disk_delay_ns, voluntary, involuntary;
+	u64 until_ns; /* its time off the CPU is accounted up to here, when it had … */
+	u64 cpu_ns, waited_ns; /* … so much CPU time and run delay */
+	u32 wait; /* enum tasks_wait: what it was last found waiting for */
 	u64 key; /* of its cgroup … */
 	void *cgroups; /* … as long as this is its css_set */
 };
@@ -102,6 +106,9 @@ static __always_inline void read_now(struct task_struct *task, struct seen *now)
 	now->disk_delay_ns = disk_delay(task);
 	now->voluntary = wide->nvcsw;
 	now->involuntary = wide->nivcsw;
+	now->until_ns = bpf_ktime_get_ns();
+	now->cpu_ns = task->se.sum_exec_runtime;
+	now->waited_ns = now->run_delay_ns;
 }
 
 static __always_inline struct tasks_sum *sum_of(u64 key)
@@ -134,6 +141,8 @@ static __always_inline struct seen *seen_get(struct task_struct *task)
 		return seen;
 	if (task->start_time < loaded_ns)
 		read_now(task, &fresh);
+	else
+		fresh.until_ns = task->start_time;
 	seen = bpf_task_storage_get(&threads, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!seen)
 		loss_add(LOSS_STORAGE, 1, 0);
@@ -151,6 +160,25 @@ static __always_inline u64 key_of(struct task_struct *task, struct seen *seen)
 	return seen->key;
 }
 
+/* The CPU time of a thread that runs is some milliseconds old. What does not come out positive is left for the next walk:
+ * so one that always runs has at most those milliseconds, once. */
+static __always_inline void account_offcpu(struct task_struct *task, struct seen *seen, const struct seen *now,
+					   struct tasks_sum *sum)
+{
+	u64 before = seen->until_ns, ran = now->cpu_ns - seen->cpu_ns, waited = now->waited_ns - seen->waited_ns;
+
+	if (task->flags & PF_KTHREAD)
+		return;
+	if (task->__state && !task->exit_state)
+		seen->wait = waits_for(task);
+	if (now->until_ns <= before || now->until_ns - before <= ran + waited ||
+	    !__sync_bool_compare_and_swap(&seen->until_ns, before, now->until_ns))
+		return;
+	seen->cpu_ns = now->cpu_ns;
+	seen->waited_ns = now->waited_ns;
+	__sync_fetch_and_add(&sum->offcpu_ns[seen->wait & (TASKS_WAITS - 1)], now->until_ns - before - ran - waited);
+}
+
 static __always_inline void account(struct task_struct *task, struct seen *seen, struct tasks_sum *sum)
 {
 	struct seen now = {};
@@ -160,6 +188,7 @@ static __always_inline void account(struct task_struct *task, struct seen *seen,
 	ADD_SINCE(&sum->disk_delay_ns, &seen->disk_delay_ns, now.disk_delay_ns);
 	ADD_SINCE(&sum->voluntary, &seen->voluntary, now.voluntary);
 	ADD_SINCE(&sum->involuntary, &seen->involuntary, now.involuntary);
+	account_offcpu(task, seen, &now, sum);
 }
 
 static __always_inline char state_of(struct task_struct *task)
@@ -229,6 +258,11 @@ int BPF_PROG(tasks_exit, struct task_struct *task)
 	if (task->start_time < loaded_ns)
 		return 0; /* ended before the first walk: what of it is new is not known, and little */
 	read_now(task, &now);
+	if (now.voluntary) { /* without having slept all of its time was CPU or run delay */
+		struct seen born = { .until_ns = task->start_time };
+
+		account_offcpu(task, &born, &now, sum);
+	}
 	__sync_fetch_and_add(&sum->run_delay_ns, now.run_delay_ns);
 	__sync_fetch_and_add(&sum->disk_delay_ns, now.disk_delay_ns);
 	__sync_fetch_and_add(&sum->voluntary, now.voluntary);

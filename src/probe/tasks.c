@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "kernel/syscalls.h"
 #include "probe/births.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
@@ -24,6 +25,87 @@ struct tasks {
 	struct bpf_link *exit, *walk, *list;
 };
 
+/* Calls that wait, and for what; all others are TASKS_WAIT_OTHER. */
+static const struct {
+	const char *call;
+	guint8 wait;
+} calls[] = {
+	{ "futex", TASKS_WAIT_FUTEX },
+	{ "futex_wait", TASKS_WAIT_FUTEX },
+	{ "futex_waitv", TASKS_WAIT_FUTEX },
+	{ "semop", TASKS_WAIT_FUTEX },
+	{ "semtimedop", TASKS_WAIT_FUTEX },
+	{ "nanosleep", TASKS_WAIT_SLEEP },
+	{ "clock_nanosleep", TASKS_WAIT_SLEEP },
+	{ "pause", TASKS_WAIT_SLEEP },
+	{ "rt_sigsuspend", TASKS_WAIT_SLEEP },
+	{ "rt_sigtimedwait", TASKS_WAIT_SLEEP },
+	{ "poll", TASKS_WAIT_POLL },
+	{ "ppoll", TASKS_WAIT_POLL },
+	{ "select", TASKS_WAIT_POLL },
+	{ "pselect6", TASKS_WAIT_POLL },
+	{ "epoll_wait", TASKS_WAIT_POLL },
+	{ "epoll_pwait", TASKS_WAIT_POLL },
+	{ "epoll_pwait2", TASKS_WAIT_POLL },
+	{ "io_uring_enter", TASKS_WAIT_POLL },
+	{ "accept", TASKS_WAIT_NET },
+	{ "accept4", TASKS_WAIT_NET },
+	{ "connect", TASKS_WAIT_NET },
+	{ "recvfrom", TASKS_WAIT_NET },
+	{ "recvmsg", TASKS_WAIT_NET },
+	{ "recvmmsg", TASKS_WAIT_NET },
+	{ "sendto", TASKS_WAIT_NET },
+	{ "sendmsg", TASKS_WAIT_NET },
+	{ "sendmmsg", TASKS_WAIT_NET },
+	{ "read", TASKS_WAIT_BY_FILE },
+	{ "readv", TASKS_WAIT_BY_FILE },
+	{ "write", TASKS_WAIT_BY_FILE },
+	{ "writev", TASKS_WAIT_BY_FILE },
+	{ "sendfile", TASKS_WAIT_BY_FILE },
+	{ "splice", TASKS_WAIT_BY_FILE },
+	{ "pread64", TASKS_WAIT_IO },
+	{ "preadv", TASKS_WAIT_IO },
+	{ "preadv2", TASKS_WAIT_IO },
+	{ "pwrite64", TASKS_WAIT_IO },
+	{ "pwritev", TASKS_WAIT_IO },
+	{ "pwritev2", TASKS_WAIT_IO },
+	{ "io_getevents", TASKS_WAIT_IO },
+	{ "io_pgetevents", TASKS_WAIT_IO },
+	{ "fsync", TASKS_WAIT_IO },
+	{ "fdatasync", TASKS_WAIT_IO },
+	{ "sync", TASKS_WAIT_IO },
+	{ "syncfs", TASKS_WAIT_IO },
+	{ "sync_file_range", TASKS_WAIT_IO },
+	{ "msync", TASKS_WAIT_IO },
+	{ "fallocate", TASKS_WAIT_IO },
+	{ "truncate", TASKS_WAIT_IO },
+	{ "ftruncate", TASKS_WAIT_IO },
+	{ "readahead", TASKS_WAIT_IO },
+	{ "getdents", TASKS_WAIT_IO },
+	{ "getdents64", TASKS_WAIT_IO },
+	{ "openat2", TASKS_WAIT_IO },
+	{ "stat", TASKS_WAIT_IO },
+	{ "lstat", TASKS_WAIT_IO },
+	{ "newfstatat", TASKS_WAIT_IO },
+	{ "statx", TASKS_WAIT_IO },
+	{ "unlink", TASKS_WAIT_IO },
+	{ "unlinkat", TASKS_WAIT_IO },
+	{ "rename", TASKS_WAIT_IO },
+	{ "renameat", TASKS_WAIT_IO },
+	{ "renameat2", TASKS_WAIT_IO },
+	{ "mkdir", TASKS_WAIT_IO },
+	{ "mkdirat", TASKS_WAIT_IO },
+	{ "rmdir", TASKS_WAIT_IO },
+};
+
+static guint8 wait_of_call(const char *name)
+{
+	for (guint i = 0; name && i < G_N_ELEMENTS(calls); i++)
+		if (strcmp(calls[i].call, name) == 0)
+			return calls[i].wait;
+	return TASKS_WAIT_OTHER;
+}
+
 static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GError **error)
 {
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
@@ -38,6 +120,8 @@ static gboolean tasks_load(struct tasks *tasks, const char *v1_controller, GErro
 	tasks->kernel->rodata->v1_controller = values.v1_controller;
 	tasks->kernel->rodata->page_bytes = (guint32)sysconf(_SC_PAGESIZE);
 	tasks->kernel->rodata->loaded_ns = clock_monotonic_ns();
+	for (guint i = 0; i < TASKS_CALLS; i++)
+		tasks->kernel->rodata->waits_of_call[i] = wait_of_call(syscall_name(i));
 	return kernel_btf_load(btf, tasks->kernel->skeleton, what, error);
 }
 

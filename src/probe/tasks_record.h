@@ -3,12 +3,30 @@
 #pragma once
 #include <linux/types.h>
 
+/* What a thread off its CPU, and not waiting for one, waits for. Explicit values: the order of the gauges (model/gauges.h). */
+enum tasks_wait {
+	TASKS_WAIT_OTHER = 0, /* a child, a terminal, a lock of a file; what could not be told */
+	TASKS_WAIT_FUTEX = 1, /* locks, conditions, semaphores of user space */
+	TASKS_WAIT_IO = 2, /* files and disks */
+	TASKS_WAIT_NET = 3, /* a socket */
+	TASKS_WAIT_POLL = 4, /* whatever comes next on many files: poll, select, epoll */
+	TASKS_WAIT_SLEEP = 5, /* time, or a signal */
+	TASKS_WAIT_PIPE = 6,
+	TASKS_WAIT_PAGEFAULT = 7, /* memory that is not there yet */
+	TASKS_WAITS = 8, /* a power of two */
+	TASKS_WAIT_BY_FILE = 255, /* in the table of calls: the kind of its file tells */
+};
+#define TASKS_CALLS 512 /* a power of two; numbers of system calls that are told apart */
+
 /* Sums over the threads of one cgroup. The counters hold what was added since the programs were loaded. */
 struct tasks_sum {
 	__u64 run_delay_ns; /* ready, without a CPU */
 	__u64 disk_delay_ns; /* 0 where delay accounting is off */
 	__u64 voluntary, involuntary; /* context switches */
 	__u64 ended; /* threads that ended */
+	/* Off the CPU and not waiting for one. The whole is exact (a thread's time less its CPU time and its run delay); all
+	 * that a thread waited between two walks counts as what the later one finds it waiting for. */
+	__u64 offcpu_ns[TASKS_WAITS];
 	/* of the walk `generation` */
 	__u32 generation;
 	__u32 threads, processes;

@@ -15,6 +15,7 @@ static const char *const type_names[][2] = {
 	[EXPOSITION_COUNTER] = { "counter", "counter" },
 	[EXPOSITION_HISTOGRAM] = { "histogram", "histogram" },
 	[EXPOSITION_INFO] = { "gauge", "info" },
+	[EXPOSITION_SUMMARY] = { "summary", "summary" },
 };
 
 static const char *unit_of(const char *family)
@@ -118,10 +119,8 @@ static const struct {
 	guint64 ns;
 	const char *text;
 } bounds[] = {
-	{ 16 * NS_PER_US, "1.6e-05" }, { 256 * NS_PER_US, "0.000256" },
-	{ NS_PER_MS, "0.001" },	       { 4 * NS_PER_MS, "0.004" },
-	{ 16 * NS_PER_MS, "0.016" },   { 64 * NS_PER_MS, "0.064" },
-	{ 256 * NS_PER_MS, "0.256" },  { NS_PER_S, "1.0" },
+	{ 256 * NS_PER_US, "0.000256" }, { NS_PER_MS, "0.001" },      { 4 * NS_PER_MS, "0.004" },
+	{ 16 * NS_PER_MS, "0.016" },	 { 64 * NS_PER_MS, "0.064" }, { NS_PER_S, "1.0" },
 };
 
 void exposition_histogram(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
@@ -149,6 +148,17 @@ void exposition_histogram(struct exposition *exposition, const char *prefix, con
 	g_string_append_c(exposition->out, '\n');
 	sample_begin(exposition, prefix, name, "_count", labels);
 	append_digits(exposition->out, counts->count, 1);
+	g_string_append_c(exposition->out, '\n');
+}
+
+void exposition_summary(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
+			guint64 count, guint64 sum_ns)
+{
+	sample_begin(exposition, prefix, name, "_sum", labels);
+	append_billionths(exposition->out, sum_ns);
+	g_string_append_c(exposition->out, '\n');
+	sample_begin(exposition, prefix, name, "_count", labels);
+	append_digits(exposition->out, count, 1);
 	g_string_append_c(exposition->out, '\n');
 }
 

@@ -13,6 +13,7 @@ enum exposition_type {
 	EXPOSITION_COUNTER = 1, /* the name ends in _total */
 	EXPOSITION_HISTOGRAM = 2,
 	EXPOSITION_INFO = 3, /* the name ends in _info */
+	EXPOSITION_SUMMARY = 4, /* sum and count alone */
 };
 
 struct exposition {
@@ -31,7 +32,10 @@ void exposition_seconds(struct exposition *exposition, const char *prefix, const
 			guint64 ns);
 void exposition_double(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
 		       double value);
-/* Bounds 16 µs, 256 µs, then 4^k ms to 1 s of a histogram of nanoseconds: few, as each is a series of each container. (A bucket of ours ends below its bound, Prometheus's
+/* One sample of a family of summaries: a mean over any range, in two series. */
+void exposition_summary(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
+			guint64 count, guint64 sum_ns);
+/* Bounds 256 µs, 1, 4, 16, 64 ms and 1 s of a histogram of nanoseconds: few, as each is a series of each container. (A bucket of ours ends below its bound, Prometheus's
  * at it: values that are exactly a bound are one bucket higher.) */
 void exposition_histogram(struct exposition *exposition, const char *prefix, const char *name, const char *labels,
 			  const struct histogram_counts *counts);

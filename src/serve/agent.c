@@ -19,6 +19,7 @@
 
 #define AGENT_TICK_MS 1000
 #define AGENT_TICK_AT_MS 500 /* of each second, so that a reading a little early or late is still that second's */
+#define AGENT_TRIM_TICKS 60
 #define AGENT_FAILURES_MAX 30 /* readings in a row */
 #define AGENT_PROFILES "profiles"
 #define AGENT_CAPTURES "captures"
@@ -84,6 +85,9 @@ static gboolean agent_tick(gpointer data)
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);
 	api_tick(&agent->api);
+	/* Containers that come and go leave the heap in pieces: pages without any are given back. */
+	if (live_ticks(agent->api.live) % AGENT_TRIM_TICKS == 0)
+		malloc_trim(0);
 	if (agent->failures >= AGENT_FAILURES_MAX) {
 		agent->end = g_steal_pointer(&error);
 		g_main_loop_quit(agent->loop);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "import/import.h"
+#include "model/waits.h"
 #include "render/render.h"
 #include "serve/past.h"
 
@@ -230,6 +231,58 @@ static struct snapshot *flame_sum(const struct api *api, struct source *source)
 	return sum.snapshot;
 }
 
+/* ---- by what threads waited for, without stacks ---- */
+
+struct class_sum {
+	const struct source *source;
+	struct snapshot *snapshot;
+	struct shape *shape;
+	gboolean is_walltime;
+};
+
+/* waits_wants_fn */
+static gboolean class_wants(void *user, const char *name)
+{
+	const char *wanted = ((const struct class_sum *)user)->source->container;
+
+	return !wanted || strcmp(wanted, name) == 0;
+}
+
+/* reel_fn */
+static void class_window(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	struct class_sum *sum = user;
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_GAUGES);
+	guint64 end_ns = (guint64)time_ms * NS_PER_MS;
+
+	if (shape)
+		waits_add(sum->shape->calltree, shape->gauges, sum->is_walltime, class_wants, sum);
+	if (!sum->snapshot->start_realtime_ns)
+		sum->snapshot->start_realtime_ns = end_ns - MIN(snapshot->duration_ns, end_ns);
+	sum->snapshot->duration_ns = end_ns - MIN(sum->snapshot->start_realtime_ns, end_ns);
+}
+
+/* What is kept of threads' time always, in place of stacks. Owned by the caller. */
+static struct snapshot *flame_classes(const struct api *api, const struct source *source, const char *kind)
+{
+	g_autofree char *title = g_strdup_printf("%s of %s", kind, source->container ? source->container : "all");
+	struct class_sum sum = { .source = source, .snapshot = snapshot_new(title) };
+
+	sum.is_walltime = strcmp(kind, "walltime") == 0;
+	sum.shape = shape_new(SHAPE_CALLTREE, kind, UNIT_NANOSECONDS);
+	g_ptr_array_add(sum.snapshot->shapes, sum.shape);
+	ledger_note(&sum.shape->ledger, g_strdup(WAITS_NOTE));
+	reel_each(api->reel, source->range.from_ms, source->range.to_ms, (guint)source->range.step_ms, class_window,
+		  &sum);
+	return sum.snapshot;
+}
+
+static struct snapshot *flame_of(const struct api *api, struct source *source, const char *kind)
+{
+	return source->measured || !kind || strcmp(kind, "profile") == 0 ? flame_sum(api, source)
+									 : flame_classes(api, source, kind);
+}
+
 static struct calltree *snapshot_tree(const struct snapshot *snapshot)
 {
 	return snapshot_find(snapshot, SHAPE_CALLTREE)->calltree;
@@ -237,7 +290,7 @@ static struct calltree *snapshot_tree(const struct snapshot *snapshot)
 
 /* With before_from_ms and before_to_ms (and, of another container, before_series) the answer compares. NULL, or what is wrong. */
 static const char *flame_compare(const struct api *api, const struct http_request *request, struct source *source,
-				 struct snapshot *after)
+				 const char *kind, struct snapshot *after)
 {
 	struct shape *shape = snapshot_find(after, SHAPE_CALLTREE);
 	struct calltree *joined;
@@ -260,8 +313,9 @@ static const char *flame_compare(const struct api *api, const struct http_reques
 			return "there is no such before_series";
 		source->container = resource->name;
 	}
+	range.step_ms = source->range.step_ms;
 	source->range = range;
-	before = flame_sum(api, source);
+	before = flame_of(api, source, kind);
 	joined = calltree_diff(snapshot_tree(before), shape->calltree);
 	calltree_free(shape->calltree);
 	shape->calltree = joined;
@@ -316,20 +370,21 @@ static void flame_render(const struct api *api, const struct source *source, con
 
 void flames_answer(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
+	static const char *const kinds[] = { "profile", "offcpu", "walltime", NULL };
 	const char *kind = http_query(request, "kind"), *wrong = NULL;
 	const struct flame_format *format = flame_format(http_query(request, "format"));
 	g_autoptr(snapshot_t) snapshot = NULL;
 	struct source source = { 0 };
 
-	if (kind && strcmp(kind, "profile") != 0)
-		wrong = "kind is profile: of others there is no history, only measurements (/api/profiles)";
+	if (kind && !g_strv_contains(kinds, kind))
+		wrong = "kind is profile, offcpu or walltime: of others there is no history, only measurements (/api/profiles)";
 	else if (!format)
 		wrong = "format is one of json, folded, svg, pprof";
 	else
 		wrong = source_parse(api, request, 300, &source);
 	if (!wrong) {
-		snapshot = flame_sum(api, &source);
-		wrong = flame_compare(api, request, &source, snapshot);
+		snapshot = flame_of(api, &source, kind);
+		wrong = flame_compare(api, request, &source, kind, snapshot);
 	}
 	if (!wrong && snapshot_tree(snapshot)->baseline && !format->can_compare)
 		wrong = "a comparison is json or svg";

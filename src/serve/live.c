@@ -63,6 +63,8 @@ struct live {
 	struct look *look;
 	guint64 look_ns;
 	struct edges *edges; /* connections since the start; NULL: none yet */
+	struct totals *other_totals; /* NULL: none yet */
+	struct totals_edges *totals_edges;
 	guint64 read_ns, reading_ns, ticks;
 	gint64 time_ms;
 };
@@ -92,6 +94,7 @@ static void resource_free(gpointer data)
 	g_free(resource->name);
 	g_free(resource->waits);
 	g_free(resource->interval_waits);
+	g_free(resource->totals);
 	g_free(resource);
 }
 
@@ -401,6 +404,21 @@ static void edges_take(struct live *live, const struct edges *news)
 	}
 }
 
+/* totals_of_fn */
+static struct totals *totals_of(void *user, const char *container)
+{
+	struct live *live = user;
+	struct live_resource *resource = g_hash_table_lookup(live->by_name, container);
+	struct totals **totals;
+
+	if (!resource || !resource->is_container)
+		return NULL;
+	totals = resource->is_exported ? &resource->totals : &live->other_totals;
+	if (!*totals)
+		*totals = g_new0(struct totals, 1);
+	return *totals;
+}
+
 /* What the observation gathered in the interval. */
 static void part_take(struct live *live, enum live_part part)
 {
@@ -422,6 +440,7 @@ static void part_take(struct live *live, enum live_part part)
 		waits_take(live, shape);
 	if (part == LIVE_CONNECTIONS && shape->edges)
 		edges_take(live, shape->edges);
+	totals_take(shape, totals_of, live, live->totals_edges);
 	if (shape->kind != SHAPE_EVENTS)
 		g_ptr_array_add(live->frame->shapes, g_ptr_array_steal_index(snapshot->shapes, 0));
 	live->parts[part].cost_ns += clock_thread_ns() - before_ns;
@@ -576,6 +595,7 @@ static struct live *live_empty(const struct live_options *options, struct histor
 	live->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	live->rows = g_ptr_array_new();
 	live->points = g_array_new(FALSE, TRUE, sizeof(struct series_point));
+	live->totals_edges = totals_edges_new();
 	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
 		live->events[i] = events_new(LIVE_EVENTS_MAX);
 	for (guint i = 0; i < LIVE_PARTS; i++) {
@@ -674,6 +694,7 @@ void live_replay(struct live *live, gint64 time_ms, struct snapshot *snapshot)
 			waits_take(live, shape);
 		if (shape->kind == SHAPE_EDGES)
 			edges_take(live, shape->edges);
+		totals_take(shape, totals_of, live, live->totals_edges);
 	}
 	points_make(live);
 	live->ticks++;
@@ -703,6 +724,8 @@ void live_free(struct live *live)
 	events_free(live->news);
 	changes_free(live->changed);
 	edges_free(live->edges);
+	totals_edges_free(live->totals_edges);
+	g_free(live->other_totals);
 	look_free(live->look);
 	snapshot_free(live->frame);
 	g_ptr_array_unref(live->targets);
@@ -744,6 +767,16 @@ gboolean live_point(const struct live *live, guint32 row, struct series_point *p
 const struct gauge_row *live_other(const struct live *live)
 {
 	return live->overflowed ? gauges_row(live->other, 0) : NULL;
+}
+
+const struct totals *live_other_totals(const struct live *live)
+{
+	return live->other_totals;
+}
+
+const struct totals_edges *live_totals_edges(const struct live *live)
+{
+	return live->totals_edges;
 }
 
 guint live_overflowed(const struct live *live)

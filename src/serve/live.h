@@ -12,6 +12,7 @@
 #include "observe/look.h"
 #include "render/gauge_table.h"
 #include "store/history.h"
+#include "serve/totals.h"
 #include "store/reel.h"
 
 #define LIVE_EVENTS_MAX 1000 /* remembered of each ring */
@@ -63,6 +64,7 @@ struct live_resource {
 	struct histogram_counts *waits; /* since the agent's start, and in the last interval; NULL: none yet */
 	struct histogram_counts *interval_waits;
 	guint64 execs;
+	struct totals *totals; /* NULL: nothing yet */
 };
 
 struct live_options {
@@ -100,6 +102,9 @@ gboolean live_point(const struct live *live, guint32 row, struct series_point *p
 /* What the containers without labels of their own used together, as one row of counters and levels; NULL when there are
  * none. */
 const struct gauge_row *live_other(const struct live *live);
+/* Of those without labels of their own, since the start; NULL: nothing yet. */
+const struct totals *live_other_totals(const struct live *live);
+const struct totals_edges *live_totals_edges(const struct live *live);
 guint live_overflowed(const struct live *live); /* how many those are */
 const struct live_part_status *live_part(const struct live *live, enum live_part part);
 const struct events *live_events(const struct live *live, guint ring);

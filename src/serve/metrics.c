@@ -6,6 +6,7 @@
 #include "serve/api.h"
 
 #define CONTAINER "fathom_container_"
+#define EDGE "fathom_edge_"
 #define NODE "fathom_node_"
 #define AGENT "fathom_agent_"
 
@@ -94,6 +95,233 @@ static void put_execs(const struct api *api, struct exposition *out)
 
 		if (resource && resource->is_exported && resource->execs)
 			exposition_uint(out, CONTAINER, "exec_total", resource->labels, resource->execs);
+	}
+}
+
+/* ---- connections, questions of DNS, disks ---- */
+
+struct totals_row {
+	const struct totals *totals;
+	const char *labels;
+};
+
+static GArray *totals_rows(const struct api *api)
+{
+	const struct gauge_interval *interval = live_interval(api->live);
+	GArray *rows = g_array_new(FALSE, FALSE, sizeof(struct totals_row));
+	struct totals_row other = { live_other_totals(api->live), "container_name=\"" LIVE_OTHER "\"" };
+
+	for (guint32 i = 0; interval->readings && i < interval->readings->rows->len; i++) {
+		const struct live_resource *resource = live_resource(api->live, i);
+		struct totals_row row = { resource ? resource->totals : NULL, resource ? resource->labels : NULL };
+
+		if (row.totals && row.labels && !gauges_row(interval->readings, i)->dead)
+			g_array_append_val(rows, row);
+	}
+	if (other.totals)
+		g_array_append_val(rows, other);
+	return rows;
+}
+
+/* A family that begins with its first sample, if there is one. */
+struct family {
+	struct exposition *out;
+	const char *prefix, *name, *help;
+	enum exposition_type type;
+	gboolean begun;
+};
+
+static void family_begin(struct family *family)
+{
+	if (!family->begun)
+		exposition_family(family->out, family->prefix, family->name, family->type, family->help);
+	family->begun = TRUE;
+}
+
+static void family_labelled(struct family *family, const char *labels, const char *label, const char *value,
+			    guint64 number)
+{
+	g_autoptr(GString) all = NULL;
+
+	if (!number)
+		return;
+	all = g_string_new(labels);
+	exposition_label(all, label, value);
+	family_begin(family);
+	exposition_uint(family->out, family->prefix, family->name, all->str, number);
+}
+
+/* The table's counters at `offset` of each row's totals, by the values of one label; those that are zero are left out. */
+static void put_counts(struct exposition *out, const GArray *rows, const char *name, const char *label,
+		       const char *const *values, guint count, gsize offset, const char *help)
+{
+	struct family family = { out, CONTAINER, name, help, EXPOSITION_COUNTER, FALSE };
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct totals_row *row = &g_array_index(rows, struct totals_row, i);
+		const guint64 *counts = (const guint64 *)(gconstpointer)((const char *)row->totals + offset);
+
+		for (guint j = 0; j < count; j++)
+			family_labelled(&family, row->labels, label, values[j], counts[j]);
+	}
+}
+
+static void put_connections_now(struct exposition *out, const GArray *rows)
+{
+	struct family family = {
+		out, CONTAINER, "tcp_connections", "TCP connections it is an end of", EXPOSITION_GAUGE, FALSE
+	};
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct totals_row *row = &g_array_index(rows, struct totals_row, i);
+
+		if (!row->totals->has_connections)
+			continue;
+		family_begin(&family);
+		exposition_uint(out, CONTAINER, family.name, row->labels, (guint64)MAX(row->totals->living, 0));
+	}
+}
+
+static void put_count(struct exposition *out, const GArray *rows, const char *name, gsize offset, const char *help)
+{
+	struct family family = { out, CONTAINER, name, help, EXPOSITION_COUNTER, FALSE };
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct totals_row *row = &g_array_index(rows, struct totals_row, i);
+		guint64 count = *(const guint64 *)(gconstpointer)((const char *)row->totals + offset);
+
+		if (!count)
+			continue;
+		family_begin(&family);
+		exposition_uint(out, CONTAINER, name, row->labels, count);
+	}
+}
+
+static void put_mean(struct exposition *out, const GArray *rows, const char *name, gsize offset, const char *help)
+{
+	struct family family = { out, CONTAINER, name, help, EXPOSITION_SUMMARY, FALSE };
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct totals_row *row = &g_array_index(rows, struct totals_row, i);
+		const struct totals_time *time =
+			(const struct totals_time *)(gconstpointer)((const char *)row->totals + offset);
+
+		if (!time->count)
+			continue;
+		family_begin(&family);
+		exposition_summary(out, CONTAINER, name, row->labels, time->count, time->sum_ns);
+	}
+}
+
+/* `directions`: of that many histograms in a row at `offset`; 0: of the one there. */
+static void put_lengths(struct exposition *out, const GArray *rows, const char *name, gsize offset, guint directions,
+			const char *help)
+{
+	static const char *const names[TOTALS_DIRECTIONS] = { "read", "write" };
+	struct family family = { out, CONTAINER, name, help, EXPOSITION_HISTOGRAM, FALSE };
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct totals_row *row = &g_array_index(rows, struct totals_row, i);
+		const struct histogram_counts *counts =
+			(const struct histogram_counts *)(gconstpointer)((const char *)row->totals + offset);
+
+		for (guint j = 0; j < MAX(directions, 1); j++) {
+			g_autoptr(GString) labels = g_string_new(row->labels);
+
+			if (!counts[j].count)
+				continue;
+			if (directions)
+				exposition_label(labels, "direction", names[j]);
+			family_begin(&family);
+			exposition_histogram(out, CONTAINER, name, labels->str, &counts[j]);
+		}
+	}
+}
+
+static void put_totals(const struct api *api, struct exposition *out)
+{
+	static const char *const connects[TOTALS_CONNECTS] = { "ok",	      "refused", "timeout",
+							       "unreachable", "reset",	 "other" };
+	static const char *const retransmits[TOTALS_RETRANSMITS] = { "syn", "rto", "fast", "tlp" };
+	static const char *const rcodes[TOTALS_RCODES] = { "noerror", "nxdomain", "servfail",
+							   "refused", "timeout",  "other" };
+	g_autoptr(GArray) rows = totals_rows(api);
+
+	put_connections_now(out, rows);
+	put_counts(out, rows, "tcp_connects_total", "result", connects, TOTALS_CONNECTS,
+		   G_STRUCT_OFFSET(struct totals, connects), "TCP connections it began, by what became of them");
+	put_count(out, rows, "tcp_accepts_total", G_STRUCT_OFFSET(struct totals, accepts),
+		  "TCP connections others began to it");
+	put_count(out, rows, "tcp_resets_total", G_STRUCT_OFFSET(struct totals, resets),
+		  "TCP connections of it that ended in a reset");
+	put_counts(out, rows, "tcp_retransmitted_segments_total", "kind", retransmits, TOTALS_RETRANSMITS,
+		   G_STRUCT_OFFSET(struct totals, retransmits),
+		   "segments sent again, either way, on connections it began");
+	put_mean(out, rows, "tcp_connect_seconds", G_STRUCT_OFFSET(struct totals, connect),
+		 "from the first segment to the connection, of those it began");
+	put_mean(out, rows, "tcp_rtt_seconds", G_STRUCT_OFFSET(struct totals, rtt),
+		 "round trips of its connections, as the kernel smoothes them");
+	put_counts(out, rows, "dns_queries_total", "rcode", rcodes, TOTALS_RCODES,
+		   G_STRUCT_OFFSET(struct totals, rcodes), "questions of DNS, by their answer");
+	put_lengths(out, rows, "dns_query_seconds", G_STRUCT_OFFSET(struct totals, dns), 0,
+		    "from a question of DNS to its answer");
+	put_lengths(out, rows, "block_latency_seconds", G_STRUCT_OFFSET(struct totals, block), TOTALS_DIRECTIONS,
+		    "block I/O in the device, all devices");
+	put_lengths(out, rows, "block_queue_seconds", G_STRUCT_OFFSET(struct totals, queued), TOTALS_DIRECTIONS,
+		    "block I/O before it went to the device");
+}
+
+/* ---- edges ---- */
+
+static char *edge_labels(const struct totals_edge *edge)
+{
+	GString *labels = g_string_new(NULL);
+
+	exposition_label(labels, "src", edge->source ? edge->source : LIVE_OTHER);
+	exposition_label(labels, "dst", edge->target ? edge->target : LIVE_OTHER);
+	exposition_label(labels, "port", edge->port ? edge->port : LIVE_OTHER);
+	return g_string_free(labels, FALSE);
+}
+
+static void put_edges(const struct api *api, struct exposition *out)
+{
+	static const struct {
+		const char *name, *help;
+		gsize offset;
+	} counters[] = {
+		{ "bytes_total", "bytes sent, both ways", G_STRUCT_OFFSET(struct totals_edge, bytes) },
+		{ "connects_total", "TCP connections begun", G_STRUCT_OFFSET(struct totals_edge, connects) },
+		{ "failed_connects_total", "TCP connections that did not come about",
+		  G_STRUCT_OFFSET(struct totals_edge, failed) },
+		{ "retransmits_total", "segments sent again, both ways",
+		  G_STRUCT_OFFSET(struct totals_edge, retransmits) },
+	};
+	const GPtrArray *rows = totals_edges_rows(live_totals_edges(api->live));
+	struct family rtt = { out,  EDGE, "rtt_seconds", "round trips, as the kernel smoothes them", EXPOSITION_SUMMARY,
+			      FALSE };
+
+	for (guint i = 0; i < G_N_ELEMENTS(counters); i++) {
+		struct family family = { out, EDGE, counters[i].name, counters[i].help, EXPOSITION_COUNTER, FALSE };
+
+		for (guint j = 0; j < rows->len; j++) {
+			const struct totals_edge *edge = g_ptr_array_index(rows, j);
+			guint64 value = *(const guint64 *)(gconstpointer)((const char *)edge + counters[i].offset);
+			g_autofree char *labels = value ? edge_labels(edge) : NULL;
+
+			if (!value)
+				continue;
+			family_begin(&family);
+			exposition_uint(out, EDGE, family.name, labels, value);
+		}
+	}
+	for (guint j = 0; j < rows->len; j++) {
+		const struct totals_edge *edge = g_ptr_array_index(rows, j);
+		g_autofree char *labels = edge->rtt.count ? edge_labels(edge) : NULL;
+
+		if (!labels)
+			continue;
+		family_begin(&rtt);
+		exposition_summary(out, EDGE, rtt.name, labels, edge->rtt.count, edge->rtt.sum_ns);
 	}
 }
 
@@ -188,6 +416,8 @@ GBytes *metrics_text(const struct api *api, gboolean openmetrics)
 		exposition_gauges(&out, CONTAINER, row, rows->len);
 		put_waits(api, &out);
 		put_execs(api, &out);
+		put_totals(api, &out);
+		put_edges(api, &out);
 	}
 	put_node(api, &out);
 	put_parts(api, &out);

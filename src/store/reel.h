@@ -8,7 +8,7 @@
 #include "model/snapshot.h"
 #include "store/history.h"
 
-#define REEL_MEMORY_BYTES (6u << 20)
+#define REEL_MEMORY_BYTES (3u << 20) /* of each; a hundred containers' five minutes take half of it */
 #define REEL_EVENTS_MAX 200 /* of one sum */
 
 struct reel;

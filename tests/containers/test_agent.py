@@ -308,6 +308,69 @@ def test_metrics(agent, busy):
     assert b"# TYPE fathom_container info\n" in body
 
 
+@pytest.fixture(scope="module")
+def waiting(docker):
+    """A container whose threads wait: three for time or a signal, six for the network, one for a pipe."""
+    container = docker.run("agentwaits", "sh", "-c", "sleep 1000 & sleep 1000 & tcpload serve 127.0.0.1 7100 & mkfifo /tmp/pipe; (exec 3<>/tmp/pipe; exec cat <&3) & "
+                           "until tcpload connect 127.0.0.1 7100 1 | grep -q 'done 0'; do sleep 0.1; done; exec tcpload hold 127.0.0.1 7100 5")
+    yield container
+    docker.rm(container)
+
+
+def test_waits_by_reason(agent, waiting, busy):
+    """What threads off the CPU wait for, without stacks: now, in the past, and in metrics."""
+    def rates():
+        row = agent.container(waiting.name)
+        return row["rates"] if row else {}
+    # Two sleep; one waits in pause() with its connections held.
+    wait_for(lambda: 2.7 < rates().get("offcpu_sleep", 0) < 3.3 and 0.9 < rates().get("offcpu_pipe", 0) < 1.1 and 5.5 < rates().get("offcpu_net", 0) < 6.5,
+             30, "waits for time, a pipe and the network")
+    # Throttled or running, it never waits for anything else than a CPU.
+    assert agent.container(busy.name)["rates"]["offcpu_sleep"] == 0 and agent.container(busy.name)["rates"]["offcpu_futex"] == 0
+    series = agent.container(waiting.name)["series"]
+
+    def past(kind):
+        status, _, text = agent.request("GET", f"/api/flame?series={series}&seconds=6&format=folded&kind={kind}")
+        return {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) / 1e6 for line in text.decode().splitlines()} if status == 200 else {}
+    found = wait_for(lambda: (p := past("offcpu")).get(f"{waiting.name};blocked: sleep", 0) > 9 and p, 30, "six seconds of the past")
+    assert 0.25 < found[f"{waiting.name};blocked: pipe"] / found[f"{waiting.name};blocked: sleep"] < 0.42
+    assert not any("running" in stack for stack in found) and all(stack.startswith(waiting.name + ";") for stack in found)
+    assert "walltime" in agent.json("/api/flame?seconds=6&kind=walltime")["shapes"][0]["probe"]
+    text = agent.request("GET", "/metrics")[2].decode()
+    sleeping = metric(text, "fathom_container_offcpu_seconds_total", container_name=waiting.name, reason="sleep")
+    assert sleeping > metric(text, "fathom_container_offcpu_seconds_total", container_name=waiting.name, reason="pipe") > 5
+
+
+def test_metrics_of_connections(agent, waiting, start, docker):
+    """Families of TCP, edges, DNS and disks, checked by promtool; edges beyond the bound are "other"."""
+    talk = start(docker, "agentedges", "sh", "-c", "tcpload serve 127.0.0.1 7200 & until tcpload connect 127.0.0.1 7200 1 | grep -q 'done 0'; do sleep 0.1; done; "
+                 "while :; do tcpload connect 127.0.0.1 7200 20 >/dev/null; tcpload connect 127.0.0.1 7201 1 >/dev/null; dd if=/dev/zero of=/tmp/out bs=64k count=16 conv=fsync 2>/dev/null; sleep 0.2; done")
+    name = talk.name
+
+    def told():
+        text = agent.request("GET", "/metrics")[2].decode()
+        container = "fathom_container_"
+        found = [metric(text, container + "tcp_connects_total", container_name=name, result="ok"),
+                 metric(text, container + "tcp_connects_total", container_name=name, result="refused"),
+                 metric(text, container + "tcp_accepts_total", container_name=name),
+                 metric(text, container + "tcp_rtt_seconds_count", container_name=name),
+                 metric(text, "fathom_edge_connects_total", src=name, dst=name, port="7200"),
+                 metric(text, "fathom_edge_failed_connects_total", src=name, dst=name, port="7201"),
+                 metric(text, "fathom_edge_bytes_total", src=name, dst=name, port="7200"),
+                 metric(text, container + "block_latency_seconds_count", container_name=name, direction="write")]
+        return text if all(found) else None
+    text = wait_for(told, 40, "connections and writes in metrics")
+    assert metric(text, "fathom_container_tcp_connections", container_name=waiting.name) == 5
+    ok, accepts = (metric(text, f"fathom_container_tcp_{n}_total", container_name=name) for n in ("connects", "accepts"))
+    assert abs(ok - accepts) <= 20
+    for accept in ("text/plain", "application/openmetrics-text"):
+        text = agent.request("GET", "/metrics", headers={"Accept": accept})[2].decode()
+        done = subprocess.run([tool("promtool"), "check", "metrics"], input=text.replace("# EOF\n", ""), capture_output=True, text=True)
+        assert accept != "text/plain" or (done.returncode, done.stdout + done.stderr) == (0, "")
+    edges = {line.split(" ")[0] for line in text.splitlines() if line.startswith("fathom_edge_connects_total{")}
+    assert len(edges) <= 51
+
+
 def test_prometheus_scrapes(agent, busy, tmp_path):
     """Debian's own Prometheus, with the reader's token."""
     with socket.socket() as probe:
@@ -359,6 +422,17 @@ def test_alerts(agent):
     asked = {name for panel in panels for target in panel["targets"] for name in re.findall(r"fathom_\w+", target["expr"])}
     quiet = {"fathom_container_io_bytes_total", "fathom_container_network_bytes_total"}
     assert len(panels) == 10 and [name for name in asked - quiet if not re.search(rf"^{name}[ {{]", text, re.MULTILINE)] == []
+
+
+def test_unit_file(tmp_path):
+    """systemd knows every line of the unit, and how much it leaves open."""
+    unit = tmp_path / "fathom.service"
+    text = (ROOT / "deploy/fathom.service").read_text()
+    unit.write_text(text.replace("/usr/bin/fathom", str(fathom_binary())).replace("man:fathom-serve(1)", "https://example.org/"))
+    done = run(tool("systemd-analyze"), "verify", "--man=no", unit)
+    assert done.stdout + done.stderr == ""
+    done = run(tool("systemd-analyze"), "security", "--offline=true", "--threshold=65", unit)
+    assert float(re.search(r"exposure level for fathom.service: ([\d.]+)", done.stdout)[1]) <= 6.5
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/api/containers", "/api/series", "/api/self", "/api/ledger",

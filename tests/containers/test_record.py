@@ -80,6 +80,10 @@ def test_commands(capture, readable):
     everybody = replay(readable, "profile", "--format", "folded")
     assert len(everybody.splitlines()) > len(folded.splitlines())
     assert "blocked: " in replay(readable, "offcpu", "--format", "folded")
+    # No stacks of it are in the capture: what threads waited for is.
+    spent = {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in replay(readable, "walltime", "--format", "folded", busy).splitlines()}
+    assert set(spent) <= {f"{busy};{cause}" for cause in ("running", "waiting for CPU", "blocked: other", "blocked: sleep")} and \
+        spent[f"{busy};running"] > 0 and spent[f"{busy};waiting for CPU"] > spent[f"{busy};running"]
     edges = json.loads(replay(readable, "connections", "-d", "1", "--json", talk))["edges"]
     between = {e["source"].get("container"): (e["opens"], e["closes"]) for e in edges if e["target"].get("container") == talk}
     assert between == {talk: (50, 50), late.name: (5, 5)}
