@@ -13,8 +13,8 @@
 #include "store/capture.h"
 
 /* Commands that ask source.h where numbers come from. */
-static const char *const replayable[] = { "profile", "offcpu", "walltime",    "latency",  "ps",	   "top",
-					  "trace",   "map",    "connections", "diagnose", "serve", NULL };
+static const char *const replayable[] = { "profile", "offcpu",	    "walltime", "latency", "ps",    "top", "trace",
+					  "map",     "connections", "diagnose", "use",	   "serve", NULL };
 
 struct held {
 	char *name;

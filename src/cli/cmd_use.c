@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "observe/look.h"
 #include "cli/measure.h"
+#include "cli/source.h"
 #include "cli/table.h"
 #include "cli/who.h"
 #include "observe/usage.h"
@@ -29,7 +30,8 @@ struct use {
 	struct registry *registry;
 	struct usage *usage;
 	struct vitals *vitals;
-	struct look *look;
+	struct look *look; /* NULL: of a capture, which knows nothing of the machine's devices */
+	double seconds;
 	struct gauges *before, *changes;
 	GPtrArray *chosen; /* of const struct container * */
 };
@@ -190,11 +192,20 @@ static struct number worst_device(const struct use *use, gboolean disks)
 	return worst;
 }
 
+/* Of the machine's files, which a capture does not have. */
+static gboolean is_of_machine(const struct cell *cell)
+{
+	return cell->kind == CELL_LOOK || cell->kind == CELL_LOOK_REST || cell->kind == CELL_WORST_DISK ||
+	       cell->kind == CELL_WORST_NET;
+}
+
 static struct number number_of(const struct use *use, const struct cell *cell, const struct gauge_row *row)
 {
-	double a = 0, b = 0, seconds = use->look->seconds;
+	double a = 0, b = 0, seconds = use->seconds;
 	gboolean has_a = row && level(row, cell->a, &a), has_b = row && level(row, cell->b, &b);
 
+	if (!use->look && is_of_machine(cell))
+		return (struct number){ NAN, LOOK_UNIT_NUMBER, NULL };
 	switch (cell->kind) {
 	case CELL_LOOK:
 		return (struct number){ use->look->values[cell->a], look_metas[cell->a].unit, NULL };
@@ -228,6 +239,13 @@ static struct number number_of(const struct use *use, const struct cell *cell, c
 	}
 }
 
+static const char *why_unknown(const struct use *use, const struct cell *cell)
+{
+	if (!use->look && is_of_machine(cell))
+		return "not in a capture";
+	return cell->why ? cell->why : "cannot be read";
+}
+
 /* "12.3 % of its limit", "not known: no limit"; owned by the caller. */
 static char *cell_text(const struct use *use, const struct cell *cell, const struct gauge_row *row)
 {
@@ -237,7 +255,7 @@ static char *cell_text(const struct use *use, const struct cell *cell, const str
 	if (cell->kind == CELL_NONE)
 		return g_strdup_printf("– (%s)", cell->why);
 	if (isnan(number.value))
-		return g_strdup_printf("? (%s)", cell->why ? cell->why : "cannot be read");
+		return g_strdup_printf("? (%s)", why_unknown(use, cell));
 	if (what)
 		return g_strdup_printf("%s %s", what, value);
 	return g_strdup_printf("%s %s", value, cell->label);
@@ -304,7 +322,7 @@ static void json_cell(struct json_writer *json, const struct use *use, const cha
 	json_begin_object(json, key);
 	json_double(json, "value", number.value); /* NAN: null */
 	if (isnan(number.value)) {
-		json_string(json, "unknown", cell->why ? cell->why : "cannot be read");
+		json_string(json, "unknown", why_unknown(use, cell));
 	} else {
 		json_string(json, "unit", units[number.unit]);
 		json_string(json, "of", number.what ? number.what : cell->label);
@@ -322,7 +340,7 @@ static void use_print_json(const struct use *use, const struct gauge_row *row)
 	json_init(&json, out);
 	json_begin_object(&json, NULL);
 	json_string(&json, "container", row ? row->name : NULL);
-	json_double(&json, "interval_s", use->look->seconds);
+	json_double(&json, "interval_s", use->seconds);
 	json_begin_array(&json, "resources");
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
 		json_begin_object(&json, NULL);
@@ -406,9 +424,42 @@ static gboolean use_measure(struct use *use, GError **error)
 		poll(&fd, 1, (int)(use->duration_ns / NS_PER_MS));
 	measure_signals_restore(fd.fd);
 	look_again(use->look);
+	use->seconds = use->look->seconds;
 	now = use->before ? use_read(use, error) : NULL;
 	use->changes = now ? gauges_diff(use->before, now) : NULL;
 	return use->changes != NULL;
+}
+
+/* source_gauges_fn */
+static gboolean use_recorded(void *user, guint64 realtime_ns, guint64 length_ns, struct gauges *changes)
+{
+	struct use *use = user;
+
+	(void)realtime_ns;
+	if (!use->changes)
+		use->changes = gauges_new();
+	gauges_merge(use->changes, changes);
+	use->seconds += (double)length_ns / 1e9;
+	return TRUE;
+}
+
+/* Of containers all that was recorded; of the machine there is nothing to show. */
+static int use_replay(struct use *use, char **targets)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!*targets) {
+		command_complain("use", "which container? A capture knows containers, not the machine");
+		return EXIT_USAGE;
+	}
+	use->registry = who_registry("use");
+	use->chosen = use->registry ? who_choose(use->registry, "use", targets, FALSE) : NULL;
+	if (!use->chosen)
+		return EXIT_USAGE;
+	if (source_each_gauges(use_recorded, use, &error) && use->changes && use_print(use))
+		return EXIT_OK;
+	command_complain("use", "%s", error ? error->message : "the capture holds nothing of what was asked for");
+	return EXIT_FAILED;
 }
 
 static int use_run(struct use *use, char **targets)
@@ -461,6 +512,8 @@ int cmd_use(int argc, char **argv)
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!command_parse(context, &argc, &argv, &status)) {
 		/* said already */
+	} else if (source_capture()) {
+		status = use_replay(&use, argv + 1);
 	} else if (guest_is_inside()) {
 		char *own[] = { argv[0], use.json ? (char *)"--json" : NULL, NULL };
 
