@@ -204,10 +204,25 @@ static void gauge_sample(struct exposition *exposition, const char *prefix, cons
 		exposition_uint(exposition, prefix, metric->exported, given, value);
 }
 
+/* Where there is no limit, nobody waits for it to be hit. */
+static gboolean can_be_hit(const struct exposition_row *row, enum gauge gauge)
+{
+	static const enum gauge limits[][2] = { { GAUGE_CPU_PERIODS_THROTTLED, GAUGE_CPU_LIMIT },
+						{ GAUGE_MEMORY_EVENTS_MAX, GAUGE_MEMORY_LIMIT },
+						{ GAUGE_PIDS_LIMIT_HITS, GAUGE_PIDS_LIMIT } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(limits); i++)
+		if (limits[i][0] == gauge)
+			return gauge_is_known(row->row, limits[i][1]);
+	return TRUE;
+}
+
 static gboolean is_shown(const struct exposition_row *row, enum gauge gauge)
 {
-	return gauge_is_known(row->row, gauge) &&
-	       (!row->moved || gauge_metrics[gauge].is_telling || row->moved[gauge / 64] >> gauge % 64 & 1);
+	if (!gauge_is_known(row->row, gauge))
+		return FALSE;
+	return !row->moved || row->moved[gauge / 64] >> gauge % 64 & 1 ||
+	       (gauge_metrics[gauge].is_telling && can_be_hit(row, gauge));
 }
 
 static gboolean is_shown_of_any(const struct exposition_row *rows, guint count, enum gauge gauge)

@@ -206,7 +206,8 @@ static void put_mean(struct exposition *out, const GArray *rows, const char *nam
 		const struct totals_time *time =
 			(const struct totals_time *)(gconstpointer)((const char *)row->totals + offset);
 
-		if (!time->count)
+		/* Of those whose connections all stood there and stand still there is nothing to tell. */
+		if (!time->count || (!row->totals->accepts && !row->totals->connects[TOTALS_CONNECT_OK]))
 			continue;
 		family_begin(&family);
 		exposition_summary(out, CONTAINER, name, row->labels, time->count, time->sum_ns);
@@ -316,7 +317,7 @@ static void put_edges(const struct api *api, struct exposition *out)
 	}
 	for (guint j = 0; j < rows->len; j++) {
 		const struct totals_edge *edge = g_ptr_array_index(rows, j);
-		g_autofree char *labels = edge->rtt.count ? edge_labels(edge) : NULL;
+		g_autofree char *labels = edge->rtt.count && (edge->bytes || edge->connects) ? edge_labels(edge) : NULL;
 
 		if (!labels)
 			continue;
