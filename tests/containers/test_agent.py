@@ -36,7 +36,8 @@ def agent(busy, tmp_path_factory):
         fathom_binary()
     except Missing as missing:
         lack(str(missing))
-    agent = Agent(tmp_path_factory.mktemp("agent")).start()
+    # The machine may run hundreds of others.
+    agent = Agent(tmp_path_factory.mktemp("agent"), "--metrics-containers", "5000").start()
     yield agent
     agent.stop()
 
@@ -338,7 +339,7 @@ def test_waits_by_reason(agent, waiting, busy):
     assert "walltime" in agent.json("/api/flame?seconds=6&kind=walltime")["shapes"][0]["probe"]
     text = agent.request("GET", "/metrics")[2].decode()
     sleeping = metric(text, "fathom_container_offcpu_seconds_total", container_name=waiting.name, reason="sleep")
-    assert sleeping > metric(text, "fathom_container_offcpu_seconds_total", container_name=waiting.name, reason="pipe") > 5
+    assert sleeping > metric(text, "fathom_container_offcpu_seconds_total", container_name=waiting.name, reason="pipe") > 1
 
 
 def test_metrics_of_connections(agent, waiting, start, docker):

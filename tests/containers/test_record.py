@@ -99,7 +99,7 @@ def test_commands(capture, readable):
     assert busy in replay(readable, "ps") and talk in replay(readable, "map", "-d", "1")
     assert busy in replay(readable, "diagnose", status=1)
     cpu = next(r["container"]["utilisation"] for r in json.loads(replay(readable, "use", "--json", busy))["resources"] if r["resource"] == "CPU")
-    assert 0.5 < cpu["value"] < 1.2, cpu  # of its fifth of a CPU
+    assert 0.1 < cpu["value"] < 0.35, cpu  # of CPUs: it may have a fifth of one
     assert "not in a capture" in replay(readable, "use", busy)
     assert any(talk in line and "tcpload" in line for line in replay(readable, "trace", "exec").splitlines())
 
