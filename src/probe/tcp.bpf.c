@@ -196,6 +196,15 @@ static __always_inline struct tcp_bucket *bucket_far(u64 key)
 	return bpf_map_lookup_elem(&tcp_buckets, &number);
 }
 
+/* Always 0, which the verifier cannot know: a slot is any of them to it then, and what follows is checked once, not once
+ * a slot. */
+volatile __u32 tcp_any_slot = 0;
+
+static __always_inline struct tcp_pair *bucket_pair(struct tcp_bucket *bucket, u32 slot)
+{
+	return &bucket->pairs[(slot + tcp_any_slot) & (PAIRS_BUCKET - 1)];
+}
+
 /* Initial sequence numbers come from addresses, ports and a clock that ticks every 64 ns, and the next free port from a
  * counter all network namespaces share: two namespaces with the same addresses (127.0.0.1) do have connections with the same
  * numbers at the same time, some in a million. So a key may be there twice, and it is the socket that tells which is its own. */
@@ -208,7 +217,7 @@ static __always_inline struct tcp_pair *bucket_find(struct tcp_bucket *bucket, u
 {
 	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
 		if (bucket->keys[i] == key && pair_is_of(&bucket->pairs[i], end, socket))
-			return &bucket->pairs[i];
+			return bucket_pair(bucket, i);
 	return NULL;
 }
 
@@ -233,7 +242,7 @@ static __always_inline struct tcp_pair *bucket_find_awaiting(struct tcp_bucket *
 		if (bucket->keys[i] != key || !pair_awaits_server(&bucket->pairs[i]))
 			continue;
 		if (!found || !pair_client_is_in(found, netns))
-			found = &bucket->pairs[i];
+			found = bucket_pair(bucket, i);
 	}
 	return found;
 }
@@ -241,11 +250,14 @@ static __always_inline struct tcp_pair *bucket_find_awaiting(struct tcp_bucket *
 static __always_inline struct tcp_pair *bucket_add(struct tcp_bucket *bucket, u64 key, const struct tcp_pair *pair)
 {
 	for (int i = 0; bucket && i < PAIRS_BUCKET; i++) {
+		struct tcp_pair *made;
+
 		if (bucket->keys[i] != 0 || __sync_val_compare_and_swap(&bucket->keys[i], 0, PAIRS_TAKEN) != 0)
 			continue;
-		bucket->pairs[i] = *pair;
+		made = bucket_pair(bucket, i);
+		*made = *pair;
 		__sync_lock_test_and_set(&bucket->keys[i], key);
-		return &bucket->pairs[i];
+		return made;
 	}
 	return NULL;
 }
