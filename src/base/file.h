@@ -20,5 +20,9 @@ char *file_read(const char *path, gsize limit, gsize *length, GError **error);
 /* The same relative to the directory `dirfd`. */
 char *file_read_at(int dirfd, const char *name, gsize limit, gsize *length, GError **error);
 
+/* The same of a file of the kernel's whose text is made when it is read: in one go (`piece` 0), or of pieces of at most `piece` bytes.
+ * Its end is known without asking for more, for which the kernel would make all of it once again. */
+char *file_read_pieces(int dirfd, const char *name, gsize piece, gsize limit, gsize *length, GError **error);
+
 /* Reads up to `limit` bytes of the open descriptor `fd` from its start; same result as file_read. */
 char *file_read_fd(int fd, gsize limit, gsize *length, GError **error);

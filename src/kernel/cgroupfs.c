@@ -16,6 +16,7 @@
 
 #define MOUNTINFO_MAX (16 << 20)
 #define PROCS_MAX (32 << 20) /* four million pids */
+#define PROCS_LINE 16 /* one of them: up to ten digits */
 #define HANDLE_KERNFS 0xfe /* FILEID_KERNFS, include/linux/exportfs.h */
 
 static const char *const v1_controllers[] = { "memory", "cpu", "pids" };
@@ -306,7 +307,7 @@ char *cgroup_hierarchy_path(const struct cgroup_hierarchy *hierarchy, guint64 in
 
 static gboolean pids_read(int fd, GArray *pids)
 {
-	g_autofree char *text = file_read_at(fd, "cgroup.procs", PROCS_MAX, NULL, NULL);
+	g_autofree char *text = file_read_pieces(fd, "cgroup.procs", PROCS_LINE, PROCS_MAX, NULL, NULL);
 	char *at = text;
 
 	while (at && *at) {

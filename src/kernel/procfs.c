@@ -26,11 +26,12 @@ static char *procfs_path(const char *root, guint32 pid, const char *name)
 	return g_strdup_printf("%s/proc/%u/%s", root, pid, name);
 }
 
-static char *procfs_read(const char *root, guint32 pid, const char *name, gsize limit, gsize *length, GError **error)
+/* One of those that are made in one go. */
+static char *procfs_read(const char *root, guint32 pid, const char *name, gsize limit, GError **error)
 {
 	g_autofree char *path = procfs_path(root, pid, name);
 
-	return file_read(path, limit, length, error);
+	return file_read_pieces(AT_FDCWD, path, 0, limit, NULL, error);
 }
 
 /* ---- stat ---- */
@@ -38,31 +39,31 @@ static char *procfs_read(const char *root, guint32 pid, const char *name, gsize 
 gboolean procfs_stat_parse(const char *line, struct procfs_stat *stat)
 {
 	const char *open = strchr(line, '('), *close = strrchr(line, ')');
-	unsigned ppid;
-	long threads;
-	unsigned long long start;
-	char state;
+	const char *at;
 
 	*stat = (struct procfs_stat){ 0 };
-	if (!open || !close || close < open)
-		return FALSE;
-	/* Fields 3 state, 4 ppid, 20 threads, 22 start time; the kernel writes them, so they fit. */
-	if (sscanf(/* NOLINT(cert-err34-c) */
-		   close + 1, " %c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu", &state,
-		   &ppid, &threads, &start) != 4)
+	if (!open || !close || close < open || close[1] != ' ' || !close[2])
 		return FALSE;
 	stat->pid = (guint32)strtoul(line, NULL, 10);
-	stat->ppid = ppid;
-	stat->state = state;
-	stat->threads = (guint32)threads;
-	stat->start_ticks = start;
+	stat->state = close[2];
+	at = close + 3;
+	for (guint field = 4; field <= 22; field++, at = strchr(at, ' ')) {
+		if (!at || *at != ' ' || !(*++at == '-' || g_ascii_isdigit(*at)))
+			return FALSE;
+		if (field == 4)
+			stat->ppid = (guint32)strtoul(at, NULL, 10);
+		else if (field == 20)
+			stat->threads = (guint32)strtoul(at, NULL, 10);
+		else if (field == 22)
+			stat->start_ticks = strtoull(at, NULL, 10);
+	}
 	memcpy(stat->comm, open + 1, MIN((gsize)(close - open - 1), sizeof(stat->comm) - 1));
 	return TRUE;
 }
 
 gboolean procfs_stat_read(const char *root, guint32 pid, struct procfs_stat *stat, GError **error)
 {
-	g_autofree char *line = procfs_read(root, pid, "stat", STAT_MAX, NULL, error);
+	g_autofree char *line = procfs_read(root, pid, "stat", STAT_MAX, error);
 
 	if (!line)
 		return FALSE;
@@ -74,7 +75,7 @@ gboolean procfs_stat_read(const char *root, guint32 pid, struct procfs_stat *sta
 
 gboolean procfs_usage_read(const char *root, guint32 pid, struct procfs_stat *stat, struct procfs_usage *usage)
 {
-	g_autofree char *line = procfs_read(root, pid, "stat", STAT_MAX, NULL, NULL);
+	g_autofree char *line = procfs_read(root, pid, "stat", STAT_MAX, NULL);
 	const char *close = line ? strrchr(line, ')') : NULL;
 	unsigned long long faults, major, user, system;
 	long rss;
@@ -131,7 +132,7 @@ static void status_line(struct procfs_status *status, const char *line)
 
 gboolean procfs_status_read(const char *root, guint32 pid, struct procfs_status *status, GError **error)
 {
-	g_autofree char *text = procfs_read(root, pid, "status", STATUS_MAX, NULL, error);
+	g_autofree char *text = procfs_read(root, pid, "status", STATUS_MAX, error);
 	g_auto(GStrv) lines = NULL;
 
 	*status = (struct procfs_status){ 0 };
@@ -156,7 +157,7 @@ static void cgroup_clear(gpointer data)
 
 GArray *procfs_cgroups_read(const char *root, guint32 pid, GError **error)
 {
-	g_autofree char *text = procfs_read(root, pid, "cgroup", CGROUP_MAX, NULL, error);
+	g_autofree char *text = procfs_read(root, pid, "cgroup", CGROUP_MAX, error);
 	g_auto(GStrv) lines = NULL;
 	GArray *cgroups;
 
