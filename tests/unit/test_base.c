@@ -127,7 +127,7 @@ static void test_file(void)
 	g_autofree char *plain = g_build_filename(dir, "plain", NULL);
 	g_autofree char *link = g_build_filename(dir, "link", NULL);
 	g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
-	g_autofree char *text = NULL;
+	g_autofree char *text = NULL, *pieces = NULL, *long_text = g_strnfill(10000, 'x');
 	gsize length;
 	int fd;
 
@@ -140,6 +140,14 @@ static void test_file(void)
 	g_assert_cmpuint(length, ==, 10);
 	g_assert_cmpstr(text, ==, "0123456789");
 	g_assert_null(file_read(plain, 9, NULL, &error));
+	g_assert_error(error, FILE_ERROR, FILE_ERROR_TOO_LARGE);
+	g_clear_error(&error);
+	g_assert_true(g_file_set_contents(plain, long_text, -1, NULL));
+	pieces = file_read_pieces(AT_FDCWD, plain, 16, strlen(long_text), &length, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(length, ==, strlen(long_text));
+	g_assert_cmpstr(pieces, ==, long_text);
+	g_assert_null(file_read_pieces(AT_FDCWD, plain, 0, strlen(long_text) - 1, NULL, &error));
 	g_assert_error(error, FILE_ERROR, FILE_ERROR_TOO_LARGE);
 	g_clear_error(&error);
 	fd = file_open_in_root(dir, "/plain", &error);

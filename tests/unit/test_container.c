@@ -223,6 +223,36 @@ static void make_runc(struct machine_test *machine, const char *cgroup)
 	add_process(machine, 100, 1, 1, "web", cgroup);
 }
 
+/* States in a place that only the process that minds the container tells. */
+static void make_runc_told(struct machine_test *machine, const char *cgroup, const char *const *minder)
+{
+	const char *mount = machine->mode == TREE_MODE_V2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+	g_autofree char *state =
+		g_strdup_printf("{\"id\":\"web\",\"init_process_pid\":100,\"cgroup_paths\":{\"memory\":"
+				"\"%s%s\"}}",
+				mount, cgroup);
+
+	tree_file(machine->root, "/srv/states/web/state.json", state);
+	tree_file(machine->root, "/srv/states/other/state.json",
+		  "{\"id\":\"other\",\"init_process_pid\":7,\"cgroup_paths\":{\"memory\":\"/mine/other\"}}");
+	add_monitor(machine, 90, "runc", "/", minder);
+	add_process(machine, 100, 90, 1, "web", cgroup);
+}
+
+static void make_runc_named(struct machine_test *machine, const char *cgroup)
+{
+	const char *const minder[] = { "runc", "--root", "/srv/states", "run", "-b", "bundle", "web", NULL };
+
+	make_runc_told(machine, cgroup, minder);
+}
+
+static void make_runc_unnamed(struct machine_test *machine, const char *cgroup)
+{
+	const char *const minder[] = { "runc", "--root=/srv/states", "other", NULL };
+
+	make_runc_told(machine, cgroup, minder);
+}
+
 static void make_crun(struct machine_test *machine, const char *cgroup)
 {
 	g_autofree char *status = g_strdup_printf("{\"pid\":100,\"cgroup-path\":\"%s\"}", cgroup);
@@ -294,6 +324,8 @@ static const struct setup setups[] = {
 	{ "podman, in a service", make_podman, "/system.slice/web.service/libpod-payload-" ID_A, RUNTIME_PODMAN, ID_A,
 	  "web", "quay.io/web:1" },
 	{ "runc", make_runc, "/mine/web", RUNTIME_RUNC, "web", "web", NULL },
+	{ "runc, own states, named", make_runc_named, "/mine/web", RUNTIME_RUNC, "web", "web", NULL },
+	{ "runc, own states, not named", make_runc_unnamed, "/mine/web", RUNTIME_RUNC, "web", "web", NULL },
 	{ "crun", make_crun, "/mine/web", RUNTIME_CRUN, "web", "web", NULL },
 	{ "lxc", make_lxc, "/lxc.payload.web", RUNTIME_LXC, "web", "web", NULL },
 	{ "lxc, old", make_lxc, "/lxc/web", RUNTIME_LXC, "web", "web", NULL },
