@@ -206,10 +206,26 @@ struct cie {
 
 /* ---- state → rule ---- */
 
+#define LARGE_OFFSET_END (1 << 22) /* words */
+#define LARGE_SLOT_END 16
+
+/* Of a function with a large frame RBP is among the first to be saved, if at all. */
+static guint32 rule_large(gint64 offset, enum cfi_saved saved, gint64 slot)
+{
+	if (saved == CFI_SAVED_AT_BP || slot > 0 || slot <= -LARGE_SLOT_END) {
+		saved = CFI_SAVED_LOST;
+		slot = 0;
+	}
+	return (guint32)CFI_SP_LARGE << 28 | (guint32)saved << 26 | (guint32)-slot << 22 | (guint32)offset;
+}
+
 guint32 cfi_rule(enum cfi_kind kind, gint64 offset_bytes, enum cfi_saved saved, gint64 slot_bytes)
 {
 	gint64 offset = offset_bytes / 8, slot = slot_bytes / 8;
 
+	if (kind == CFI_SP && offset_bytes % 8 == 0 && slot_bytes % 8 == 0 && offset >= 1 << 16 &&
+	    offset < LARGE_OFFSET_END)
+		return rule_large(offset, saved, slot);
 	if (offset_bytes % 8 || offset < -(1 << 16) || offset >= 1 << 16)
 		return (guint32)CFI_UNSUPPORTED << 28;
 	if (slot_bytes % 8 || slot < -(1 << 8) || slot >= 1 << 8) {

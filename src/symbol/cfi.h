@@ -7,7 +7,8 @@
  *
  *     bits 28-31 enum cfi_kind     26-27 enum cfi_saved     17-25 slot, signed, in 8 bytes     0-16 offset, signed, in 8 bytes
  *
- * (An offset in bytes would need more than 16 bits: libLLVM has frames of 38 KiB.)
+ * (An offset in bytes would need more than 16 bits: libLLVM has frames of 38 KiB.) Of CFI_SP_LARGE the slot has bits 22-25,
+ * counted downwards from 0, and the offset 0-21, without a sign.
  * The bytes are a container's. Every scan has an end pointer. A section is read as a whole, records once, in order, and a
  * description refers only to a CIE read before it, so the work is linear in the section's length; or one description is read
  * for one address: the work is that of two records of limited length, and said. */
@@ -43,6 +44,7 @@ enum cfi_kind {
 	CFI_R10 = 10, /* CFA = R10 + offset: while a realigned frame is made or left */
 	CFI_BX = 11, /* CFA = RBX + offset: the dynamic linker, while it looks for a function called the first time */
 	CFI_RETURN_DI = 12, /* CFA = RSP + offset, and the return address is in RDI: vfork */
+	CFI_SP_LARGE = 13, /* CFA = RSP + offset, 512 KiB and more */
 };
 
 /* Where the caller's RBP is. */
@@ -90,10 +92,14 @@ static inline enum cfi_saved cfi_rule_saved(guint32 rule)
 }
 static inline gint64 cfi_rule_slot(guint32 rule) /* bytes; of CFI_PLT: 8 times the remainder */
 {
+	if (cfi_rule_kind(rule) == CFI_SP_LARGE)
+		return -(gint64)(rule >> 22 & 0xf) * 8;
 	return (gint64)((gint32)(rule << 6) >> 23) * 8;
 }
 static inline gint64 cfi_rule_offset(guint32 rule) /* bytes */
 {
+	if (cfi_rule_kind(rule) == CFI_SP_LARGE)
+		return (gint64)(rule & 0x3fffff) * 8;
 	return (gint64)((gint32)(rule << 15) >> 15) * 8;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of Go functions, also in stripped programs. What cgo added (C code) is not among them. */
+/* Names and lines of Go functions, also in stripped programs. What cgo added (C code) is not among them. */
 #include "symbol/source.h"
 
 #include "symbol/gopclntab.h"
@@ -16,6 +16,11 @@ static gboolean more_find(void *data, guint64 address, struct symtab_hit *hit)
 	return TRUE;
 }
 
+static gboolean more_line(void *data, guint64 address, const char **file, guint32 *line)
+{
+	return gopclntab_line(data, address, file, line);
+}
+
 static void more_free(void *data)
 {
 	gopclntab_free(data);
@@ -24,9 +29,11 @@ static void more_free(void *data)
 static guint gopclntab_add(const struct source_file *file, struct symtab_builder *builder)
 {
 	struct gopclntab *table = gopclntab_open(file->image);
-	struct symtab_more more = {
-		.data = table, .find = more_find, .free = more_free, .bytes = GOPCLNTAB_HELD_BYTES_MAX
-	};
+	struct symtab_more more = { .data = table,
+				    .find = more_find,
+				    .line = more_line,
+				    .free = more_free,
+				    .bytes = GOPCLNTAB_HELD_BYTES_MAX };
 
 	if (!table)
 		return 0;

@@ -466,6 +466,28 @@ static void name_from_table(struct symbolizer *symbolizer, struct module *module
 		unresolved(symbolizer, symbol, "[%s: in no function]", module->name);
 }
 
+static const char *name_with_line(struct symbolizer *symbolizer, const char *name, const struct lines_frame *frame)
+{
+	const char *slash = strrchr(frame->file, '/');
+	g_autofree char *text = NULL;
+
+	if (!symbolizer->options.lines || !frame->line)
+		return name;
+	text = g_strdup_printf("%s (%s:%u)", name, slash ? slash + 1 : frame->file, frame->line);
+	return intern(symbolizer, text);
+}
+
+/* Programs that carry their own lines, without debug information: Go's. */
+static void line_from_table(struct symbolizer *symbolizer, const struct module *module, guint64 address,
+			    struct symbol *symbol)
+{
+	struct lines_frame frame = { 0 };
+
+	if (symbolizer->options.lines && symbol->kind == FRAME_USER && module->state == MODULE_READY &&
+	    symtab_line(module->table, address, &frame.file, &frame.line))
+		symbol->name = name_with_line(symbolizer, symbol->name, &frame);
+}
+
 /* What debug information may add to an address of a file. */
 static void expand_later(struct symbolizer *symbolizer, const struct mapping *mapping, guint64 address,
 			 struct symbol *symbol)
@@ -483,6 +505,8 @@ static void expand_later(struct symbolizer *symbolizer, const struct mapping *ma
 		fetch = !module->is_complete || (symbolizer->inlines && !later.place);
 	if (fetch)
 		debuginfod_want(symbolizer->debuginfod, module, module->build_id, module->build_id_size);
+	if (!later.place)
+		line_from_table(symbolizer, module, later.address, symbol);
 	if (fetch || later.place)
 		later_add(symbolizer, &later, symbol);
 }
@@ -778,17 +802,6 @@ static void later_name(struct symbolizer *symbolizer, struct later *later)
 		process->is_left_unnamed = TRUE;
 	else if (later->is_caller)
 		later->symbol.offset++;
-}
-
-static const char *name_with_line(struct symbolizer *symbolizer, const char *name, const struct lines_frame *frame)
-{
-	const char *slash = strrchr(frame->file, '/');
-	g_autofree char *text = NULL;
-
-	if (!symbolizer->options.lines || !frame->line)
-		return name;
-	text = g_strdup_printf("%s (%s:%u)", name, slash ? slash + 1 : frame->file, frame->line);
-	return intern(symbolizer, text);
 }
 
 static void answer_add(struct symbolizer *symbolizer, const struct symbol *known, const struct lines_frame *frame,

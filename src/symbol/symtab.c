@@ -363,6 +363,14 @@ gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_
 	return TRUE;
 }
 
+gboolean symtab_line(const struct symtab *table, guint64 address, const char **file, guint32 *line)
+{
+	for (; table; table = table->rest)
+		if (table->more.line && table->more.line(table->more.data, address, file, line))
+			return TRUE;
+	return FALSE;
+}
+
 void symtab_append(struct symtab *table, struct symtab *rest)
 {
 	struct symtab *last = table;

@@ -36,6 +36,8 @@ struct symtab_more {
 	void *data;
 	/* FALSE when no function of its holds the address. `index` is below `count`. */
 	gboolean (*find)(void *data, guint64 address, struct symtab_hit *hit);
+	/* Where the source has the address; NULL: not known. `file` is valid until the next search. */
+	gboolean (*line)(void *data, guint64 address, const char **file, guint32 *line);
 	void (*free)(void *data);
 	guint count;
 	gsize bytes; /* held at most */
@@ -63,6 +65,8 @@ void symtab_free(struct symtab *table); /* gives back one reference */
 guint symtab_count(const struct symtab *table);
 gsize symtab_bytes(const struct symtab *table); /* memory held, slots included */
 gboolean symtab_find(const struct symtab *table, guint64 address, struct symtab_hit *hit);
+/* File and line of the source, of tables that know (Go's own); `file` is valid until the next search. */
+gboolean symtab_line(const struct symtab *table, guint64 address, const char **file, guint32 *line);
 /* TRUE when both are known to answer every question alike. */
 gboolean symtab_equal(const struct symtab *a, const struct symtab *b);
 /* Adds another's symbols, which are asked when `table` has none; takes over `rest`, which must be no other's. Indexes stay as they are. */

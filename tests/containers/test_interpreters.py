@@ -55,6 +55,19 @@ def test_stripped_go(docker, start, fathom, tmp_path, build):
     assert reached >= COMPLETE * total(found), [s for s in found if not s[0][0].startswith(first)]
     assert total(found, "main.burn") > 0.95 * total(found)
     assert total(found, "main.(*counter).spin") > 0.9 * total(found)
+    if build == "pie-system-linker":
+        check_lines(fathom, tmp_path, container)
+
+
+def check_lines(fathom, tmp_path, container):
+    """Without debug information Go's own table still tells files and lines."""
+    assert fathom("profile", container.name, "-d", 1, "-F", HERTZ, "--lines", "-o", "l.folded").returncode == 0
+    source = (PROGRAMS / "split.go").read_text().splitlines()
+    burn = {f"main.burn (split.go:{i})" for i, line in enumerate(source, 1) if line.startswith("\t\tc.")}
+    spin = {f"main.(*counter).spin (split.go:{i})" for i, line in enumerate(source, 1) if "step" in line or "c.state = " in line}
+    found = stacks(tmp_path / "l.folded")
+    for lines in (burn, spin):
+        assert sum(weight for stack, weight in found if lines & set(stack)) > 0.9 * total(found), (lines, found[:5])
 
 
 # ---- Ruby, PHP ----

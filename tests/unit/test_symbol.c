@@ -1112,6 +1112,46 @@ static void test_damaged_perfmap(struct place *place, gconstpointer data)
 
 #define IN_PLACE(path, data, function) g_test_add(path, struct place, data, place_setup, function, place_teardown)
 
+/* maps_each_fn: the first mapping of libc's code. */
+static gboolean libc_found(void *user, const struct maps_entry *entry)
+{
+	struct module_locator *locator = user;
+
+	if (!strstr(entry->path, "/libc.so") || !entry->executable)
+		return TRUE;
+	locator->start = entry->start;
+	locator->end = entry->end;
+	locator->path = "/libc.so.6";
+	return FALSE;
+}
+
+/* A file that was read for its names and is opened once more, for its unwind table, stays among those that have names and count: else
+ * the next one that is too much for the budget takes away what is not there. */
+static void test_module_opened_again(void)
+{
+	struct module_locator locator = { .tgid = (guint32)getpid(),
+					  .proc_fd = open("/proc/self", O_PATH | O_CLOEXEC) };
+	struct modules *modules = modules_new();
+	struct modules_usage usage;
+	struct module *module;
+
+	maps_read(locator.proc_fd, libc_found, &locator);
+	g_assert_nonnull(locator.path);
+	module = modules_get(modules, &locator);
+	g_assert_nonnull(module);
+	g_assert_cmpint(modules_load(modules, module), ==, MODULE_READY);
+	g_assert_nonnull(module->place);
+	g_assert_cmpint(modules_load_unwind(modules, module), ==, MODULE_UNWIND_READY);
+	modules_usage(modules, &usage);
+	g_assert_cmpuint(usage.loaded, ==, 1);
+	g_assert_cmpuint(usage.bytes, ==, symtab_bytes(module->table));
+	g_assert_nonnull(module->place);
+	g_assert_true(module->place->data == module);
+	modules_unref(modules, module);
+	modules_free(modules);
+	close(locator.proc_fd);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -1141,6 +1181,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/symbol/vdso", test_vdso);
 	IN_PLACE("/symbol/kallsyms", NULL, test_kallsyms);
 	g_test_add_func("/symbol/kernel/namer", test_kernel_namer);
+	g_test_add_func("/symbol/module/opened-again", test_module_opened_again);
 	g_test_add_func("/symbol/maps/line", test_maps_line);
 	g_test_add_func("/symbol/maps/both", test_maps_both);
 	g_test_add_func("/symbol/kernel", test_kernel);

@@ -63,7 +63,7 @@ static void columns_free(gpointer data)
 static gboolean columns_match(const struct columns *columns, guint32 rule, gboolean *is_exception,
 			      gboolean *is_expression)
 {
-	enum cfi_kind kind = cfi_rule_kind(rule);
+	enum cfi_kind kind = cfi_rule_kind(rule) == CFI_SP_LARGE ? CFI_SP : cfi_rule_kind(rule);
 	enum cfi_saved saved = cfi_rule_saved(rule);
 	gint64 offset = strlen(columns->cfa) > 3 ? strtol(columns->cfa + 3, NULL, 10) : 0;
 	enum cfi_kind wanted = g_str_has_prefix(columns->cfa, "rsp")   ? CFI_SP
@@ -1001,7 +1001,14 @@ static void test_rules(void)
 	rule = cfi_rule(CFI_BP_DEREF, -524288, CFI_SAVED_AT_BP, 2040);
 	g_assert_cmpint(cfi_rule_offset(rule), ==, -524288);
 	g_assert_cmpint(cfi_rule_slot(rule), ==, 2040);
-	g_assert_cmpint(cfi_rule_kind(cfi_rule(CFI_SP, 524288, CFI_SAVED_KEPT, 0)), ==, CFI_UNSUPPORTED);
+	g_assert_cmpint(cfi_rule_kind(cfi_rule(CFI_BP, 524288, CFI_SAVED_KEPT, 0)), ==, CFI_UNSUPPORTED);
+	rule = cfi_rule(CFI_SP, 7340096, CFI_SAVED_AT_CFA, -112); /* a frame of 7 MiB */
+	g_assert_cmpint(cfi_rule_kind(rule), ==, CFI_SP_LARGE);
+	g_assert_cmpint(cfi_rule_offset(rule), ==, 7340096);
+	g_assert_cmpint(cfi_rule_saved(rule), ==, CFI_SAVED_AT_CFA);
+	g_assert_cmpint(cfi_rule_slot(rule), ==, -112);
+	g_assert_cmpint(cfi_rule_saved(cfi_rule(CFI_SP, 524288, CFI_SAVED_AT_CFA, -128)), ==, CFI_SAVED_LOST);
+	g_assert_cmpint(cfi_rule_kind(cfi_rule(CFI_SP, 32 << 20, CFI_SAVED_KEPT, 0)), ==, CFI_UNSUPPORTED);
 	g_assert_cmpint(cfi_rule_kind(cfi_rule(CFI_SP, 12, CFI_SAVED_KEPT, 0)), ==, CFI_UNSUPPORTED);
 	g_assert_cmpint(cfi_rule_saved(cfi_rule(CFI_SP, 8, CFI_SAVED_AT_CFA, -4096)), ==, CFI_SAVED_LOST);
 }
