@@ -292,7 +292,11 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 	copy.since = intake->same.since;
 	copy.same_from = MIN(intake->same.from, copy.length);
 	tail = intake_tail(intake, copy.number ? copy.tid : 0);
-	if (tail) {
+	if (record->tail_bytes) {
+		memcpy(&copy.tail_address, copy.bytes + copy.length, sizeof(copy.tail_address));
+		copy.tail = copy.bytes + copy.length + sizeof(copy.tail_address);
+		copy.tail_length = record->tail_bytes - sizeof(copy.tail_address);
+	} else if (tail) {
 		copy.tail = tail->bytes;
 		copy.tail_length = tail->length;
 		copy.tail_address = tail->address;
@@ -401,8 +405,12 @@ static gboolean intake_record_is_sound(const struct stack_record *record, gsize 
 	    record->copy_bytes > STACK_COPY_BYTES_MAX)
 		return FALSE;
 	need += 8 * (gsize)(record->kernel_count + record->user_count);
+	if (record->tail_bytes && (!record->copy_bytes || record->flags & STACK_DELTA ||
+				   record->tail_bytes <= sizeof(guint64) || record->tail_bytes > bytes))
+		return FALSE;
 	if (record->copy_bytes)
-		need += sizeof(struct stack_registers) + (record->flags & STACK_DELTA ? 0 : record->copy_bytes);
+		need += sizeof(struct stack_registers) + record->tail_bytes +
+			(record->flags & STACK_DELTA ? 0 : record->copy_bytes);
 	if (record->copy_bytes && record->user_count)
 		return FALSE;
 	return bytes >= need && (record->id < INTAKE_STACK_IDS_MAX || record->id == STACK_NO_ID);

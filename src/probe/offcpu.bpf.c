@@ -430,6 +430,33 @@ __noinline int scan_all(u32 bytes)
 	return 0;
 }
 
+/* bpf_loop callback: the words of one SCAN_SPAN of the outer end, which begins at `scan->bytes`. */
+static long scan_behind_span(u32 i, struct scratch **at)
+{
+	struct scratch *room = *at;
+	u64 offset = (u64)i * SCAN_SPAN;
+
+	if (offset >= STACK_COPY_TAIL)
+		return 1;
+	if (!bpf_probe_read_user(room->user, SCAN_SPAN, (void *)(room->scan.bytes + offset)))
+		scan_words(offset, 0);
+	return 0;
+}
+
+/* Adds the outer end of a stack, which begins at address `behind`, to the hash of its top. */
+__noinline int scan_behind(u64 behind)
+{
+	struct scratch *room = scratch_get();
+
+	if (!room)
+		return 0;
+	room->scan.bytes = behind;
+	room->scan.all = behind & 7 ? ~0ULL : 0;
+	stack_hash_word(&room->scan.print, behind);
+	bpf_loop(STACK_COPY_TAIL / SCAN_SPAN, scan_behind_span, &room, 0);
+	return 0;
+}
+
 struct scan_walk {
 	struct scratch *room;
 	const struct user_path *path;
@@ -504,6 +531,7 @@ static __always_inline void user_print(struct scratch *room, const struct stack_
 {
 	struct stack_key key = *start;
 	struct print_stats *stats = stats_get();
+	u64 end;
 
 	room->scan.base = ~0ULL; /* no window yet */
 	room->scan.last = 0;
@@ -520,6 +548,9 @@ static __always_inline void user_print(struct scratch *room, const struct stack_
 	}
 	room->sight.copy_bytes = user_copy_bytes(task, room->scan.from);
 	scan_all(room->sight.copy_bytes);
+	end = stack_copy_far_end(task, room->scan.from);
+	if (end)
+		scan_behind(end - STACK_COPY_TAIL);
 	room->sight.user = room->scan.print;
 	if (stats)
 		stats->user_misses++;
@@ -841,6 +872,37 @@ static __always_inline void record_of_interrupt(struct stack_record *record)
 	record->flags |= STACK_KTHREAD;
 }
 
+/* Reads from `from` to `end`, at most STACK_COPY_TAIL, to where a copy ends. */
+static __always_inline bool behind_read(struct stack_copy_room *copies, u64 from, u64 end)
+{
+	u32 bytes = end - from;
+	u8 *to = stack_copy_end(copies);
+
+	asm volatile("" : "+r"(bytes)); /* the bound is clear to clang, but not to Linux 6.1 */
+	if (!to || bytes > STACK_COPY_TAIL || bpf_probe_read_user(to + sizeof(from), bytes, (void *)from))
+		return false;
+	__builtin_memcpy(to, &from, sizeof(from));
+	copies->record.tail_bytes = sizeof(from) + bytes;
+	return true;
+}
+
+/* Puts the outer end of the current task's stack, or what of it was ever touched, behind the copy, when it is wanted. Global:
+ * verified once. */
+__noinline int copy_behind(struct stack_copy_room *copies)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	u64 end, last_page;
+
+	if (!copies)
+		return false;
+	end = stack_copy_far_end(bpf_get_current_task_btf(), regs_stack(regs) - STACK_COPY_RED_ZONE);
+	if (!end)
+		return false;
+	last_page = (end - 1) & ~(u64)(STACK_COPY_PAGE - 1);
+	return behind_read(copies, end - STACK_COPY_TAIL, end) ||
+	       behind_read(copies, last_page - STACK_COPY_PAGE, end) || behind_read(copies, last_page, end);
+}
+
 /* Sends a copy of the user half behind the record's kernel frames, as stack `id`. FALSE when the ring is full. */
 __noinline int copy_send(u32 id, u32 bytes)
 {
@@ -848,7 +910,9 @@ __noinline int copy_send(u32 id, u32 bytes)
 
 	if (!copies)
 		return false;
-	if (!stack_copy_take(copies, bytes))
+	if (stack_copy_take(copies, bytes))
+		copy_behind(copies);
+	else
 		record_user(&copies->record);
 	return stack_copy_send(copies, id);
 }
@@ -1651,6 +1715,23 @@ static long pass_page(u32 i, struct pass_walk *walk)
 	return 0;
 }
 
+/* As copy_behind, of another task. */
+static __always_inline void pass_behind(struct stack_copy_room *copies, struct pass_walk *walk)
+{
+	u64 end = stack_copy_far_end(walk->task, walk->from), behind = end - STACK_COPY_TAIL;
+	u8 *to = end ? stack_copy_end(copies) : NULL;
+
+	if (!to)
+		return;
+	walk->pass->start = walk->pass->end = 0;
+	bpf_find_vma(walk->task, behind, pass_vma_found, &walk->pass, 0);
+	if (behind < walk->pass->start || end > walk->pass->end ||
+	    bpf_copy_from_user_task(to + sizeof(behind), STACK_COPY_TAIL, (void *)behind, walk->task, 0))
+		return;
+	__builtin_memcpy(to, &behind, sizeof(behind));
+	copies->record.tail_bytes = sizeof(behind) + STACK_COPY_TAIL;
+}
+
 /* Copies the user half of `task` behind the record's kernel frames: as stack_copy_take. */
 static __always_inline void pass_copy(struct stack_copy_room *copies, struct task_struct *task, struct pt_regs *regs)
 {
@@ -1687,6 +1768,7 @@ static __always_inline void pass_copy(struct stack_copy_room *copies, struct tas
 		record->flags |= STACK_COPIED;
 	else
 		record->flags |= STACK_NO_USER;
+	pass_behind(copies, &walk);
 }
 
 static __always_inline void pass_user(struct stack_record *record, struct task_struct *task, struct pt_regs *regs)

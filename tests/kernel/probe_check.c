@@ -66,6 +66,8 @@ struct check {
 	const struct probe *probe;
 	const struct event_rule *rule; /* what must happen, for probes of events */
 	guint64 happened; /* events that are as the rule says */
+	guint copies,
+		hasty; /* of stacks; first ones that are short without being all there is: others would be cut by their length */
 	const struct nursery *nursery;
 	guint born, born_elsewhere; /* told: in the cgroup that is wanted, in the one that is not */
 };
@@ -75,6 +77,7 @@ struct check {
 #define BRIEF_FILE "/fathom-no-such-file"
 #define BRIEF_STATUS 7
 #define CHECK_HEAP_BYTES 1000
+#define CHECK_COPY_BYTES 16384 /* of a stack of a process nothing is known of, unless it has less */
 #define HUNGRY_LIMIT "16777216"
 #define HUNGRY_LIMIT_BYTES (16 << 20)
 #define HUNGRY_BYTES (256 << 20)
@@ -474,6 +477,8 @@ static void check_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 	if (tgid != check->child || capacity == 0 || copy->ip == 0 || copy->sp < copy->address ||
 	    copy->sp - copy->address >= copy->length)
 		return;
+	if (check->copies++ == 0 && !copy->is_all && copy->length < CHECK_COPY_BYTES)
+		check->hasty++;
 	addresses[0] = copy->ip;
 	*unwound = (struct probe_unwound){ .count = 1, .end = STACK_END_FIRST, .used_bytes = copy->length };
 }
@@ -791,7 +796,9 @@ static gboolean check_judge(const struct probe *probe, const struct check *check
 		g_string_append_printf(text, ", %u births told of 1, %u of others", check->born, check->born_elsewhere);
 		right = FALSE;
 	}
-	return right && check->stacks > 0 && check->user_frames > 0 && check->foreign == 0;
+	if (check->hasty)
+		g_string_append(text, ", a short copy did not say that it is all there is");
+	return right && check->stacks > 0 && check->user_frames > 0 && check->foreign == 0 && !check->hasty;
 }
 
 /* ---- running ---- */

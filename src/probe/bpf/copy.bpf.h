@@ -39,7 +39,7 @@ struct {
 
 struct stack_copy_room {
 	struct stack_record record;
-	u8 rest[sizeof(struct stack_registers) + STACK_COPY_BYTES_MAX + STACK_COPY_PAGE];
+	u8 rest[sizeof(struct stack_registers) + STACK_COPY_BYTES_MAX + STACK_COPY_PAGE + STACK_COPY_TAIL];
 };
 
 /* One for each CPU and slot: user space sets max_entries. (Per-CPU memory ends at 32 KiB.) */
@@ -209,6 +209,26 @@ __noinline int stack_copy_take(struct stack_copy_room *room, u32 bytes)
 	return true;
 }
 
+/* Where a stack ends that reaches from `from` far beyond the longest copy; 0: it does not, its process needs no more of it, or
+ * it is not known. */
+static __always_inline u64 stack_copy_far_end(struct task_struct *task, u64 from)
+{
+	u64 depth = stack_copy_tail_wanted(task) ? stack_depth_bytes(task, from) : 0;
+
+	return depth > STACK_COPY_BYTES_MAX + STACK_COPY_TAIL ? (from + depth) & ~7ULL : 0;
+}
+
+/* Where in the room what travels behind a copy is put; NULL: there is no copy. */
+static __always_inline u8 *stack_copy_end(struct stack_copy_room *room)
+{
+	u32 kernel = room->record.kernel_count, bytes = room->record.copy_bytes;
+
+	asm volatile("" : "+r"(kernel), "+r"(bytes)); /* or clang drops the mask, which the verifier needs to see */
+	if (!bytes || bytes > STACK_COPY_BYTES_MAX)
+		return NULL;
+	return (u8 *)&room->record.frames[kernel & STACK_DEPTH_MASK] + sizeof(struct stack_registers) + bytes;
+}
+
 static __always_inline u64 stack_copy_wakeup(void)
 {
 	return bpf_ringbuf_query(&stack_ring, BPF_RB_AVAIL_DATA) >= stack_wake_bytes ? BPF_RB_FORCE_WAKEUP
@@ -221,7 +241,7 @@ static __always_inline bool stack_copy_send(struct stack_copy_room *room, u32 id
 	struct stack_record *record = &room->record;
 	u64 bytes = __builtin_offsetof(struct stack_record, frames) +
 		    (u64)(record->kernel_count & STACK_DEPTH_MASK) * 8 + sizeof(struct stack_registers) +
-		    (record->copy_bytes & STACK_COPY_MASK);
+		    (record->copy_bytes & STACK_COPY_MASK) + (record->tail_bytes & (2 * STACK_COPY_TAIL - 1));
 	u64 wake = stack_copy_wakeup(); /* before the bound is looked at: Linux 6.1 forgets those it has to put aside */
 
 	record->time_ns = bpf_ktime_get_ns();

@@ -98,7 +98,7 @@ struct stack_record {
 	__u64 time_ns; /* of the first event; CLOCK_MONOTONIC */
 	__u64 weight; /* of the event, where each is sent: STACK_NO_ID, STACK_EACH */
 	__u32 id; /* unique within the run, not dense when an insert raced */
-	__u32 pad;
+	__u32 tail_bytes; /* behind the copy, with STACK_COPIED: address and bytes of the stack's outer end; 0: not sent */
 	struct stack_task task;
 	__u64 script[2]; /* fingerprint of the interpreter's frames (script.h); 0, 0: none */
 	__s32 syscall; /* -1: none or not known */

@@ -90,7 +90,7 @@ static __always_inline void stack_record_begin(struct stack_record *record, stru
 {
 	struct task_struct *leader = READ(task, group_leader);
 
-	record->pad = 0;
+	record->tail_bytes = 0;
 	record->weight = 1;
 	record->task.cgroup_key = cgroup_key;
 	record->task.tgid = READ(task, tgid);
