@@ -28,10 +28,9 @@ struct {
 	__type(value, struct drops_count);
 } drops_rows SEC(".maps");
 
-/* Whose address it is: a cgroup key. */
+/* Whose address it is: a cgroup key. Those of containers that are gone make room. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, DROPS_ADDRESSES);
 	__type(key, struct drops_address);
 	__type(value, u64);

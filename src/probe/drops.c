@@ -25,6 +25,7 @@
 
 #define DROPS_LOOK_NS (500 * NS_PER_MS) /* between two looks at the machine's namespaces */
 #define DROPS_YOUNG_NS (10 * NS_PER_S) /* so long a new container may take to get its addresses */
+#define DROPS_NAMESPACES 65536 /* remembered, most of them gone */
 #define DROPS_REASON_PREFIX "SKB_DROP_REASON_"
 
 enum drops_counter {
@@ -122,6 +123,8 @@ static void drops_learn(struct drops_run *run)
 	g_autoptr(GArray) all = netns_list();
 
 	run->looked_ns = clock_monotonic_ns();
+	if (g_hash_table_size(run->namespaces) > DROPS_NAMESPACES)
+		g_hash_table_remove_all(run->namespaces); /* those that are still there are met again now */
 	for (guint i = 0; run->cgroupfs && i < all->len; i++) {
 		const struct netns *netns = &g_array_index(all, struct netns, i);
 		gpointer inode = GUINT_TO_POINTER(netns->inode);

@@ -7,7 +7,7 @@
 #define DROPS_PORTS_OWNER 64 /* ports told apart for one owner; what more there are is port 0 */
 #define DROPS_ROWS_SMALLEST 64
 #define DROPS_PORTS_OWNER_SMALLEST 32
-#define DROPS_ADDRESSES 32768 /* of containers, known to the kernel half */
+#define DROPS_ADDRESSES 16384 /* of containers, known to the kernel half */
 #define DROPS_ADDRESS 16
 
 enum drops_direction {

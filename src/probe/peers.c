@@ -29,6 +29,7 @@
 #define PEERS_WALK_NS NS_PER_S /* between two walks over all files, */
 #define PEERS_WALK_SHARE 100 /* and more where one takes longer than one part in so many of that */
 #define PEERS_WALK_BYTES 4096
+#define PEERS_REMEMBERED 65536 /* cgroups, namespaces, addresses: most of them gone */
 #define PEERS_LINKS 2
 #define PEERS_PORT 16 /* "65535/udp" */
 
@@ -111,12 +112,23 @@ static void peers_learn_addresses(struct peers_run *run, const struct netns *net
 				     GUINT_TO_POINTER(netns->inode));
 }
 
+/* What has gathered of those that are gone; those that are still there are met again now. */
+static void peers_forget(struct peers_run *run)
+{
+	GHashTable *const all[] = { run->inside, run->namespaces, run->addresses };
+
+	for (guint i = 0; i < G_N_ELEMENTS(all); i++)
+		if (g_hash_table_size(all[i]) > PEERS_REMEMBERED)
+			g_hash_table_remove_all(all[i]);
+}
+
 static void peers_learn(struct peers_run *run)
 {
 	g_autoptr(GArray) all = netns_list();
 	DIR *proc = opendir("/proc");
 
 	run->looked_ns = clock_monotonic_ns();
+	peers_forget(run);
 	for (struct dirent *entry; run->cgroupfs && proc && (entry = readdir(proc));) {
 		guint32 pid = (guint32)g_ascii_strtoull(entry->d_name, NULL, 10);
 
