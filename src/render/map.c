@@ -350,8 +350,11 @@ char *map_link_ports(const struct map_link *link)
 {
 	GString *text = g_string_new(NULL);
 
-	for (guint i = 0; i < link->ports->len && i < MAP_PORTS_SHOWN; i++)
-		g_string_append_printf(text, "%s:%s", i ? " " : "", (const char *)g_ptr_array_index(link->ports, i));
+	for (guint i = 0; i < link->ports->len && i < MAP_PORTS_SHOWN; i++) {
+		const char *port = g_ptr_array_index(link->ports, i);
+
+		g_string_append_printf(text, "%s%s%s", i ? " " : "", g_str_has_prefix(port, "unix:") ? "" : ":", port);
+	}
 	if (link->ports->len > MAP_PORTS_SHOWN)
 		g_string_append_printf(text, " +%u", link->ports->len - MAP_PORTS_SHOWN);
 	return g_string_free(text, FALSE);

@@ -107,7 +107,8 @@ static void svg_link(GString *svg, const struct map *map, const struct map_link 
 {
 	g_autofree char *story = map_link_story(map, link), *rate = map_link_rate(map, link);
 	g_autofree char *ports = map_link_ports(link), *rtt = units_duration(link->numbers.rtt_high_ns);
-	g_autofree char *first = g_strdup_printf("%s%s%s", ports, ports[0] ? " " : "", rate);
+	g_autofree char *where = words_cut(ports, MAP_NAME_CHARACTERS); /* paths of unix sockets are long */
+	g_autofree char *first = g_strdup_printf("%s%s%s", where, where[0] ? " " : "", rate);
 	g_autofree char *second = NULL;
 	const char *own = link->points->len < 2 ? " own" : ""; /* beside its loop, not across it */
 	g_autofree char *more = g_strdup_printf("number more%s", own), *number = g_strdup_printf("number%s", own);
