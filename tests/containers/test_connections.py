@@ -116,24 +116,40 @@ def pair(docker, start):
     return client, server
 
 
-@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def address_in(addresses, family):
+    """Of IPv4, IPv6, or of IPv4 as a socket of IPv6 has it."""
+    return {"ipv4": addresses[0], "ipv6": addresses[1], "mapped": f"::ffff:{addresses[0]}"}[family]
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6", "mapped"])
 def test_every_connection_is_counted(fathom, wait_attached, pair, family):
     client, server = pair
     with wire(client, server) as addresses, watching(fathom, wait_attached) as found:
-        address = addresses[0 if family == "ipv4" else 1]
+        address = address_in(addresses, family)
         assert inside(client, "tcpload", "connect", address, PORT, MANY).stdout == "done 0\n"
     check_exact(found[0], client.name, server.name, MANY)
     assert not found[0]["ledger"]["items"], found[0]["ledger"]
 
 
-def test_shared_network_namespace(fathom, wait_attached, docker, start):
+def test_shared_network_namespace(fathom, wait_attached, docker, start, tmp_path):
+    """TCP, datagrams and unix sockets: whose each end is cannot be told by the namespace."""
     server = start(docker, "shop", "/bin/tcpload", "serve", "127.0.0.1", PORT)
     run("nsenter", "-t", server.pid, "-n", "ip", "link", "set", "lo", "up")
     wait_for(lambda: listening(server), what="the server to listen")
     client = start(docker, "caller", "sleep", "600", network=f"container:{server.id}")
-    with watching(fathom, wait_attached) as found:
-        assert inside(client, "tcpload", "connect", "127.0.0.1", PORT, MANY).stdout == "done 0\n"
+    path = tmp_path / "answers.sock"
+    with python_in(server, ANSWERER, "127.0.0.1", DATAGRAM_PORT, path) as answerer:
+        assert answerer.stdout.readline() == "ready\n"
+        with watching(fathom, wait_attached, "--all-sockets") as found:
+            assert inside(client, "tcpload", "connect", "127.0.0.1", PORT, MANY).stdout == "done 0\n"
+            with python_in(client, ASKER, "127.0.0.1", DATAGRAM_PORT, path, FEW, 1) as asker:
+                assert asker.stdout.readline() == "done\n"
+                asker.stdin.close()
+        answerer.kill()
     check_exact(found[0], client.name, server.name, MANY)
+    datagrams = [e for e in found[0]["edges"] if e["target"].get("protocol") == "udp"]
+    assert [(e["source"], e["target"]["container"], e["sent_bytes"], e["received_bytes"]) for e in datagrams] == [
+        ({"container": client.name}, server.name, FEW * 100, FEW * 30)], datagrams
 
 
 def test_translated_address(fathom, wait_attached, pair):
@@ -520,12 +536,12 @@ def python_in(container, script, *arguments):
                             preexec_fn=lambda: join(container))
 
 
-@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+@pytest.mark.parametrize("family", ["mapped", "ipv6"])
 def test_datagrams_and_unix_sockets(fathom, wait_attached, tmp_path, pair, family):
     client, server = pair
     path = tmp_path / "answers.sock"
     with wire(client, server) as addresses:
-        address = addresses[0 if family == "ipv4" else 1]
+        address = address_in(addresses, family)
         with python_in(server, ANSWERER, address, DATAGRAM_PORT, path) as answerer:
             assert answerer.stdout.readline() == "ready\n"
             with watching(fathom, wait_attached, "--all-sockets") as found:

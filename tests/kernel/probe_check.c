@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "probe/answers.h"
 #include "probe/cost.h"
 #include "probe/heap.h"
 #include "probe/kernel_names.h"
@@ -319,11 +320,13 @@ static void stay_start(void)
 #define QUESTIONS 5
 #define RESOLVER 0x7f530035 /* 127.83.0.53, where nobody else listens */
 
-/* Asks itself for a name, and answers. */
+/* Asks itself for the name "x", and answers with an address. */
 static void ask_start(void)
 {
+	static const guint8 record[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7 };
 	struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(RESOLVER) };
-	guint8 message[] = { 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'x', 0, 0, 1, 0, 1 };
+	guint8 question[] = { 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'x', 0, 0, 1, 0, 1 };
+	guint8 answer[sizeof(question) + sizeof(record)];
 	int resolver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
 	    client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	gboolean good = bind(resolver, (struct sockaddr *)&here, sizeof(here)) == 0 &&
@@ -333,15 +336,14 @@ static void ask_start(void)
 		struct sockaddr_in from;
 		socklen_t size = sizeof(from);
 
-		message[1] = i;
-		message[2] = 1;
-		message[7] = 0;
-		good = send(client, message, sizeof(message), 0) == sizeof(message) &&
-		       recvfrom(resolver, message, sizeof(message), 0, (struct sockaddr *)&from, &size) > 0;
-		message[2] = 0x81; /* an answer, */
-		message[7] = 1; /* with a record: nobody reads it */
-		good = good && sendto(resolver, message, sizeof(message), 0, (struct sockaddr *)&from, size) > 0 &&
-		       recv(client, message, sizeof(message), 0) > 0;
+		question[1] = i;
+		good = send(client, question, sizeof(question), 0) == sizeof(question) &&
+		       recvfrom(resolver, answer, sizeof(answer), 0, (struct sockaddr *)&from, &size) > 0;
+		answer[2] = 0x81;
+		answer[7] = 1;
+		memcpy(answer + sizeof(question), record, sizeof(record));
+		good = good && sendto(resolver, answer, sizeof(answer), 0, (struct sockaddr *)&from, size) > 0 &&
+		       recv(client, answer, sizeof(answer), 0) > 0;
 	}
 	close(resolver);
 	close(client);
@@ -399,6 +401,7 @@ static const struct event_rule {
 	{ "peers", NULL, "sent_segments", NULL, QUESTIONS, ask_start },
 	{ "drops", NULL, "reason", "no_socket", 0, lose_start },
 	{ "drops, polled", NULL, "reason", "no_socket", 0, lose_start },
+	{ "rtt, polled", NULL, "side", "client", 0, stay_start },
 	{ "connections, polled", NULL, "accepts", NULL, 1, stay_start },
 	{ "trace oom", "oom", "limit", NULL, HUNGRY_LIMIT_BYTES, hungry_start },
 	{ "trace throttle", "throttle", "quota", NULL, 10 * NS_PER_MS, busy_start },
@@ -1095,6 +1098,32 @@ static gboolean check_kernel_names(void)
 	return asked > 0 && right >= asked - asked / 1000;
 }
 
+/* answers_fn */
+static void check_answer(void *user, guint64 cgroup_key, const char *address, const char *name)
+{
+	guint *told = user;
+
+	*told += cgroup_key != 0 && strcmp(address, "192.0.2.7") == 0 && strcmp(name, "x") == 0;
+}
+
+/* Names that DNS tells: each answer once, and none that was not asked for. */
+static gboolean check_answers(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = NULL;
+	guint told = 0;
+	struct answers *answers = answers_open(NULL, check_answer, &told, &error);
+
+	if (answers) {
+		ask_start();
+		answers_drain(answers);
+	}
+	answers_close(answers);
+	text = answers ? g_strdup_printf("%u of %u answers", told, QUESTIONS) : g_strdup(error->message);
+	check_print("answers", "cgroup_skb", told == QUESTIONS ? OUTCOME_OK : OUTCOME_FAIL, text);
+	return told == QUESTIONS;
+}
+
 int main(int argc, char **argv)
 {
 	gboolean right = TRUE;
@@ -1109,5 +1138,6 @@ int main(int argc, char **argv)
 		return right ? 0 : 1;
 	right &= check_kill();
 	right &= check_kernel_names();
+	right &= check_answers();
 	return right ? 0 : 1;
 }
