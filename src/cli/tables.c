@@ -342,13 +342,22 @@ static gboolean tables_observe(struct tables *tables, struct registry *registry,
 	return TRUE;
 }
 
+/* Where kernel programs are refused there may be another way, which sees less: its ledger says so. */
+static gboolean tables_can_attach(const struct tables *tables)
+{
+	for (const struct rung *rung = tables->probe->rungs; rung->name; rung++)
+		if (rung->without_bpf)
+			return TRUE;
+	return source_need_bpf(tables->command);
+}
+
 static int tables_run(struct tables *tables, int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
 	struct registry *registry = NULL;
 	int status = EXIT_USAGE;
 
-	if (tables_check(tables, &error) && source_need_bpf(tables->command) && (registry = source_registry(&error)) &&
+	if (tables_check(tables, &error) && tables_can_attach(tables) && (registry = source_registry(&error)) &&
 	    tables_targets(tables, registry, argc, argv, &error)) {
 		status = tables_observe(tables, registry, &error) && !tables->failed ? EXIT_OK : EXIT_FAILED;
 		if (status == EXIT_OK && tables->inconclusive)

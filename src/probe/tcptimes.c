@@ -4,7 +4,11 @@
 
 #include "probe/tcp.h"
 
-#define TCPTIMES_RUNG "tp_btf/inet_sock_set_state" /* of "connections": no other knows times */
+#define TCPTIMES_RUNG "tp_btf/inet_sock_set_state" /* of "connections" */
+#define TCPTIMES_RUNG_POLLED "polled" /* likewise: knows no times but round trips */
+#define MISSES                                                                                                         \
+	"connections of processes' sockets passed on and held by nobody when watching began; requests answered after " \
+	"the asker closed its sending side"
 
 enum tcptimes_label {
 	LABEL_PEER = 0,
@@ -21,10 +25,17 @@ static const struct probe_label tcptimes_labels[] = {
 };
 
 static const struct rung tcptimes_rungs[] = {
-	{ .name = TCPTIMES_RUNG,
+	{ .name = TCPTIMES_RUNG, .misses = MISSES },
+	{ 0 },
+};
+
+static const struct rung tcptimes_rungs_rtt[] = {
+	{ .name = TCPTIMES_RUNG, .misses = MISSES },
+	{ .name = TCPTIMES_RUNG_POLLED,
 	  .misses =
-		  "connections of processes' sockets passed on and held by nobody when watching began; requests answered "
-		  "after the asker closed its sending side" },
+		  "polled every 3 s: short connections are missed, and of the others what their round trip was between two "
+		  "looks",
+	  .without_bpf = TRUE },
 	{ 0 },
 };
 
@@ -90,7 +101,7 @@ static struct probe_run *tcptimes_open(enum tcp_time which, const struct probe_r
 		.cgroup_died = tcptimes_died,
 	};
 
-	asked.rung = TCPTIMES_RUNG;
+	asked.rung = which == TCP_TIME_RTT ? request->rung : TCPTIMES_RUNG;
 	run->which = which;
 	run->listener = *listener;
 	run->inner = probe_connections.open(&asked, &inner, error);
@@ -142,7 +153,7 @@ static void tcptimes_close(struct probe_run *run)
 	g_free(run);
 }
 
-#define TCPTIMES_PROBE(symbol, title, what, time)                                                                      \
+#define TCPTIMES_PROBE(symbol, title, what, time, ways)                                                                \
 	static struct probe_run *tcptimes_open_##symbol(const struct probe_request *request,                           \
 							const struct probe_listener *listener, GError **error)         \
 	{                                                                                                              \
@@ -153,7 +164,7 @@ static void tcptimes_close(struct probe_run *run)
 		.shows = what,                                                                                         \
 		.shape = SHAPE_HISTOGRAM,                                                                              \
 		.unit = UNIT_NANOSECONDS,                                                                              \
-		.rungs = tcptimes_rungs,                                                                               \
+		.rungs = ways,                                                                                         \
 		.labels = tcptimes_labels,                                                                             \
 		.open = tcptimes_open_##symbol,                                                                        \
 		.fd = tcptimes_fd,                                                                                     \
@@ -163,8 +174,9 @@ static void tcptimes_close(struct probe_run *run)
 		.close = tcptimes_close,                                                                               \
 	}
 
-TCPTIMES_PROBE(connect, "connect", "TCP: how long connecting takes, by who to whom", TCP_TIME_CONNECT);
+TCPTIMES_PROBE(connect, "connect", "TCP: how long connecting takes, by who to whom", TCP_TIME_CONNECT, tcptimes_rungs);
 TCPTIMES_PROBE(rtt, "rtt", "TCP: smoothed round trips, as connections end and once a second or so while they live",
-	       TCP_TIME_RTT);
-TCPTIMES_PROBE(first_byte, "first-byte", "TCP: from connected to the server's first byte", TCP_TIME_FIRST_BYTE);
-TCPTIMES_PROBE(request, "request", "TCP: from a request to its answer's first byte", TCP_TIME_REQUEST);
+	       TCP_TIME_RTT, tcptimes_rungs_rtt);
+TCPTIMES_PROBE(first_byte, "first-byte", "TCP: from connected to the server's first byte", TCP_TIME_FIRST_BYTE,
+	       tcptimes_rungs);
+TCPTIMES_PROBE(request, "request", "TCP: from a request to its answer's first byte", TCP_TIME_REQUEST, tcptimes_rungs);
