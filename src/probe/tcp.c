@@ -340,14 +340,16 @@ static guint64 tcp_missed(const struct tcp_run *run)
 		       : run->missed;
 }
 
+/* As a walk, it takes at most a hundredth of the time. */
 static gboolean tcp_sweep(struct tcp_run *run, GError **error)
 {
+	guint64 before_ns = clock_thread_ns();
 	gboolean right = TRUE;
 
 	for (guint i = 0; right && i < TCP_SWEEPS; i++)
 		right = tcp_iterate(run->sweeps[i], error);
 	run->sweeps_due--;
-	run->next_sweep_ns = clock_monotonic_ns() + TCP_SWEEP_NS;
+	run->next_sweep_ns = clock_monotonic_ns() + MAX(TCP_SWEEP_NS, (clock_thread_ns() - before_ns) * TCP_WALK_SHARE);
 	return right;
 }
 
@@ -365,7 +367,7 @@ static gboolean tcp_sweep_when_due(struct tcp_run *run, gboolean last, GError **
 		if (now_ns < run->next_sweep_ns && !last)
 			return TRUE;
 		if (now_ns < run->next_sweep_ns)
-			g_usleep((run->next_sweep_ns - now_ns) / NS_PER_US);
+			g_usleep(MIN(run->next_sweep_ns - now_ns, TCP_SWEEP_NS) / NS_PER_US);
 		if (!tcp_sweep(run, error))
 			return FALSE;
 	}

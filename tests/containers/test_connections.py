@@ -48,12 +48,24 @@ def inside(container, *command, **options):
     return done
 
 
+def has_iterators(process):
+    """Whether the programs that walk over sockets are attached, which come after those that hear of events."""
+    for path in Path(f"/proc/{process.pid}/fdinfo").iterdir():
+        try:
+            if re.search(r"^link_type:\s*iter$", path.read_text(), re.M):
+                return True
+        except OSError:
+            pass
+    return False
+
+
 @contextmanager
 def watching(fathom, wait_attached, *arguments):
     """fathom connections runs in the body; the yielded list holds its JSON object afterwards."""
     found = []
     process = fathom.start("connections", "-d", "600", "--json", *arguments)
     wait_attached(process)
+    wait_for(lambda: has_iterators(process), what="all its programs")
     yield found
     process.send_signal(signal.SIGINT)
     text, complaint = process.communicate(timeout=60)
@@ -339,6 +351,7 @@ def test_loss_is_found_and_counted_as_the_kernel_does(fathom, wait_attached, pai
         syn = begun_again(client) + begun_again(server)
         with watching(fathom, wait_attached, "-o", capture) as found:
             assert inside(client, "tcpload", "connect", addresses[0], PORT, 4, 150).stdout == "done 0\n"
+            wait_for(lambda: settled(server), what="its ends, which may be sent again, too")
         truth = sent_again(client) + sent_again(server) - before
         syn = begun_again(client) + begun_again(server) - syn
     lost = edges(found[0], client.name, server.name, PORT)
