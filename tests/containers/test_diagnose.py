@@ -102,8 +102,8 @@ def test_outputs_and_exit_statuses(stage, fathom, tmp_path):
     assert fathom("diagnose", "-d", 1, "--exit-zero", "--files", name).returncode == 0
     done = fathom("diagnose", "-d", 1, "--files", "--markdown", name)
     assert done.returncode == 1 and done.stdout.startswith("## Diagnosis of ") and "```sh" in done.stdout
-    # A threshold of one's own.
-    (tmp_path / "calm.conf").write_text("[thresholds]\nfiles = 200 %\n")
+    # Thresholds of one's own. (On a busy machine it may wait for a CPU, too.)
+    (tmp_path / "calm.conf").write_text("[thresholds]\nfiles = 200 %\ncontention = 200 %\ncontention_beside_idle = 200 %\n")
     done = fathom("diagnose", "-d", 1, "--files", "--thresholds", "calm.conf", name)
     assert done.returncode == 0 and "Nothing found." in done.stdout, done.stdout
 
