@@ -194,6 +194,17 @@ static void edges_prune(struct totals_edges *edges, totals_of_fn of, void *user)
 	}
 }
 
+/* Did anything happen? Edges whose connections all stood there and stand still hold no place of those with labels. */
+static gboolean is_news(const struct columns *columns, const struct edges *edges, const struct edge *edge)
+{
+	guint64 retransmits = 0;
+
+	for (guint i = 0; i < TOTALS_RETRANSMITS; i++)
+		retransmits += counter(edge, columns->retransmits[i]);
+	return counter(edge, columns->opens) || counter(edge, columns->accepts) || counter(edge, columns->sent) ||
+	       counter(edge, columns->received) || retransmits || failures(edges, edge);
+}
+
 static void edge_add(struct totals_edge *into, const struct columns *columns, const struct edges *edges,
 		     const struct edge *edge)
 {
@@ -223,6 +234,8 @@ static void connections_take(const struct edges *news, totals_of_fn of, void *us
 			client_add(client, &columns, news, edge);
 		if (server)
 			server_add(server, &columns, edge, server == client);
+		if (!is_news(&columns, news, edge))
+			continue;
 		edge_add(edge_of(edges, end_name(&source), end_name(&target), port ? port : ""), &columns, news, edge);
 	}
 }

@@ -342,6 +342,34 @@ def test_waits_by_reason(agent, waiting, busy):
     assert sleeping > metric(text, "fathom_container_offcpu_seconds_total", container_name=waiting.name, reason="pipe") > 1
 
 
+def test_metrics_of_connections(agent, waiting, start, docker):
+    """Families of TCP and edges, checked by promtool; edges beyond the bound are "other"."""
+    talk = start(docker, "agentedges", "sh", "-c", "tcpload serve 127.0.0.1 7200 & until tcpload connect 127.0.0.1 7200 1 | grep -q 'done 0'; do sleep 0.1; done; "
+                 "while :; do tcpload connect 127.0.0.1 7200 20 >/dev/null; tcpload connect 127.0.0.1 7201 1 >/dev/null; sleep 0.2; done")
+    name = talk.name
+
+    def told():
+        text = agent.request("GET", "/metrics")[2].decode()
+        container = "fathom_container_"
+        found = [metric(text, container + "tcp_connects_total", container_name=name, result="ok"),
+                 metric(text, container + "tcp_connects_total", container_name=name, result="refused"),
+                 metric(text, container + "tcp_accepts_total", container_name=name),
+                 metric(text, container + "tcp_rtt_seconds_count", container_name=name),
+                 # Of a machine with many others its edge may be among the rest.
+                 metric(text, "fathom_edge_connects_total", src=name, dst=name, port="7200") or metric(text, "fathom_edge_connects_total", src="other", dst="other")]
+        return text if all(found) else None
+    text = wait_for(told, 40, "connections in metrics")
+    assert metric(text, "fathom_container_tcp_connections", container_name=waiting.name) == 5
+    ok, accepts = (metric(text, f"fathom_container_tcp_{n}_total", container_name=name) for n in ("connects", "accepts"))
+    assert abs(ok - accepts) <= 20
+    for accept in ("text/plain", "application/openmetrics-text"):
+        text = agent.request("GET", "/metrics", headers={"Accept": accept})[2].decode()
+        done = subprocess.run([tool("promtool"), "check", "metrics"], input=text.replace("# EOF\n", ""), capture_output=True, text=True)
+        assert accept != "text/plain" or (done.returncode, done.stdout + done.stderr) == (0, "")
+    edges = {line.split(" ")[0] for line in text.splitlines() if line.startswith("fathom_edge_connects_total{")}
+    assert len(edges) <= 51
+
+
 def test_prometheus_scrapes(agent, busy, tmp_path):
     """Debian's own Prometheus, with the reader's token."""
     with socket.socket() as probe:
