@@ -140,7 +140,7 @@ try {
 
 	// beside the time before, which is in the address
 	await page.locator("#against").selectOption("before");
-	await until(() => /\(/.test(document.querySelectorAll(".chart:not(.marks):not([hidden]) header")[0].textContent));
+	await until(() => /\(/.test(document.querySelectorAll(".chart:not(.marks):not(.threads):not([hidden]) header")[0].textContent));
 	seen.against = new URL(page.url()).hash;
 	await page.locator("#against").selectOption("");
 	await files("container");
