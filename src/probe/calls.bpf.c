@@ -28,6 +28,7 @@
 const volatile __u32 calls_mode = CALLS_SYSCALL;
 const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is argument 1 */
 const volatile __u64 calls_over_ns = 0; /* slow: only what takes this long */
+const volatile __u8 calls_counted = 0; /* how many calls there are is asked */
 const volatile __u8 calls_classes[CALLS_NUMBERS] = {}; /* enum calls_class by number */
 
 /* A thread's call in progress, and what was found out about the file of its last one: most go to the same file again,
@@ -56,6 +57,22 @@ struct {
 	__type(key, u32);
 	__type(value, struct calls_record);
 } calls_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} calls_entered SEC(".maps"); /* all of the machine */
+
+static __always_inline void call_count(void)
+{
+	u32 zero = 0;
+	u64 *entered = bpf_map_lookup_elem(&calls_entered, &zero);
+
+	if (entered)
+		(*entered)++;
+}
 
 static __always_inline u32 call_class(u64 number)
 {
@@ -97,6 +114,8 @@ int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
 	struct call *call;
 	u32 many;
 
+	if (calls_counted)
+		call_count();
 	if (!call_matters(class))
 		return 0;
 	many = call_is_slow_mode() ? 1 : budget_pick();

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe/calls.h"
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "base/units.h"
 #include "calls.skel.h"
 #include "fsops.skel.h"
 #include "kernel/syscalls.h"
@@ -17,6 +21,9 @@
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
+/* Who watches for ever does not take more than this share of the machine's CPU time from others by entering their calls. */
+#define CALLS_SHARE 0.005
+#define CALLS_JUDGED_NS (5 * NS_PER_S) /* over so long */
 #define CALLS_EVENT_ROWS 64 /* the table is not used then */
 #define CALLS_SYSCALL_ROWS 8192 /* as many system calls and errors as there are, for some hundred containers */
 
@@ -28,6 +35,8 @@ struct calls_run {
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
 	enum calls_mode mode;
+	gboolean is_judged; /* by how many calls the machine makes */
+	guint64 entered, judged_ns; /* when it was judged last */
 };
 
 static const struct rung calls_rungs[] = {
@@ -305,6 +314,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	EVENTRING_SET(run->kernel->rodata, setup->request);
 	run->kernel->rodata->calls_mode = run->mode;
+	run->kernel->rodata->calls_counted = run->is_judged = setup->request->frugal;
 	run->kernel->rodata->calls_over_ns = setup->request->threshold_ns;
 	run->kernel->rodata->openat_number = SYS_openat;
 	run->kernel->rodata->openat2_number = SYS_openat2;
@@ -474,10 +484,50 @@ static void calls_account(const struct calls_run *run, struct ledger *ledger)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
 }
 
+/* System calls of all threads since the start. */
+static guint64 calls_entered(const struct calls_run *run)
+{
+	int cpus = libbpf_num_possible_cpus();
+	g_autofree guint64 *entered = g_new0(guint64, MAX(cpus, 1));
+	guint32 zero = 0;
+	guint64 sum = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.calls_entered), &zero, entered) != 0)
+		return run->entered;
+	for (int i = 0; i < cpus; i++)
+		sum += entered[i];
+	return sum;
+}
+
+/* Do others' calls take no more of the machine than who watches for ever may? */
+static gboolean calls_are_cheap(struct calls_run *run, GError **error)
+{
+	guint64 now_ns = clock_monotonic_ns(), elapsed_ns = now_ns - run->judged_ns, before = run->entered;
+	double rate, share;
+
+	if (!run->is_judged || (run->judged_ns && elapsed_ns < CALLS_JUDGED_NS))
+		return TRUE;
+	run->entered = calls_entered(run);
+	run->judged_ns = now_ns;
+	if (elapsed_ns == now_ns) /* the first time */
+		return TRUE;
+	rate = (double)(run->entered - before) * NS_PER_S / (double)elapsed_ns;
+	share = rate * CALLS_DETOUR_NS / NS_PER_S / (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+	if (share <= CALLS_SHARE)
+		return TRUE;
+	g_set_error(
+		error, PROBE_ERROR, PROBE_ERROR_COSTLY,
+		"the machine makes %.0f system calls a second: watching them takes %.1f %% of its CPU time, of %.3g %% allowed",
+		rate, 100 * share, 100 * CALLS_SHARE);
+	return FALSE;
+}
+
 static gboolean calls_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct calls_run *run = (struct calls_run *)opaque;
 
+	if (!calls_are_cheap(run, error))
+		return FALSE;
 	calls_account(run, ledger);
 	return gather_collect(&run->gather, ledger, error);
 }

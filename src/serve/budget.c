@@ -26,6 +26,7 @@ struct budget {
 	guint64 part_cost_ns[LIVE_PARTS]; /* at the window's start */
 	double part_cores[LIVE_PARTS]; /* over the last whole window */
 	guint64 children_ns;
+	gboolean is_shed[LIVE_PARTS]; /* when it was looked last */
 	GPtrArray *notes;
 };
 
@@ -118,14 +119,28 @@ static char *exceeded(const struct budget *budget)
 	return NULL;
 }
 
-static void shed_one(struct budget *budget, struct live *live, const char *why)
+static void shed_one(struct live *live, const char *why)
 {
 	for (guint i = 0; i < LIVE_GAUGES; i++) {
 		if (live_part(live, (enum live_part)i)->state != LIVE_ON)
 			continue;
 		live_shed(live, (enum live_part)i, TRUE, why);
-		note(budget, g_strdup_printf("%s is shed: %s", live_part(live, (enum live_part)i)->name, why));
 		return;
+	}
+}
+
+/* Parts can also stop by themselves, when what they watch is too much. */
+static void note_shed(struct budget *budget, const struct live *live)
+{
+	for (guint i = 0; i < LIVE_GAUGES; i++) {
+		const struct live_part_status *part = live_part(live, (enum live_part)i);
+		gboolean is_shed = part->state == LIVE_SHED;
+
+		if (is_shed && !budget->is_shed[i]) {
+			note(budget, g_strdup_printf("%s is shed: %s", part->name, part->why));
+			budget->changed_ns = clock_monotonic_ns();
+		}
+		budget->is_shed[i] = is_shed;
 	}
 }
 
@@ -186,6 +201,7 @@ void budget_tick(struct budget *budget, struct live *live)
 		count_maps(budget);
 		budget->maps_ns = now_ns;
 	}
+	note_shed(budget, live);
 	if (now_ns - budget->window_ns < BUDGET_WINDOW_NS) {
 		if (budget->usage.uptime_ns && budget->usage.uptime_ns < BUDGET_WINDOW_NS)
 			budget->usage.cpu_cores =
@@ -195,7 +211,8 @@ void budget_tick(struct budget *budget, struct live *live)
 	window_end(budget, live, now_ns);
 	why = exceeded(budget);
 	if (why) {
-		shed_one(budget, live, why);
+		shed_one(live, why);
+		note_shed(budget, live);
 		budget->changed_ns = now_ns;
 		budget->maps_ns = 0;
 	} else if (now_ns - budget->changed_ns > BUDGET_REST_NS) {

@@ -171,6 +171,17 @@ def check_parts_of_seconds(agent, container):
         assert agent.request("GET", "/api/flamescope?" + wrong)[0] == 400
 
 
+def check_files_give_way(agent, caller):
+    """Where files can be watched through all system calls only, and there are many, they are not."""
+    def parts():
+        return {part["name"]: part for part in agent.json("/api/self")["parts"]}
+    if not parts()["fs"]["rung"].startswith("tp_btf/"):
+        return
+    wait_for(lambda: parts()["fs"]["state"] == "shed", 30, f"{caller.name} to make too many calls")
+    assert "system calls a second" in parts()["fs"]["why"] and parts()["connections"]["state"] == "on"
+    wait_for(lambda: [note for note in agent.json("/api/self")["notes"] if "fs is shed" in note], 5, "the agent to say so")
+
+
 def test_flame_of_the_past(busy, docker, start, tmp_path):
     """Windows of stacks, sampled all the time, of one container as a capture, folded and as pprof; to programs that know
     passwords only, too. The budget, when it is too small, takes it away and says so."""
@@ -196,6 +207,7 @@ def test_flame_of_the_past(busy, docker, start, tmp_path):
         check_parts_of_seconds(agent, start(docker, "agentburn", "sleep", "1000"))
         part, = [p for p in agent.json("/api/self")["parts"] if p["name"] == "profile"]
         assert part["state"] == "on" and part["seen"] > 0 and part["cost_seconds"] > 0
+        check_files_give_way(agent, start(docker, "agentcalls", "sh", "-c", "while :; do dd if=/dev/zero of=/dev/null bs=1 count=1000000; done"))
     finally:
         assert agent.stop() == 0
 
