@@ -15,6 +15,7 @@
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/owners.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
 #include "probe/peers.h"
@@ -646,14 +647,8 @@ static guint64 tcp_edge_live(const struct tcp_edge_key *key, const struct tcp_ed
 
 static void tcp_owner_forgets(struct tcp_run *run, const struct tcp_edge_key *key)
 {
-	guint64 owner = key->client ? key->client : key->server;
-	int fd = bpf_map__fd(run->kernel->maps.owners);
-	guint32 count = 0;
-
-	if ((key->client && key->server) || key->other || bpf_map_lookup_elem(fd, &owner, &count) != 0 || !count)
-		return;
-	count--;
-	bpf_map_update_elem(fd, &owner, &count, BPF_EXIST);
+	if (!key->other && !(key->client && key->server))
+		owners_give_back(bpf_map__fd(run->kernel->maps.owners), key->client ? key->client : key->server);
 }
 
 /* A connection may have found it a moment ago: the number is free when it is still idle at the next collection. */
