@@ -141,7 +141,7 @@ static void drops_print(FILE *out, const struct edges *edges, const struct watch
 		{ "BYTES", TRUE },  { "REASON", FALSE }, { "WHERE", FALSE }, { "MEANING", FALSE },
 	};
 	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns));
-	g_autoptr(GArray) order = render_edge_order(edges, "packets");
+	g_autoptr(GArray) order = drops_order(edges);
 
 	for (guint i = 0; i < order->len && (!view->top || i < view->top); i++)
 		drops_row(table, edges, g_array_index(order, guint32, i));

@@ -14,6 +14,8 @@ struct edge_end drops_whose(const struct edges *edges, guint32 row, gboolean *in
 	return *inwards ? edges_target(edges, row) : source;
 }
 
+#define NO_LOSS ": no loss"
+
 /* Names are those of enum skb_drop_reason (include/net/dropreason-core.h). */
 static const struct {
 	const char *reason, *meaning;
@@ -39,8 +41,8 @@ static const struct {
 	{ "tcp_close", "the connection is closed already" },
 	{ "tcp_abort_on_data", "data for a socket that nobody reads any more" },
 	{ "tcp_old_data", "data it had already: sent again needlessly" },
-	{ "tcp_old_ack", "an old acknowledgement: no loss" },
-	{ "tcp_too_old_ack", "an old acknowledgement: no loss" },
+	{ "tcp_old_ack", "an old acknowledgement" NO_LOSS },
+	{ "tcp_too_old_ack", "an old acknowledgement" NO_LOSS },
 	{ "tcp_ofomerge", "data it had already: sent again needlessly" },
 	{ "tcp_old_sequence", "data it had already: sent again needlessly" },
 	{ "tcp_overwindow", "more than the receiver has room for" },
@@ -59,8 +61,8 @@ static const struct {
 	{ "neigh_createfail", "ARP table full (gc_thresh3)" },
 	{ "neigh_dead", "the neighbour is gone" },
 	{ "ipv6disabled", "IPv6 is switched off" },
-	{ "otherhost", "not for this machine: no loss" },
-	{ "unicast_in_l2_multicast", "not for this machine: no loss" },
+	{ "otherhost", "not for this machine" NO_LOSS },
+	{ "unicast_in_l2_multicast", "not for this machine" NO_LOSS },
 	{ "unhandled_proto", "a protocol nobody handles here" },
 	{ "pkt_too_big", "larger than the way allows (MTU)" },
 	{ "pkt_too_small", "cut short" },
@@ -69,7 +71,7 @@ static const struct {
 	{ "ip_csum", "damaged: wrong checksum" },
 	{ "nomem", "out of memory" },
 	{ "dev_ready", "the interface is down" },
-	{ "queue_purge", "the socket or interface was closed: no loss" },
+	{ "queue_purge", "the socket or interface was closed" NO_LOSS },
 	{ "not_specified", "the kernel does not say: see where" },
 };
 
@@ -79,6 +81,29 @@ const char *drops_meaning(const char *reason)
 		if (strcmp(meanings[i].reason, reason) == 0)
 			return meanings[i].meaning;
 	return NULL;
+}
+
+/* Packets that somebody will miss. */
+static gboolean is_loss(const struct edges *edges, guint32 row)
+{
+	const char *meaning = drops_meaning(edges_labels(edges, row)[0]);
+
+	return !meaning || !g_str_has_suffix(meaning, NO_LOSS);
+}
+
+GArray *drops_order(const struct edges *edges)
+{
+	g_autoptr(GArray) order = render_edge_order(edges, "packets");
+	GArray *losses_first = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+	for (guint pass = 0; pass < 2; pass++)
+		for (guint i = 0; i < order->len; i++) {
+			guint32 row = g_array_index(order, guint32, i);
+
+			if (is_loss(edges, row) == (pass == 0))
+				g_array_append_val(losses_first, row);
+		}
+	return losses_first;
 }
 
 /* ---- JSON ---- */
@@ -165,7 +190,7 @@ static void json_queues(struct json_writer *json, const struct gauges *gauges)
 void render_drops_json(FILE *out, const struct snapshot *snapshot, const struct shape *shape,
 		       const struct shape *queues)
 {
-	g_autoptr(GArray) order = render_edge_order(shape->edges, "packets");
+	g_autoptr(GArray) order = drops_order(shape->edges);
 	g_autoptr(GString) text = g_string_new(NULL);
 	struct json_writer json;
 

@@ -10,6 +10,8 @@
 struct edge_end drops_whose(const struct edges *edges, guint32 row, gboolean *inwards);
 /* What a reason of the kernel's means, in a few words; NULL: nothing is known of it. */
 const char *drops_meaning(const char *reason);
+/* Rows (guint32), most packets first, those that are no loss after all others. Owned by the caller. */
+GArray *drops_order(const struct edges *edges);
 
 /* One JSON object in a line: {"drops": […], "listeners": […], "conntrack": […], "ledger": {…}}. `queues` (of gauges) may
  * be NULL. */

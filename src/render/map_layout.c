@@ -12,7 +12,7 @@
 #define DOT_HEIGHT 6.0
 #define LAYER_GAP 230.0
 #define MARGIN 24.0
-#define CHARACTER 7.4 /* of a name, at most */
+#define CHARACTER 8.2 /* of a name, at most */
 #define NAME_CHARACTERS 30
 #define NODE_WIDTH_MIN 146.0
 #define LOOP_WIDTH 70.0 /* of a link to itself, beside its node */
