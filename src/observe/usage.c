@@ -359,7 +359,7 @@ static gboolean entry_read_traffic(const struct usage *usage, struct entry *entr
 
 	if (entry->net_fd < 0)
 		return FALSE;
-	if (entry->has_traffic && entry->is_quiet && entry->is_still &&
+	if (usage->options.frugal && entry->has_traffic && entry->is_quiet && entry->is_still &&
 	    (usage->serial + entry->turn) % USAGE_STILL_TURNS)
 		return TRUE;
 	if (!netdev_read(entry->net_fd, &now))

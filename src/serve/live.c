@@ -611,7 +611,7 @@ static struct live *live_empty(const struct live_options *options, struct histor
 
 struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error)
 {
-	const struct usage_options usage = { .no_bpf = options->no_bpf };
+	const struct usage_options usage = { .no_bpf = options->no_bpf, .frugal = TRUE };
 	struct registry *registry = registry_new("/", error);
 	struct live *live;
 
