@@ -236,7 +236,7 @@ def test_network(docker, start, fathom):
     watch = fathom.start("top", alone.name, "--json", "--interval", "0.5", "--count", "4")
     first = json.loads(watch.stdout.readline())
     run(*inside, tool("busybox"), "ping", "-c", "5", "-i", "0.1", "-W", "1", "-q", "-s", "1000", "192.0.2.2", check=False)
-    found = [first] + [json.loads(line) for line in watch.communicate(timeout=30)[0].splitlines()]
+    found = [first] + [json.loads(line) for line in watch.stdout]
     counted = int(re.search(r"d0:(.*)", Path(f"/proc/{alone.pid}/net/dev").read_text())[1].split()[8])
     mine = of(found, alone)
     assert 3000 < mine[-1]["net_sent_bytes"] <= counted
