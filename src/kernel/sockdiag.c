@@ -110,3 +110,17 @@ gboolean sockdiag_each(const struct netns *netns, guint8 protocol, guint32 state
 		close(fd);
 	return right;
 }
+
+/* sockdiag_fn */
+static void socket_pass(void *user, const struct sockdiag_socket *socket)
+{
+	(void)user;
+	(void)socket;
+}
+
+gboolean sockdiag_works(guint8 protocol, GError **error)
+{
+	const struct netns own = { .inode = netns_own(), .pid = (guint32)getpid() };
+
+	return sockdiag_each(&own, protocol, SOCKDIAG_STATE(SOCKDIAG_LISTEN), FALSE, socket_pass, NULL, error);
+}

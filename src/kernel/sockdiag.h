@@ -37,6 +37,8 @@ struct sockdiag_socket {
 
 typedef void (*sockdiag_fn)(void *user, const struct sockdiag_socket *socket);
 
+/* Does the kernel list sockets of `protocol` at all (it may lack the module)? FALSE and `error`. */
+gboolean sockdiag_works(guint8 protocol, GError **error);
 /* Every socket of `protocol` (IPPROTO_TCP, IPPROTO_UDP) in the states (bits SOCKDIAG_STATE), IPv4 and IPv6; `tcp`: also
  * what TCP knows of each. FALSE and `error` when the kernel or our rights do not allow it. */
 gboolean sockdiag_each(const struct netns *netns, guint8 protocol, guint32 states, gboolean tcp, sockdiag_fn each,

@@ -6,10 +6,11 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/filter.bpf.h"
+#define BIRTHS_OF_WANTED true
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
 #include "bpf/copy.bpf.h"
-#include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"

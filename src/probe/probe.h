@@ -63,6 +63,7 @@ struct probe_request {
 	gboolean by_thread; /* keep threads apart (tid in the task), else tid is 0 */
 	gboolean by_process; /* tables: keep processes apart (tgid and comm in the task), else tgid is 0 */
 	gboolean peers; /* connections: also datagrams and unix sockets */
+	gboolean round_trips; /* connections: a way that does not know them will not do */
 	gboolean by_pidns; /* tables: keep pid namespaces apart */
 	gboolean waker; /* also who woke a blocked thread */
 	guint64 threshold_ns; /* blocked intervals shorter than this are left out (counted) */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/sockdiag.h"
 #include "probe/tcp.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -421,15 +423,26 @@ static void tcp_unload(struct tcp_run *run)
 	tcp_bpf__destroy(g_steal_pointer(&run->kernel));
 }
 
+static gboolean tcp_attach_polled(struct tcp_run *run, GError **error)
+{
+	g_autoptr(GError) reason = NULL;
+
+	if (run->request.round_trips && !sockdiag_works(IPPROTO_TCP, &reason)) {
+		g_set_error(error, PROBE_ERROR, PROBE_ERROR_UNSUPPORTED, "the kernel does not tell round trips: %s",
+			    reason->message);
+		return FALSE;
+	}
+	run->polled = tcp_polled_open(&run->listener, error);
+	return run->polled != NULL;
+}
+
 /* ladder_try_fn */
 static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct tcp_run *run = user;
 
-	if (rung == TCP_RUNG_POLLED) {
-		run->polled = tcp_polled_open(&run->listener, error);
-		return run->polled != NULL;
-	}
+	if (rung == TCP_RUNG_POLLED)
+		return tcp_attach_polled(run, error);
 	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
 	    tcp_walk_all(run, TRUE, TRUE, error))
 		return TRUE;

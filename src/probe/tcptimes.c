@@ -102,6 +102,7 @@ static struct probe_run *tcptimes_open(enum tcp_time which, const struct probe_r
 	};
 
 	asked.rung = which == TCP_TIME_RTT ? request->rung : TCPTIMES_RUNG;
+	asked.round_trips = which == TCP_TIME_RTT;
 	run->which = which;
 	run->listener = *listener;
 	run->inner = probe_connections.open(&asked, &inner, error);
