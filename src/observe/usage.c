@@ -352,6 +352,12 @@ static void row_set_traffic(struct gauge_row *row, const struct netdev_traffic *
 	gauge_set(row, GAUGE_NET_DROPS, traffic->drops);
 }
 
+static gboolean is_same_traffic(const struct netdev_traffic *a, const struct netdev_traffic *b)
+{
+	return a->received_packets == b->received_packets && a->sent_packets == b->sent_packets &&
+	       a->drops == b->drops && a->received_bytes == b->received_bytes && a->sent_bytes == b->sent_bytes;
+}
+
 /* Packets come and go without threads that run, too; so only of who has been still for a reading each is not looked at. */
 static gboolean entry_read_traffic(const struct usage *usage, struct entry *entry)
 {
@@ -364,7 +370,7 @@ static gboolean entry_read_traffic(const struct usage *usage, struct entry *entr
 		return TRUE;
 	if (!netdev_read(entry->net_fd, &now))
 		return FALSE;
-	entry->is_still = entry->has_traffic && memcmp(&now, &entry->traffic, sizeof(now)) == 0;
+	entry->is_still = entry->has_traffic && is_same_traffic(&now, &entry->traffic);
 	entry->traffic = now;
 	entry->has_traffic = TRUE;
 	return TRUE;

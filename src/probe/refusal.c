@@ -21,7 +21,7 @@ static int refusal_seccomp_mode(void)
 	g_autofree char *status = file_read("/proc/self/status", STATUS_BYTES_MAX, NULL, NULL);
 	const char *line = status ? strstr(status, "\nSeccomp:") : NULL;
 
-	return line ? atoi(line + strlen("\nSeccomp:")) : 0;
+	return line ? (int)strtol(line + strlen("\nSeccomp:"), NULL, 10) : 0;
 }
 
 static gboolean refusal_in_user_namespace(void)
