@@ -4,8 +4,8 @@
 
 Each (those that load the machine alone, all others at the same time) without more, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
 container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
-names the culprit where there is one; for healthy ones: no verdict, or, beside that load, that they wait for it and nobody
-else. A look while the machine did something else as well (more than a fifth of a CPU in nobody's name here) had another
+names the culprit where there is one. For healthy ones: no verdict; beside noise, if the kernel's own account (cpu.pressure,
+time used) says that it surely waits for CPUs, that it does and for whom; if it may be said to, either. A look while the machine did something else as well (more than a fifth of a CPU in nobody's name here) had another
 truth: it counts apart, and is repeated, at most twice as often as was asked.
 
 usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
@@ -31,6 +31,10 @@ from support import fathom_binary, run  # noqa: E402
 
 SETTLE_S = 1.0  # a load that has just begun is not yet what it is
 FOREIGN_CPUS = 0.2  # more used by what is not of this bench, and a look is disturbed
+# CPUs a healthy load wants beside another, and the part of that it waits, from which it surely has a trouble (twice the
+# thresholds of fathom), and from which it may be said to have (half of them).
+WAITS_SURELY = 0.1, 0.2
+WAITS_MAYBE = 0.025, 0.05
 NEIGHBOURS = {"CPU taken by a neighbour", "behind a neighbour, beside idle CPUs"}
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -64,6 +68,41 @@ def container_cpu_s(container):
         return int((CGROUPS / "cpuacct" / groups["cpuacct"][1:] / "cpuacct.usage").read_text()) / 1e9
     stat = dict(line.split() for line in (CGROUPS / groups[""][1:] / "cpu.stat").read_text().splitlines())
     return int(stat["usage_usec"]) / 1e6
+
+
+def container_waited_s(container):
+    """Time in which somebody in a container was ready and did not run, as the kernel's pressure counts it; None where it
+    does not."""
+    path = container.cgroups().get("")
+    for root in (CGROUPS / "unified", CGROUPS):
+        with contextlib.suppress(OSError, AttributeError):
+            return int((root / path[1:] / "cpu.pressure").read_text().split()[4].partition("=")[2]) / 1e6
+    return None
+
+
+class Waits:
+    """How many CPUs a container wants, and what part of that time it waits for them: by the kernel's own account, not by
+    fathom's."""
+
+    def __init__(self, containers):
+        self.began = time.monotonic()
+        self.before = {c.name: (c, self.read(c)) for c in containers}
+
+    @staticmethod
+    def read(container):
+        try:
+            return container_cpu_s(container), container_waited_s(container)
+        except (OSError, KeyError):
+            return None  # it may have been killed: that is some scenarios' truth
+
+    def wanted(self):
+        found, seconds = {}, time.monotonic() - self.began
+        for name, (container, before) in self.before.items():
+            after = self.read(container)
+            if before and after and None not in before and None not in after:
+                used, waited = after[0] - before[0], after[1] - before[1]
+                found[name] = (used + waited) / seconds, waited / (used + waited) if used + waited > 0 else 0
+        return found
 
 
 class Account:
@@ -102,7 +141,14 @@ def diagnose(seconds, files, before):
     return json.loads(done.stdout)
 
 
-def judge(scenario, stage, report, noise):
+def truth_beside(noise, wanted):
+    """What is so of a healthy load beside another one on the CPUs: (that is surely its trouble, or may be)."""
+    cpus, waiting = wanted or (0, 0)
+    return (noise.name and cpus >= WAITS_SURELY[0] and waiting >= WAITS_SURELY[1],
+            noise.name and cpus >= WAITS_MAYBE[0] and waiting >= WAITS_MAYBE[1])
+
+
+def judge(scenario, stage, report, noise, wanted):
     """What it said of each container of the scenario: (short name, truth, verdict, right)."""
     culprits = {short: stage.name_of(name) for short, name in getattr(scenario, "CULPRIT", {}).items()}
     truths = dict(scenario.TRUTH)
@@ -112,9 +158,12 @@ def judge(scenario, stage, report, noise):
     for short, truth in truths.items():
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
+        surely, maybe = truth_beside(noise, wanted.get(stage.name_of(short)))
+        if truth is None and surely:
+            truth, culprits[short] = "CPU taken by a neighbour", noise.name
         right = verdict == truth
-        if noise.name and truth is None and verdict in NEIGHBOURS:
-            right = found["culprit"] == noise.name  # who is healthy by itself may well wait for that load: so it is
+        if truth is None and verdict in NEIGHBOURS and maybe:
+            right = found["culprit"] == noise.name
         if right and short in culprits:
             right = scenarios.blames(found, culprits[short])
         yield short, truth, found, right
@@ -136,10 +185,11 @@ def look(docker, stages, variant, options, end):
             calm = 0
             for _ in range(2 * options.repeat if wanted else 0):
                 account = Account(stages, noise, docker.daemon)
+                waits = Waits([c for stage in stages.values() for c in stage.containers.values()])
                 report = diagnose(seconds, files, before)
-                foreign = account.foreign()
+                cpus, foreign = waits.wanted(), account.foreign()
                 for name, scenario in wanted.items():
-                    for short, truth, found, right in judge(scenario, stages[name], report, noise):
+                    for short, truth, found, right in judge(scenario, stages[name], report, noise, cpus):
                         yield {"scenario": name, "container": short, "variant": variant, "files": files,
                                "truth": truth, "verdict": found and found["verdict"],
                                "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right}
@@ -166,19 +216,23 @@ def play(docker, names, variants, options, end):
             stage.close()
 
 
-def groups(names):
-    """Which scenarios are played at the same time: those that load the machine alone, all others together."""
-    many = []
+def groups(names, variants):
+    """Which scenarios are played at the same time, beside which noise: those that load the machine alone, all others
+    together; beside noise the healthy ones apart, so that it is the only other load there is."""
+    many, noises = [], [variant for variant in variants if variant != "plain"]
     for name in names:
         scenario = scenarios.load(name)
         if scenarios.lacks(scenario):
             print(f"left out: {name} ({', '.join(scenarios.lacks(scenario))} not found)", flush=True)
         elif getattr(scenario, "QUIET", False) or getattr(scenario, "ALONE", False):
-            yield [name]
+            yield [name], variants
         else:
             many.append(name)
-    if many:
-        yield many
+    healthy = [name for name in many if not any(scenarios.load(name).TRUTH.values())]
+    if many and "plain" in variants:
+        yield many, ["plain"]
+    if noises:
+        yield from ((group, noises) for group in (healthy, [n for n in many if n not in healthy]) if group)
 
 
 def print_matrix(results):
@@ -242,10 +296,10 @@ def main():
     names = (options.names or scenarios.names())[part::parts]
     results, end = [], time.monotonic() + options.limit
     with Docker() as docker:
-        for group in groups(names):
+        for group, variants in groups(names, options.variant or ["plain", "neighbour", "host"]):
             if time.monotonic() > end:
                 continue
-            for result in play(docker, group, options.variant or ["plain", "neighbour", "host"], options, end):
+            for result in play(docker, group, variants, options, end):
                 results.append(result)
                 if options.append:
                     with options.append.open("a") as file:

@@ -72,6 +72,13 @@ static const struct {
 static const char *const lock_functions[] = { "down_",	      "__down_",      "mutex_lock",
 					      "__mutex_lock", "percpu_down_", "inode_lock" };
 
+/* One of those a container waited for. */
+struct waited {
+	const char *name;
+	gboolean is_host;
+	double wait;
+};
+
 /* Whom a container waited for at one resource. */
 struct waits {
 	double own, others;
@@ -79,6 +86,7 @@ struct waits {
 	double most; /* of one other */
 	const char *culprit;
 	gboolean culprit_is_host;
+	GArray *all; /* of struct waited; NULL: no others */
 };
 
 struct sums {
@@ -106,6 +114,7 @@ struct gathering {
 	const struct snapshot *snapshot;
 	const struct gauges *gauges; /* NULL: none */
 	const struct gauge_row *host; /* NULL: not known */
+	double host_used_ns; /* CPU time in no container; 0: not known */
 	double seconds;
 	GHashTable *sums; /* subject → struct sums */
 	gboolean has_dns, has_walltime, has_futex, has_connections, has_disk, has_cpu, has_block, has_memory, has_oom;
@@ -163,6 +172,16 @@ static struct subject *subject_named(struct gathering *gathering, const char *na
 	if (!subject && name && make)
 		subject = subject_new(gathering->facts, 0, name);
 	return subject && !subject->ambiguous ? subject : NULL;
+}
+
+static void sums_free(gpointer data)
+{
+	struct sums *sums = data;
+
+	g_clear_pointer(&sums->cpu.all, g_array_unref);
+	g_clear_pointer(&sums->block.all, g_array_unref);
+	g_clear_pointer(&sums->memory.all, g_array_unref);
+	g_free(sums);
 }
 
 static struct sums *sums_of(struct gathering *gathering, struct subject *subject)
@@ -324,6 +343,7 @@ static void gather_dns(struct gathering *gathering, const struct histogram *hist
 static void waits_add(struct waits *waits, struct subject *subject, struct edge_end target, double wait)
 {
 	gboolean is_own = target.kind == EDGE_END_CONTAINER && strcmp(target.name, subject->name) == 0;
+	struct waited waited = { target.name, target.kind == EDGE_END_HOST, wait };
 
 	if (target.kind == EDGE_END_QUOTA) {
 		waits->quota += wait;
@@ -331,10 +351,13 @@ static void waits_add(struct waits *waits, struct subject *subject, struct edge_
 		waits->own += wait;
 	} else if (target.kind == EDGE_END_CONTAINER || target.kind == EDGE_END_HOST) {
 		waits->others += wait;
+		if (!waits->all)
+			waits->all = g_array_new(FALSE, FALSE, sizeof(struct waited));
+		g_array_append_val(waits->all, waited);
 		if (wait > waits->most) {
 			waits->most = wait;
-			waits->culprit = target.name;
-			waits->culprit_is_host = target.kind == EDGE_END_HOST;
+			waits->culprit = waited.name;
+			waits->culprit_is_host = waited.is_host;
 		}
 	}
 }
@@ -612,7 +635,8 @@ static void facts_idle(const struct gathering *gathering, struct subject *subjec
 		set(subject, FACT_CPUS_IDLE_OUTSIDE, 0);
 }
 
-/* Without who had the CPU: the wait may be for others as far as others had CPU time there. */
+/* CPU time that others had on the CPUs it may use. Without who had the CPU while it waited: the wait may be for others as far
+ * as they had any. */
 static gboolean others_by_files(const struct gathering *gathering, const struct subject *subject,
 				const struct threads *threads, double *others_s)
 {
@@ -620,27 +644,27 @@ static gboolean others_by_files(const struct gathering *gathering, const struct 
 
 	if (!fact_get(subject, FACT_CPUS, &cpus) || !fact_get(subject, FACT_CPUS_IDLE, &idle))
 		return FALSE;
-	*others_s = cpus * gathering->seconds * (1 - idle) - threads->running;
-	*others_s = CLAMP(*others_s, 0, threads->waiting);
+	*others_s = MAX(cpus * gathering->seconds * (1 - idle) - threads->running, 0);
 	return TRUE;
 }
 
-/* Without who had the CPU: whoever used most of it is the likeliest. Those on the very same CPUs come first, if they used
- * at least half of what others used there; of the rest nobody knows on which CPUs they ran. */
+/* Without who had the CPU: whoever used most of it is the likeliest. Where it may use some of the CPUs only, those on the
+ * very same come first, if one used at least half of what others used there; of the rest nobody knows on which CPUs they
+ * ran. */
 static void culprit_by_files(struct gathering *gathering, struct subject *subject, const struct gauge_row *own,
 			     double others_s)
 {
-	double most_ns = 0, most_here_ns = 0, sum_ns = 0, all, idle_ns, used_ns;
+	double most_ns = 0, most_here_ns = 0, used_ns, cpus, all;
 	const struct gauge_row *busiest = NULL, *busiest_here = NULL;
 	const char *here = own ? own->texts[GAUGE_TEXT_CPUSET] : NULL;
 
+	if (gauge(own, GAUGE_CPUSET, &cpus) && gauge(gathering->host, GAUGE_CPUSET, &all) && cpus >= all)
+		here = NULL;
 	for (guint32 i = 0; i < gathering->gauges->rows->len; i++) {
 		const struct gauge_row *row = gauges_row(gathering->gauges, i);
 
-		if (row->resource != GAUGE_RESOURCE_CONTAINER || !gauge(row, GAUGE_CPU, &used_ns))
-			continue;
-		sum_ns += used_ns;
-		if (row->key == subject->key)
+		if (row->resource != GAUGE_RESOURCE_CONTAINER || row->key == subject->key ||
+		    !gauge(row, GAUGE_CPU, &used_ns))
 			continue;
 		if (used_ns > most_ns) {
 			most_ns = used_ns;
@@ -654,10 +678,10 @@ static void culprit_by_files(struct gathering *gathering, struct subject *subjec
 	if (busiest_here && most_here_ns / 1e9 >= others_s / 2) {
 		busiest = busiest_here;
 		most_ns = most_here_ns;
-	} else if (gauge(gathering->host, GAUGE_CPUSET, &all) && gauge(gathering->host, GAUGE_CPU_IDLE, &idle_ns) &&
-		   all * gathering->seconds * 1e9 - idle_ns - sum_ns > most_ns) {
+	} else if (gathering->host_used_ns > most_ns) {
 		set_text(gathering->facts, subject, TEXT_CPU_CULPRIT, TEXT_HOST);
 		subject->text_is_host[TEXT_CPU_CULPRIT] = TRUE;
+		set(subject, FACT_CULPRIT_CPU, gathering->host_used_ns / 1e9 / gathering->seconds);
 		return;
 	}
 	if (!busiest)
@@ -675,20 +699,72 @@ static void set_culprit(struct gathering *gathering, struct subject *subject, en
 	subject->text_is_host[text] = waits->culprit_is_host;
 }
 
+/* CPU time of somebody waited for; 0: not known. */
+static double waited_used(const struct gathering *gathering, const struct waited *waited)
+{
+	const struct subject *other;
+	const struct gauge_row *row;
+	double used_ns = 0;
+
+	if (!gathering->gauges)
+		return 0;
+	if (waited->is_host)
+		return gathering->host_used_ns;
+	other = g_hash_table_lookup(gathering->facts->by_name, waited->name);
+	row = other && !other->ambiguous
+		      ? gauges_find((struct gauges *)gathering->gauges, GAUGE_RESOURCE_CONTAINER, other->key, 0)
+		      : NULL;
+	return gauge(row, GAUGE_CPU, &used_ns) ? used_ns : 0;
+}
+
+/* Who, if it were not there, would spare it most of the wait: what was waited behind that one, and, the fuller the CPUs are
+ * the more, of the wait behind others as much as that one has of the CPU time all of them have, since they would find room
+ * where it was. So who fills the machine is named, not the one that happened to stand next in the queue. */
+static void culprit_by_waits(struct gathering *gathering, struct subject *subject, const struct waits *waits)
+{
+	struct waits best = { .culprit = waits->culprit, .culprit_is_host = waits->culprit_is_host };
+	double used_all = 0, best_used = 0, idle = 0;
+
+	fact_get(subject, FACT_CPUS_IDLE, &idle);
+	for (guint i = 0; waits->all && i < waits->all->len; i++) {
+		const struct waited *waited = &g_array_index(waits->all, struct waited, i);
+		double used = waited_used(gathering, waited);
+
+		used_all += used;
+		if (waited->name == waits->culprit)
+			best_used = used;
+	}
+	/* Of whom nobody knows what it used, the wait alone tells. */
+	for (guint i = 0; best_used > 0 && i < waits->all->len; i++) {
+		const struct waited *waited = &g_array_index(waits->all, struct waited, i);
+		double used = waited_used(gathering, waited);
+		double spared = waited->wait + (waits->others - waited->wait) * (1 - idle) * used / used_all;
+
+		if (spared <= best.most)
+			continue;
+		best.most = spared;
+		best.culprit = waited->name;
+		best.culprit_is_host = waited->is_host;
+		set(subject, FACT_CULPRIT_CPU, used / 1e9 / gathering->seconds);
+	}
+	set_culprit(gathering, subject, TEXT_CPU_CULPRIT, &best);
+}
+
 static void facts_contention(struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
 			     const struct sums *sums, const struct threads *threads)
 {
-	double both = threads->running + threads->waiting, others_s = 0, culprit_ns;
+	double both = threads->running + threads->waiting, others_s = 0;
 	gboolean known = TRUE;
 
 	set(subject, FACT_CPU_DEMAND, (both + threads->throttled) / gathering->seconds);
 	set_share(subject, FACT_CONTENTION, threads->waiting, both);
 	if (gathering->has_cpu && sums && sums->cpu.own + sums->cpu.others > 0) {
 		others_s = threads->waiting * sums->cpu.others / (sums->cpu.own + sums->cpu.others);
-		set_culprit(gathering, subject, TEXT_CPU_CULPRIT, &sums->cpu);
+		culprit_by_waits(gathering, subject, &sums->cpu);
 	} else if (gathering->gauges && !gathering->has_cpu) {
 		known = others_by_files(gathering, subject, threads, &others_s);
 		culprit_by_files(gathering, subject, row, others_s);
+		others_s = MIN(others_s, threads->waiting);
 	} else {
 		known = FALSE;
 	}
@@ -699,16 +775,6 @@ static void facts_contention(struct gathering *gathering, struct subject *subjec
 	set_share(subject, FACT_OTHERS_PART, others_s, threads->waiting);
 	set_share(subject, FACT_LOST_OTHERS, others_s, threads->active);
 	set_share(subject, FACT_LOST_OWN, threads->waiting - others_s, threads->active);
-	if (subject->texts[TEXT_CPU_CULPRIT] && !subject->known[FACT_CULPRIT_CPU] && gathering->gauges) {
-		const struct subject *culprit =
-			g_hash_table_lookup(gathering->facts->by_name, subject->texts[TEXT_CPU_CULPRIT]);
-		const struct gauge_row *other = culprit ? gauges_find((struct gauges *)gathering->gauges,
-								      GAUGE_RESOURCE_CONTAINER, culprit->key, 0)
-							: NULL;
-
-		if (gauge(other, GAUGE_CPU, &culprit_ns))
-			set(subject, FACT_CULPRIT_CPU, culprit_ns / 1e9 / gathering->seconds);
-	}
 }
 
 static void facts_memory(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
@@ -1018,6 +1084,23 @@ static void gather_subjects(struct gathering *gathering)
 	}
 }
 
+/* CPU time of the machine's own processes, in no container; not known without what everybody used. */
+static void gather_host_used(struct gathering *gathering)
+{
+	double cpus, idle_ns, one_ns;
+
+	if (!gauge(gathering->host, GAUGE_CPUSET, &cpus) || !gauge(gathering->host, GAUGE_CPU_IDLE, &idle_ns))
+		return;
+	gathering->host_used_ns = cpus * gathering->seconds * 1e9 - idle_ns;
+	for (guint32 i = 0; i < gathering->gauges->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(gathering->gauges, i);
+
+		if (row->resource == GAUGE_RESOURCE_CONTAINER && gauge(row, GAUGE_CPU, &one_ns))
+			gathering->host_used_ns -= one_ns;
+	}
+	gathering->host_used_ns = MAX(gathering->host_used_ns, 0);
+}
+
 /* Thread times are known of everybody, once they are known: who is in no tree did nothing. */
 static void mark_times(struct gathering *gathering)
 {
@@ -1054,8 +1137,9 @@ struct facts *facts_new(const struct snapshot *snapshot)
 	facts->coverage = 1;
 	gathering.gauges = gauges ? gauges->gauges : NULL;
 	gathering.seconds = MAX((double)snapshot->duration_ns / 1e9, 1e-9);
-	gathering.sums = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	gathering.sums = g_hash_table_new_full(NULL, NULL, NULL, sums_free);
 	gather_subjects(&gathering);
+	gather_host_used(&gathering);
 	for (guint i = 0; i < snapshot->shapes->len; i++) {
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
 		double coverage = shape_coverage(shape, snapshot->duration_ns);

@@ -145,7 +145,7 @@ const struct rule rules[] = {
 			{ BELOW, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
 			{ AT_LEAST, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART, .firm = TRUE },
 		},
-		.sentence = "waits for CPUs while others have them: {wait_others} of the time it wants to run[, most for {cpu_culprit}]",
+		.sentence = "waits for CPUs while others have them[, above all {cpu_culprit}]: {wait_others} of the time it wants to run",
 		.disproof = "pause the other for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
 		.advice = "give it a larger share[ ({shares_setting})], the other a quota, or each CPUs of its own",
 		.more = "fathom blame cpu {container}",
@@ -161,7 +161,7 @@ const struct rule rules[] = {
 			{ AT_LEAST, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART, .firm = TRUE },
 			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
 		},
-		.sentence = "waits for a CPU {contention} of the time it wants to run, while others have it[, most for {cpu_culprit}], "
+		.sentence = "waits for a CPU {contention} of the time it wants to run, while others have it[, above all {cpu_culprit}], "
 			    "though the CPUs it may use idle {cpus_idle} of the time",
 		.disproof = "pause the other for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
 		.advice = "either both work in bursts at the same time (a larger share[, {shares_setting}]), or its threads are pinned to the CPU "

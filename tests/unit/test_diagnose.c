@@ -229,6 +229,14 @@ static void scene_neighbour(struct scene *scene, gboolean much)
 	contended(scene, 0, 0, much ? 1 : 0.1, much ? 30 : 0.5);
 }
 
+/* It stands behind "bully" more than behind the host, but it is the host that fills the CPUs. */
+static void scene_host_load(struct scene *scene, gboolean much)
+{
+	scene_neighbour(scene, much);
+	gauge_set(gauges_find(scene->gauges, GAUGE_RESOURCE_CONTAINER, 8, 0), GAUGE_CPU, S(2));
+	add_wait(scene->cpu, "web", EDGE_END_HOST, "host", much ? 20 : 0.3);
+}
+
 static void scene_beside_idle(struct scene *scene, gboolean much)
 {
 	contended(scene, 10, 10, much ? 10 : 3, 0);
@@ -532,6 +540,7 @@ static const struct case_of_rule {
 	{ "cpuset too small", scene_cpuset, FAULT_CONTAINER, NULL },
 	{ "own CPU demand", scene_demand, FAULT_CONTAINER, NULL },
 	{ "CPU taken by a neighbour", scene_neighbour, FAULT_NEIGHBOUR, "bully" },
+	{ "CPU taken by a neighbour", scene_host_load, FAULT_HOST, "the host" },
 	{ "waits beside idle CPUs", scene_beside_idle, FAULT_CONTAINER, NULL },
 	{ "behind a neighbour, beside idle CPUs", scene_behind_beside_idle, FAULT_NEIGHBOUR, "bully" },
 	{ "own code", scene_own_code, FAULT_CONTAINER, NULL },
@@ -1078,7 +1087,7 @@ int main(int argc, char **argv)
 	setlocale(LC_NUMERIC, "C");
 	g_test_init(&argc, &argv, NULL);
 	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-		g_autofree char *path = g_strdup_printf("/diagnose/rule/%s", cases[i].rule);
+		g_autofree char *path = g_strdup_printf("/diagnose/rule/%u %s", i, cases[i].rule);
 
 		g_test_add_data_func(path, &cases[i], test_rule);
 	}
