@@ -31,9 +31,9 @@ from support import fathom_binary, run  # noqa: E402
 
 SETTLE_S = 1.0  # a load that has just begun is not yet what it is
 FOREIGN_CPUS = 0.2  # more used by what is not of this bench, and a look is disturbed
-# CPUs a healthy load wants beside another, and the part of that it waits, from which it surely has a trouble (twice the
-# thresholds of fathom), and from which it may be said to have (half of them).
-WAITS_SURELY = 0.1, 0.2
+# CPUs a healthy load wants beside another, and the part of that it waits, from which it surely has a trouble (three times the
+# thresholds of fathom, whose own beginning and end are in this account), and from which it may be said to have (half).
+WAITS_SURELY = 0.15, 0.3
 WAITS_MAYBE = 0.025, 0.05
 NEIGHBOURS = {"CPU taken by a neighbour", "behind a neighbour, beside idle CPUs"}
 CGROUPS = Path("/sys/fs/cgroup")

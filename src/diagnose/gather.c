@@ -546,7 +546,7 @@ struct threads {
 static gboolean threads_of(const struct gathering *gathering, const struct sums *sums, const struct gauge_row *row,
 			   struct threads *threads)
 {
-	double run_ns = 0, delay_ns = 0, throttled_ns = 0, disk_ns = 0;
+	double run_ns = 0, delay_ns = 0, some_ns = 0, throttled_ns = 0, disk_ns = 0;
 
 	*threads = (struct threads){ 0 };
 	if (gathering->has_walltime && sums && sums->has_times) {
@@ -561,6 +561,9 @@ static gboolean threads_of(const struct gathering *gathering, const struct sums 
 	} else {
 		if (!gauge(row, GAUGE_CPU, &run_ns) || !gauge(row, GAUGE_RUNQUEUE_WAIT, &delay_ns))
 			return FALSE;
+		/* At least one thread waited then, also of those that have ended since. */
+		if (gauge(row, GAUGE_PRESSURE_CPU_SOME, &some_ns))
+			delay_ns = MAX(delay_ns, some_ns);
 		gauge(row, GAUGE_CPU_THROTTLED, &throttled_ns);
 		if (!gauge(row, GAUGE_DISK_WAIT, &disk_ns))
 			gauge(row, GAUGE_PRESSURE_IO_SOME, &disk_ns); /* at least one thread */
