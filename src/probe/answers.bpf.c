@@ -10,6 +10,10 @@
 #include "answers.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/dns_packet.bpf.h"
+#define RATE_INTERVAL_NS 500000ULL /* questions of one cgroup: 2,000 a second, */
+#define RATE_BURST_NS 1000000000ULL /* and so many at once */
+#define RATE_CGROUPS 4096
+#include "bpf/rate.bpf.h"
 
 __u64 answers_left_out = 0; /* questions of containers that asked too many */
 __u64 answers_lost = 0; /* answers for which the ring had no room */
@@ -22,31 +26,9 @@ struct {
 } answers_asked SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, ANSWERS_OWNERS);
-	__type(key, u64);
-	__type(value, u64); /* when its next question is due */
-} answers_budgets SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, ANSWERS_RING_BYTES);
 } answers_ring SEC(".maps");
-
-static __always_inline bool question_allowed(u64 cgroup_key, u64 now)
-{
-	u64 *next = bpf_map_lookup_elem(&answers_budgets, &cgroup_key), start;
-
-	if (!next) {
-		bpf_map_update_elem(&answers_budgets, &cgroup_key, &now, BPF_NOEXIST);
-		return true;
-	}
-	start = *next > now ? *next : now;
-	if (start - now > ANSWERS_BURST_NS)
-		return false;
-	*next = start + ANSWERS_INTERVAL_NS; /* two CPUs at once: one question too many */
-	return true;
-}
 
 /* Reads the header of the message at `*at`, which moves behind the length that precedes it over TCP. */
 static __always_inline bool message_read(struct __sk_buff *skb, const struct packet *packet, struct message *message,
@@ -84,7 +66,7 @@ int answers_egress(struct __sk_buff *skb)
 	cgroup_key = bpf_sk_cgroup_id(sk);
 	if (cgroup_key == CGROUP_ROOT && v1_controller != V1_NONE)
 		cgroup_key = cgroup_key_of((void *)bpf_get_current_task()); /* it leaves in the hands of who sends it */
-	if (!question_allowed(cgroup_key, bpf_ktime_get_ns())) {
+	if (!rate_allowed(cgroup_key, bpf_ktime_get_ns())) {
 		__sync_fetch_and_add(&answers_left_out, 1);
 		return PASS;
 	}

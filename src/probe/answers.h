@@ -9,9 +9,6 @@
 
 #define ANSWERS_MESSAGE 512 /* bytes of an answer that are copied; a power of two */
 #define ANSWERS_ASKED 16384 /* questions without an answer yet; the oldest make room */
-#define ANSWERS_INTERVAL_NS 500000ULL /* questions of one cgroup: 2,000 a second, */
-#define ANSWERS_BURST_NS 1000000000ULL /* and so many at once */
-#define ANSWERS_OWNERS 4096 /* cgroups whose questions are counted at a time */
 #define ANSWERS_RING_BYTES (1 << 20)
 
 struct answers_question {

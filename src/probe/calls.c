@@ -21,7 +21,10 @@
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 
-/* Who watches for ever does not take more than this share of the machine's CPU time from others by entering their calls. */
+/* What a system call takes longer while somebody hears of all of them: the kernel's own detour and two calls of programs (150 to 200 ns by
+ * the kernel's statistics, docs/overhead.md). */
+#define CALLS_DETOUR_NS 200
+/* Who watches for ever does not take more than this share of the machine's CPU time from others that way. */
 #define CALLS_SHARE 0.005
 #define CALLS_JUDGED_NS (5 * NS_PER_S) /* over so long */
 #define CALLS_EVENT_ROWS 64 /* the table is not used then */
@@ -36,7 +39,7 @@ struct calls_run {
 	char *why_not; /* better rungs that did not work; NULL: none */
 	enum calls_mode mode;
 	gboolean is_judged; /* by how many calls the machine makes */
-	guint64 entered, judged_ns; /* when it was judged last */
+	guint64 entered, judged_ns; /* when it was judged last, or began */
 };
 
 static const struct rung calls_rungs[] = {
@@ -315,6 +318,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	EVENTRING_SET(run->kernel->rodata, setup->request);
 	run->kernel->rodata->calls_mode = run->mode;
 	run->kernel->rodata->calls_counted = run->is_judged = setup->request->frugal;
+	run->judged_ns = clock_monotonic_ns();
 	run->kernel->rodata->calls_over_ns = setup->request->threshold_ns;
 	run->kernel->rodata->openat_number = SYS_openat;
 	run->kernel->rodata->openat2_number = SYS_openat2;
@@ -505,12 +509,10 @@ static gboolean calls_are_cheap(struct calls_run *run, GError **error)
 	guint64 now_ns = clock_monotonic_ns(), elapsed_ns = now_ns - run->judged_ns, before = run->entered;
 	double rate, share;
 
-	if (!run->is_judged || (run->judged_ns && elapsed_ns < CALLS_JUDGED_NS))
+	if (!run->is_judged || elapsed_ns < CALLS_JUDGED_NS)
 		return TRUE;
 	run->entered = calls_entered(run);
 	run->judged_ns = now_ns;
-	if (elapsed_ns == now_ns) /* the first time */
-		return TRUE;
 	rate = (double)(run->entered - before) * NS_PER_S / (double)elapsed_ns;
 	share = rate * CALLS_DETOUR_NS / NS_PER_S / (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
 	if (share <= CALLS_SHARE)

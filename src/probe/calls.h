@@ -6,10 +6,6 @@
 
 #define CALLS_NUMBERS 512 /* a power of two; above the highest number of a system call */
 
-/* What a system call takes longer while somebody hears of all of them, without what the programs do then: the kernel's own
- * detour and two calls of programs. `bench busy` measures it. */
-#define CALLS_DETOUR_NS 200
-
 /* What a run is for. */
 enum calls_mode {
 	CALLS_SYSCALL = 0, /* histograms by system call and error */

@@ -24,6 +24,10 @@
 #include "bpf/dns_packet.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#define RATE_INTERVAL_NS 500000ULL /* names of one cgroup: 2,000 a second, */
+#define RATE_BURST_NS 1000000000ULL /* and so many at once */
+#define RATE_CGROUPS 4096
+#include "bpf/rate.bpf.h"
 #include "bpf/table.bpf.h"
 
 #define DNS_RING_BYTES (1 << 20)
@@ -32,8 +36,6 @@
 #define DNS_SIGHT_NS 1000000000ULL /* how long a question may be on its way to a resolver on this machine */
 #define DNS_CHAIN_NS 5000000000ULL /* after a name that does not exist: how long the next ones are of interest */
 #define DNS_CHAINS 4096
-#define DNS_NAMES_INTERVAL_NS 500000ULL /* names of one cgroup: 2,000 a second, */
-#define DNS_NAMES_BURST_NS 1000000000ULL /* and so many at once */
 
 const volatile bool dns_names = false; /* send every answer's name, not only what may be a search list's waste */
 const volatile bool dns_chains = false; /* send those */
@@ -98,13 +100,6 @@ struct {
 	__type(key, u32);
 	__type(value, u64);
 } dns_disappointed SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, DNS_CHAINS);
-	__type(key, u64);
-	__type(value, u64);
-} dns_budgets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -180,21 +175,6 @@ static __always_inline u32 resolver_number(const struct dns_address *address, u3
 		return number;
 	known = bpf_map_lookup_elem(&dns_numbers, &key);
 	return known ? *known : 0;
-}
-
-static __always_inline bool names_allowed(u64 cgroup_key, u64 now)
-{
-	u64 *next = bpf_map_lookup_elem(&dns_budgets, &cgroup_key), start;
-
-	if (!next) {
-		bpf_map_update_elem(&dns_budgets, &cgroup_key, &now, BPF_NOEXIST);
-		return true;
-	}
-	start = *next > now ? *next : now;
-	if (start - now > DNS_NAMES_BURST_NS)
-		return false;
-	*next = start + DNS_NAMES_INTERVAL_NS; /* two CPUs at once: one name too many */
-	return true;
 }
 
 static __always_inline void pending_drop(struct dns_key *key, const struct dns_pending *pending)
@@ -348,7 +328,7 @@ static __always_inline void name_send(struct __sk_buff *skb, const struct answer
 
 	if (!record)
 		return;
-	if (!names_allowed(answer->cgroup_key, now)) {
+	if (!rate_allowed(answer->cgroup_key, now)) {
 		__sync_fetch_and_add(&dns_names_lost, 1);
 		return;
 	}
