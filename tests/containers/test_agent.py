@@ -122,7 +122,9 @@ def test_edges_and_latencies(agent, docker, start):
     assert waits["count"] > 0 and {kind["name"] for kind in waits["kinds"]} <= {"woken", "preempted", "throttled"}
     woken = agent.json(f"/api/latency?what=runq&container={talk.name}&kind=woken&to_ms={waits['to_ms']}&seconds=60")
     assert 0 < woken["count"] <= waits["count"]
-    assert agent.json(f"/api/latency?what=fs&container={talk.name}&seconds=60")["count"] > 0
+    # Beside much noise of the machine files are shed, which check_files_give_way() is about.
+    fs = next(part for part in agent.json("/api/self")["parts"] if part["name"] == "fs")
+    assert agent.json(f"/api/latency?what=fs&container={talk.name}&seconds=60")["count"] > 0 or fs["state"] == "shed"
     # Before the agent there was nothing: that is a gap, not zero.
     assert agent.json("/api/latency?what=fs&seconds=86400")["gaps"]
     for query in ("what=nothing", "what=fs&seconds=0", "what=fs&series=999999", "what=fs&step_ms=1",
