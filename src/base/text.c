@@ -152,3 +152,10 @@ guint text_columns(const char *text)
 	}
 	return columns;
 }
+
+char *text_shell(const char *text)
+{
+	static const char plain[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_-./:@+,";
+
+	return text[strspn(text, plain)] ? g_shell_quote(text) : g_strdup(text);
+}

@@ -24,5 +24,8 @@ void text_append_folded(GString *out, const char *text, gssize length);
 /* Appends the inside of a quoted string of Graphviz's dot: escapes, `_` for what would end it or move the pen. */
 void text_append_dot(GString *out, const char *text, gssize length);
 
+/* A word of a command somebody may copy into a shell: quoted where it must be. A new string, owned by the caller. */
+char *text_shell(const char *text);
+
 /* Columns a terminal needs to show `text` (after text_terminal): counts code points, wide ones as 2. */
 guint text_columns(const char *text);

@@ -9,7 +9,12 @@ int measure_stop_fd(void);
 void measure_signals_restore(int stop_fd);
 
 struct snapshot;
+struct shape;
 struct registry;
+
+/* Is the last of several intervals worth telling? Not when it was cut off right after the one before and nothing happened in
+ * it. `shape`: what is told of it. */
+gboolean measure_last_is_told(const struct snapshot *last, const struct shape *shape, guint64 interval_ns);
 
 /* What a command observes beside its probe. */
 struct measure_companion {

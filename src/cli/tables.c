@@ -304,13 +304,11 @@ static gboolean tables_interval(void *user, const struct snapshot *snapshot)
 	return tables_write(tables, snapshot) && (tables->count == 0 || tables->done < (guint)tables->count);
 }
 
-/* The last interval, unless it was cut off right after the one before and nothing happened in it. */
 static gboolean tables_is_told(const struct tables *tables, const struct snapshot *last)
 {
 	if (tables->failed || (tables->count && tables->done >= (guint)tables->count))
 		return FALSE;
-	return tables->done == 0 || last->duration_ns > tables->interval_ns / 2 ||
-	       !shape_is_empty(snapshot_find(last, tables->shape));
+	return tables->done == 0 || measure_last_is_told(last, snapshot_find(last, tables->shape), tables->interval_ns);
 }
 
 static gboolean tables_observe(struct tables *tables, struct registry *registry, GError **error)

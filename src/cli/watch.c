@@ -94,13 +94,6 @@ static gboolean watch_interval(void *user, const struct snapshot *snapshot)
 	return !ferror(stdout) && (!run->count || run->shown < run->count);
 }
 
-/* The last interval, unless it was cut off right after the one before and nothing happened in it. */
-static gboolean watch_is_told(const struct watch_run *run, const struct snapshot *last)
-{
-	return !run->shown || last->duration_ns > run->interval_ns / 2 ||
-	       !shape_is_empty(snapshot_find(last, SHAPE_EDGES));
-}
-
 static gboolean watch_check_rung(const struct watch_run *run, GError **error)
 {
 	if (!run->rung)
@@ -145,7 +138,7 @@ static int watch_end(struct watch_run *run, struct snapshot *snapshot)
 	struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
 	struct render_options options = { 0 };
 	g_autoptr(GError) error = NULL;
-	gboolean kept = run->interval_ns && watch_is_told(run, snapshot);
+	gboolean kept = run->interval_ns && (!run->shown || measure_last_is_told(snapshot, shape, run->interval_ns));
 	struct shape *also;
 
 	if (kept)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 #include "diagnose/setting.h"
 
 /* ---- texts ---- */
@@ -16,9 +18,7 @@ const char *confidence_name(enum confidence confidence)
 
 static char *quoted(const char *name, gboolean is_command)
 {
-	static const char plain[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_-./:@+,";
-
-	return is_command && name[strspn(name, plain)] ? g_shell_quote(name) : g_strdup(name);
+	return is_command ? text_shell(name) : g_strdup(name);
 }
 
 /* NULL when it is not known. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 static const struct setting {
 	const char *name;
 	enum fact_text limit_of; /* the cgroup above it that sets the limit; FACT_TEXTS: none does */
@@ -25,9 +27,7 @@ static const struct setting {
 /* A command somebody may copy. */
 static char *update_words(const struct setting *setting, const struct subject *subject)
 {
-	static const char plain[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_-.";
-	g_autofree char *name =
-		subject->name[strspn(subject->name, plain)] ? g_shell_quote(subject->name) : g_strdup(subject->name);
+	g_autofree char *name = text_shell(subject->name);
 	g_autofree char *value = NULL;
 	double wanted;
 

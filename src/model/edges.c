@@ -136,6 +136,14 @@ int edges_counter(const struct edges *edges, const char *name)
 	return -1;
 }
 
+int edges_histogram(const struct edges *edges, const char *name)
+{
+	for (guint i = 0; i < edges->histogram_count; i++)
+		if (strcmp(edges->histograms[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
 static gboolean edges_columns_equal(const struct edges_column *a, guint a_count, const struct edges_column *b,
 				    guint b_count)
 {

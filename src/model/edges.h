@@ -80,6 +80,7 @@ struct edge_end edges_target(const struct edges *edges, guint32 row);
 const char *const *edges_labels(const struct edges *edges, guint32 row);
 /* Index of a counter by name; -1: there is none such. */
 int edges_counter(const struct edges *edges, const char *name);
+int edges_histogram(const struct edges *edges, const char *name); /* likewise */
 
 /* Adds all of `from`; FALSE, and nothing happens, when labels or columns differ. */
 gboolean edges_merge(struct edges *into, const struct edges *from);

@@ -5,6 +5,15 @@
 #include "model/calltree.h"
 #include "model/gauges.h"
 
+/* Where a thread's time goes. */
+struct waits_class {
+	const char *name; /* "blocked: disk" */
+	enum gauge gauge;
+	gboolean is_blocked; /* a part of "offcpu", too, and not of "walltime" alone */
+};
+#define WAITS_CLASSES 10
+extern const struct waits_class waits_classes[WAITS_CLASSES];
+
 /* What the ledger of such a tree says. */
 #define WAITS_NOTE "by what threads waited for, looked at once a second, without stacks: a measurement has them"
 

@@ -140,8 +140,7 @@ struct observe_session {
 	struct weave *weave;
 	struct tally *tally;
 	struct happen *happen;
-	struct answers
-		*answers; /* of DNS, where those outside are called by their names; NULL: not asked for, or refused */
+	struct answers *answers; /* of DNS, which name those outside; NULL: not asked for, or refused */
 	struct snapshot *snapshot; /* being filled */
 	struct shape *shape; /* of it */
 	struct probe_run *run;

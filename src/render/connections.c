@@ -31,19 +31,17 @@ static guint64 counters(const struct edges *edges, guint32 row, const char *pref
 	return sum;
 }
 
-static const struct histogram_counts *histogram_named(const struct edges *edges, guint32 row, const char *name)
+static const struct histogram_counts *histogram(const struct edges *edges, guint32 row, const char *name)
 {
 	const struct edge *edge = g_ptr_array_index(edges->rows, row);
+	int index = edges_histogram(edges, name);
 
-	for (guint i = 0; i < edges->histogram_count; i++)
-		if (strcmp(edges->histograms[i].name, name) == 0)
-			return edge->histograms[i];
-	return NULL;
+	return index < 0 ? NULL : edge->histograms[index];
 }
 
 static void median(const struct edges *edges, guint32 row, const char *name, guint64 *low_ns, guint64 *high_ns)
 {
-	const struct histogram_counts *counts = histogram_named(edges, row, name);
+	const struct histogram_counts *counts = histogram(edges, row, name);
 	int bucket = counts ? histogram_quantile(counts, 0.5) : -1;
 
 	*low_ns = *high_ns = 0;
@@ -73,7 +71,7 @@ void connection_numbers(const struct edges *edges, guint32 row, struct connectio
 		.single = counter(edges, row, "single"),
 		.window_limited_ns = counter(edges, row, "window_limited"),
 	};
-	requests = histogram_named(edges, row, "request");
+	requests = histogram(edges, row, "request");
 	numbers->requests = requests ? requests->count : 0;
 	/* An edge from outside has accepts only. */
 	begun = MAX(numbers->opens, numbers->accepts) + counter(edges, row, "existing");
@@ -159,13 +157,8 @@ GArray *connection_order(const struct edges *edges)
 
 static void json_connection_end(struct json_writer *json, const char *key, struct edge_end end, const char *port)
 {
-	static const char *const names[EDGE_END_KINDS] = {
-		[EDGE_END_CONTAINER] = "container", [EDGE_END_HOST] = "host",	     [EDGE_END_QUOTA] = "quota",
-		[EDGE_END_UNKNOWN] = "unknown",	    [EDGE_END_EXTERNAL] = "address", [EDGE_END_TOLD] = "dns_name",
-	};
-
 	json_begin_object(json, key);
-	json_bytes(json, names[end.kind], end.name);
+	json_edge_end(json, end);
 	if (port && g_str_has_prefix(port, "unix:"))
 		json_bytes(json, "path", port + strlen("unix:"));
 	else if (port)

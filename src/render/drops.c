@@ -110,15 +110,13 @@ GArray *drops_order(const struct edges *edges)
 
 static void json_drop(struct json_writer *json, const struct edges *edges, guint32 row)
 {
-	static const char *const kinds[EDGE_END_KINDS] = { "container", "host",	   "quota",
-							   "unknown",	"address", "dns_name" };
 	const struct edge *edge = g_ptr_array_index(edges->rows, row);
 	const char *const *labels = edges_labels(edges, row);
 	gboolean inwards;
 	struct edge_end whose = drops_whose(edges, row, &inwards);
 
 	json_begin_object(json, NULL);
-	json_bytes(json, kinds[whose.kind], whose.name);
+	json_edge_end(json, whose);
 	json_string(json, "direction", inwards ? "in" : "out");
 	for (guint i = 0; edges->labels[i]; i++)
 		if (labels[i])

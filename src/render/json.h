@@ -10,6 +10,8 @@
 
 /* A string of raw bytes: as it is when it is UTF-8, else {"base64": "…"}. NULL: null. */
 void json_bytes(struct json_writer *json, const char *key, const char *bytes);
+/* One end of an edge as commands tell it: "container": NAME, "address": ADDRESS … */
+void json_edge_end(struct json_writer *json, struct edge_end end);
 /* Writes out what has gathered when it is at least `least` bytes. */
 void json_flush(struct json_writer *json, FILE *out, gsize least);
 

@@ -17,6 +17,16 @@ void json_bytes(struct json_writer *json, const char *key, const char *bytes)
 	json_end_object(json);
 }
 
+void json_edge_end(struct json_writer *json, struct edge_end end)
+{
+	static const char *const keys[EDGE_END_KINDS] = {
+		[EDGE_END_CONTAINER] = "container", [EDGE_END_HOST] = "host",	     [EDGE_END_QUOTA] = "quota",
+		[EDGE_END_UNKNOWN] = "unknown",	    [EDGE_END_EXTERNAL] = "address", [EDGE_END_TOLD] = "dns_name",
+	};
+
+	json_bytes(json, keys[end.kind], end.name);
+}
+
 void json_flush(struct json_writer *json, FILE *out, gsize least)
 {
 	if (json->out->len < least)

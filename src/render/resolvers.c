@@ -38,13 +38,8 @@ GArray *render_edge_order(const struct edges *edges, const char *name)
 
 static void json_resolver_end(struct json_writer *json, const char *key, struct edge_end end)
 {
-	static const char *const names[EDGE_END_KINDS] = {
-		[EDGE_END_CONTAINER] = "container", [EDGE_END_HOST] = "host",	     [EDGE_END_QUOTA] = "quota",
-		[EDGE_END_UNKNOWN] = "unknown",	    [EDGE_END_EXTERNAL] = "address", [EDGE_END_TOLD] = "dns_name",
-	};
-
 	json_begin_object(json, key);
-	json_bytes(json, names[end.kind], end.name);
+	json_edge_end(json, end);
 	json_end_object(json);
 }
 

@@ -649,7 +649,7 @@ static void events_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
 	if (!shape)
 		return;
 	events_take(reading, shape->events);
-	reading->rings[0]->forgotten += shape->events->forgotten;
+	reading->rings[LIVE_EVENTS_EXEC]->forgotten += shape->events->forgotten;
 }
 
 /* What was written down before the agent's start, or is more than the rings hold; and what they hold, as later sums of the

@@ -192,11 +192,13 @@ static void resources_match(struct live *live)
 
 /* ---- observations ---- */
 
-guint live_event_ring(const char *kind)
+enum live_event_ring live_event_ring(const char *kind)
 {
 	static const char *const lives[] = { "start", "stop", "restart", "deploy", NULL };
 
-	return !kind ? 2 : strcmp(kind, "exec") == 0 ? 0 : g_strv_contains(lives, kind) ? 1 : 2;
+	if (g_strcmp0(kind, "exec") == 0)
+		return LIVE_EVENTS_EXEC;
+	return kind && g_strv_contains(lives, kind) ? LIVE_EVENTS_LIFE : LIVE_EVENTS_REST;
 }
 
 static void event_keep(struct live *live, const struct event *event)

@@ -16,8 +16,15 @@
 #include "store/reel.h"
 
 #define LIVE_EVENTS_MAX 1000 /* remembered of each ring */
-#define LIVE_EVENT_RINGS                                                                                               \
-	3 /* programs started; containers that came and went; all else: a flood pushes out only its own kind */
+
+/* Rings that events are remembered in: a flood pushes out only its own kind. */
+enum live_event_ring {
+	LIVE_EVENTS_EXEC = 0, /* programs started */
+	LIVE_EVENTS_LIFE = 1, /* containers that came and went */
+	LIVE_EVENTS_REST = 2,
+	LIVE_EVENT_RINGS = 3,
+};
+
 #define LIVE_LOOK_S 10 /* the machine is looked at so often, or when somebody asks */
 #define LIVE_OTHER "other" /* the name of containers without labels of their own, all together */
 #define LIVE_EDGES_MAX 8192 /* beyond them those without living connections are forgotten */
@@ -108,7 +115,7 @@ const struct totals_edges *live_totals_edges(const struct live *live);
 guint live_overflowed(const struct live *live); /* how many those are */
 const struct live_part_status *live_part(const struct live *live, enum live_part part);
 const struct events *live_events(const struct live *live, guint ring);
-guint live_event_ring(const char *kind); /* in which an event is kept */
+enum live_event_ring live_event_ring(const char *kind); /* in which an event is kept */
 /* Connections of the probe "connections" since the start, by edge; NULL: none yet. */
 const struct edges *live_edges(const struct live *live);
 /* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. NULL of a capture. */

@@ -146,12 +146,14 @@ static void family_labelled(struct family *family, const char *labels, const cha
 	if (!number)
 		return;
 	all = g_string_new(labels);
-	exposition_label(all, label, value);
+	if (label)
+		exposition_label(all, label, value);
 	family_begin(family);
 	exposition_uint(family->out, family->prefix, family->name, all->str, number);
 }
 
-/* The table's counters at `offset` of each row's totals, by the values of one label; those that are zero are left out. */
+/* `count` counters at `offset` of each row's totals, by the values of one label (NULL: the one counter there); those that are zero are left
+ * out. */
 static void put_counts(struct exposition *out, const GArray *rows, const char *name, const char *label,
 		       const char *const *values, guint count, gsize offset, const char *help)
 {
@@ -162,7 +164,7 @@ static void put_counts(struct exposition *out, const GArray *rows, const char *n
 		const guint64 *counts = (const guint64 *)(gconstpointer)((const char *)row->totals + offset);
 
 		for (guint j = 0; j < count; j++)
-			family_labelled(&family, row->labels, label, values[j], counts[j]);
+			family_labelled(&family, row->labels, label, label ? values[j] : NULL, counts[j]);
 	}
 }
 
@@ -179,21 +181,6 @@ static void put_connections_now(struct exposition *out, const GArray *rows)
 			continue;
 		family_begin(&family);
 		exposition_uint(out, CONTAINER, family.name, row->labels, (guint64)MAX(row->totals->living, 0));
-	}
-}
-
-static void put_count(struct exposition *out, const GArray *rows, const char *name, gsize offset, const char *help)
-{
-	struct family family = { out, CONTAINER, name, help, EXPOSITION_COUNTER, FALSE };
-
-	for (guint i = 0; i < rows->len; i++) {
-		const struct totals_row *row = &g_array_index(rows, struct totals_row, i);
-		guint64 count = *(const guint64 *)(gconstpointer)((const char *)row->totals + offset);
-
-		if (!count)
-			continue;
-		family_begin(&family);
-		exposition_uint(out, CONTAINER, name, row->labels, count);
 	}
 }
 
@@ -251,10 +238,10 @@ static void put_totals(const struct api *api, struct exposition *out)
 	put_connections_now(out, rows);
 	put_counts(out, rows, "tcp_connects_total", "result", connects, TOTALS_CONNECTS,
 		   G_STRUCT_OFFSET(struct totals, connects), "TCP connections it began, by what became of them");
-	put_count(out, rows, "tcp_accepts_total", G_STRUCT_OFFSET(struct totals, accepts),
-		  "TCP connections others began to it");
-	put_count(out, rows, "tcp_resets_total", G_STRUCT_OFFSET(struct totals, resets),
-		  "TCP connections of it that ended in a reset");
+	put_counts(out, rows, "tcp_accepts_total", NULL, NULL, 1, G_STRUCT_OFFSET(struct totals, accepts),
+		   "TCP connections others began to it");
+	put_counts(out, rows, "tcp_resets_total", NULL, NULL, 1, G_STRUCT_OFFSET(struct totals, resets),
+		   "TCP connections of it that ended in a reset");
 	put_counts(out, rows, "tcp_retransmitted_segments_total", "kind", retransmits, TOTALS_RETRANSMITS,
 		   G_STRUCT_OFFSET(struct totals, retransmits),
 		   "segments sent again, either way, on connections it began");

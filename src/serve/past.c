@@ -265,10 +265,6 @@ static guint32 series_by_name(const struct api *api, const char *name)
 
 static void ends_write(struct json_writer *json, const struct api *api, const GPtrArray *ends)
 {
-	static const char *const kinds[EDGE_END_KINDS] = {
-		"container", "host", "quota", "unknown", "external", "told"
-	};
-
 	json_begin_array(json, "ends");
 	for (guint i = 0; i < ends->len; i++) {
 		const char *key = g_ptr_array_index(ends, i), *name = strchr(key, ' ') + 1;
@@ -276,7 +272,7 @@ static void ends_write(struct json_writer *json, const struct api *api, const GP
 		guint32 series = kind == EDGE_END_CONTAINER ? series_by_name(api, name) : 0;
 
 		json_begin_object(json, NULL);
-		json_string(json, "kind", kinds[kind]);
+		json_string(json, "kind", edge_end_kind_names[kind]);
 		json_string(json, "name", name);
 		if (series)
 			json_uint(json, "series", series);
@@ -461,19 +457,17 @@ static void latency_histogram(struct latency_question *question, const struct hi
 
 static void latency_edges(struct latency_question *question, const struct edges *edges)
 {
-	for (guint i = 0; i < edges->histogram_count; i++) {
-		if (strcmp(edges->histograms[i].name, question->source->times) != 0)
-			continue;
-		for (guint32 row = 0; row < edges->rows->len; row++) {
-			const struct edge *edge = g_ptr_array_index(edges->rows, row);
-			const char *target = edges_target(edges, row).name;
+	int index = edges_histogram(edges, question->source->times);
 
-			if (!edge->histograms[i] || !edge_concerns(edges, row, question->container))
-				continue;
-			kind_note(question, target, edge->histograms[i]->count);
-			if (!question->kind || strcmp(question->kind, target) == 0)
-				latency_add(question, edge->histograms[i]);
-		}
+	for (guint32 row = 0; index >= 0 && row < edges->rows->len; row++) {
+		const struct edge *edge = g_ptr_array_index(edges->rows, row);
+		const char *target = edges_target(edges, row).name;
+
+		if (!edge->histograms[index] || !edge_concerns(edges, row, question->container))
+			continue;
+		kind_note(question, target, edge->histograms[index]->count);
+		if (!question->kind || strcmp(question->kind, target) == 0)
+			latency_add(question, edge->histograms[index]);
 	}
 }
 

@@ -225,16 +225,13 @@ static void block_judge(struct recorder *recorder, const struct histogram *histo
 
 static void times_judge(struct recorder *recorder, const struct edges *edges, enum trigger trigger, const char *times)
 {
-	for (guint i = 0; i < edges->histogram_count; i++) {
-		if (strcmp(edges->histograms[i].name, times) != 0)
-			continue;
-		for (guint32 row = 0; row < edges->rows->len; row++) {
-			const struct edge *edge = g_ptr_array_index(edges->rows, row);
+	int index = edges_histogram(edges, times);
 
-			if (edge->histograms[i] && is_slow(recorder, trigger, edge->histograms[i]))
-				high_note(recorder, trigger, edges_source(edges, row).name,
-					  edges_target(edges, row).name);
-		}
+	for (guint32 row = 0; index >= 0 && row < edges->rows->len; row++) {
+		const struct edge *edge = g_ptr_array_index(edges->rows, row);
+
+		if (edge->histograms[index] && is_slow(recorder, trigger, edge->histograms[index]))
+			high_note(recorder, trigger, edges_source(edges, row).name, edges_target(edges, row).name);
 	}
 }
 

@@ -6,39 +6,25 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "model/waits.h"
 #include "serve/past.h"
-
-#define THREADS_CLASS "offcpu_" /* how the gauges of waits are called */
-#define THREADS_CLASSES_MAX 32
 
 struct threads_question {
 	struct past_range range;
 	const char *container;
-	enum gauge classes[THREADS_CLASSES_MAX];
-	guint count;
 	guint64 *sums_ns; /* by step and class */
 	guint64 *covered_ns; /* of each step */
 	guint64 known; /* a bit for each class */
 };
 
-/* On a CPU and waiting for one, and all waits that are told apart. */
-static void question_classes(struct threads_question *question)
-{
-	question->classes[question->count++] = GAUGE_CPU;
-	question->classes[question->count++] = GAUGE_RUNQUEUE_WAIT;
-	for (guint i = 0; i < GAUGES_COUNT && question->count < THREADS_CLASSES_MAX; i++)
-		if (g_str_has_prefix(gauge_metrics[i].name, THREADS_CLASS))
-			question->classes[question->count++] = (enum gauge)i;
-}
-
 static void threads_row(struct threads_question *question, guint32 step, const struct gauge_row *row)
 {
-	for (guint i = 0; i < question->count; i++) {
+	for (guint i = 0; i < WAITS_CLASSES; i++) {
 		guint64 ns;
 
-		if (!gauge_get(row, question->classes[i], &ns))
+		if (!gauge_get(row, waits_classes[i].gauge, &ns))
 			continue;
-		question->sums_ns[(gsize)step * question->count + i] += ns;
+		question->sums_ns[(gsize)step * WAITS_CLASSES + i] += ns;
 		question->known |= G_GUINT64_CONSTANT(1) << i;
 	}
 }
@@ -68,7 +54,7 @@ static void threads_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
 /* "offcpu_futex_ns" → "offcpu_futex" */
 static void class_write(const struct threads_question *question, struct json_writer *json, guint class)
 {
-	g_autofree char *name = g_strdup(gauge_metrics[question->classes[class]].name);
+	g_autofree char *name = g_strdup(gauge_metrics[waits_classes[class].gauge].name);
 
 	if (g_str_has_suffix(name, "_ns"))
 		name[strlen(name) - strlen("_ns")] = '\0';
@@ -76,7 +62,7 @@ static void class_write(const struct threads_question *question, struct json_wri
 	for (guint32 step = 0; step < question->range.steps; step++)
 		json_double(json, NULL,
 			    question->covered_ns[step]
-				    ? (double)question->sums_ns[(gsize)step * question->count + class] /
+				    ? (double)question->sums_ns[(gsize)step * WAITS_CLASSES + class] /
 					      (double)question->covered_ns[step]
 				    : (double)NAN);
 	json_end_array(json);
@@ -96,8 +82,7 @@ void threads_answer(struct api *api, const struct http_request *request, struct 
 		past_error(reply, MHD_HTTP_BAD_REQUEST, wrong);
 		return;
 	}
-	question_classes(&question);
-	question.sums_ns = g_new0(guint64, (gsize)question.range.steps * question.count);
+	question.sums_ns = g_new0(guint64, (gsize)question.range.steps * WAITS_CLASSES);
 	question.covered_ns = g_new0(guint64, question.range.steps);
 	resolution = reel_each(api->reel, question.range.from_ms, question.range.to_ms, (guint)question.range.step_ms,
 			       threads_frame, &question);
@@ -106,7 +91,7 @@ void threads_answer(struct api *api, const struct http_request *request, struct 
 	json_uint(&json, "steps", question.range.steps);
 	json_uint(&json, "resolution_ms", history_resolution_ms[resolution]);
 	json_begin_object(&json, "values");
-	for (guint i = 0; i < question.count; i++)
+	for (guint i = 0; i < WAITS_CLASSES; i++)
 		if (question.known >> i & 1)
 			class_write(&question, &json, i);
 	json_end_object(&json);

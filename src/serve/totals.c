@@ -54,14 +54,6 @@ struct columns {
 	int failed[TOTALS_CONNECTS], retransmits[TOTALS_RETRANSMITS];
 };
 
-static int histogram_named(const struct edges *edges, const char *name)
-{
-	for (guint i = 0; i < edges->histogram_count; i++)
-		if (strcmp(edges->histograms[i].name, name) == 0)
-			return (int)i;
-	return -1;
-}
-
 static void columns_find(struct columns *columns, const struct edges *edges)
 {
 	static const char *const failed[TOTALS_CONNECTS] = {
@@ -78,8 +70,8 @@ static void columns_find(struct columns *columns, const struct edges *edges)
 		.resets = edges_counter(edges, "resets"),
 		.sent = edges_counter(edges, "sent_bytes"),
 		.received = edges_counter(edges, "received_bytes"),
-		.rtt = histogram_named(edges, "rtt"),
-		.connect = histogram_named(edges, "connect"),
+		.rtt = edges_histogram(edges, "rtt"),
+		.connect = edges_histogram(edges, "connect"),
 	};
 	for (guint i = 0; i < TOTALS_CONNECTS; i++)
 		columns->failed[i] = failed[i] ? edges_counter(edges, failed[i]) : -1;
