@@ -346,7 +346,7 @@ static gboolean feed_read(void *user, const struct tui_top_want *want, struct ga
 	}
 	if (!top_read(top, containers, error))
 		return FALSE;
-	if (want->container_key)
+	if (want->processes)
 		return top_read_processes(top, want->container_key, want->threads, processes, error);
 	usage_processes_stop(top->usage);
 	top->processes_ns = 0;
@@ -392,8 +392,16 @@ static char *picture_path(const char *name)
 	return g_build_filename(access(directory, W_OK) == 0 ? directory : g_get_tmp_dir(), file, NULL);
 }
 
-static gboolean measure_flame(struct top *top, const struct gauge_row *row, GPtrArray *commands, char **note,
-			      GError **error)
+/* What names it to a command, owned by the caller; NULL: nothing that runs now. */
+static char *measured_target(const struct gauge_row *row)
+{
+	if (row->resource == GAUGE_RESOURCE_PROCESS)
+		return g_strdup_printf("%" G_GUINT64_FORMAT, row->key);
+	return row->dead ? NULL : g_strdup(row->texts[GAUGE_TEXT_CGROUP]);
+}
+
+static gboolean measure_flame(struct top *top, const struct gauge_row *row, const char *target, GPtrArray *commands,
+			      char **note, GError **error)
 {
 	g_autofree char *picture = picture_path(row->name), *capture = NULL;
 
@@ -402,8 +410,8 @@ static gboolean measure_flame(struct top *top, const struct gauge_row *row, GPtr
 	if (!top->directory)
 		return FALSE;
 	capture = g_build_filename(top->directory, "capture.json", NULL);
-	add_command(commands, "walltime", "-q", "-d", TOP_MEASURE_SECONDS, "-o", capture, "--title", row->name,
-		    row->texts[GAUGE_TEXT_CGROUP], NULL);
+	add_command(commands, "walltime", "-q", "-d", TOP_MEASURE_SECONDS, "-o", capture, "--title", row->name, target,
+		    NULL);
 	add_command(commands, "flame", "-o", picture, capture, NULL);
 	add_command(commands, "flame", capture, NULL);
 	*note = g_strdup_printf("The flame graph is in %s", picture);
@@ -414,16 +422,16 @@ static GPtrArray *feed_measure(void *user, enum tui_top_measure what, const stru
 			       GError **error)
 {
 	g_autoptr(GPtrArray) commands = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
+	g_autofree char *target = measured_target(row);
 
 	*note = NULL;
-	if (!row->texts[GAUGE_TEXT_CGROUP] || row->dead) {
-		command_fail(error, "%s is no container that runs now", row->name);
+	if (!target) {
+		command_fail(error, "%s is no container or process that runs now", row->name);
 		return NULL;
 	}
 	if (what == TUI_TOP_LATENCY)
-		add_command(commands, "latency", "runq", "-q", "-d", TOP_MEASURE_SECONDS, row->texts[GAUGE_TEXT_CGROUP],
-			    NULL);
-	else if (!measure_flame(user, row, commands, note, error))
+		add_command(commands, "latency", "runq", "-q", "-d", TOP_MEASURE_SECONDS, target, NULL);
+	else if (!measure_flame(user, row, target, commands, note, error))
 		return NULL;
 	return g_steal_pointer(&commands);
 }
@@ -441,6 +449,8 @@ static gboolean top_screen(struct top *top, int stop_fd, GError **error)
 		.ascending = top->order.ascending,
 		.tree = top->order.tree,
 		.all = top->all,
+		.processes = top->processes,
+		.threads = top->threads,
 		.filter = top->filter_text,
 	};
 
@@ -496,8 +506,8 @@ static gboolean top_recorded(void *user, guint64 realtime_ns, guint64 length_ns,
 
 static gboolean top_has_screen(const struct top *top)
 {
-	return !top->json && !top->plain && !top->processes && !top->threads && isatty(STDIN_FILENO) &&
-	       isatty(STDOUT_FILENO) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+	return !top->json && !top->plain && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
+	       g_strcmp0(g_getenv("TERM"), "dumb") != 0;
 }
 
 static gboolean top_columns(struct top *top, int stop_fd, GError **error)

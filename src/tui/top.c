@@ -131,7 +131,7 @@ static gboolean read_feed(struct top_state *state, GError **error)
 {
 	if (!state->feed->read(state->feed->user, &state->want, &state->containers, &state->processes, error))
 		return FALSE;
-	state->has_processes = state->want.container_key != 0;
+	state->has_processes = state->want.processes;
 	remember(state);
 	note_missed(state);
 	if (state->view == TOP_VIEW_DETAIL) {
@@ -182,8 +182,8 @@ static void show_containers(struct top_state *state)
 {
 	filter_take_back(state);
 	state->view = TOP_VIEW_CONTAINERS;
+	state->want.processes = state->want.threads = FALSE;
 	state->want.container_key = 0;
-	state->want.threads = FALSE;
 	state->has_processes = FALSE;
 	state->selected_key = state->container_key;
 	state->first_column = 0;
@@ -218,22 +218,47 @@ static void show_processes(struct top_state *state)
 		return;
 	state->view = TOP_VIEW_PROCESSES;
 	filter_lay_aside(state);
+	state->want.processes = TRUE;
 	state->want.container_key = state->container_key;
 	state->selected = state->scroll = state->first_column = 0;
 	state->selected_key = 0;
 	place_rows(state);
 }
 
+/* Those of the whole machine, before anything is read. What is sorted by and filtered by is theirs. */
+static void begin_with_processes(struct top_state *state)
+{
+	state->view = TOP_VIEW_PROCESSES;
+	state->want.processes = TRUE;
+	state->want.threads = state->options->threads;
+	state->process_order = state->order;
+	state->order = (struct gauge_order){ .column = GAUGE_COLUMN_LOST };
+	state->is_inside = TRUE;
+	state->container_name = g_strdup("all processes");
+}
+
+/* What a measurement would be of: a container; a process only where it is not one of a container's. */
+static const struct gauge_row *measured_row(const struct top_state *state)
+{
+	const struct gauge_row *row = row_at(state, state->selected);
+
+	if (state->view != TOP_VIEW_PROCESSES || state->want.container_key)
+		return selected_container(state);
+	return row && row->resource == GAUGE_RESOURCE_THREAD ? gauges_row(top_table(state)->readings, row->parent)
+							     : row;
+}
+
 static void measure(struct top_state *state, enum tui_top_measure what)
 {
-	const struct gauge_row *row = selected_container(state);
+	const struct gauge_row *row = measured_row(state);
 	g_autoptr(GError) error = NULL;
 	GPtrArray *commands;
 	char *note = NULL;
 
 	if (!row || state->job)
 		return;
-	choose_container(state);
+	if (row->resource != GAUGE_RESOURCE_PROCESS && row->resource != GAUGE_RESOURCE_THREAD)
+		choose_container(state);
 	commands = state->feed->measure(state->feed->user, what, row, &note, &error);
 	if (commands)
 		state->job = job_start(commands, &error);
@@ -617,6 +642,8 @@ gboolean tui_top_run(const struct tui_top_feed *feed, const struct tui_top_optio
 		state.filter = gauge_filter_new(options->filter, error);
 		state.filter_text = g_strdup(options->filter);
 	}
+	if (options->processes || options->threads)
+		begin_with_processes(&state);
 	good = !options->filter || state.filter;
 	state.screen = good ? screen_open(error) : NULL;
 	good = state.screen && run_screen(&state, error);

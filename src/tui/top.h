@@ -10,7 +10,8 @@
 /* What the screen wants to know. */
 struct tui_top_want {
 	gboolean all; /* units and other cgroups, too */
-	guint64 container_key; /* 0: the containers themselves; else the processes of this one */
+	gboolean processes; /* as well as the containers themselves */
+	guint64 container_key; /* whose; 0: all */
 	gboolean threads;
 };
 
@@ -29,7 +30,7 @@ struct tui_top_feed {
 	char *(*start)(void *user);
 	/* Names of those that came and went unseen since the last reading. */
 	const GPtrArray *(*missed)(void *user);
-	/* Programs to run for a measurement of the container (array of char **, owned by the caller) and a sentence about
+	/* Programs to run for a measurement of the container or process (array of char **, owned by the caller) and a sentence about
 	 * where the result will be (owned by the caller, may become NULL). NULL and `error` when it cannot be done. */
 	GPtrArray *(*measure)(void *user, enum tui_top_measure what, const struct gauge_row *row, char **note,
 			      GError **error);
@@ -41,6 +42,7 @@ struct tui_top_options {
 	int stop_fd; /* readable: end */
 	enum gauge_column_id sort;
 	gboolean ascending, tree, all;
+	gboolean processes, threads; /* begin with those of the whole machine, in that order */
 	const char *filter; /* NULL: none; must be valid */
 };
 

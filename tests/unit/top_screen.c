@@ -149,7 +149,7 @@ static gboolean screens_read(void *user, const struct tui_top_want *want, struct
 	*containers = (struct gauge_interval){ .readings = screens->readings, .length_ns = has_rates ? NS_PER_S : 0 };
 	if (has_rates)
 		containers->changes = screens->changes;
-	if (want->container_key)
+	if (want->processes)
 		*processes = (struct gauge_interval){ .readings = screens->processes,
 						      .changes = screens->processes,
 						      .length_ns = NS_PER_S };
