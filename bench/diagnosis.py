@@ -148,8 +148,10 @@ def truth_beside(noise, wanted):
             noise.name and cpus >= WAITS_MAYBE[0] and waiting >= WAITS_MAYBE[1])
 
 
-def judge(scenario, stage, report, noise, wanted):
-    """What it said of each container of the scenario: (short name, truth, verdict, right)."""
+def judge(scenario, stage, report, noise, wanted, foreign):
+    """What it said of each container of the scenario: (short name, truth, verdict, right, and whether it said so only after
+    the wait for CPUs that the noise surely causes)."""
+    loads = {noise.name, "the host"} if foreign >= FOREIGN_CPUS else {noise.name}
     culprits = {short: stage.name_of(name) for short, name in getattr(scenario, "CULPRIT", {}).items()}
     truths = dict(scenario.TRUTH)
     if noise.name:
@@ -163,13 +165,15 @@ def judge(scenario, stage, report, noise, wanted):
             truth, culprits[short] = "CPU taken by a neighbour", noise.name
         right = verdict == truth
         if truth is None and verdict in NEIGHBOURS and maybe:
-            right = found["culprit"] == noise.name
+            right = found["culprit"] in loads
         if right and short in culprits:
-            right = scenarios.blames(found, culprits[short])
-        yield short, truth, found, right
+            right = scenarios.blames(found, culprits[short]) or (culprits[short] == noise.name and found["culprit"] in loads)
+        after = bool(not right and truth and surely and verdict in NEIGHBOURS and found["culprit"] in loads and
+                     any(f["verdict"] == truth for f in report["findings"] if f["container"] == stage.name_of(short)))
+        yield short, truth, found, right, after
     for short, note in getattr(scenario, "NOTES", {}).items():
         right = scenarios.has_note(report, stage.name_of(short), note)
-        yield short, note, {"verdict": note if right else None, "culprit": None}, right
+        yield short, note, {"verdict": note if right else None, "culprit": None}, right, False
 
 
 def look(docker, stages, variant, options, end):
@@ -189,10 +193,10 @@ def look(docker, stages, variant, options, end):
                 report = diagnose(seconds, files, before)
                 cpus, foreign = waits.wanted(), account.foreign()
                 for name, scenario in wanted.items():
-                    for short, truth, found, right in judge(scenario, stages[name], report, noise, cpus):
+                    for short, truth, found, right, after in judge(scenario, stages[name], report, noise, cpus, foreign):
                         yield {"scenario": name, "container": short, "variant": variant, "files": files,
                                "truth": truth, "verdict": found and found["verdict"],
-                               "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right}
+                               "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right, "after": after}
                 calm += foreign < FOREIGN_CPUS
                 if calm == options.repeat or time.monotonic() > end:
                     break
@@ -235,6 +239,11 @@ def groups(names, variants):
         yield from ((group, noises) for group in (healthy, [n for n in many if n not in healthy]) if group)
 
 
+def told_after(results):
+    count = sum(r.get("after", False) for r in results)
+    return f", {count} told right after the wait for CPUs that the noise causes" if count else ""
+
+
 def print_matrix(results):
     for files in (False, True):
         disturbed = [r for r in results if r["files"] == files and r["foreign"] >= FOREIGN_CPUS]
@@ -253,10 +262,12 @@ def print_matrix(results):
             sick = [r for r in own if r["truth"]]
             well = [r for r in own if not r["truth"]]
             print(f"{variant}: right first verdicts {sum(r['right'] for r in sick)} of {len(sick)}, "
-                  f"false alarms {sum(not r['right'] for r in well)} of {len(well)}")
+                  f"false alarms {sum(not r['right'] for r in well)} of {len(well)}"
+                  f"{told_after(own)}")
         if disturbed:
             print(f"apart, as the machine did something else as well: {sum(r['right'] for r in disturbed)} right of "
-                  f"{len(disturbed)}")
+                  f"{len(disturbed)}, false alarms {sum(not r['right'] for r in disturbed if not r['truth'])} of "
+                  f"{sum(not r['truth'] for r in disturbed)}{told_after(disturbed)}")
 
 
 def measure_many(count, seconds):

@@ -120,6 +120,10 @@ const struct fact_meta fact_metas[FACTS] = {
 				 "snmp Udp RcvbufErrors" },
 	[FACT_NET_DROPS] = { "net_drops", "packets dropped at its interfaces", FACT_UNIT_PER_SECOND,
 			     "/proc/PID/net/dev" },
+	[FACT_QDISC_DROPS] = { "qdisc_drops", "packets dropped by tc at its interfaces", FACT_UNIT_PER_SECOND,
+			       "rtnetlink, as tc -s qdisc" },
+	[FACT_QDISC_LOST] = { "qdisc_lost", "of the packets that came there", FACT_UNIT_SHARE,
+			      "rtnetlink, as tc -s qdisc" },
 	[FACT_CONNTRACK_FILL] = { "conntrack_fill", "table of tracked connections, of its limit", FACT_UNIT_SHARE,
 				  "nf_conntrack_count / nf_conntrack_max" },
 	[FACT_CONNTRACK_LOST] = { "conntrack_lost", "packets dropped for want of an entry there", FACT_UNIT_COUNT,
@@ -168,6 +172,7 @@ const char *const fact_text_names[FACT_TEXTS] = {
 	[TEXT_ENGINE] = "engine",
 	[TEXT_RUNTIME] = "runtime",
 	[TEXT_POD] = "pod",
+	[TEXT_QDISC] = "qdisc",
 };
 
 enum fact fact_find(const char *name, gsize length)

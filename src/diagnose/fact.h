@@ -82,6 +82,8 @@ enum fact {
 	FACT_REQUEST_PATH_PART,
 	FACT_UDP_OVERFLOWS,
 	FACT_NET_DROPS,
+	FACT_QDISC_DROPS,
+	FACT_QDISC_LOST,
 	FACT_CONNTRACK_FILL,
 	FACT_CONNTRACK_LOST,
 	FACT_DNS_QUESTIONS,
@@ -144,6 +146,7 @@ enum fact_text {
 	TEXT_ENGINE, /* the tool that changes its limits: "docker"; absent: another */
 	TEXT_RUNTIME, /* who started it: "systemd" */
 	TEXT_POD,
+	TEXT_QDISC, /* the queueing discipline that dropped most */
 	FACT_TEXTS,
 };
 extern const char *const fact_text_names[FACT_TEXTS];

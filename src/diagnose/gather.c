@@ -1005,7 +1005,7 @@ static void facts_conntrack(struct subject *subject, const struct gauge_row *row
 
 static void facts_limits(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
 {
-	double files, limit, sent, again, spurious, timeouts, drops;
+	double files, limit, sent, again, spurious, timeouts, drops, packets;
 
 	set_counter(subject, FACT_PIDS_HITS, row, GAUGE_PIDS_LIMIT_HITS);
 	set_counter(subject, FACT_PIDS_LIMIT, row, GAUGE_PIDS_LIMIT);
@@ -1017,6 +1017,11 @@ static void facts_limits(const struct gathering *gathering, struct subject *subj
 	set_counter(subject, FACT_SYN_RETRANSMITS, row, GAUGE_TCP_SYN_RETRANSMITS);
 	if (gauge(row, GAUGE_NET_DROPS, &drops))
 		set(subject, FACT_NET_DROPS, drops / gathering->seconds);
+	if (gauge(row, GAUGE_QDISC_DROPS, &drops) && gauge(row, GAUGE_QDISC_PACKETS, &packets)) {
+		set(subject, FACT_QDISC_DROPS, drops / gathering->seconds);
+		set(subject, FACT_QDISC_LOST, 0);
+		set_share(subject, FACT_QDISC_LOST, drops, packets + drops);
+	}
 	set_counter(subject, FACT_ZERO_WINDOWS, row, GAUGE_TCP_ZERO_WINDOWS);
 	set_counter(subject, FACT_UDP_OVERFLOWS, row, GAUGE_UDP_OVERFLOWS);
 	if (gauge(row, GAUGE_TCP_TIMEOUTS, &timeouts))
@@ -1035,6 +1040,7 @@ static void facts_runtime(struct gathering *gathering, struct subject *subject, 
 
 	set_text(gathering->facts, subject, TEXT_RUNTIME, runtime);
 	set_text(gathering->facts, subject, TEXT_POD, row->texts[GAUGE_TEXT_POD]);
+	set_text(gathering->facts, subject, TEXT_QDISC, row->texts[GAUGE_TEXT_QDISC]);
 	if (g_strcmp0(runtime, "docker") == 0 || g_strcmp0(runtime, "podman") == 0)
 		set_text(gathering->facts, subject, TEXT_ENGINE, runtime);
 }

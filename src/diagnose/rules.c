@@ -43,6 +43,8 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 	[THRESHOLD_MEMORY_LASTS] = { "memory_lasts", 1800, FACT_UNIT_SECONDS, CUSTOM },
 	[THRESHOLD_SYN_RETRANSMITS] = { "syn_retransmits", 6, FACT_UNIT_COUNT, EXPERIMENT },
 	[THRESHOLD_NET_DROPS] = { "net_drops", 10, FACT_UNIT_PER_SECOND, CUSTOM },
+	[THRESHOLD_QDISC_DROPS] = { "qdisc_drops", 10, FACT_UNIT_PER_SECOND, CUSTOM },
+	[THRESHOLD_QDISC_LOST] = { "qdisc_lost", 0.01, FACT_UNIT_SHARE, "TCP that has a link to itself loses less" },
 	[THRESHOLD_CONNTRACK_FILL] = { "conntrack_fill", 0.95, FACT_UNIT_SHARE, CUSTOM },
 	[THRESHOLD_CONNTRACK_LOST] = { "conntrack_lost", 10, FACT_UNIT_COUNT, CUSTOM },
 	[THRESHOLD_DNS_LATENCY] = { "dns_latency", 0.1, FACT_UNIT_SECONDS, CUSTOM },
@@ -592,6 +594,18 @@ const struct rule rules[] = {
 		.disproof = "longer queues (ip link set … txqueuelen): if as many are dropped, it is sent more than it or the host can take",
 		.advice = "see where and why they are dropped: queue too short, address that is not its own, or a host that does not keep up",
 		.more = "fathom use {container}",
+		.score = FACT_NONE, .score_least = 0.3,
+	},
+	{
+		.name = "tc drops packets", .resource = "network", .fault = FAULT_HOST,
+		.conditions = {
+			{ AT_LEAST, FACT_QDISC_DROPS, THRESHOLD_QDISC_DROPS },
+			{ AT_LEAST, FACT_QDISC_LOST, THRESHOLD_QDISC_LOST },
+		},
+		.sentence = "a queue of its network drops packets before they are sent: {qdisc_drops}, {qdisc_lost} of them[, by {qdisc}]",
+		.disproof = "a higher rate or a longer queue there for 30 s (tc qdisc change …): if as much is dropped, it is sent more than any rate would let through",
+		.advice = "if somebody limits it on purpose, that is the limit it is at: raise it, or send less; else a queue longer than the bursts",
+		.more = "fathom drops -d 10 {container}",
 		.score = FACT_NONE, .score_least = 0.3,
 	},
 	{

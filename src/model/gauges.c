@@ -167,6 +167,10 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 					    GAUGE_COUNTER, "tracked connections that clashed with another" },
 	[GAUGE_CONNTRACK_OWN] = { "conntrack_own", "conntrack_own_entries", NULL, COUNT, GAUGE_LEVEL,
 				  "entries of the host's table it began" },
+	[GAUGE_QDISC_PACKETS] = { "qdisc_packets", "qdisc_packets_total", NULL, COUNT, GAUGE_COUNTER,
+				  "packets that went through queueing disciplines (tc) at its interfaces" },
+	[GAUGE_QDISC_DROPS] = { "qdisc_drops", "qdisc_drops_total", NULL, COUNT, GAUGE_COUNTER,
+				"packets dropped by queueing disciplines (tc) at its interfaces" },
 	[GAUGE_CPU_COLLECTORS] = { "cpu_collectors_ns", "cpu_collectors_seconds_total", NULL, NS, GAUGE_COUNTER,
 				   "CPU time used by threads that collect garbage, told by their names" },
 	[GAUGE_OFFCPU_OTHER] = { "offcpu_other_ns", "offcpu_seconds_total", "reason=\"other\"", NS, GAUGE_COUNTER,
@@ -187,7 +191,7 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 
 static const char *const text_names[GAUGE_TEXTS] = {
 	"id",	      "runtime", "image",     "pod",	"cgroup", "cpu_limit_of", "memory_limit_of", "pids_limit_of",
-	"net_shared", "state",	 "inner_pid", "cpuset",
+	"net_shared", "state",	 "inner_pid", "cpuset", "qdisc",
 };
 
 static const char *const resource_names[GAUGE_RESOURCES] = {

@@ -113,7 +113,9 @@ enum gauge {
 	GAUGE_OFFCPU_SLEEP = 87,
 	GAUGE_OFFCPU_PIPE = 88,
 	GAUGE_OFFCPU_PAGEFAULT = 89,
-	GAUGES_COUNT = 90,
+	GAUGE_QDISC_PACKETS = 90, /* through queueing disciplines (tc) at its interfaces (observe/shaping.h) */
+	GAUGE_QDISC_DROPS = 91,
+	GAUGES_COUNT = 92,
 };
 
 enum gauge_unit {
@@ -154,7 +156,8 @@ enum gauge_text {
 	GAUGE_TEXT_STATE = 9, /* of processes and threads: R S D T Z I */
 	GAUGE_TEXT_INNER_PID = 10, /* as they see it in their pid namespace */
 	GAUGE_TEXT_CPUSET = 11, /* CPUs it may run on: "0-3,8" */
-	GAUGE_TEXTS = 12,
+	GAUGE_TEXT_QDISC = 12, /* the queueing discipline that dropped most: "tbf on eth0" */
+	GAUGE_TEXTS = 13,
 };
 const char *gauge_text_name(enum gauge_text text);
 

@@ -16,6 +16,7 @@
 #include "kernel/netstat.h"
 #include "kernel/procfs.h"
 #include "observe/queues.h"
+#include "observe/shaping.h"
 
 #define VITALS_FILE_BYTES_MAX (64u << 10)
 #define VITALS_PROCESSES_MAX 64 /* of a container, looked at for their files */
@@ -35,6 +36,7 @@ struct steady {
 	guint64 packets; /* of its network */
 	gboolean has_doings, has_packets;
 	struct gauge_row *found; /* of its processes and its network */
+	char *qdisc; /* that dropped most there */
 };
 
 /* A thread's run-queue wait, as it was read last. */
@@ -60,6 +62,7 @@ static void steady_free(gpointer data)
 	g_free(steady->cpuset);
 	g_free(steady->limits);
 	g_free(steady->found);
+	g_free(steady->qdisc);
 	g_free(steady);
 }
 
@@ -344,6 +347,18 @@ static void row_set_netstat(const struct vitals *vitals, struct gauge_row *row, 
 	set_known(row, GAUGE_UDP_OVERFLOWS, netstat.udp_overflows);
 }
 
+static void row_set_shaping(const struct shaping *shaping, struct gauge_row *row, guint32 pid, char **worst)
+{
+	struct shaped shaped;
+
+	g_clear_pointer(worst, g_free);
+	if (!shaping || !shaping_of(shaping, pid, &shaped))
+		return;
+	gauge_set(row, GAUGE_QDISC_PACKETS, shaped.packets);
+	gauge_set(row, GAUGE_QDISC_DROPS, shaped.drops);
+	*worst = shaped.worst;
+}
+
 /* ---- what stays as it is ---- */
 
 static struct steady *steady_of(struct vitals *vitals, const struct gauge_row *row)
@@ -408,7 +423,7 @@ static gboolean steady_is_quiet(struct steady *steady, const struct gauge_row *r
 }
 
 static void steady_read(const struct vitals *vitals, struct steady *steady, const struct gauge_row *row,
-			const struct container *container)
+			const struct container *container, const struct shaping *shaping)
 {
 	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
 	struct gauge_row found = { 0 };
@@ -417,13 +432,15 @@ static void steady_read(const struct vitals *vitals, struct steady *steady, cons
 	row_set_files(vitals, &found, pids);
 	row_set_collectors(vitals, &found, pids);
 	/* In a network namespace that is somebody else's, too, nobody can be told apart. */
-	if (pids->len && !row->texts[GAUGE_TEXT_NET_SHARED])
+	if (pids->len && !row->texts[GAUGE_TEXT_NET_SHARED]) {
 		row_set_netstat(vitals, &found, g_array_index(pids, guint32, 0));
+		row_set_shaping(shaping, &found, g_array_index(pids, guint32, 0), &steady->qdisc);
+	}
 	*steady->found = found;
 }
 
 static void vitals_add_container(struct vitals *vitals, struct gauges *gauges, struct gauge_row *row,
-				 const struct cpus *cpus)
+				 const struct cpus *cpus, const struct shaping *shaping)
 {
 	const struct container *container = registry_by_cgroup(vitals->registry, row->key);
 	struct steady *steady;
@@ -433,16 +450,18 @@ static void vitals_add_container(struct vitals *vitals, struct gauges *gauges, s
 	steady = steady_of(vitals, row);
 	steady_read_limits(vitals, steady, row);
 	if (!steady_is_quiet(steady, row))
-		steady_read(vitals, steady, row, container);
+		steady_read(vitals, steady, row, container, shaping);
 	if (cpus)
 		row_set_cpuset(gauges, row, cpus, steady->cpuset);
 	row_take(row, steady->limits);
 	row_take(row, steady->found);
+	gauges_set_text(gauges, row, GAUGE_TEXT_QDISC, steady->qdisc);
 }
 
 void vitals_add(struct vitals *vitals, struct gauges *gauges)
 {
 	g_autoptr(cpus_t) cpus = cpus_read(*vitals->root ? vitals->root : "/", NULL);
+	struct shaping *shaping = *vitals->root ? NULL : shaping_new();
 
 	vitals->readings++;
 	for (guint32 i = 0; i < gauges->rows->len; i++) {
@@ -451,11 +470,12 @@ void vitals_add(struct vitals *vitals, struct gauges *gauges)
 		if (row->dead)
 			continue;
 		if (row->resource != GAUGE_RESOURCE_HOST)
-			vitals_add_container(vitals, gauges, row, cpus);
+			vitals_add_container(vitals, gauges, row, cpus, shaping);
 		else if (cpus)
 			row_set_machine(row, cpus);
 	}
 	g_hash_table_foreach_remove(vitals->steady, steady_is_gone, GUINT_TO_POINTER(vitals->readings));
+	g_clear_pointer(&shaping, shaping_free);
 	if (!*vitals->root)
 		queues_add(vitals->registry, gauges, FALSE, NULL);
 }

@@ -12,7 +12,8 @@ from support import run, wait_for
 SECONDS = 4
 # Of these no more than a few per cent of a CPU is used, but for one quota.
 TOGETHER = ["cpu_cap", "healthy_cache", "healthy_pool", "healthy_idle", "memory_oom", "lock_contention", "limit_pids",
-            "limit_files", "net_refused", "net_listen", "net_deaf", "net_udp", "net_drops", "net_workers", "dns_failing", "peer_chain"]
+            "limit_files", "net_refused", "net_listen", "net_deaf", "net_udp", "net_drops", "net_shaped", "net_shaped_host",
+            "net_workers", "dns_failing", "peer_chain"]
 BUSY_CPU = {"CPU taken by a neighbour", "behind a neighbour, beside idle CPUs", "waits beside idle CPUs", "cpuset too small",
             "own CPU demand"}
 

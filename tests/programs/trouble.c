@@ -24,6 +24,7 @@
  *   track                   datagrams to ever new addresses and ports: each a connection to keep track of
  *   ports PORT              connects to a listening port of 127.0.0.1 until it is refused a port of its own
  *   resolve MS [CODE]       a name server that answers after MS (0: never), with this code of failure, and who asks it
+ *   push ADDRESS            400 datagrams of 1000 bytes a second to port 9 there
  *   drain NAME              a tun device that nobody reads, and datagrams to 10.231.7.2, which should be routed to it
  *   talk PORT               an echo of 32 KiB over loopback, both ends in one
  *   timer HZ                wakes up so often and does nothing
@@ -569,6 +570,22 @@ static void track(void)
 	}
 }
 
+static void push(const char *where)
+{
+	struct sockaddr_in address = address_of(9);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char some[1000] = { 0 };
+
+	if (inet_pton(AF_INET, where, &address.sin_addr) != 1)
+		fail("inet_pton");
+	ready();
+	for (;;) {
+		for (int i = 0; i < 20; i++)
+			sendto(fd, some, sizeof(some), MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address));
+		nap_ns(50000000);
+	}
+}
+
 static void drain(const char *name)
 {
 	struct sockaddr_in address = address_of(9);
@@ -877,6 +894,8 @@ int main(int argc, char **argv)
 		ports(atoi(first));
 	if (!strcmp(what, "bursts") && argc > 4)
 		bursts(atoi(first), atoi(second), atoi(argv[4]));
+	if (!strcmp(what, "push"))
+		push(first);
 	if (!strcmp(what, "drain"))
 		drain(first);
 	resolve_code = atoi(second);

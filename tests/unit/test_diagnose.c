@@ -451,6 +451,13 @@ static void scene_drops(struct scene *scene, gboolean much)
 	gauge_set(web(scene), GAUGE_NET_DROPS, much ? 5000 : 5);
 }
 
+static void scene_shaping(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_QDISC_DROPS, 900);
+	gauge_set(web(scene), GAUGE_QDISC_PACKETS, much ? 1000 : 100000);
+	gauges_set_text(scene->gauges, web(scene), GAUGE_TEXT_QDISC, "tbf on eth0");
+}
+
 static void scene_conntrack(struct scene *scene, gboolean much)
 {
 	gauge_set(web(scene), GAUGE_CONNTRACK, much ? 262000 : 1000);
@@ -570,6 +577,7 @@ static const struct case_of_rule {
 	{ "memory grows to its limit", scene_growth, FAULT_CONTAINER, NULL },
 	{ "local ports used up", scene_ports, FAULT_CONTAINER, NULL },
 	{ "interface drops packets", scene_drops, FAULT_HOST, NULL },
+	{ "tc drops packets", scene_shaping, FAULT_HOST, NULL },
 	{ "conntrack full", scene_conntrack, FAULT_HOST, NULL },
 	{ "DNS without answer", scene_dns_silent, FAULT_PEER, "192.0.2.53" },
 	{ "DNS fails", scene_dns_fails, FAULT_PEER, "192.0.2.53" },
