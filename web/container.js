@@ -12,7 +12,7 @@ const mark_lanes = [
 	["limits", ({ kind }) => kind === "limit", "--limit", ({ fields }) => fields?.change || "", true],
 	["lives", ({ kind }) => lives.has(kind), "--good", life_words, true],
 	["programs", ({ kind }) => kind === "exec", "--accent"],
-	["others", ({ kind }) => kind !== "exec" && kind !== "limit" && !lives.has(kind) && !/oom/.test(kind), "--accent", ({ kind }) => kind],
+	["others", ({ kind }) => kind !== "exec" && kind !== "limit" && !lives.has(kind) && !/oom/.test(kind), "--accent", ({ kind, fields }) => kind === "measured" ? `measured ${kinds[fields.what] || fields.what}` : kind],
 ];
 const THROTTLED_LEAST = 0.05; // of the time: less is not marked
 
@@ -209,7 +209,7 @@ function container(view, id) {
 		if (cross === null) marks_now.textContent = `${here.length ? `${here.length} in this range` : "nothing in this range"}; drag over a chart to select a part of it`;
 		else {
 			const reach = Math.max(data.step_ms, 4 * data.steps * data.step_ms / Math.max(width - LEFT, 1)), at = data.from_ms + (cross + 0.5) * data.step_ms, near = here.filter(event => Math.abs(event.time_ms - at) <= reach);
-			const told = near.filter(event => event.kind !== "exec").map(event => event.fields?.change || `${life_words(event)} ${event.process || ""}`.trim()), started = near.filter(event => event.kind === "exec");
+			const told = near.filter(event => event.kind !== "exec").map(event => event.fields?.change || (event.kind === "measured" ? `measured ${kinds[event.fields.what] || event.fields.what}` : "") || `${life_words(event)} ${event.process || ""}`.trim()), started = near.filter(event => event.kind === "exec");
 			marks_now.textContent = [...told.slice(0, 4), started.length === 1 ? `started ${started[0].process || "a program"}` : started.length ? `${started.length} programs started` : "", throttled[cross] > THROTTLED_LEAST ? `throttled ${percent(throttled[cross])}` : ""].filter(Boolean).join(" · ") || "nothing here";
 		}
 		marks.dataset.marks = String(here.length);

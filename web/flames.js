@@ -131,6 +131,15 @@ function folded_of(tree) {
 
 const kinds = { profile: "on CPU", offcpu: "blocked", walltime: "wall time", memory: "memory growth", heap: "allocations" };
 const recorded_kinds = new Set(["profile", "offcpu", "walltime"]); // what the agent keeps all the time: stacks of the first, of the others what threads waited for
+// Kinds of which this range has stacks besides: those of a capture, or of measurements that were asked for in it.
+const MEASURED_MOST_MS = 60e3;
+const events_of = async query => (await json(`/api/events?${query}`)).events;
+async function measured_between(from, to, container) {
+	if (model.replay) return new Set(model.replay.stacks.filter(kind => kinds[kind]));
+	const events = await events_of(`kind=measured&from_ms=${Math.round(from - MEASURED_MOST_MS)}&to_ms=${Math.round(to)}`).catch(() => []);
+	return new Set(events.filter(event => kinds[event.fields.what] && event.time_ms + event.fields.duration / 1e6 > from && (!container || !event.container || event.container === container)).map(event => event.fields.what));
+}
+const measured_source = event => range_source(model.rows.find(row => row.name === event.container)?.series || 0, event.fields.what, event.time_ms - 500, event.time_ms + event.fields.duration / 1e6 + 500);
 const range_source = (series, kind, from, to) => `r,${series},${kind},${Math.round(from)},${Math.round(to)}`;
 const row_of = series => model.rows.find(row => row.series === Number(series));
 
@@ -150,7 +159,7 @@ async function find_source(name) {
 	const [, series, kind, from, to] = /^r,(\d+),(\w+),(\d+),(\d+)$/.exec(name) || [];
 	if (!kind) throw new Error("the address names no capture: p3 is a measurement, r,7,profile,FROM,TO a range");
 	const container = Number(series) ? row_of(series)?.name || `series ${series}` : "the whole machine";
-	const query = `${Number(series) ? `series=${series}&` : ""}kind=${kind}&from_ms=${from}&to_ms=${to}&`;
+	const query = `${Number(series) ? `series=${series}&` : ""}kind=${kind}&${address().query.get("d") === "classes" ? "detail=classes&" : ""}from_ms=${from}&to_ms=${to}&`;
 	return { kind, container, series: Number(series), path: `/api/flame?${query}`, says: `${container}: ${kinds[kind] || kind}, ${clock(Number(from))} to ${clock(Number(to))}`, state: "done",
 		command: command_of(kind, Math.max(1, Math.round((to - from) / 1000)), Number(series) ? container : ""), seconds: (to - from) / 1000, formats: ["pprof", "folded", "json"], from: Number(from), to: Number(to) };
 }
@@ -187,6 +196,7 @@ function flame(view) {
 function flame_graph_view(view, query) {
 	const crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }), heading = el("h1", {}, "…"), said = el("div", { class: "dim said", role: "status" }, "Loading…"), bar = el("div", { class: "bar" }), place = el("div", { class: "fill" });
 	let graph = null, gone = false, host = null, again = 0;
+	let measured = new Set(); // kinds of which this range has stacks besides those that are always sampled
 	view.append(crumbs, heading, said, bar, place);
 
 	async function capture_of(source) {
@@ -197,8 +207,9 @@ function flame_graph_view(view, query) {
 	}
 	function ledger_words({ shape }) {
 		const { coverage, rung, misses, notes } = shape.ledger, sum = shape.nodes.reduce((all, node) => all + node[2], 0);
-		const how = [rung ? `Measured by ${words_of(rung)}.` : "", misses ? `That misses ${words_of(misses)}.` : "", ...(notes || []).slice(0, 6).map(words_of)].filter(Boolean);
-		return el("details", { class: "how" }, el("summary", {}, [`${weight_text(shape.unit, sum)} in all`, coverage === null ? "" : `${digits(100 * coverage)} % accounted for`].filter(Boolean).join(", ")), el("ul", {}, how.map(words => el("li", {}, words))));
+		const how = [rung ? `Measured by ${words_of(rung)}.` : "", misses ? `That misses ${words_of(misses)}.` : "", ...(notes || []).slice(0, 6).map(words_of).filter(words => !words.startsWith("of "))].filter(Boolean);
+		const part = (notes || []).map(words_of).find(words => words.startsWith("of ") && words.includes(" in this range"));
+		return el("details", { class: "how" }, el("summary", {}, [part ? `Stacks ${part}` : shape.frames.length && !has_stacks(shape) ? "By what threads waited for, without stacks" : "", `${weight_text(shape.unit, sum)} in all`, coverage === null ? "" : `${digits(100 * coverage)} % accounted for`].filter(Boolean).join(", ")), el("ul", {}, how.map(words => el("li", {}, words))));
 	}
 	async function load() {
 		try {
@@ -210,15 +221,18 @@ function flame_graph_view(view, query) {
 			fill(crumbs, el("a", { href: "#/" }, "Overview"), " › ", series ? [el("a", { href: `#/container/${series}` }, container), " › "] : "the whole machine › ", el("a", { href: `#/flame?series=${series || 0}` }, "flame graphs"));
 			if (waiting?.state === "failed") throw new Error(`the measurement failed: ${waiting.error}`);
 			if (waiting) { said.textContent = "Still measuring…"; again = setTimeout(load, 1000); return; }
-			const [captures] = await Promise.all([Promise.all(sources.map(capture_of)), load_palette()]);
+			const last = sources.at(-1);
+			const [captures, known_kinds] = await Promise.all([Promise.all(sources.map(capture_of)), last.from ? measured_between(last.from, last.to, last.series ? last.container : "") : new Set(), load_palette()]);
+			measured = known_kinds;
 			if (!gone) show(sources, captures);
 		} catch (error) { if (!gone) no_graph(error); }
 	}
+	const has_stacks = shape => shape.frames.some(([kind]) => kind !== "container" && kind !== "cause");
 	// Windows of stacks that are not cut say more than was asked for: what they cover is said.
 	function covers(sources, captures) {
 		return sources.map((source, i) => {
 			const begin = captures[i].capture.start_realtime_ns / 1e6, end = begin + captures[i].capture.duration_ns / 1e6;
-			return source.from && (begin < source.from - 2000 || end > source.to + 2000 || begin > source.from + 5000) ? ` Stacks of ${clock(begin)} to ${clock(end)}.` : "";
+			return source.from && (begin < source.from - 2000 || end > source.to + 2000 || begin > source.from + 5000) ? ` ${has_stacks(captures[i].shape) ? "Stacks of" : "Known of"} ${clock(begin)} to ${clock(end)}.` : "";
 		}).join("");
 	}
 	// What was not recorded can be measured now.
@@ -238,7 +252,7 @@ function flame_graph_view(view, query) {
 		const scale = captures.length > 1 && shares ? all(last) / Math.max(all(first), 1) : captures.length > 1 && first.capture.duration_ns && last.capture.duration_ns ? last.capture.duration_ns / first.capture.duration_ns : 1;
 		const tree = captures.length > 1 ? compare_trees(first.tree, last.tree, scale) : last.tree;
 		fill(said, captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is taken times ${digits(scale)}, ${shares ? "so that both weigh the same" : "for it lasted otherwise"}.` : ""} ${covers(sources, captures)}` : [ledger_words(last), covers(sources, captures)]);
-		actions(sources, tree);
+		actions(sources, tree, captures.length > 1 || has_stacks(last.shape));
 		if (!tree.self.some(Boolean)) { place.replaceChildren(el("p", { class: "empty" }, "Nothing was seen in this range.")); return; }
 		host = graph_frame(captures.length > 1);
 		host.dataset.theme = document.documentElement.dataset.theme;
@@ -250,18 +264,20 @@ function flame_graph_view(view, query) {
 			view.dataset.ready = "1";
 		});
 	}
-	function actions(sources, tree) {
-		const last = sources.at(-1), file = format => `fathom-${last.kind}.${format === "pprof" ? "pb.gz" : format}`;
+	function actions(sources, tree, has_any_stacks) {
+		const last = sources.at(-1), classes = query.get("d") === "classes", seconds = Math.min(Math.max(Math.round(last.seconds), 2), 10), is_range = sources.length === 1 && !!last.from, file = format => `fathom-${last.kind}.${format === "pprof" ? "pb.gz" : format}`;
 		const fetched = format => async () => save(await (await ask(`${last.path}format=${format}`)).blob(), file(format));
 		fill(bar,
 			sources.length === 1 ? el("div", { class: "segments", role: "group", "aria-label": "What" }, Object.entries(kinds).map(([kind, words]) => kind === last.kind ? el("a", { class: "button", "aria-current": "true", href: location.hash }, words) :
-				last.from && recorded_kinds.has(kind) ? el("a", { class: "button", href: `#/flame?a=${range_source(last.series, kind, last.from, last.to)}` }, words) :
-					model.replay ? null : button(words, event => measure_now(event.target, last.series || 0, kind, Math.min(Math.max(Math.round(last.seconds), 2), 10)), { title: `Not recorded: measures now, for ${Math.min(Math.max(Math.round(last.seconds), 2), 10)} s` }))) : null,
+				last.from && (recorded_kinds.has(kind) || measured.has(kind)) ? el("a", { class: "button", href: `#/flame?a=${range_source(last.series, kind, last.from, last.to)}` }, words) :
+					model.replay ? null : button(words, event => measure_now(event.target, last.series || 0, kind, seconds), { title: `Not recorded: measures now, for ${seconds} s` }))) : null,
+			is_range && !has_any_stacks && last.kind !== "profile" && !classes && !model.replay ? button(`Measure stacks now, ${seconds} s`, event => measure_now(event.target, last.series || 0, last.kind, seconds), { class: "strong", title: "Stacks of blocked time are dear: they are measured when asked for, and kept in the history then" }) : null,
+			is_range && (last.kind === "offcpu" || last.kind === "walltime") && (classes ? measured.has(last.kind) : has_any_stacks) ? button(classes ? "With stacks" : "Without stacks", () => { set_query({ d: classes ? "" : "classes", z: "", s: "" }, true); draw(); }, { title: classes ? "The measurements in this range alone" : "All of the range, by what threads waited for" }) : null,
 			sources.length === 1 && last.from ? el("a", { class: "button", title: "The same length of time just before", href: `#/flame?${new URLSearchParams({ a: range_source(last.series, last.kind, 2 * last.from - last.to, last.from), b: query.get("a") })}` }, "Against before") : null,
 			el("a", { class: "button", href: `#/flame?${new URLSearchParams({ compare: query.get("a"), series: String(last.series || 0) })}` }, "Compare with…"),
 			sources.length > 1 ? el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: query.get("b"), b: query.get("a") })}` }, "Swap") : null,
 			sources.length > 1 ? button("Compare shares", () => { set_query({ n: query.get("n") === "1" ? "" : "1" }); draw(); }, { "aria-pressed": String(query.get("n") === "1"), title: "Both are made to weigh the same, so that only what changed in proportion is coloured" }) : null,
-			last.from && sources.length === 1 ? el("a", { class: "button", title: "When the samples were taken, by parts of a second", href: `#/flame?${new URLSearchParams({ scope: "1", series: String(last.series || 0), range: String(Math.max(60, Math.round((last.to - last.from) / 1000))), to: String(last.to) })}` }, "FlameScope") : /^p\d+$/.test(query.get("a")) && sources.length === 1 && last.kind === "profile" ? el("a", { class: "button", title: "When the samples were taken, by parts of a second", href: `#/flame?scope=1&of=${query.get("a")}` }, "FlameScope") : null, el("span", { class: "grow" }),
+			last.from && sources.length === 1 && last.kind === "profile" ? el("a", { class: "button", title: "When the samples were taken, by parts of a second", href: `#/flame?${new URLSearchParams({ scope: "1", series: String(last.series || 0), range: String(Math.max(60, Math.round((last.to - last.from) / 1000))), to: String(last.to) })}` }, "FlameScope") : /^p\d+$/.test(query.get("a")) && sources.length === 1 && last.kind === "profile" ? el("a", { class: "button", title: "When the samples were taken, by parts of a second", href: `#/flame?scope=1&of=${query.get("a")}` }, "FlameScope") : null, el("span", { class: "grow" }),
 			export_menu([["SVG", () => graph && save(new Blob([graph.picture()], { type: "image/svg+xml" }), file("svg"))], ["PNG", () => host?.shadowRoot.getElementById("graph").toBlob(blob => save(blob, file("png")))],
 				["CSV", () => save(csv_of([["function", "self", "total", "self before", "total before"], ...graph_data(tree).top.map(row => [row[5], row[1], row[2], row[3], row[4]])]), file("csv"))],
 				["folded", () => save(new Blob([folded_of(tree)], { type: "text/plain" }), file("folded"))], ...(sources.length > 1 ? [] : [["pprof", fetched("pprof")], ["JSON", fetched("json")]])]),
@@ -330,13 +346,14 @@ async function sampler_words() {
 function flame_chooser(view) {
 	const first = address().query.get("compare"), wanted = address().query.get("series") || "0";
 	const who = container_select(wanted, true, () => { set_query({ series: who.value === "0" ? "" : who.value }); picker.load(true); }), list = el("div", { id: "jobs" }), recorded = el("section", { "aria-label": "Recorded" }), measured = el("section", { "aria-label": "Measure" }), against = el("p", { class: "dim" });
-	const picker = range_picker(() => who.value, () => {}), sampler = el("span", { class: "dim" });
-	let gone = false;
+	const picker = range_picker(() => who.value, () => {}), sampler = el("span", { class: "dim" }), earlier = el("div", { id: "earlier" });
+	const kind = el("select", { id: "recorded-kind", "aria-label": "What of it" }, Object.entries(kinds).filter(([one]) => recorded_kinds.has(one) || model.replay?.stacks.includes(one)).map(([value, words]) => el("option", { value }, words)));
+	let gone = false, asked = 0;
 	const target = source => `#/flame?${new URLSearchParams(first ? { a: first, b: source } : { a: source })}`;
-	view.append(el("h1", {}, first ? "Compare with…" : "Flame graphs"), first ? against : "", el("div", { class: "bar" }, el("label", {}, "Of ", who), el("span", { class: "grow" }), export_menu([["JSON", async () => save(json_blob(await json("/api/profiles")), "fathom-measurements.json")]]), copy_button(() => command_of("profile", 60, row_of(who.value)?.name))), recorded, measured, el("h2", {}, "Measurements"), list);
+	view.append(el("h1", {}, first ? "Compare with…" : "Flame graphs"), first ? against : "", el("div", { class: "bar" }, el("label", {}, "Of ", who), el("span", { class: "grow" }), export_menu([["JSON", async () => save(json_blob(await json("/api/profiles")), "fathom-measurements.json")]]), copy_button(() => command_of("profile", 60, row_of(who.value)?.name))), recorded, measured, el("h2", {}, model.replay ? "" : "Measurements"), list, earlier);
 	if (first) find_source(first).then(source => { against.textContent = `The first is ${source.says}. Choose the second: another container or another range, recorded or measured.`; }, error => { against.textContent = error.message; });
-	const open = button(first ? "Compare" : "Open", () => { const { from, to } = picker.span(); location.hash = target(range_source(who.value, "profile", from, to)); }, { id: "open-range" });
-	recorded.append(el("h2", {}, "Recorded: on CPU"), picker.box, el("div", { class: "bar" }, open, first ? null : button("FlameScope", () => { const { from, to } = picker.span(); location.hash = `#/flame?${new URLSearchParams({ scope: "1", series: who.value, range: String(Math.max(5, Math.round((to - from) / 1000))), to: String(Math.round(to)) })}`; }), sampler));
+	const open = button(first ? "Compare" : "Open", () => { const { from, to } = picker.span(); location.hash = target(range_source(who.value, kind.value, from, to)); }, { id: "open-range" });
+	recorded.append(el("h2", {}, "Recorded"), picker.box, el("div", { class: "bar" }, kind, open, first ? null : button("FlameScope", () => { const { from, to } = picker.span(); location.hash = `#/flame?${new URLSearchParams({ scope: "1", series: who.value, range: String(Math.max(5, Math.round((to - from) / 1000))), to: String(Math.round(to)) })}`; }), sampler));
 	sampler_words().then(words => { sampler.textContent = words; }, () => {});
 	if (!model.replay) measured.append(el("h2", {}, "Measure now"), profile_form(() => Number(who.value), () => row_of(who.value)));
 	async function live() {
@@ -346,8 +363,15 @@ function flame_chooser(view) {
 			const all = await json("/api/profiles");
 			if (gone) return;
 			const stacks = all.profiles.filter(job => kinds[job.kind]).reverse();
-			fill(list, ...(stacks.length ? stacks.map(job => job_line(job, target)) : [el("p", { class: "dim" }, "None yet.")]));
+			fill(list, ...(stacks.length ? stacks.map(job => job_line(job, target)) : [el("p", { class: "dim" }, model.replay ? "" : "None since the agent's start.")]));
+			if (!model.replay && Date.now() - asked > 10000) await live_earlier(all.profiles);
 		} catch { /* the banner says what is wrong with the connection */ }
+	}
+	// What was measured before, and is in the history alone.
+	async function live_earlier(listed) {
+		asked = Date.now();
+		const events = (await events_of(`kind=measured&from_ms=${asked - 7 * 86400e3}&to_ms=${asked}`).catch(() => [])).filter(event => kinds[event.fields.what] && !listed.some(job => job.kind === event.fields.what && event.time_ms >= job.start_ms - 1000 && event.time_ms < job.start_ms + 1000 * job.seconds + 30000));
+		if (!gone) fill(earlier, events.length ? el("h3", {}, "Earlier, in the history") : null, events.slice(0, 50).map(event => el("p", { class: "job" }, el("a", { href: target(measured_source(event)) }, `${event.container || "the whole machine"}: ${kinds[event.fields.what]}, ${event.fields.duration / 1e9} s, ${new Date(event.time_ms).toLocaleString()}`))));
 	}
 	return { live, theme: picker.paint, leave: () => { gone = true; picker.leave(); } };
 }

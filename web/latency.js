@@ -195,6 +195,7 @@ function container_select(chosen, with_machine, changed) {
 }
 
 function event_row(event) {
+	if (event.kind === "measured" && kinds[event.fields.what]) return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, "measured"), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", {}, ""), el("td", { class: "text" }, el("a", { href: `#/flame?a=${encodeURIComponent(measured_source(event))}` }, `${kinds[event.fields.what]}, ${event.fields.duration / 1e9} s: flame graph`)));
 	const said = event.fields?.change || Object.entries(event.fields || {}).map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`).join(", ");
 	return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, event.kind), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", { class: "text" }, `${event.process || ""} ${event.pid || ""}`), el("td", { class: "text" }, said));
 }

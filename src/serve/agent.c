@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "serve/api.h"
+#include "serve/measured.h"
 #include "serve/recorder.h"
 #include "serve/replay.h"
 #include "serve/sampler.h"
@@ -26,6 +27,7 @@
 
 struct agent {
 	GMainLoop *loop;
+	struct measured measured;
 	struct sampler *sampler; /* NULL of a capture, as the recorder */
 	struct replay *replay; /* NULL: this machine is watched */
 	struct database *database; /* owned by the history; NULL: none */
@@ -204,6 +206,8 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	profiles = g_build_filename(config->state, AGENT_PROFILES, NULL);
 	captures = g_build_filename(config->state, AGENT_CAPTURES, NULL);
 	agent->sampler = sampler_new(agent->api.live, agent->api.stacks, profiles, (guint)config->profile_seconds);
+	agent->measured = (struct measured){ .live = agent->api.live, .stacks = agent->api.stacks };
+	jobs_watch(agent->api.jobs, measured_keep, &agent->measured);
 	if (!config_triggers(config, &triggers, error))
 		return FALSE;
 	agent->api.recorder = recorder_new(captures, agent->api.live, agent->api.reel, agent->api.stacks, &triggers);

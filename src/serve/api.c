@@ -833,8 +833,8 @@ static void post_profile(struct api *api, const struct http_request *request, st
 		reply_error(reply, MHD_HTTP_NOT_FOUND, "no container that runs now has that series");
 		return;
 	}
-	job = jobs_start(api->jobs, http_query(request, "kind"), row ? row->name : "all",
-			 row ? row->texts[GAUGE_TEXT_CGROUP] : "all", (guint)seconds, &is_busy, &error);
+	job = jobs_start(api->jobs, http_query(request, "kind"), row ? row->name : JOBS_ALL,
+			 row ? row->texts[GAUGE_TEXT_CGROUP] : JOBS_ALL, (guint)seconds, &is_busy, &error);
 	if (!job) {
 		reply_error(reply, is_busy ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_BAD_REQUEST, error->message);
 		return;

@@ -17,6 +17,7 @@
 #define FLAMES_SECOND_MS 1000
 #define FLAMES_COLUMNS_MAX 3600
 #define FLAMES_CELL_MIN_MS 5
+#define FLAMES_SAMPLED "profile" /* what is always sampled; of others there are measurements in the history */
 
 /* ---- where stacks come from ---- */
 
@@ -26,7 +27,8 @@ typedef void (*window_fn)(void *user, struct snapshot *snapshot, struct shape *s
 struct source {
 	struct past_range range;
 	const char *container; /* NULL: all */
-	struct snapshot *measured; /* of a measurement; NULL: what is always sampled */
+	struct snapshot *measured; /* of a measurement; NULL: what the history has */
+	const char *kind; /* of stacks that are wanted of the history: a probe */
 };
 
 /* A walk over its windows. */
@@ -53,6 +55,8 @@ static void source_window(void *user, gint64 time_ms, struct snapshot *snapshot)
 	const struct past_range *range = &walk->source->range;
 	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
 
+	if (!walk->source->measured && (!shape || g_strcmp0(shape->probe, walk->source->kind) != 0))
+		return;
 	if (!snapshot->start_realtime_ns) { /* of a capture that does not say: it ended when it was kept */
 		guint64 end_ns = (guint64)time_ms * NS_PER_MS;
 
@@ -68,8 +72,9 @@ static void source_each(const struct api *api, const struct source *source, wind
 
 	if (source->measured)
 		source_window(&walk, snapshot_end_ms(source->measured), source->measured);
-	else
-		reel_each(api->stacks, source->range.from_ms, source->range.to_ms + FLAMES_WINDOW_MAX_MS, 60000,
+	else /* a capture's stacks may have gathered over all of it */
+		reel_each(api->stacks, source->range.from_ms,
+			  api->replay ? api->replay->to_ms : source->range.to_ms + FLAMES_WINDOW_MAX_MS, 60000,
 			  source_window, &walk);
 }
 
@@ -101,6 +106,7 @@ static const char *source_parse(const struct api *api, const struct http_request
 	const char *wrong;
 	gint64 profile;
 
+	source->kind = FLAMES_SAMPLED;
 	if (!http_query_number(request, "profile", 0, &profile))
 		return "profile is the number of a measurement";
 	if (!past_container(api, request, &source->container))
@@ -148,6 +154,9 @@ struct flame_sum {
 	const struct source *source;
 	struct shape *shape; /* being filled */
 	struct snapshot *snapshot; /* of it */
+	guint windows, left_out; /* summed; at the same time as another */
+	gint64 taken_to_ms;
+	guint64 covered_ns;
 };
 
 /* Weights of the samples within the range, by node: those whose moment lies in it, or all of a window that lies in it, or
@@ -188,14 +197,42 @@ static void flame_add(struct calltree *into, const struct calltree *from, const 
 	}
 }
 
+static gboolean is_sampled(const struct source *source)
+{
+	return source->measured || strcmp(source->kind, FLAMES_SAMPLED) == 0;
+}
+
+/* Of measurements: is something of whom is asked for in it, and was the time not taken from another already? */
+static gboolean flame_wants(struct flame_sum *sum, const struct snapshot *snapshot, const struct calltree *tree,
+			    const guint8 *wanted)
+{
+	gboolean has_any = FALSE;
+
+	for (guint32 i = 1; i < tree->node_count && !has_any; i++)
+		has_any = wanted[i];
+	if (!has_any)
+		return FALSE;
+	if (snapshot_start_ms(snapshot) < sum->taken_to_ms) {
+		sum->left_out++;
+		return FALSE;
+	}
+	sum->taken_to_ms = snapshot_end_ms(snapshot);
+	sum->covered_ns += snapshot->duration_ns;
+	sum->windows++;
+	return TRUE;
+}
+
 /* window_fn */
 static void flame_window(void *user, struct snapshot *snapshot, struct shape *shape)
 {
 	struct flame_sum *sum = user;
 	g_autofree guint8 *wanted = nodes_wanted(shape->calltree, sum->source->container);
-	g_autofree guint64 *weights = weights_within(sum->source, snapshot, shape->calltree);
+	g_autofree guint64 *weights = NULL;
 	guint64 end_ns = snapshot->start_realtime_ns + snapshot->duration_ns;
 
+	if (!is_sampled(sum->source) && !flame_wants(sum, snapshot, shape->calltree, wanted))
+		return;
+	weights = weights_within(sum->source, snapshot, shape->calltree);
 	flame_add(sum->shape->calltree, shape->calltree, weights, wanted);
 	ledger_merge(&sum->shape->ledger, &shape->ledger);
 	sum->shape->unit = shape->unit;
@@ -218,9 +255,21 @@ static void flame_bound(struct flame_sum *sum)
 	sum->snapshot->duration_ns = end_ns - MIN(sum->snapshot->start_realtime_ns, end_ns);
 }
 
+/* Measurements seldom cover the range: how much of it they are of is said. */
+static void flame_say(struct flame_sum *sum)
+{
+	if (!sum->windows)
+		return;
+	ledger_note(&sum->shape->ledger,
+		    g_strdup_printf("of %u measurement%s in this range, %.0f s of its %.0f s%s", sum->windows,
+				    sum->windows == 1 ? "" : "s", (double)sum->covered_ns / (double)NS_PER_S,
+				    (double)(sum->source->range.to_ms - sum->source->range.from_ms) / 1000,
+				    sum->left_out ? "; others at the same time are left out" : ""));
+}
+
 static struct snapshot *flame_sum(const struct api *api, struct source *source)
 {
-	const char *probe = source->measured ? snapshot_find(source->measured, SHAPE_CALLTREE)->probe : "profile";
+	const char *probe = source->measured ? snapshot_find(source->measured, SHAPE_CALLTREE)->probe : source->kind;
 	g_autofree char *title = g_strdup_printf("%s of %s", probe, source->container ? source->container : "all");
 	struct flame_sum sum = { .source = source, .snapshot = snapshot_new(title) };
 
@@ -228,6 +277,7 @@ static struct snapshot *flame_sum(const struct api *api, struct source *source)
 	g_ptr_array_add(sum.snapshot->shapes, sum.shape);
 	source_each(api, source, flame_window, &sum);
 	flame_bound(&sum);
+	flame_say(&sum);
 	return sum.snapshot;
 }
 
@@ -277,25 +327,64 @@ static struct snapshot *flame_classes(const struct api *api, const struct source
 	return sum.snapshot;
 }
 
-static struct snapshot *flame_of(const struct api *api, struct source *source, const char *kind)
-{
-	return source->measured || !kind || strcmp(kind, "profile") == 0 ? flame_sum(api, source)
-									 : flame_classes(api, source, kind);
-}
-
 static struct calltree *snapshot_tree(const struct snapshot *snapshot)
 {
 	return snapshot_find(snapshot, SHAPE_CALLTREE)->calltree;
 }
 
-/* With before_from_ms and before_to_ms (and, of another container, before_series) the answer compares. NULL, or what is wrong. */
-static const char *flame_compare(const struct api *api, const struct http_request *request, struct source *source,
-				 const char *kind, struct snapshot *after)
+/* How a range is answered that has no stacks of what it is asked for, or all of it is wanted. */
+enum flame_detail {
+	DETAIL_BEST = 0, /* stacks where there are any, else what threads waited for */
+	DETAIL_STACKS = 1,
+	DETAIL_CLASSES = 2,
+};
+
+static gboolean has_classes(const struct source *source)
+{
+	return !source->measured && (strcmp(source->kind, "offcpu") == 0 || strcmp(source->kind, "walltime") == 0);
+}
+
+static struct snapshot *flame_of(const struct api *api, struct source *source, enum flame_detail detail)
+{
+	struct snapshot *sum;
+
+	if (has_classes(source) && detail == DETAIL_CLASSES)
+		return flame_classes(api, source, source->kind);
+	sum = flame_sum(api, source);
+	if (!has_classes(source) || detail == DETAIL_STACKS || snapshot_tree(sum)->node_count > 1)
+		return sum;
+	snapshot_free(sum);
+	return flame_classes(api, source, source->kind);
+}
+
+/* Anything but who and why. */
+static gboolean has_stacks(const struct snapshot *snapshot)
+{
+	const struct calltree *tree = snapshot_tree(snapshot);
+
+	for (guint32 i = 0; i < tree->frame_count; i++)
+		if (tree->frames[i].kind != FRAME_CONTAINER && tree->frames[i].kind != FRAME_CAUSE)
+			return TRUE;
+	return FALSE;
+}
+
+static void flame_join(const struct snapshot *before, struct snapshot *after)
 {
 	struct shape *shape = snapshot_find(after, SHAPE_CALLTREE);
-	struct calltree *joined;
+	struct calltree *joined = calltree_diff(snapshot_tree(before), shape->calltree);
+
+	calltree_free(shape->calltree);
+	shape->calltree = joined;
+	ledger_merge(&shape->ledger, &snapshot_find(before, SHAPE_CALLTREE)->ledger);
+}
+
+/* With before_from_ms and before_to_ms (and, of another container, before_series) the answer compares. NULL, or what is wrong. */
+static const char *flame_compare(const struct api *api, const struct http_request *request, struct source *source,
+				 enum flame_detail detail, struct snapshot **after)
+{
+	const char *container = source->container;
+	struct past_range range, range_after = source->range;
 	g_autoptr(snapshot_t) before = NULL;
-	struct past_range range;
 	gint64 series;
 
 	if (!http_query_number(request, "before_from_ms", 0, &range.from_ms) ||
@@ -315,11 +404,17 @@ static const char *flame_compare(const struct api *api, const struct http_reques
 	}
 	range.step_ms = source->range.step_ms;
 	source->range = range;
-	before = flame_of(api, source, kind);
-	joined = calltree_diff(snapshot_tree(before), shape->calltree);
-	calltree_free(shape->calltree);
-	shape->calltree = joined;
-	ledger_merge(&shape->ledger, &snapshot_find(before, SHAPE_CALLTREE)->ledger);
+	before = flame_of(api, source, detail);
+	/* Stacks are compared with stacks alone. */
+	if (has_classes(source) && has_stacks(before) != has_stacks(*after)) {
+		snapshot_free(before);
+		before = flame_of(api, source, DETAIL_CLASSES);
+		source->range = range_after;
+		source->container = container;
+		snapshot_free(*after);
+		*after = flame_of(api, source, DETAIL_CLASSES);
+	}
+	flame_join(before, *after);
 	return NULL;
 }
 
@@ -341,6 +436,19 @@ static const struct flame_format *flame_format(const char *name)
 	return NULL;
 }
 
+static const char *nothing_words(const struct api *api, const struct source *source)
+{
+	if (source->measured)
+		return "no stack was seen in that part of the measurement";
+	if (has_classes(source))
+		return "no thread's time is known in that range";
+	if (strcmp(source->kind, FLAMES_SAMPLED) != 0)
+		return "nothing of that kind was measured in that range, and it is not recorded always";
+	return live_part(api->live, LIVE_PROFILE)->state == LIVE_ON
+		       ? "no stack was sampled in that range (a window of a minute must be over)"
+		       : "stacks are not sampled: /api/self says why";
+}
+
 static void flame_render(const struct api *api, const struct source *source, const struct flame_format *format,
 			 const struct snapshot *snapshot, struct http_reply *reply)
 {
@@ -350,11 +458,7 @@ static void flame_render(const struct api *api, const struct source *source, con
 	gsize length;
 
 	if (tree->node_count <= 1) {
-		gboolean is_on = source->measured || live_part(api->live, LIVE_PROFILE)->state == LIVE_ON;
-
-		past_error(reply, MHD_HTTP_NOT_FOUND,
-			   is_on ? "no stack was sampled in that range (a window of a minute must be over)"
-				 : "stacks are not sampled: /api/self says why");
+		past_error(reply, MHD_HTTP_NOT_FOUND, nothing_words(api, source));
 		return;
 	}
 	text = render_write_string(snapshot, render_format_find(format->name, NULL),
@@ -370,21 +474,29 @@ static void flame_render(const struct api *api, const struct source *source, con
 
 void flames_answer(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const kinds[] = { "profile", "offcpu", "walltime", NULL };
-	const char *kind = http_query(request, "kind"), *wrong = NULL;
+	static const char *const kinds[] = { FLAMES_SAMPLED, "offcpu", "walltime", "memory", "heap", NULL };
+	static const char *const details[] = { "best", "stacks", "classes", NULL };
+	const char *kind = http_query(request, "kind"), *detail = http_query(request, "detail"), *wrong = NULL;
+	enum flame_detail how = DETAIL_BEST;
 	const struct flame_format *format = flame_format(http_query(request, "format"));
 	g_autoptr(snapshot_t) snapshot = NULL;
 	struct source source = { 0 };
 
 	if (kind && !g_strv_contains(kinds, kind))
-		wrong = "kind is profile, offcpu or walltime: of others there is no history, only measurements (/api/profiles)";
+		wrong = "kind is profile, offcpu, walltime, memory or heap";
+	else if (detail && !g_strv_contains(details, detail))
+		wrong = "detail is best, stacks or classes";
 	else if (!format)
 		wrong = "format is one of json, folded, svg, pprof";
 	else
 		wrong = source_parse(api, request, 300, &source);
 	if (!wrong) {
-		snapshot = flame_of(api, &source, kind);
-		wrong = flame_compare(api, request, &source, kind, snapshot);
+		while (detail && strcmp(details[how], detail) != 0)
+			how++;
+		if (kind)
+			source.kind = kind;
+		snapshot = flame_of(api, &source, how);
+		wrong = flame_compare(api, request, &source, how, &snapshot);
 	}
 	if (!wrong && snapshot_tree(snapshot)->baseline && !format->can_compare)
 		wrong = "a comparison is json or svg";

@@ -69,6 +69,8 @@ struct jobs {
 	char *directory;
 	GPtrArray *list; /* of struct running_job */
 	guint last_id;
+	jobs_done_fn done; /* NULL: nobody */
+	void *done_user;
 };
 
 struct running_job {
@@ -156,6 +158,14 @@ static void job_draw(struct running_job *running)
 		job_end(running, JOB_FAILED, error->message);
 }
 
+static void job_measured(struct running_job *running)
+{
+	g_autofree char *capture = job_path(running->jobs, running->job.id, "json");
+
+	if (running->jobs->done && running->kind->result == RESULT_STACKS)
+		running->jobs->done(running->jobs->done_user, &running->job, capture);
+}
+
 static void job_failed(struct running_job *running, int status)
 {
 	g_autofree char *path = job_path(running->jobs, running->job.id, "err");
@@ -181,6 +191,8 @@ static void job_ended(GPid pid, int status, gpointer data)
 	ok = WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == JOB_EXIT_INCONCLUSIVE);
 	if (ok && WEXITSTATUS(status) == JOB_EXIT_INCONCLUSIVE)
 		running->job.is_inconclusive = TRUE;
+	if (ok && running->job.state == JOB_MEASURING)
+		job_measured(running);
 	if (ok)
 		job_draw(running);
 	else
@@ -355,6 +367,12 @@ GBytes *jobs_result(const struct jobs *jobs, const struct job *job, const char *
 		return content ? g_bytes_new_take(content, length) : NULL;
 	}
 	return NULL;
+}
+
+void jobs_watch(struct jobs *jobs, jobs_done_fn done, void *user)
+{
+	jobs->done = done;
+	jobs->done_user = user;
 }
 
 struct jobs *jobs_new(const char *directory)

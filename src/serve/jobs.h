@@ -8,6 +8,7 @@
 #define JOBS_RUNNING_MAX 2
 #define JOBS_KEPT_MAX 16
 #define JOBS_SECONDS_MAX 60
+#define JOBS_ALL "all" /* container: the whole machine */
 #define JOBS_RESULT_BYTES (32u << 20)
 
 enum job_state {
@@ -34,6 +35,9 @@ struct jobs;
 /* Results go below `directory`, which must exist; what is left there from before is removed. */
 struct jobs *jobs_new(const char *directory);
 void jobs_free(struct jobs *jobs); /* ends what runs */
+/* Is told of every measurement of stacks that has ended well, before it is drawn; `capture` is a file that may be read then. */
+typedef void (*jobs_done_fn)(void *user, const struct job *job, const char *capture);
+void jobs_watch(struct jobs *jobs, jobs_done_fn done, void *user);
 
 /* Starts to measure the container whose cgroup's path is `cgroup` ("all": the whole machine). NULL and `error` (for people) when there is no such
  * kind, the duration is out of range, or JOBS_RUNNING_MAX run. */

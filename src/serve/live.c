@@ -207,6 +207,11 @@ static void event_keep(struct live *live, const struct event *event)
 	events_add(live->news, event);
 }
 
+void live_note(struct live *live, const struct event *event)
+{
+	event_keep(live, event);
+}
+
 /* happen_fn */
 static void event_seen(void *user, const struct event *event)
 {

@@ -129,5 +129,8 @@ guint64 live_events_total(const struct live *live, enum live_part part); /* LIVE
 /* Of a part that somebody else runs (LIVE_PROFILE): what it saw (may be NULL), and CPU time it took. */
 void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns);
 
+/* Something that happened besides what the parts see: goes where events go. */
+void live_note(struct live *live, const struct event *event);
+
 /* Turns a part off to save its cost, or on again. */
 void live_shed(struct live *live, enum live_part part, gboolean off, const char *why);

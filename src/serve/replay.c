@@ -47,8 +47,11 @@ static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 	replay->to_ms = MAX(replay->to_ms, time_ms);
 	if (!stacks) {
 		live_replay(loading->live, time_ms, snapshot_steal(snapshot));
-	} else if (strcmp(stacks->probe, "profile") == 0) { /* others have no history here */
-		live_account(loading->live, LIVE_PROFILE, stacks, 0);
+	} else {
+		if (strcmp(stacks->probe, "profile") == 0)
+			live_account(loading->live, LIVE_PROFILE, stacks, 0);
+		if (!g_ptr_array_find_with_equal_func(replay->stacks, stacks->probe, g_str_equal, NULL))
+			g_ptr_array_add(replay->stacks, g_strdup(stacks->probe));
 		reel_add(loading->stacks, time_ms, snapshot_steal(snapshot));
 	}
 	return TRUE;
@@ -63,6 +66,7 @@ struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struc
 	};
 	struct capture capture;
 
+	replay->stacks = g_ptr_array_new_with_free_func(g_free);
 	replay->name = g_path_get_basename(path);
 	if (!capture_read_file(path, NULL, &capture, loading_frame, &loading, error)) {
 		replay_free(replay);
@@ -81,6 +85,7 @@ void replay_free(struct replay *replay)
 {
 	if (!replay)
 		return;
+	g_ptr_array_unref(replay->stacks);
 	g_free(replay->name);
 	g_free(replay->host);
 	g_free(replay);
@@ -98,5 +103,9 @@ void replay_write(const struct replay *replay, struct json_writer *json)
 	json_int(json, "from_ms", replay->from_ms);
 	json_int(json, "to_ms", replay->to_ms);
 	json_uint(json, "cut_bytes", replay->cut_bytes);
+	json_begin_array(json, "stacks");
+	for (guint i = 0; i < replay->stacks->len; i++)
+		json_string(json, NULL, g_ptr_array_index(replay->stacks, i));
+	json_end_array(json);
 	json_end_object(json);
 }

@@ -10,6 +10,7 @@
 struct replay {
 	char *name, *host; /* the file's name without its directories; where it was made, NULL: not said */
 	gint64 from_ms, to_ms; /* the first interval's begin and the last one's end, of those that were asked for */
+	GPtrArray *stacks; /* of char *, probes: of which it has stacks */
 	guint64 cut_bytes; /* at the file's end, that are no whole segment */
 };
 

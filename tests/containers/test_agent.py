@@ -730,8 +730,8 @@ def test_events_are_not_flooded(agent, docker, start):
 
 def test_profile(agent, busy):
     series = agent.container(busy.name)["series"]
-    started = [agent.json(f"/api/profiles?series={series}&seconds=2&kind=profile", method="POST", status=202)["id"]
-               for _ in range(2)]
+    started = [agent.json(f"/api/profiles?series={series}&seconds=2&kind={kind}", method="POST", status=202)["id"]
+               for kind in ("profile", "walltime")]
     # no more than two at a time; nothing but what the table names
     assert agent.request("POST", f"/api/profiles?series={series}&seconds=2&kind=profile")[0] == 429
     assert agent.request("POST", f"/api/profiles?series={series}&seconds=2&kind=top")[0] == 400
@@ -739,15 +739,37 @@ def test_profile(agent, busy):
     assert agent.request("POST", "/api/profiles?series=999999&seconds=1&kind=profile")[0] == 404
 
     def done():
-        job = agent.json(f"/api/profiles/{started[0]}")
-        assert job["state"] != "failed", job
-        return job["state"] == "done"
+        jobs = [agent.json(f"/api/profiles/{one}") for one in started]
+        assert not [job for job in jobs if job["state"] == "failed"], jobs
+        return all(job["state"] == "done" for job in jobs)
     wait_for(done, 90, "the profile", interval_s=0.2)
     capture = agent.json(f"/api/profiles/{started[0]}/result")
     assert capture["format"] == "fathom capture" and capture["shapes"][0]["probe"] == "profile"
     status, headers, body = agent.request("GET", f"/api/profiles/{started[0]}/result?format=pprof")
     assert status == 200 and body[:2] == b"\x1f\x8b" and "attachment" in headers["Content-Disposition"]
     assert agent.request("GET", f"/api/profiles/{started[0]}/result?format=../token")[0] == 404
+    check_kept(agent, busy, series)
+
+
+def check_kept(agent, busy, series):
+    """What was measured is in the history from then on: an event says so, ranges that hold it show its stacks, and without
+    them, or where only one of two that are compared has any, what threads waited for."""
+    def kinds(capture):
+        return {frame[0] for frame in capture["shapes"][0]["frames"]}
+    event, = [one for one in agent.json("/api/events?kind=measured")["events"] if one["container"] == busy.name]
+    assert event["fields"] == {"what": "walltime", "duration": 2 * 10**9}
+    begin = event["time_ms"]
+    around = f"/api/flame?kind=walltime&series={series}&from_ms={begin - 500}&to_ms={begin + 4000}"
+    capture = agent.json(around)
+    assert {"container", "process", "cause"} < kinds(capture) and kinds(capture) & {"kernel", "user", "unresolved"}
+    ran = capture["shapes"][0]
+    assert 1e9 < sum(node[2] for node in ran["nodes"]) < 8e9 and any("of 1 measurement in this range" in note for note in ran["ledger"]["notes"])
+    assert kinds(agent.json(around + "&detail=classes")) == {"container", "cause"}
+    before = agent.json(f"{around}&before_from_ms={begin - 60000}&before_to_ms={begin - 1000}")
+    assert kinds(before) == {"container", "cause"}
+    # of kinds that nothing is kept of always, and nothing was measured
+    assert agent.request("GET", around.replace("walltime", "memory"))[0] == 404
+    assert agent.request("GET", around + "&detail=all")[0] == 400
 
 
 def test_clean_stop_and_kill(busy, tmp_path):
