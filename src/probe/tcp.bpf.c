@@ -18,6 +18,7 @@ const volatile __u32 tcp_edges_max = TCP_EDGES;
 const volatile __u32 tcp_near_bits = TCP_NEAR_BITS; /* of the number of buckets of pairs: those tried first, */
 const volatile __u32 tcp_bucket_bits = TCP_BUCKET_BITS; /* and the others */
 const volatile bool tcp_by_process = false; /* edges by the ends' process names, too */
+const volatile bool tcp_counts_segments = false; /* those that are looked at */
 __u32 tcp_edges_used = 1; /* number 0 holds what finds no other */
 __u32 tcp_edges_spare = 0; /* of these are free again (tcp_spare) */
 __u32 tcp_edges_made = 0;
@@ -29,6 +30,7 @@ __u64 tcp_buried = 0; /* connections' ends nobody told of: found by a sweep */
 __u64 tcp_unpaired = 0; /* connections there was no room for */
 __u32 tcp_fresh = 0; /* connections began since user space set it to 0 */
 __u32 tcp_stirred = 0; /* segments came since then */
+__u64 tcp_heard_us = 0; /* all segments since then were looked at (clock of TCP); TCP_DEAF: now they are not */
 struct tcp_waiting tcp_waiting[TCP_WAITING_CPUS];
 __u32 tcp_tick_wanted = 0; /* by user space, before a walk: the next two are of one moment */
 __u64 tcp_tick = 0, tcp_tick_ns = 0;
@@ -911,7 +913,8 @@ static __always_inline void talk_answered(struct tcp_sock *tcp, u32 number, u64 
 {
 	struct tcp_edge *edge = edge_at(number);
 
-	if (edge && tcp->first_tx_mstamp && now_us >= tcp->first_tx_mstamp)
+	/* Of what was asked while nobody listened the answer may have begun then, too. */
+	if (edge && tcp->first_tx_mstamp && now_us >= tcp->first_tx_mstamp && tcp->first_tx_mstamp >= tcp_heard_us)
 		edge_time_us(edge, TCP_TIME_REQUEST, now_us - tcp->first_tx_mstamp, 1);
 }
 
@@ -921,7 +924,7 @@ static __always_inline void talk_served(struct tcp_sock *tcp, struct tcp_socket 
 	struct tcp_edge *edge = edge_at(talk->edge);
 
 	talk->requests++;
-	if (edge && tcp->first_tx_mstamp >= talk->asked_us)
+	if (edge && tcp->first_tx_mstamp >= talk->asked_us && talk->asked_us >= tcp_heard_us)
 		edge_time_us(edge, TCP_TIME_REQUEST, tcp->first_tx_mstamp - talk->asked_us, 1);
 	talk->asked_us = 0;
 }
@@ -1008,6 +1011,12 @@ static __noinline void talk_first(struct sock *sk, struct tcp_sock *tcp)
 		talk->requests = 1;
 }
 
+/* Its first segments came while nobody listened: what came last came after what was sent last. */
+static __always_inline bool request_goes_on(struct tcp_sock *tcp)
+{
+	return tcp_heard_us && (s32)(tcp->inet_conn.icsk_ack.lrcvtime - tcp->lsndtime) > 0;
+}
+
 static __always_inline void talk_goes_on(struct sock *sk, struct tcp_sock *tcp)
 {
 	struct tcp_socket *talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
@@ -1028,7 +1037,7 @@ static __always_inline void talk_goes_on(struct sock *sk, struct tcp_sock *tcp)
 	} else if (talk->role == TALK_SERVER) {
 		if (talk_awaits_ack(tcp, talk))
 			talk_served(tcp, talk);
-		if (!talk->asked_us) {
+		if (!talk->asked_us && !request_goes_on(tcp)) {
 			talk->asked_us = bpf_ktime_get_ns() / 1000;
 			talk->talked_bytes = sent;
 		}
@@ -1046,6 +1055,8 @@ int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 		return 0;
 	if (!tcp_stirred)
 		tcp_stirred = 1;
+	if (tcp_counts_segments)
+		tcp_waiting[bpf_get_smp_processor_id() & (TCP_WAITING_CPUS - 1)].segments++;
 	if (segment_carries(tcp, skb)) {
 		if (tcp->bytes_received)
 			talk_goes_on(sk, tcp);
@@ -1061,6 +1072,17 @@ int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 	if (!talk && socket_limited(tcp, true))
 		socket_keep(sk, tcp); /* so that it is told before its end */
 	return 0;
+}
+
+/* Fewer than two requests. Those that came while nobody listened are not known: of what has sent and received more than one
+ * segment it is not said. */
+static __always_inline bool connection_is_single(struct tcp_sock *tcp, const struct tcp_pair *pair,
+						 const struct tcp_socket *told)
+{
+	if (pair->existing || (told && told->requests >= 2))
+		return false;
+	return pair->established_us >= tcp_heard_us || tcp->data_segs_in < 2 ||
+	       tcp->data_segs_out < 2 + tcp->total_retrans;
 }
 
 static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tcp)
@@ -1094,7 +1116,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 			ADD(side->closes, 1);
 			if (told && talk_awaits_ack(tcp, told))
 				talk_served(tcp, told);
-			if (!pair->existing && (!told || told->requests < 2))
+			if (connection_is_single(tcp, pair, told))
 				ADD(edge->single, 1);
 			if (pair->established_us && now_us >= pair->established_us)
 				edge_time_us(edge, TCP_TIME_SESSION, now_us - pair->established_us, 1);

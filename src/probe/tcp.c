@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/owners.h"
+#include "probe/parttime.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
 #include "probe/peers.h"
@@ -134,7 +136,8 @@ struct tcp_run {
 	struct probe_run *peers; /* what is no TCP (peers.h); NULL: not asked for */
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
-	struct bpf_link *state, *retransmit, *segment, *walk, *known_sockets;
+	struct bpf_link *state, *retransmit, *walk, *known_sockets;
+	struct parttime *segments;
 	struct bpf_link *sweeps[TCP_SWEEPS];
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
@@ -188,6 +191,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
+	run->kernel->rodata->tcp_counts_segments = run->request.frugal;
 	run->kernel->rodata->tcp_edges_max = run->edges_max;
 	run->kernel->rodata->tcp_near_bits = run->sizes->near_bits;
 	run->kernel->rodata->tcp_bucket_bits = run->sizes->bucket_bits;
@@ -234,6 +238,14 @@ static gboolean tcp_attach_sweeps(struct tcp_run *run)
 	return run->sweeps[TCP_SWEEP_SPILLED] != NULL;
 }
 
+/* What wakes us up for births does for windows, too: no descriptor more. */
+static gboolean tcp_wait_for_segments(struct tcp_run *run)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(births_fd(run->births), EPOLL_CTL_ADD, parttime_fd(run->segments), &event) == 0;
+}
+
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 {
 	ladder_log_start();
@@ -244,8 +256,9 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->state)
 		run->retransmit = kernel_btf_attach(run->kernel->progs.tcp_retransmit);
 	if (run->retransmit)
-		run->segment = kernel_btf_attach(run->kernel->progs.tcp_segment);
-	if (run->segment)
+		run->segments = parttime_new(run->kernel->progs.tcp_segment,
+					     run->request.frugal ? TCP_SEGMENTS_SHARE : 0, TCP_SEGMENT_NS);
+	if (run->segments && tcp_wait_for_segments(run))
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
 	if (run->walk)
 		run->known_sockets = tcp_attach_over(run->kernel->progs.tcp_known, run->kernel->maps.tcp_sockets);
@@ -394,7 +407,7 @@ static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **e
 	if (!last && now_ns < run->next_walk_ns)
 		return TRUE;
 	files = last || find || tcp_is_waited_for(run) || (run->kernel->bss->tcp_fresh && now_ns >= run->next_files_ns);
-	if (!files && !run->kernel->bss->tcp_stirred)
+	if (!files && !run->kernel->bss->tcp_stirred && parttime_is_on(run->segments))
 		return TRUE;
 	run->kernel->bss->tcp_stirred = 0;
 	run->unpaired = unpaired;
@@ -402,11 +415,29 @@ static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **e
 	return tcp_walk_all(run, files, find, error);
 }
 
+/* While segments are not looked at, and for what began then, nothing is said that only they tell. */
+static void tcp_listen_when_due(struct tcp_run *run)
+{
+	struct tcp_bpf *kernel = run->kernel;
+	guint64 segments = 0;
+
+	if (!run->request.frugal)
+		return;
+	for (guint i = 0; i < TCP_WAITING_CPUS; i++)
+		segments += __atomic_load_n(&kernel->bss->tcp_waiting[i].segments, __ATOMIC_RELAXED);
+	if (!parttime_step(run->segments, segments))
+		return;
+	__atomic_store_n(&kernel->bss->tcp_heard_us, TCP_DEAF, __ATOMIC_RELEASE);
+	if (parttime_turn(run->segments) && parttime_is_on(run->segments))
+		__atomic_store_n(&kernel->bss->tcp_heard_us, clock_monotonic_ns() / NS_PER_US, __ATOMIC_RELEASE);
+}
+
 static void tcp_detach(struct tcp_run *run)
 {
 	bpf_link__destroy(g_steal_pointer(&run->state));
 	bpf_link__destroy(g_steal_pointer(&run->retransmit));
-	bpf_link__destroy(g_steal_pointer(&run->segment));
+	if (run->segments)
+		parttime_stop(run->segments);
 	bpf_link__destroy(g_steal_pointer(&run->walk));
 	bpf_link__destroy(g_steal_pointer(&run->known_sockets));
 	for (guint i = 0; i < TCP_SWEEPS; i++)
@@ -416,6 +447,7 @@ static void tcp_detach(struct tcp_run *run)
 static void tcp_unload(struct tcp_run *run)
 {
 	tcp_detach(run);
+	g_clear_pointer(&run->segments, parttime_free);
 	births_close(g_steal_pointer(&run->births));
 	if (run->edges)
 		munmap((void *)run->edges, run->edges_bytes);
@@ -628,6 +660,8 @@ static gboolean tcp_hand_out(struct tcp_run *run, guint32 number)
 	for (guint i = 0; i < TCP_TIMES; i++) {
 		if (!tcp_news_times(&now->times[i], &told->times[i], &counts[i]))
 			continue;
+		if (i == TCP_TIME_FIRST_BYTE || i == TCP_TIME_REQUEST)
+			parttime_scale(run->segments, &counts[i]);
 		times[i] = &counts[i];
 		any = TRUE;
 	}
@@ -715,6 +749,8 @@ static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GEr
 
 	if (!tcp_read_keys(run, error))
 		return FALSE;
+	parttime_take(run->segments);
+	parttime_account(run->segments, "requests and first bytes", ledger);
 	for (guint32 i = 0; i < MIN(run->known, run->edges_max); i++) {
 		gboolean is_named = i == 0 || run->keys[i].client || run->keys[i].server;
 
@@ -798,8 +834,10 @@ static gboolean tcp_drain(struct probe_run *run, GError **error)
 {
 	struct tcp_run *tcp = (struct tcp_run *)run;
 
-	if (tcp->births)
+	if (tcp->births) {
 		births_drain(tcp->births);
+		tcp_listen_when_due(tcp);
+	}
 	return !tcp->peers || probe_peers.drain(tcp->peers, error);
 }
 
@@ -812,6 +850,7 @@ static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 		return FALSE;
 	if (run->polled)
 		return tcp_collect_polled(run, FALSE, ledger);
+	tcp_listen_when_due(run);
 	if (!tcp_walk_when_due(run, FALSE, error) || !tcp_hand_out_all(run, ledger, error))
 		return FALSE;
 	tcp_make_room(run);

@@ -120,13 +120,19 @@ struct tcp_name {
 };
 
 /* Connected clients that count in no edge yet: their servers have not been seen. The sum over all CPUs; by CPU because
- * everybody counts here. */
+ * everybody counts here. And segments that were looked at. */
 #define TCP_WAITING_CPUS 256 /* a power of two; more share */
 
 struct tcp_waiting {
 	__s64 clients;
-	__s64 pad[7];
+	__u64 segments;
+	__s64 pad[6];
 };
+
+/* Segments are looked at for part of the time only, where who watches for ever would take more of the machine's CPU time. */
+#define TCP_SEGMENT_NS 150 /* what a look takes, being called included */
+#define TCP_SEGMENTS_SHARE 0.001
+#define TCP_DEAF (~0ULL) /* tcp_heard_us: they are not looked at now */
 
 #ifndef __bpf__
 #include "probe/probe.h"

@@ -548,7 +548,7 @@ void past_latency(struct api *api, const struct http_request *request, struct ht
 	GString *out;
 
 	if (!wrong && !question.source)
-		wrong = "what is one of runq, block, queue, fs, dns, tcp, connect, session";
+		wrong = "what is one of runq, block, queue, fs, dns, tcp, connect, session, request";
 	if (!wrong && !past_container(api, request, &question.container))
 		wrong = "there is no such series";
 	if (wrong) {

@@ -21,6 +21,8 @@ import pytest
 from agent_client import Agent
 from support import ROOT, Missing, attached, fathom_binary, lack, run, tool, wait_for
 
+SEGMENTS_PER_CPU = 0.001 / 150e-9  # a second, that are looked at one by one (tcp.h)
+
 
 @pytest.fixture(scope="module")
 def busy(docker):
@@ -131,6 +133,34 @@ def test_edges_and_latencies(agent, docker, start):
                   "what=fs&from_ms=5&to_ms=2", "what=fs&seconds=99999999999",
                   "what=fs&seconds=9223372036854775807", "what=fs&to_ms=-9223372036854775808"):
         assert agent.request("GET", "/api/latency?" + query)[0] == 400, query
+
+
+def test_requests_of_a_flood_are_a_sample(agent, docker, start):
+    """Segments are looked at for part of the time where there are very many: connections and bytes stay exact, requests are an estimate
+    that says so, and a connection that is used again is not taken for one that is not."""
+    flood = start(docker, "agentflood", "tcpload", "serve", "127.0.0.1", "7000")
+    wait_for(lambda: agent.container(flood.name), 20, "the container to be seen")
+    series = agent.container(flood.name)["series"]
+    began, count, requests = time.monotonic(), 3, 60_000
+    docker.cli("exec", flood.id, "tcpload", "connect", "127.0.0.1", "7000", str(count), str(requests), timeout=120)
+    segments = 2 * count * requests / (time.monotonic() - began)
+
+    def edge():
+        answer = agent.json(f"/api/edges?seconds=120&series={series}")
+        ends = [end["name"] for end in answer["ends"]]
+        found = [e for e in answer["edges"] if ends[e["source"]] == ends[e["target"]] == flood.name]
+        return found and found[0]["closes"] >= count and found[0]
+    found = wait_for(edge, 20, "the connections' ends")
+    assert (found["opens"], found["closes"], found["live"]) == (count, count, 0), found
+    assert (found["bytes_sent"], found["bytes_received"]) == (count * requests * 100, count * requests * 1000), found
+    timed = agent.json(f"/api/latency?what=request&series={series}&seconds=120")
+    notes = [note for part in agent.json("/api/self")["parts"] if part["name"] == "connections" for note in part["notes"]]
+    sampled = [note for note in notes if "part of the time only" in note]
+    if segments > 2 * SEGMENTS_PER_CPU * os.cpu_count():
+        assert sampled, (notes, segments)
+    if not sampled:
+        assert timed["count"] == count * requests, timed["count"]
+    assert count * requests / 2 < timed["count"] < count * requests * 2, (timed["count"], sampled)
 
 
 def test_machine(agent):

@@ -8,6 +8,7 @@
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
 #include "probe/allowance.h"
+#include "probe/parttime.h"
 #include "probe/answers.h"
 #include "probe/copyplan.h"
 #include "probe/bpf/delta.h"
@@ -573,6 +574,15 @@ static void test_budget(void)
 	g_assert_cmpuint(allowance_cost_ns(0, 0, 30), ==, 0);
 }
 
+static void test_parttime(void)
+{
+	g_assert_cmpuint(parttime_pause_ns(50, 0.001, 0.001), ==, 0);
+	g_assert_cmpuint(parttime_pause_ns(50, 0.01, 0), ==, 0); /* no limit */
+	g_assert_cmpuint(parttime_pause_ns(50 * NS_PER_MS, 0.01, 0.001), >=, 449 * NS_PER_MS); /* one part in ten */
+	g_assert_cmpuint(parttime_pause_ns(50 * NS_PER_MS, 0.01, 0.001), <=, 451 * NS_PER_MS);
+	g_assert_cmpuint(parttime_pause_ns(NS_PER_S, 1, 0.001), ==, PARTTIME_PAUSE_MAX_NS);
+}
+
 static void test_searches_name(void)
 {
 	static const guint8 good[] = "\2Ok\3a.b\4test", endless[] = { 1, 'a', 1, 'b' }, pointer[] = { 0xc0, 12, 0 };
@@ -773,6 +783,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/answers", test_answers);
 	g_test_add_func("/probe/budget", test_budget);
+	g_test_add_func("/probe/parttime", test_parttime);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
 }

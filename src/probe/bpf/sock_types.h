@@ -53,6 +53,9 @@ struct inet_sock {
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	u8 icsk_ca_state : 5;
+	struct {
+		u32 lrcvtime; /* ticks: when payload came last */
+	} icsk_ack;
 };
 
 struct tcp_sock {
@@ -63,7 +66,8 @@ struct tcp_sock {
 	u32 snd_una, rcv_nxt;
 	u64 bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	u32 segs_out, segs_in;
-	u32 data_segs_out, total_retrans, retrans_stamp;
+	u32 data_segs_out, data_segs_in, total_retrans, retrans_stamp;
+	u32 lsndtime; /* ticks: when payload was sent last */
 	u32 dsack_dups;
 	u32 srtt_us; /* µs, times eight */
 	u64 tcp_mstamp; /* µs, CLOCK_MONOTONIC, of the last packet */
