@@ -468,6 +468,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.sample_bytes = options->sample_bytes,
 		.moments = options->moments,
 		.frugal = options->frugal,
+		.births_told = options->births_told,
 		.smallest = g_getenv(OBSERVE_SMALLEST) != NULL,
 		.cycles = options->cycles,
 		.no_user = options->no_user,

@@ -57,7 +57,7 @@ struct usage {
 	guint64 host_net_namespace;
 	GHashTable *entries; /* const struct container * → struct entry */
 	struct gauges *readings[2]; /* the last two, in turns */
-	GPtrArray *missed; /* of char * */
+	GPtrArray *missed, *missed_since; /* of char *: up to the last reading, and after it */
 	GHashTable *born; /* keys of those born and not read yet, nor dead → nothing */
 	struct tasks *tasks;
 	gboolean delay_accounting; /* the kernel counts waits for block devices */
@@ -113,6 +113,7 @@ struct usage *usage_new(struct registry *registry, const struct usage_options *o
 	for (guint i = 0; i < G_N_ELEMENTS(usage->readings); i++)
 		usage->readings[i] = gauges_new();
 	usage->missed = g_ptr_array_new_with_free_func(g_free);
+	usage->missed_since = g_ptr_array_new_with_free_func(g_free);
 	usage->born = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	usage->limits_above = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	usage->list = usage_tasks_new(registry);
@@ -136,6 +137,7 @@ void usage_free(struct usage *usage)
 	for (guint i = 0; i < G_N_ELEMENTS(usage->readings); i++)
 		gauges_free(usage->readings[i]);
 	g_ptr_array_unref(usage->missed);
+	g_ptr_array_unref(usage->missed_since);
 	g_free(usage->why_not);
 	g_free(usage);
 }
@@ -163,11 +165,11 @@ static void usage_died(void *user, guint64 cgroup_key)
 	struct usage *usage = user;
 	const struct container *owner;
 
-	if (g_hash_table_remove(usage->born, &cgroup_key) && usage->missed->len < USAGE_MISSED_MAX) {
+	if (g_hash_table_remove(usage->born, &cgroup_key) && usage->missed_since->len < USAGE_MISSED_MAX) {
 		owner = registry_by_cgroup(usage->registry, cgroup_key);
 		/* In two hierarchies it dies twice; the registry buries it at once. */
 		if (owner && owner->cgroup_key == cgroup_key && usage_wants(usage, owner))
-			g_ptr_array_add(usage->missed, g_strdup(owner->name));
+			g_ptr_array_add(usage->missed_since, g_strdup(owner->name));
 	}
 	registry_note_death(usage->registry, cgroup_key);
 }
@@ -196,6 +198,17 @@ gboolean usage_watch(struct usage *usage, GError **error)
 gboolean usage_is_watching(const struct usage *usage)
 {
 	return usage->tasks != NULL;
+}
+
+int usage_fd(const struct usage *usage)
+{
+	return usage->tasks ? tasks_fd(usage->tasks) : -1;
+}
+
+void usage_hear(struct usage *usage)
+{
+	if (usage->tasks)
+		tasks_drain(usage->tasks);
 }
 
 void usage_set_all(struct usage *usage, gboolean all)
@@ -738,10 +751,12 @@ static void add_to_parents(struct gauges *gauges)
 static gboolean learn_births(struct usage *usage, GError **error)
 {
 	guint64 now_ns = clock_monotonic_ns();
+	GPtrArray *before = usage->missed;
 
-	g_ptr_array_set_size(usage->missed, 0);
-	if (usage->tasks)
-		tasks_drain(usage->tasks);
+	usage_hear(usage);
+	usage->missed = usage->missed_since;
+	usage->missed_since = before;
+	g_ptr_array_set_size(before, 0);
 	if (usage->tasks && now_ns - usage->scanned_ns < USAGE_RESCAN_NS)
 		return TRUE;
 	if (usage->serial == 1 && registry_age_ns(usage->registry) < USAGE_FRESH_NS)

@@ -25,6 +25,10 @@ void usage_free(struct usage *usage);
  * what only they can tell, and the tree is scanned each time. */
 gboolean usage_watch(struct usage *usage, GError **error);
 gboolean usage_is_watching(const struct usage *usage);
+/* Where it watches, it tells the registry who came and went: at each reading, and here; others that use the registry need
+ * not listen for themselves (observe_options.births_told). `usage_fd` is readable when there is something to tell; -1: never. */
+int usage_fd(const struct usage *usage);
+void usage_hear(struct usage *usage);
 /* From the next reading on. */
 void usage_set_all(struct usage *usage, gboolean all);
 

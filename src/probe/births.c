@@ -10,9 +10,11 @@
 
 #define BIRTHS_LINKS 2
 
+static const char *const births_programs[BIRTHS_LINKS] = { "births_mkdir", "births_rmdir" };
+
 struct births {
 	struct bpf_link *links[BIRTHS_LINKS];
-	struct ring_buffer *ring;
+	struct ring_buffer *ring; /* NULL: they were left out */
 	struct probe_listener listener;
 };
 
@@ -31,16 +33,37 @@ static int births_take(void *user, void *data, size_t bytes)
 	return 0;
 }
 
+gboolean births_size(struct bpf_object *object, const struct probe_request *request, GError **error)
+{
+	struct bpf_map *ring = bpf_object__find_map_by_name(object, "birth_ring");
+	int result = request->births_told && ring ? bpf_map__set_autocreate(ring, false) : 0;
+
+	for (gsize i = 0; request->births_told && result == 0 && i < BIRTHS_LINKS; i++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(object, births_programs[i]);
+
+		result = program ? bpf_program__set_autoload(program, false) : 0;
+	}
+	if (result == 0)
+		return TRUE;
+	ladder_set_error(error, "cannot leave out the births of cgroups", -result);
+	return FALSE;
+}
+
+static gboolean births_are_left_out(const struct bpf_object *object)
+{
+	const struct bpf_program *program = bpf_object__find_program_by_name(object, births_programs[0]);
+
+	return program && !bpf_program__autoload(program);
+}
+
 static gboolean births_attach(struct births *births, struct bpf_object *object, GError **error)
 {
-	static const char *const programs[] = { "births_mkdir", "births_rmdir" };
 	int ring = bpf_object__find_map_fd_by_name(object, "birth_ring");
 
-	G_STATIC_ASSERT(G_N_ELEMENTS(programs) == BIRTHS_LINKS);
 	ladder_log_start();
 	births->ring = ring_buffer__new(ring, births_take, births, NULL);
 	for (gsize i = 0; births->ring && i < BIRTHS_LINKS; i++) {
-		struct bpf_program *program = bpf_object__find_program_by_name(object, programs[i]);
+		struct bpf_program *program = bpf_object__find_program_by_name(object, births_programs[i]);
 
 		births->links[i] = program ? kernel_btf_attach(program) : NULL;
 		if (!births->links[i]) {
@@ -58,7 +81,7 @@ struct births *births_open(struct bpf_object *object, const struct probe_listene
 	struct births *births = g_new0(struct births, 1);
 
 	births->listener = *listener;
-	if (!births_attach(births, object, error)) {
+	if (!births_are_left_out(object) && !births_attach(births, object, error)) {
 		births_close(births);
 		return NULL;
 	}
@@ -77,10 +100,11 @@ void births_close(struct births *births)
 
 int births_fd(const struct births *births)
 {
-	return ring_buffer__epoll_fd(births->ring);
+	return births->ring ? ring_buffer__epoll_fd(births->ring) : -1;
 }
 
 void births_drain(struct births *births)
 {
-	ring_buffer__consume(births->ring);
+	if (births->ring)
+		ring_buffer__consume(births->ring);
 }

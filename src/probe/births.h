@@ -8,9 +8,12 @@
 
 struct births;
 
-/* Attaches the births programs of the loaded `object`. */
+/* Before loading: leaves the programs and their ring out where births are told by somebody else. FALSE and `error` when that
+ * cannot be. */
+gboolean births_size(struct bpf_object *object, const struct probe_request *request, GError **error);
+/* Attaches the births programs of the loaded `object`; where they were left out nothing is ever told. */
 struct births *births_open(struct bpf_object *object, const struct probe_listener *listener, GError **error);
 void births_close(struct births *births);
-int births_fd(const struct births *births);
+int births_fd(const struct births *births); /* -1: nothing is told */
 /* Tells the listener what waits. */
 void births_drain(struct births *births);

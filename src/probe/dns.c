@@ -498,7 +498,8 @@ static gboolean dns_open_ring(struct dns_run *run, GError **error)
 		ladder_set_error(error, "cannot map the ring of names", errno);
 		return FALSE;
 	}
-	return dns_poll(run, table_fd(run->table), error) && dns_poll(run, ring_buffer__epoll_fd(run->ring), error);
+	return (table_fd(run->table) < 0 || dns_poll(run, table_fd(run->table), error)) &&
+	       dns_poll(run, ring_buffer__epoll_fd(run->ring), error);
 }
 
 static void dns_detach(struct dns_run *run)

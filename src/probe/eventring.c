@@ -71,7 +71,7 @@ struct eventring *eventring_open(struct bpf_object *object, const struct probe_l
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of events: %s",
 			    g_strerror(errno));
 	if (!ring->ring || !eventring_poll(ring, ring_buffer__epoll_fd(ring->ring), error) ||
-	    (ring->births && !eventring_poll(ring, births_fd(ring->births), error))) {
+	    (ring->births && births_fd(ring->births) >= 0 && !eventring_poll(ring, births_fd(ring->births), error))) {
 		eventring_close(ring);
 		return NULL;
 	}

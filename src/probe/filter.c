@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/file.h"
+#include "probe/births.h"
 
 #define FILTER_ENTRIES_MAX (1 << 20)
 
@@ -68,7 +69,8 @@ static gboolean filter_size_map(struct bpf_object *object, const char *name, gsi
 
 gboolean filter_size(struct bpf_object *object, const struct probe_request *request, GError **error)
 {
-	return filter_size_map(object, "filter_cgroups", request->filter ? request->cgroup_count : 0, error) &&
+	return births_size(object, request, error) &&
+	       filter_size_map(object, "filter_cgroups", request->filter ? request->cgroup_count : 0, error) &&
 	       filter_size_map(object, "filter_tgids", request->filter ? request->tgid_count : 0, error);
 }
 

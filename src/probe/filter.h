@@ -36,7 +36,7 @@ void filter_values_init(struct filter_values *values, const struct probe_request
 		(rodata)->stack_seed[1] = (values)->stack_seed[1];                                                     \
 	} while (0)
 
-/* Before loading: sizes the filter maps for the request. */
+/* Before loading: sizes the filter maps for the request, and leaves out what it does not ask to be told (births_size). */
 gboolean filter_size(struct bpf_object *object, const struct probe_request *request, GError **error);
 /* After loading, before attaching: fills them. */
 gboolean filter_fill(struct bpf_object *object, const struct probe_request *request, GError **error);

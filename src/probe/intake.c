@@ -552,7 +552,7 @@ static gboolean intake_poll_all(struct intake *intake, GError **error)
 	intake->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (!intake_poll(intake, ring_buffer__epoll_fd(intake->stacks), error))
 		return FALSE;
-	if (intake->births && !intake_poll(intake, births_fd(intake->births), error))
+	if (intake->births && births_fd(intake->births) >= 0 && !intake_poll(intake, births_fd(intake->births), error))
 		return FALSE;
 	for (guint i = 0; intake->sideband && i < sideband_cpus(intake->sideband); i++)
 		if (!intake_poll(intake, sideband_fd(intake->sideband, i), error))

@@ -71,6 +71,7 @@ struct probe_request {
 	double budget_share; /* of the machine's CPU time that the kernel half may take (allowance.h); 0: the usual one */
 	gboolean moments; /* profile: also when each sample was taken */
 	gboolean frugal; /* watches for ever: kernel maps of a size that can stay */
+	gboolean births_told; /* whoever asks hears of cgroups' births and deaths by himself: the probe need not */
 	gboolean smallest; /* for tests: rings and kernel maps as small as they can be */
 	guint32 event_rate; /* events a second and container before a flood is cut; 0: the probe's own */
 	gboolean arguments; /* events: also what programs were called with (may be secret) */

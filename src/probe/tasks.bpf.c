@@ -51,13 +51,15 @@ struct task_struct___tasks {
 
 const volatile __u64 loaded_ns = 0; /* threads born later are counted from their birth */
 const volatile __u32 page_bytes = 4096;
-__u32 generation = 0; /* set by user space before each walk */
+__u32 generation = 0; /* set by user space before each walk … */
+__u64 walk_ns = 0; /* … as is its beginning (CLOCK_MONOTONIC) */
 
 struct seen {
 	u64 run_delay_ns, disk_delay_ns, voluntary, involuntary;
 	u64 until_ns; /* its time off the CPU is accounted up to here, when it had … */
 	u64 cpu_ns, waited_ns; /* … so much CPU time and run delay */
 	u32 wait; /* enum tasks_wait: what it was last found waiting for */
+	u32 is_asleep; /* it was found so, and `wait` is known */
 	u64 key; /* of its cgroup … */
 	void *cgroups; /* … as long as this is its css_set */
 };
@@ -167,6 +169,7 @@ static __always_inline void account_offcpu(struct task_struct *task, struct seen
 {
 	u64 before = seen->until_ns, ran = now->cpu_ns - seen->cpu_ns, waited = now->waited_ns - seen->waited_ns;
 
+	seen->is_asleep = task->__state && !task->on_cpu && !task->exit_state;
 	if (task->flags & PF_KTHREAD)
 		return;
 	if (task->__state && !task->exit_state)
@@ -189,6 +192,24 @@ static __always_inline void account(struct task_struct *task, struct seen *seen,
 	ADD_SINCE(&sum->voluntary, &seen->voluntary, now.voluntary);
 	ADD_SINCE(&sum->involuntary, &seen->involuntary, now.involuntary);
 	account_offcpu(task, seen, &now, sum);
+}
+
+/* Was it asleep at the last walk, and has it slept since? Whoever runs in between switches when he sleeps again. */
+static __always_inline bool sleeps_on(struct task_struct *task, const struct seen *seen)
+{
+	struct task_struct___tasks *wide = (void *)task;
+
+	return seen->is_asleep && task->__state && !task->on_cpu && !task->exit_state &&
+	       wide->nvcsw == seen->voluntary && wide->nivcsw == seen->involuntary;
+}
+
+/* Of most threads there is nothing to tell but that time has passed. */
+static __always_inline void account_sleep(struct task_struct *task, struct seen *seen, struct tasks_sum *sum)
+{
+	u64 before = seen->until_ns, now = walk_ns;
+
+	if (!(task->flags & PF_KTHREAD) && now > before && __sync_bool_compare_and_swap(&seen->until_ns, before, now))
+		__sync_fetch_and_add(&sum->offcpu_ns[seen->wait & (TASKS_WAITS - 1)], now - before);
 }
 
 static __always_inline char state_of(struct task_struct *task)
@@ -223,7 +244,9 @@ int tasks_walk(struct bpf_iter__task *ctx)
 		return 0;
 	}
 	loss_add(LOSS_SEEN, 1, 0);
-	if (seen)
+	if (seen && sleeps_on(task, seen))
+		account_sleep(task, seen, sum);
+	else if (seen)
 		account(task, seen, sum);
 	if (sum->generation != generation) {
 		sum->generation = generation;

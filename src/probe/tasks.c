@@ -162,6 +162,11 @@ void tasks_close(struct tasks *tasks)
 	g_free(tasks);
 }
 
+int tasks_fd(const struct tasks *tasks)
+{
+	return births_fd(tasks->births);
+}
+
 void tasks_drain(struct tasks *tasks)
 {
 	births_drain(tasks->births);
@@ -225,6 +230,7 @@ gboolean tasks_walk(struct tasks *tasks, tasks_sum_fn each, void *user, GError *
 	struct tasks_sums sums = { .each = each, .user = user };
 
 	tasks->kernel->bss->generation++;
+	tasks->kernel->bss->walk_ns = clock_monotonic_ns();
 	return tasks_run(tasks->walk, NULL, NULL, error) &&
 	       mapread_each(bpf_map__fd(tasks->kernel->maps.sums), sizeof(guint64), sizeof(struct tasks_sum),
 			    tasks_take_sum, &sums, error);

@@ -14,6 +14,7 @@ struct tasks;
  * NULL and `error` when the kernel or the rights do not allow it. */
 struct tasks *tasks_open(const char *v1_controller, const struct probe_listener *listener, GError **error);
 void tasks_close(struct tasks *tasks);
+int tasks_fd(const struct tasks *tasks); /* readable: some came or went */
 /* Tells the listener which cgroups came and went. */
 void tasks_drain(struct tasks *tasks);
 

@@ -14,6 +14,7 @@
 
 #define LIVE_ID_LENGTH 12
 #define LIVE_EXEC_RATE 200 /* events a second and container */
+#define LIVE_REST_MS 50 /* between two readings of a ring: where much happens each event would wake us up */
 
 static const struct {
 	const char *name, *shows, *probe;
@@ -33,7 +34,7 @@ static const struct {
 struct running {
 	struct live *live;
 	struct observation *observation;
-	guint watch; /* source; 0: none */
+	guint watch; /* source: until there is something to read, or until the rest is over; 0: none */
 	guint64 events;
 };
 
@@ -41,7 +42,8 @@ struct live {
 	struct live_options options;
 	struct registry *registry;
 	struct history *history;
-	struct usage *usage;
+	struct usage *usage; /* hears of births and deaths, for all parts */
+	guint births_watch; /* source: until somebody is born or dies, or until the rest is over; 0: none */
 	GPtrArray *targets; /* all */
 	struct running running[LIVE_PARTS];
 	struct live_part_status parts[LIVE_PARTS];
@@ -238,23 +240,79 @@ static void part_fail(struct live *live, enum live_part part, const char *why)
 	live->parts[part].why = g_strdup(why);
 }
 
+/* ---- births and deaths ---- */
+
+static gboolean births_ready(gint fd, GIOCondition condition, gpointer data);
+
+/* GSourceFunc */
+static gboolean births_rested(gpointer data)
+{
+	struct live *live = data;
+
+	live->births_watch = g_unix_fd_add(usage_fd(live->usage), G_IO_IN, births_ready, live);
+	return G_SOURCE_REMOVE;
+}
+
+/* Who was born has a name from now on, for all. */
+static void births_hear(struct live *live)
+{
+	guint64 before_ns = clock_thread_ns();
+
+	usage_hear(live->usage);
+	live->parts[LIVE_GAUGES].cost_ns += clock_thread_ns() - before_ns;
+}
+
+/* GUnixFDSourceFunc */
+static gboolean births_ready(gint fd, GIOCondition condition, gpointer data)
+{
+	struct live *live = data;
+
+	(void)fd;
+	(void)condition;
+	births_hear(live);
+	live->births_watch = g_timeout_add(LIVE_REST_MS, births_rested, live);
+	return G_SOURCE_REMOVE;
+}
+
+static void births_watch(struct live *live)
+{
+	if (usage_fd(live->usage) >= 0)
+		births_rested(live);
+}
+
+/* ---- parts ---- */
+
+static gboolean part_ready(gint fd, GIOCondition condition, gpointer data);
+
+/* GSourceFunc */
+static gboolean part_rested(gpointer data)
+{
+	struct running *running = data;
+
+	running->watch = g_unix_fd_add(observation_fd(running->observation), G_IO_IN, part_ready, running);
+	return G_SOURCE_REMOVE;
+}
+
 /* GUnixFDSourceFunc */
 static gboolean part_ready(gint fd, GIOCondition condition, gpointer data)
 {
 	struct running *running = data;
 	enum live_part part = (enum live_part)(running - running->live->running);
-	guint64 before_ns = clock_thread_ns();
+	guint64 before_ns;
 	g_autoptr(GError) error = NULL;
 
 	(void)fd;
 	(void)condition;
+	births_hear(running->live);
+	before_ns = clock_thread_ns();
+	running->watch = 0;
 	if (!observation_drain(running->observation, &error)) {
-		running->watch = 0;
 		part_fail(running->live, part, error->message);
 		return G_SOURCE_REMOVE;
 	}
 	running->live->parts[part].cost_ns += clock_thread_ns() - before_ns;
-	return G_SOURCE_CONTINUE;
+	running->watch = g_timeout_add(LIVE_REST_MS, part_rested, running);
+	return G_SOURCE_REMOVE;
 }
 
 static void part_start(struct live *live, enum live_part part)
@@ -269,6 +327,7 @@ static void part_start(struct live *live, enum live_part part)
 		.event_limit = 1, /* we keep our own */
 		.event_rate = LIVE_EXEC_RATE,
 		.frugal = TRUE,
+		.births_told = usage_is_watching(live->usage),
 		.stop_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
@@ -285,7 +344,7 @@ static void part_start(struct live *live, enum live_part part)
 		return;
 	}
 	if (observation_fd(running->observation) >= 0)
-		running->watch = g_unix_fd_add(observation_fd(running->observation), G_IO_IN, part_ready, running);
+		part_rested(running);
 	if (options.probe->shape == SHAPE_EVENTS) /* has one way to attach, and says so only at its end */
 		ledger_set_rung(&live->parts[part].ledger, options.probe->rungs->name, options.probe->rungs->misses);
 	live->parts[part].state = LIVE_ON;
@@ -560,6 +619,7 @@ gboolean live_tick(struct live *live, GError **error)
 	waits_begin(live);
 	snapshot_free(live->frame);
 	live->frame = snapshot_new(NULL);
+	births_hear(live);
 	for (guint i = 0; i < LIVE_GAUGES; i++)
 		part_take(live, (enum live_part)i);
 	if (clock_monotonic_ns() - live->look_ns >= LIVE_LOOK_S * NS_PER_S)
@@ -631,6 +691,7 @@ struct live *live_new(const struct live_options *options, struct history *histor
 	live->look_ns = clock_monotonic_ns();
 	live->usage = usage_new(registry, &usage);
 	watch_usage(live);
+	births_watch(live);
 	if (!target_resolve(registry, "all", live->targets, error)) {
 		live_free(live);
 		return NULL;
@@ -722,6 +783,8 @@ void live_free(struct live *live)
 		g_free(live->parts[i].why);
 		ledger_clear(&live->parts[i].ledger);
 	}
+	if (live->births_watch)
+		g_source_remove(live->births_watch);
 	usage_free(live->usage);
 	gauges_free(live->changes);
 	gauges_free(live->other);
