@@ -46,6 +46,7 @@ struct database {
 	GThread *thread;
 	/* the writer's own */
 	sqlite3 *writer;
+	GHashTable *statements; /* SQL → sqlite3_stmt *: there are few, and each is run again and again */
 	ZSTD_CCtx *compressor;
 	guint64 writes;
 	/* behind `lock` */
@@ -101,11 +102,48 @@ static void item_free(struct item *item)
 	g_free(item);
 }
 
+/* GDestroyNotify */
+static void statement_free(gpointer statement)
+{
+	sqlite3_finalize(statement);
+}
+
+/* Ready to be bound and run; owned by the database. */
+static int prepare(struct database *database, const char *sql, sqlite3_stmt **statement)
+{
+	int status;
+
+	*statement = g_hash_table_lookup(database->statements, sql);
+	if (*statement)
+		return SQLITE_OK;
+	status = sqlite3_prepare_v3(database->writer, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	if (status == SQLITE_OK)
+		g_hash_table_insert(database->statements, g_strdup(sql), *statement);
+	return status;
+}
+
+/* To its end; what was bound is let go. */
+static int run_prepared(sqlite3_stmt *statement)
+{
+	int status = sqlite3_step(statement);
+
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return status == SQLITE_DONE ? SQLITE_OK : status;
+}
+
+static int run_again(struct database *database, const char *sql)
+{
+	sqlite3_stmt *statement;
+	int status = prepare(database, sql, &statement);
+
+	return status == SQLITE_OK ? run_prepared(statement) : status;
+}
+
 static int write_resource(struct database *database, const struct history_resource *resource)
 {
-	sqlite3_stmt *statement = NULL;
-	int status = sqlite3_prepare_v2(database->writer, "INSERT OR REPLACE INTO resource VALUES (?,?,?,?,?)", -1,
-					&statement, NULL);
+	sqlite3_stmt *statement;
+	int status = prepare(database, "INSERT OR REPLACE INTO resource VALUES (?,?,?,?,?)", &statement);
 
 	if (status != SQLITE_OK)
 		return status;
@@ -115,9 +153,7 @@ static int write_resource(struct database *database, const struct history_resour
 	sqlite3_bind_blob(statement, 4, resource->name, (int)strlen(resource->name), SQLITE_STATIC);
 	if (resource->cgroup)
 		sqlite3_bind_blob(statement, 5, resource->cgroup, (int)strlen(resource->cgroup), SQLITE_STATIC);
-	status = sqlite3_step(statement);
-	sqlite3_finalize(statement);
-	return status == SQLITE_DONE ? SQLITE_OK : status;
+	return run_prepared(statement);
 }
 
 static GBytes *pack(struct database *database, GBytes *tick)
@@ -138,37 +174,34 @@ static GBytes *pack(struct database *database, GBytes *tick)
 
 static int write_tick(struct database *database, const struct item *item)
 {
-	g_autofree char *sql =
-		g_strdup_printf("INSERT INTO %s (time_ms, data) VALUES (?,?)", tables[item->lane][item->resolution]);
+	const char *table = tables[item->lane][item->resolution];
+	g_autofree char *insert = g_strdup_printf("INSERT INTO %s (time_ms, data) VALUES (?,?)", table);
+	g_autofree char *forget = g_strdup_printf("DELETE FROM %s WHERE id <= (SELECT max(id) FROM %s) - %u", table,
+						  table, history_ticks_kept[item->resolution]);
 	g_autoptr(GBytes) packed = pack(database, item->tick);
-	sqlite3_stmt *statement = NULL;
-	int status = packed ? sqlite3_prepare_v2(database->writer, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+	sqlite3_stmt *statement;
+	int status = packed ? prepare(database, insert, &statement) : SQLITE_NOMEM;
 
 	if (status != SQLITE_OK)
 		return status;
 	sqlite3_bind_int64(statement, 1, item->time_ms);
 	sqlite3_bind_blob(statement, 2, g_bytes_get_data(packed, NULL), (int)g_bytes_get_size(packed), SQLITE_STATIC);
-	status = sqlite3_step(statement);
-	sqlite3_finalize(statement);
-	if (status != SQLITE_DONE)
-		return status;
-	return run_sql(database->writer, "DELETE FROM %s WHERE id <= (SELECT max(id) FROM %s) - %u",
-		       tables[item->lane][item->resolution], tables[item->lane][item->resolution],
-		       history_ticks_kept[item->resolution]);
+	status = run_prepared(statement);
+	return status == SQLITE_OK ? run_again(database, forget) : status;
 }
 
 /* One item, one transaction. */
 static int write_item(struct database *database, const struct item *item)
 {
-	int status = run_sql(database->writer, "BEGIN IMMEDIATE");
+	int status = run_again(database, "BEGIN IMMEDIATE");
 
 	if (status != SQLITE_OK)
 		return status;
 	status = item->kind == ITEM_TICK ? write_tick(database, item) : write_resource(database, &item->resource);
 	if (status == SQLITE_OK)
-		status = run_sql(database->writer, "COMMIT");
+		status = run_again(database, "COMMIT");
 	if (status != SQLITE_OK)
-		run_sql(database->writer, "ROLLBACK");
+		run_again(database, "ROLLBACK");
 	return status;
 }
 
@@ -528,6 +561,7 @@ struct database *database_open(const char *path, guint64 budget_bytes, char **no
 	database->budget_bytes = MAX(budget_bytes, DATABASE_BUDGET_MIN);
 	database->queue = g_async_queue_new();
 	database->compressor = ZSTD_createCCtx();
+	database->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, statement_free);
 	g_mutex_init(&database->lock);
 	if (!open_file(database, note, error)) {
 		database_close(database);
@@ -550,6 +584,7 @@ void database_close(struct database *database)
 		g_thread_join(database->thread);
 	}
 	sqlite3_close(database->reader);
+	g_hash_table_unref(database->statements);
 	sqlite3_close(database->writer);
 	ZSTD_freeCCtx(database->compressor);
 	g_async_queue_unref(database->queue);
