@@ -5,7 +5,8 @@
 Each (those that load the machine alone, all others at the same time) without more, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
 container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
 names the culprit where there is one. For healthy ones: no verdict; beside noise, if the kernel's own account (cpu.pressure,
-time used) says that it surely waits for CPUs, that it does and for whom; if it may be said to, either. A look while the machine did something else as well (more than a fifth of a CPU in nobody's name here) had another
+time used) says that it surely waits for CPUs, that it does and for whom; if it may be said to, either. Who
+waits for disks, and by that account twice as long for CPUs, has that trouble first. A look while the machine did something else as well (more than a fifth of a CPU in nobody's name here) had another
 truth: it counts apart, and is repeated, at most twice as often as was asked.
 
 usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
@@ -23,6 +24,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import scenarios  # noqa: E402
@@ -35,6 +37,8 @@ FOREIGN_CPUS = 0.2  # more used by what is not of this bench, and a look is dist
 # thresholds of fathom, whose own beginning and end are in this account), and from which it may be said to have (half).
 WAITS_SURELY = 0.15, 0.3
 WAITS_MAYBE = 0.025, 0.05
+DISK_WAITS = {"waits for fsync", "own disk demand", "slow disk", "swapping", "disk taken by a neighbour"}
+DISK_OUTWEIGHED = 2  # who waits so much longer for CPUs than for disks is first told about the CPUs
 NEIGHBOURS = {"CPU taken by a neighbour", "behind a neighbour, beside idle CPUs"}
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -70,19 +74,27 @@ def container_cpu_s(container):
     return int(stat["usage_usec"]) / 1e6
 
 
-def container_waited_s(container):
-    """Time in which somebody in a container was ready and did not run, as the kernel's pressure counts it; None where it
-    does not."""
+def container_waited_s(container, resource):
+    """Time in which somebody in a container waited for it (cpu: was ready and did not run), as the kernel's pressure counts
+    it; None where it does not."""
     path = container.cgroups().get("")
     for root in (CGROUPS / "unified", CGROUPS):
         with contextlib.suppress(OSError, AttributeError):
-            return int((root / path[1:] / "cpu.pressure").read_text().split()[4].partition("=")[2]) / 1e6
+            return int((root / path[1:] / f"{resource}.pressure").read_text().split()[4].partition("=")[2]) / 1e6
     return None
 
 
+class Wanted(NamedTuple):
+    cpus: float  # used, and waited for
+    waiting: float  # part of that
+    disk: float  # time waited for I/O, of that time
+
+
+NOTHING = Wanted(0, 0, 0)
+
+
 class Waits:
-    """How many CPUs a container wants, and what part of that time it waits for them: by the kernel's own account, not by
-    fathom's."""
+    """What containers wait for, by the kernel's own account, not by fathom's: Wanted of each."""
 
     def __init__(self, containers):
         self.began = time.monotonic()
@@ -91,7 +103,7 @@ class Waits:
     @staticmethod
     def read(container):
         try:
-            return container_cpu_s(container), container_waited_s(container)
+            return container_cpu_s(container), container_waited_s(container, "cpu"), container_waited_s(container, "io")
         except (OSError, KeyError):
             return None  # it may have been killed: that is some scenarios' truth
 
@@ -100,8 +112,9 @@ class Waits:
         for name, (container, before) in self.before.items():
             after = self.read(container)
             if before and after and None not in before and None not in after:
-                used, waited = after[0] - before[0], after[1] - before[1]
-                found[name] = (used + waited) / seconds, waited / (used + waited) if used + waited > 0 else 0
+                used, waited, disk = (b - a for a, b in zip(before, after))
+                if used + waited > 0:
+                    found[name] = Wanted((used + waited) / seconds, waited / (used + waited), disk / (used + waited))
         return found
 
 
@@ -142,10 +155,9 @@ def diagnose(seconds, files, before):
 
 
 def truth_beside(noise, wanted):
-    """What is so of a healthy load beside another one on the CPUs: (that is surely its trouble, or may be)."""
-    cpus, waiting = wanted or (0, 0)
-    return (noise.name and cpus >= WAITS_SURELY[0] and waiting >= WAITS_SURELY[1],
-            noise.name and cpus >= WAITS_MAYBE[0] and waiting >= WAITS_MAYBE[1])
+    """What is so of a load beside another one on the CPUs: (that it waits for that is surely a trouble, or may be)."""
+    return (noise.name and wanted.cpus >= WAITS_SURELY[0] and wanted.waiting >= WAITS_SURELY[1],
+            noise.name and wanted.cpus >= WAITS_MAYBE[0] and wanted.waiting >= WAITS_MAYBE[1])
 
 
 def judge(scenario, stage, report, noise, wanted, foreign):
@@ -160,8 +172,9 @@ def judge(scenario, stage, report, noise, wanted, foreign):
     for short, truth in truths.items():
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
-        surely, maybe = truth_beside(noise, wanted.get(stage.name_of(short)))
-        if truth is None and surely:
+        waits = wanted.get(stage.name_of(short), NOTHING)
+        surely, maybe = truth_beside(noise, waits)
+        if surely and (truth is None or (truth in DISK_WAITS and waits.waiting >= DISK_OUTWEIGHED * waits.disk)):
             truth, culprits[short] = "CPU taken by a neighbour", noise.name
         right = verdict == truth
         if truth is None and verdict in NEIGHBOURS and maybe:

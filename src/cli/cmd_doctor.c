@@ -129,14 +129,40 @@ static char *doctor_try(const struct probe *probe, const struct rung *rung)
 	return NULL;
 }
 
+struct doctor {
+	GHashTable *tried; /* const struct rung → why not; NULL: it works */
+};
+
+/* The rung of the probe this one is a view of that has been tried already; NULL: none. */
+static const struct rung *doctor_like(const struct doctor *doctor, const struct probe *probe, const struct rung *rung)
+{
+	const struct rung *like = probe->view_of ? probe->view_of->rungs : NULL;
+
+	for (; like && like->name; like++)
+		if (strcmp(like->name, rung->name) == 0 && g_hash_table_contains(doctor->tried, like))
+			return like;
+	return NULL;
+}
+
+/* Why a rung does not work, owned by the caller; NULL: it does. Most of the time trying takes is the kernel's verifier's, so
+ * no programs are tried twice. */
+static char *doctor_why_not(struct doctor *doctor, const struct probe *probe, const struct rung *rung)
+{
+	const struct rung *like = doctor_like(doctor, probe, rung);
+	char *reason = like ? g_strdup(g_hash_table_lookup(doctor->tried, like)) : doctor_try(probe, rung);
+
+	g_hash_table_replace(doctor->tried, (gpointer)rung, g_strdup(reason));
+	return reason;
+}
+
 /* One reason per rung of `probe`, NULL for those that work. */
-static GPtrArray *doctor_examine(const struct probe *probe, gboolean *works)
+static GPtrArray *doctor_examine(struct doctor *doctor, const struct probe *probe, gboolean *works)
 {
 	GPtrArray *reasons = g_ptr_array_new_with_free_func(g_free);
 
 	*works = FALSE;
 	for (const struct rung *rung = probe->rungs; rung->name; rung++) {
-		char *reason = doctor_try(probe, rung);
+		char *reason = doctor_why_not(doctor, probe, rung);
 
 		*works |= reason == NULL;
 		g_ptr_array_add(reasons, reason);
@@ -153,10 +179,10 @@ static void doctor_print_line(const char *label, const char *value)
 	printf("%-*s %s\n", DOCTOR_LABEL_COLUMNS, label, safe);
 }
 
-static gboolean doctor_print_probe(const struct probe *probe)
+static gboolean doctor_print_probe(struct doctor *doctor, const struct probe *probe)
 {
 	gboolean works;
-	g_autoptr(GPtrArray) reasons = doctor_examine(probe, &works);
+	g_autoptr(GPtrArray) reasons = doctor_examine(doctor, probe, &works);
 
 	printf("\n%s: %s\n", probe->name, probe->shows);
 	for (guint i = 0; i < reasons->len; i++) {
@@ -174,7 +200,7 @@ static gboolean doctor_print_probe(const struct probe *probe)
 	return works;
 }
 
-static gboolean doctor_print(void)
+static gboolean doctor_print(struct doctor *doctor)
 {
 	gboolean all = TRUE;
 
@@ -184,15 +210,15 @@ static gboolean doctor_print(void)
 		doctor_print_line(doctor_facts[i].label, value ? value : "not known");
 	}
 	for (const struct probe *const *probe = probe_registry; *probe; probe++)
-		all &= doctor_print_probe(*probe);
+		all &= doctor_print_probe(doctor, *probe);
 	printf("\n%s\n", all ? "Every probe works here." : "Not every probe works here: see above.");
 	return all;
 }
 
-static gboolean doctor_json_probe(struct json_writer *json, const struct probe *probe)
+static gboolean doctor_json_probe(struct doctor *doctor, struct json_writer *json, const struct probe *probe)
 {
 	gboolean works;
-	g_autoptr(GPtrArray) reasons = doctor_examine(probe, &works);
+	g_autoptr(GPtrArray) reasons = doctor_examine(doctor, probe, &works);
 
 	json_begin_object(json, NULL);
 	json_string(json, "name", probe->name);
@@ -211,7 +237,7 @@ static gboolean doctor_json_probe(struct json_writer *json, const struct probe *
 	return works;
 }
 
-static gboolean doctor_json(void)
+static gboolean doctor_json(struct doctor *doctor)
 {
 	g_autoptr(GString) out = g_string_new(NULL);
 	struct json_writer json;
@@ -226,7 +252,7 @@ static gboolean doctor_json(void)
 	}
 	json_begin_array(&json, "probes");
 	for (const struct probe *const *probe = probe_registry; *probe; probe++)
-		all &= doctor_json_probe(&json, *probe);
+		all &= doctor_json_probe(doctor, &json, *probe);
 	json_end_array(&json);
 	json_bool(&json, "works", all);
 	json_end_object(&json);
@@ -236,6 +262,7 @@ static gboolean doctor_json(void)
 
 int cmd_doctor(int argc, char **argv)
 {
+	struct doctor doctor = { 0 };
 	gboolean as_json = FALSE, works;
 	const GOptionEntry entries[] = {
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &as_json, "JSON instead of text", NULL },
@@ -252,6 +279,8 @@ int cmd_doctor(int argc, char **argv)
 		command_complain("doctor", "it takes no arguments, but there is \"%s\"", argv[1]);
 		return EXIT_USAGE;
 	}
-	works = as_json ? doctor_json() : doctor_print();
+	doctor.tried = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	works = as_json ? doctor_json(&doctor) : doctor_print(&doctor);
+	g_hash_table_unref(doctor.tried);
 	return works ? EXIT_OK : EXIT_FAILED;
 }

@@ -679,4 +679,5 @@ const struct probe probe_resolvers = {
 	.collect = dns_collect,
 	.finish = dns_finish,
 	.close = dns_close,
+	.view_of = &probe_dns,
 };

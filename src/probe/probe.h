@@ -321,6 +321,8 @@ struct probe {
 	 * may be called. */
 	gboolean (*finish)(struct probe_run *run, struct ledger *ledger, GError **error);
 	void (*close)(struct probe_run *run);
+	/* It is a view of that one: where a rung of this name works there, or does not, so it is here. NULL: of none. */
+	const struct probe *view_of;
 };
 
 /* The list of all probes, ends with NULL (registry.c). */

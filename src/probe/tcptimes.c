@@ -173,6 +173,7 @@ static void tcptimes_close(struct probe_run *run)
 		.collect = tcptimes_collect,                                                                           \
 		.finish = tcptimes_finish,                                                                             \
 		.close = tcptimes_close,                                                                               \
+		.view_of = &probe_connections,                                                                         \
 	}
 
 TCPTIMES_PROBE(connect, "connect", "TCP: how long connecting takes, by who to whom", TCP_TIME_CONNECT, tcptimes_rungs);
