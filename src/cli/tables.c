@@ -340,13 +340,35 @@ static gboolean tables_observe(struct tables *tables, struct registry *registry,
 	return TRUE;
 }
 
+/* Why there is no other way, where somebody may look for one. */
+static const struct {
+	const char *probe, *why;
+} tables_why_bpf[] = {
+	{ "connect",
+	  "sock_diag tells of a socket what it is, not when it began to connect: fathom latency rtt works without" },
+	{ "first-byte",
+	  "sock_diag tells of a socket what it is, not when its first byte came: fathom latency rtt works without" },
+	{ "request", "nothing else knows when a request was sent and answered: fathom latency rtt works without" },
+	{ "dns", "neither /proc nor sock_diag says what a datagram was" },
+};
+
+static void tables_tell_why(const struct tables *tables)
+{
+	for (gsize i = 0; i < G_N_ELEMENTS(tables_why_bpf); i++)
+		if (strcmp(tables_why_bpf[i].probe, tables->probe->name) == 0)
+			command_complain(tables->command, "%s", tables_why_bpf[i].why);
+}
+
 /* Where kernel programs are refused there may be another way, which sees less: its ledger says so. */
 static gboolean tables_can_attach(const struct tables *tables)
 {
 	for (const struct rung *rung = tables->probe->rungs; rung->name; rung++)
 		if (rung->without_bpf)
 			return TRUE;
-	return source_need_bpf(tables->command);
+	if (source_need_bpf(tables->command))
+		return TRUE;
+	tables_tell_why(tables);
+	return FALSE;
 }
 
 static int tables_run(struct tables *tables, int argc, char **argv)

@@ -38,16 +38,18 @@
 #define DNS_CHAINS 4096
 
 const volatile bool dns_names = false; /* send every answer's name, not only what may be a search list's waste */
+const volatile __u32 dns_pending_owner = DNS_PENDING / DNS_PENDING_PART;
 const volatile bool dns_chains = false; /* send those */
 __u64 dns_names_lost = 0; /* names that were not sent: their container made too many, or the ring was full */
 __u64 dns_strangers = 0; /* answers nobody waited for any more */
 bool dns_left_out = false; /* not every question was looked at: to whom an answer is strange is not known any more */
 __u32 dns_resolvers_used = 1;
+bool dns_seeking = false; /* a question is on its way that a resolver of this machine may receive */
 struct dns_owner dns_owners[DNS_OWNER_SLOTS]; /* by hash of the cgroup key */
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type,
+	       BPF_MAP_TYPE_HASH); /* of memory that is there: to get and give it back for each question takes longer */
 	__uint(max_entries, DNS_PENDING);
 	__type(key, struct dns_key);
 	__type(value, struct dns_pending);
@@ -220,6 +222,7 @@ static __always_inline void server_seek(struct __sk_buff *skb, u32 at, u32 row, 
 		return;
 	server->asked_ns = now;
 	bpf_map_update_elem(&dns_fingerprints, &fingerprint, &flying, BPF_ANY);
+	dns_seeking = true;
 }
 
 static __always_inline void question_again(struct dns_try *try, const struct dns_pending *pending, u32 row,
@@ -232,42 +235,54 @@ static __always_inline void question_again(struct dns_try *try, const struct dns
 	try->start_ns = now;
 }
 
-static __noinline void question_keep(struct dns_key *key, u64 cgroup_key, u32 row, u32 resolver, u32 many)
+struct question {
+	u64 cgroup_key, time_ns;
+	u32 row, resolver, many, pad;
+};
+
+/* It has been asked before; FALSE: it has not. */
+static __noinline bool question_known(struct dns_key *key, const struct question *question)
 {
 	struct dns_pending *known = bpf_map_lookup_elem(&dns_waiting, key);
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 now = bpf_ktime_get_ns();
-	u32 slot = owner_slot(cgroup_key);
-	struct dns_owner *owner = &dns_owners[slot];
+	u32 row = question->row, resolver = question->resolver;
+	u64 now = question->time_ns;
 
-	if (known) {
-		for (int i = 0; i < DNS_TRIES; i++) {
-			if (known->tries[i].start_ns && known->tries[i].resolver != resolver)
-				continue;
-			/* A TCP segment sent again is no second question. */
-			if (!key->tcp || !known->tries[i].start_ns)
-				question_again(&known->tries[i], known, row, resolver, now);
-			return;
-		}
-		question_again(&known->tries[0], known, row, resolver, now);
-		return;
+	if (!known)
+		return false;
+	for (int i = 0; i < DNS_TRIES; i++) {
+		if (known->tries[i].start_ns && known->tries[i].resolver != resolver)
+			continue;
+		/* A TCP segment sent again is no second question. */
+		if (!key->tcp || !known->tries[i].start_ns)
+			question_again(&known->tries[i], known, row, resolver, now);
+		return true;
 	}
+	question_again(&known->tries[0], known, row, resolver, now);
+	return true;
+}
+
+static __noinline void question_keep(struct dns_key *key, const struct question *question)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u32 slot = owner_slot(question->cgroup_key);
+	struct dns_owner *owner = &dns_owners[slot];
 	struct dns_pending pending = {
-		.cgroup_key = cgroup_key,
+		.cgroup_key = question->cgroup_key,
 		.tgid = BPF_CORE_READ(task, tgid),
 		.slot = slot,
-		.many = many,
-		.tries = { { .start_ns = now, .row = row, .resolver = resolver } },
+		.many = question->many,
+		.tries = { { .start_ns = question->time_ns, .row = question->row, .resolver = question->resolver } },
 	};
 
-	if (owner->pending >= DNS_PENDING_OWNER) {
-		loss_add(LOSS_FLOOD, many, 0);
+	if (owner->pending >= dns_pending_owner) {
+		if (!question_known(key, question))
+			loss_add(LOSS_FLOOD, question->many, 0);
 		return;
 	}
 	if (bpf_map_update_elem(&dns_waiting, key, &pending, BPF_NOEXIST) == 0)
 		__sync_fetch_and_add(&owner->pending, 1);
-	else
-		loss_add(LOSS_MAP, many, 0);
+	else if (!question_known(key, question))
+		loss_add(LOSS_MAP, question->many, 0);
 }
 
 /* A question that is asked again belongs to the first: the choice has been made. */
@@ -288,6 +303,7 @@ static __always_inline void question_seen(struct __sk_buff *skb, const struct pa
 	u64 cgroup_key = bpf_sk_cgroup_id(sk);
 	struct dns_address address;
 	struct table_key label;
+	struct question question;
 	u32 resolver, row, many;
 
 	key.tcp = packet->protocol == IPPROTO_TCP;
@@ -309,14 +325,21 @@ static __always_inline void question_seen(struct __sk_buff *skb, const struct pa
 	}
 	if (!table_wants(task, row))
 		return;
-	question_keep(&key, cgroup_key, row, resolver, many);
-	server_seek(skb, at, row, cgroup_key, bpf_ktime_get_ns());
+	question = (struct question){
+		.cgroup_key = cgroup_key,
+		.time_ns = bpf_ktime_get_ns(),
+		.row = row,
+		.resolver = resolver,
+		.many = many,
+	};
+	question_keep(&key, &question);
+	server_seek(skb, at, row, cgroup_key, question.time_ns);
 }
 
 /* ---- an answer comes in ---- */
 
 struct answer {
-	u64 cgroup_key, latency_ns, label;
+	u64 cgroup_key, time_ns, latency_ns, label;
 	u32 tgid, row, outcome, many;
 };
 
@@ -371,9 +394,15 @@ static __always_inline bool name_matters(u32 tgid, enum dns_outcome outcome, u64
 
 /* Which of the resolvers that were asked has answered: the one with that address; behind translated addresses, the
  * first. */
-static __always_inline int answer_try(const struct dns_pending *pending, u32 resolver)
+static __always_inline int answer_try(const struct dns_pending *pending, const struct dns_address *address)
 {
 	int first = -1;
+	u32 *number, resolver;
+
+	if (pending->tries[0].start_ns && !pending->tries[1].start_ns && !pending->tries[2].start_ns)
+		return 0;
+	number = bpf_map_lookup_elem(&dns_numbers, address);
+	resolver = number ? *number : 0;
 
 	for (int i = DNS_TRIES - 1; i >= 0; i--) {
 		if (!pending->tries[i].start_ns)
@@ -385,7 +414,8 @@ static __always_inline int answer_try(const struct dns_pending *pending, u32 res
 	return first;
 }
 
-static __noinline bool answer_match(struct dns_key *key, u32 resolver, u32 outcome, struct answer *answer)
+static __noinline bool answer_match(struct dns_key *key, struct dns_address *address, u32 outcome,
+				    struct answer *answer)
 {
 	struct dns_pending *pending = bpf_map_lookup_elem(&dns_waiting, key);
 	u64 now = bpf_ktime_get_ns();
@@ -397,10 +427,11 @@ static __noinline bool answer_match(struct dns_key *key, u32 resolver, u32 outco
 			__sync_fetch_and_add(&dns_strangers, 1);
 		return false;
 	}
-	which = answer_try(pending, resolver);
+	which = answer_try(pending, address);
 	if (which < 0 || which >= DNS_TRIES)
 		return false;
 	answer->cgroup_key = pending->cgroup_key;
+	answer->time_ns = now;
 	answer->tgid = pending->tgid;
 	answer->many = pending->many;
 	answer->row = pending->tries[which].row;
@@ -431,32 +462,32 @@ static __always_inline void answer_seen(struct __sk_buff *skb, const struct pack
 	struct dns_address address;
 	struct table_owner *owner;
 	struct answer answer = {};
-	u32 *number;
 
 	key.tcp = packet->protocol == IPPROTO_TCP;
 	if (!packet_address(skb, packet, true, &address))
 		return;
-	number = bpf_map_lookup_elem(&dns_numbers, &address);
-	if (!answer_match(&key, number ? *number : 0, outcome, &answer))
+	if (!answer_match(&key, &address, outcome, &answer))
 		return;
-	if (!name_matters(answer.tgid, outcome, bpf_ktime_get_ns()))
+	if (!name_matters(answer.tgid, outcome, answer.time_ns))
 		return;
 	owner = table_owner(answer.row);
 	if (!owner)
 		return;
 	answer.label = owner->key.label;
-	name_send(skb, &answer, at + DNS_HEADER, bpf_ktime_get_ns());
+	name_send(skb, &answer, at + DNS_HEADER, answer.time_ns);
 }
 
 /* A question arrives at a resolver of this machine. */
 static __always_inline void server_seen(struct __sk_buff *skb, struct bpf_sock *sk, u32 at)
 {
-	u64 fingerprint = message_fingerprint(skb, at), key = bpf_sk_cgroup_id(sk);
+	u64 fingerprint = dns_seeking ? message_fingerprint(skb, at) : 0, key = bpf_sk_cgroup_id(sk);
 	struct dns_flying *flying = fingerprint ? bpf_map_lookup_elem(&dns_fingerprints, &fingerprint) : NULL;
 	struct table_owner *owner;
 	struct dns_server *server;
 	u32 row;
 
+	if (flying)
+		dns_seeking = false; /* that of others, just now, is found by a later question */
 	if (!flying || bpf_ktime_get_ns() - flying->time_ns > DNS_SIGHT_NS)
 		return;
 	if (key == CGROUP_ROOT && v1_controller != V1_NONE)

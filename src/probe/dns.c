@@ -417,6 +417,7 @@ static void dns_give_up(struct dns_run *run, const struct dns_key *key)
 	guint64 now_ns = clock_monotonic_ns();
 	struct dns_pending pending;
 	struct table_owner owner;
+	gboolean waits = FALSE;
 
 	if (bpf_map_lookup_elem(fd, key, &pending) != 0 || bpf_map_delete_elem(fd, key) != 0)
 		return; /* answered at the last moment */
@@ -426,6 +427,7 @@ static void dns_give_up(struct dns_run *run, const struct dns_key *key)
 
 		if (!try->start_ns)
 			continue;
+		waits = TRUE;
 		if (!table_owner_at(run->table, try->row, &owner) || owner.key.cgroup_key != pending.cgroup_key)
 			ledger_add(run->ledger, LEDGER_LOST_MAP, pending.many, 0);
 		else if (now_ns >= try->start_ns + run->timeout_ns)
@@ -433,6 +435,8 @@ static void dns_give_up(struct dns_run *run, const struct dns_key *key)
 		else
 			dns_tell_pending(run, &owner, pending.many);
 	}
+	if (!waits) /* an answer to another question, whose entry this was a moment before, took it for its own */
+		ledger_add(run->ledger, LEDGER_LOST_MAP, pending.many, 0);
 }
 
 static gboolean dns_collect_pending(struct dns_run *run, GError **error)
@@ -452,6 +456,7 @@ static gboolean dns_load(struct dns_run *run, GError **error)
 {
 	static const char what[] = "cannot load the program that watches DNS";
 	guint32 rows = MIN(table_rows_for(&run->request, DNS_OUTCOMES), DNS_ROWS);
+	guint32 pending = run->request.frugal ? DNS_PENDING_FRUGAL : DNS_PENDING;
 	g_autoptr(kernel_btf_t) btf = kernel_btf_new();
 	struct filter_values values;
 
@@ -460,6 +465,8 @@ static gboolean dns_load(struct dns_run *run, GError **error)
 		return FALSE;
 	filter_values_init(&values, &run->request);
 	TABLE_SET(run->kernel->rodata, &values, &run->request, rows);
+	run->kernel->rodata->dns_pending_owner = pending / DNS_PENDING_PART;
+	bpf_map__set_max_entries(run->kernel->maps.dns_waiting, pending);
 	run->kernel->rodata->dns_chains = run->edges;
 	run->kernel->rodata->dns_names = run->edges && run->request.arguments;
 	if (!table_size(run->kernel->obj, &run->request, DNS_OUTCOMES, rows, error) ||

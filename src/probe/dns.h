@@ -8,8 +8,9 @@
 #define DNS_ADDRESS 16
 #define DNS_RESOLVERS 1024 /* addresses told apart on the whole machine; number 0 is for all others */
 #define DNS_RESOLVERS_OWNER 64 /* of these asked first by one cgroup */
-#define DNS_PENDING 65536 /* questions without an answer yet */
-#define DNS_PENDING_OWNER 16384 /* of these one cgroup's; what is more is counted as its flood */
+#define DNS_PENDING 32768 /* questions without an answer yet, */
+#define DNS_PENDING_FRUGAL 8192 /* and of who watches for ever */
+#define DNS_PENDING_PART 4 /* one part in so many is one cgroup's; what is more is counted as its flood */
 #define DNS_OWNER_SLOTS 1024 /* a power of two; cgroups that share a slot share the limits */
 #define DNS_TRIES 3 /* resolvers asked the same at once (musl: all three of resolv.conf) */
 #define DNS_MESSAGES 4 /* looked at in one TCP segment */

@@ -133,7 +133,8 @@ struct tcp_run {
 	struct probe_request request;
 	const struct rung *rung;
 	char *why_not;
-	struct probe_run *peers; /* what is no TCP (peers.h); NULL: not asked for */
+	struct probe_run *peers; /* what is no TCP (peers.h); NULL: not asked for, */
+	char *peers_why_not; /* or refused */
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
 	struct bpf_link *state, *retransmit, *walk, *known_sockets;
@@ -492,12 +493,30 @@ static void tcp_close(struct probe_run *opaque)
 	tcp_polled_close(run->polled);
 	probe_peers.close(run->peers);
 	g_free(run->why_not);
+	g_free(run->peers_why_not);
 	g_free(run->keys);
 	g_free(run->told);
 	g_free(run->busy_ns);
 	g_free(run->retired);
 	g_free(run->names);
 	g_free(run);
+}
+
+/* Where connections are only looked at from time to time, what is no TCP may not be told at all: that is said. */
+static gboolean tcp_open_peers(struct tcp_run *run, GError **error)
+{
+	struct probe_request others = run->request;
+	g_autoptr(GError) reason = NULL;
+
+	if (!run->request.peers)
+		return TRUE;
+	others.rung = NULL;
+	run->peers = probe_peers.open(&others, &run->listener, &reason);
+	if (!run->peers && run->polled)
+		run->peers_why_not = g_strdup(reason->message);
+	else if (!run->peers)
+		g_propagate_error(error, g_steal_pointer(&reason));
+	return run->peers != NULL || run->peers_why_not != NULL;
 }
 
 static struct probe_run *tcp_open(const struct probe_request *request, const struct probe_listener *listener,
@@ -516,13 +535,7 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 	if (request->by_process)
 		run->names = g_new0(struct tcp_name, TCP_NAMES);
 	run->rung = ladder_climb(tcp_rungs, request->rung, tcp_attach, run, &run->why_not, error);
-	if (run->rung && request->peers) {
-		struct probe_request others = *request;
-
-		others.rung = NULL;
-		run->peers = probe_peers.open(&others, listener, error);
-	}
-	if (run->rung && (run->peers || !request->peers))
+	if (run->rung && tcp_open_peers(run, error))
 		return (struct probe_run *)run;
 	tcp_close((struct probe_run *)run);
 	return NULL;
@@ -816,6 +829,9 @@ static void tcp_tell_polled(void *user, const struct tcp_polled_edge *edge)
 static gboolean tcp_collect_polled(struct tcp_run *run, gboolean now, struct ledger *ledger)
 {
 	tcp_polled_collect(run->polled, now, tcp_tell_polled, run);
+	if (run->peers_why_not)
+		ledger_note(ledger,
+			    g_strdup_printf("datagrams and unix sockets are not told at all: %s", run->peers_why_not));
 	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
 	ledger_note(ledger, g_strdup(run->rung->misses));
 	if (run->why_not)

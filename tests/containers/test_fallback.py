@@ -108,6 +108,18 @@ def test_without_the_right_to_load_programs(fathom, pair):
     assert "polled every 3 s: short connections are missed" in shown.stdout.splitlines()[0]
 
 
+def test_what_has_no_other_way_says_so(fathom):
+    """Datagrams and unix sockets are left out, and said to be; connecting, requests and DNS have nothing that could be read instead."""
+    for command in ("connections", "map"):
+        done = refused(fathom, command, "--all-sockets", "-d", "1")
+        assert done.returncode == 0 and "datagrams and unix sockets are not told at all: " in done.stdout + done.stderr, done
+    for kind, word in (("connect", "sock_diag"), ("request", "nothing else"), ("dns", "/proc")):
+        done = refused(fathom, "latency", kind, "-d", "1")
+        assert done.returncode != 0 and "CAP_BPF" in done.stderr and word in done.stderr, done
+    done = refused(fathom, "dns", "-d", "1")
+    assert done.returncode != 0 and "CAP_BPF" in done.stderr and "nothing else keeps count of DNS" in done.stderr, done
+
+
 def test_what_begins_and_ends_between_looks(fathom, pair):
     client, server = pair
     process = fathom.start("connections", "--rung", "polled", "-i", "0.5", "-d", LONGEST, "--json")
