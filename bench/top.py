@@ -248,9 +248,11 @@ class Crowd:
 
 
 def process_tables():
-    """Each tool's command, and what is on its screen. The table of containers alone is what the processes come on top of."""
+    """Each tool's command, and what is on its screen. The table of containers alone is what the processes come on top of; without kernel programs they are
+    read from /proc."""
     fathom = str(support.fathom_binary())
-    found = {"fathom top": ([fathom, "top"], "NAME"), "fathom top -p": ([fathom, "top", "-p"], "INNER")}
+    found = {"fathom top": ([fathom, "top"], "NAME"), "fathom top -p": ([fathom, "top", "-p"], "INNER"),
+             "fathom top -p --no-bpf": ([fathom, "top", "-p", "--no-bpf"], "INNER")}
     for name, command, mark in (("top", ["-d", "1"], "PID"), ("pidstat", ["1"], "UID")):
         try:
             found[name] = ([support.tool(name), *command], mark)

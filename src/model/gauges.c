@@ -191,7 +191,7 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 
 static const char *const text_names[GAUGE_TEXTS] = {
 	"id",	      "runtime", "image",     "pod",	"cgroup", "cpu_limit_of", "memory_limit_of", "pids_limit_of",
-	"net_shared", "state",	 "inner_pid", "cpuset", "qdisc",
+	"net_shared", "state",	 "inner_pid", "cpuset", "qdisc",  "owner",
 };
 
 static const char *const resource_names[GAUGE_RESOURCES] = {

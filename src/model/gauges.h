@@ -157,7 +157,8 @@ enum gauge_text {
 	GAUGE_TEXT_INNER_PID = 10, /* as they see it in their pid namespace */
 	GAUGE_TEXT_CPUSET = 11, /* CPUs it may run on: "0-3,8" */
 	GAUGE_TEXT_QDISC = 12, /* the queueing discipline that dropped most: "tbf on eth0" */
-	GAUGE_TEXTS = 13,
+	GAUGE_TEXT_OWNER = 13, /* of processes among all of the machine's: whose they are; absent: the host's own */
+	GAUGE_TEXTS = 14,
 };
 const char *gauge_text_name(enum gauge_text text);
 

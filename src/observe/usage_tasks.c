@@ -207,11 +207,17 @@ static guint32 process_row(struct usage_tasks *list, const struct tasks_record *
 {
 	gpointer tgid = GUINT_TO_POINTER(record->tgid);
 	guint32 index = GPOINTER_TO_UINT(g_hash_table_lookup(list->rows, tgid));
+	const struct container *owner;
+	struct gauge_row *row;
 
 	if (index)
 		return index - 1;
-	if (!row_new(list, GAUGE_RESOURCE_PROCESS, record))
+	row = row_new(list, GAUGE_RESOURCE_PROCESS, record);
+	if (!row)
 		return GAUGE_NO_PARENT;
+	owner = list->cgroup_key ? NULL : registry_by_cgroup(list->registry, record->cgroup_key);
+	if (owner && container_is_container(owner))
+		gauges_set_text(list->changes, row, GAUGE_TEXT_OWNER, owner->name);
 	g_hash_table_insert(list->rows, tgid, GUINT_TO_POINTER(list->changes->rows->len));
 	return list->changes->rows->len - 1;
 }

@@ -318,7 +318,8 @@ char *gauge_cell_text(const struct gauge_interval *interval, guint32 row, enum g
 
 	switch (column) {
 	case GAUGE_COLUMN_NAME:
-		return g_strdup(reading->name);
+		text = reading->texts[GAUGE_TEXT_OWNER];
+		return text ? g_strdup_printf("%s  in %s", reading->name, text) : g_strdup(reading->name);
 	case GAUGE_COLUMN_CPU:
 		return text_cpu(interval, row);
 	case GAUGE_COLUMN_MEMORY:
@@ -484,7 +485,8 @@ static gboolean text_has(const char *text, const struct term *term)
 static gboolean row_has(const struct gauge_row *row, const struct term *term)
 {
 	return text_has(row->name, term) || text_has(row->texts[GAUGE_TEXT_ID], term) ||
-	       text_has(row->texts[GAUGE_TEXT_IMAGE], term) || text_has(row->texts[GAUGE_TEXT_POD], term);
+	       text_has(row->texts[GAUGE_TEXT_IMAGE], term) || text_has(row->texts[GAUGE_TEXT_POD], term) ||
+	       text_has(row->texts[GAUGE_TEXT_OWNER], term);
 }
 
 static gboolean compares(double value, const struct term *term)

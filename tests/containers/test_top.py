@@ -190,6 +190,7 @@ def test_processes_agree_with_proc(docker, start, fathom):
     elapsed = time.monotonic() - began
     mine = [row for row in found if row["key"] == str(web.pid)]
     assert len(mine) == 2 and mine[1]["resource"] == "process" and mine[1]["inner_pid"] == "1"
+    assert mine[1]["owner"] == web.name
     assert mine[1]["name"] == "split7525" and mine[1]["state"] in "RS"
     used = sum(row["rates"]["cpu"] * row["interval_ns"] / 1e9 for row in mine)
     assert used <= after - before + 4 * TICK_S
@@ -463,6 +464,19 @@ def test_screen(docker, start, screen, tmp_path):
     top.wait("tree", "the tree")
     top.keys("q")
     top.wait("ended with 0", "the end")
+
+
+def test_screen_of_all_processes(docker, start, screen):
+    """Whose each is; a container's name finds its own; behind them are the containers."""
+    web = start(docker, "web", "/bin/burn", "1", cpus=0.5)
+    top = screen("-p", "--interval", "0.5")
+    top.wait("all processes", "the processes")
+    top.keys("/")
+    top.keys("-l", web.name)
+    top.keys("Enter")
+    top.wait(lambda t: re.search(rf"^ +{web.pid} +1 [RS] .* burn +in {web.name}", t, re.M), "its process")
+    top.keys("Escape")
+    top.wait(lambda t: "PSI c/m/i" in t and web.name in t, "the containers")
 
 
 # What a golden picture shows: keys to get there, a piece of text that says it is there, and the terminal's columns.
