@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fathom flame: stacks from a file or a pipe → the same pictures and tables that a measurement makes. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/units.h"
@@ -75,6 +76,8 @@ static int flame_run(const struct flame_command *command, const char *path)
 		command_complain("flame", "%s", error->message);
 		return EXIT_FAILED;
 	}
+	if (strcmp(output, "-") != 0)
+		fprintf(stderr, "wrote %s\n", output);
 	for (guint i = 0; i < snapshot->shapes->len; i++)
 		if (!ledger_is_conclusive(&((struct shape *)g_ptr_array_index(snapshot->shapes, i))->ledger))
 			return EXIT_INCONCLUSIVE;

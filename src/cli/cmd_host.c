@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "base/clock.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "observe/look.h"
@@ -440,7 +441,7 @@ static void host_print_json(struct host *host)
 
 /* ---- running ---- */
 
-/* FALSE: Ctrl-C. */
+/* FALSE: Ctrl-C. What was seen until then is shown, too, unless it is next to nothing. */
 static gboolean host_wait(const struct host *host, int stop_fd)
 {
 	struct pollfd fd = { .fd = stop_fd, .events = POLLIN };
@@ -450,11 +451,17 @@ static gboolean host_wait(const struct host *host, int stop_fd)
 
 static gboolean host_look(struct host *host, int stop_fd, GError **error)
 {
+	gboolean goes_on = TRUE;
 	guint shown = 0;
 
 	if (!usage_processes(host->usage, 0, FALSE, host->processes, error))
 		return FALSE;
-	while (host_wait(host, stop_fd)) {
+	while (goes_on) {
+		guint64 since_ns = clock_monotonic_ns();
+
+		goes_on = host_wait(host, stop_fd);
+		if (!goes_on && clock_monotonic_ns() - since_ns < HOST_INTERVAL_MIN_NS)
+			break;
 		look_again(host->look);
 		host->cpus = host->look->now->cpus ? host->look->now->cpus->each->len : 0;
 		if (!usage_processes(host->usage, 0, FALSE, host->processes, error))

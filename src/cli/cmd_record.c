@@ -16,6 +16,7 @@
 #include "store/pack.h"
 
 #define RECORD_TICK_MS 1000
+#define RECORD_REST_MIN_NS (50 * NS_PER_MS)
 #define RECORD_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define RECORD_FREQUENCY_HZ 99
 #define RECORD_STACKS 2
@@ -39,6 +40,7 @@ struct record {
 	struct stacks stacks[RECORD_STACKS];
 	GPtrArray *targets;
 	gint64 written_ms;
+	guint64 read_ns; /* when the interval that runs began */
 	guint intervals;
 	GError *error;
 };
@@ -68,13 +70,26 @@ static void record_frame(void *user, gint64 time_ms, const guint8 *bytes, gsize 
 		capture_append(record->writer, time_ms, bytes, length, &record->error);
 }
 
+static void record_interval(struct record *record)
+{
+	record->read_ns = clock_monotonic_ns();
+	if (live_tick(record->live, record->error ? NULL : &record->error))
+		reel_each_packed(record->reel, record->written_ms, G_MAXINT64, record_frame, record);
+}
+
+/* What came after the last whole interval, unless it is next to nothing. */
+static void record_rest(struct record *record)
+{
+	if (!record->error && clock_monotonic_ns() - record->read_ns >= RECORD_REST_MIN_NS)
+		record_interval(record);
+}
+
 /* GSourceFunc: one interval is over. */
 static gboolean record_tick(gpointer data)
 {
 	struct record *record = data;
 
-	if (live_tick(record->live, record->error ? NULL : &record->error))
-		reel_each_packed(record->reel, record->written_ms, G_MAXINT64, record_frame, record);
+	record_interval(record);
 	if (!record->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "\r%u s, %.1f MiB (Ctrl-C ends) ", record->intervals,
 			(double)capture_written(record->writer) / (1 << 20));
@@ -177,6 +192,7 @@ static void record_loop(struct record *record)
 	}
 	record->loop = g_main_loop_new(NULL, FALSE);
 	record->start_ns = clock_monotonic_ns();
+	record->read_ns = record->start_ns;
 	live_tick(record->live, NULL); /* the first reading: intervals begin here */
 	sources[0] = g_unix_signal_add(SIGINT, record_stop, record);
 	sources[1] = g_unix_signal_add(SIGTERM, record_stop, record);
@@ -185,6 +201,7 @@ static void record_loop(struct record *record)
 	for (guint i = 0; i < G_N_ELEMENTS(sources); i++)
 		g_source_remove(sources[i]);
 	g_main_loop_unref(record->loop);
+	record_rest(record);
 	for (guint i = 0; i < RECORD_STACKS; i++)
 		stacks_end(record, &record->stacks[i]);
 	if (!record->quiet && isatty(STDERR_FILENO))

@@ -15,6 +15,7 @@
 #include "serve/recorder.h"
 #include "serve/replay.h"
 #include "serve/sampler.h"
+#include "serve/service.h"
 #include "serve/state.h"
 #include "store/database.h"
 
@@ -340,6 +341,7 @@ gboolean agent_run(struct agent *agent, GError **error)
 	agent->sources[1] = g_unix_signal_add(SIGINT, agent_stop, agent);
 	agent->sources[2] = g_unix_signal_add(SIGHUP, agent_hangup, agent);
 	agent_tick(agent);
+	service_ready();
 	g_main_loop_run(agent->loop);
 	for (guint i = 0; i < G_N_ELEMENTS(agent->sources); i++)
 		g_source_remove(agent->sources[i]);

@@ -658,6 +658,59 @@ def test_tls(tmp_path):
     assert status == 0
 
 
+UNDER_SYSTEMD = """
+[Unit]
+Requires=basic.target
+After=basic.target
+Wants=fathom.service
+[Service]
+Type=oneshot
+ExecStart=/bin/bash /out/check
+ExecStopPost=/bin/systemctl --no-block exit
+StandardOutput=file:/out/told
+StandardError=file:/out/told
+"""
+UNDER_SYSTEMD_CHECK = """
+systemctl start fathom; echo started=$?
+pid=$(systemctl show fathom -p MainPID --value)
+echo mode=$(stat -c %a /var/lib/fathom)
+curl -s -o /out/self -H "Authorization: Bearer $(cat /var/lib/fathom/token)" http://127.0.0.1:7070/api/self
+systemctl reload fathom; echo reloaded=$?
+for i in $(seq 100); do journalctl -u fathom --no-pager | grep -q "settings" && break; sleep 0.1; done
+kill -9 $pid
+for i in $(seq 150); do [ "$(systemctl show fathom -p ActiveState -p NRestarts --value | tr '\\n' ' ')" = "1 active " ] && break; sleep 0.1; done
+echo again=$(systemctl show fathom -p ActiveState --value),$(systemctl show fathom -p NRestarts --value)
+systemctl stop fathom
+echo ended=$(systemctl show fathom -p Result --value),$(systemctl show fathom -p ExecMainStatus --value)
+journalctl -u fathom --no-pager
+"""
+
+
+def test_starts_under_systemd(tmp_path):
+    """The unit as it is, with all that it forbids, under systemd as the first process of a system of its own."""
+    if not Path("/usr/lib/systemd/systemd").exists():
+        lack("systemd is not installed")
+    files = {"fathom.service": (ROOT / "deploy/fathom.service").read_text(), "check.service": UNDER_SYSTEMD,
+             "fathom.service.d/here.conf": "[Service]\nExecStart=\nExecStart=/opt/fathom serve\nRestartSec=100ms\n"}
+    binds = [f"--bind={tmp_path}:/out", f"--bind-ro={fathom_binary()}:/opt/fathom"]
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        binds.append(f"--bind-ro={path}:/etc/systemd/system/{name}")
+    (tmp_path / "check").write_text(UNDER_SYSTEMD_CHECK)
+    # systemd-nspawn's own filter of system calls forbids bpf(2) to all but its own.
+    done = run(tool("systemd-nspawn"), "--quiet", "--register=no", "--keep-unit", "--directory=/", "--volatile=yes", f"--machine=fathom{os.getpid()}",
+               "--capability=all", "--private-network", *binds, "--boot", "systemd.unit=check.service", "systemd.firstboot=no",
+               env={**os.environ, "SYSTEMD_SECCOMP": "0"}, timeout=120, check=False)
+    assert (tmp_path / "told").exists(), done.stdout[-2000:] + done.stderr
+    told = (tmp_path / "told").read_text()
+    for word in ("started=0", "mode=700", "reloaded=0", "again=active,1", "ended=success,0", "settings"):
+        assert word in told, told
+    parts = {part["name"]: part for part in json.loads((tmp_path / "self").read_text())["parts"]}
+    assert not [p for p in parts.values() if p["state"] not in ("on", "shed")], parts
+
+
 def test_killed_again_and_again(tmp_path):
     """kill -9 at any moment: the history opens and has everything but its last second, as it was."""
     path, kept = None, None
