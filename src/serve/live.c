@@ -43,7 +43,7 @@ struct live {
 	struct registry *registry;
 	struct history *history;
 	struct usage *usage; /* hears of births and deaths, for all parts */
-	guint births_watch; /* source: until somebody is born or dies, or until the rest is over; 0: none */
+	guint births_watch; /* source; 0: none */
 	GPtrArray *targets; /* all */
 	struct running running[LIVE_PARTS];
 	struct live_part_status parts[LIVE_PARTS];
@@ -242,17 +242,6 @@ static void part_fail(struct live *live, enum live_part part, const char *why)
 
 /* ---- births and deaths ---- */
 
-static gboolean births_ready(gint fd, GIOCondition condition, gpointer data);
-
-/* GSourceFunc */
-static gboolean births_rested(gpointer data)
-{
-	struct live *live = data;
-
-	live->births_watch = g_unix_fd_add(usage_fd(live->usage), G_IO_IN, births_ready, live);
-	return G_SOURCE_REMOVE;
-}
-
 /* Who was born has a name from now on, for all. */
 static void births_hear(struct live *live)
 {
@@ -262,22 +251,19 @@ static void births_hear(struct live *live)
 	live->parts[LIVE_GAUGES].cost_ns += clock_thread_ns() - before_ns;
 }
 
-/* GUnixFDSourceFunc */
+/* GUnixFDSourceFunc. At once: the files that name somebody may soon be gone. */
 static gboolean births_ready(gint fd, GIOCondition condition, gpointer data)
 {
-	struct live *live = data;
-
 	(void)fd;
 	(void)condition;
-	births_hear(live);
-	live->births_watch = g_timeout_add(LIVE_REST_MS, births_rested, live);
-	return G_SOURCE_REMOVE;
+	births_hear(data);
+	return G_SOURCE_CONTINUE;
 }
 
 static void births_watch(struct live *live)
 {
 	if (usage_fd(live->usage) >= 0)
-		births_rested(live);
+		live->births_watch = g_unix_fd_add(usage_fd(live->usage), G_IO_IN, births_ready, live);
 }
 
 /* ---- parts ---- */
