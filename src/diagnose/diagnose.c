@@ -8,6 +8,7 @@
 
 #define CONFIDENT_TIMES 2 /* so far over a threshold is far */
 #define COVERAGE_GOOD 0.99
+#define PARTS_TO_REFUTE 3
 
 G_DEFINE_QUARK(diagnose - error - quark, diagnose_error)
 
@@ -216,6 +217,34 @@ static void windows_count(const struct rule *rule, const struct subject *subject
 	}
 }
 
+/* In how many of the windows it surely waited less for CPUs than a rule's condition wants. */
+static guint windows_below(const struct condition *condition, const struct subject *subject, const GPtrArray *windows,
+			   const struct diagnose_config *config)
+{
+	guint below = 0;
+
+	for (guint i = 0; i < windows->len; i++) {
+		const struct subject *then = facts_by_key(g_ptr_array_index(windows, i), subject->key);
+
+		below += then &&
+			 condition_judge(condition, then, config->thresholds[condition->threshold]) == OUTCOME_FALSE;
+	}
+	return below;
+}
+
+/* Waits for CPUs in parts of the time are the kernel's own account (schedstat, pressure). Who waits much on the whole does so
+ * in one of its parts at least, or what the kernel programs counted is wrong. */
+static gboolean is_refuted(const struct rule *rule, const struct subject *subject, const GPtrArray *windows,
+			   const struct diagnose_config *config)
+{
+	for (const struct condition *condition = rule->conditions; condition->op; condition++)
+		if (condition->fact == FACT_CONTENTION && condition->op == AT_LEAST &&
+		    windows->len >= PARTS_TO_REFUTE &&
+		    windows_below(condition, subject, windows, config) == windows->len)
+			return TRUE;
+	return FALSE;
+}
+
 static void finding_trust(struct diagnosis *diagnosis, struct finding *finding, const GPtrArray *windows,
 			  const struct judgement *judgement)
 {
@@ -275,7 +304,7 @@ static void diagnose_rule(struct diagnosis *diagnosis, const struct rule *rule, 
 		return;
 	}
 	checked->containers++;
-	if (judgement.outcome == OUTCOME_FALSE)
+	if (judgement.outcome == OUTCOME_FALSE || is_refuted(rule, subject, windows, &diagnosis->config))
 		return;
 	finding = finding_new(subject);
 	finding->rule = rule;

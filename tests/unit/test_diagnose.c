@@ -950,6 +950,36 @@ static void test_unknown_is_not_zero(void)
 	snapshot_free(scene.snapshot);
 }
 
+/* What the kernel counted in every part of the time outweighs what the programs made of the whole. */
+static void test_refuted(void)
+{
+	struct scene scene, parts[3];
+	g_autoptr(GPtrArray) windows = g_ptr_array_new();
+	struct diagnose_config config;
+	struct diagnosis *diagnosis;
+
+	diagnose_config_init(&config);
+	scene_init(&scene);
+	scene_behind_beside_idle(&scene, TRUE);
+	for (guint i = 0; i < 3; i++) {
+		scene_init(&parts[i]);
+		g_ptr_array_set_size(parts[i].snapshot->shapes, 1);
+		gauge_set(web(&parts[i]), GAUGE_CPU, S(5));
+		gauge_set(web(&parts[i]), GAUGE_RUNQUEUE_WAIT, S(0.1));
+		g_ptr_array_add(windows, parts[i].snapshot);
+	}
+	diagnosis = diagnose(scene.snapshot, windows, &config);
+	g_assert_null(first_of(diagnosis->findings, "web"));
+	diagnosis_free(diagnosis);
+	gauge_set(web(&parts[1]), GAUGE_RUNQUEUE_WAIT, S(6));
+	diagnosis = diagnose(scene.snapshot, windows, &config);
+	g_assert_nonnull(first_of(diagnosis->findings, "web"));
+	diagnosis_free(diagnosis);
+	for (guint i = 0; i < 3; i++)
+		snapshot_free(parts[i].snapshot);
+	snapshot_free(scene.snapshot);
+}
+
 static void test_confidence(void)
 {
 	struct diagnose_config config;
@@ -1111,6 +1141,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/equal-names", test_equal_names);
 	g_test_add_func("/diagnose/unknown-is-not-zero", test_unknown_is_not_zero);
 	g_test_add_func("/diagnose/confidence", test_confidence);
+	g_test_add_func("/diagnose/refuted", test_refuted);
 	g_test_add_func("/diagnose/config", test_config);
 	g_test_add_func("/diagnose/hostile-names", test_hostile_names);
 	if (g_test_perf())
