@@ -100,7 +100,7 @@ def database(containers, directory):
 WORKLOADS = {"wrk": web, "pgbench": database}
 
 
-def pair(rate, seconds, agent_first):
+def pair(rate, seconds, agent_first, warm_s):
     """Throughput with and without the agent, one after the other; the agent's own share of a core; what it did not watch."""
     found = {}
     for watched in (agent_first, not agent_first):
@@ -111,6 +111,8 @@ def pair(rate, seconds, agent_first):
             agent = Agent(directory, *UNBOUNDED).start()
             try:
                 time.sleep(SETTLE_S)
+                if warm_s:
+                    rate(warm_s)
                 cpu, began = exact_cpu_s(agent.process.pid), time.monotonic()
                 found["watched"] = rate(seconds)
                 found["cpu"] = (exact_cpu_s(agent.process.pid) - cpu) / (time.monotonic() - began) * 100
@@ -125,6 +127,7 @@ def main():
     parser.add_argument("-w", "--workload", choices=WORKLOADS, action="append")
     parser.add_argument("-p", "--pairs", type=int, default=5)
     parser.add_argument("-s", "--seconds", type=int, default=8)
+    parser.add_argument("--warm", type=int, default=0, metavar="SECONDS", help="of load before the agent's part is measured: what gives way has given way")
     options = parser.parse_args()
     runtimes.compile_programs = lambda directory: None  # none of the tests' programs is needed
     if not shutil.which("wrk") or not shutil.which("nginx", path="/usr/sbin") or not POSTGRES:
@@ -134,7 +137,7 @@ def main():
             os.chmod(directory, 0o755)
             rate = WORKLOADS[name](containers, directory)
             rate(WARM_S)
-            pairs = [pair(rate, options.seconds, i % 2 == 0) for i in range(options.pairs)]
+            pairs = [pair(rate, options.seconds, i % 2 == 0, options.warm) for i in range(options.pairs)]
         ratios = [p["watched"] / p["alone"] for p in pairs]
         print(f"{name}: alone {statistics.median(p['alone'] for p in pairs):.0f}/s, watched {statistics.median(p['watched'] for p in pairs):.0f}/s; of alone, pair by pair: "
               f"{', '.join(f'{r:.3f}' for r in ratios)}; median {statistics.median(ratios):.4f}; the agent itself {statistics.median(p['cpu'] for p in pairs):.2f} % of a core; "

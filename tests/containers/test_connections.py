@@ -5,7 +5,9 @@ import itertools
 import json
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -460,6 +462,36 @@ def test_targets_choose_edges(fathom, wait_attached, docker, start, pair):
         run("nsenter", "-t", client.pid, "-n", "python3", "-c",
             "import socket\ntry: socket.create_connection(('127.0.0.1', 9))\nexcept OSError: pass")
     assert [list(e["source"].values()) for e in found[0]["edges"]] == [[client.name]], found[0]["edges"]
+
+
+def test_a_new_edge_is_in_one_of_the_next_readings(fathom):
+    """Nobody waits for a walk or a scan: what has just connected is in the reading that comes next, or, where that was on its way, the one
+    after it."""
+    process = fathom.start("connections", "-i", "0.3", "-d", "120", "--json")
+    readings, pending = [], b""
+
+    def read_some(wait_s):
+        nonlocal pending
+        while select.select([process.stdout], [], [], wait_s)[0]:
+            pending += os.read(process.stdout.fileno(), 1 << 20)
+            *whole, pending = pending.split(b"\n")
+            readings.extend(json.loads(line) for line in whole)
+            wait_s = 0
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        deadline = time.monotonic() + 60
+        while not readings:
+            read_some(0.1)
+            assert time.monotonic() < deadline and process.poll() is None
+        read_some(0)
+        before = len(readings)
+        with socket.create_connection(("127.0.0.1", port)):
+            while len(readings) < before + 3:
+                read_some(0.1)
+                assert time.monotonic() < deadline and process.poll() is None
+    found = [e for reading in readings[before:before + 3] for e in reading["edges"] if e["target"].get("port") == port]
+    assert found and sum(edge["opens"] for edge in found) == 1, found
 
 
 def test_bad_input(fathom):
