@@ -3,9 +3,10 @@
  * same path is the same node with two keys. A node has an identity of its own when it is a container, a systemd unit or
  * a cgroup on its own; the owner of a node is the outermost container above it, else the nearest identity.
  *
- * Identification reads the runtimes' state and is done once for a node; it is repeated, less and less often, while the
- * node is new and no runtime has confirmed it: names appear later than cgroups, on a busy machine seconds later. A cgroup
- * in which no process was ever seen stays open, which costs one read of its cgroup.procs at each refresh. */
+ * Identification reads the runtimes' state and is done once for a node, when somebody asks about it, or for all when all
+ * are listed: of the hundreds of cgroups of a machine a short measurement meets a few. It is repeated, less and less often,
+ * while the node is new and no runtime has confirmed it: names appear later than cgroups, on a busy machine seconds later. A
+ * cgroup in which no process was ever seen stays open, which costs one read of its cgroup.procs at each refresh. */
 #include "container/registry.h"
 
 #include <string.h>
@@ -58,6 +59,7 @@ struct registry {
 	GHashTable *strangers; /* keys sought in vain since the last refresh */
 	GPtrArray *old_strings; /* replaced since the last refresh */
 	GHashTable *renamed; /* of a recording: first name → last name */
+	gboolean has_unasked; /* there may be nodes that nobody has asked about yet */
 	struct node *host;
 	guint32 tree_uid; /* owner of the root of the tree */
 	guint32 refreshes;
@@ -126,18 +128,6 @@ static void node_attach(struct registry *registry, struct node *node, int tree, 
 	g_hash_table_insert(registry->keys, g_memdup2(&key, sizeof(key)), node);
 	if (!node->container.cgroup_key || tree == TREE_V2)
 		node->container.cgroup_key = key;
-}
-
-static void node_bury(struct registry *registry, struct node *node)
-{
-	if (node->is_dead || node == registry->host)
-		return;
-	node->last_owner = node_owner(node);
-	node->is_dead = node->container.dead = TRUE;
-	node->container.init_pid = 0;
-	node->died = ++registry->deaths;
-	if (g_hash_table_lookup(registry->paths, node->path) == node)
-		g_hash_table_remove(registry->paths, node->path);
 }
 
 /* ---- identification ---- */
@@ -278,7 +268,34 @@ static void node_identify(struct registry *registry, struct node *node)
 	evidence_clear(&evidence);
 }
 
+static gboolean node_is_unasked(const struct node *node)
+{
+	return !node->is_settled && node->tries == 0;
+}
+
+/* Those above come first: what is inside a container has no name of its own. */
+static void node_ask(struct registry *registry, struct node *node)
+{
+	if (!node || node->is_dead || !registry->has_unasked)
+		return;
+	node_ask(registry, node->parent);
+	if (node_is_unasked(node))
+		node_identify(registry, node);
+}
+
 /* ---- births and deaths ---- */
+
+static void node_bury(struct registry *registry, struct node *node)
+{
+	if (node->is_dead || node == registry->host)
+		return;
+	node->last_owner = node_owner(node);
+	node->is_dead = node->container.dead = TRUE;
+	node->container.init_pid = 0;
+	node->died = ++registry->deaths;
+	if (g_hash_table_lookup(registry->paths, node->path) == node)
+		g_hash_table_remove(registry->paths, node->path);
+}
 
 static struct node *node_born(struct registry *registry, const char *path, int tree, guint64 key, guint32 parent_uid)
 {
@@ -345,6 +362,8 @@ static void bury_unseen(struct registry *registry)
 		if (((struct node *)value)->seen != registry->refreshes)
 			g_ptr_array_add(gone, value);
 	for (guint i = 0; i < gone->len; i++)
+		node_ask(registry, g_ptr_array_index(gone, i)); /* while all above it are known */
+	for (guint i = 0; i < gone->len; i++)
 		node_bury(registry, g_ptr_array_index(gone, i));
 	/* Only now: the owner of one may be found through another. */
 	for (guint i = 0; i < gone->len; i++)
@@ -358,7 +377,8 @@ static int by_depth(gconstpointer left, gconstpointer right)
 	return strcmp((*a)->path, (*b)->path); /* a parent's path is a prefix: it comes first */
 }
 
-static void identify_unsettled(struct registry *registry)
+/* Those of which not all is known: asked about before, or not yet. */
+static void identify_unsettled(struct registry *registry, gboolean unasked)
 {
 	g_autoptr(GPtrArray) open = g_ptr_array_new();
 	GHashTableIter nodes;
@@ -366,11 +386,19 @@ static void identify_unsettled(struct registry *registry)
 
 	g_hash_table_iter_init(&nodes, registry->paths);
 	while (g_hash_table_iter_next(&nodes, NULL, &value))
-		if (!((struct node *)value)->is_settled)
+		if (!((struct node *)value)->is_settled && node_is_unasked(value) == unasked)
 			g_ptr_array_add(open, value);
 	g_ptr_array_sort(open, by_depth);
 	for (guint i = 0; i < open->len; i++)
 		node_identify(registry, g_ptr_array_index(open, i));
+}
+
+/* Once a refresh. */
+static void registry_ask_all(struct registry *registry)
+{
+	if (registry->has_unasked)
+		identify_unsettled(registry, TRUE);
+	registry->has_unasked = FALSE;
 }
 
 static int by_death(gconstpointer left, gconstpointer right)
@@ -429,7 +457,8 @@ gboolean registry_refresh(struct registry *registry, GError **error)
 			return FALSE;
 	}
 	bury_unseen(registry);
-	identify_unsettled(registry);
+	identify_unsettled(registry, FALSE);
+	registry->has_unasked = TRUE;
 	drop_oldest_dead(registry);
 	return TRUE;
 }
@@ -641,6 +670,7 @@ void registry_note_death(struct registry *registry, guint64 cgroup_key)
 	if (!node || node->is_dead)
 		return;
 	/* A last chance to learn the name: its files may outlive it. */
+	node_ask(registry, node);
 	if (node->verdict > VERDICT_NOT_MINE && !node->is_settled)
 		node_identify(registry, node);
 	node_bury(registry, node);
@@ -685,8 +715,10 @@ static struct node *registry_seek(struct registry *registry, guint64 key)
 
 static const struct container *owner_of(struct registry *registry, struct node *node)
 {
-	struct node *owner = node_owner(node);
+	struct node *owner;
 
+	node_ask(registry, node);
+	owner = node_owner(node);
 	if (owner && !owner->is_settled && !owner->is_dead && (owner->tries < IDENTIFY_TRIES || owner->inhabited_ns) &&
 	    clock_monotonic_ns() - owner->tried_ns > IDENTIFY_AGAIN_NS << owner->tries)
 		node_identify(registry, owner);
@@ -782,6 +814,7 @@ GPtrArray *registry_list(struct registry *registry)
 	GHashTableIter nodes;
 	gpointer value;
 
+	registry_ask_all(registry);
 	g_hash_table_iter_init(&nodes, registry->nodes);
 	while (g_hash_table_iter_next(&nodes, &value, NULL)) {
 		struct node *node = value;
@@ -800,6 +833,7 @@ GPtrArray *registry_list_living(struct registry *registry)
 	GHashTableIter nodes;
 	gpointer value;
 
+	registry_ask_all(registry);
 	g_hash_table_iter_init(&nodes, registry->paths);
 	while (g_hash_table_iter_next(&nodes, NULL, &value)) {
 		struct node *node = value;
@@ -816,6 +850,7 @@ GArray *registry_cgroups(struct registry *registry)
 	GHashTableIter keys;
 	gpointer key, value;
 
+	registry_ask_all(registry);
 	g_hash_table_iter_init(&keys, registry->keys);
 	while (g_hash_table_iter_next(&keys, &key, &value)) {
 		struct node *node = value, *owner = node_owner(node);

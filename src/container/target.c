@@ -307,7 +307,7 @@ static gboolean resolve_pod(const GPtrArray *all, const char *text, GPtrArray *t
 
 gboolean target_resolve(struct registry *registry, const char *text, GPtrArray *targets, GError **error)
 {
-	g_autoptr(GPtrArray) all = registry_list(registry), found = NULL;
+	g_autoptr(GPtrArray) all = NULL, found = NULL;
 	const struct container *container;
 	struct procfs_stat stat;
 	gboolean done;
@@ -319,6 +319,7 @@ gboolean target_resolve(struct registry *registry, const char *text, GPtrArray *
 	}
 	if (text[0] == '/')
 		return resolve_path(registry, text, targets, error);
+	all = registry_list(registry);
 	if (!resolve_pod(all, text, targets, &done, error))
 		return FALSE;
 	if (done)

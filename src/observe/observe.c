@@ -87,7 +87,7 @@ struct observe_scope {
 
 static void scope_init(struct observe_scope *scope, struct registry *registry, const GPtrArray *targets)
 {
-	g_autoptr(GArray) known = registry_cgroups(registry);
+	g_autoptr(GArray) known = NULL;
 
 	scope->filter = TRUE;
 	scope->cgroups = g_array_new(FALSE, FALSE, sizeof(struct probe_cgroup));
@@ -100,7 +100,9 @@ static void scope_init(struct observe_scope *scope, struct registry *registry, c
 		else if (target->kind == TARGET_PROCESS)
 			g_array_append_val(scope->tgids, target->pid);
 	}
-	for (guint i = 0; scope->filter && i < known->len; i++) {
+	if (scope->filter)
+		known = registry_cgroups(registry);
+	for (guint i = 0; known && i < known->len; i++) {
 		const struct registry_cgroup *cgroup = &g_array_index(known, struct registry_cgroup, i);
 		struct probe_cgroup entry = { .key = cgroup->key, .wanted = targets_want(targets, cgroup->owner) };
 

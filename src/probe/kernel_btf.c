@@ -16,6 +16,7 @@
 
 #define KERNEL_BTF_PATH "/sys/kernel/btf/vmlinux"
 #define KERNEL_BTF_BYTES_MAX (64u << 20)
+#define KERNEL_BTF_ROOTS 32768 /* expected */
 #define KERNEL_BTF_DEPTH_MAX 32 /* how deep types contain each other */
 
 /* The kernel's description, as it is. */
@@ -29,6 +30,7 @@ struct kernel_types {
 	gsize strings_bytes;
 	guint32 *offsets; /* of type n, n from 1, in `types` */
 	guint count;
+	GArray *roots; /* guint32: numbers of the types that a program can name */
 };
 
 struct kernel_btf {
@@ -81,6 +83,8 @@ static void types_clear(struct kernel_types *types)
 	else
 		g_free(types->bytes);
 	g_free(types->offsets);
+	if (types->roots)
+		g_array_unref(types->roots);
 	*types = (struct kernel_types){ 0 };
 }
 
@@ -94,64 +98,72 @@ static const char *type_string(const struct kernel_types *types, guint32 at)
 	return at < types->strings_bytes ? types->strings + at : "";
 }
 
-/* Bytes behind the head of a type; -1 for a kind we do not know. */
-static gssize type_tail_bytes(const struct btf_type *type)
-{
-	guint n = BTF_INFO_VLEN(type->info);
+/* Bytes behind the head of a type: of each kind, and for each of its parts. */
+static const struct {
+	guint8 known, fixed, each;
+} kinds[] = {
+	[BTF_KIND_INT] = { TRUE, 4, 0 },
+	[BTF_KIND_PTR] = { TRUE, 0, 0 },
+	[BTF_KIND_ARRAY] = { TRUE, sizeof(struct btf_array), 0 },
+	[BTF_KIND_STRUCT] = { TRUE, 0, sizeof(struct btf_member) },
+	[BTF_KIND_UNION] = { TRUE, 0, sizeof(struct btf_member) },
+	[BTF_KIND_ENUM] = { TRUE, 0, sizeof(struct btf_enum) },
+	[BTF_KIND_FWD] = { TRUE, 0, 0 },
+	[BTF_KIND_TYPEDEF] = { TRUE, 0, 0 },
+	[BTF_KIND_VOLATILE] = { TRUE, 0, 0 },
+	[BTF_KIND_CONST] = { TRUE, 0, 0 },
+	[BTF_KIND_RESTRICT] = { TRUE, 0, 0 },
+	[BTF_KIND_FUNC] = { TRUE, 0, 0 },
+	[BTF_KIND_FUNC_PROTO] = { TRUE, 0, sizeof(struct btf_param) },
+	[BTF_KIND_VAR] = { TRUE, sizeof(struct btf_var), 0 },
+	[BTF_KIND_DATASEC] = { TRUE, 0, sizeof(struct btf_var_secinfo) },
+	[BTF_KIND_FLOAT] = { TRUE, 0, 0 },
+	[BTF_KIND_DECL_TAG] = { TRUE, sizeof(struct btf_decl_tag), 0 },
+	[BTF_KIND_TYPE_TAG] = { TRUE, 0, 0 },
+	[BTF_KIND_ENUM64] = { TRUE, 0, sizeof(struct btf_enum64) },
+};
 
+/* A type that a program can name. */
+static gboolean type_is_root(const struct btf_type *type)
+{
 	switch (BTF_INFO_KIND(type->info)) {
-	case BTF_KIND_INT:
-		return 4;
-	case BTF_KIND_ARRAY:
-		return sizeof(struct btf_array);
 	case BTF_KIND_STRUCT:
 	case BTF_KIND_UNION:
-		return n * sizeof(struct btf_member);
 	case BTF_KIND_ENUM:
-		return n * sizeof(struct btf_enum);
 	case BTF_KIND_ENUM64:
-		return n * sizeof(struct btf_enum64);
-	case BTF_KIND_FUNC_PROTO:
-		return n * sizeof(struct btf_param);
-	case BTF_KIND_VAR:
-		return sizeof(struct btf_var);
-	case BTF_KIND_DATASEC:
-		return n * sizeof(struct btf_var_secinfo);
-	case BTF_KIND_DECL_TAG:
-		return sizeof(struct btf_decl_tag);
-	case BTF_KIND_PTR:
-	case BTF_KIND_FWD:
 	case BTF_KIND_TYPEDEF:
-	case BTF_KIND_VOLATILE:
-	case BTF_KIND_CONST:
-	case BTF_KIND_RESTRICT:
-	case BTF_KIND_FUNC:
-	case BTF_KIND_FLOAT:
-	case BTF_KIND_TYPE_TAG:
-		return 0;
+		return type->name_off > 0;
 	default:
-		return -1;
+		return FALSE;
 	}
 }
 
+/* One walk through the megabytes: where each type is, and which have a name to be asked for by. */
 static gboolean types_index(struct kernel_types *types)
 {
 	guint room = 1u << 17;
 	gsize at = 0;
 
 	types->offsets = g_new(guint32, room + 1);
+	types->roots = g_array_sized_new(FALSE, FALSE, sizeof(guint32), KERNEL_BTF_ROOTS);
 	while (at + sizeof(struct btf_type) <= types->types_bytes) {
 		const struct btf_type *type = (const void *)(types->types + at);
-		gssize tail = type_tail_bytes(type);
+		guint kind = BTF_INFO_KIND(type->info);
+		gsize bytes;
 
-		if (tail < 0 || at + sizeof(*type) + (gsize)tail > types->types_bytes)
+		if (kind >= G_N_ELEMENTS(kinds) || !kinds[kind].known)
+			return FALSE;
+		bytes = sizeof(*type) + kinds[kind].fixed + (gsize)kinds[kind].each * BTF_INFO_VLEN(type->info);
+		if (bytes > types->types_bytes - at)
 			return FALSE;
 		if (types->count == room) {
 			room *= 2;
 			types->offsets = g_renew(guint32, types->offsets, room + 1);
 		}
 		types->offsets[++types->count] = (guint32)at;
-		at += sizeof(*type) + (gsize)tail;
+		if (type_is_root(type))
+			g_array_append_val(types->roots, types->count);
+		at += bytes;
 	}
 	return at == types->types_bytes;
 }
@@ -180,12 +192,11 @@ static gboolean types_open(struct kernel_types *types)
 
 #define WANTED_ALIKE 65536
 
-/* A set of names, and the places in the kernel's strings where they are. */
+/* A set of names. */
 struct wanted {
 	GHashTable *names;
 	guint8 alike
 		[WANTED_ALIKE]; /* is there a name of this length with the same first and last bytes: few others are */
-	guint8 *places; /* one bit for each byte of the strings */
 };
 
 static guint wanted_alike(const char *name, gsize length)
@@ -226,23 +237,11 @@ static void wanted_from_object(struct wanted *wanted, const struct btf *object)
 	}
 }
 
-static void wanted_find(struct wanted *wanted, const struct kernel_types *types)
-{
-	const char *at = types->strings, *end = at + types->strings_bytes;
-
-	wanted->places = g_malloc0(types->strings_bytes / 8 + 1);
-	while (at < end) {
-		gsize length = strlen(at), place = (gsize)(at - types->strings);
-
-		if (wanted->alike[wanted_alike(at, length)] && g_hash_table_contains(wanted->names, at))
-			wanted->places[place / 8] |= (guint8)(1 << place % 8);
-		at += length + 1;
-	}
-}
-
 static gboolean wanted_is(const struct wanted *wanted, const struct kernel_types *types, guint32 place)
 {
-	return place > 0 && place < types->strings_bytes && wanted->places[place / 8] & 1 << place % 8;
+	const char *name = type_string(types, place);
+
+	return name[0] && wanted->alike[wanted_alike(name, strlen(name))] && g_hash_table_contains(wanted->names, name);
 }
 
 /* ---- the smaller description ---- */
@@ -265,19 +264,19 @@ static int reduce_struct(struct reducer *reducer, const struct btf_type *type, c
 	const struct btf_member *member = (const void *)(type + 1);
 	guint count = BTF_INFO_VLEN(type->info);
 	gboolean has_bitfields = BTF_INFO_KFLAG(type->info);
-	g_autofree int *kinds = g_new0(int, count + 1);
+	g_autofree int *made_of = g_new0(int, count + 1);
 	int made;
 
 	for (guint i = 0; i < count; i++)
 		if (member[i].name_off == 0 || wanted_is(reducer->wanted, reducer->types, member[i].name_off))
-			kinds[i] = reduce(reducer, member[i].type);
+			made_of[i] = reduce(reducer, member[i].type);
 	made = BTF_INFO_KIND(type->info) == BTF_KIND_STRUCT ? btf__add_struct(reducer->out, name, type->size)
 							    : btf__add_union(reducer->out, name, type->size);
 	for (guint i = 0; made > 0 && i < count; i++) {
 		guint32 offset = member[i].offset;
 
-		if (kinds[i] > 0)
-			btf__add_field(reducer->out, type_string(reducer->types, member[i].name_off), kinds[i],
+		if (made_of[i] > 0)
+			btf__add_field(reducer->out, type_string(reducer->types, member[i].name_off), made_of[i],
 				       has_bitfields ? BTF_MEMBER_BIT_OFFSET(offset) : offset,
 				       has_bitfields ? BTF_MEMBER_BITFIELD_SIZE(offset) : 0);
 	}
@@ -365,21 +364,6 @@ static int reduce(struct reducer *reducer, guint32 id)
 	return made;
 }
 
-/* A type that a program can name. */
-static gboolean type_is_root(const struct btf_type *type)
-{
-	switch (BTF_INFO_KIND(type->info)) {
-	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-	case BTF_KIND_ENUM:
-	case BTF_KIND_ENUM64:
-	case BTF_KIND_TYPEDEF:
-		return TRUE;
-	default:
-		return FALSE;
-	}
-}
-
 static void reduce_root(struct reducer *reducer, guint32 id, const struct btf_type *type)
 {
 	int made = reduce(reducer, id);
@@ -396,17 +380,16 @@ struct btf *kernel_btf_reduce(const struct kernel_btf *btf, const struct btf *ob
 
 	wanted->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	wanted_from_object(wanted, object);
-	wanted_find(wanted, types);
 	reducer.made = g_hash_table_new(NULL, NULL);
-	for (guint32 id = 1; reducer.out && id <= types->count; id++) {
+	for (guint i = 0; reducer.out && i < types->roots->len; i++) {
+		guint32 id = g_array_index(types->roots, guint32, i);
 		const struct btf_type *type = type_at(types, id);
 
-		if (type_is_root(type) && wanted_is(wanted, types, type->name_off))
+		if (wanted_is(wanted, types, type->name_off))
 			reduce_root(&reducer, id, type);
 	}
 	g_hash_table_unref(reducer.made);
 	g_hash_table_unref(wanted->names);
-	g_free(wanted->places);
 	g_free(wanted);
 	return reducer.out;
 }
