@@ -465,6 +465,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.tgid_count = scope->tgids->len,
 		.v1_controller = cgroupfs_v1_controller(registry_cgroupfs(registry)),
 		.frequency_hz = options->frequency_hz,
+		.duration_ns = options->duration_ns,
 		.every = options->every,
 		.budget_share = options->budget_share,
 		.sample_bytes = options->sample_bytes,

@@ -53,6 +53,7 @@ struct probe_request {
 	 * "cpuacct", "devices", "freezer"); NULL: only the unified hierarchy is looked at. */
 	const char *v1_controller;
 	guint32 frequency_hz; /* sampling probes */
+	guint64 duration_ns; /* of the measurement, when that is known before; 0: until it is stopped */
 	/* heap: where allocators are, and the size that is looked at for sure (0: the probe's own; 1: every allocation). */
 	const struct probe_site *sites;
 	gsize site_count;

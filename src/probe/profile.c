@@ -19,8 +19,12 @@
 #include "profile.skel.h"
 
 #define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
-#define PROFILE_RING_BYTES_PER_CPU (2 << 20)
+#define PROFILE_RING_BYTES_PER_CPU (1 << 20)
 #define PROFILE_RING_BYTES_MAX (64 << 20)
+#define PROFILE_LATE_NS                                                                                                \
+	(10 * NS_PER_S) /* how much later than it should a measurement may end on an overloaded machine */
+#define PROFILE_TABLE_MIN 4096 /* entries of the kernel's tables */
+#define PROFILE_SPARE 2 /* tables that forget spread their room over the CPUs */
 
 struct profile_event {
 	int cpu, fd; /* fd owned by the link */
@@ -109,7 +113,8 @@ static gboolean profile_attach(void *user, const struct rung *rung, GError **err
 	return cpus != NULL;
 }
 
-/* Room for two thirds of a second of usual copies on all CPUs: a busy machine lets the reader wait. A power of two. */
+/* Room for seconds of what usually comes of copies, or the first copies of sixty processes, on each CPU: a busy machine lets
+ * the reader wait. A power of two. */
 static guint32 profile_ring_bytes(guint32 frequency_hz)
 {
 	guint32 bytes = sampled_ring_bytes(PROFILE_RING_BYTES_PER_CPU, PROFILE_RING_BYTES_MAX);
@@ -141,6 +146,38 @@ static gboolean profile_check_frequency(guint32 frequency_hz, GError **error)
 	return FALSE;
 }
 
+/* There cannot be more stacks, threads and processes than samples: of a short measurement, tables for 100,000 stacks are a
+ * millisecond and megabytes spent on nothing. */
+static gboolean profile_size_tables(struct profile_run *run, const struct probe_request *request, GError **error)
+{
+	const struct {
+		struct bpf_map *map;
+		guint32 spare;
+	} tables[] = {
+		{ run->kernel->maps.stacks, 1 },
+		{ run->kernel->maps.last_samples, PROFILE_SPARE },
+		{ run->kernel->maps.script_stacks, PROFILE_SPARE },
+		{ run->kernel->maps.stack_plans, PROFILE_SPARE },
+	};
+	double samples = (double)(request->duration_ns + PROFILE_LATE_NS) / NS_PER_S * run->frequency_hz *
+			 libbpf_num_possible_cpus();
+
+	for (guint i = 0; request->duration_ns && i < G_N_ELEMENTS(tables); i++) {
+		guint32 room = bpf_map__max_entries(tables[i].map), entries = PROFILE_TABLE_MIN;
+		int result = 0;
+
+		while (entries < room && entries < samples * tables[i].spare)
+			entries *= 2;
+		if (entries < room)
+			result = bpf_map__set_max_entries(tables[i].map, entries);
+		if (result < 0) {
+			ladder_set_error(error, "cannot make the kernel's tables smaller", -result);
+			return FALSE;
+		}
+	}
+	return TRUE;
+}
+
 static gboolean profile_load(struct profile_run *run, const struct probe_request *request,
 			     const struct probe_listener *listener, GError **error)
 {
@@ -157,7 +194,8 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	run->kernel->rodata->profile_moments = request->moments;
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes(run->frequency_hz));
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
-	return sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);
+	return profile_size_tables(run, request, error) &&
+	       sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);
 }
 
 /* Starts the events only when all are attached, so that all CPUs begin together. */

@@ -9,6 +9,7 @@
 #define SECTION_NAMES_MAX (4u << 20)
 #define NOTES_MAX (64u << 10)
 #define SYMBOL_CHUNK 2048 /* symbols read at a time */
+#define NAMES_ADOPTED_MAX (4u << 20) /* bytes; of more, most may be names of no functions, or debuggers' */
 #define ALIASES_MAX 16 /* names of one function that are looked at */
 #define PAGE 4096
 
@@ -337,6 +338,7 @@ struct symbols {
 	const char *names;
 	gsize names_size;
 	struct symtab_builder *builder; /* NULL: `each` is told instead */
+	gboolean is_adopted; /* `names` are the builder's */
 	image_function_fn each;
 	void *user;
 	guint added;
@@ -374,7 +376,10 @@ static void symbol_add(struct symbols *symbols, const Elf64_Sym *symbol)
 	if (!is_function)
 		rank = SYMTAB_RANK_LABEL;
 	limit = section && section->size <= G_MAXUINT64 - section->address ? section->address + section->size : 0;
-	if (symtab_builder_add(symbols->builder, start, symbol->st_size, limit, name, name_length(name), NULL, rank))
+	if (symbols->is_adopted
+		    ? symtab_builder_add_at(symbols->builder, start, symbol->st_size, limit, symbol->st_name, rank)
+		    : symtab_builder_add(symbols->builder, start, symbol->st_size, limit, name, name_length(name), NULL,
+					 rank))
 		symbols->added++;
 }
 
@@ -429,8 +434,12 @@ static guint symbols_read(struct symbols *symbols, guint32 type)
 	if (!names)
 		return 0;
 	symbols->names = names;
-	if (symbols->builder)
-		symtab_builder_expect(symbols->builder, count, symbols->names_size + count); /* a tag's NUL each */
+	symbols->is_adopted = symbols->builder && symbols->names_size <= NAMES_ADOPTED_MAX &&
+			      symtab_builder_adopt(symbols->builder, names, symbols->names_size);
+	if (symbols->is_adopted)
+		names = NULL;
+	if (symbols->builder) /* a tag's NUL each */
+		symtab_builder_expect(symbols->builder, count, symbols->is_adopted ? 0 : symbols->names_size + count);
 	if (image->is_64bit)
 		symbols_read_wide(symbols, section->offset, count);
 	else

@@ -22,6 +22,7 @@ struct symtab_builder {
 	guint count, room;
 	char *pool;
 	gsize pool_size, pool_room;
+	gboolean is_adopted; /* the pool: no tags */
 	guint dropped;
 	struct symtab_more more;
 };
@@ -34,6 +35,7 @@ struct symtab {
 	guint32 *enclosing; /* NULL when no function lies inside another */
 	char *pool;
 	gsize pool_size;
+	gboolean is_adopted;
 	const char **slots; /* made at first use */
 	struct symtab_more more; /* its symbols are numbered behind the table's own */
 	struct symtab *rest; /* … and these behind them; NULL: none */
@@ -97,10 +99,21 @@ static guint32 pool_add(struct symtab_builder *builder, const char *name, gsize 
 	return (guint32)at;
 }
 
+static void entry_set(struct entry *entry, guint64 start, guint64 size, guint64 limit, enum symtab_rank rank)
+{
+	entry->start = start;
+	entry->rank = rank;
+	if (size == 0) {
+		entry->rank |= SYMTAB_RANK_SIZELESS;
+		size = limit > start ? limit - start : 1;
+	}
+	entry->size = (guint32)MIN(MIN(size, G_MAXUINT64 - start), (guint64)G_MAXUINT32);
+}
+
 gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit,
 			    const char *name, gsize length, const char *tag, enum symtab_rank rank)
 {
-	gsize tag_length = tag ? strlen(tag) : 0;
+	gsize tag_length = tag && !builder->is_adopted ? strlen(tag) : 0;
 	struct entry *entry = NULL;
 
 	length = MIN(length, (gsize)SYMTAB_NAME_MAX);
@@ -110,14 +123,50 @@ gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint
 		builder->dropped++;
 		return FALSE;
 	}
-	entry->start = start;
-	entry->rank = rank;
-	if (size == 0) {
-		entry->rank |= SYMTAB_RANK_SIZELESS;
-		size = limit > start ? limit - start : 1;
+	entry_set(entry, start, size, limit, rank);
+	entry->name = pool_add(builder, name, length, tag_length ? tag : "", tag_length);
+	return TRUE;
+}
+
+/* "memcpy@@GLIBC_2.14" becomes "memcpy"; no string stays longer than SYMTAB_NAME_MAX. */
+static void names_cut(char *names, gsize size)
+{
+	char *end = names + size;
+
+	for (char *at = names; (at = memchr(at, '@', (gsize)(end - at))); at++)
+		if (at > names && at[-1] != '\0')
+			*at = '\0';
+	for (char *at = names; end - at > SYMTAB_NAME_MAX;) { /* `at` begins a string */
+		char *last = memrchr(at, '\0', SYMTAB_NAME_MAX + 1);
+
+		if (!last)
+			at[SYMTAB_NAME_MAX] = '\0';
+		at = last ? last + 1 : at + SYMTAB_NAME_MAX + 1;
 	}
-	entry->size = (guint32)MIN(MIN(size, G_MAXUINT64 - start), (guint64)G_MAXUINT32);
-	entry->name = pool_add(builder, name, length, tag ? tag : "", tag_length);
+}
+
+gboolean symtab_builder_adopt(struct symtab_builder *builder, char *names, gsize size)
+{
+	if (builder->pool || builder->count || size >= SYMTAB_POOL_MAX)
+		return FALSE;
+	names_cut(names, size);
+	builder->pool = names;
+	builder->pool_size = builder->pool_room = size + 1;
+	builder->is_adopted = TRUE;
+	return TRUE;
+}
+
+gboolean symtab_builder_add_at(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit, guint32 name,
+			       enum symtab_rank rank)
+{
+	struct entry *entry = entry_new(builder);
+
+	if (!entry) {
+		builder->dropped++;
+		return FALSE;
+	}
+	entry_set(entry, start, size, limit, rank);
+	entry->name = name;
 	return TRUE;
 }
 
@@ -275,6 +324,7 @@ struct symtab *symtab_builder_finish(struct symtab_builder *builder)
 	table_fill(table, builder->entries, n);
 	table->pool_size = builder->pool_size;
 	table->pool = g_realloc(g_steal_pointer(&builder->pool), table->pool_size);
+	table->is_adopted = builder->is_adopted;
 	table->more = builder->more;
 	builder->more = (struct symtab_more){ 0 };
 	symtab_builder_free(builder);
@@ -343,7 +393,7 @@ static gboolean own_find(const struct symtab *table, guint64 address, struct sym
 		index = table->enclosing[index];
 	}
 	hit->name = table->pool + table->names[index];
-	hit->tag = hit->name + strlen(hit->name) + 1;
+	hit->tag = table->is_adopted ? "" : hit->name + strlen(hit->name) + 1;
 	hit->start = table->starts[index];
 	hit->index = index;
 	return TRUE;

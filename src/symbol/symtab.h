@@ -4,7 +4,7 @@
  * Starts are sorted and distinct. Sizes are respected: an address behind the end of a function belongs to nobody, unless
  * an enclosing function (one that starts earlier and ends later) holds it. A symbol without a size reaches to the next
  * symbol or to the limit its adder named, whichever comes first, and loses against any symbol with a size.
- * Names live in one pool; a name may carry a tag (the kernel module), kept right behind it. */
+ * Names live in one pool; a name may carry a tag (the kernel module), kept right behind it, where the pool was not adopted. */
 #pragma once
 #include <glib.h>
 
@@ -51,6 +51,12 @@ void symtab_builder_expect(struct symtab_builder *builder, guint64 symbols, guin
  * a limit above is reached: the symbol is not added and symtab_builder_dropped counts it. */
 gboolean symtab_builder_add(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit,
 			    const char *name, gsize length, const char *tag, enum symtab_rank rank);
+/* Takes over `names`, `size` bytes and a NUL behind them (strings as ELF keeps them, which need not be copied one by one), where nothing
+ * was added yet; what follows an "@" in a name is cut off. FALSE when something was: they stay the caller's. */
+gboolean symtab_builder_adopt(struct symtab_builder *builder, char *names, gsize size);
+/* As symtab_builder_add, by the place of the name in what was adopted, below its size. */
+gboolean symtab_builder_add_at(struct symtab_builder *builder, guint64 start, guint64 size, guint64 limit, guint32 name,
+			       enum symtab_rank rank);
 /* An address where something that is not a function begins: ends symbols without a size. */
 void symtab_builder_add_boundary(struct symtab_builder *builder, guint64 start);
 /* At most one; it belongs to the builder, and then to the table. */
