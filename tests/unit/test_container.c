@@ -542,6 +542,29 @@ static void test_birth(void)
 	machine_end(&machine);
 }
 
+/* Nobody asked about it while it lived: its files say who it was. */
+static void test_unasked(void)
+{
+	const struct container *container;
+	struct machine_test machine;
+	guint64 key;
+
+	machine_start(&machine, TREE_MODE_V2);
+	make_docker(&machine, "/docker/" ID_A);
+	tree_directory(machine.root, "/sys/fs/cgroup/docker/" ID_A "/inside");
+	machine_scan(&machine);
+	key = key_of(&machine, "/docker/" ID_A "/inside");
+	registry_note_death(machine.registry, key);
+	container = registry_by_cgroup(machine.registry, key);
+	g_assert_cmpstr(container->name, ==, "web");
+	g_assert_false(container->dead);
+	key = key_of(&machine, "/docker/" ID_A);
+	registry_note_death(machine.registry, key);
+	g_assert_true(container->dead);
+	g_assert_true(registry_by_cgroup(machine.registry, key) == container);
+	machine_end(&machine);
+}
+
 /* The cgroup comes first, the process and the name later. */
 static void test_late_name(void)
 {
@@ -783,6 +806,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/container/hostile-state", test_hostile_state);
 	g_test_add_func("/container/death", test_death);
 	g_test_add_func("/container/birth", test_birth);
+	g_test_add_func("/container/unasked", test_unasked);
 	g_test_add_func("/container/late-name", test_late_name);
 	g_test_add_func("/container/late-state", test_late_state);
 	g_test_add_func("/container/recorded-late", test_recorded_late);

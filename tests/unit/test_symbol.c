@@ -660,6 +660,44 @@ static void test_symtab(void)
 	g_assert_false(symtab_find(table, 0x2100, &hit));
 }
 
+/* Names where the file has them: versions cut off, strings that have no end, too. */
+static void test_symtab_adopted(void)
+{
+	static const char strings[] = "\0memcpy@@GLIBC_2.14\0@odd@V1\0__read\0";
+	struct symtab_builder *builder = symtab_builder_new(), *full = symtab_builder_new();
+	gsize size = sizeof(strings) - 1 + 3 * SYMTAB_NAME_MAX;
+	char *names = g_malloc(size + 1);
+	struct symtab_hit hit;
+
+	memset(names, 'x', size);
+	memcpy(names, strings, sizeof(strings) - 1);
+	names[size] = '\0';
+	symtab_builder_add(full, 0x1000, 1, 0, "a", 1, NULL, SYMTAB_RANK_GLOBAL);
+	g_assert_false(symtab_builder_adopt(full, names, size));
+	symtab_builder_free(full);
+	g_assert_true(symtab_builder_adopt(builder, names, size));
+	symtab_builder_add_at(builder, 0x1000, 0x10, 0, 1, SYMTAB_RANK_GLOBAL);
+	symtab_builder_add_at(builder, 0x2000, 0x10, 0, 20, SYMTAB_RANK_GLOBAL);
+	symtab_builder_add_at(builder, 0x3000, 0x10, 0, 28, SYMTAB_RANK_GLOBAL);
+	symtab_builder_add_at(builder, 0x3000, 0x10, 0, 30, SYMTAB_RANK_GLOBAL); /* "read", the end of "__read" */
+	symtab_builder_add_at(builder, 0x4000, 0x10, 0, sizeof(strings) - 1, SYMTAB_RANK_GLOBAL);
+	symtab_builder_add(builder, 0x5000, 0x10, 0, "added", 5, NULL, SYMTAB_RANK_LOCAL);
+	g_autoptr(symtab_t) table = symtab_builder_finish(builder);
+
+	g_assert_true(symtab_find(table, 0x1001, &hit));
+	g_assert_cmpstr(hit.name, ==, "memcpy");
+	g_assert_cmpstr(hit.tag, ==, "");
+	g_assert_true(symtab_find(table, 0x2001, &hit));
+	g_assert_cmpstr(hit.name, ==, "@odd");
+	g_assert_true(symtab_find(table, 0x3001, &hit));
+	g_assert_cmpstr(hit.name, ==, "read");
+	g_assert_true(symtab_find(table, 0x4001, &hit));
+	g_assert_cmpuint(strlen(hit.name), ==, SYMTAB_NAME_MAX);
+	g_assert_true(symtab_find(table, 0x5001, &hit));
+	g_assert_cmpstr(hit.name, ==, "added");
+	g_assert_cmpstr(hit.tag, ==, "");
+}
+
 /* ---- other languages ---- */
 
 static void test_cpp(struct place *place, gconstpointer data)
@@ -1156,6 +1194,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/symbol/symtab", test_symtab);
+	g_test_add_func("/symbol/symtab/adopted", test_symtab_adopted);
 	IN_PLACE("/symbol/program/pie", "-fPIE -pie", test_program);
 	IN_PLACE("/symbol/program/no-pie", "-fno-pie -no-pie", test_program);
 	IN_PLACE("/symbol/program/static", "-static -Wl,--no-warnings", test_program);
