@@ -42,8 +42,8 @@ def memory_kib(pid):
 
 
 def bpf_s(pid):
-    """Run time of the BPF programs a process holds."""
-    found = {}
+    """Run time of the BPF programs a process holds, without iterators: those run in its own system calls."""
+    found, iterators = {}, set()
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
             fields = dict(re.findall(r"^(\w+):\s*(\S+)", path.read_text(), re.M))
@@ -51,7 +51,9 @@ def bpf_s(pid):
             continue
         if "run_time_ns" in fields:
             found[fields["prog_id"]] = int(fields["run_time_ns"])
-    return sum(found.values()) / 1e9
+        elif fields.get("link_type") == "iter":
+            iterators.add(fields["prog_id"])
+    return sum(ns for number, ns in found.items() if number not in iterators) / 1e9
 
 
 class Terminal:
