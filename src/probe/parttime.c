@@ -95,6 +95,7 @@ gboolean parttime_step(struct parttime *parttime, guint64 runs)
 		return FALSE;
 	share = (double)((runs - parttime->runs) * parttime->run_ns) /
 		((double)window_ns * (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
+	window_ns = MIN(window_ns, PARTTIME_WINDOW_NS); /* a flood may be over before a pause after a long one is */
 	pause_ns = parttime_pause_ns(window_ns, share, parttime->limit);
 	parttime->began_ns = now_ns;
 	parttime->runs = runs;

@@ -141,7 +141,7 @@ def test_requests_of_a_flood_are_a_sample(agent, docker, start):
     flood = start(docker, "agentflood", "tcpload", "serve", "127.0.0.1", "7000")
     wait_for(lambda: agent.container(flood.name), 20, "the container to be seen")
     series = agent.container(flood.name)["series"]
-    began, count, requests = time.monotonic(), 3, 60_000
+    began, count, requests = time.monotonic(), 3, 100_000
     docker.cli("exec", flood.id, "tcpload", "connect", "127.0.0.1", "7000", str(count), str(requests), timeout=120)
     segments = 2 * count * requests / (time.monotonic() - began)
 
@@ -160,7 +160,7 @@ def test_requests_of_a_flood_are_a_sample(agent, docker, start):
         assert sampled, (notes, segments)
     if not sampled:
         assert timed["count"] == count * requests, timed["count"]
-    assert count * requests / 2 < timed["count"] < count * requests * 2, (timed["count"], sampled)
+    assert count * requests / 3 < timed["count"] < count * requests * 3, (timed["count"], segments, sampled)
 
 
 def test_machine(agent):
