@@ -101,7 +101,7 @@ const json_blob = value => new Blob([JSON.stringify(value)], { type: "applicatio
 function command_here(command) {
 	if (!model.replay) return command;
 	const { 0: name, 1: rest } = /^fathom (\S+)(.*)$/.exec(command)?.slice(1) || ["", ""], file = `fathom replay ${quote(model.replay.name)}`, arguments_left = rest.replace(/ -d \S+/, "");
-	if (["profile", "offcpu", "map", "diagnose", "top"].includes(name) || (name === "latency" && /^ (runq|block|fs|dns) /.test(`${rest} `))) return `${file} ${name}${arguments_left}`;
+	if (["profile", "offcpu", "map", "diagnose", "top", "host", "walltime", "memory"].includes(name) || (name === "latency" && /^ (runq|block|fs|dns) /.test(`${rest} `))) return `${file} ${name}${arguments_left}`;
 	return name === "latency" || name === "tcp" ? `${file} connections` : name === "use" ? `${file} top${arguments_left}` : file;
 }
 

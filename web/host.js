@@ -21,8 +21,9 @@ const own = one => known(one) ? { value: one, abnormal: false } : one || { value
 function host(view) {
 	let gone = false, last = null, job = null;
 	const said = el("span", { class: "dim", role: "status" }), use = el("table", { "aria-label": "Utilisation, saturation, errors" }), list = el("table", { "aria-label": "The first sixty seconds" }), cpus = el("div", { class: "cpus", role: "img", "aria-label": "CPUs" }), more = el("div", {}), empty = el("p", { class: "empty" }, "Waiting for the first reading…");
+	const time = model.replay ? period_control(60, () => live(true)) : null;
 	const closer = button("Processes and kernel messages", measure);
-	view.append(el("h1", {}, "This machine"), el("div", { class: "bar" }, said, el("span", { class: "grow" }), closer, export_menu([["CSV", () => last && save(csv_of([["name", "value", "abnormal"], ...Object.entries(last.values).map(([name, one]) => [name, own(one).value, own(one).abnormal])]), "fathom-host.csv")], ["JSON", () => last && save(json_blob(last), "fathom-host.json")]]), copy_button(() => "fathom host")),
+	view.append(el("h1", {}, "This machine"), el("div", { class: "bar" }, said, el("span", { class: "grow" }), model.replay ? time.box : closer, export_menu([["CSV", () => last && save(csv_of([["name", "value", "abnormal"], ...Object.entries(last.values).map(([name, one]) => [name, own(one).value, own(one).abnormal])]), "fathom-host.csv")], ["JSON", () => last && save(json_blob(last), "fathom-host.json")]]), copy_button(() => "fathom host")),
 		empty, el("h2", {}, "Utilisation, saturation, errors"), cpus, use, el("h2", {}, "The first sixty seconds"), list, more);
 
 	// Words of one's own: the names of sar and vmstat stand beside them.
@@ -82,9 +83,9 @@ function host(view) {
 		} catch (error) { fill(more, el("p", { class: "hot" }, error.message)); }
 		closer.disabled = false;
 	}
-	async function live() {
-		if (model.paused && last) return;
-		try { const read = await json("/api/host"); if (gone || !read.values) return; last = read; paint(); } catch (error) { if (!last && !gone) empty.textContent = error.message; }
+	async function live(force) {
+		if ((model.paused || time) && last && !force) return;
+		try { const read = await json(time ? `/api/host?${time.now().query}` : "/api/host"); if (gone || !read.values) return; last = read; paint(); } catch (error) { if ((!last || time) && !gone) { empty.hidden = false; empty.textContent = error.message; } }
 	}
-	return { live, leave: () => { gone = true; } };
+	return { period: time, live, leave: () => { gone = true; } };
 }

@@ -453,7 +453,7 @@ function map(view) {
 	const sized = new ResizeObserver(redraw);
 	sized.observe(canvas);
 	load(true);
-	return { period: time, live: () => { if (!model.paused && !source && !time.now().to) load(); }, search: filter, escape: () => chosen ? choose("") : history.back(), theme: redraw, leave: () => { gone = true; sized.disconnect(); clearTimeout(idle); } };
+	return { period: time, edges: () => { if (!source && !time.now().to) load(true); }, live: () => { if (!model.paused && !source && !time.now().to) load(); }, search: filter, escape: () => chosen ? choose("") : history.back(), theme: redraw, leave: () => { gone = true; sized.disconnect(); clearTimeout(idle); } };
 }
 
 function shorten(pen, words, room) {

@@ -88,7 +88,8 @@ function show_replay() {
 	model.last = Date.now();
 	model.connected = true;
 	banner("");
-	$("pause").hidden = $("nav-host").hidden = true;
+	$("pause").hidden = true;
+	$("nav-host").hidden = !(replay.readings > 1);
 	draw();
 }
 
@@ -106,6 +107,7 @@ async function read_events(reader, control) {
 async function one_event(message) {
 	const name = /^event: (.*)$/m.exec(message)?.[1], data = /^data: (.*)$/m.exec(message)?.[1];
 	if (name === "gap") banner(`This page was too slow: ${data} seconds are missing.`);
+	if (name === "edges" && !model.paused) current?.edges?.();
 	if (name !== "interval") return;
 	const strange = take(JSON.parse(data));
 	if (strange || model.self.ticks % 5 === 0) await refresh_rows();

@@ -4,7 +4,7 @@
 function self(view) {
 	const cards = el("div", { class: "cards" }), parts = el("table", { "aria-label": "Probes" }), notes = el("ul", {}), disk = el("p", {});
 	let last = null;
-	view.append(el("div", { class: "bar" }, el("h1", {}, model.replay ? "What the capture rests on" : "What the agent itself takes"), el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
+	view.append(el("div", { class: "bar" }, el("h1", {}, model.replay ? "What the capture rests on" : "What the agent itself takes"), el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, model.replay ? "" : el("p", { class: "dim hint" }, "Runs and nanoseconds of each kernel program: ", el("code", {}, "fathom cost"), ". The agent has given up the right to ask for them."), el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
 	const card = (words, value, under) => el("div", { class: "card" }, el("span", { class: "dim" }, words), el("b", {}, value), el("span", { class: "dim" }, under || ""));
 	let gone = false;
 	async function live() {

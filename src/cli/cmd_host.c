@@ -15,7 +15,9 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "observe/look.h"
+#include "observe/look_kept.h"
 #include "cli/measure.h"
+#include "cli/source.h"
 #include "cli/table.h"
 #include "cli/who.h"
 #include "observe/usage.h"
@@ -47,6 +49,7 @@ struct host {
 	struct gauges *processes;
 	struct look *look;
 	GArray *messages; /* of struct host_message, the last ones; NULL: may not be read */
+	GHashTable *owners; /* pid → container, of a capture; NULL: this machine */
 	GPtrArray *marks; /* of char *: what is abnormal, raw */
 	guint cpus;
 };
@@ -142,7 +145,7 @@ static void show_messages(struct host *host)
 
 	table_print_styled(stdout, "dmesg", TABLE_STRONG);
 	if (!host->messages) {
-		puts("  may not be read");
+		puts(host->owners ? "  not in a capture" : "  may not be read");
 		return;
 	}
 	if (host->messages->len == 0)
@@ -260,7 +263,11 @@ static GPtrArray *host_processes(const struct host *host)
 /* NULL: in no container. */
 static const char *container_of_pid(const struct host *host, guint64 pid)
 {
-	const struct container *owner = registry_by_pid(host->registry, (guint32)pid, 0);
+	const struct container *owner;
+
+	if (host->owners)
+		return g_hash_table_lookup(host->owners, GUINT_TO_POINTER((guint)pid));
+	owner = registry_by_pid(host->registry, (guint32)pid, 0);
 
 	return owner && container_is_container(owner) ? owner->name : NULL;
 }
@@ -480,6 +487,89 @@ static gboolean host_look(struct host *host, int stop_fd, GError **error)
 	return TRUE;
 }
 
+/* ---- of a capture ---- */
+
+struct host_replay {
+	struct host *host;
+	struct census *before; /* NULL: none yet */
+	gint64 before_ms, now_ms;
+	struct events *last; /* the latest reading; NULL: none yet */
+	guint readings, shown;
+};
+
+static void host_show(struct host *host)
+{
+	host->cpus = host->look->now->cpus ? host->look->now->cpus->each->len : 0;
+	if (host->json)
+		host_print_json(host);
+	else
+		host_print(host);
+}
+
+/* What happened between the reading that is kept and the last one, which then is the one that is kept. */
+static void host_replay_show(struct host_replay *replay)
+{
+	struct host *host = replay->host;
+	struct census *now = look_kept(replay->last);
+
+	look_free(host->look);
+	host->look = look_between(replay->before, now, (double)(replay->now_ms - replay->before_ms) / 1000);
+	replay->before = look_kept(replay->last);
+	replay->before_ms = replay->now_ms;
+	host_show(host);
+	gauges_free(host->processes);
+	host->processes = gauges_new();
+	replay->shown++;
+}
+
+/* source_look_fn */
+static gboolean host_replay_reading(void *user, gint64 time_ms, const struct events *events)
+{
+	struct host_replay *replay = user;
+	struct host *host = replay->host;
+	struct census *census = look_kept(events);
+
+	if (!census)
+		return TRUE;
+	replay->readings++;
+	if (!replay->before) {
+		replay->before = census;
+		replay->before_ms = time_ms;
+		return TRUE;
+	}
+	census_free(census);
+	look_kept_processes(events, host->processes, host->owners);
+	if (replay->last)
+		events_free(replay->last);
+	replay->last = events_new(0);
+	events_merge(replay->last, events);
+	replay->now_ms = time_ms;
+	if (host->watch)
+		host_replay_show(replay);
+	return !host->count || replay->shown < (guint)host->count;
+}
+
+/* Over all of the range that is asked for, or with --watch from reading to reading. */
+static gboolean host_replay(struct host *host, GError **error)
+{
+	struct host_replay replay = { .host = host };
+	gboolean ok;
+
+	host->owners = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	ok = source_each_look(host_replay_reading, &replay, error);
+	if (ok && replay.last && !replay.shown)
+		host_replay_show(&replay);
+	if (ok && !replay.shown)
+		ok = command_fail(error,
+				  "the capture has %s of the machine in that range: rates are of two (fathom record "
+				  "writes them, every ten seconds)",
+				  replay.readings ? "one reading" : "no reading");
+	census_free(replay.before);
+	if (replay.last)
+		events_free(replay.last);
+	return ok;
+}
+
 static gboolean host_check(struct host *host, GError **error)
 {
 	const char *interval = host->interval ? host->interval : HOST_INTERVAL;
@@ -500,7 +590,10 @@ static int host_run(struct host *host)
 	g_autoptr(GError) error = NULL, refused = NULL;
 	int status = EXIT_USAGE, stop_fd;
 
-	if (host_check(host, &error) && (host->registry = registry_new("/", &error))) {
+	if (source_capture()) {
+		if (host_check(host, &error))
+			status = host_replay(host, &error) ? EXIT_OK : EXIT_FAILED;
+	} else if (host_check(host, &error) && (host->registry = registry_new("/", &error))) {
 		stop_fd = measure_stop_fd();
 		host->usage = usage_new(host->registry, &options);
 		usage_watch(host->usage, &refused); /* refused: /proc tells nearly as much */
@@ -534,7 +627,7 @@ int cmd_host(int argc, char **argv)
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!command_parse(context, &argc, &argv, &status)) {
 		/* said already */
-	} else if (guest_is_inside()) {
+	} else if (guest_is_inside() && !source_capture()) {
 		char *own[] = { argv[0], host.json ? (char *)"--json" : NULL, NULL };
 
 		status = cmd_guest(host.json ? 2 : 1, own);
@@ -551,6 +644,8 @@ int cmd_host(int argc, char **argv)
 	look_free(host.look);
 	usage_free(host.usage);
 	registry_free(host.registry);
+	if (host.owners)
+		g_hash_table_unref(host.owners);
 	if (host.messages)
 		g_array_unref(host.messages);
 	gauges_free(host.processes);

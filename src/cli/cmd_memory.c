@@ -3,12 +3,14 @@
  * cache loses. Readings of the containers' files are taken beside the probe. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/measure.h"
+#include "cli/source.h"
 #include "cli/table.h"
 #include "model/growth.h"
 #include "model/snapshot.h"
@@ -27,6 +29,8 @@ struct grower {
 struct memory {
 	struct usage *usage;
 	GPtrArray *wanted; /* NULL: all containers */
+	const GPtrArray *targets; /* as asked for; the measurement's, as the registry */
+	struct registry *registry;
 	struct gauges *first; /* a copy of the first reading */
 	struct gauges *changes; /* over the whole time; NULL until the end */
 	GHashTable *growers; /* cgroup key → struct grower */
@@ -102,6 +106,67 @@ static GPtrArray *wanted_of(const GPtrArray *targets)
 	return g_steal_pointer(&wanted);
 }
 
+/* Is that container asked for? */
+static gboolean memory_wants(const struct memory *memory, const struct gauge_row *row)
+{
+	if (row->resource != GAUGE_RESOURCE_CONTAINER)
+		return FALSE;
+	for (guint i = 0; memory->wanted && i < memory->wanted->len; i++)
+		if (strcmp(((const struct container *)g_ptr_array_index(memory->wanted, i))->name, row->name) == 0)
+			return TRUE;
+	return !memory->wanted;
+}
+
+/* source_gauges_fn: a capture has readings of levels, and what changed between them. */
+static gboolean memory_recorded(void *user, guint64 realtime_ns, guint64 length_ns, struct gauges *changes)
+{
+	struct memory *memory = user;
+	g_autoptr(gauges_t) wanted = gauges_new();
+
+	(void)length_ns;
+	for (guint32 i = 0; i < changes->rows->len; i++) {
+		const struct gauge_row *row = gauges_row(changes, i);
+
+		if (!memory_wants(memory, row))
+			continue;
+		take_row(memory, row, realtime_ns);
+		gauges_copy(wanted, row);
+	}
+	gauges_merge(memory->changes, wanted);
+	return TRUE;
+}
+
+/* What reads of files found in the page cache while it was recorded. */
+static struct shape *memory_recorded_reads(struct memory *memory, GError **error)
+{
+	const struct observe_options options = {
+		.probe = &probe_cache, .targets = memory->targets, .by = OBSERVE_BY_CONTAINER, .stop_fd = -1
+	};
+	g_autoptr(snapshot_t) snapshot = source_observe(memory->registry, &options, error);
+
+	return snapshot ? g_ptr_array_steal_index(snapshot->shapes, 0) : NULL;
+}
+
+static void memory_end_recorded(struct memory *memory, struct snapshot *snapshot)
+{
+	struct shape *shape = shape_new(SHAPE_GAUGES, "memory", UNIT_COUNT);
+	g_autoptr(GError) error = NULL;
+
+	memory->changes = gauges_new();
+	if (!source_each_gauges(memory_recorded, memory, &error))
+		ledger_note(&shape->ledger, g_strdup(error->message));
+	g_clear_error(&error);
+	for (guint32 i = 0; i < memory->changes->rows->len; i++)
+		gauges_copy(shape->gauges, gauges_row(memory->changes, i));
+	g_ptr_array_add(snapshot->shapes, shape);
+	memory->hits = memory_recorded_reads(memory, &error);
+	if (memory->hits)
+		g_ptr_array_add(snapshot->shapes, memory->hits);
+	else
+		ledger_note(&shape->ledger,
+			    g_strdup_printf("hits of the page cache are not known: %s", error->message));
+}
+
 static void memory_begin(void *user, struct registry *registry, const GPtrArray *targets)
 {
 	struct memory *memory = user;
@@ -109,6 +174,10 @@ static void memory_begin(void *user, struct registry *registry, const GPtrArray 
 	g_autoptr(GError) error = NULL;
 
 	memory->wanted = wanted_of(targets);
+	memory->targets = targets;
+	memory->registry = registry;
+	if (source_capture())
+		return;
 	options.wanted = memory->wanted;
 	memory->usage = usage_new(registry, &options);
 	memory->first = gauges_new();
@@ -170,9 +239,15 @@ static void memory_end_reads(struct memory *memory, struct snapshot *snapshot, s
 static void memory_end(void *user, struct snapshot *snapshot)
 {
 	struct memory *memory = user;
-	struct gauges *now = memory_read(memory);
-	struct shape *shape = shape_new(SHAPE_GAUGES, "memory", UNIT_COUNT);
+	struct gauges *now;
+	struct shape *shape;
 
+	if (source_capture()) {
+		memory_end_recorded(memory, snapshot);
+		return;
+	}
+	now = memory_read(memory);
+	shape = shape_new(SHAPE_GAUGES, "memory", UNIT_COUNT);
 	if (now) {
 		memory->changes = gauges_diff(memory->first, now);
 		for (guint32 i = 0; i < memory->changes->rows->len; i++)

@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "observe/look_kept.h"
 #include "observe/observe.h"
+#include "observe/usage.h"
 #include "render/render.h"
 #include "serve/live.h"
 #include "store/capture.h"
@@ -19,10 +21,21 @@
 #define RECORD_REST_MIN_NS (50 * NS_PER_MS)
 #define RECORD_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define RECORD_FREQUENCY_HZ 99
-#define RECORD_STACKS 2
+
+/* What is observed besides what the agent watches always. */
+static const struct aside {
+	const char *probe;
+	enum observe_by by;
+	gboolean has_stacks; /* --no-stacks leaves it out */
+	gboolean is_taken; /* each second; else what gathered over the whole time is the file's last segment */
+} asides[] = {
+	{ "profile", OBSERVE_BY_PROCESS, TRUE, FALSE },	    { "offcpu", OBSERVE_BY_PROCESS, TRUE, FALSE },
+	{ "memory", OBSERVE_BY_PROCESS, TRUE, FALSE },	    { "cache", OBSERVE_BY_CONTAINER, FALSE, FALSE },
+	{ "resolvers", OBSERVE_BY_CONTAINER, FALSE, TRUE },
+};
 
 struct stacks {
-	const char *probe;
+	const struct aside *aside;
 	struct observation *observation; /* NULL: refused */
 	guint watch;
 };
@@ -37,7 +50,10 @@ struct record {
 	struct live *live;
 	struct reel *reel;
 	struct capture_writer *writer;
-	struct stacks stacks[RECORD_STACKS];
+	struct stacks stacks[G_N_ELEMENTS(asides)];
+	struct usage *processes;
+	guint64 looked_ns; /* when processes were read last */
+	double look_s; /* of the reading of the machine that was written last */
 	GPtrArray *targets;
 	gint64 written_ms;
 	guint64 read_ns; /* when the interval that runs began */
@@ -70,11 +86,71 @@ static void record_frame(void *user, gint64 time_ms, const guint8 *bytes, gsize 
 		capture_append(record->writer, time_ms, bytes, length, &record->error);
 }
 
+static void record_segment(struct record *record, gint64 time_ms, const struct snapshot *snapshot)
+{
+	g_autoptr(GBytes) packed = pack_snapshot_compressed(snapshot);
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(packed, &length);
+
+	if (!record->error)
+		capture_append(record->writer, time_ms, bytes, length, &record->error);
+}
+
+/* Before the interval they are of, which says that it is over. */
+static void record_taken(struct record *record)
+{
+	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS);
+
+	for (guint i = 0; i < G_N_ELEMENTS(asides); i++) {
+		struct stacks *stacks = &record->stacks[i];
+		g_autoptr(snapshot_t) snapshot = NULL;
+
+		if (!stacks->observation || !asides[i].is_taken)
+			continue;
+		snapshot = observation_take(stacks->observation, NULL);
+		if (snapshot && !shape_is_empty(g_ptr_array_index(snapshot->shapes, 0)))
+			record_segment(record, now_ms, snapshot);
+	}
+}
+
+/* look_owner_fn */
+static const char *owner_of(void *user, guint32 pid)
+{
+	const struct container *owner = registry_by_pid(user, pid, 0);
+
+	return owner && container_is_container(owner) ? owner->name : NULL;
+}
+
+/* The machine as it was read last, once, and who used its CPUs since the reading before. */
+static void record_look(struct record *record, gint64 time_ms)
+{
+	const struct look *look = live_looked(record->live);
+	g_autoptr(snapshot_t) snapshot = NULL;
+	g_autoptr(gauges_t) processes = NULL;
+	guint64 now_ns = clock_monotonic_ns();
+	struct events *events;
+
+	if (!look || look->read_s <= record->look_s)
+		return;
+	record->look_s = look->read_s;
+	snapshot = look_keep_snapshot((guint64)time_ms * NS_PER_MS, look->now);
+	events = snapshot_find(snapshot, SHAPE_EVENTS)->events;
+	processes = gauges_new();
+	if (usage_processes(record->processes, 0, FALSE, processes, NULL) && record->looked_ns)
+		look_keep_processes(events, snapshot->start_realtime_ns, processes, now_ns - record->looked_ns,
+				    owner_of, live_registry(record->live));
+	record->looked_ns = now_ns;
+	record_segment(record, time_ms, snapshot);
+}
+
 static void record_interval(struct record *record)
 {
+	record_taken(record);
 	record->read_ns = clock_monotonic_ns();
-	if (live_tick(record->live, record->error ? NULL : &record->error))
+	if (live_tick(record->live, record->error ? NULL : &record->error)) {
 		reel_each_packed(record->reel, record->written_ms, G_MAXINT64, record_frame, record);
+		record_look(record, record->written_ms);
+	}
 }
 
 /* What came after the last whole interval, unless it is next to nothing. */
@@ -118,33 +194,30 @@ static gboolean stacks_ready(gint fd, GIOCondition condition, gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
-static void stacks_start(struct record *record, struct stacks *stacks, const char *probe)
+static void stacks_start(struct record *record, struct stacks *stacks, const struct aside *aside)
 {
 	const struct observe_options options = {
-		.probe = probe_find(probe),
+		.probe = probe_find(aside->probe),
 		.targets = record->targets,
-		.by = OBSERVE_BY_PROCESS,
-		.frequency_hz = strcmp(probe, "profile") == 0 ? (guint32)record->frequency_hz : 0,
+		.by = aside->by,
+		.frequency_hz = strcmp(aside->probe, "profile") == 0 ? (guint32)record->frequency_hz : 0,
 		.stop_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
 
-	stacks->probe = probe;
+	stacks->aside = aside;
 	stacks->observation = observation_open(live_registry(record->live), &options, &error);
-	if (stacks->observation)
+	if (stacks->observation && observation_fd(stacks->observation) >= 0)
 		stacks->watch = g_unix_fd_add(observation_fd(stacks->observation), G_IO_IN, stacks_ready, stacks);
-	else
-		command_complain("record", "%s is left out: %s", probe, error->message);
+	else if (!stacks->observation)
+		command_complain("record", "%s is left out: %s", aside->probe, error->message);
 }
 
 /* What gathered over the whole time is the last segment's. */
 static void stacks_end(struct record *record, struct stacks *stacks)
 {
 	g_autoptr(snapshot_t) snapshot = NULL;
-	g_autoptr(GBytes) packed = NULL;
 	g_autoptr(GError) error = NULL;
-	gsize length;
-	const guint8 *bytes;
 
 	if (!stacks->observation)
 		return;
@@ -153,13 +226,10 @@ static void stacks_end(struct record *record, struct stacks *stacks)
 	snapshot = observation_finish(stacks->observation, &error);
 	observation_close(stacks->observation);
 	if (!snapshot) {
-		command_complain("record", "%s is left out: %s", stacks->probe, error->message);
+		command_complain("record", "%s is left out: %s", stacks->aside->probe, error->message);
 		return;
 	}
-	packed = pack_snapshot_compressed(snapshot);
-	bytes = g_bytes_get_data(packed, &length);
-	if (!record->error)
-		capture_append(record->writer, MAX(record->written_ms, 1), bytes, length, &record->error);
+	record_segment(record, MAX(record->written_ms, 1), snapshot);
 }
 
 static gboolean record_open(struct record *record, struct history *history, GError **error)
@@ -186,14 +256,14 @@ static void record_loop(struct record *record)
 {
 	guint sources[3];
 
-	if (!record->no_stacks && !record->no_bpf) {
-		stacks_start(record, &record->stacks[0], "profile");
-		stacks_start(record, &record->stacks[1], "offcpu");
-	}
+	for (guint i = 0; i < G_N_ELEMENTS(asides) && !record->no_bpf; i++)
+		if (!asides[i].has_stacks || !record->no_stacks)
+			stacks_start(record, &record->stacks[i], &asides[i]);
 	record->loop = g_main_loop_new(NULL, FALSE);
 	record->start_ns = clock_monotonic_ns();
 	record->read_ns = record->start_ns;
 	live_tick(record->live, NULL); /* the first reading: intervals begin here */
+	record->processes = usage_new(live_registry(record->live), &(struct usage_options){ .no_bpf = TRUE });
 	sources[0] = g_unix_signal_add(SIGINT, record_stop, record);
 	sources[1] = g_unix_signal_add(SIGTERM, record_stop, record);
 	sources[2] = g_timeout_add(RECORD_TICK_MS, record_tick, record);
@@ -202,7 +272,10 @@ static void record_loop(struct record *record)
 		g_source_remove(sources[i]);
 	g_main_loop_unref(record->loop);
 	record_rest(record);
-	for (guint i = 0; i < RECORD_STACKS; i++)
+	live_look(record->live); /* so that there are two of them, however short it was */
+	if (record->written_ms)
+		record_look(record, record->written_ms);
+	for (guint i = 0; i < G_N_ELEMENTS(asides); i++)
 		stacks_end(record, &record->stacks[i]);
 	if (!record->quiet && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
@@ -233,6 +306,7 @@ static int record_run(struct record *record)
 	}
 	if (error)
 		command_complain("record", "%s", error->message);
+	usage_free(record->processes);
 	live_free(record->live);
 	reel_free(record->reel);
 	history_free(history);

@@ -13,8 +13,9 @@
 #include "store/capture.h"
 
 /* Commands that ask source.h where numbers come from. */
-static const char *const replayable[] = { "profile", "offcpu",	    "walltime", "latency", "ps",    "top", "trace",
-					  "map",     "connections", "diagnose", "use",	   "serve", NULL };
+static const char *const replayable[] = { "profile", "offcpu", "walltime",    "latency",  "ps",	 "top",
+					  "trace",   "map",    "connections", "diagnose", "use", "dns",
+					  "memory",  "host",   "serve",	      NULL };
 
 struct held {
 	char *name;

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "model/waits.h"
+#include "observe/look_kept.h"
 #include "store/capture.h"
 #include "store/pack.h"
 
@@ -137,6 +138,7 @@ struct replay {
 	gint64 first_ms; /* of the snapshot; 0: nothing yet */
 	guint64 due_ns; /* interval that is full then */
 	gboolean found, stopped;
+	gboolean has_gauges; /* so memory has its table without stacks, too */
 	struct calltree *waits; /* of time by its causes, where the capture has no stacks of it; NULL: not asked for */
 };
 
@@ -300,6 +302,11 @@ static void take_waits(struct replay *replay, const struct shape *shape)
 /* FALSE: they do not help, either. */
 static gboolean replay_with_waits(struct replay *replay)
 {
+	if (replay->has_gauges && strcmp(replay->options->probe->name, "memory") == 0) {
+		ledger_note(&replay->shape->ledger,
+			    g_strdup("where memory grew is not in this capture: stacks of it were left out"));
+		return TRUE;
+	}
 	if (!replay->waits || replay->waits->node_count <= 1)
 		return FALSE;
 	calltree_free(replay->shape->calltree);
@@ -375,6 +382,7 @@ static gboolean replay_frame(void *user, gint64 time_ms, struct snapshot *snapsh
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
 
 		take_waits(replay, shape);
+		replay->has_gauges |= shape->kind == SHAPE_GAUGES;
 		if (!is_wanted(replay, shape))
 			continue;
 		replay->found = TRUE;
@@ -459,6 +467,33 @@ gboolean source_each_gauges(source_gauges_fn each, void *user, GError **error)
 	struct gauges_reading reading = { .each = each, .user = user };
 
 	return each_frame(NULL, gauges_frame, &reading, error);
+}
+
+/* ---- the machine ---- */
+
+struct look_reading {
+	source_look_fn each;
+	void *user;
+	gboolean stopped;
+};
+
+/* capture_fn */
+static gboolean look_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
+{
+	struct look_reading *reading = user;
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_EVENTS);
+
+	(void)error;
+	if (shape && strcmp(shape->probe, LOOK_KEPT_PROBE) == 0 && !reading->stopped)
+		reading->stopped = !reading->each(reading->user, time_ms, shape->events);
+	return TRUE;
+}
+
+gboolean source_each_look(source_look_fn each, void *user, GError **error)
+{
+	struct look_reading reading = { .each = each, .user = user };
+
+	return each_frame(NULL, look_frame, &reading, error);
 }
 
 /* ---- everything ---- */

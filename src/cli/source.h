@@ -26,5 +26,8 @@ struct snapshot *source_observe(struct registry *registry, const struct observe_
 /* Of a capture: what each interval changed, as gauges. */
 typedef gboolean (*source_gauges_fn)(void *user, guint64 realtime_ns, guint64 length_ns, struct gauges *changes);
 gboolean source_each_gauges(source_gauges_fn each, void *user, GError **error);
+/* Of a capture: each reading of the machine (observe/look_kept.h), which stands in `events`. */
+typedef gboolean (*source_look_fn)(void *user, gint64 time_ms, const struct events *events);
+gboolean source_each_look(source_look_fn each, void *user, GError **error);
 /* Of a capture: everything as one, and the gauges of `windows` parts of it (of struct snapshot *, owned by the caller). */
 struct snapshot *source_whole(guint windows, GPtrArray **parts, GError **error);

@@ -256,6 +256,19 @@ struct census *census_read(const char *root)
 	return census;
 }
 
+struct census *census_copy(const struct census *census)
+{
+	struct census *copy = g_memdup2(census, sizeof(*census));
+
+	copy->disks = g_array_copy(census->disks);
+	copy->nets = g_array_copy(census->nets);
+	if (census->cpus) {
+		copy->cpus = g_memdup2(census->cpus, sizeof(*census->cpus));
+		copy->cpus->each = g_array_copy(census->cpus->each);
+	}
+	return copy;
+}
+
 void census_free(struct census *census)
 {
 	if (!census)

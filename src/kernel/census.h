@@ -42,6 +42,7 @@ struct census {
 };
 
 struct census *census_read(const char *root);
+struct census *census_copy(const struct census *census); /* census_free */
 void census_free(struct census *census);
 typedef struct census census_t; /* for g_autoptr(census_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(census_t, census_free)

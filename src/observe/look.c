@@ -279,9 +279,20 @@ struct look *look_new(void)
 	return look;
 }
 
-void look_again(struct look *look)
+static void look_reckon(struct look *look)
 {
 	static const enum look_value loads[] = { LOOK_LOAD_1, LOOK_LOAD_5, LOOK_LOAD_15 };
+
+	for (guint i = 0; i < G_N_ELEMENTS(loads); i++)
+		look->values[loads[i]] = level(look->now->load_milli[i]) / 1000;
+	look->values[LOOK_UPTIME] = level(look->now->uptime_ns) / 1e9;
+	look_cpus(look);
+	look_memory(look);
+	look_network(look);
+}
+
+void look_again(struct look *look)
+{
 	double now_s;
 
 	census_free(look->before);
@@ -290,12 +301,20 @@ void look_again(struct look *look)
 	now_s = (double)clock_monotonic_ns() / 1e9;
 	look->seconds = now_s - look->read_s;
 	look->read_s = now_s;
-	for (guint i = 0; i < G_N_ELEMENTS(loads); i++)
-		look->values[loads[i]] = level(look->now->load_milli[i]) / 1000;
-	look->values[LOOK_UPTIME] = level(look->now->uptime_ns) / 1e9;
-	look_cpus(look);
-	look_memory(look);
-	look_network(look);
+	look_reckon(look);
+}
+
+struct look *look_between(struct census *before, struct census *now, double seconds)
+{
+	struct look *look = g_new0(struct look, 1);
+
+	look->before = before;
+	look->now = now;
+	look->seconds = seconds;
+	for (guint i = 0; i < LOOK_VALUES; i++)
+		look->values[i] = NAN;
+	look_reckon(look);
+	return look;
 }
 
 void look_free(struct look *look)

@@ -20,6 +20,7 @@
 #include "store/database.h"
 
 #define AGENT_TICK_MS 1000
+#define AGENT_PEEK_MS 500 /* after a tick: is there a new edge for who watches? */
 #define AGENT_TICK_AT_MS 500 /* of each second, so that a reading a little early or late is still that second's */
 #define AGENT_TRIM_TICKS 60
 #define AGENT_FAILURES_MAX 30 /* readings in a row */
@@ -38,7 +39,7 @@ struct agent {
 	gboolean is_tls;
 	char *address;
 	GPtrArray *notes;
-	guint tick, sources[3];
+	guint tick, peek, sources[3];
 	guint failures;
 	char *trouble;
 	GError *end; /* why it could not go on */
@@ -58,6 +59,15 @@ static void agent_schedule(struct agent *agent)
 	/* One that comes a little early would be followed by another at once. */
 	agent->tick =
 		g_timeout_add(wait_ms < AGENT_TICK_MS / 10 ? wait_ms + AGENT_TICK_MS : wait_ms, agent_tick, agent);
+}
+
+static gboolean agent_peek(gpointer data)
+{
+	struct agent *agent = data;
+
+	agent->peek = 0;
+	api_peek(&agent->api);
+	return G_SOURCE_REMOVE;
 }
 
 static gboolean agent_tick(gpointer data)
@@ -88,6 +98,8 @@ static gboolean agent_tick(gpointer data)
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);
 	api_tick(&agent->api);
+	if (http_counts(agent->api.http).streams && !agent->peek)
+		agent->peek = g_timeout_add(AGENT_PEEK_MS, agent_peek, agent);
 	/* Containers that come and go leave the heap in pieces: pages without any are given back. */
 	if (live_ticks(agent->api.live) % AGENT_TRIM_TICKS == 0)
 		malloc_trim(0);
@@ -346,6 +358,8 @@ gboolean agent_run(struct agent *agent, GError **error)
 	for (guint i = 0; i < G_N_ELEMENTS(agent->sources); i++)
 		g_source_remove(agent->sources[i]);
 	g_source_remove(agent->tick);
+	if (agent->peek)
+		g_source_remove(agent->peek);
 	if (!agent->end)
 		return TRUE;
 	g_propagate_error(error, g_steal_pointer(&agent->end));

@@ -763,6 +763,12 @@ void api_tick(struct api *api)
 	http_streams_send(api->http, "interval", out->str);
 }
 
+void api_peek(struct api *api)
+{
+	if (http_counts(api->http).streams && live_peek(api->live))
+		http_streams_send(api->http, "edges", "{}");
+}
+
 /* ---- measurements ---- */
 
 static void write_job(struct json_writer *json, const struct job *job)
@@ -916,7 +922,7 @@ static const struct route {
 	{ "GET", "/api/captures", ACCESS_READER, past_captures, TRUE },
 	{ "POST", "/api/captures", ACCESS_OPERATOR, past_freeze, TRUE },
 	{ "GET", "/api/captures/", ACCESS_READER, past_capture, TRUE },
-	{ "GET", "/api/host", ACCESS_READER, past_host, TRUE },
+	{ "GET", "/api/host", ACCESS_READER, past_host },
 	{ "GET", "/api/verdicts", ACCESS_READER, get_verdicts },
 	{ "GET", "/api/ledger", ACCESS_READER, get_ledger },
 	{ "GET", "/api/self", ACCESS_READER, get_self },

@@ -30,6 +30,8 @@ struct api {
 	const char *trouble; /* why the last reading failed; NULL: it did not */
 };
 
+/* To be called between ticks: whoever watches is told of new edges. */
+void api_peek(struct api *api);
 /* http_answer_fn; `user` is a struct api. */
 void api_answer(void *user, const struct http_request *request, struct http_reply *reply);
 /* To be called after each tick: tells the streams. */

@@ -64,6 +64,7 @@ struct live {
 	void *see_user;
 	struct look *look;
 	guint64 look_ns;
+	struct shape *peeked; /* connections of the interval that is not over; NULL: nobody looked */
 	struct edges *edges; /* connections since the start; NULL: none yet */
 	struct totals *other_totals; /* NULL: none yet */
 	struct totals_edges *totals_edges;
@@ -497,9 +498,38 @@ static void part_take(struct live *live, enum live_part part)
 	if (part == LIVE_CONNECTIONS && shape->edges)
 		edges_take(live, shape->edges);
 	totals_take(shape, totals_of, live, live->totals_edges);
+	if (part == LIVE_CONNECTIONS && live->peeked) {
+		edges_merge(shape->edges, live->peeked->edges);
+		g_clear_pointer(&live->peeked, shape_free);
+	}
 	if (shape->kind != SHAPE_EVENTS)
 		g_ptr_array_add(live->frame->shapes, g_ptr_array_steal_index(snapshot->shapes, 0));
 	live->parts[part].cost_ns += clock_thread_ns() - before_ns;
+}
+
+gboolean live_peek(struct live *live)
+{
+	guint64 before_ns = clock_thread_ns();
+	struct observation *observation = live->running[LIVE_CONNECTIONS].observation;
+	g_autoptr(snapshot_t) snapshot = observation && !live->peeked ? observation_take(observation, NULL)
+								      : NULL; /* the tick says what is wrong */
+	guint known = live->edges ? live->edges->rows->len : 0;
+	const struct shape *shape;
+
+	if (!snapshot || !snapshot_find(snapshot, SHAPE_EDGES)->edges)
+		return FALSE;
+	live->peeked = g_ptr_array_steal_index(snapshot->shapes, 0);
+	shape = live->peeked;
+	ledger_merge(&live->parts[LIVE_CONNECTIONS].ledger, &shape->ledger);
+	edges_take(live, shape->edges);
+	totals_take(shape, totals_of, live, live->totals_edges);
+	live->parts[LIVE_CONNECTIONS].cost_ns += clock_thread_ns() - before_ns;
+	return live->edges->rows->len > known;
+}
+
+const struct edges *live_peeked(const struct live *live)
+{
+	return live->peeked ? live->peeked->edges : NULL;
 }
 
 /* ---- a tick ---- */
@@ -608,6 +638,7 @@ gboolean live_tick(struct live *live, GError **error)
 	births_hear(live);
 	for (guint i = 0; i < LIVE_GAUGES; i++)
 		part_take(live, (enum live_part)i);
+	g_clear_pointer(&live->peeked, shape_free); /* of a part that was stopped meanwhile */
 	if (clock_monotonic_ns() - live->look_ns >= LIVE_LOOK_S * NS_PER_S)
 		live_look(live);
 	if (live->changes) {
@@ -783,6 +814,7 @@ void live_free(struct live *live)
 		events_free(live->events[i]);
 	events_free(live->news);
 	changes_free(live->changed);
+	shape_free(live->peeked);
 	edges_free(live->edges);
 	totals_edges_free(live->totals_edges);
 	g_free(live->other_totals);
@@ -867,6 +899,11 @@ const struct look *live_look(struct live *live)
 		return live->look;
 	look_again(live->look);
 	live->look_ns = now_ns;
+	return live->look;
+}
+
+const struct look *live_looked(const struct live *live)
+{
 	return live->look;
 }
 

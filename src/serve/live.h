@@ -120,11 +120,17 @@ enum live_event_ring live_event_ring(const char *kind); /* in which an event is 
 const struct edges *live_edges(const struct live *live);
 /* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. NULL of a capture. */
 const struct look *live_look(struct live *live);
+const struct look *live_looked(const struct live *live); /* as it was taken last */
 gint64 live_time_ms(const struct live *live); /* of the last reading; 0: none yet */
 guint64 live_ticks(const struct live *live);
 guint64 live_reading_ns(const struct live *live); /* what it took */
 struct registry *live_registry(struct live *live); /* NULL of a capture */
 guint64 live_events_total(const struct live *live, enum live_part part); /* LIVE_EXEC, LIVE_OOM: seen since the start */
+
+/* Between two ticks: the connections so far, for whoever watches. TRUE: there is an edge that was not there before. The next tick's
+ * interval has them, too. */
+gboolean live_peek(struct live *live);
+const struct edges *live_peeked(const struct live *live); /* NULL: nothing since the last tick */
 
 /* Of a part that somebody else runs (LIVE_PROFILE): what it saw (may be NULL), and CPU time it took. */
 void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns);

@@ -196,14 +196,8 @@ static struct edge *sum_edge(struct edges_question *question, const struct edges
 	return edges_add(question->sum, &source, &target, NULL);
 }
 
-/* reel_fn */
-static void edges_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
+static void edges_add_up(struct edges_question *question, const struct edges *edges)
 {
-	struct edges_question *question = user;
-	const struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
-	const struct edges *edges = shape ? shape->edges : NULL;
-
-	g_array_append_val(question->times.times_ms, time_ms);
 	for (guint32 row = 0; edges && row < edges->rows->len; row++) {
 		const struct edge *from = g_ptr_array_index(edges->rows, row);
 		struct edge *edge = sum_edge(question, edges, row);
@@ -217,6 +211,16 @@ static void edges_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
 			if (from->histograms[i])
 				edge_histogram_add(edge, i, from->histograms[i]);
 	}
+}
+
+/* reel_fn */
+static void edges_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	struct edges_question *question = user;
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
+
+	g_array_append_val(question->times.times_ms, time_ms);
+	edges_add_up(question, shape ? shape->edges : NULL);
 }
 
 /* Connections that live now: also of edges on which nothing happened in the range. */
@@ -376,6 +380,8 @@ void past_edges(struct api *api, const struct http_request *request, struct http
 	question.notes = g_hash_table_new_full(NULL, NULL, NULL, note_free);
 	resolution = reel_each(api->reel, range.from_ms, range.to_ms, (guint)MAX(range.step_ms, 1000), edges_frame,
 			       &question);
+	if (range.to_ms > live_time_ms(api->live))
+		edges_add_up(&question, live_peeked(api->live));
 	edges_live(&question, live_edges(api->live));
 	json = past_begin(&range, &out);
 	gaps_write(&json, &question.times, resolution);
@@ -622,16 +628,48 @@ void past_capture(struct api *api, const struct http_request *request, struct ht
 
 /* ---- the machine ---- */
 
+/* Of a capture: between the readings nearest to the bounds that are asked for. NULL, or why there is none. */
+static const char *look_recorded(const struct replay *replay, const struct http_request *request, struct look **look,
+				 gint64 *time_ms)
+{
+	const struct replay_reading *before, *now;
+	gint64 from_ms, to_ms;
+
+	if (!http_query_number(request, "from_ms", replay->from_ms, &from_ms) ||
+	    !http_query_number(request, "to_ms", replay->to_ms, &to_ms))
+		return "from_ms and to_ms are numbers";
+	before = replay_reading(replay, from_ms);
+	now = replay_reading(replay, to_ms);
+	if (before == now && now && now > (struct replay_reading *)replay->readings->data)
+		before = now - 1;
+	else if (before == now && now && replay->readings->len > 1)
+		now = before + 1;
+	if (!before || before->time_ms >= now->time_ms)
+		return "the capture has no two readings of the machine in that range";
+	*look = look_between(census_copy(before->census), census_copy(now->census),
+			     (double)(now->time_ms - before->time_ms) / 1000);
+	*time_ms = now->time_ms;
+	return NULL;
+}
+
 void past_host(struct api *api, const struct http_request *request, struct http_reply *reply)
 {
-	GString *out = g_string_sized_new(16 << 10);
+	struct look *recorded = NULL;
+	gint64 time_ms = live_time_ms(api->live);
+	const char *wrong = api->replay ? look_recorded(api->replay, request, &recorded, &time_ms) : NULL;
+	GString *out;
 	struct json_writer json;
 
-	(void)request;
+	if (wrong) {
+		past_error(reply, MHD_HTTP_NOT_FOUND, wrong);
+		return;
+	}
+	out = g_string_sized_new(16 << 10);
 	json_init(&json, out);
 	json_begin_object(&json, NULL);
-	json_int(&json, "time_ms", live_time_ms(api->live));
-	look_write(live_look(api->live), &json);
+	json_int(&json, "time_ms", time_ms);
+	look_write(recorded ? recorded : live_look(api->live), &json);
+	look_free(recorded);
 	json_begin_array(&json, "meanings"); /* of what may be abnormal */
 	for (guint i = 0; i < LOOK_VALUES; i++) {
 		json_begin_object(&json, NULL);

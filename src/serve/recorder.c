@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/units.h"
+#include "observe/look_kept.h"
+#include "store/pack.h"
 #include "store/capture.h"
 
 #define RECORDER_FAILED_MIN 20 /* connections in a reading: a share of fewer says little */
@@ -94,6 +96,28 @@ static void freeze_frame(void *user, gint64 time_ms, const guint8 *bytes, gsize 
 		capture_append(freezing->writer, time_ms, bytes, length, &freezing->error);
 }
 
+/* The machine as it was read the last two times. */
+static void freeze_look(struct freezing *freezing, const struct look *look, gint64 now_ms)
+{
+	const struct census *readings[2] = { look ? look->before : NULL, look ? look->now : NULL };
+	double age_s = look ? (double)clock_monotonic_ns() / 1e9 - look->read_s : 0;
+
+	for (guint i = 0; i < G_N_ELEMENTS(readings); i++) {
+		gint64 time_ms = now_ms - (gint64)((age_s + (i || !look ? 0 : look->seconds)) * 1000);
+		g_autoptr(snapshot_t) snapshot = NULL;
+		g_autoptr(GBytes) packed = NULL;
+		gsize length;
+		const guint8 *bytes;
+
+		if (!readings[i])
+			continue;
+		snapshot = look_keep_snapshot((guint64)time_ms * NS_PER_MS, readings[i]);
+		packed = pack_snapshot_compressed(snapshot);
+		bytes = g_bytes_get_data(packed, &length);
+		freeze_frame(freezing, time_ms, bytes, length);
+	}
+}
+
 char *recorder_freeze(struct recorder *recorder, const char *why, GError **error)
 {
 	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS);
@@ -107,6 +131,7 @@ char *recorder_freeze(struct recorder *recorder, const char *why, GError **error
 		return NULL;
 	reel_each_packed(recorder->reel, now_ms - RECORDER_PRECEDING_MS, G_MAXINT64, freeze_frame, &freezing);
 	reel_each_packed(recorder->stacks, now_ms - RECORDER_PRECEDING_MS, G_MAXINT64, freeze_frame, &freezing);
+	freeze_look(&freezing, live_looked(recorder->live), now_ms);
 	if (freezing.error) {
 		g_propagate_error(error, freezing.error);
 		capture_abandon(freezing.writer);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "observe/look_kept.h"
 #include "store/capture.h"
 
 struct loading {
@@ -29,6 +30,42 @@ static struct snapshot *snapshot_steal(struct snapshot *from)
 	return snapshot;
 }
 
+static void reading_clear(gpointer data)
+{
+	census_free(((struct replay_reading *)data)->census);
+}
+
+/* Readings of the machine stand between the intervals. FALSE: that is none. */
+static gboolean reading_take(struct replay *replay, gint64 time_ms, const struct snapshot *snapshot)
+{
+	const struct shape *shape = snapshot_find(snapshot, SHAPE_EVENTS);
+	struct replay_reading reading = { .time_ms = time_ms };
+
+	if (!shape || strcmp(shape->probe, LOOK_KEPT_PROBE) != 0)
+		return FALSE;
+	reading.census = look_kept(shape->events);
+	if (!reading.census)
+		return TRUE;
+	for (guint i = replay->readings->len; replay->readings->len >= REPLAY_READINGS_MAX && i-- > 1;)
+		if (i % 2)
+			g_array_remove_index(replay->readings, i);
+	g_array_append_val(replay->readings, reading);
+	return TRUE;
+}
+
+const struct replay_reading *replay_reading(const struct replay *replay, gint64 time_ms)
+{
+	const struct replay_reading *nearest = NULL;
+
+	for (guint i = 0; i < replay->readings->len; i++) {
+		const struct replay_reading *reading = &g_array_index(replay->readings, struct replay_reading, i);
+
+		if (!nearest || ABS(reading->time_ms - time_ms) <= ABS(nearest->time_ms - time_ms))
+			nearest = reading;
+	}
+	return nearest;
+}
+
 /* capture_fn */
 static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
 {
@@ -40,6 +77,8 @@ static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 	(void)error;
 	if (time_ms <= loading->from_ms || time_ms > loading->to_ms)
 		return TRUE;
+	if (reading_take(replay, time_ms, snapshot) || (!stacks && !snapshot_find(snapshot, SHAPE_GAUGES)))
+		return TRUE; /* what else there may be is for commands */
 	if (!replay->host)
 		replay->host = g_strdup(snapshot->host);
 	if (!replay->from_ms || begin_ms < replay->from_ms)
@@ -66,6 +105,8 @@ struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struc
 	};
 	struct capture capture;
 
+	replay->readings = g_array_new(FALSE, FALSE, sizeof(struct replay_reading));
+	g_array_set_clear_func(replay->readings, reading_clear);
 	replay->stacks = g_ptr_array_new_with_free_func(g_free);
 	replay->name = g_path_get_basename(path);
 	if (!capture_read_file(path, NULL, &capture, loading_frame, &loading, error)) {
@@ -85,6 +126,7 @@ void replay_free(struct replay *replay)
 {
 	if (!replay)
 		return;
+	g_array_unref(replay->readings);
 	g_ptr_array_unref(replay->stacks);
 	g_free(replay->name);
 	g_free(replay->host);
@@ -103,6 +145,7 @@ void replay_write(const struct replay *replay, struct json_writer *json)
 	json_int(json, "from_ms", replay->from_ms);
 	json_int(json, "to_ms", replay->to_ms);
 	json_uint(json, "cut_bytes", replay->cut_bytes);
+	json_uint(json, "readings", replay->readings->len);
 	json_begin_array(json, "stacks");
 	for (guint i = 0; i < replay->stacks->len; i++)
 		json_string(json, NULL, g_ptr_array_index(replay->stacks, i));

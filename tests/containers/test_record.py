@@ -11,7 +11,7 @@ import pytest
 from support import fathom_binary, run, wait_for
 
 COMMANDS = ("profile", "offcpu", "latency runq", "latency fs", "latency block", "ps", "top", "trace exec", "map -d 1",
-            "connections -d 1", "diagnose")
+            "connections -d 1", "diagnose", "dns -d 1", "memory", "host")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,10 @@ def capture(docker, tmp_path_factory):
     docker.cli("exec", talk.id, "tcpload", "connect", "127.0.0.1", "7000", "50")
     # Born meanwhile: it connects before its name is known, or not, as it happens.
     late = docker.run("reclate", "sh", "-c", "tcpload connect 127.0.0.1 7000 5; sleep 600", network=f"container:{talk.id}")
+    docker.cli("exec", "-d", talk.id, "dnsload", "serve", "127.0.0.1")
+    wait_for(lambda: "answered 2" in docker.cli("exec", talk.id, "dnsload", "ask", "127.0.0.1", "2", "ok.example").stdout, 20, "a resolver")
+    docker.cli("exec", talk.id, "dnsload", "ask", "127.0.0.1", "7", "nx.example")
+    docker.cli("exec", "-d", talk.id, "leaker", "64", "32")
     before = path.stat().st_size
     wait_for(lambda: path.stat().st_size > before + 3000, 30, "more intervals")
     process.terminate()
@@ -69,7 +73,7 @@ def test_contents(capture, readable):
     assert {busy, talk, late.name} <= set(found["containers"])
     assert not [name for name in found["containers"] if name.startswith(late.id[:12])]
     held = {one["name"]: one for one in found["holds"]}
-    assert {"usage", "connections", "runq", "fs", "block", "profile", "offcpu"} <= set(held)
+    assert {"usage", "connections", "runq", "fs", "block", "profile", "offcpu", "memory", "resolvers", "host"} <= set(held)
     assert found["cut_bytes"] == 0 and held["usage"]["intervals"] >= 2
 
 
@@ -104,9 +108,30 @@ def test_commands(capture, readable):
     assert any(talk in line and "tcpload" in line for line in replay(readable, "trace", "exec").splitlines())
 
 
-@pytest.mark.parametrize("words", [("profile", "nosuch"), ("profile", "--by", "thread"), ("memory",), ("nothing",)])
+@pytest.mark.parametrize("words", [("profile", "nosuch"), ("profile", "--by", "thread"), ("slow",), ("nothing",)])
 def test_refused(readable, words):
     assert replay(readable, *words, status=None) == ""
+
+
+def test_dns_memory_and_the_machine(capture, readable):
+    """What is observed beside the intervals: resolvers each second, memory and the page cache in the end, readings of the machine."""
+    _, busy, talk, _ = capture
+    asked = json.loads(replay(readable, "dns", "-d", "1", "--json", talk))["resolvers"]
+    assert asked and sum(edge["nxdomain"] for edge in asked) == 7, asked
+    assert "NXDOMAIN" in replay(readable, "dns", "-d", "1", status=None)
+    told = replay(readable, "memory", status=None)
+    assert "Memory of each container meanwhile" in told and busy in told and "READ HITS" in told
+    assert talk not in replay(readable, "memory", busy, status=None)
+    grown = json.loads(replay(readable, "memory", "--json", talk, status=None))
+    shapes = {shape["probe"] for shape in grown["shapes"]}
+    assert shapes >= {"memory"} and any(shape["kind"] == "gauges" for shape in grown["shapes"])
+    assert any(row["name"] == talk and row["memory_anon_bytes"] for shape in grown["shapes"] for row in shape.get("rows", []) if shape["kind"] == "gauges")
+    machine = json.loads(replay(readable, "host", "--json"))
+    values = {name: one["value"] for name, one in machine["values"].items()}
+    assert machine["interval_s"] >= 0.5 and 0 <= values["cpu_idle"] < 1 and values["memory_total"] > 2**28 and values["switches"] > 0
+    assert machine["cpus"] and any(one["container"] == busy for one in machine["processes"])
+    assert "not in a capture" in replay(readable, "host")
+    assert json.loads(replay(readable, "host", "--watch", "--count", "1", "--json"))["interval_s"] > 0
 
 
 def test_damage(readable, tmp_path):

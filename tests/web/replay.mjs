@@ -66,6 +66,10 @@ try {
 	await go("#/flame?scope=1");
 	await until(() => document.getElementById("scope")?.dataset.cells);
 	seen.scope = Number(await page.locator("#scope").getAttribute("data-cells"));
+	await go("#/host");
+	await page.locator("#view[data-ready]").waitFor();
+	seen.host = await page.getByRole("table", { name: "The first sixty seconds" }).innerText();
+	await copied("host");
 	await go("#/self");
 	await page.getByRole("table", { name: "Probes" }).locator("tbody tr").first().waitFor();
 	seen.self = await page.locator("h1").innerText();

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// speed.mjs CHROMIUM PROFILE_DIR LINK CONTAINERS EDGES : how fast a live agent's page is with made-up containers and edges; prints JSON.
+// speed.mjs CHROMIUM PROFILE_DIR LINK CAPTURE_LINK CONTAINERS : how soon a live agent's page (LINK) shows a connection, and how fast the page is with the containers and edges of
+// a capture (CAPTURE_LINK); prints JSON.
 import { connect, createServer } from "node:net";
 import { chromium } from "playwright-core";
 
-const [program, profile, link, containers, edges] = process.argv.slice(2);
+const [program, profile, link, capture, containers] = process.argv.slice(2);
 const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const context = await chromium.launchPersistentContext(profile, { executablePath: program, headless: true, args: flags, viewport: { width: 1280, height: 720 } });
 const seen = {};
@@ -30,28 +31,17 @@ try {
 		socket.destroy();
 		server.close();
 	}
-	await page.evaluate(() => { location.hash = "#/"; });
-	// from here on the agent's answers are replaced before the page's own scripts run
-	await page.addInitScript(([containers, edges]) => {
-		let state = 7;
-		const random = () => (state = (state * 1103515245 + 12345) % 2147483648) / 2147483648;
-		const rows = Array.from({ length: containers }, (_, i) => ({ resource: "container", name: `service${i % 60}-${i}`, series: i + 1, image: `image${i % 60}`, runtime: "docker", oom_kills: 0, verdict: "" }));
-		const half = containers >> 1;
-		const links = Array.from({ length: edges }, () => ({ source: Math.floor(random() * half), target: half + Math.floor(random() * half), ports: ["80"], opens: Math.floor(random() * 1000), failed: random() < 0.03 ? 30 : 0,
-			bytes_sent: random() * 1e6, bytes_received: random() * 1e7, segments: 100, lost: 0, rtt_ns: 1e5 }));
-		const names = ["cpu", "memory", "runqueue_wait", "throttled"];
-		const answers = {
-			"/api/containers": () => ({ time_ms: Date.now(), containers: rows }),
-			"/api/edges": () => ({ from_ms: Date.now() - 60000, to_ms: Date.now(), gaps: [], ends: rows.map(row => ({ kind: "container", name: row.name, series: row.series })), edges: links }),
-			"/api/series": () => ({ from_ms: Date.now() - 300000, step_ms: 5000, steps: 60, resources: rows.map(row => ({ series: row.series, name: row.name, values: Object.fromEntries(names.map(name => [name, Array.from({ length: 60 }, random)])) })) }),
-		};
-		const real = window.fetch;
-		window.fetch = (path, options) => { const made = answers[String(path).split("?")[0]]; return made ? Promise.resolve(new Response(JSON.stringify(made()))) : real(path, options); };
-	}, [Number(containers), Number(edges)]);
+	// from here on the capture is shown: all that is drawn has gone through the agent
+	await page.goto(capture);
+	await page.locator("#state", { hasText: "capture" }).waitFor();
+	Object.assign(seen, await page.evaluate(async () => {
+		const timed = async path => { const began = performance.now(), words = await (await ask(path)).text(); return [performance.now() - began, words.length]; };
+		const [containers_ms] = await timed("/api/containers"), [edges_answer_ms, edges_bytes] = await timed(`/api/edges?from_ms=${model.replay.from_ms}&to_ms=${model.replay.to_ms}`);
+		return { containers_ms, edges_answer_ms, edges_bytes };
+	}));
 	await page.reload();
 	await page.locator(`table[aria-rowcount="${Number(containers) + 1}"] tbody tr`).nth(10).waitFor({ state: "attached" });
 	Object.assign(seen, await page.evaluate(() => ({ table_ms: performance.now(), first_paint_ms: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN })));
-	await page.locator("#state", { hasText: "live" }).waitFor();
 	// what a second costs: every container has new values, the rows are sorted anew, what is seen is laid out
 	Object.assign(seen, await page.evaluate(() => {
 		const times = [], rows = model.rows, values = () => ({ cpu: Math.random(), cpu_limit: 1, throttled: Math.random(), runqueue_wait: Math.random(), memory: 1e8 * Math.random(), memory_limit: 1e8, io_read: 1e6 * Math.random(), net_sent: 1e6 * Math.random(), pids: 5 });
