@@ -62,6 +62,7 @@ struct weave {
 };
 
 #define WEAVE_WALKS 4096 /* threads whose last walk is remembered; more, and all are forgotten */
+#define WEAVE_ADDRESSES (1u << 17) /* addresses whose frames are remembered, likewise: processes come and go */
 
 /* A thread's last walk. */
 struct weave_walk {
@@ -104,6 +105,10 @@ static guint32 weave_resolve(struct weave *weave, guint32 tgid, guint64 address,
 		frame = WEAVE_LATER | symbol.later;
 	else
 		frame = calltree_frame(weave->tree, symbol.kind, symbol.name, -1, symbol.module);
+	if (g_hash_table_size(weave->addresses) >= WEAVE_ADDRESSES) {
+		g_hash_table_remove_all(weave->addresses);
+		g_hash_table_remove_all(weave->named);
+	}
 	g_hash_table_insert(weave->addresses, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(frame));
 	g_hash_table_add(weave->named, GUINT_TO_POINTER(tgid));
 	return frame;
