@@ -15,11 +15,13 @@
 #include "cli/source.h"
 #include "container/registry.h"
 #include "observe/observe.h"
+#include "probe/allowance.h"
 #include "probe/probe.h"
 #include "render/render.h"
 #include "symbol/debuginfod.h"
 
 #define MEASURE_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
+#define MEASURE_BUDGET_MIN 0.001 /* per cent */
 #define MEASURE_FREQUENCY_MAX_HZ 10000
 #define MEASURE_EVERY_MAX 100000
 #define MEASURE_SAMPLE_MAX_BYTES (G_GUINT64_CONSTANT(1) << 30)
@@ -32,6 +34,7 @@ struct measure {
 	char *duration, *by, *threshold, *output, *format, *title, *rung;
 	char *sample;
 	int frequency_hz, every;
+	double budget_percent;
 	const struct measure_companion *companion; /* NULL: none */
 	gboolean user, kernel, cycles, times, waker, inverted, quiet, json, java_map, inlined, lines, debuginfod, heap;
 	guint64 duration_ns, threshold_ns, sample_bytes;
@@ -94,7 +97,9 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  "Sample by CPU cycles where the machine counts them", NULL },
 		{ NULL },
 	};
-	GOptionEntry timing[] = {
+	GOptionEntry profiling[] = {
+		{ "budget", 0, 0, G_OPTION_ARG_DOUBLE, &measure->budget_percent,
+		  "Share of the machine's CPU time above which fewer samples are taken (default 5)", "PERCENT" },
 		{ "times", 0, 0, G_OPTION_ARG_NONE, &measure->times,
 		  "Keep in JSON when each sample was taken, for heat maps of parts of seconds", NULL },
 		{ NULL },
@@ -127,7 +132,7 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 	else if (strcmp(measure->probe->name, "offcpu") != 0)
 		g_option_context_add_main_entries(context, sampling, NULL);
 	if (strcmp(measure->probe->name, "profile") == 0)
-		g_option_context_add_main_entries(context, timing, NULL);
+		g_option_context_add_main_entries(context, profiling, NULL);
 	if (strcmp(measure->probe->name, "offcpu") == 0)
 		g_option_context_add_main_entries(context, blocking, NULL);
 	return command_parse(context, argc, argv, status);
@@ -170,6 +175,9 @@ static gboolean measure_check(struct measure *measure, GError **error)
 	if (measure->frequency_hz < 1 || measure->frequency_hz > MEASURE_FREQUENCY_MAX_HZ)
 		return command_fail(error, "a frequency of %d Hz is out of range: 1 to %d", measure->frequency_hz,
 				    MEASURE_FREQUENCY_MAX_HZ);
+	if (measure->budget_percent < MEASURE_BUDGET_MIN || measure->budget_percent > 100)
+		return command_fail(error, "a budget of %g %% is out of range: %g to 100", measure->budget_percent,
+				    MEASURE_BUDGET_MIN);
 	if (measure->every < 0 || measure->every > MEASURE_EVERY_MAX)
 		return command_fail(error, "one page fault in %d makes no sense: 1 to %d", measure->every,
 				    MEASURE_EVERY_MAX);
@@ -304,6 +312,7 @@ static struct snapshot *measure_observe(struct measure *measure, struct registry
 					? 0
 					: (guint32)measure->frequency_hz,
 		.every = (guint32)measure->every,
+		.budget_share = measure->budget_percent / 100,
 		.sample_bytes = measure->sample_bytes,
 		.cycles = measure->cycles,
 		.moments = measure->times,
@@ -388,7 +397,11 @@ int measure_main(const char *probe, int argc, char **argv)
 int measure_main_with(const char *probe, const struct measure_companion *companion, int argc, char **argv)
 {
 	struct measure measure = {
-		.command = probe, .probe = probe_find(probe), .frequency_hz = 99, .companion = companion
+		.command = probe,
+		.probe = probe_find(probe),
+		.frequency_hz = 99,
+		.budget_percent = 100 * ALLOWANCE_SHARE,
+		.companion = companion,
 	};
 	int status;
 

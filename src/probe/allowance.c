@@ -193,6 +193,21 @@ void allowance_step(struct allowance *allowance)
 		allowance_begin_window(allowance);
 }
 
+guint32 allowance_one_in(const struct allowance *allowance)
+{
+	return allowance->one_in;
+}
+
+guint32 allowance_most_one_in(const struct allowance *allowance)
+{
+	return allowance->most_one_in;
+}
+
+double allowance_limit(const struct allowance *allowance)
+{
+	return allowance->limit;
+}
+
 void allowance_account(const struct allowance *allowance, struct ledger *ledger)
 {
 	if (allowance->most_one_in > 1)

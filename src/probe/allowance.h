@@ -29,6 +29,10 @@ void allowance_delay(struct allowance *allowance);
 void allowance_be_patient(struct allowance *allowance);
 /* To be called some ten times a second. */
 void allowance_step(struct allowance *allowance);
+/* How many events one stands for now, and stood for at most; the budget as a share of the machine's CPU time. */
+guint32 allowance_one_in(const struct allowance *allowance);
+guint32 allowance_most_one_in(const struct allowance *allowance);
+double allowance_limit(const struct allowance *allowance);
 /* Whether it was sampled, always in the same words. */
 void allowance_account(const struct allowance *allowance, struct ledger *ledger);
 /* At the end: what it cost, unless that was far below the budget. */

@@ -389,6 +389,7 @@ static gboolean heap_finish(struct probe_run *opaque, struct ledger *ledger, GEr
 	heap_tell(run);
 	if (!sampled_account(&run->sampled, ledger, error))
 		return FALSE;
+	allowance_account(run->sampled.allowance, ledger);
 	heap_account(run, ledger);
 	return TRUE;
 }

@@ -165,6 +165,7 @@ static gboolean memory_finish(struct probe_run *opaque, struct ledger *ledger, G
 		ioctl(g_array_index(run->fds, int, i), PERF_EVENT_IOC_DISABLE, 0);
 	if (!sampled_tell_counted(&run->sampled, error) || !sampled_account(&run->sampled, ledger, error))
 		return FALSE;
+	allowance_account(run->sampled.allowance, ledger);
 	memory_account_huge_pages(ledger);
 	if (run->every > 1)
 		ledger_note(ledger, g_strdup_printf("one page fault in %u was looked at, and stands for all of them",

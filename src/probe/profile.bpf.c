@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* On-CPU sampling: at every tick of a CPU's perf event, whose task runs and where. One sample = weight 1. */
+/* On-CPU sampling: at every tick of a CPU's perf event, whose task runs and where. One sample = weight 1, or as many as the
+ * periods it stands for where the frequency was lowered to stay within the budget. */
 #define READ_BY_PROBE
 #include "bpf/kernel_types.h"
 #include <linux/bpf.h>
@@ -10,6 +11,7 @@
 #include "bpf/filter.bpf.h"
 #define BIRTHS_OF_WANTED true
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
@@ -47,7 +49,7 @@ static __always_inline void profile_moment(const struct stack_value *value)
 	bpf_ringbuf_output(&stack_ring, &moment, sizeof(moment), BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void profile_pace(struct task_struct *task, u32 tid)
+static __always_inline void profile_pace(struct task_struct *task, u32 tid, u32 periods)
 {
 	struct profile_last now = { .start_time = READ(task, start_time),
 				    .cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime) };
@@ -60,7 +62,7 @@ static __always_inline void profile_pace(struct task_struct *task, u32 tid)
 		return;
 	}
 	if (sum && last->start_time == now.start_time && last->cpu_ns <= now.cpu_ns) {
-		sum->intervals++;
+		sum->intervals += periods;
 		sum->cpu_ns += now.cpu_ns - last->cpu_ns;
 	}
 	*last = now;
@@ -68,7 +70,7 @@ static __always_inline void profile_pace(struct task_struct *task, u32 tid)
 
 /* A copy is sent one by one: hardly two samples have the same registers, so there is nothing to gather under a
  * fingerprint. But most of a thread's stack is what it was a sample ago, and need not be sent again. FALSE when frame pointers are to be followed: they do, or have to, because the ring is full. */
-static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u64 key, u32 *flags)
+static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u64 key, u32 periods, u32 *flags)
 {
 	u32 bytes = stack_copy_wanted(task);
 	struct stack_copy_room *room = bytes ? stack_copy_room_get(0) : NULL;
@@ -76,6 +78,7 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 	if (!room)
 		return false;
 	stack_record_begin(&room->record, task, key);
+	room->record.weight = periods;
 	stack_delta_send_tail(room, READ(task, pid), stack_copy_tail_wanted(task));
 	stack_record_kernel(&room->record, ctx, 0);
 	script_of_current(0, room->record.script);
@@ -92,7 +95,7 @@ int profile_tick(void *ctx)
 	u32 tid = READ(task, pid);
 	struct stack_record *record;
 	struct stack_value *value;
-	u32 flags = 0;
+	u32 flags = 0, periods;
 	u64 key;
 
 	if (tid == 0)
@@ -100,9 +103,12 @@ int profile_tick(void *ctx)
 	key = cgroup_key_current();
 	if (!filter_wants(task, key))
 		return 0;
-	loss_add(LOSS_SEEN, 1, 1);
-	profile_pace(task, tid);
-	if (profile_copy(ctx, task, key, &flags))
+	periods = budget_now(); /* the event's period is so many times as long as asked for: profile.c */
+	if (!periods)
+		periods = 1;
+	loss_add(LOSS_SEEN, 1, periods);
+	profile_pace(task, tid, periods);
+	if (profile_copy(ctx, task, key, periods, &flags))
 		return 0;
 	record = stack_record_get(0);
 	if (!record)
@@ -111,7 +117,7 @@ int profile_tick(void *ctx)
 	stack_record_frames(record, ctx, 0);
 	record->flags |= flags;
 	script_of_current(0, record->script);
-	value = stack_record_count(record, 1);
+	value = stack_record_count(record, periods);
 	if (profile_moments && value)
 		profile_moment(value);
 	return 0;

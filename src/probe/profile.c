@@ -37,6 +37,7 @@ struct profile_run {
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
 	guint32 frequency_hz;
+	guint32 slower; /* times, than asked for: to stay within the budget */
 	GArray *events; /* of struct profile_event */
 };
 
@@ -231,6 +232,7 @@ static struct probe_run *profile_open(const struct probe_request *request, const
 	struct profile_run *run = g_new0(struct profile_run, 1);
 
 	run->frequency_hz = request->frequency_hz > 0 ? request->frequency_hz : PROFILE_FREQUENCY_HZ;
+	run->slower = 1;
 	run->events = g_array_new(FALSE, FALSE, sizeof(struct profile_event));
 	if (!profile_check_frequency(run->frequency_hz, error) || !profile_load(run, request, listener, error) ||
 	    !profile_start(run, request, error)) {
@@ -279,7 +281,7 @@ static void profile_account_missed(const struct profile_run *run, struct ledger 
 	if (run->rung != PROFILE_RUNG_CLOCK || pace.intervals == 0 || extra <= 3 * sqrt(due) ||
 	    extra < PROFILE_MISSED_MIN * due)
 		return;
-	missed = (guint64)llround((double)ledger->seen.events * (extra / pace.intervals));
+	missed = (guint64)llround((double)ledger->seen.weight * (extra / pace.intervals));
 	ledger->seen.events += missed;
 	ledger->seen.weight += missed;
 	ledger_add(ledger, LEDGER_LOST_MISSED, missed, missed);
@@ -306,6 +308,41 @@ static void profile_account_cpus(const struct profile_run *run, struct ledger *l
 			    g_strdup_printf("%u CPUs came online during the measurement and were not sampled", unseen));
 }
 
+/* The kernel half counts each sample so many times from the moment the allowance tells it; a sample that comes between that
+ * and this is counted too often: at 10,000 Hz one in some hundred changes. */
+static void profile_slow_down(struct profile_run *run)
+{
+	guint32 slower = allowance_one_in(run->sampled.allowance);
+	guint64 period = run->rung == PROFILE_RUNG_CLOCK ? NS_PER_S / run->frequency_hz * slower
+							 : MAX(run->frequency_hz / slower, 1);
+
+	if (slower == run->slower)
+		return;
+	run->slower = slower;
+	for (guint i = 0; i < run->events->len; i++)
+		ioctl(g_array_index(run->events, struct profile_event, i).fd, PERF_EVENT_IOC_PERIOD, &period);
+}
+
+static gboolean profile_drain(struct probe_run *opaque, GError **error)
+{
+	gboolean good = sampled_drain(opaque, error);
+
+	profile_slow_down((struct profile_run *)opaque);
+	return good;
+}
+
+static void profile_account_slower(const struct profile_run *run, struct ledger *ledger)
+{
+	guint32 most = allowance_most_one_in(run->sampled.allowance);
+
+	if (most > 1)
+		ledger_note(ledger,
+			    g_strdup_printf(
+				    "to stay within the budget (%.3g %% of the machine's CPU time) fewer samples were "
+				    "taken, down to %.3g a second and CPU, each of which counts for as many more",
+				    100 * allowance_limit(run->sampled.allowance), (double)run->frequency_hz / most));
+}
+
 static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct profile_run *run = (struct profile_run *)opaque;
@@ -317,6 +354,7 @@ static gboolean profile_finish(struct probe_run *opaque, struct ledger *ledger, 
 		return FALSE;
 	profile_account_missed(run, ledger);
 	profile_account_limit(run, ledger);
+	profile_account_slower(run, ledger);
 	ledger->rung = g_strdup(run->rung->name);
 	ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
@@ -333,7 +371,7 @@ const struct probe probe_profile = {
 	.rungs = profile_rungs,
 	.open = profile_open,
 	.fd = sampled_fd,
-	.drain = sampled_drain,
+	.drain = profile_drain,
 	.teach = sampled_teach,
 	.finish = profile_finish,
 	.close = profile_close,

@@ -133,7 +133,6 @@ gboolean sampled_account(struct sampled *sampled, struct ledger *ledger, GError 
 	if (sampled->unsent.events > 0)
 		ledger_add(ledger, LEDGER_LOST_RING, sampled->unsent.events, sampled->unsent.weight);
 	intake_account(sampled->intake, ledger);
-	allowance_account(sampled->allowance, ledger);
 	allowance_account_cost(sampled->allowance, ledger);
 	return TRUE;
 }

@@ -54,6 +54,25 @@ def test_sample_count_is_frequency_times_cpu_seconds(docker, start, fathom, tmp_
     assert abs(seen - due) <= 0.03 * due + 1 + chance, (seen, due)
 
 
+def test_budget_lowers_the_frequency(docker, start, fathom, tmp_path):
+    """Fewer samples, each of which counts for more: the sum stays frequency × CPU time, and the ledger says it."""
+    web = start(docker, "web", "/bin/split7525")
+    before, began = cpu_s(web.pid), time.monotonic()
+    assert fathom("profile", web.name, "-d", 6, "-F", 1999, "--budget", 0.05, "-o", "web.json").returncode == 0
+    share_of_cpu = min(1, (cpu_s(web.pid) - before) / (time.monotonic() - began))
+    capture = json.loads((tmp_path / "web.json").read_text())
+    ledger = capture["shapes"][0]["ledger"]
+    due = 1999 * share_of_cpu * capture["duration_ns"] / 1e9
+    assert [note for note in ledger["notes"] if "fewer samples" in note], ledger
+    assert ledger["seen"]["events"] < 0.7 * ledger["seen"]["weight"], ledger["seen"]
+    assert abs(ledger["seen"]["weight"] - due) < 0.1 * due, (ledger["seen"], due)
+    assert fathom("flame", "web.json", "-o", "web.folded").returncode == 0
+    found = stacks(tmp_path / "web.folded")
+    assert abs(share(found, "three_quarters", "three_quarters", "one_quarter") - 0.75) < 0.1
+    assert total(found) > 0.9 * ledger["seen"]["weight"]
+    assert fathom("profile", web.name, "--budget", 0).returncode == 2
+
+
 def test_targets_in_every_form(docker, start, fathom, tmp_path):
     web = start(docker, "web", "/bin/split7525")
     group = next(iter(web.cgroups().values()))
