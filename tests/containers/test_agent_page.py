@@ -230,5 +230,6 @@ def test_accessible(seen):
 def test_recorded_stacks(seen):
     """A range, two ranges and two containers of what is always sampled."""
     assert "a=r%2C" in seen["range"] or "a=r," in seen["range"]
+    # (Or the one that says that both are the same.)
     assert seen["compared"]["ranges"]["rows"] > 0 and "→" in seen["compared"]["ranges"]["says"]
     assert seen["compared"]["containers"]["says"].startswith("the whole machine")

@@ -578,6 +578,11 @@ function flame_graph(root, data, options) {
 			tr.addEventListener("keydown", event => { if (event.key === "Enter") pick(); });
 			body.append(tr);
 		}
+		if (!rows.length && data.top.length) {
+			const cell = body.insertRow().insertCell();
+			cell.colSpan = 4;
+			cell.textContent = "No function weighs more or less than before.";
+		}
 		for (const button of root.querySelectorAll("th button[data-order]"))
 			button.setAttribute("aria-pressed", button.dataset.order === order);
 	}
