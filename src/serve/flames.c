@@ -491,8 +491,9 @@ void flames_answer(struct api *api, const struct http_request *request, struct h
 	else
 		wrong = source_parse(api, request, 300, &source);
 	if (!wrong) {
-		while (detail && strcmp(details[how], detail) != 0)
-			how++;
+		for (guint i = 0; detail && details[i]; i++)
+			if (strcmp(details[i], detail) == 0)
+				how = (enum flame_detail)i;
 		if (kind)
 			source.kind = kind;
 		snapshot = flame_of(api, &source, how);
