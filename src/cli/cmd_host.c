@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "base/clock.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "observe/look.h"
@@ -446,6 +446,15 @@ static void host_print_json(struct host *host)
 	fflush(stdout);
 }
 
+static void host_show(struct host *host)
+{
+	host->cpus = host->look->now->cpus ? host->look->now->cpus->each->len : 0;
+	if (host->json)
+		host_print_json(host);
+	else
+		host_print(host);
+}
+
 /* ---- running ---- */
 
 /* FALSE: Ctrl-C. What was seen until then is shown, too, unless it is next to nothing. */
@@ -470,16 +479,12 @@ static gboolean host_look(struct host *host, int stop_fd, GError **error)
 		if (!goes_on && clock_monotonic_ns() - since_ns < HOST_INTERVAL_MIN_NS)
 			break;
 		look_again(host->look);
-		host->cpus = host->look->now->cpus ? host->look->now->cpus->each->len : 0;
 		if (!usage_processes(host->usage, 0, FALSE, host->processes, error))
 			return FALSE;
 		host_read_messages(host);
 		if (host->watch && !host->json && isatty(STDOUT_FILENO))
 			fputs(HOST_CLEAR, stdout);
-		if (host->json)
-			host_print_json(host);
-		else
-			host_print(host);
+		host_show(host);
 		shown++;
 		if (ferror(stdout) || !host->watch || (host->count && shown >= (guint)host->count))
 			break;
@@ -491,30 +496,20 @@ static gboolean host_look(struct host *host, int stop_fd, GError **error)
 
 struct host_replay {
 	struct host *host;
-	struct census *before; /* NULL: none yet */
+	struct census *before, *now; /* the reading that is kept, and the latest; NULL: none yet */
 	gint64 before_ms, now_ms;
-	struct events *last; /* the latest reading; NULL: none yet */
 	guint readings, shown;
 };
 
-static void host_show(struct host *host)
-{
-	host->cpus = host->look->now->cpus ? host->look->now->cpus->each->len : 0;
-	if (host->json)
-		host_print_json(host);
-	else
-		host_print(host);
-}
-
-/* What happened between the reading that is kept and the last one, which then is the one that is kept. */
+/* What happened between the reading that is kept and the latest, which then is the one that is kept. */
 static void host_replay_show(struct host_replay *replay)
 {
 	struct host *host = replay->host;
-	struct census *now = look_kept(replay->last);
 
 	look_free(host->look);
-	host->look = look_between(replay->before, now, (double)(replay->now_ms - replay->before_ms) / 1000);
-	replay->before = look_kept(replay->last);
+	host->look = look_between(replay->before, g_steal_pointer(&replay->now),
+				  (double)(replay->now_ms - replay->before_ms) / 1000);
+	replay->before = census_copy(host->look->now);
 	replay->before_ms = replay->now_ms;
 	host_show(host);
 	gauges_free(host->processes);
@@ -537,12 +532,9 @@ static gboolean host_replay_reading(void *user, gint64 time_ms, const struct eve
 		replay->before_ms = time_ms;
 		return TRUE;
 	}
-	census_free(census);
+	census_free(replay->now);
+	replay->now = census;
 	look_kept_processes(events, host->processes, host->owners);
-	if (replay->last)
-		events_free(replay->last);
-	replay->last = events_new(0);
-	events_merge(replay->last, events);
 	replay->now_ms = time_ms;
 	if (host->watch)
 		host_replay_show(replay);
@@ -557,7 +549,7 @@ static gboolean host_replay(struct host *host, GError **error)
 
 	host->owners = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	ok = source_each_look(host_replay_reading, &replay, error);
-	if (ok && replay.last && !replay.shown)
+	if (ok && replay.now && !replay.shown)
 		host_replay_show(&replay);
 	if (ok && !replay.shown)
 		ok = command_fail(error,
@@ -565,8 +557,7 @@ static gboolean host_replay(struct host *host, GError **error)
 				  "writes them, every ten seconds)",
 				  replay.readings ? "one reading" : "no reading");
 	census_free(replay.before);
-	if (replay.last)
-		events_free(replay.last);
+	census_free(replay.now);
 	return ok;
 }
 

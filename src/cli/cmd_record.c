@@ -15,7 +15,6 @@
 #include "render/render.h"
 #include "serve/live.h"
 #include "store/capture.h"
-#include "store/pack.h"
 
 #define RECORD_TICK_MS 1000
 #define RECORD_REST_MIN_NS (50 * NS_PER_MS)
@@ -88,12 +87,8 @@ static void record_frame(void *user, gint64 time_ms, const guint8 *bytes, gsize 
 
 static void record_segment(struct record *record, gint64 time_ms, const struct snapshot *snapshot)
 {
-	g_autoptr(GBytes) packed = pack_snapshot_compressed(snapshot);
-	gsize length;
-	const guint8 *bytes = g_bytes_get_data(packed, &length);
-
 	if (!record->error)
-		capture_append(record->writer, time_ms, bytes, length, &record->error);
+		capture_append_snapshot(record->writer, time_ms, snapshot, &record->error);
 }
 
 /* Before the interval they are of, which says that it is over. */

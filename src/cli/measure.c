@@ -250,12 +250,12 @@ static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns
 		measure_show_progress(measure, elapsed_ns, duration_ns);
 }
 
-/* Ctrl-C and SIGTERM become a readable descriptor; -1 when that fails (then they end the program as usual). */
 gboolean measure_last_is_told(const struct snapshot *last, const struct shape *shape, guint64 interval_ns)
 {
 	return last->duration_ns > interval_ns / 2 || !shape_is_empty(shape);
 }
 
+/* Ctrl-C and SIGTERM become a readable descriptor; -1 when that fails (then they end the program as usual). */
 int measure_stop_fd(void)
 {
 	sigset_t signals;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/text.h"
-
 #include "diagnose/setting.h"
 
 /* ---- texts ---- */

@@ -47,9 +47,9 @@ __u32 dns_resolvers_used = 1;
 bool dns_seeking = false; /* a question is on its way that a resolver of this machine may receive */
 struct dns_owner dns_owners[DNS_OWNER_SLOTS]; /* by hash of the cgroup key */
 
+/* Of memory that is there: to get and give it back for each question takes longer. */
 struct {
-	__uint(type,
-	       BPF_MAP_TYPE_HASH); /* of memory that is there: to get and give it back for each question takes longer */
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, DNS_PENDING);
 	__type(key, struct dns_key);
 	__type(value, struct dns_pending);

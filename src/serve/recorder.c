@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "observe/look_kept.h"
-#include "store/pack.h"
 #include "store/capture.h"
 
 #define RECORDER_FAILED_MIN 20 /* connections in a reading: a share of fewer says little */
@@ -105,16 +104,11 @@ static void freeze_look(struct freezing *freezing, const struct look *look, gint
 	for (guint i = 0; i < G_N_ELEMENTS(readings); i++) {
 		gint64 time_ms = now_ms - (gint64)((age_s + (i || !look ? 0 : look->seconds)) * 1000);
 		g_autoptr(snapshot_t) snapshot = NULL;
-		g_autoptr(GBytes) packed = NULL;
-		gsize length;
-		const guint8 *bytes;
 
-		if (!readings[i])
+		if (!readings[i] || freezing->error)
 			continue;
 		snapshot = look_keep_snapshot((guint64)time_ms * NS_PER_MS, readings[i]);
-		packed = pack_snapshot_compressed(snapshot);
-		bytes = g_bytes_get_data(packed, &length);
-		freeze_frame(freezing, time_ms, bytes, length);
+		capture_append_snapshot(freezing->writer, time_ms, snapshot, &freezing->error);
 	}
 }
 

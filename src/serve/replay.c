@@ -46,9 +46,10 @@ static gboolean reading_take(struct replay *replay, gint64 time_ms, const struct
 	reading.census = look_kept(shape->events);
 	if (!reading.census)
 		return TRUE;
-	for (guint i = replay->readings->len; replay->readings->len >= REPLAY_READINGS_MAX && i-- > 1;)
-		if (i % 2)
-			g_array_remove_index(replay->readings, i);
+	if (replay->readings->len >= REPLAY_READINGS_MAX)
+		for (guint i = replay->readings->len; i-- > 1;)
+			if (i % 2)
+				g_array_remove_index(replay->readings, i);
 	g_array_append_val(replay->readings, reading);
 	return TRUE;
 }

@@ -118,6 +118,16 @@ gboolean capture_append(struct capture_writer *writer, gint64 time_ms, const gui
 	return write_all(writer, &head, sizeof(head), error) && write_all(writer, packed, length, error);
 }
 
+gboolean capture_append_snapshot(struct capture_writer *writer, gint64 time_ms, const struct snapshot *snapshot,
+				 GError **error)
+{
+	g_autoptr(GBytes) packed = pack_snapshot_compressed(snapshot);
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(packed, &length);
+
+	return capture_append(writer, time_ms, bytes, length, error);
+}
+
 gboolean capture_close(struct capture_writer *writer, GError **error)
 {
 	gboolean ok = fsync(writer->fd) == 0;

@@ -31,6 +31,9 @@ struct capture_writer *capture_create(const char *path, GError **error);
 /* `packed`: by pack_snapshot_compressed, of the interval that ended at `time_ms`. */
 gboolean capture_append(struct capture_writer *writer, gint64 time_ms, const guint8 *packed, gsize length,
 			GError **error);
+/* The same of a snapshot. */
+gboolean capture_append_snapshot(struct capture_writer *writer, gint64 time_ms, const struct snapshot *snapshot,
+				 GError **error);
 /* To the disk. */
 gboolean capture_close(struct capture_writer *writer, GError **error);
 guint64 capture_written(const struct capture_writer *writer);
