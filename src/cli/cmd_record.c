@@ -33,7 +33,7 @@ static const struct aside {
 	{ "resolvers", OBSERVE_BY_CONTAINER, FALSE, TRUE },
 };
 
-struct stacks {
+struct watched {
 	const struct aside *aside;
 	struct observation *observation; /* NULL: refused */
 	guint watch;
@@ -49,9 +49,9 @@ struct record {
 	struct live *live;
 	struct reel *reel;
 	struct capture_writer *writer;
-	struct stacks stacks[G_N_ELEMENTS(asides)];
+	struct watched watched[G_N_ELEMENTS(asides)];
 	struct usage *processes;
-	guint64 looked_ns; /* when processes were read last */
+	gboolean has_processes; /* they were read before: now what they did since is known */
 	double look_s; /* of the reading of the machine that was written last */
 	GPtrArray *targets;
 	gint64 written_ms;
@@ -97,12 +97,12 @@ static void record_taken(struct record *record)
 	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS);
 
 	for (guint i = 0; i < G_N_ELEMENTS(asides); i++) {
-		struct stacks *stacks = &record->stacks[i];
+		struct watched *watched = &record->watched[i];
 		g_autoptr(snapshot_t) snapshot = NULL;
 
-		if (!stacks->observation || !asides[i].is_taken)
+		if (!watched->observation || !asides[i].is_taken)
 			continue;
-		snapshot = observation_take(stacks->observation, NULL);
+		snapshot = observation_take(watched->observation, NULL);
 		if (snapshot && !shape_is_empty(g_ptr_array_index(snapshot->shapes, 0)))
 			record_segment(record, now_ms, snapshot);
 	}
@@ -122,7 +122,6 @@ static void record_look(struct record *record, gint64 time_ms)
 	const struct look *look = live_looked(record->live);
 	g_autoptr(snapshot_t) snapshot = NULL;
 	g_autoptr(gauges_t) processes = NULL;
-	guint64 now_ns = clock_monotonic_ns();
 	struct events *events;
 
 	if (!look || look->read_s <= record->look_s)
@@ -131,10 +130,10 @@ static void record_look(struct record *record, gint64 time_ms)
 	snapshot = look_keep_snapshot((guint64)time_ms * NS_PER_MS, look->now);
 	events = snapshot_find(snapshot, SHAPE_EVENTS)->events;
 	processes = gauges_new();
-	if (usage_processes(record->processes, 0, FALSE, processes, NULL) && record->looked_ns)
-		look_keep_processes(events, snapshot->start_realtime_ns, processes, now_ns - record->looked_ns,
-				    owner_of, live_registry(record->live));
-	record->looked_ns = now_ns;
+	if (usage_processes(record->processes, 0, FALSE, processes, NULL) && record->has_processes)
+		look_keep_processes(events, snapshot->start_realtime_ns, processes, owner_of,
+				    live_registry(record->live));
+	record->has_processes = TRUE;
 	record_segment(record, time_ms, snapshot);
 }
 
@@ -177,19 +176,19 @@ static gboolean record_stop(gpointer data)
 }
 
 /* GUnixFDSourceFunc */
-static gboolean stacks_ready(gint fd, GIOCondition condition, gpointer data)
+static gboolean watched_ready(gint fd, GIOCondition condition, gpointer data)
 {
-	struct stacks *stacks = data;
+	struct watched *watched = data;
 
 	(void)fd;
 	(void)condition;
-	if (observation_drain(stacks->observation, NULL))
+	if (observation_drain(watched->observation, NULL))
 		return G_SOURCE_CONTINUE;
-	stacks->watch = 0;
+	watched->watch = 0;
 	return G_SOURCE_REMOVE;
 }
 
-static void stacks_start(struct record *record, struct stacks *stacks, const struct aside *aside)
+static void watched_start(struct record *record, struct watched *watched, const struct aside *aside)
 {
 	const struct observe_options options = {
 		.probe = probe_find(aside->probe),
@@ -200,28 +199,28 @@ static void stacks_start(struct record *record, struct stacks *stacks, const str
 	};
 	g_autoptr(GError) error = NULL;
 
-	stacks->aside = aside;
-	stacks->observation = observation_open(live_registry(record->live), &options, &error);
-	if (stacks->observation && observation_fd(stacks->observation) >= 0)
-		stacks->watch = g_unix_fd_add(observation_fd(stacks->observation), G_IO_IN, stacks_ready, stacks);
-	else if (!stacks->observation)
+	watched->aside = aside;
+	watched->observation = observation_open(live_registry(record->live), &options, &error);
+	if (watched->observation && observation_fd(watched->observation) >= 0)
+		watched->watch = g_unix_fd_add(observation_fd(watched->observation), G_IO_IN, watched_ready, watched);
+	else if (!watched->observation)
 		command_complain("record", "%s is left out: %s", aside->probe, error->message);
 }
 
 /* What gathered over the whole time is the last segment's. */
-static void stacks_end(struct record *record, struct stacks *stacks)
+static void watched_end(struct record *record, struct watched *watched)
 {
 	g_autoptr(snapshot_t) snapshot = NULL;
 	g_autoptr(GError) error = NULL;
 
-	if (!stacks->observation)
+	if (!watched->observation)
 		return;
-	if (stacks->watch)
-		g_source_remove(stacks->watch);
-	snapshot = observation_finish(stacks->observation, &error);
-	observation_close(stacks->observation);
+	if (watched->watch)
+		g_source_remove(watched->watch);
+	snapshot = observation_finish(watched->observation, &error);
+	observation_close(watched->observation);
 	if (!snapshot) {
-		command_complain("record", "%s is left out: %s", stacks->aside->probe, error->message);
+		command_complain("record", "%s is left out: %s", watched->aside->probe, error->message);
 		return;
 	}
 	record_segment(record, MAX(record->written_ms, 1), snapshot);
@@ -253,7 +252,7 @@ static void record_loop(struct record *record)
 
 	for (guint i = 0; i < G_N_ELEMENTS(asides) && !record->no_bpf; i++)
 		if (!asides[i].has_stacks || !record->no_stacks)
-			stacks_start(record, &record->stacks[i], &asides[i]);
+			watched_start(record, &record->watched[i], &asides[i]);
 	record->loop = g_main_loop_new(NULL, FALSE);
 	record->start_ns = clock_monotonic_ns();
 	record->read_ns = record->start_ns;
@@ -271,7 +270,7 @@ static void record_loop(struct record *record)
 	if (record->written_ms)
 		record_look(record, record->written_ms);
 	for (guint i = 0; i < G_N_ELEMENTS(asides); i++)
-		stacks_end(record, &record->stacks[i]);
+		watched_end(record, &record->watched[i]);
 	if (!record->quiet && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 }

@@ -17,81 +17,65 @@ struct member {
 	const char *name;
 	gsize offset;
 };
-#define CENSUS(member)                                                                                                 \
-	{                                                                                                              \
-#member, G_STRUCT_OFFSET(struct census, member)                                                        \
-	}
-#define NETSTAT(member)                                                                                                \
-	{                                                                                                              \
-#member, G_STRUCT_OFFSET(struct census, netstat.member)                                                \
-	}
-#define CPU(member)                                                                                                    \
-	{                                                                                                              \
-#member, G_STRUCT_OFFSET(struct cpu_time, member)                                                      \
-	}
-#define DISK(member)                                                                                                   \
-	{                                                                                                              \
-#member, G_STRUCT_OFFSET(struct census_disk, member)                                                   \
-	}
-#define NET(member)                                                                                                    \
-	{                                                                                                              \
-#member, G_STRUCT_OFFSET(struct census_net, member)                                                    \
-	}
+/* clang-format off */
+#define MEMBER(of, member) { #member, G_STRUCT_OFFSET(struct of, member) }
+#define NETSTAT(member) { #member, G_STRUCT_OFFSET(struct census, netstat.member) }
+/* clang-format on */
 
 /* What a look tells, no more: at most EVENT_FIELDS_MAX each. */
 static const struct member machine_members[] = {
 	{ "load_1_milli", G_STRUCT_OFFSET(struct census, load_milli[0]) },
 	{ "load_5_milli", G_STRUCT_OFFSET(struct census, load_milli[1]) },
 	{ "load_15_milli", G_STRUCT_OFFSET(struct census, load_milli[2]) },
-	CENSUS(uptime_ns),
-	CENSUS(memory_total),
-	CENSUS(memory_free),
-	CENSUS(memory_available),
-	CENSUS(buffers),
-	CENSUS(cached),
-	CENSUS(reclaimable),
-	CENSUS(shared),
-	CENSUS(swap_total),
-	CENSUS(swap_free),
-	CENSUS(paged_in),
-	CENSUS(paged_out),
-	CENSUS(swapped_in),
-	CENSUS(swapped_out),
-	CENSUS(stalled),
-	CENSUS(oom_kills),
-	CENSUS(files),
-	CENSUS(files_max),
-	CENSUS(threads),
-	CENSUS(threads_max),
-	CENSUS(pressure_cpu_ns),
-	CENSUS(pressure_memory_ns),
-	CENSUS(pressure_io_ns),
+	MEMBER(census, uptime_ns),
+	MEMBER(census, memory_total),
+	MEMBER(census, memory_free),
+	MEMBER(census, memory_available),
+	MEMBER(census, buffers),
+	MEMBER(census, cached),
+	MEMBER(census, reclaimable),
+	MEMBER(census, shared),
+	MEMBER(census, swap_total),
+	MEMBER(census, swap_free),
+	MEMBER(census, paged_in),
+	MEMBER(census, paged_out),
+	MEMBER(census, swapped_in),
+	MEMBER(census, swapped_out),
+	MEMBER(census, stalled),
+	MEMBER(census, oom_kills),
+	MEMBER(census, files),
+	MEMBER(census, files_max),
+	MEMBER(census, threads),
+	MEMBER(census, threads_max),
+	MEMBER(census, pressure_cpu_ns),
+	MEMBER(census, pressure_memory_ns),
+	MEMBER(census, pressure_io_ns),
 };
 static const struct member network_members[] = {
-	CENSUS(softnet_drops),		CENSUS(softnet_squeezes),   CENSUS(conntrack),
-	CENSUS(conntrack_max),		NETSTAT(tcp_active_opens),  NETSTAT(tcp_passive_opens),
-	NETSTAT(tcp_segments_received), NETSTAT(tcp_segments_sent), NETSTAT(tcp_failed_attempts),
-	NETSTAT(tcp_resets_received),	NETSTAT(tcp_retransmits),   NETSTAT(tcp_listen_overflows),
+	MEMBER(census, softnet_drops),	MEMBER(census, softnet_squeezes), MEMBER(census, conntrack),
+	MEMBER(census, conntrack_max),	NETSTAT(tcp_active_opens),	  NETSTAT(tcp_passive_opens),
+	NETSTAT(tcp_segments_received), NETSTAT(tcp_segments_sent),	  NETSTAT(tcp_failed_attempts),
+	NETSTAT(tcp_resets_received),	NETSTAT(tcp_retransmits),	  NETSTAT(tcp_listen_overflows),
 	NETSTAT(udp_overflows),
 };
 static const struct member cpu_members[] = {
-	CPU(user_ns),	CPU(nice_ns), CPU(system_ns),  CPU(idle_ns),
-	CPU(iowait_ns), CPU(irq_ns),  CPU(softirq_ns), CPU(steal_ns),
+	MEMBER(cpu_time, user_ns),    MEMBER(cpu_time, nice_ns),   MEMBER(cpu_time, system_ns),
+	MEMBER(cpu_time, idle_ns),    MEMBER(cpu_time, iowait_ns), MEMBER(cpu_time, irq_ns),
+	MEMBER(cpu_time, softirq_ns), MEMBER(cpu_time, steal_ns),
 };
 static const struct member cpus_members[] = {
-	{ "running", G_STRUCT_OFFSET(struct cpus, running) },
-	{ "blocked", G_STRUCT_OFFSET(struct cpus, blocked) },
-	{ "switches", G_STRUCT_OFFSET(struct cpus, switches) },
-	{ "interrupts", G_STRUCT_OFFSET(struct cpus, interrupts) },
-	{ "forks", G_STRUCT_OFFSET(struct cpus, forks) },
+	MEMBER(cpus, running),	  MEMBER(cpus, blocked), MEMBER(cpus, switches),
+	MEMBER(cpus, interrupts), MEMBER(cpus, forks),
 };
 static const struct member disk_members[] = {
-	DISK(reads),	DISK(read_bytes), DISK(read_ns), DISK(writes),	  DISK(write_bytes),
-	DISK(write_ns), DISK(in_flight),  DISK(busy_ns), DISK(queued_ns),
+	MEMBER(census_disk, reads),	MEMBER(census_disk, read_bytes),  MEMBER(census_disk, read_ns),
+	MEMBER(census_disk, writes),	MEMBER(census_disk, write_bytes), MEMBER(census_disk, write_ns),
+	MEMBER(census_disk, in_flight), MEMBER(census_disk, busy_ns),	  MEMBER(census_disk, queued_ns),
 };
 static const struct member net_members[] = {
-	NET(received_bytes), NET(received_packets), NET(received_errors), NET(received_drops),
-	NET(sent_bytes),     NET(sent_packets),	    NET(sent_errors),	  NET(sent_drops),
+	MEMBER(census_net, received_bytes), MEMBER(census_net, received_packets), MEMBER(census_net, received_errors),
+	MEMBER(census_net, received_drops), MEMBER(census_net, sent_bytes),	  MEMBER(census_net, sent_packets),
+	MEMBER(census_net, sent_errors),    MEMBER(census_net, sent_drops),
 };
 static const struct {
 	const char *name;
@@ -101,32 +85,25 @@ static const struct {
 	{ "memory", GAUGE_MEMORY }, { "io_read", GAUGE_IO_READ_BYTES }, { "io_write", GAUGE_IO_WRITE_BYTES },
 };
 
+G_STATIC_ASSERT(G_N_ELEMENTS(machine_members) <= EVENT_FIELDS_MAX);
+
 /* ---- from readings ---- */
 
 /* What is not known is left out. */
-static guint fields_of(struct event_field *fields, guint count, const void *from, const struct member *members,
-		       guint length)
-{
-	for (guint i = 0; i < length && count < EVENT_FIELDS_MAX; i++) {
-		guint64 value;
-
-		memcpy(&value, (const guint8 *)from + members[i].offset, sizeof(value));
-		if (value != CENSUS_UNKNOWN)
-			fields[count++] =
-				(struct event_field){ .name = members[i].name, .unit = EVENT_COUNT, .number = value };
-	}
-	return count;
-}
-
 static void keep(struct events *events, guint64 realtime_ns, const char *kind, const char *name, const void *from,
 		 const struct member *members, guint length)
 {
 	struct event_field fields[EVENT_FIELDS_MAX];
-	guint count = fields_of(fields, 0, from, members, length);
-	const struct event event = {
-		.realtime_ns = realtime_ns, .kind = kind, .process = name, .fields = fields, .field_count = count
-	};
+	struct event event = { .realtime_ns = realtime_ns, .kind = kind, .process = name, .fields = fields };
 
+	for (guint i = 0; i < length; i++) {
+		guint64 value;
+
+		memcpy(&value, (const guint8 *)from + members[i].offset, sizeof(value));
+		if (value != CENSUS_UNKNOWN)
+			fields[event.field_count++] =
+				(struct event_field){ .name = members[i].name, .unit = EVENT_COUNT, .number = value };
+	}
 	events_append(events, &event);
 }
 
@@ -179,10 +156,9 @@ static int by_cpu(gconstpointer left, gconstpointer right)
 	return a == b ? 0 : a < b ? 1 : -1;
 }
 
-static void keep_process(struct events *events, guint64 realtime_ns, const struct gauge_row *row, guint64 length_ns,
-			 const char *container)
+static void keep_process(struct events *events, guint64 realtime_ns, const struct gauge_row *row, const char *container)
 {
-	struct event_field fields[G_N_ELEMENTS(process_gauges) + 2];
+	struct event_field fields[G_N_ELEMENTS(process_gauges) + 1];
 	struct event event = { .realtime_ns = realtime_ns,
 			       .kind = KIND_PROCESS,
 			       .process = row->name,
@@ -196,8 +172,6 @@ static void keep_process(struct events *events, guint64 realtime_ns, const struc
 			fields[event.field_count++] = (struct event_field){ .name = process_gauges[i].name,
 									    .unit = EVENT_COUNT,
 									    .number = value };
-	fields[event.field_count++] =
-		(struct event_field){ .name = "length", .unit = EVENT_NANOSECONDS, .number = length_ns };
 	if (row->texts[GAUGE_TEXT_STATE])
 		fields[event.field_count++] = (struct event_field){ .name = "state",
 								    .unit = EVENT_TEXT,
@@ -205,7 +179,7 @@ static void keep_process(struct events *events, guint64 realtime_ns, const struc
 	events_append(events, &event);
 }
 
-void look_keep_processes(struct events *events, guint64 realtime_ns, const struct gauges *processes, guint64 length_ns,
+void look_keep_processes(struct events *events, guint64 realtime_ns, const struct gauges *processes,
 			 look_owner_fn container, void *user)
 {
 	g_autoptr(GPtrArray) rows = g_ptr_array_new();
@@ -217,7 +191,7 @@ void look_keep_processes(struct events *events, guint64 realtime_ns, const struc
 	for (guint i = 0; i < MIN(rows->len, (guint)LOOK_KEPT_PROCESSES); i++) {
 		const struct gauge_row *row = g_ptr_array_index(rows, i);
 
-		keep_process(events, realtime_ns, row, length_ns, container(user, (guint32)row->key));
+		keep_process(events, realtime_ns, row, container(user, (guint32)row->key));
 	}
 }
 

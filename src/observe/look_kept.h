@@ -12,10 +12,10 @@
 
 /* Adds one reading. */
 void look_keep(struct events *events, guint64 realtime_ns, const struct census *census);
-/* And the processes that used most CPU since the reading before (gauges of usage_processes over `length_ns`); `container` names who a
- * pid belongs to, NULL: nobody. */
+/* And the processes that used most CPU since the reading before (gauges of usage_processes); `container` names who a pid
+ * belongs to, NULL: nobody. */
 typedef const char *(*look_owner_fn)(void *user, guint32 pid);
-void look_keep_processes(struct events *events, guint64 realtime_ns, const struct gauges *processes, guint64 length_ns,
+void look_keep_processes(struct events *events, guint64 realtime_ns, const struct gauges *processes,
 			 look_owner_fn container, void *user);
 
 /* One reading as a snapshot of that moment; owned by the caller. */
