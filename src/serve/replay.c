@@ -12,6 +12,7 @@ struct loading {
 	gint64 from_ms, to_ms;
 	struct live *live;
 	struct reel *stacks;
+	guint readings, stride; /* met so far; of as many, one is kept */
 };
 
 /* A snapshot of its own with what the other one held. */
@@ -35,22 +36,34 @@ static void reading_clear(gpointer data)
 	census_free(((struct replay_reading *)data)->census);
 }
 
+/* Leaves every second reading, and takes half as many from now on: they stay equally far apart. */
+static void readings_thin(struct loading *loading)
+{
+	GArray *readings = loading->replay->readings;
+
+	for (guint i = readings->len; i-- > 1;)
+		if (i % 2)
+			g_array_remove_index(readings, i);
+	loading->stride *= 2;
+}
+
 /* Readings of the machine stand between the intervals. FALSE: that is none. */
-static gboolean reading_take(struct replay *replay, gint64 time_ms, const struct snapshot *snapshot)
+static gboolean reading_take(struct loading *loading, gint64 time_ms, const struct snapshot *snapshot)
 {
 	const struct shape *shape = snapshot_find(snapshot, SHAPE_EVENTS);
 	struct replay_reading reading = { .time_ms = time_ms };
+	GArray *readings = loading->replay->readings;
 
 	if (!shape || strcmp(shape->probe, LOOK_KEPT_PROBE) != 0)
 		return FALSE;
+	if (loading->readings++ % loading->stride)
+		return TRUE;
 	reading.census = look_kept(shape->events);
 	if (!reading.census)
 		return TRUE;
-	if (replay->readings->len >= REPLAY_READINGS_MAX)
-		for (guint i = replay->readings->len; i-- > 1;)
-			if (i % 2)
-				g_array_remove_index(replay->readings, i);
-	g_array_append_val(replay->readings, reading);
+	g_array_append_val(readings, reading);
+	if (readings->len >= REPLAY_READINGS_MAX)
+		readings_thin(loading);
 	return TRUE;
 }
 
@@ -78,7 +91,7 @@ static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 	(void)error;
 	if (time_ms <= loading->from_ms || time_ms > loading->to_ms)
 		return TRUE;
-	if (reading_take(replay, time_ms, snapshot) || (!stacks && !snapshot_find(snapshot, SHAPE_GAUGES)))
+	if (reading_take(loading, time_ms, snapshot) || (!stacks && !snapshot_find(snapshot, SHAPE_GAUGES)))
 		return TRUE; /* what else there may be is for commands */
 	if (!replay->host)
 		replay->host = g_strdup(snapshot->host);
@@ -102,7 +115,7 @@ struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struc
 {
 	struct replay *replay = g_new0(struct replay, 1);
 	struct loading loading = {
-		.replay = replay, .from_ms = from_ms, .to_ms = to_ms, .live = live, .stacks = stacks
+		.replay = replay, .from_ms = from_ms, .to_ms = to_ms, .live = live, .stacks = stacks, .stride = 1
 	};
 	struct capture capture;
 

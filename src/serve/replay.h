@@ -8,7 +8,7 @@
 #include "kernel/census.h"
 #include "store/reel.h"
 
-#define REPLAY_READINGS_MAX 720 /* of longer captures every second, fourth … one is kept */
+#define REPLAY_READINGS_MAX 720 /* of longer captures every second, fourth … reading is kept */
 
 struct replay_reading {
 	gint64 time_ms;

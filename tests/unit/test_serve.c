@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve/changes.c: readings in, what changed out. */
+/* serve/changes.c: readings in, what changed out; serve/replay.c: which readings of a long capture are kept. */
 #include <glib.h>
+#include <glib/gstdio.h>
 
 #include "base/units.h"
+#include "observe/look_kept.h"
 #include "serve/changes.h"
+#include "serve/replay.h"
+#include "store/capture.h"
 
 #define NOW_NS (G_GUINT64_CONSTANT(1700000000) * NS_PER_S)
 
@@ -142,6 +146,74 @@ static void test_late_name(void)
 	told_clear(&told);
 }
 
+/* ---- readings of the machine in a capture ---- */
+
+static void append(struct capture_writer *writer, gint64 time_ms, struct snapshot *snapshot)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(capture_append_snapshot(writer, time_ms, snapshot, &error));
+	g_assert_no_error(error);
+	snapshot_free(snapshot);
+}
+
+/* A reading a second, and one interval so that there is something to show. */
+static void capture_readings(const char *path, guint count)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(census_t) census = census_read("/");
+	struct capture_writer *writer = capture_create(path, &error);
+	struct snapshot *interval = snapshot_new(NULL);
+
+	g_assert_no_error(error);
+	interval->duration_ns = NS_PER_S;
+	g_ptr_array_add(interval->shapes, shape_new(SHAPE_GAUGES, "gauges", UNIT_COUNT));
+	append(writer, NOW_NS / NS_PER_MS, interval);
+	for (guint i = 0; i < count; i++)
+		append(writer, (NOW_NS + i * NS_PER_S) / NS_PER_MS, look_keep_snapshot(NOW_NS + i * NS_PER_S, census));
+	g_assert_true(capture_close(writer, &error));
+	g_assert_no_error(error);
+}
+
+/* However many there are: no more than are allowed, equally far apart, from the first on. */
+static void test_readings(void)
+{
+	static const struct {
+		guint written, kept, apart_s;
+	} cases[] = {
+		{ 5, 5, 1 },
+		{ REPLAY_READINGS_MAX - 1, REPLAY_READINGS_MAX - 1, 1 },
+		{ REPLAY_READINGS_MAX, REPLAY_READINGS_MAX / 2, 2 },
+		{ 5 * REPLAY_READINGS_MAX, 5 * REPLAY_READINGS_MAX / 8, 8 },
+	};
+	g_autofree char *directory = g_dir_make_tmp("fathom-replay-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "long.fathom", NULL);
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct history *history = history_new(NULL);
+		struct reel *reel = reel_new(NULL, REEL_SECONDS), *stacks = reel_new(NULL, REEL_STACKS);
+		struct live *live = live_new_replay(history, reel);
+		g_autoptr(GError) error = NULL;
+		struct replay *replay;
+
+		capture_readings(path, cases[i].written);
+		replay = replay_load(path, 0, G_MAXINT64, live, stacks, &error);
+		g_assert_no_error(error);
+		g_assert_cmpuint(replay->readings->len, ==, cases[i].kept);
+		for (guint k = 0; k < replay->readings->len; k++)
+			g_assert_cmpint(g_array_index(replay->readings, struct replay_reading, k).time_ms, ==,
+					NOW_NS / NS_PER_MS + k * cases[i].apart_s * 1000);
+		g_assert_cmpint(replay_reading(replay, NOW_NS / NS_PER_MS)->time_ms, ==, NOW_NS / NS_PER_MS);
+		replay_free(replay);
+		live_free(live);
+		reel_free(stacks);
+		reel_free(reel);
+		history_free(history);
+		g_unlink(path);
+	}
+	g_rmdir(directory);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -149,5 +221,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/serve/changes/lives", test_lives);
 	g_test_add_func("/serve/changes/pod", test_pod);
 	g_test_add_func("/serve/changes/late-name", test_late_name);
+	g_test_add_func("/serve/replay/readings", test_readings);
 	return g_test_run();
 }
