@@ -73,6 +73,14 @@ gboolean procfs_stat_read(const char *root, guint32 pid, struct procfs_stat *sta
 	return FALSE;
 }
 
+guint64 procfs_start_ticks(int proc_fd)
+{
+	g_autofree char *line = file_read_pieces(proc_fd, "stat", 0, STAT_MAX, NULL, NULL);
+	struct procfs_stat stat;
+
+	return line && procfs_stat_parse(line, &stat) ? stat.start_ticks : 0;
+}
+
 gboolean procfs_usage_read(const char *root, guint32 pid, struct procfs_stat *stat, struct procfs_usage *usage)
 {
 	g_autofree char *line = procfs_read(root, pid, "stat", STAT_MAX, NULL);

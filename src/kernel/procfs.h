@@ -19,6 +19,8 @@ struct procfs_stat {
 gboolean procfs_stat_read(const char *root, guint32 pid, struct procfs_stat *stat, GError **error);
 /* Understands one line of /proc/PID/stat. The name may hold anything, also ") R 1": it ends at the last ')'. */
 gboolean procfs_stat_parse(const char *line, struct procfs_stat *stat);
+/* Of that line the start time alone, below the open directory /proc/PID; 0 when the process is gone. */
+guint64 procfs_start_ticks(int proc_fd);
 
 /* The same line's figures of the whole process. */
 struct procfs_usage {

@@ -18,15 +18,14 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/units.h"
+#include "kernel/procfs.h"
 #include "symbol/confined.h"
-#include "symbol/process.h"
 
 #define TIME_MAX_NS (8 * NS_PER_S) /* for one machine to answer */
 #define SOCKET_POLL_NS (20 * NS_PER_MS) /* between looks for the socket */
 #define STATUS_MAX 16384
 #define CMDLINE_MAX (128u << 10)
 #define THREADS_MAX 512 /* looked at for the signal dispatcher, which is among the first */
-#define JVM_LIBRARY "/libjvm.so"
 
 /* What the child says first. */
 #define SAID_REPLY 'R' /* the machine's reply follows */
@@ -46,17 +45,6 @@ struct target {
 struct hotspot_request {
 	struct confined child;
 };
-
-gboolean hotspot_is(const struct process *process)
-{
-	for (guint i = 0; i < process->mappings->len; i++) {
-		const struct mapping *mapping = &g_array_index(process->mappings, struct mapping, i);
-
-		if (mapping->kind == MAPPING_FILE && g_str_has_suffix(mapping->name, JVM_LIBRARY))
-			return TRUE;
-	}
-	return FALSE;
-}
 
 /* ---- the child: it is the target's user by now, and in nobody's way but the target's ---- */
 
@@ -291,7 +279,7 @@ struct hotspot_request *hotspot_ask_map(guint32 tgid, int proc_fd, GError **erro
 		.answer_max = HOTSPOT_REPLY_MAX + 512,
 		.time_max_ns = TIME_MAX_NS,
 	};
-	guint64 start = process_start_ticks(proc_fd);
+	guint64 start = procfs_start_ticks(proc_fd);
 	gboolean ok;
 
 	target.pid_fd = (int)syscall(SYS_pidfd_open, tgid, 0);
@@ -300,7 +288,7 @@ struct hotspot_request *hotspot_ask_map(guint32 tgid, int proc_fd, GError **erro
 	job.fds[0] = target.pid_fd;
 	job.fds[1] = target.root_fd;
 	/* proc_fd still has this start time after pidfd_open: so both are the same process */
-	ok = target.pid_fd >= 0 && target.root_fd >= 0 && start && process_start_ticks(proc_fd) == start;
+	ok = target.pid_fd >= 0 && target.root_fd >= 0 && start && procfs_start_ticks(proc_fd) == start;
 	if (!ok)
 		refuse(error, "it is gone");
 	ok = ok && target_check(&target, proc_fd, error) && confined_start(&request->child, &job, error);

@@ -11,8 +11,7 @@
 #pragma once
 #include <glib.h>
 
-struct process;
-
+#define HOTSPOT_LIBRARY "/libjvm.so" /* what every such machine has mapped: the end of its path */
 #define HOTSPOT_REPLY_MAX (64u << 10) /* bytes */
 
 #define HOTSPOT_ERROR (hotspot_error_quark())
@@ -25,8 +24,6 @@ enum hotspot_error {
 
 struct hotspot_request;
 
-/* TRUE when the process has mapped libjvm.so. */
-gboolean hotspot_is(const struct process *process);
 /* Asks, in the background. `proc_fd` is the directory /proc/TGID. NULL when it must not or cannot be asked. */
 struct hotspot_request *hotspot_ask_map(guint32 tgid, int proc_fd, GError **error);
 /* Waits for the answer, until a deadline counted from the question, and frees the request. TRUE: the map is written. */

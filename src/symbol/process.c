@@ -17,7 +17,6 @@
 #include "symbol/maps.h"
 
 #define STATUS_MAX (64u << 10)
-#define STAT_MAX 4096
 #define MAP_SLACK_NS NS_PER_S /* start times are counted in ticks, and the clock is adjusted */
 
 struct process *process_new(guint32 tgid)
@@ -38,16 +37,6 @@ void process_free(struct process *process, struct modules *modules)
 	perfmap_free(process->perfmap);
 	hotspot_cancel(process->map_request);
 	g_free(process);
-}
-
-guint64 process_start_ticks(int proc_fd)
-{
-	g_autofree char *text = file_read_at(proc_fd, "stat", STAT_MAX, NULL, NULL);
-	char *at = text ? strrchr(text, ')') : NULL; /* the name before it may hold anything, ")" too */
-
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	return at ? g_ascii_strtoull(at, NULL, 10) : 0;
 }
 
 /* ---- the sorted array ---- */
@@ -71,6 +60,17 @@ static guint mapping_index(const struct process *process, guint64 address)
 			high = middle;
 	}
 	return low;
+}
+
+gboolean process_maps_file(const struct process *process, const char *suffix)
+{
+	for (guint i = 0; i < process->mappings->len; i++) {
+		const struct mapping *mapping = mapping_at(process, i);
+
+		if (mapping->kind == MAPPING_FILE && g_str_has_suffix(mapping->name, suffix))
+			return TRUE;
+	}
+	return FALSE;
 }
 
 const struct mapping *process_find(const struct process *process, guint64 address)

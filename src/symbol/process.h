@@ -61,9 +61,6 @@ struct process {
 struct process *process_new(guint32 tgid);
 void process_free(struct process *process, struct modules *modules);
 
-/* Field 22 of /proc/PID/stat below the directory `proc_fd`; 0 when the process is gone. */
-guint64 process_start_ticks(int proc_fd);
-
 /* Replaces the mappings by /proc/PID/maps; FALSE (and nothing changed) when it is gone. Names are put into `names`. */
 gboolean process_read_maps(struct process *process, int proc_fd, struct modules *modules, GStringChunk *names);
 /* Looks for a mapping at `address` that is not known yet: asks for that one where the kernel takes
@@ -77,6 +74,8 @@ void process_unmap_all(struct process *process, struct modules *modules);
 void process_copy_mappings(struct process *to, const struct process *from);
 /* Notes a mapping of a process that is not wanted. `news->path` must live as long as the process. */
 void process_note(struct process *process, const struct mapping_news *news);
+/* TRUE when a file whose path ends in `suffix` is mapped. */
+gboolean process_maps_file(const struct process *process, const char *suffix);
 const struct mapping *process_find(const struct process *process, guint64 address);
 /* Makes a mapping from what the kernel calls it: fills kind, module, name. */
 void process_identify(struct mapping *mapping, const struct module_locator *locator, struct modules *modules,

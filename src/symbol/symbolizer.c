@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "kernel/procfs.h"
 #include "symbol/debuginfod.h"
 #include "symbol/demangle.h"
 #include "symbol/hotspot.h"
@@ -163,7 +164,8 @@ static gboolean process_refresh(struct symbolizer *symbolizer, struct process *p
 		return FALSE;
 	process->is_stale = FALSE;
 	g_array_set_size(process->news, 0); /* older than that */
-	if (symbolizer->options.java_map && !process->map_request && !process->map_failed && hotspot_is(process))
+	if (symbolizer->options.java_map && !process->map_request && !process->map_failed &&
+	    process_maps_file(process, HOTSPOT_LIBRARY))
 		process->map_request = hotspot_ask_map(process->tgid, proc_fd, NULL); /* else at the end */
 	else if (process_has_jit(process))
 		process_open_perfmap(process, proc_fd);
@@ -228,7 +230,7 @@ static struct process *process_see(struct symbolizer *symbolizer, guint32 tgid)
 	    (symbolizer->follows || now_ns - process->checked_ns < START_CHECK_NS))
 		return process;
 	proc_fd = foreign_open_process(tgid);
-	start = proc_fd >= 0 ? process_start_ticks(proc_fd) : 0;
+	start = proc_fd >= 0 ? procfs_start_ticks(proc_fd) : 0;
 	if (start && process && process->start_ticks && process->start_ticks != start)
 		process = NULL; /* the pid was used again */
 	if (start && !process)
@@ -391,7 +393,7 @@ static gboolean name_from_perfmap(struct symbolizer *symbolizer, struct process 
 		process->perfmap_tried_ns = now_ns;
 		proc_fd = process->perfmap || process->exited ? -1 : foreign_open_process(process->tgid);
 		if (proc_fd >= 0) {
-			if (process_start_ticks(proc_fd) == process->start_ticks)
+			if (procfs_start_ticks(proc_fd) == process->start_ticks)
 				process_open_perfmap(process, proc_fd);
 			close(proc_fd);
 		}
@@ -562,7 +564,7 @@ static void look_again(struct symbolizer *symbolizer, struct process *process, g
 	if (proc_fd < 0)
 		return;
 	process->maps_read_ns = now_ns;
-	if ((symbolizer->follows || process_start_ticks(proc_fd) == process->start_ticks) &&
+	if ((symbolizer->follows || procfs_start_ticks(proc_fd) == process->start_ticks) &&
 	    process_read_mapping(process, proc_fd, address, !symbolizer->follows, symbolizer->modules,
 				 symbolizer->names) &&
 	    process_has_jit(process))
@@ -771,10 +773,10 @@ static void maps_ask(struct symbolizer *symbolizer, gboolean wait)
 		g_autoptr(GError) error = NULL;
 		int proc_fd;
 
-		if (!process->has_unnamed || process->exited || !hotspot_is(process))
+		if (!process->has_unnamed || process->exited || !process_maps_file(process, HOTSPOT_LIBRARY))
 			continue;
 		proc_fd = foreign_open_process(process->tgid);
-		if (proc_fd < 0 || process_start_ticks(proc_fd) != process->start_ticks) {
+		if (proc_fd < 0 || procfs_start_ticks(proc_fd) != process->start_ticks) {
 			if (proc_fd >= 0)
 				close(proc_fd);
 			continue;
