@@ -7,7 +7,7 @@
 
 #include "container/container.h"
 
-#define REGISTRY_DEAD_MAX 4096
+#define REGISTRY_DEAD_MAX 2048
 
 struct registry;
 struct cgroupfs;

@@ -11,7 +11,8 @@
 
 #define DATABASE_VERSION 1
 #define DATABASE_APPLICATION 0x6661746d /* "fatm": tells our files from others */
-#define DATABASE_QUEUE_MAX 600 /* ticks that may wait for a slow disk */
+#define DATABASE_QUEUE_MAX 600 /* ticks that may wait for a slow disk … */
+#define DATABASE_NAMES_MAX 8192 /* … and names: one that is lost is lost for good */
 #define DATABASE_RETRY_US (5 * G_USEC_PER_SEC) /* after trouble */
 #define DATABASE_PAGE_BYTES 4096
 #define DATABASE_WAL_PAGES 256
@@ -53,6 +54,7 @@ struct database {
 	GMutex lock;
 	guint64 dropped, bytes;
 	char *trouble;
+	char *kept_ids; /* with commas between; NULL: none */
 	char *trouble_shown; /* the reader's copy */
 };
 
@@ -64,7 +66,10 @@ static const char *const tables[DATABASE_LANES][HISTORY_RESOLUTIONS] = {
 
 static const char resource_schema[] =
 	"CREATE TABLE IF NOT EXISTS resource (id INTEGER PRIMARY KEY, cgroup_key INTEGER NOT NULL,"
-	" birth_ns INTEGER NOT NULL, name BLOB NOT NULL, cgroup BLOB);";
+	" birth_ns INTEGER NOT NULL, name BLOB NOT NULL, cgroup BLOB);"
+	"CREATE INDEX IF NOT EXISTS resource_identity ON resource (cgroup_key, birth_ns);";
+
+#define RESOURCE_COLUMNS "SELECT id, cgroup_key, birth_ns, name, cgroup FROM resource "
 
 static int run_sql(sqlite3 *connection, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static int run_sql(sqlite3 *connection, const char *format, ...)
@@ -217,7 +222,11 @@ static guint64 file_bytes(const char *path, const char *suffix)
 static gboolean trim(struct database *database)
 {
 	int status = run_sql(database->writer, "BEGIN IMMEDIATE");
+	g_autofree char *kept = NULL;
 
+	g_mutex_lock(&database->lock);
+	kept = g_strdup(database->kept_ids ? database->kept_ids : "");
+	g_mutex_unlock(&database->lock);
 	for (guint i = 0; i < DATABASE_LANES * HISTORY_RESOLUTIONS && status == SQLITE_OK; i++) {
 		const char *table = tables[i / HISTORY_RESOLUTIONS][i % HISTORY_RESOLUTIONS];
 
@@ -227,9 +236,10 @@ static gboolean trim(struct database *database)
 			DATABASE_TRIM_SHARE, table);
 	}
 	if (status == SQLITE_OK)
-		status = run_sql(database->writer,
-				 "DELETE FROM resource WHERE id <= (SELECT max(id) FROM resource) - %u",
-				 HISTORY_RESOURCES_MAX / 2);
+		status = run_sql(
+			database->writer,
+			"DELETE FROM resource WHERE id <= (SELECT max(id) FROM resource) - %u AND id NOT IN (%s)",
+			HISTORY_RESOURCES_MAX, kept);
 	if (status == SQLITE_OK)
 		status = run_sql(database->writer, "COMMIT");
 	if (status != SQLITE_OK)
@@ -298,7 +308,8 @@ static gpointer writer_run(gpointer data)
 
 static void enqueue(struct database *database, struct item *item)
 {
-	if (g_async_queue_length(database->queue) < DATABASE_QUEUE_MAX) {
+	if (g_async_queue_length(database->queue) <
+	    (item->kind == ITEM_RESOURCE ? DATABASE_NAMES_MAX : DATABASE_QUEUE_MAX)) {
 		g_async_queue_push(database->queue, item);
 		return;
 	}
@@ -375,13 +386,9 @@ static char *column_string(sqlite3_stmt *statement, int column)
 	return bytes ? g_strndup(bytes, (gsize)sqlite3_column_bytes(statement, column)) : NULL;
 }
 
-void database_read_resources(struct database *database, database_resource_fn each, void *user)
+/* Runs a statement whose columns are RESOURCE_COLUMNS, and ends it. */
+static void each_resource(sqlite3_stmt *statement, database_resource_fn each, void *user)
 {
-	sqlite3_stmt *statement = NULL;
-
-	if (sqlite3_prepare_v2(database->reader, "SELECT id, cgroup_key, birth_ns, name, cgroup FROM resource", -1,
-			       &statement, NULL) != SQLITE_OK)
-		return;
 	while (sqlite3_step(statement) == SQLITE_ROW) {
 		g_autofree char *name = column_string(statement, 3), *cgroup = column_string(statement, 4);
 		struct history_resource resource = {
@@ -395,6 +402,45 @@ void database_read_resources(struct database *database, database_resource_fn eac
 		each(user, &resource);
 	}
 	sqlite3_finalize(statement);
+}
+
+void database_read_resources(struct database *database, guint limit, database_resource_fn each, void *user)
+{
+	sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(database->reader, RESOURCE_COLUMNS "ORDER BY id DESC LIMIT ?", -1, &statement, NULL) !=
+	    SQLITE_OK)
+		return;
+	sqlite3_bind_int64(statement, 1, limit);
+	each_resource(statement, each, user);
+}
+
+void database_find_resource(struct database *database, const struct history_resource *wanted, database_resource_fn each,
+			    void *user)
+{
+	const char *sql = wanted->id ? RESOURCE_COLUMNS "WHERE id = ?"
+				     : RESOURCE_COLUMNS
+				  "WHERE cgroup_key = ? AND birth_ns = ? ORDER BY id DESC LIMIT 1";
+	sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(database->reader, sql, -1, &statement, NULL) != SQLITE_OK)
+		return;
+	sqlite3_bind_int64(statement, 1, wanted->id ? (gint64)wanted->id : (gint64)wanted->key);
+	if (!wanted->id)
+		sqlite3_bind_int64(statement, 2, (gint64)wanted->birth_ns);
+	each_resource(statement, each, user);
+}
+
+void database_keep_resources(struct database *database, const guint32 *ids, guint count)
+{
+	GString *list = g_string_new(NULL);
+
+	for (guint i = 0; i < count; i++)
+		g_string_append_printf(list, i ? ",%u" : "%u", ids[i]);
+	g_mutex_lock(&database->lock);
+	g_free(database->kept_ids);
+	database->kept_ids = g_string_free(list, FALSE);
+	g_mutex_unlock(&database->lock);
 }
 
 gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution)
@@ -590,6 +636,7 @@ void database_close(struct database *database)
 	g_async_queue_unref(database->queue);
 	g_mutex_clear(&database->lock);
 	g_free(database->trouble);
+	g_free(database->kept_ids);
 	g_free(database->trouble_shown);
 	g_free(database->path);
 	g_free(database);

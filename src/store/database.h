@@ -43,7 +43,13 @@ typedef void (*database_tick_fn)(void *user, gint64 time_ms, const guint8 *bytes
 void database_read(struct database *database, enum database_lane lane, enum history_resolution resolution,
 		   gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user);
 typedef void (*database_resource_fn)(void *user, const struct history_resource *resource);
-void database_read_resources(struct database *database, database_resource_fn each, void *user);
+/* The newest, at most `limit`. */
+void database_read_resources(struct database *database, guint limit, database_resource_fn each, void *user);
+/* By its number, where `wanted` has one, else by its key and birth. */
+void database_find_resource(struct database *database, const struct history_resource *wanted, database_resource_fn each,
+			    void *user);
+/* Their names are kept, however old, until the next call. */
+void database_keep_resources(struct database *database, const guint32 *ids, guint count);
 /* Time of the oldest tick; 0 when there is none. */
 gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution);
 

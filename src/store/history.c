@@ -8,6 +8,9 @@
 const guint history_resolution_ms[HISTORY_RESOLUTIONS] = { 1000, 10000, 60000 };
 const guint history_ticks_kept[HISTORY_RESOLUTIONS] = { 900, 8640, 40320 };
 
+#define HISTORY_KEEP_EVERY 60 /* intervals: the database is told who lives */
+#define HISTORY_LIVES_MS 60000 /* who was seen this long ago may still be there: readings may be late */
+
 struct kept {
 	gint64 time_ms;
 	GBytes *tick;
@@ -21,6 +24,9 @@ struct history {
 	gint64 mean_end_ms[HISTORY_RESOLUTIONS]; /* when it ends; 0: nothing in it */
 	GHashTable *by_identity, *by_id; /* of struct history_resource */
 	guint32 last_id;
+	gint64 now_ms; /* of the last interval; 1: none yet */
+	guint intervals;
+	guint lived; /* when room was made last: so many are here that cannot go */
 };
 
 /* ---- names ---- */
@@ -65,8 +71,63 @@ static void resource_known(void *user, const struct history_resource *resource)
 {
 	struct history *history = user;
 
-	if (g_hash_table_size(history->by_id) < HISTORY_RESOURCES_MAX)
+	if (!g_hash_table_contains(history->by_id, GUINT_TO_POINTER(resource->id)) &&
+	    !g_hash_table_contains(history->by_identity, resource))
 		resource_add(history, resource);
+}
+
+/* It is told of in each interval as long as it lives. */
+static gboolean resource_lives(const struct history *history, const struct history_resource *resource)
+{
+	return resource->last_ms >= history->now_ms - HISTORY_LIVES_MS;
+}
+
+static int by_last(gconstpointer left, gconstpointer right)
+{
+	const struct history_resource *a = *(struct history_resource *const *)left,
+				      *b = *(struct history_resource *const *)right;
+
+	if (a->last_ms != b->last_ms)
+		return a->last_ms < b->last_ms ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* Makes room: those go that were seen longest ago. What the database knows of them is read when it is asked for. */
+static void resources_forget(struct history *history)
+{
+	g_autoptr(GPtrArray) gone = g_ptr_array_new();
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, history->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value))
+		if (!resource_lives(history, value))
+			g_ptr_array_add(gone, value);
+	g_ptr_array_sort(gone, by_last);
+	for (guint i = 0; i + HISTORY_NAMES_MAX / 2 < gone->len; i++) {
+		struct history_resource *resource = g_ptr_array_index(gone, i);
+
+		g_hash_table_remove(history->by_id, GUINT_TO_POINTER(resource->id));
+		g_hash_table_remove(history->by_identity, resource);
+	}
+	history->lived = g_hash_table_size(history->by_id) - MIN(gone->len, HISTORY_NAMES_MAX / 2);
+}
+
+/* Whoever lives keeps its name on disk. */
+static void resources_keep(struct history *history)
+{
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, history->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct history_resource *resource = value;
+
+		if (resource_lives(history, resource))
+			g_array_append_val(ids, resource->id);
+	}
+	database_keep_resources(history->database, (const guint32 *)ids->data, ids->len);
 }
 
 guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const char *name, const char *cgroup)
@@ -74,20 +135,25 @@ guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const
 	struct history_resource wanted = { .key = key, .birth_ns = birth_ns };
 	struct history_resource *resource = g_hash_table_lookup(history->by_identity, &wanted);
 
+	if (!resource && g_hash_table_size(history->by_id) >= HISTORY_NAMES_MAX + history->lived)
+		resources_forget(history);
+	if (!resource && history->database) {
+		database_find_resource(history->database, &wanted, resource_known, history);
+		resource = g_hash_table_lookup(history->by_identity, &wanted);
+	}
 	if (!resource) {
-		if (g_hash_table_size(history->by_id) >= HISTORY_RESOURCES_MAX)
-			return 0;
 		wanted.id = history->last_id + 1;
 		wanted.name = (char *)name;
 		wanted.cgroup = (char *)cgroup;
 		resource = resource_add(history, &wanted);
 	} else if (strcmp(resource->name, name) == 0 && resource->last_ms) {
+		resource->last_ms = history->now_ms;
 		return resource->id;
 	} else if (strcmp(resource->name, name) != 0) {
 		g_free(resource->name);
 		resource->name = g_strdup(name);
 	}
-	resource->last_ms = 1; /* told */
+	resource->last_ms = history->now_ms; /* told */
 	if (history->database)
 		database_add_resource(history->database, resource);
 	return resource->id;
@@ -95,6 +161,12 @@ guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const
 
 const struct history_resource *history_resource(struct history *history, guint32 id)
 {
+	const struct history_resource wanted = { .id = id };
+	const struct history_resource *resource = g_hash_table_lookup(history->by_id, GUINT_TO_POINTER(id));
+
+	if (resource || !history->database)
+		return resource;
+	database_find_resource(history->database, &wanted, resource_known, history);
 	return g_hash_table_lookup(history->by_id, GUINT_TO_POINTER(id));
 }
 
@@ -159,9 +231,12 @@ void history_add(struct history *history, gint64 time_ms, GByteArray *packed)
 {
 	g_autoptr(GBytes) tick = g_byte_array_free_to_bytes(packed);
 
+	history->now_ms = MAX(time_ms, 1);
 	history_keep(history, time_ms, tick);
 	if (!history->database)
 		return;
+	if (history->intervals++ % HISTORY_KEEP_EVERY == 0)
+		resources_keep(history);
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		mean_add(history, i, time_ms, tick);
 	database_add(history->database, DATABASE_SERIES, HISTORY_SECOND, time_ms, g_bytes_ref(tick));
@@ -239,6 +314,7 @@ void history_stats(struct history *history, struct history_stats *stats)
 	*stats = (struct history_stats){
 		.memory_bytes = history->bytes,
 		.ticks = history->ticks.length,
+		.names = g_hash_table_size(history->by_id),
 		.oldest_ms = memory_oldest_ms(history),
 		.has_database = history->database != NULL,
 		.trouble = database.trouble,
@@ -253,12 +329,13 @@ struct history *history_new(struct database *database)
 	struct history *history = g_new0(struct history, 1);
 
 	history->database = database;
+	history->now_ms = 1;
 	history->by_identity = g_hash_table_new_full(identity_hash, identity_equal, resource_free, NULL);
 	history->by_id = g_hash_table_new(NULL, NULL);
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		history->means[i] = series_mean_new();
 	if (database)
-		database_read_resources(database, resource_known, history);
+		database_read_resources(database, HISTORY_NAMES_MAX, resource_known, history);
 	return history;
 }
 

@@ -24,24 +24,24 @@ extern const guint history_ticks_kept[HISTORY_RESOLUTIONS];
 
 #define HISTORY_MEMORY_BYTES (8u << 20)
 #define HISTORY_TICKS_MAX 2000 /* read for one answer */
-#define HISTORY_RESOURCES_MAX 20000 /* names remembered */
+#define HISTORY_RESOURCES_MAX 20000 /* names on disk, once its budget is used up: the newest, and whoever lives */
+#define HISTORY_NAMES_MAX 4096 /* names in memory, but for the living: the rest is read when it is asked for */
 
 /* Somebody with a history. */
 struct history_resource {
 	guint32 id;
 	guint64 key, birth_ns;
 	char *name, *cgroup; /* raw bytes; cgroup may be NULL */
-	gint64 last_ms; /* last seen; 0: not since the start */
+	gint64 last_ms; /* the interval after which it was last seen; 0: not since the start */
 };
 
 /* `database` may be NULL; owned by the history then. */
 struct history *history_new(struct database *database);
 void history_free(struct history *history);
 
-/* The number under which a resource's points are kept: the same after a restart when there is a database. 0 when there
- * are too many. */
+/* The number under which the points of a resource that lives are kept: the same after a restart when there is a database. */
 guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const char *name, const char *cgroup);
-/* By number; NULL when unknown. Owned by the history. */
+/* By number; NULL when unknown. Owned by the history, until the next history_id. */
 const struct history_resource *history_resource(struct history *history, guint32 id);
 
 /* The points of one interval that ends at `time_ms`; `tick` (series_tick_new) is taken over. */
@@ -55,7 +55,7 @@ enum history_resolution history_each(struct history *history, guint32 id, gint64
 				     history_point_fn each, void *user);
 
 struct history_stats {
-	gsize memory_bytes, ticks;
+	gsize memory_bytes, ticks, names;
 	gint64 oldest_ms; /* in memory; 0: nothing yet */
 	const char *trouble; /* why nothing is written to disk; NULL: it is, or there is no database */
 	gboolean has_database;

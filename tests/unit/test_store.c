@@ -138,6 +138,7 @@ static void test_database(void)
 	g_autofree char *path = g_build_filename(directory, "history.db", NULL), *note = NULL;
 	g_autofree char *aside = g_strconcat(path, ".damaged", NULL);
 	struct history *history = history_new(database_open(path, 8 << 20, &note, &error));
+	struct history_stats stats;
 	guint32 id;
 
 	g_assert_no_error(error);
@@ -153,6 +154,28 @@ static void test_database(void)
 	g_assert_cmpstr(history_resource(history, id)->name, ==, "web");
 	g_assert_cmpuint(count_points(history, id, 0, 120000, 1000), ==, 120);
 	g_assert_cmpuint(count_points(history, id, 0, 120000, 10000), ==, 12);
+	history_free(history);
+
+	/* more names than are kept in memory, while one lives on */
+	history = history_new(database_open(path, 8 << 20, &note, &error));
+	g_assert_no_error(error);
+	for (guint born = 1; born <= HISTORY_NAMES_MAX * 5 / 4; born++) {
+		g_autofree char *name = g_strdup_printf("brief%u", born);
+
+		g_assert_cmpuint(history_id(history, born, born + 100, name, NULL), ==, id + born);
+		g_assert_cmpuint(history_id(history, 9, 9, "web", "/docker/x"), ==, id);
+		if (born % 50 == 0)
+			history_add(history, 200000 + 1000 * born, tick_of(id, 1));
+	}
+	history_stats(history, &stats);
+	g_assert_cmpuint(stats.names, <=, HISTORY_NAMES_MAX);
+	history_free(history);
+	history = history_new(database_open(path, 8 << 20, &note, &error));
+	g_assert_cmpstr(history_resource(history, id + 1)->name, ==, "brief1");
+	g_assert_cmpuint(history_id(history, 2, 102, "brief2", NULL), ==, id + 2);
+	g_assert_cmpuint(history_id(history, 9, 9, "web", "/docker/x"), ==, id);
+	g_assert_cmpuint(history_id(history, 7, 7, "new", NULL), ==, id + HISTORY_NAMES_MAX * 5 / 4 + 1);
+	g_assert_null(history_resource(history, 9999999));
 	history_free(history);
 
 	/* what is no database is moved aside */
