@@ -297,7 +297,8 @@ const weight_text = (unit, value) => unit === "nanoseconds" ? show.ns(value) : u
 function range_picker(series, changed) {
 	const canvas = el("canvas", { id: "picker", tabindex: 0, role: "img", "aria-label": "CPU over time: drag to choose a range; arrow keys move it, with Shift its length" }), said = el("span", { class: "dim", "aria-live": "polite" });
 	let data = null, chosen = null, draft = null, gone = false, asked = 0;
-	const span = () => chosen || { from: (model.replay?.to_ms || model.self?.time_ms || Date.now()) - 60000, to: model.replay?.to_ms || model.self?.time_ms || Date.now() };
+	const last_minute = () => { const to = model.replay?.to_ms || model.self?.time_ms || Date.now(); return { from: Math.max(to - 60000, model.replay?.from_ms || 0), to }; };
+	const span = () => chosen || last_minute();
 	const chart = { unit: "cores", least: 0.01, lines: [{ name: "cpu" }] };
 	function paint() {
 		const { from, to } = draft || span();
@@ -312,11 +313,11 @@ function range_picker(series, changed) {
 		pen.globalAlpha = 1; pen.fillRect(x(from) - 1, 0, 2, canvas.clientHeight - BOTTOM); pen.fillRect(x(to) - 1, 0, 2, canvas.clientHeight - BOTTOM);
 	}
 	async function load(force) {
-		if (!force && (draft || model.replay || Date.now() - asked < 5000)) return;
-		asked = Date.now();
+		if (!force && (draft || (model.replay && data) || Date.now() - asked < 5000)) return;
 		const id = Number(series()) || model.rows.find(row => row.resource === "host")?.series;
 		const range = model.replay ? `from_ms=${model.replay.from_ms}&to_ms=${model.replay.to_ms}` : "seconds=900", seconds = model.replay ? (model.replay.to_ms - model.replay.from_ms) / 1000 : 900;
 		if (!id) { data = null; paint(); return; }
+		asked = Date.now();
 		try { const read = await json(`/api/series?id=${id}&names=cpu&${range}&step_ms=${Math.max(1, Math.ceil(seconds / 450)) * 1000}`); if (!gone) { data = read; paint(); } } catch { /* the banner says what is wrong with the connection */ }
 	}
 	const time_at = event => { const box = canvas.getBoundingClientRect(); return data.from_ms + data.steps * data.step_ms * Math.min(Math.max((event.clientX - box.left - LEFT) / (box.width - LEFT), 0), 1); };
@@ -333,7 +334,7 @@ function range_picker(series, changed) {
 	});
 	const sized = new ResizeObserver(paint);
 	sized.observe(canvas);
-	return { box: el("section", { class: "chart low" }, el("header", {}, el("strong", {}, "CPU, last 15 minutes: drag to choose a range"), said), canvas), span, load, paint, leave: () => { gone = true; sized.disconnect(); } };
+	return { box: el("section", { class: "chart low" }, el("header", {}, el("strong", {}, `CPU${model.replay ? "" : ", last 15 minutes"}: drag to choose a range`), said), canvas), span, load, paint, leave: () => { gone = true; sized.disconnect(); } };
 }
 
 // Whether there are stacks of all times, and why not.

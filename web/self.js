@@ -21,7 +21,7 @@ function self(view) {
 		parts.replaceChildren(el("thead", {}, el("tr", {}, ...["Probe", "State", "How", "What that cannot see", "Lost", "CPU so far"].map((words, i) => el("th", { class: i < 5 ? "text" : "", scope: "col" }, words)))),
 			el("tbody", {}, ...now.parts.map(part => el("tr", {}, el("td", { class: "text" }, el("b", {}, part.name), el("span", { class: "under" }, part.shows)),
 				el("td", { class: `text${part.state === "on" ? "" : " hot"}` }, part.state === "on" ? "on" : `${part.state}: ${part.why || ""}`), el("td", { class: "text" }, part.rung || "–"),
-				el("td", { class: "text" }, part.misses || part.why || "nothing known"), el("td", { class: "text" }, lost(part) || "nothing"), el("td", {}, text("ns", part.cost_seconds * 1e9))))));
+				el("td", { class: "text" }, part.misses || part.why || "nothing known"), el("td", { class: "text" }, lost(part) || "nothing"), el("td", {}, part.cost_seconds === null ? "–" : text("ns", part.cost_seconds * 1e9))))));
 		disk.textContent = `${now.history.memory_ticks} readings in memory (${text("bytes", now.history.memory_bytes)}); ${now.history.on_disk ? `${text("bytes", now.history.disk_bytes)} of ${text("bytes", now.history.disk_budget_bytes)} on disk` : "none on disk"}${now.history.trouble ? `; NOT WRITTEN: ${now.history.trouble}` : ""}`;
 		notes.replaceChildren(...(now.notes.length ? now.notes : ["Nothing so far."]).map(words => el("li", {}, words)));
 	}

@@ -37,12 +37,18 @@ $("pause").addEventListener("click", () => {
 	current?.period?.show();
 	draw_live();
 });
-function theme(name) {
+// What was chosen here stays; until then it is the system's, which may change meanwhile.
+const system_dark = matchMedia("(prefers-color-scheme: dark)");
+function theme() {
+	const name = localStorage.getItem("theme") || (system_dark.matches ? "dark" : "light");
+	if (document.documentElement.dataset.theme === name) return;
 	document.documentElement.dataset.theme = name;
-	localStorage.setItem("theme", name);
+	if (current?.theme) current.theme(name === "dark");
+	else if (current) draw();
 }
-$("theme").addEventListener("click", () => { theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"); current?.theme ? current.theme(document.documentElement.dataset.theme === "dark") : draw(); });
-theme(localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+$("theme").addEventListener("click", () => { localStorage.setItem("theme", document.documentElement.dataset.theme === "dark" ? "light" : "dark"); theme(); });
+system_dark.addEventListener("change", theme);
+theme();
 addEventListener("hashchange", () => { start_with_token() || draw(); });
 // While news come, they draw; without, what does not hang on them goes on.
 setInterval(() => { if (model.paused || Date.now() - model.last > 1900) draw_live(); }, 2000);

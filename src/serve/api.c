@@ -429,7 +429,7 @@ static void write_parts(struct json_writer *json, const struct api *api)
 		json_string(json, "misses", part->ledger.misses);
 		json_uint(json, "seen", part->ledger.seen.events);
 		json_double(json, "coverage", ledger_coverage(&part->ledger));
-		json_double(json, "cost_seconds", (double)part->cost_ns / (double)NS_PER_S);
+		json_double(json, "cost_seconds", api->replay ? NAN : (double)part->cost_ns / (double)NS_PER_S);
 		write_ledger_items(json, &part->ledger);
 		json_end_object(json);
 	}
