@@ -17,6 +17,7 @@
 #include "symbol/symbolizer.h"
 
 #define OBSERVE_TICK_MS 100
+#define OBSERVE_CALM_TICK_MS 400
 #define OBSERVE_LONG_TICK_MS 1000 /* of probes that say when there is something to drain */
 #define OBSERVE_COLLECT_NS NS_PER_S /* so often, lest a kernel's tables fill with those who are gone */
 
@@ -264,7 +265,8 @@ static void session_progress(const struct observe_session *session, guint64 elap
 static int session_timeout_ms(const struct observe_session *session, guint64 now_ns)
 {
 	gboolean waits = session->options->probe->says_when && !session->options->progress;
-	guint64 tick_ms = waits ? OBSERVE_LONG_TICK_MS : OBSERVE_TICK_MS;
+	gboolean is_calm = session->options->probe->is_calm && session->options->probe->is_calm(session->run);
+	guint64 tick_ms = waits ? OBSERVE_LONG_TICK_MS : is_calm ? OBSERVE_CALM_TICK_MS : OBSERVE_TICK_MS;
 	guint64 due_ns = MIN(session->next_collect_ns, MIN(session->next_slot_ns, session->next_interval_ns));
 
 	if (session->options->duration_ns)

@@ -8,6 +8,7 @@
 #define SPLICE_CODES_MAX (256u << 10) /* code objects and scripts kept; what is beyond stays native */
 #define SPLICE_SCRIPTS_MAX (256u << 10)
 #define SPLICE_PROCESSES_MAX 65536 /* looked at when starting */
+#define SPLICE_CODE_FRAMES_MAX 32 /* instructions of a code object whose frames are remembered: few of one make calls */
 #define LATER 0x80000000u /* set in ids whose name comes later (weave.c): compiled code without a name yet */
 
 static const char evaluation[] = "_PyEval_EvalFrameDefault";
@@ -19,6 +20,13 @@ struct code {
 	char *name;
 	char *file;
 	guint8 *lines;
+	GArray *frames; /* struct code_frame: what was asked for; NULL: nothing yet */
+};
+
+/* The frame of an instruction. */
+struct code_frame {
+	guint32 instruction;
+	guint32 frame;
 };
 
 struct script {
@@ -50,6 +58,8 @@ static void code_free(gpointer data)
 	g_free(code->name);
 	g_free(code->file);
 	g_free(code->lines);
+	if (code->frames)
+		g_array_unref(code->frames);
 	g_free(code);
 }
 
@@ -232,22 +242,40 @@ void splice_script(struct splice *splice, const struct script_stack_record *reco
 /* ---- putting both together ---- */
 
 /* "handle (server.py:12)", in the file "/app/server.py": the line where the function begins, or the one it was at. */
-static guint32 frame_of(struct splice *splice, const struct script *script, guint64 word)
+static guint32 code_frame_make(struct splice *splice, const struct code *code, guint32 instruction)
 {
-	guint64 key = code_key(script->tgid, SCRIPT_CODE(word));
-	const struct code *code = g_hash_table_lookup(splice->codes, &key);
+	const char *slash = strrchr(code->file, '/');
 	g_autofree char *text = NULL;
-	const char *slash;
 	guint32 line = 0;
 
-	if (!code)
-		return calltree_frame(splice->tree, FRAME_UNRESOLVED, "[Python function: could not be read]", -1, NULL);
-	if (SCRIPT_INSTRUCTION(word) != SCRIPT_NO_INSTRUCTION)
-		line = python_line(code->lines, code->lines_bytes, code->first_line, SCRIPT_INSTRUCTION(word));
-	slash = strrchr(code->file, '/');
+	if (instruction != SCRIPT_NO_INSTRUCTION)
+		line = python_line(code->lines, code->lines_bytes, code->first_line, instruction);
 	text = g_strdup_printf("%s (%s:%u)", code->name, slash && slash[1] ? slash + 1 : code->file,
 			       line ? line : code->first_line);
 	return calltree_frame(splice->tree, FRAME_SCRIPT, text, -1, code->file);
+}
+
+/* The same functions stand in stack after stack, at the same calls. */
+static guint32 frame_of(struct splice *splice, const struct script *script, guint64 word)
+{
+	guint64 key = code_key(script->tgid, SCRIPT_CODE(word));
+	struct code *code = g_hash_table_lookup(splice->codes, &key);
+	struct code_frame fresh = { .instruction = SCRIPT_INSTRUCTION(word) };
+
+	if (!code)
+		return calltree_frame(splice->tree, FRAME_UNRESOLVED, "[Python function: could not be read]", -1, NULL);
+	for (guint i = 0; code->frames && i < code->frames->len; i++) {
+		const struct code_frame *known = &g_array_index(code->frames, struct code_frame, i);
+
+		if (known->instruction == fresh.instruction)
+			return known->frame;
+	}
+	fresh.frame = code_frame_make(splice, code, fresh.instruction);
+	if (!code->frames)
+		code->frames = g_array_new(FALSE, FALSE, sizeof(struct code_frame));
+	if (code->frames->len < SPLICE_CODE_FRAMES_MAX)
+		g_array_append_val(code->frames, fresh);
+	return fresh.frame;
 }
 
 static guint script_runs(const struct script *script)

@@ -23,6 +23,7 @@
 #define INTAKE_TURN_NS (50 * NS_PER_MS) /* so that whoever asks for an end is heard */
 #define INTAKE_MOMENTS_MAX (1u << 20)
 #define INTAKE_MOMENT_KERNEL (1u << 31) /* the id is the kernel's */
+#define INTAKE_CALM_NS NS_PER_S
 #define INTAKE_STACK_IDS_MAX (1 << 24) /* ids beyond this are nonsense */
 
 G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
@@ -68,6 +69,8 @@ struct intake {
 	guint64 until_ns; /* the ring is read no longer than that */
 	guint64 collected_ns; /* the side-band is collected up to here */
 	gboolean followed; /* what the listener was told last */
+	gboolean by_number; /* nobody's stacks are wanted but of processes asked for by number */
+	guint64 news_ns; /* when something was last told of a process */
 	GArray *moments; /* of struct intake_moment; NULL: not asked for */
 	guint malformed;
 	GPtrArray *notes; /* of char *: what could not be opened */
@@ -89,6 +92,7 @@ static void intake_tell(void *user, const struct sideband_record *record)
 	struct intake *intake = user;
 	const struct probe_listener *listener = &intake->listener;
 
+	intake->news_ns = clock_monotonic_ns();
 	switch (record->kind) {
 	case SIDEBAND_MAPPED:
 		if (listener->mapped)
@@ -143,6 +147,7 @@ static const struct probe_task *intake_keep_task(struct intake *intake, const st
 	if (!kept) {
 		kept = g_memdup2(task, sizeof(*task));
 		g_hash_table_add(intake->known_tasks, kept);
+		intake->news_ns = clock_monotonic_ns();
 	}
 	return kept;
 }
@@ -542,6 +547,8 @@ static void intake_open_extras(struct intake *intake, struct bpf_object *object,
 				g_strdup_printf("Python functions are not named: %s", scripts_error->message));
 	intake->sideband = sideband_open(&sideband_error);
 	intake_follow(intake, intake->sideband != NULL);
+	if (intake->sideband && intake->by_number)
+		sideband_only(intake->sideband, request->tgids, request->tgid_count);
 	if (!intake->sideband)
 		g_ptr_array_add(intake->notes, g_strdup_printf("processes that end early may lack their functions: %s",
 							       sideband_error->message));
@@ -560,6 +567,16 @@ static gboolean intake_poll_all(struct intake *intake, GError **error)
 	return TRUE;
 }
 
+/* Wakers may be anybody. */
+static gboolean intake_is_by_number(const struct probe_request *request)
+{
+	gboolean is = request->filter && !request->waker;
+
+	for (gsize i = 0; is && i < request->cgroup_count; i++)
+		is = !request->cgroups[i].wanted;
+	return is;
+}
+
 struct intake *intake_open(struct bpf_object *object, const struct probe_request *request,
 			   const struct probe_listener *listener, GError **error)
 {
@@ -567,6 +584,8 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 
 	intake->listener = *listener;
 	intake->epoll_fd = -1;
+	intake->by_number = intake_is_by_number(request);
+	intake->news_ns = clock_monotonic_ns();
 	intake->ids = g_array_new(FALSE, FALSE, sizeof(guint32));
 	intake->tasks = g_ptr_array_new();
 	intake->known_tasks = g_hash_table_new_full(intake_task_hash, intake_task_equal, g_free, NULL);
@@ -626,6 +645,11 @@ void intake_close(struct intake *intake)
 int intake_fd(const struct intake *intake)
 {
 	return intake->epoll_fd;
+}
+
+gboolean intake_is_calm(const struct intake *intake)
+{
+	return intake->by_number && clock_monotonic_ns() - intake->news_ns > INTAKE_CALM_NS;
 }
 
 static gboolean intake_take(struct intake *intake, gboolean all, GError **error)

@@ -19,6 +19,8 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 void intake_close(struct intake *intake);
 
 int intake_fd(const struct intake *intake);
+/* Only processes asked for by number are watched, and for a while nothing happened to them but samples. */
+gboolean intake_is_calm(const struct intake *intake);
 /* Hands what waits to the listener, for a bounded time: a flood may come faster than it is taken. */
 gboolean intake_drain(struct intake *intake, GError **error);
 /* Everything that waits, however long that takes: for when nothing more can come. */

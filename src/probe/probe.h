@@ -312,6 +312,8 @@ struct probe {
 	int (*fd)(struct probe_run *run); /* poll for reading; owned by the run */
 	gboolean (*drain)(struct probe_run *run, GError **error); /* never blocks */
 	gboolean says_when; /* between collections `fd` tells of all there is to drain; else it is asked often */
+	/* Nothing new is to be expected soon, so it may be asked less often. NULL: there always is. */
+	gboolean (*is_calm)(const struct probe_run *run);
 	/* The process runs an interpreter whose frames are to be followed; NULL: no more. NULL where a probe cannot. */
 	void (*teach)(struct probe_run *run, guint32 tgid, const struct python_process *process);
 	/* Hands out what has gathered since the last time and adds what `ledger` should say about it, without stopping;

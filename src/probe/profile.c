@@ -238,6 +238,7 @@ static struct probe_run *profile_open(const struct probe_request *request, const
 		profile_close((struct probe_run *)run);
 		return NULL;
 	}
+	allowance_be_patient(run->sampled.allowance); /* no flood of events can come: their number is ours */
 	return (struct probe_run *)run;
 }
 
@@ -371,6 +372,7 @@ const struct probe probe_profile = {
 	.open = profile_open,
 	.fd = sampled_fd,
 	.drain = profile_drain,
+	.is_calm = sampled_is_calm,
 	.teach = sampled_teach,
 	.finish = profile_finish,
 	.close = profile_close,

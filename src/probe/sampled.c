@@ -73,6 +73,11 @@ gboolean sampled_drain(struct probe_run *run, GError **error)
 	return intake_drain(((struct sampled *)run)->intake, error);
 }
 
+gboolean sampled_is_calm(const struct probe_run *run)
+{
+	return intake_is_calm(((const struct sampled *)run)->intake);
+}
+
 void sampled_teach(struct probe_run *run, guint32 tgid, const struct python_process *process)
 {
 	intake_teach(((struct sampled *)run)->intake, tgid, process);

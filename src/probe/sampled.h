@@ -30,6 +30,7 @@ void sampled_close(struct sampled *sampled);
 
 int sampled_fd(struct probe_run *run);
 gboolean sampled_drain(struct probe_run *run, GError **error);
+gboolean sampled_is_calm(const struct probe_run *run);
 void sampled_teach(struct probe_run *run, guint32 tgid, const struct python_process *process);
 
 /* One weight of a stack (an id as the intake gives them). */

@@ -36,6 +36,7 @@ struct sideband {
 	GArray *waiting; /* of struct sideband_waiting, sorted by time; those before `next` are dispatched */
 	guint next;
 	guint64 lost;
+	GHashTable *only; /* set of tgids; NULL: all */
 };
 
 static struct perf_event_attr sideband_attr(gboolean build_id)
@@ -123,7 +124,23 @@ void sideband_close(struct sideband *sideband)
 	g_array_free(sideband->rings, TRUE);
 	g_array_free(sideband->waiting, TRUE);
 	g_byte_array_free(sideband->bytes, TRUE);
+	if (sideband->only)
+		g_hash_table_unref(sideband->only);
 	g_free(sideband);
+}
+
+void sideband_only(struct sideband *sideband, const guint32 *tgids, gsize count)
+{
+	if (!sideband->only)
+		sideband->only = g_hash_table_new(NULL, NULL);
+	for (gsize i = 0; i < count; i++)
+		g_hash_table_add(sideband->only, GUINT_TO_POINTER(tgids[i]));
+}
+
+static gboolean sideband_wants(const struct sideband *sideband, const struct sideband_record *record)
+{
+	return record->kind != SIDEBAND_OTHER &&
+	       (!sideband->only || g_hash_table_contains(sideband->only, GUINT_TO_POINTER(record->tgid)));
 }
 
 guint sideband_cpus(const struct sideband *sideband)
@@ -171,7 +188,7 @@ static void sideband_split(struct sideband *sideband, gsize offset)
 				return; /* no way to find the next one */
 		} else if (record.kind == SIDEBAND_LOST) {
 			sideband->lost += record.lost;
-		} else if (record.kind != SIDEBAND_OTHER) {
+		} else if (sideband_wants(sideband, &record)) {
 			waiting.time_ns = record.time_ns;
 			g_array_append_val(sideband->waiting, waiting);
 		}

@@ -10,6 +10,8 @@ struct sideband;
 
 /* Opened and running; NULL and `error` when perf events are refused. */
 struct sideband *sideband_open(GError **error);
+/* From now on only what these processes do is told: on a busy machine most is others'. */
+void sideband_only(struct sideband *sideband, const guint32 *tgids, gsize count);
 void sideband_close(struct sideband *sideband);
 
 guint sideband_cpus(const struct sideband *sideband);
