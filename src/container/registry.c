@@ -844,20 +844,41 @@ GPtrArray *registry_list_living(struct registry *registry)
 	return list;
 }
 
-GArray *registry_cgroups(struct registry *registry)
+/* An owner is at a node's own path or above it. */
+static gboolean node_may_belong(const struct node *node, const GPtrArray *owners)
+{
+	for (guint i = 0; i < owners->len; i++) {
+		const struct node *owner = g_ptr_array_index(owners, i);
+		gsize length = strlen(owner->path);
+
+		if (strncmp(node->path, owner->path, length) == 0 &&
+		    (node->path[length] == '/' || node->path[length] == '\0'))
+			return TRUE;
+	}
+	return FALSE;
+}
+
+GArray *registry_cgroups(struct registry *registry, const GPtrArray *owners)
 {
 	GArray *cgroups = g_array_new(FALSE, FALSE, sizeof(struct registry_cgroup));
 	GHashTableIter keys;
 	gpointer key, value;
 
-	registry_ask_all(registry);
+	if (!owners)
+		registry_ask_all(registry);
 	g_hash_table_iter_init(&keys, registry->keys);
 	while (g_hash_table_iter_next(&keys, &key, &value)) {
-		struct node *node = value, *owner = node_owner(node);
-		struct registry_cgroup cgroup = { .key = *(guint64 *)key, .owner = owner ? &owner->container : NULL };
+		struct node *node = value, *owner = NULL;
+		struct registry_cgroup cgroup = { .key = *(guint64 *)key };
 
-		if (!node->is_dead && owner)
-			g_array_append_val(cgroups, cgroup);
+		if (node->is_dead)
+			continue;
+		if (!owners || node_may_belong(node, owners)) {
+			node_ask(registry, node);
+			owner = node_owner(node);
+		}
+		cgroup.owner = owner ? &owner->container : NULL;
+		g_array_append_val(cgroups, cgroup);
 	}
 	return cgroups;
 }

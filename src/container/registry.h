@@ -61,9 +61,10 @@ void registry_note_death(struct registry *registry, guint64 cgroup_key);
 /* Every cgroup known now, containers' or not: key → owner. For the kernel-side filter. */
 struct registry_cgroup {
 	guint64 key;
-	const struct container *owner;
+	const struct container *owner; /* NULL: not asked for */
 };
-GArray *registry_cgroups(struct registry *registry);
+/* Whose owners are asked for: those that may be one of `owners` (of const struct container *, not the host); NULL: all. */
+GArray *registry_cgroups(struct registry *registry, const GPtrArray *owners);
 
 /* ---- targets: what a person types ---- */
 enum target_kind {

@@ -86,8 +86,27 @@ struct observe_scope {
 	gboolean filter;
 };
 
+/* Whose cgroups the kernel half must know: of the host these are all that are no container's, so all are asked about (NULL). */
+static GPtrArray *targets_owners(const GPtrArray *targets)
+{
+	GPtrArray *owners = g_ptr_array_new();
+
+	for (guint i = 0; i < targets->len; i++) {
+		const struct target *target = g_ptr_array_index(targets, i);
+
+		if (target->kind == TARGET_CONTAINER && target->container->runtime == RUNTIME_HOST) {
+			g_ptr_array_unref(owners);
+			return NULL;
+		}
+		if (target->kind == TARGET_CONTAINER)
+			g_ptr_array_add(owners, (gpointer)target->container);
+	}
+	return owners;
+}
+
 static void scope_init(struct observe_scope *scope, struct registry *registry, const GPtrArray *targets)
 {
+	g_autoptr(GPtrArray) owners = targets_owners(targets);
 	g_autoptr(GArray) known = NULL;
 
 	scope->filter = TRUE;
@@ -102,10 +121,11 @@ static void scope_init(struct observe_scope *scope, struct registry *registry, c
 			g_array_append_val(scope->tgids, target->pid);
 	}
 	if (scope->filter)
-		known = registry_cgroups(registry);
+		known = registry_cgroups(registry, owners);
 	for (guint i = 0; known && i < known->len; i++) {
 		const struct registry_cgroup *cgroup = &g_array_index(known, struct registry_cgroup, i);
-		struct probe_cgroup entry = { .key = cgroup->key, .wanted = targets_want(targets, cgroup->owner) };
+		struct probe_cgroup entry = { .key = cgroup->key,
+					      .wanted = cgroup->owner && targets_want(targets, cgroup->owner) };
 
 		g_array_append_val(scope->cgroups, entry);
 	}

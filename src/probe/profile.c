@@ -158,10 +158,14 @@ static gboolean profile_size_tables(struct profile_run *run, const struct probe_
 		{ run->kernel->maps.last_samples, PROFILE_SPARE },
 		{ run->kernel->maps.script_stacks, PROFILE_SPARE },
 		{ run->kernel->maps.stack_plans, PROFILE_SPARE },
+		{ run->kernel->maps.script_codes, 1 },
 	};
 	double samples = (double)(request->duration_ns + PROFILE_LATE_NS) / NS_PER_S * run->frequency_hz *
 			 libbpf_num_possible_cpus();
 
+	/* Every page of a table has to be cleared: what nobody asks is not made. */
+	if (!request->filter)
+		bpf_map__set_max_entries(run->kernel->maps.filter_later, 1);
 	for (guint i = 0; request->duration_ns && i < G_N_ELEMENTS(tables); i++) {
 		guint32 room = bpf_map__max_entries(tables[i].map), entries = PROFILE_TABLE_MIN;
 		int result = 0;
@@ -194,8 +198,11 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	run->kernel->rodata->profile_moments = request->moments;
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes(run->frequency_hz));
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
-	return profile_size_tables(run, request, error) &&
-	       sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);
+	if (!profile_size_tables(run, request, error) ||
+	    !sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error))
+		return FALSE;
+	allowance_be_patient(run->sampled.allowance); /* a rate is no flood: what it costs changes slowly */
+	return TRUE;
 }
 
 /* Starts the events only when all are attached, so that all CPUs begin together. */

@@ -439,6 +439,20 @@ static void name_jit(struct symbolizer *symbolizer, struct process *process, gui
 	name_later(symbolizer, process, address, symbol);
 }
 
+/* The same few words for thousands of addresses. `reason`: a literal. */
+static void unresolved_in(struct symbolizer *symbolizer, struct module *module, const char *reason,
+			  struct symbol *symbol)
+{
+	if (module->reason != reason) {
+		unresolved(symbolizer, symbol, "[%s: %s]", module->name, reason);
+		module->reason = reason;
+		module->said = symbol->name;
+	}
+	symbol->kind = FRAME_UNRESOLVED;
+	symbol->name = module->said;
+	symbol->offset = 0;
+}
+
 /* The name of an address as the module counts them. */
 static void name_at(struct symbolizer *symbolizer, struct module *module, guint64 address, struct symbol *symbol)
 {
@@ -449,11 +463,11 @@ static void name_at(struct symbolizer *symbolizer, struct module *module, guint6
 		symbol->name = shown_name(symbolizer, module->table, &hit);
 		symbol->offset = address - hit.start;
 	} else if (symtab_count(module->table) == 0) {
-		unresolved(symbolizer, symbol, "[%s: no symbols]", module->name);
+		unresolved_in(symbolizer, module, "no symbols", symbol);
 	} else if (!module->is_complete) {
-		unresolved(symbolizer, symbol, "[%s: stripped, not an exported function]", module->name);
+		unresolved_in(symbolizer, module, "stripped, not an exported function", symbol);
 	} else {
-		unresolved(symbolizer, symbol, "[%s: in no function]", module->name);
+		unresolved_in(symbolizer, module, "in no function", symbol);
 	}
 }
 

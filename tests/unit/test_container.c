@@ -692,14 +692,22 @@ static void test_hybrid_v1_only(void)
 static void test_cgroups(void)
 {
 	struct machine_test machine;
-	g_autoptr(GArray) cgroups = NULL;
-	guint of_web = 0, of_host = 0;
+	g_autoptr(GArray) cgroups = NULL, of_one = NULL;
+	g_autoptr(GPtrArray) owners = g_ptr_array_new();
+	guint of_web = 0, of_host = 0, named = 0;
 
 	machine_start(&machine, TREE_MODE_HYBRID);
 	make_docker(&machine, "/docker/" ID_A);
 	add_process(&machine, 101, 100, 2, "child", "/docker/" ID_A "/sub");
 	machine_scan(&machine);
-	cgroups = registry_cgroups(machine.registry);
+	g_ptr_array_add(owners, (gpointer)registry_by_path(machine.registry, "/docker/" ID_A));
+	of_one = registry_cgroups(machine.registry, owners);
+	for (guint i = 0; i < of_one->len; i++)
+		if (g_array_index(of_one, struct registry_cgroup, i).owner)
+			named += g_array_index(of_one, struct registry_cgroup, i).owner == owners->pdata[0];
+	g_assert_cmpuint(named, ==, 4);
+	cgroups = registry_cgroups(machine.registry, NULL);
+	g_assert_cmpuint(cgroups->len, ==, of_one->len); /* those nobody asks about are there, too */
 	for (guint i = 0; i < cgroups->len; i++) {
 		const struct registry_cgroup *cgroup = &g_array_index(cgroups, struct registry_cgroup, i);
 
