@@ -6,6 +6,8 @@
 #include "import/import.h"
 #include "render/render.h"
 
+#define DIFF_APART 100 /* times; no two measurements worth comparing weight by weight are */
+
 struct diff_command {
 	char *output, *format, *title;
 	gboolean inverted, normalized;
@@ -20,6 +22,25 @@ static struct snapshot *diff_load(const char *path, GError **error)
 		return NULL;
 	}
 	return g_steal_pointer(&snapshot);
+}
+
+static const char *diff_counts(enum unit unit)
+{
+	return unit == UNIT_NANOSECONDS ? "time" : unit == UNIT_BYTES ? "bytes" : "samples";
+}
+
+/* Folded files do not say what they count: samples beside microseconds are a thousand times apart. */
+static void diff_warn(const struct snapshot *before, const struct snapshot *after, gboolean normalized)
+{
+	double x = (double)snapshot_find(before, SHAPE_CALLTREE)->ledger.seen.weight;
+	double y = (double)snapshot_find(after, SHAPE_CALLTREE)->ledger.seen.weight;
+	double apart = MAX(x, y) / MAX(MIN(x, y), 1);
+
+	if (!normalized && apart >= DIFF_APART)
+		command_complain("diff",
+				 "the weights of the two are %.0f times apart: do both count the same, for as long? "
+				 "(--normalize compares shares)",
+				 apart);
 }
 
 /* One snapshot with a differential tree; what either capture rests on is what the difference rests on. */
@@ -38,7 +59,8 @@ static struct snapshot *diff_join(const struct snapshot *before, const struct sn
 	}
 	if (a->unit != b->unit) {
 		g_set_error(error, IMPORT_ERROR, IMPORT_ERROR_FORMAT,
-			    "the two captures count different things: one samples, the other time or bytes");
+			    "the two captures count different things: %s %s, %s %s", from, diff_counts(a->unit), to,
+			    diff_counts(b->unit));
 		return NULL;
 	}
 	joined = snapshot_new(title);
@@ -81,6 +103,7 @@ static int diff_run(const struct diff_command *command, const char *before_path,
 		command_complain("diff", "%s", error->message);
 		return EXIT_USAGE;
 	}
+	diff_warn(before, after, command->normalized);
 	if (!command->output)
 		render_options_for_terminal(&options);
 	if (!render_write_file(joined, format, &options, output, &error)) {

@@ -24,7 +24,7 @@ enum import_error {
 struct import_options {
 	const char *format; /* "folded", "perf-script", "pprof", "json"; NULL: told from the content */
 	enum unit unit; /* of folded weights; UNIT_COUNT unless the user says otherwise */
-	guint64 scale; /* folded weights are multiplied by this (1000 for microseconds); 0: 1 */
+	guint64 scale; /* folded weights are multiplied by this (1000 for microseconds); 0: as the content tells, else 1 */
 };
 
 /* Reads `path` ("-": standard input), gzip or not. Owned by the caller; NULL and `error`, which names the file. */

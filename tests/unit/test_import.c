@@ -54,6 +54,24 @@ static void test_folded_units(void)
 	g_assert_cmpuint(shape->ledger.seen.weight, ==, 7000);
 }
 
+/* Our own files of blocked time are known by their causes, unless the user knows better. */
+static void test_folded_causes(void)
+{
+	static const char text[] = "web;bash;blocked: child;main;wait4 7\nweb;running;main 2\n";
+	struct import_options samples = { .unit = UNIT_COUNT, .scale = 1 };
+	g_autoptr(snapshot_t) time = import_bytes(text, strlen(text), NULL, NULL);
+	g_autoptr(snapshot_t) count = import_bytes(text, strlen(text), &samples, NULL);
+	g_autoptr(snapshot_t) other = import_bytes("a;b;c;d;blocked: disk 7\n", 24, NULL, NULL);
+	g_autofree char *again = as_folded(time);
+
+	g_assert_cmpint(snapshot_find(time, SHAPE_CALLTREE)->unit, ==, UNIT_NANOSECONDS);
+	g_assert_cmpuint(snapshot_find(time, SHAPE_CALLTREE)->ledger.seen.weight, ==, 9000);
+	g_assert_nonnull(strstr(again, "web;bash;blocked: child;main;wait4 7\n"));
+	g_assert_cmpint(snapshot_find(count, SHAPE_CALLTREE)->unit, ==, UNIT_COUNT);
+	g_assert_cmpuint(snapshot_find(count, SHAPE_CALLTREE)->ledger.seen.weight, ==, 9);
+	g_assert_cmpint(snapshot_find(other, SHAPE_CALLTREE)->unit, ==, UNIT_COUNT);
+}
+
 /* The sorted bulk load must make the same tree as one insertion after the other, over several batches. */
 static void test_bulk(void)
 {
@@ -445,6 +463,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/import/empty", test_empty);
 	g_test_add_func("/import/deep", test_deep);
 	g_test_add_func("/import/long-line", test_long_line);
+	g_test_add_func("/import/folded-causes", test_folded_causes);
 	g_test_add_func("/import/differential-round-trip", test_differential_round_trip);
 	g_test_add_func("/import/tables", test_tables_round_trip);
 	g_test_add_func("/import/tables-malformed", test_tables_malformed);
