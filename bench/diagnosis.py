@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often fathom diagnose is right: every scenario of tests/scenarios, again and again, as a confusion matrix.
 
-Each (those that load the machine alone, all others at the same time) without more, beside a busy neighbour (a container that burns on every CPU) and beside a load of the host (the same, in no
-container); from kernel programs and from files alone. Right: the first verdict for the container is the scenario's, and
-names the culprit where there is one. For healthy ones: no verdict; beside noise, if the kernel's own account (cpu.pressure,
-time used) says that it surely waits for CPUs, that it does and for whom; if it may be said to, either. Who
-waits for disks, and by that account twice as long for CPUs, has that trouble first. A look while the machine did something else as well (more than a fifth of a CPU in nobody's name here) had another
-truth: it counts apart, and is repeated, at most twice as often as was asked.
+Each (those that load the machine alone, all others at the same time) without more, beside a busy neighbour (a container that
+burns on every CPU) and beside a load of the host (the same, in no container); from kernel programs and from files alone.
+Right: the first verdict for the container is the scenario's, and names the culprit where there is one. For healthy ones: no
+verdict. Beside another load the kernel's own account (cpu.pressure, time used) is the truth: who surely waits for CPUs by
+it has that trouble, for whom it may be said to, either is right; who waits for disks, but twice as long for CPUs, has that
+trouble first; and a culprit may be another load than the planted one when that has used as much CPU.
+Looks while the machine did something else as well (more than a fifth of a CPU in nobody's name here: the host's load, then) are
+judged so, too, but counted apart, and repeated, at most twice as often as was asked.
 
 usage: ./dev bench diagnosis [--repeat N] [--seconds S] [--variant plain|neighbour|host]... [--files|--both]
                              [--append FILE] [--matrix FILE] [--limit S] [--shard I/N] [--many N] [SCENARIO...]
@@ -86,11 +88,12 @@ def container_waited_s(container, resource):
 
 class Wanted(NamedTuple):
     cpus: float  # used, and waited for
+    used: float
     waiting: float  # part of that
     disk: float  # time waited for I/O, of that time
 
 
-NOTHING = Wanted(0, 0, 0)
+NOTHING = Wanted(0, 0, 0, 0)
 
 
 class Waits:
@@ -114,7 +117,8 @@ class Waits:
             if before and after and None not in before and None not in after:
                 used, waited, disk = (b - a for a, b in zip(before, after))
                 if used + waited > 0:
-                    found[name] = Wanted((used + waited) / seconds, waited / (used + waited), disk / (used + waited))
+                    found[name] = Wanted((used + waited) / seconds, used / seconds, waited / (used + waited),
+                                         disk / (used + waited))
         return found
 
 
@@ -126,7 +130,27 @@ class Account:
         self.containers += [noise.container] if noise.container else []
         self.processes = [noise.process.pid] if noise.process else []
         self.processes += [daemon.pid]
-        self.began, self.before = time.monotonic(), self.read()
+        self.noise = noise
+        self.began, self.before, self.noise_before = time.monotonic(), self.read(), self.noise_s()
+
+    @staticmethod
+    def process_s(pid):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def noise_s(self):
+        if self.noise.container:
+            return container_cpu_s(self.noise.container)
+        return self.process_s(self.noise.process.pid) if self.noise.process else 0
+
+    def loads(self):
+        """CPUs' worth since the beginning of each load that is not a scenario's, by name."""
+        foreign = self.foreign()
+        found = {"the host": foreign} if foreign >= FOREIGN_CPUS else {}
+        if self.noise.name:
+            used = (self.noise_s() - self.noise_before) / (time.monotonic() - self.began)
+            found[self.noise.name] = found.get(self.noise.name, 0) + used
+        return found
 
     def read(self):
         ticks = os.sysconf("SC_CLK_TCK")
@@ -134,8 +158,7 @@ class Account:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         own = children.ru_utime + children.ru_stime + time.process_time()
         for pid in self.processes:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            own += (int(fields[11]) + int(fields[12])) / ticks
+            own += self.process_s(pid)
         for container in self.containers:
             with contextlib.suppress(OSError, KeyError):  # it may have been killed: that is some scenarios' truth
                 own += container_cpu_s(container)
@@ -154,16 +177,16 @@ def diagnose(seconds, files, before):
     return json.loads(done.stdout)
 
 
-def truth_beside(noise, wanted):
+def truth_beside(beside, wanted):
     """What is so of a load beside another one on the CPUs: (that it waits for that is surely a trouble, or may be)."""
-    return (noise.name and wanted.cpus >= WAITS_SURELY[0] and wanted.waiting >= WAITS_SURELY[1],
-            noise.name and wanted.cpus >= WAITS_MAYBE[0] and wanted.waiting >= WAITS_MAYBE[1])
+    return (beside and wanted.cpus >= WAITS_SURELY[0] and wanted.waiting >= WAITS_SURELY[1],
+            beside and wanted.cpus >= WAITS_MAYBE[0] and wanted.waiting >= WAITS_MAYBE[1])
 
 
-def judge(scenario, stage, report, noise, wanted, foreign):
+def judge(scenario, stage, report, noise, wanted, loads):
     """What it said of each container of the scenario: (short name, truth, verdict, right, and whether it said so only after
     the wait for CPUs that the noise surely causes)."""
-    loads = {noise.name, "the host"} if foreign >= FOREIGN_CPUS else {noise.name}
+    beside = noise.name or next(iter(loads), None)  # what else may have had the CPUs
     culprits = {short: stage.name_of(name) for short, name in getattr(scenario, "CULPRIT", {}).items()}
     truths = dict(scenario.TRUTH)
     if noise.name:
@@ -173,14 +196,16 @@ def judge(scenario, stage, report, noise, wanted, foreign):
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
         waits = wanted.get(stage.name_of(short), NOTHING)
-        surely, maybe = truth_beside(noise, waits)
+        surely, maybe = truth_beside(beside, waits)
         if surely and (truth is None or (truth in DISK_WAITS and waits.waiting >= DISK_OUTWEIGHED * waits.disk)):
-            truth, culprits[short] = "CPU taken by a neighbour", noise.name
+            truth, culprits[short] = "CPU taken by a neighbour", beside
         right = verdict == truth
         if truth is None and verdict in NEIGHBOURS and maybe:
             right = found["culprit"] in loads
         if right and short in culprits:
-            right = scenarios.blames(found, culprits[short]) or (culprits[short] == noise.name and found["culprit"] in loads)
+            planted = next((c.name for c in stage.containers.values() if c.name == culprits[short]), None)
+            right = scenarios.blames(found, culprits[short]) or (
+                verdict in NEIGHBOURS and loads.get(found["culprit"], -1) >= wanted.get(planted, NOTHING).used)
         after = bool(not right and truth and surely and verdict in NEIGHBOURS and found["culprit"] in loads and
                      any(f["verdict"] == truth for f in report["findings"] if f["container"] == stage.name_of(short)))
         yield short, truth, found, right, after
@@ -204,9 +229,9 @@ def look(docker, stages, variant, options, end):
                 account = Account(stages, noise, docker.daemon)
                 waits = Waits([c for stage in stages.values() for c in stage.containers.values()])
                 report = diagnose(seconds, files, before)
-                cpus, foreign = waits.wanted(), account.foreign()
+                cpus, foreign, loads = waits.wanted(), account.foreign(), account.loads()
                 for name, scenario in wanted.items():
-                    for short, truth, found, right, after in judge(scenario, stages[name], report, noise, cpus, foreign):
+                    for short, truth, found, right, after in judge(scenario, stages[name], report, noise, cpus, loads):
                         yield {"scenario": name, "container": short, "variant": variant, "files": files,
                                "truth": truth, "verdict": found and found["verdict"],
                                "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right, "after": after}

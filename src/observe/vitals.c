@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,6 +40,13 @@ struct steady {
 	char *qdisc; /* that dropped most there */
 };
 
+/* Waits of a container's threads, summed up since the first reading. */
+struct waits {
+	guint64 sum_ns;
+	guint64 pressure_ns; /* cpu.pressure, as it was read last */
+	gboolean has_pressure;
+};
+
 /* A thread's run-queue wait, as it was read last. */
 struct thread_wait {
 	guint64 delay_ns;
@@ -49,7 +57,8 @@ struct vitals {
 	struct registry *registry;
 	const char *root; /* "" for the live system */
 	GHashTable *threads; /* tid → struct thread_wait */
-	GHashTable *waits; /* cgroup key → guint64: summed up since the first reading */
+	GHashTable *waits; /* cgroup key → struct waits */
+	guint64 waits_read_ns;
 	GHashTable *steady; /* cgroup key → struct steady */
 	guint32 readings;
 	guint32 serial;
@@ -496,6 +505,23 @@ static gboolean read_delay(int directory, const char *tid, guint64 *delay_ns)
 	return TRUE;
 }
 
+/* A thread cannot have waited longer than this since the last reading. The kernel may take a sleep for a wait (probe/bpf/asleep.bpf.h),
+ * in schedstat but not in cpu.pressure: time in which somebody waited, of each CPU, weighted by how long that was not idle.
+ * Who waits for W in a time T has parts of W on each of n CPUs, so the pressure is W²/n² T and more. */
+static guint64 longest_wait_ns(const struct vitals *vitals, const struct gauge_row *row, struct waits *waits,
+			       guint64 now_ns)
+{
+	double elapsed_ns = vitals->waits_read_ns ? (double)(now_ns - vitals->waits_read_ns) : 0, bound_ns = elapsed_ns;
+	guint64 before_ns = waits->pressure_ns;
+	gboolean known = waits->has_pressure;
+
+	waits->has_pressure = gauge_get(row, GAUGE_PRESSURE_CPU_SOME, &waits->pressure_ns);
+	if (known && waits->has_pressure && waits->pressure_ns >= before_ns)
+		bound_ns = (double)sysconf(_SC_NPROCESSORS_ONLN) *
+			   sqrt((double)(waits->pressure_ns - before_ns) * elapsed_ns);
+	return (guint64)MIN(bound_ns, elapsed_ns);
+}
+
 /* A thread born since the last reading has waited all of that since then; in the first reading nobody has. */
 static guint64 thread_growth(struct vitals *vitals, guint tid, guint64 delay_ns)
 {
@@ -514,16 +540,19 @@ static guint64 thread_growth(struct vitals *vitals, guint tid, guint64 delay_ns)
 	return delay_ns < before_ns ? delay_ns : delay_ns - before_ns;
 }
 
-static guint64 process_growth(struct vitals *vitals, guint32 pid)
+static guint64 process_growth(struct vitals *vitals, guint32 pid, guint64 longest_ns)
 {
 	g_autofree char *path = g_strdup_printf("%s/proc/%u/task", vitals->root, pid);
 	DIR *directory = opendir(path);
 	const struct dirent *entry;
-	guint64 sum_ns = 0, delay_ns;
+	guint64 sum_ns = 0, delay_ns, growth_ns;
 
-	while (directory && (entry = readdir(directory)))
-		if (g_ascii_isdigit(entry->d_name[0]) && read_delay(dirfd(directory), entry->d_name, &delay_ns))
-			sum_ns += thread_growth(vitals, (guint)g_ascii_strtoull(entry->d_name, NULL, 10), delay_ns);
+	while (directory && (entry = readdir(directory))) {
+		if (!g_ascii_isdigit(entry->d_name[0]) || !read_delay(dirfd(directory), entry->d_name, &delay_ns))
+			continue;
+		growth_ns = thread_growth(vitals, (guint)g_ascii_strtoull(entry->d_name, NULL, 10), delay_ns);
+		sum_ns += MIN(growth_ns, longest_ns);
+	}
 	if (directory)
 		closedir(directory);
 	return sum_ns;
@@ -534,32 +563,37 @@ static gboolean thread_is_gone(gpointer tid G_GNUC_UNUSED, gpointer value, gpoin
 	return ((const struct thread_wait *)value)->serial != GPOINTER_TO_UINT(serial);
 }
 
-static void row_add_waits(struct vitals *vitals, struct gauge_row *row)
+static void row_add_waits(struct vitals *vitals, struct gauge_row *row, guint64 now_ns)
 {
 	const struct container *container = registry_by_cgroup(vitals->registry, row->key);
 	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
-	guint64 *sum_ns = g_hash_table_lookup(vitals->waits, &row->key);
+	struct waits *waits = g_hash_table_lookup(vitals->waits, &row->key);
+	guint64 longest_ns;
 
 	if (!container)
 		return;
-	if (!sum_ns) {
-		sum_ns = g_new0(guint64, 1);
-		g_hash_table_insert(vitals->waits, g_memdup2(&row->key, sizeof(row->key)), sum_ns);
+	if (!waits) {
+		waits = g_new0(struct waits, 1);
+		g_hash_table_insert(vitals->waits, g_memdup2(&row->key, sizeof(row->key)), waits);
 	}
+	longest_ns = longest_wait_ns(vitals, row, waits, now_ns);
 	registry_pids(vitals->registry, container, pids);
 	for (guint i = 0; i < pids->len; i++)
-		*sum_ns += process_growth(vitals, g_array_index(pids, guint32, i));
-	gauge_set(row, GAUGE_RUNQUEUE_WAIT, *sum_ns);
+		waits->sum_ns += process_growth(vitals, g_array_index(pids, guint32, i), longest_ns);
+	gauge_set(row, GAUGE_RUNQUEUE_WAIT, waits->sum_ns);
 }
 
 void vitals_add_waits(struct vitals *vitals, struct gauges *gauges)
 {
+	guint64 now_ns = clock_monotonic_ns();
+
 	vitals->serial++;
 	for (guint32 i = 0; i < gauges->rows->len; i++) {
 		struct gauge_row *row = gauges_row(gauges, i);
 
 		if (!row->dead && row->resource != GAUGE_RESOURCE_HOST && !gauge_is_known(row, GAUGE_RUNQUEUE_WAIT))
-			row_add_waits(vitals, row);
+			row_add_waits(vitals, row, now_ns);
 	}
+	vitals->waits_read_ns = now_ns;
 	g_hash_table_foreach_remove(vitals->threads, thread_is_gone, GUINT_TO_POINTER(vitals->serial));
 }

@@ -33,6 +33,7 @@
 
 #include "offcpu.h"
 #define STACK_SLOTS OFFCPU_SLOTS
+#include "bpf/asleep.bpf.h"
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 const volatile bool waker_on = false;
@@ -87,6 +88,7 @@ const volatile __u64 threshold_ns = 0;
 __u64 started_ns = 0; /* 0: not yet */
 __u64 stopped_ns = 0; /* 0: not yet */
 __u32 settled = 0; /* the first pass is over */
+__u64 moved_asleep = 0; /* sleepers whose wait after the wake-up is not known */
 
 enum thread_state {
 	THREAD_UNKNOWN = 0, /* in the same state since the start of the run, or its own */
@@ -106,6 +108,7 @@ struct thread {
 	u32 stack; /* BLOCKED */
 	u32 waker;
 	u32 was_throttled;
+	u32 moved_asleep; /* the scheduler's stamps of this sleep are wrong */
 	/* Written by the first pass only: the stack of a thread that has been blocked since before the start. */
 	u32 first_stack;
 	u32 first_runs; /* sched_info.pcount + 1 then; 0: none */
@@ -1218,10 +1221,15 @@ static __always_inline void wait_add(struct thread *thread, struct task_struct *
 }
 
 /* How long `task`, runnable again, has been waiting for a CPU since it left one. */
-static __always_inline u64 wait_since(struct task_struct *task, struct cfs_rq *queue, u64 run_delay_ns, u64 late_ns)
+static __always_inline u64 wait_since(const struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
+				      u64 run_delay_ns, u64 late_ns)
 {
 	u64 queued = task->sched_info.last_queued, wait = task->sched_info.run_delay - run_delay_ns;
 
+	if (thread->moved_asleep) {
+		__sync_fetch_and_add(&moved_asleep, 1);
+		return 0; /* told as a part of its sleep: milliseconds for what may be hours */
+	}
 	if (queued) {
 		u64 now = queue->rq->clock;
 
@@ -1305,6 +1313,7 @@ static __always_inline void thread_stamp(struct thread *thread, struct task_stru
 	thread->runs = task->sched_info.pcount;
 	thread->waker = STACK_NONE;
 	thread->state = state;
+	thread->moved_asleep = 0;
 	if (walltime) {
 		thread->queue = (u64)queue;
 		thread->throttled_ns = throttled_clock(queue);
@@ -1330,7 +1339,7 @@ static __always_inline void off_cpu_add(struct thread *thread, struct task_struc
 static __always_inline void unknown_add(struct thread *thread, struct task_struct *task, struct cfs_rq *queue, u64 now,
 					u64 late_ns)
 {
-	u64 off = now - thread->since_ns, wait = wait_since(task, queue, task->sched_info.run_delay, late_ns);
+	u64 off = now - thread->since_ns, wait = wait_since(thread, task, queue, task->sched_info.run_delay, late_ns);
 	u32 stack = STACK_UNSEEN;
 
 	if (task->sched_info.pcount == 0 || wait + CLOCK_SLACK_NS > off) { /* never was anywhere but in the queue */
@@ -1356,7 +1365,8 @@ static __always_inline void arrive(struct thread *thread, struct task_struct *ta
 	} else if (thread->runs != runs) {
 		loss_add(LOSS_MISSED, 1, off); /* it ran in between and we were not called */
 	} else if (thread->state == THREAD_BLOCKED) {
-		off_cpu_add(thread, task, queue, thread->stack, wait_since(task, queue, thread->run_delay_ns, 0), off);
+		off_cpu_add(thread, task, queue, thread->stack,
+			    wait_since(thread, task, queue, thread->run_delay_ns, 0), off);
 	} else if (walltime) {
 		wait_add(thread, task, queue, TIME_PREEMPTED, off);
 	}
@@ -1445,6 +1455,8 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 
 	if (thread->since_ns >= stopped_ns)
 		return;
+	if (asleep_stamped(task)) /* should we not have been called when it was moved */
+		thread->moved_asleep = 1;
 	off = stopped_ns - thread->since_ns;
 	switch (thread->state) {
 	case THREAD_UNKNOWN:
@@ -1460,7 +1472,7 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 	case THREAD_BLOCKED:
 		if (thread->runs == task->sched_info.pcount)
 			off_cpu_add(thread, task, queue, thread->stack,
-				    wait_since(task, queue, thread->run_delay_ns, late), off);
+				    wait_since(thread, task, queue, thread->run_delay_ns, late), off);
 		else
 			blocked_add(thread, thread->stack, off); /* it ran after the stop: how long it waited is gone */
 		break;
@@ -1522,6 +1534,20 @@ int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_
 		switch_in(next, next_queue, now);
 	if (unknown)
 		current_take(ctx);
+	return 0;
+}
+
+/* A sleeper that is moved. */
+SEC("btf_tp/sched_migrate_task")
+int BPF_PROG(offcpu_moved, struct task_struct *task)
+{
+	struct thread *thread;
+
+	if (!started_ns || stopped_ns || !asleep_moves(task))
+		return 0;
+	thread = bpf_task_storage_get(&threads, task, 0, 0);
+	if (thread)
+		thread->moved_asleep = 1;
 	return 0;
 }
 
@@ -1873,6 +1899,8 @@ static __always_inline bool pass_first(struct task_struct *task, bool user)
 	thread = thread_new(task, key);
 	if (!thread || !task->__state || task->on_cpu)
 		return false;
+	if (asleep_stamped(task))
+		thread->moved_asleep = 1;
 	value = pass_take(task, key, user);
 	if (!value || task->on_cpu || (u32)task->sched_info.pcount != runs)
 		return value != NULL; /* it has run meanwhile: what we took is no stack */

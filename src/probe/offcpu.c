@@ -114,6 +114,11 @@ static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
 		ladder_set_error(error, "cannot attach to sched_switch", errno);
 		return FALSE;
 	}
+	run->moved_link = kernel_btf_attach(run->kernel->progs.offcpu_moved);
+	if (!run->moved_link) {
+		ladder_set_error(error, "cannot attach to sched_migrate_task", errno);
+		return FALSE;
+	}
 	if (!run->request.waker)
 		return TRUE;
 	run->waking_link = kernel_btf_attach(run->kernel->progs.offcpu_waking);
@@ -125,8 +130,9 @@ static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
 static void offcpu_detach(struct offcpu_run *run)
 {
 	bpf_link__destroy(run->switch_link);
+	bpf_link__destroy(run->moved_link);
 	bpf_link__destroy(run->waking_link);
-	run->switch_link = run->waking_link = NULL;
+	run->switch_link = run->moved_link = run->waking_link = NULL;
 	g_ptr_array_set_size(run->ticks, 0);
 }
 
@@ -398,6 +404,12 @@ gboolean offcpu_run_account(struct offcpu_run *run, struct ledger *ledger, GErro
 	ledger->misses = g_strdup(run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
+	if (run->kernel->bss->moved_asleep > 0)
+		ledger_note(
+			ledger,
+			g_strdup_printf(
+				"sleepers moved to another CPU, whose wait for it is in their sleep: %" G_GUINT64_FORMAT,
+				(guint64)run->kernel->bss->moved_asleep));
 	if (run->no_scripts)
 		ledger_note(
 			ledger,

@@ -5,7 +5,7 @@
  * run_delay a moment later. So there is no hook at wake-ups and no record per thread, with two exceptions that are
  * rare: a thread that loses its CPU while runnable gets a `parked` record (since when its quota was how much used up,
  * and run_delay then: parts of its wait on other CPUs are in run_delay). Whether a thread has one is seen from
- * `parked_count`, counters by a hash of its pid.
+ * `parked_count`, counters by a hash of its pid. Sleepers that were moved have one, too: what they wait is not known.
  *
  * On kernels without these stamps, the second rung notes the time at wake-ups (two hooks, one record per thread).
  *
@@ -25,6 +25,7 @@
 
 #include "runq.h"
 #define TABLE_CLASSES RUNQ_WAITS
+#include "bpf/asleep.bpf.h"
 #include "bpf/births.bpf.h"
 #include "bpf/blame.bpf.h"
 #include "bpf/budget.bpf.h"
@@ -43,14 +44,21 @@ const volatile bool blame_on = false;
 const volatile bool two_hooks = false;
 
 __u64 moved_unknown = 0; /* waits of woken threads that began on another CPU */
+__u64 asleep_unknown = 0; /* waits of those that were moved while they slept */
 __u64 queued_seen = 0; /* waits seen at all: the user half checks that the kernel keeps its stamps */
+
+enum parked_why {
+	PARKED_NOT = 0,
+	PARKED_RUNNABLE = 1,
+	PARKED_ASLEEP = 2, /* the scheduler's stamp of its next wait is wrong: asleep.bpf.h */
+};
 
 struct parked {
 	u64 run_delay_ns; /* sched_info.run_delay when it left its CPU */
 	u64 throttled_ns; /* throttled_clock() of `queue` then */
 	u64 queue;
 	u64 charged_ns; /* of run_delay since: charged to somebody already, when it was moved (blame) */
-	u32 parked;
+	u32 parked; /* enum parked_why */
 	u32 was_throttled;
 	u64 runs; /* sched_info.pcount then: another number means it has run since, and we were not called */
 	u64 queued_ns; /* two hooks: when it became runnable; 0: not waiting */
@@ -216,6 +224,13 @@ static __always_inline u32 parked_slot(struct task_struct *task)
 	return (u32)task->pid & (PARKED_COUNTERS - 1);
 }
 
+static __always_inline void parked_mark(struct task_struct *task, struct parked *parked, enum parked_why why)
+{
+	if (parked->parked == PARKED_NOT)
+		__sync_fetch_and_add(&parked_count[parked_slot(task)], 1);
+	parked->parked = why;
+}
+
 /* `prev` loses the CPU but could run on. */
 static __always_inline void park(struct task_struct *prev, struct cfs_rq *queue)
 {
@@ -235,14 +250,12 @@ static __always_inline void park(struct task_struct *prev, struct cfs_rq *queue)
 		parked->charged_ns = 0;
 		parked->runs = prev->sched_info.pcount;
 	}
-	if (!parked->parked)
-		__sync_fetch_and_add(&parked_count[parked_slot(prev)], 1);
-	parked->parked = 1;
+	parked_mark(prev, parked, PARKED_RUNNABLE);
 }
 
 static __always_inline void unpark(struct task_struct *task, struct parked *parked)
 {
-	parked->parked = 0;
+	parked->parked = PARKED_NOT;
 	__sync_fetch_and_add(&parked_count[parked_slot(task)], -1);
 }
 
@@ -259,6 +272,29 @@ static __always_inline struct parked *parked_find(struct task_struct *task)
 		return parked;
 	unpark(task, parked);
 	return NULL;
+}
+
+static __always_inline void park_asleep(struct task_struct *task)
+{
+	struct parked *parked = bpf_task_storage_get(&parked_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!parked) {
+		loss_add(LOSS_STORAGE, 1, 0);
+		return;
+	}
+	parked->runs = task->sched_info.pcount;
+	parked_mark(task, parked, PARKED_ASLEEP);
+}
+
+/* `task` gets the CPU: was it moved while it slept? */
+static __always_inline bool unpark_asleep(struct task_struct *task)
+{
+	struct parked *parked = two_hooks ? NULL : parked_find(task);
+
+	if (!parked || parked->parked != PARKED_ASLEEP)
+		return false;
+	unpark(task, parked);
+	return true;
 }
 
 /* ---- blame ---- */
@@ -598,7 +634,13 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 		goto end;
 	if (blame_on || (queued && many))
 		row = row_of(next);
-	if (!queued || now < queued)
+	if (!queued)
+		goto end;
+	if (unpark_asleep(next)) {
+		__sync_fetch_and_add(&asleep_unknown, 1);
+		goto end;
+	}
+	if (now < queued)
 		goto end;
 	if (!queued_seen)
 		queued_seen = 1;
@@ -617,6 +659,17 @@ end:
 	return 0;
 }
 
+/* Sleepers that were moved before we looked. */
+SEC("btf_iter/task")
+int runq_first(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task && asleep_stamped(task))
+		park_asleep(task);
+	return 0;
+}
+
 /* A runnable thread is moved to another CPU: what it has waited so far is charged where it waited. Only for threads that
  * lost their CPU is that known; of woken ones only the wait on the last CPU is (they are counted). */
 SEC("btf_tp/sched_migrate_task")
@@ -630,11 +683,15 @@ int BPF_PROG(runq_migrate, struct task_struct *task)
 
 	if (task->on_rq != TASK_ON_RQ_MIGRATING)
 		return 0;
+	if (asleep_moves(task)) {
+		park_asleep(task);
+		return 0;
+	}
 	many = wait_pick(budget_now(), task);
 	if (!many)
 		return 0;
 	parked = parked_find(task);
-	if (!parked) {
+	if (!parked || parked->parked != PARKED_RUNNABLE) {
 		__sync_fetch_and_add(&moved_unknown, many);
 		return 0;
 	}

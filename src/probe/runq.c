@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
@@ -56,6 +57,7 @@ static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **err
 	bpf_program__set_autoload(run->kernel->progs.runq_wakeup, two_hooks);
 	bpf_program__set_autoload(run->kernel->progs.runq_wakeup_new, two_hooks);
 	bpf_program__set_autoload(run->kernel->progs.runq_migrate, !two_hooks);
+	bpf_program__set_autoload(run->kernel->progs.runq_first, !two_hooks);
 	if (!table_size(run->kernel->obj, &run->request, RUNQ_WAITS, run->rows, error))
 		return FALSE;
 	bpf_map__set_max_entries(run->kernel->maps.seen_queues, run->rows);
@@ -98,6 +100,24 @@ static gboolean runq_attach_programs(struct runq_run *run, gboolean two_hooks, G
 	return TRUE;
 }
 
+/* Has the kernel walk over all threads once. */
+static gboolean runq_look_at_sleepers(struct runq_run *run, GError **error)
+{
+	struct bpf_link *link = bpf_program__attach_iter(run->kernel->progs.runq_first, NULL);
+	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
+	gssize got = -1;
+	char nothing;
+
+	while (fd >= 0 && (got = read(fd, &nothing, sizeof(nothing))) < 0 && (errno == EINTR || errno == EAGAIN))
+		;
+	if (got < 0)
+		ladder_set_error(error, "cannot look at all threads", errno);
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return got == 0;
+}
+
 static void runq_detach(struct runq_run *run)
 {
 	for (guint i = 0; i < G_N_ELEMENTS(run->links); i++)
@@ -122,7 +142,8 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 	if (runq_load(run, two_hooks, error) &&
 	    (run->table = table_open(run->kernel->obj, &run->request, &run->table_listener, &runq_table_ops, run->rows,
 				     error)) &&
-	    runq_attach_programs(run, two_hooks, error) && runq_check(run, error)) {
+	    runq_attach_programs(run, two_hooks, error) && (two_hooks || runq_look_at_sleepers(run, error)) &&
+	    runq_check(run, error)) {
 		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
 		if (run->request.frugal)
 			allowance_be_patient(run->allowance);
@@ -173,6 +194,7 @@ void runq_run_stop(struct runq_run *run)
 void runq_run_account(struct runq_run *run, struct ledger *ledger)
 {
 	guint64 moved = __atomic_load_n(&run->kernel->bss->moved_unknown, __ATOMIC_RELAXED);
+	guint64 asleep = __atomic_load_n(&run->kernel->bss->asleep_unknown, __ATOMIC_RELAXED);
 
 	if (!ledger->rung)
 		ledger->rung = g_strdup(run->rung->name);
@@ -183,6 +205,10 @@ void runq_run_account(struct runq_run *run, struct ledger *ledger)
 	allowance_account(run->allowance, ledger);
 	if (!run->links[0])
 		allowance_account_cost(run->allowance, ledger);
+	if (asleep && !run->links[0])
+		ledger_note(ledger,
+			    g_strdup_printf("waits not known, of sleepers moved to another CPU: %" G_GUINT64_FORMAT,
+					    asleep));
 	if (moved && !run->links[0])
 		ledger_note(ledger,
 			    g_strdup_printf("woken threads moved to another CPU while they waited: %" G_GUINT64_FORMAT,

@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/asleep.bpf.h"
 #include "bpf/births.bpf.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
@@ -55,6 +56,7 @@ __u32 generation = 0; /* set by user space before each walk … */
 __u64 walk_ns = 0; /* … as is its beginning (CLOCK_MONOTONIC) */
 
 struct seen {
+	u64 wrong_queued; /* the scheduler's stamp of a wait that is sleep (asleep.bpf.h); 0: none */
 	u64 run_delay_ns, disk_delay_ns, voluntary, involuntary;
 	u64 until_ns; /* its time off the CPU is accounted up to here, when it had … */
 	u64 cpu_ns, waited_ns; /* … so much CPU time and run delay */
@@ -91,20 +93,20 @@ static __always_inline u64 disk_delay(struct task_struct *task)
 
 /* With what it waits right now, else a starving thread would show only when it is over. (Since 6.12 a sleeper may stay
  * queued for a while: it is not waiting.) */
-static __always_inline u64 run_delay(struct task_struct *task)
+static __always_inline u64 run_delay(struct task_struct *task, u64 wrong_queued)
 {
 	u64 delay = task->sched_info.run_delay, queued = task->sched_info.last_queued;
-	bool waits = queued && task->__state == 0 && !task->on_cpu;
+	bool waits = queued && queued != wrong_queued && task->__state == 0 && !task->on_cpu;
 	u64 now = waits ? BPF_CORE_READ(task, se.cfs_rq, rq, clock) : 0;
 
 	return now > queued ? delay + (now - queued) : delay;
 }
 
-static __always_inline void read_now(struct task_struct *task, struct seen *now)
+static __always_inline void read_now(struct task_struct *task, u64 wrong_queued, struct seen *now)
 {
 	struct task_struct___tasks *wide = (void *)task;
 
-	now->run_delay_ns = run_delay(task);
+	now->run_delay_ns = run_delay(task, wrong_queued);
 	now->disk_delay_ns = disk_delay(task);
 	now->voluntary = wide->nvcsw;
 	now->involuntary = wide->nivcsw;
@@ -142,7 +144,7 @@ static __always_inline struct seen *seen_get(struct task_struct *task)
 	if (seen)
 		return seen;
 	if (task->start_time < loaded_ns)
-		read_now(task, &fresh);
+		read_now(task, 0, &fresh);
 	else
 		fresh.until_ns = task->start_time;
 	seen = bpf_task_storage_get(&threads, task, &fresh, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -182,11 +184,23 @@ static __always_inline void account_offcpu(struct task_struct *task, struct seen
 	__sync_fetch_and_add(&sum->offcpu_ns[seen->wait & (TASKS_WAITS - 1)], now->until_ns - before - ran - waited);
 }
 
+/* Once a thread that was stamped in its sleep has had a CPU, that sleep is in its run_delay: none of it was a wait. */
+static __always_inline void forget_sleep(struct task_struct *task, struct seen *seen)
+{
+	if (seen->wrong_queued && task->sched_info.last_queued != seen->wrong_queued) {
+		seen->wrong_queued = 0;
+		seen->run_delay_ns = seen->waited_ns = task->sched_info.run_delay;
+	}
+	if (asleep_stamped(task))
+		seen->wrong_queued = task->sched_info.last_queued;
+}
+
 static __always_inline void account(struct task_struct *task, struct seen *seen, struct tasks_sum *sum)
 {
 	struct seen now = {};
 
-	read_now(task, &now);
+	forget_sleep(task, seen);
+	read_now(task, seen->wrong_queued, &now);
 	ADD_SINCE(&sum->run_delay_ns, &seen->run_delay_ns, now.run_delay_ns);
 	ADD_SINCE(&sum->disk_delay_ns, &seen->disk_delay_ns, now.disk_delay_ns);
 	ADD_SINCE(&sum->voluntary, &seen->voluntary, now.voluntary);
@@ -280,7 +294,7 @@ int BPF_PROG(tasks_exit, struct task_struct *task)
 	}
 	if (task->start_time < loaded_ns)
 		return 0; /* ended before the first walk: what of it is new is not known, and little */
-	read_now(task, &now);
+	read_now(task, 0, &now);
 	if (now.voluntary) { /* without having slept all of its time was CPU or run delay */
 		struct seen born = { .until_ns = task->start_time };
 
@@ -358,7 +372,7 @@ int tasks_list(struct bpf_iter__task *ctx)
 	record.cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
 	record.user_ns = BPF_CORE_READ(wide, utime);
 	record.system_ns = BPF_CORE_READ(wide, stime);
-	record.run_delay_ns = run_delay(task);
+	record.run_delay_ns = run_delay(task, 0);
 	record.disk_delay_ns = disk_delay(task);
 	record.voluntary = BPF_CORE_READ(wide, nvcsw);
 	record.involuntary = BPF_CORE_READ(wide, nivcsw);

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 import support
+from folded import stacks, total
 from test_events import wait_watching
 from test_walltime import throttled_us
 
@@ -55,6 +56,36 @@ def test_throttled_share_at_a_fifth_of_a_cpu(docker, start, fathom):
     # The same by blame: so much is its own quota's, whatever else the CPU is busy with.
     quota = sum(ns for (_, kind, _), ns in rows(blamed, "edges") if kind == "quota")
     assert quota / 1000 == pytest.approx(truth, rel=0.02, abs=THROTTLED_US)
+
+
+def test_sleepers_that_are_moved_do_not_wait(docker, start, fathom, tmp_path):
+    """The scheduler takes a sleep for a wait: that of a thread which was moved to another CPU when it had just fallen asleep,
+    here before anybody looked. None of it is told as one, neither while it lasts nor when it is over."""
+    moved = start(docker, "moved", "/bin/moved", "12")
+    support.wait_for(lambda: "ready" in docker.cli("logs", moved.id).stdout, 60, "the sleepers to be moved")
+    walltime = fathom.start("walltime", moved.name, "-d", 300, "-o", "out.folded")
+    latency = fathom.start("latency", "runq", moved.name, "-d", 300, "--json")
+    wait_watching(walltime, "walltime")
+    wait_watching(latency, "runq")
+    began = time.monotonic()
+    diagnoses = [fathom.start("diagnose", moved.name, "-d", 2, "--json", *files) for files in ([], ["--files"])]
+    time.sleep(1)  # of sleep
+    slept_ns = (time.monotonic() - began) * 1e9
+    os.kill(moved.pid, signal.SIGTERM)
+    logs = support.wait_for(lambda: re.search(r"waiting: (\d+)", docker.cli("logs", moved.id).stdout), 30, "them to wake up")
+    if int(logs[1]) == 0:
+        support.lack("a kernel that keeps sleepers on their run queue")
+    for process in (walltime, latency):
+        process.send_signal(signal.SIGINT)
+    waited = waits(json.loads(latency.communicate(timeout=30)[0]), container=moved.name)[1]
+    assert waited < slept_ns / 2
+    assert walltime.wait(30) == 0
+    found = stacks(tmp_path / "out.folded")
+    assert total(found, "blocked") * 1000 > 12 * 0.9 * slept_ns
+    assert total(found, "waiting for CPU") * 1000 < slept_ns / 2
+    for process in diagnoses:
+        report = json.loads(process.communicate(timeout=60)[0])
+        assert not any("CPU" in f["verdict"] for f in report["findings"] if f["container"] == moved.name), report["findings"]
 
 
 def test_planted_culprit_is_named_first(docker, start, fathom):

@@ -76,6 +76,7 @@ struct sched_entity {
 	u64 sum_exec_runtime; /* ns on a CPU, up to the last scheduling event or tick */
 	struct sched_entity *parent;
 	struct cfs_rq *cfs_rq;
+	unsigned char sched_delayed; /* since 6.12: it sleeps, but is still queued */
 };
 
 struct sched_info {
