@@ -87,6 +87,8 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		  NULL },
 		{ "rung", 0, 0, G_OPTION_ARG_STRING, &measure->rung, "Attach this way only (see: fathom doctor)",
 		  "NAME" },
+		{ "budget", 0, 0, G_OPTION_ARG_DOUBLE, &measure->budget_percent,
+		  "Share of the machine's CPU time above which fewer stacks are looked at (default 5)", "PERCENT" },
 		{ "quiet", 'q', 0, G_OPTION_ARG_NONE, &measure->quiet, "No progress bar", NULL },
 		{ NULL },
 	};
@@ -98,8 +100,6 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 		{ NULL },
 	};
 	GOptionEntry profiling[] = {
-		{ "budget", 0, 0, G_OPTION_ARG_DOUBLE, &measure->budget_percent,
-		  "Share of the machine's CPU time above which fewer samples are taken (default 5)", "PERCENT" },
 		{ "times", 0, 0, G_OPTION_ARG_NONE, &measure->times,
 		  "Keep in JSON when each sample was taken, for heat maps of parts of seconds", NULL },
 		{ NULL },

@@ -28,7 +28,7 @@ struct allowance {
 	struct bpf_object *object;
 	double limit; /* of the CPU time of all CPUs */
 	int map; /* one_in; -1: the kernel half cannot */
-	guint32 one_in, most_one_in;
+	guint32 one_in, most_one_in, least_kept;
 	int statistics; /* open: a window is on; -1 */
 	guint64 began_ns, next_ns; /* CLOCK_MONOTONIC */
 	guint64 pause_ns; /* between windows */
@@ -82,6 +82,7 @@ struct allowance *allowance_new(struct bpf_object *object, double limit)
 	allowance->limit = limit > 0 ? limit : ALLOWANCE_SHARE;
 	allowance->map = bpf_object__find_map_fd_by_name(object, "budget_one_in");
 	allowance->one_in = allowance->most_one_in = 1;
+	allowance->least_kept = ALLOWANCE_ONE_IN_MAX;
 	allowance->measuring_ns = allowance_clock_ns();
 	allowance->statistics = -1;
 	allowance->pause_ns = ALLOWANCE_PAUSE_NS;
@@ -91,6 +92,11 @@ struct allowance *allowance_new(struct bpf_object *object, double limit)
 void allowance_delay(struct allowance *allowance)
 {
 	allowance->next_ns = clock_monotonic_ns() + ALLOWANCE_PAUSE_NS;
+}
+
+void allowance_keep(struct allowance *allowance, guint32 one_in)
+{
+	allowance->least_kept = one_in;
 }
 
 void allowance_be_patient(struct allowance *allowance)
@@ -137,7 +143,7 @@ static void allowance_set(struct allowance *allowance, guint32 at_least)
 {
 	guint32 zero = 0, one_in = 1;
 
-	while (one_in < at_least)
+	while (one_in < at_least && one_in < allowance->least_kept)
 		one_in *= 2;
 	if (allowance->map < 0 || one_in == allowance->one_in ||
 	    bpf_map_update_elem(allowance->map, &zero, &one_in, BPF_ANY) != 0)

@@ -25,6 +25,8 @@ struct allowance *allowance_new(struct bpf_object *object, double limit);
 void allowance_free(struct allowance *allowance);
 /* Measures for the first time in a second, not at once: for probes that cannot look at fewer events. */
 void allowance_delay(struct allowance *allowance);
+/* Looks at one event in `one_in` (a power of two) and no fewer: where what is left then is the cost of being called. */
+void allowance_keep(struct allowance *allowance, guint32 one_in);
 /* As long as there is room, measures less and less often: for who watches for ever. A flood may take 16 s to be noticed. */
 void allowance_be_patient(struct allowance *allowance);
 /* To be called some ten times a second. */

@@ -16,6 +16,7 @@
 #define STACK_SLOTS 4
 #define SCRIPT_SLOTS STACK_SLOTS
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
@@ -125,12 +126,14 @@ static __always_inline void heap_count_call(bool is_free)
 /* Which allocations are looked at, and what each stands for: heap.h. 0: this one is not. */
 static __always_inline u64 heap_weight(u64 bytes)
 {
-	u64 dice;
+	u64 every = sample_bytes * budget_now(), dice;
 
-	if (bytes >= sample_bytes)
+	if (!every)
+		every = sample_bytes;
+	if (bytes >= every)
 		return bytes;
 	dice = (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
-	return dice % sample_bytes < bytes ? sample_bytes : 0;
+	return dice % every < bytes ? every : 0;
 }
 
 static __always_inline void heap_forget_old(struct task_struct *task, struct heap_pending *pending, u64 address)

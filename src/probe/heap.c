@@ -350,6 +350,20 @@ static void heap_account_cost(struct heap_run *run, struct ledger *ledger)
 			    100 * all_ns / (double)MAX(clock_monotonic_ns() - run->start_ns, 1)));
 }
 
+static void heap_account_budget(const struct heap_run *run, struct ledger *ledger)
+{
+	guint32 most = allowance_most_one_in(run->sampled.allowance);
+	g_autofree char *sample = units_bytes(run->sample_bytes * most);
+
+	if (most > 1)
+		ledger_note(ledger,
+			    g_strdup_printf(
+				    "to stay within the budget (%.3g %% of the machine's CPU time, without the "
+				    "interruptions themselves) fewer allocations were looked at, down to one in %s, "
+				    "each of which stands for as many bytes",
+				    100 * allowance_limit(run->sampled.allowance), sample));
+}
+
 static void heap_account(struct heap_run *run, struct ledger *ledger)
 {
 	g_autofree char *sample = units_bytes(run->sample_bytes), *exact = units_bytes(ledger->seen.weight);
@@ -358,7 +372,8 @@ static void heap_account(struct heap_run *run, struct ledger *ledger)
 	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
 	if (run->why_not)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
-	if (run->sample_bytes > 1)
+	heap_account_budget(run, ledger);
+	if (run->sample_bytes > 1 || allowance_most_one_in(run->sampled.allowance) > 1)
 		ledger_note(ledger,
 			    g_strdup_printf("an allocation of s bytes was looked at with the chance s / %s and stands "
 					    "for its share: all sums are estimates without bias. Counted "
@@ -389,7 +404,6 @@ static gboolean heap_finish(struct probe_run *opaque, struct ledger *ledger, GEr
 	heap_tell(run);
 	if (!sampled_account(&run->sampled, ledger, error))
 		return FALSE;
-	allowance_account(run->sampled.allowance, ledger);
 	heap_account(run, ledger);
 	return TRUE;
 }

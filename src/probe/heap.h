@@ -4,6 +4,7 @@
  * The estimator: an allocation of s bytes is looked at with the chance s / R (R: request's sample_bytes), always when
  * s ≥ R, and then stands for max(s, R) bytes. So the expected weight of each allocation is s, whatever its size and whatever
  * the others do: sums over any group of allocations are unbiased. Their standard deviation is at most sqrt(R × sum).
+ * Above the budget R is larger for a while (bpf/budget.bpf.h), which changes nothing of that.
  * An allocation that was looked at is followed until it is freed, so what is still allocated is estimated in the same way. */
 #pragma once
 #include "bpf/shared.h"

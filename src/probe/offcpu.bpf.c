@@ -22,6 +22,9 @@
  *   the places that were chance.
  * Only a stack that no path recognises is unwound. One recognition in AUDIT_EVERY unwinds too and compares.
  *
+ * Above the budget the stacks of only some intervals are looked at; time is always measured. The time of the others is summed
+ * by owner and by how long they lasted, and user space shares it out (unlooked.h).
+ *
  * The run is [started_ns, stopped_ns]: the hooks ignore what happens outside. Threads blocked all along are found by two
  * passes over all tasks: the first notes the stacks of those already blocked, the last closes open intervals. */
 #define READ_BY_PROBE /* in the shared headers: what of them runs at every switch asks cgroup_key_current() */
@@ -31,6 +34,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/histogram.h"
 #include "offcpu.h"
 #define STACK_SLOTS OFFCPU_SLOTS
 #include "bpf/asleep.bpf.h"
@@ -39,6 +43,7 @@
 const volatile bool waker_on = false;
 #define BIRTHS_OF_WANTED (!waker_on) /* wakers may be anybody */
 #include "bpf/births.bpf.h"
+#include "bpf/budget.bpf.h"
 #include "bpf/loss.bpf.h"
 #define SCRIPT_SLOTS OFFCPU_SLOTS
 #include "bpf/python.bpf.h"
@@ -58,6 +63,9 @@ const volatile bool waker_on = false;
 #define AUDIT_EVERY 1024 /* a power of two */
 #define OWNERS 16384
 #define PAIRS 131072
+#define LOOK_GAP_NS 100000 /* times one in so many: who blocks less often than that is looked at each time */
+#define UNLOOKED 65536
+#define STOOD 65536
 #define CLOCK_SLACK_NS 1000000 /* the scheduler's clock is read a little earlier than ours */
 
 /* Return addresses of kernel and modules: the top 2 GiB, without small negative numbers. */
@@ -107,12 +115,14 @@ struct thread {
 	u32 state;
 	u32 stack; /* BLOCKED */
 	u32 waker;
-	u32 was_throttled;
+	u16 was_throttled;
+	u16 stands_for; /* BLOCKED, with a stack: so many intervals */
 	u32 moved_asleep; /* the scheduler's stamps of this sleep are wrong */
 	/* Written by the first pass only: the stack of a thread that has been blocked since before the start. */
 	u32 first_stack;
 	u32 first_runs; /* sched_info.pcount + 1 then; 0: none */
-	/* walltime */
+	u64 looked_ns; /* when its stack was looked at last, above the budget */
+	/* walltime, and above the budget */
 	u64 begin_ns;
 	u64 css_set, exec_id; /* a change means: another cgroup, another program */
 	struct stack_task owner;
@@ -177,6 +187,24 @@ struct {
 	__type(key, struct stack_task);
 	__type(value, struct owner_sum);
 } owners SEC(".maps");
+
+/* Above the budget: what was not looked at … */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, UNLOOKED);
+	__type(key, struct unlooked_key);
+	__type(value, struct interval_sum);
+} unlooked SEC(".maps");
+
+/* … and how much of it each stack that was looked at stands for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, STOOD);
+	__type(key, struct stood_key);
+	__type(value, struct interval_sum);
+} stood SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -1173,6 +1201,54 @@ static __always_inline bool blocked_pair(u32 stack, u32 waker, u64 ns)
 	return true;
 }
 
+/* Class of an interval: each is four times as long as the one before. */
+static __always_inline u32 length_class(u64 ns)
+{
+	return histogram_log2(ns) / 2;
+}
+
+/* An interval of which nobody looked at the stack. Global, as the next one: the verifier follows it once. */
+__noinline int unlooked_add(const struct thread *thread, u64 ns)
+{
+	struct unlooked_key key = {};
+	struct interval_sum *sum;
+
+	if (!thread)
+		return false;
+	key.owner = thread->owner;
+	key.length = length_class(ns);
+	sum = bpf_map_lookup_elem(&unlooked, &key);
+	if (!sum) {
+		struct interval_sum fresh = {};
+
+		bpf_map_update_elem(&unlooked, &key, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&unlooked, &key);
+		if (!sum)
+			return false;
+	}
+	sum_add_shared(sum, ns);
+	return true;
+}
+
+/* An interval whose stack was looked at for `others` more. */
+__noinline int stood_add(u32 stack, u32 waker, u64 ns, u32 others)
+{
+	struct stood_key key = { .stack = stack, .waker = waker, .length = length_class(ns) };
+	struct interval_sum *sum = bpf_map_lookup_elem(&stood, &key);
+
+	if (!sum) {
+		struct interval_sum fresh = {};
+
+		bpf_map_update_elem(&stood, &key, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&stood, &key);
+		if (!sum)
+			return 0; /* others stand for it */
+	}
+	__sync_fetch_and_add(&sum->weight_ns, ns * others);
+	__sync_fetch_and_add(&sum->events, others);
+	return 0;
+}
+
 static __always_inline void blocked_add(struct thread *thread, u32 stack, u64 ns)
 {
 	struct interval_sum *sum;
@@ -1183,12 +1259,16 @@ static __always_inline void blocked_add(struct thread *thread, u32 stack, u64 ns
 	}
 	sum = bpf_map_lookup_elem(&intervals, &stack);
 	if (!sum) {
+		if (stack == STACK_UNLOOKED && unlooked_add(thread, ns))
+			return;
 		if (walltime)
 			sum_add(&thread->times[TIME_BLOCKED], ns);
 		else
 			loss_add(stack == STACK_UNSEEN ? LOSS_STACK : LOSS_MAP, 1, ns);
 		return;
 	}
+	if (thread->stands_for > 1)
+		stood_add(stack, thread->waker, ns, thread->stands_for - 1);
 	if (waker_on && thread->waker != STACK_NONE && blocked_pair(stack, thread->waker, ns))
 		return;
 	sum_add_shared(sum, ns);
@@ -1385,6 +1465,23 @@ static __noinline int arrive_late(struct thread *thread, struct task_struct *tas
 	return 0;
 }
 
+/* Above the budget: for how many intervals of its kind the one stands that begins now; 0: its stack is not looked at. Chance
+ * decides, and only what was before it: so the sums of those looked at are estimates without bias. Threads that block rarely
+ * cost little, and what they wait for long would be missed: they are always looked at. */
+static __noinline u32 look_pick(struct thread *thread, struct task_struct *task, u32 one_in, u64 key, u64 now)
+{
+	u32 picked = 1;
+
+	if (now - thread->looked_ns < one_in * LOOK_GAP_NS)
+		picked = bpf_get_prandom_u32() & (one_in - 1) ? 0 : one_in;
+	if (picked)
+		thread->looked_ns = now;
+	else if (!walltime &&
+		 (!thread->owner.tgid || thread->owner.cgroup_key != key || thread->exec_id != task->self_exec_id))
+		thread_own(thread, task, key);
+	return picked;
+}
+
 /* `prev` leaves the CPU. TRUE: its stack is to be taken. */
 static __always_inline bool switch_out(void *ctx, bool preempt, struct task_struct *prev, struct cfs_rq *queue,
 				       u64 css_set, u64 now)
@@ -1420,8 +1517,14 @@ static __always_inline bool switch_out(void *ctx, bool preempt, struct task_stru
 		}
 	}
 	if (blocks) {
-		hook_set(ctx);
-		thread->stack = stack_recognise(key, now);
+		u32 one_in = budget_now();
+
+		thread->stands_for = one_in > 1 ? look_pick(thread, prev, one_in, key, now) : 1;
+		thread->stack = STACK_UNLOOKED;
+		if (thread->stands_for) {
+			hook_set(ctx);
+			thread->stack = stack_recognise(key, now);
+		}
 	}
 	thread_stamp(thread, prev, queue, blocks ? THREAD_BLOCKED : THREAD_PREEMPTED, now);
 	return blocks && thread->stack == STACK_UNKNOWN;
@@ -1591,6 +1694,8 @@ int BPF_PROG(offcpu_waking, struct task_struct *task)
 		return 0;
 	thread = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!thread || (thread->state != THREAD_BLOCKED && thread->state != THREAD_UNKNOWN))
+		return 0;
+	if (thread->state == THREAD_BLOCKED && thread->stack == STACK_UNLOOKED)
 		return 0;
 	stack = waker_recognise(ctx, bpf_get_current_task_btf(), bpf_ktime_get_ns());
 	if (stack == STACK_UNKNOWN) {

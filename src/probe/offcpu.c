@@ -17,6 +17,7 @@
 #include "probe/losses.h"
 #include "probe/mapread.h"
 #include "probe/scripts.h"
+#include "probe/unlooked.h"
 
 G_STATIC_ASSERT((int)TIME_RUNNING == PROBE_STATE_RUNNING && (int)TIME_BLOCKED == PROBE_STATE_BLOCKED);
 G_STATIC_ASSERT((int)TIME_WOKEN == PROBE_STATE_WAIT_WOKEN && (int)TIME_PREEMPTED == PROBE_STATE_WAIT_PREEMPTED);
@@ -30,6 +31,7 @@ const struct rung offcpu_rungs[] = {
 };
 #define OFFCPU_RUNG_SLEEPABLE (&offcpu_rungs[0])
 
+#define OFFCPU_ONE_IN_MAX 32 /* fewer looks would save a hundredth of what they all cost */
 #define OFFCPU_PASS_STACKS 64 /* sent by an iterator until the ring is looked at */
 #define OFFCPU_RING_BYTES (16 << 20) /* a thousand copies of processes just seen */
 
@@ -173,6 +175,7 @@ static gboolean offcpu_attach(void *user, const struct rung *rung, GError **erro
 	if (run->intake && offcpu_attach_programs(run, error) && offcpu_start(run, rung, error)) {
 		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
 		allowance_delay(run->allowance);
+		allowance_keep(run->allowance, OFFCPU_ONE_IN_MAX);
 		return TRUE;
 	}
 	offcpu_unload(run);
@@ -309,6 +312,69 @@ static void offcpu_tell_pair(void *user, const void *key, const void *value)
 	offcpu_run_tell(pairs->run, PROBE_STATE_BLOCKED, NULL, pair->stack, pair->waker, value);
 }
 
+struct offcpu_sharing {
+	struct offcpu_run *run;
+	struct unlooked *unlooked;
+};
+
+/* mapread_fn */
+static void offcpu_take_unlooked(void *user, const void *key, const void *value)
+{
+	const struct offcpu_sharing *sharing = user;
+	const struct unlooked_key *kind = key;
+	struct probe_task task;
+
+	memcpy(&task, &kind->owner, sizeof(task)); /* = struct stack_task; see intake.c */
+	task.comm[PROBE_COMM - 1] = task.thread_comm[PROBE_COMM - 1] = '\0';
+	unlooked_add(sharing->unlooked, &task, kind->length, value);
+}
+
+/* mapread_fn */
+static void offcpu_take_example(void *user, const void *key, const void *value)
+{
+	const struct offcpu_sharing *sharing = user;
+	const struct stood_key *example = key;
+	guint32 stack = intake_stack(sharing->run->intake, example->stack);
+	const struct probe_task *task = intake_task(sharing->run->intake, stack);
+
+	if (task) /* else its record was lost: others stand for it */
+		unlooked_add_example(sharing->unlooked, task, example->length, example->stack, example->waker, value);
+}
+
+/* unlooked_fn */
+static void offcpu_tell_share(void *user, const struct probe_task *task, guint32 stack, guint32 waker,
+			      const struct interval_sum *sum)
+{
+	struct offcpu_run *run = user;
+
+	if (stack == STACK_NONE) {
+		run->without_example.events += sum->events;
+		run->without_example.weight += sum->weight_ns;
+	}
+	run->shared.events += sum->events;
+	run->shared.weight += sum->weight_ns;
+	offcpu_run_tell(run, PROBE_STATE_BLOCKED, task, stack, waker, sum);
+}
+
+/* Time of which nobody looked at the stacks. */
+static gboolean offcpu_tell_unlooked(struct offcpu_run *run, GError **error)
+{
+	struct offcpu_sharing sharing = { .run = run };
+	gboolean right;
+
+	if (allowance_most_one_in(run->allowance) <= 1)
+		return TRUE;
+	sharing.unlooked = unlooked_new();
+	right = mapread_each(bpf_map__fd(run->kernel->maps.unlooked), sizeof(struct unlooked_key),
+			     sizeof(struct interval_sum), offcpu_take_unlooked, &sharing, error) &&
+		mapread_each(bpf_map__fd(run->kernel->maps.stood), sizeof(struct stood_key),
+			     sizeof(struct interval_sum), offcpu_take_example, &sharing, error);
+	if (right)
+		unlooked_share_out(sharing.unlooked, offcpu_tell_share, run);
+	unlooked_free(sharing.unlooked);
+	return right;
+}
+
 gboolean offcpu_run_tell_blocked(struct offcpu_run *run, GError **error)
 {
 	struct offcpu_pairs pairs = { .run = run, .sums = offcpu_map_intervals(run, error) };
@@ -327,7 +393,7 @@ gboolean offcpu_run_tell_blocked(struct offcpu_run *run, GError **error)
 		right = mapread_each(bpf_map__fd(run->kernel->maps.pairs), sizeof(struct waker_pair),
 				     sizeof(struct interval_sum), offcpu_tell_pair, &pairs, error);
 	munmap((void *)pairs.sums, INTERVAL_SLOTS * sizeof(struct interval_sum));
-	return right;
+	return right && offcpu_tell_unlooked(run, error);
 }
 
 /* Switches that came while our program was already running on that CPU: the kernel skips it then. */
@@ -376,6 +442,28 @@ static gboolean offcpu_note_recognition(struct offcpu_run *run, struct ledger *l
 	return TRUE;
 }
 
+static void offcpu_account_unlooked(const struct offcpu_run *run, struct ledger *ledger)
+{
+	g_autofree char *shared = units_duration(run->shared.weight);
+	g_autofree char *without = units_duration(run->without_example.weight);
+
+	if (allowance_most_one_in(run->allowance) <= 1)
+		return;
+	ledger_note(
+		ledger,
+		g_strdup_printf("to stay within the budget (%.3g %% of the machine's CPU time) only some of the stacks "
+				"were looked at, down to one in %u. All time is measured; %s of it, %" G_GUINT64_FORMAT
+				" waits, are shared out among the same process's stacks that were looked at and were "
+				"blocked about as long: which stack has it is an estimate",
+				100 * allowance_limit(run->allowance), allowance_most_one_in(run->allowance), shared,
+				run->shared.events));
+	if (run->without_example.events > 0)
+		ledger_note(ledger,
+			    g_strdup_printf("of these, %s have no stack: none that was blocked about as long was "
+					    "looked at",
+					    without));
+}
+
 gboolean offcpu_run_account(struct offcpu_run *run, struct ledger *ledger, GError **error)
 {
 	struct ledger losses = { 0 };
@@ -398,7 +486,7 @@ gboolean offcpu_run_account(struct offcpu_run *run, struct ledger *ledger, GErro
 	ledger_merge(ledger, &losses);
 	ledger_clear(&losses);
 	intake_account(run->intake, ledger);
-	allowance_account(run->allowance, ledger);
+	offcpu_account_unlooked(run, ledger);
 	allowance_account_cost(run->allowance, ledger);
 	ledger->rung = g_strdup(run->rung->name);
 	ledger->misses = g_strdup(run->rung->misses);

@@ -35,6 +35,7 @@ struct user_path {
 #define STACK_NONE 0xffffffffU /* the table was full */
 #define STACK_UNSEEN 0xfffffffeU /* already blocked when the run started, and gone before we looked */
 #define STACK_UNKNOWN 0xfffffffdU /* about to be unwound; never in a result */
+#define STACK_UNLOOKED 0xfffffffcU /* not looked at, to stay within the budget */
 
 struct interval_sum {
 	__u64 weight_ns;
@@ -51,6 +52,20 @@ struct interval_sum {
 struct waker_pair {
 	__u32 stack;
 	__u32 waker;
+};
+
+/* Above the budget. Blocked time of stacks nobody looked at, by owner and class of length … */
+struct unlooked_key {
+	struct stack_task owner;
+	__u32 length; /* log4 of ns */
+	__u32 unused;
+};
+
+/* … and of how much of it those are an example that were: their own time and number, times how many each stands for besides. */
+struct stood_key {
+	__u32 stack;
+	__u32 waker;
+	__u32 length;
 };
 
 /* = enum probe_state */

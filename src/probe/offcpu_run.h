@@ -14,7 +14,7 @@ struct offcpu_run {
 	gboolean no_scripts; /* this kernel does not take the walk of Python frames */
 	struct offcpu_bpf *kernel;
 	struct intake *intake;
-	struct allowance *allowance; /* measures only: fewer intervals would be another result */
+	struct allowance *allowance; /* of stacks looked at; time is always measured */
 	struct probe_listener listener;
 	struct probe_request request; /* its arrays belong to the caller and are not touched after open */
 	gboolean walltime;
@@ -26,6 +26,7 @@ struct offcpu_run {
 	/* while finishing */
 	struct ledger_line told; /* handed to the listener */
 	struct ledger_line unsent, truncated;
+	struct ledger_line shared, without_example; /* not looked at (unlooked.h) */
 };
 
 extern const struct rung offcpu_rungs[];

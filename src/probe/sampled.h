@@ -13,7 +13,7 @@
 struct sampled {
 	struct bpf_object *object; /* the skeleton's */
 	struct intake *intake;
-	struct allowance *allowance; /* measures only: fewer stacks would be another result */
+	struct allowance *allowance; /* what fewer stacks stand for is the probe's to say */
 	struct probe_listener listener;
 	struct ledger_line unsent; /* of stacks whose records never came */
 };

@@ -102,6 +102,36 @@ def test_twin_wakers_are_told_apart(docker, start, fathom, tmp_path, program):
 
 
 @pytest.mark.parametrize("command", ["offcpu", "walltime"])
+def test_budget_looks_at_fewer_stacks(docker, start, fathom, tmp_path, command):
+    """Above the budget only some stacks are looked at. All time is still measured, and each stack has the share that it has
+    when all are looked at."""
+    quick = start(docker, "quick", "/bin/twinstacks", "quick")
+
+    def shares(budget):
+        found, ledger = measure(fathom, tmp_path, command, quick.name, "--budget", budget)
+        elapsed_us = json.loads((tmp_path / "out.json").read_text())["duration_ns"] / 1000
+        told = Counter()
+        for frames, weight in found:
+            if "blocked: sleep" in frames:
+                told[kind(frames)] += weight
+        if command == "walltime":
+            assert sum(weight for _, weight in found) == pytest.approx(elapsed_us, rel=0.01)
+        assert sum(told.values()) > 0.3 * elapsed_us, found
+        return {name: told[name] / sum(told.values()) for name in (*WAYS, *ROOTS, "")}, ledger
+
+    exact, ledger = shares(100)
+    assert not [note for note in ledger["notes"] if "within the budget" in note], ledger
+    # Of some 8,000 sleeps a second one in 32 is looked at: at least 100 of each stack, which chance spreads by 10 %.
+    estimated, ledger = shares(0.05)
+    [note] = [note for note in ledger["notes"] if "within the budget" in note]
+    assert "only some of the stacks were looked at" in note, note
+    for name, share in exact.items():
+        assert estimated[name] == pytest.approx(share, rel=0.35, abs=0.02), (name, exact, estimated, ledger["notes"])
+    if command == "offcpu":
+        assert fathom("offcpu", quick.name, "--budget", 0).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["offcpu", "walltime"])
 def test_blocked_before_the_start(docker, start, fathom, tmp_path, command):
     """A deep stack that is only ever seen from outside: each of its frames is there, up to the first."""
     resting = start(docker, "resting", "/bin/deeprest_omit")

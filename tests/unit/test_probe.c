@@ -8,6 +8,7 @@
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
 #include "probe/allowance.h"
+#include "probe/unlooked.h"
 #include "probe/parttime.h"
 #include "probe/answers.h"
 #include "probe/copyplan.h"
@@ -574,6 +575,48 @@ static void test_budget(void)
 	g_assert_cmpuint(allowance_cost_ns(0, 0, 30), ==, 0);
 }
 
+struct shares {
+	guint64 ns[4], events[4]; /* by stack; the last: none */
+};
+
+/* unlooked_fn */
+static void take_share(void *user, const struct probe_task *task, guint32 stack, guint32 waker,
+		       const struct interval_sum *sum)
+{
+	struct shares *shares = user;
+	guint at = stack == STACK_NONE ? 3 : stack;
+
+	(void)task;
+	g_assert_cmpuint(waker, ==, STACK_NONE);
+	shares->ns[at] += sum->weight_ns;
+	shares->events[at] += sum->events;
+}
+
+/* Who was looked at stands for the same owner's waits that lasted about as long, to the nanosecond. */
+static void test_unlooked(void)
+{
+	const struct probe_task one = { .cgroup_key = 1, .tgid = 10 }, other = { .cgroup_key = 1, .tgid = 11 };
+	const struct interval_sum brief = { 1000, 10, 0, 0 }, lasting = { 900000, 2, 0, 0 }, of_other = { 7, 1, 0, 0 };
+	const struct interval_sum thrice = { 300, 3, 0, 0 }, once = { 100, 1, 0, 0 }, twice = { 200, 2, 0, 0 };
+	struct unlooked *unlooked = unlooked_new();
+	struct shares shares = { 0 };
+
+	unlooked_add(unlooked, &one, 4, &brief);
+	unlooked_add(unlooked, &one, 9, &lasting);
+	unlooked_add(unlooked, &other, 4, &of_other);
+	unlooked_add_example(unlooked, &one, 4, 0, STACK_NONE, &thrice);
+	unlooked_add_example(unlooked, &one, 4, 1, STACK_NONE, &once);
+	unlooked_add_example(unlooked, &one, 4, 2, STACK_NONE, &twice);
+	unlooked_share_out(unlooked, take_share, &shares);
+	unlooked_free(unlooked);
+	g_assert_cmpuint(shares.ns[0], ==, 500);
+	g_assert_cmpuint(shares.ns[1], ==, 166);
+	g_assert_cmpuint(shares.ns[2], ==, 334);
+	g_assert_cmpuint(shares.events[0] + shares.events[1] + shares.events[2], ==, 10);
+	g_assert_cmpuint(shares.ns[3], ==, 900007); /* nobody is an example of the long ones, nor of the other's */
+	g_assert_cmpuint(shares.events[3], ==, 3);
+}
+
 static void test_parttime(void)
 {
 	g_assert_cmpuint(parttime_pause_ns(50, 0.001, 0.001), ==, 0);
@@ -783,6 +826,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/answers", test_answers);
 	g_test_add_func("/probe/budget", test_budget);
+	g_test_add_func("/probe/unlooked", test_unlooked);
 	g_test_add_func("/probe/parttime", test_parttime);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
