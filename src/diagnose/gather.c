@@ -424,7 +424,7 @@ static void gather_edge(struct gathering *gathering, const struct edges *edges, 
 	const char *port = edges_labels(edges, row)[0];
 	struct subject *subject = subject_named(gathering, source.name, FALSE);
 	double refused = counted(edges, edge, "failed_refused");
-	double timed_out = counted(edges, edge, "failed_timeout");
+	double timed_out = counted(edges, edge, "failed_timeout") + counted(edges, edge, "failed_overflow");
 	double ports = counted(edges, edge, "failed_local");
 	double worst = refused + timed_out + ports +
 		       0.01 * (counted(edges, edge, "retransmits_rto") + counted(edges, edge, "retransmits_fast") +

@@ -32,6 +32,9 @@ __u32 tcp_fresh = 0; /* connections began since user space set it to 0 */
 __u32 tcp_stirred = 0; /* segments came since then */
 __u64 tcp_heard_us = 0; /* all segments since then were looked at (clock of TCP); TCP_DEAF: now they are not */
 struct tcp_waiting tcp_waiting[TCP_WAITING_CPUS];
+__u64 tcp_turned_made = 0; /* entries of tcp_turned */
+__u32 tcp_alarmed = 0; /* user space has been told that a queue may be full */
+__u32 tcp_full = 0; /* listeners whose accept queue was full at the last look at all */
 __u32 tcp_tick_wanted = 0; /* by user space, before a walk: the next two are of one moment */
 __u64 tcp_tick = 0, tcp_tick_ns = 0;
 
@@ -57,6 +60,7 @@ struct tcp_pair {
 	u16 client_name; /* 0 unless tcp_by_process */
 	u8 syn_retransmits; /* 255: or more */
 	u8 existing : 1; /* found open */
+	u8 turned : 1; /* a full accept queue has dropped the end of its handshake */
 	u8 doubts : 2; /* ends whose sockets were no longer there at the last sweep, by bit */
 };
 _Static_assert(sizeof(struct tcp_pair) == 56, "with its key one line of memory");
@@ -123,7 +127,8 @@ struct tcp_socket {
 	u32 talked_bytes; /* sent when a request was answered (client) or came (server) last: the lower half */
 	u8 syn_retransmits; /* 255: or more */
 	u8 role; /* enum talk_role */
-	u8 is_lost; /* there was no room for its connection: counted once, however often a walk tries again */
+	u8 is_lost : 1; /* there was no room for its connection: counted once, however often a walk tries again */
+	u8 turned : 1; /* connecting: it counts as turned away by a full accept queue */
 };
 _Static_assert(sizeof(struct tcp_socket) <= 56, "with the kernel's own 72 bytes it is one of 128");
 
@@ -174,6 +179,21 @@ struct {
 	__type(key, struct tcp_listener_key);
 	__type(value, struct tcp_listener);
 } tcp_listeners SEC(".maps");
+
+/* By a client's initial sequence number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TCP_TURNED);
+	__type(key, u32);
+	__type(value, struct tcp_turned);
+} tcp_turned SEC(".maps");
+
+/* Wakes user space up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TCP_ALARM_BYTES);
+} tcp_alarms SEC(".maps");
 
 #define ADD(where, amount) __sync_fetch_and_add(&(where), (amount))
 
@@ -774,6 +794,16 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 		client_counts(sk, made);
 }
 
+/* Its queue had room again before the server forgot it. */
+static __always_inline void turned_is_accepted(struct tcp_pair *pair, u32 number)
+{
+	struct tcp_edge *edge = edge_at(number);
+
+	pair->turned = 0;
+	if (edge)
+		ADD(edge->accepts, -1);
+}
+
 static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair, u64 owner, u32 name, bool soon)
 {
 	struct tcp_edge_key key = {
@@ -804,6 +834,8 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 		return true; /* and ended as one */
 	}
 	pair_count(pair, number, 1);
+	if (pair->turned)
+		turned_is_accepted(pair, number);
 	return true;
 }
 
@@ -867,19 +899,92 @@ static __always_inline enum tcp_failure failure_of(int error)
 	return TCP_FAILURE_OTHER;
 }
 
+/* ---- accept queues that are full ---- */
+
+/* What the kernel asks before it drops a connection (sk_acceptq_is_full). */
+static __always_inline bool listener_is_full(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_ack_backlog) > BPF_CORE_READ(sk, sk_max_ack_backlog);
+}
+
+/* No hook tells of a SYN that was dropped so, but that each packet consumed passes one, which is not paid for all the time: user
+ * space attaches tcp_consumed when this is said and a queue is full. */
+static __always_inline void queue_alarm(void)
+{
+	u64 nothing = 0;
+
+	if (tcp_alarmed || __sync_val_compare_and_swap(&tcp_alarmed, 0, 1) != 0)
+		return;
+	if (bpf_ringbuf_output(&tcp_alarms, &nothing, sizeof(nothing), 0) != 0)
+		tcp_alarmed = 0;
+}
+
+/* The edge to the server that turned it away. */
+static __always_inline u32 turned_edge(const struct tcp_turned *turned, u64 client, u32 client_name)
+{
+	struct tcp_edge_key key = { .client = client,
+				    .client_name = client_name,
+				    .server = turned->server,
+				    .server_name = turned->server_name,
+				    .port = turned->port };
+
+	return edge_find(&key);
+}
+
+/* A client that tries once more, or gives up. 0: no full queue has turned it away, as far as is known; else the edge. */
+static __noinline u32 client_turned(struct tcp_sock *tcp, struct tcp_socket *more, u64 client, u32 name)
+{
+	struct tcp_turned *turned;
+	struct tcp_edge *edge;
+	u32 isn, number;
+
+	if (!tcp || !tcp_turned_made)
+		return 0;
+	isn = tcp->snd_una;
+	turned = bpf_map_lookup_elem(&tcp_turned, &isn);
+	if (!turned)
+		return 0;
+	number = turned_edge(turned, client, name);
+	edge = edge_at(number);
+	if (edge && !__sync_lock_test_and_set(&turned->told, 1))
+		ADD(edge->failures[TCP_FAILURE_OVERFLOW], 1);
+	if (more)
+		more->turned = 1;
+	return number;
+}
+
+static __always_inline void turned_add(u32 isn, const struct tcp_turned *turned)
+{
+	struct tcp_turned *known = bpf_map_lookup_elem(&tcp_turned, &isn);
+
+	if (known) {
+		known->time_ns = turned->time_ns;
+		return;
+	}
+	if (bpf_map_update_elem(&tcp_turned, &isn, turned, BPF_NOEXIST) == 0)
+		ADD(tcp_turned_made, 1);
+	else
+		loss_add(LOSS_MAP, 1, 1);
+}
+
 static __always_inline void connection_fails(struct sock *sk)
 {
-	u32 number = edge_outside(sk, owner_here(sk), name_of(NULL), true);
-	struct tcp_edge *edge = edge_at(number);
 	enum tcp_failure failure = failure_of(sk->sk_err);
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+	u64 owner = owner_here(sk);
+	u32 name = name_of(NULL), number = client_turned(tcp, more, owner, name);
+	bool turned = number != 0;
+	struct tcp_edge *edge;
 
+	if (!number)
+		number = edge_outside(sk, owner, name, true);
+	edge = edge_at(number);
 	if (!edge)
 		return;
 	if (failure == TCP_FAILURE_ABANDONED && tcp && tcp->segs_out == 0)
 		failure = TCP_FAILURE_LOCAL;
-	if (failure < TCP_FAILURES)
+	if (failure < TCP_FAILURES && !turned)
 		ADD(edge->failures[failure], 1);
 	if (more && more->syn_retransmits)
 		ADD(edge->client.retransmits[TCP_RETRANSMIT_SYN], more->syn_retransmits);
@@ -1128,7 +1233,7 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 static __always_inline void listener_starts(struct sock *sk, u64 owner, u32 name)
 {
 	struct tcp_listener_key key = { .netns = socket_netns(sk), .port = sk->__sk_common.skc_num };
-	struct tcp_listener listener = { .owner = owner, .name = name };
+	struct tcp_listener listener = { .owner = owner, .socket = (u64)sk, .name = name };
 
 	bpf_map_update_elem(&tcp_listeners, &key, &listener, BPF_ANY);
 }
@@ -1194,6 +1299,9 @@ static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
 	ago_ms = (u32)(now_us / 1000) - tcp->retrans_stamp;
 	if (!more->start_us && ago_ms < TCP_CONNECT_MS_MAX)
 		more->start_us = now_us - (u64)ago_ms * 1000;
+	queue_alarm();
+	if (!more->turned)
+		client_turned(tcp, more, socket_owner(sk), tcp_by_process ? more->name : 0);
 }
 
 /* As the kernel counts: a large one is many. */
@@ -1243,6 +1351,163 @@ int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 		ADD(edge->client.retransmits[kind], segments);
 	else
 		ADD(edge->server.retransmits[kind], segments);
+	return 0;
+}
+
+/* Who turned `isn` away. */
+static __always_inline void turned_describe(struct tcp_turned *turned, struct sock *listener, u32 netns, u16 port)
+{
+	struct tcp_listener_key key = { .netns = netns, .port = port };
+	struct tcp_listener *known = bpf_map_lookup_elem(&tcp_listeners, &key);
+
+	turned->server = BPF_CORE_READ(listener, sk_cgrp_data.cgroup, kn, id);
+	if (known && turned->server == CGROUP_ROOT && v1_controller != V1_NONE)
+		turned->server = known->owner;
+	if (known)
+		turned->server_name = known->name;
+	turned->netns = netns;
+	turned->port = port;
+	turned->time_ns = turned->since_ns = bpf_ktime_get_ns();
+}
+
+/* A client that took its connection for open, of which its server has heard no end of the handshake. */
+static __always_inline bool pair_turned(u64 key, u32 isn, const struct tcp_turned *turned)
+{
+	struct tcp_pair *pair = pair_find_awaiting(key, turned->netns);
+	struct tcp_turned *known;
+	struct tcp_edge *edge;
+	u32 number, before;
+
+	if (!pair)
+		return false;
+	if (pair->turned)
+		return true;
+	number = turned_edge(turned, pair->client, pair->client_name);
+	edge = edge_at(number);
+	if (!edge)
+		return true;
+	before = __sync_lock_test_and_set(&pair->edge, number);
+	if (before == EDGE_NONE)
+		waiting_add(-1);
+	else
+		pair_count(pair, before, -1);
+	pair_count(pair, number, 1);
+	pair->turned = 1;
+	ADD(edge->accepts, 1);
+	known = bpf_map_lookup_elem(&tcp_turned, &isn);
+	if (!known || !__sync_lock_test_and_set(&known->told, 1))
+		ADD(edge->failures[TCP_FAILURE_OVERFLOW], 1);
+	return true;
+}
+
+/* A server sends its SYN again to somebody who has answered it: the answer found the queue full. */
+SEC("btf_tp/tcp_retransmit_synack")
+int BPF_PROG(tcp_answered_again, struct sock *sk, struct tcp_request_sock *request)
+{
+	struct tcp_turned turned = {};
+	struct tcp_edge_key key = {};
+	u32 isn, own;
+
+	if (!BPF_CORE_READ_BITFIELD_PROBED(request, req.acked) || !listener_is_full(sk))
+		return 0;
+	queue_alarm();
+	isn = BPF_CORE_READ(request, rcv_isn);
+	own = BPF_CORE_READ(request, snt_isn);
+	turned_describe(&turned, sk, socket_netns(sk), sk->__sk_common.skc_num);
+	if (pair_turned((u64)(isn + 1) << 32 | (own + 1), isn, &turned))
+		return 0;
+	socket_address((struct sock *)request, &key);
+	turned.family = key.family;
+	__builtin_memcpy(turned.address, key.address, sizeof(turned.address));
+	turned_add(isn, &turned);
+	return 0;
+}
+
+#define SYN_PORT_OFFSET 2 /* in a segment's header, in bytes */
+#define SYN_SEQ_OFFSET 4
+#define SYN_FLAGS_OFFSET 13
+#define SYN_BYTES 14
+#define SYN_FLAGS 0x17 /* FIN, SYN, RST, ACK */
+#define SYN_ALONE 0x02
+#define IP_BYTES 40
+#define IP_ADDRESS_OFFSET 12
+#define IP_PROTOCOL_OFFSET 9
+#define IPV6_ADDRESS_OFFSET 8
+#define IPV6_PROTOCOL_OFFSET 6
+
+/* Whose SYN it is. FALSE: it is none. */
+static __always_inline bool syn_read(struct sk_buff *skb, struct tcp_turned *turned, u16 *port, u32 *isn)
+{
+	unsigned char *head = skb->head, segment[16], packet[IP_BYTES];
+
+	if (bpf_probe_read_kernel(segment, SYN_BYTES, head + skb->transport_header) != 0 ||
+	    (segment[SYN_FLAGS_OFFSET] & SYN_FLAGS) != SYN_ALONE ||
+	    bpf_probe_read_kernel(packet, sizeof(packet), head + skb->network_header) != 0)
+		return false;
+	if (packet[0] >> 4 == 4 && packet[IP_PROTOCOL_OFFSET] == IPPROTO_TCP) {
+		turned->family = AF_INET;
+		__builtin_memcpy(turned->address, packet + IP_ADDRESS_OFFSET, 4);
+	} else if (packet[0] >> 4 == 6 && packet[IPV6_PROTOCOL_OFFSET] == IPPROTO_TCP) {
+		turned->family = AF_INET6;
+		__builtin_memcpy(turned->address, packet + IPV6_ADDRESS_OFFSET, 16);
+	} else {
+		return false;
+	}
+	*port = (u16)segment[SYN_PORT_OFFSET] << 8 | segment[SYN_PORT_OFFSET + 1];
+	*isn = (u32)segment[SYN_SEQ_OFFSET] << 24 | (u32)segment[SYN_SEQ_OFFSET + 1] << 16 |
+	       (u32)segment[SYN_SEQ_OFFSET + 2] << 8 | segment[SYN_SEQ_OFFSET + 3];
+	return true;
+}
+
+/* Where the socket that listens on the port lies, if it still does. */
+static __always_inline struct sock *listener_find(u32 netns, u16 port)
+{
+	struct tcp_listener_key key = { .netns = netns, .port = port };
+	struct tcp_listener *known = bpf_map_lookup_elem(&tcp_listeners, &key);
+	struct sock *sk = known ? (struct sock *)known->socket : NULL;
+
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_LISTEN ||
+	    BPF_CORE_READ(sk, __sk_common.skc_num) != port)
+		return NULL;
+	return sk;
+}
+
+/* A packet is done with. Of all that are, a SYN that has come to a socket has lost its device before (tcp_v4_rcv). */
+SEC("btf_tp/consume_skb")
+int BPF_PROG(tcp_consumed, struct sk_buff *skb)
+{
+	struct tcp_turned turned = {};
+	struct dst_entry *route;
+	struct sock *listener;
+	u32 isn, netns;
+	u16 port;
+
+	if (skb->dev || !skb->skb_iif || !syn_read(skb, &turned, &port, &isn))
+		return 0;
+	route = (struct dst_entry *)(skb->_skb_refdst & ~1UL);
+	if (!route)
+		return 0;
+	netns = BPF_CORE_READ(route, dev, nd_net.net, ns.inum);
+	listener = listener_find(netns, port);
+	if (!listener || !listener_is_full(listener))
+		return 0;
+	turned_describe(&turned, listener, netns, port);
+	turned_add(isn, &turned);
+	return 0;
+}
+
+/* Every socket that listens, of those known. */
+SEC("btf_iter/bpf_map_elem")
+int tcp_queues(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct tcp_listener_key *key = context->key;
+	struct sock *listener;
+
+	if (!key)
+		return 0;
+	listener = listener_find(key->netns, key->port);
+	if (listener && listener_is_full(listener))
+		ADD(tcp_full, 1);
 	return 0;
 }
 

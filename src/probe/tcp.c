@@ -31,6 +31,10 @@
 #define TCP_FILES_SHARE 1000 /* likewise of walks over all files that nothing waits for, */
 #define TCP_FILES_NS (10 * NS_PER_S) /* which are not further apart than this */
 #define TCP_SWEEP_NS (100 * NS_PER_MS) /* between two sweeps: what is just ending has ended */
+#define TCP_QUEUES_NS (5 * NS_PER_S) /* between two looks at all accept queues nobody called for */
+#define TCP_CONSUMED_NS (60 * NS_PER_S) /* what is consumed is looked at for so long after a queue was full */
+#define TCP_TURNED_NS (5 * NS_PER_S) /* a client that is here has sent its SYN again by then */
+#define TCP_TURNED_FORGET_NS (150 * NS_PER_S) /* and the last of them, at the kernel's usual settings */
 #define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
 #define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
 #define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
@@ -87,6 +91,7 @@ const struct edges_column tcp_counters[] = {
 	[COUNTER_FAILED + TCP_FAILURE_ABANDONED] = { "failed_abandoned", UNIT_COUNT },
 	[COUNTER_FAILED + TCP_FAILURE_OTHER] = { "failed_other", UNIT_COUNT },
 	[COUNTER_FAILED + TCP_FAILURE_LOCAL] = { "failed_local", UNIT_COUNT },
+	[COUNTER_FAILED + TCP_FAILURE_OVERFLOW] = { "failed_overflow", UNIT_COUNT },
 	[COUNTER_RESETS] = { "resets", UNIT_COUNT },
 	[COUNTER_SENT_BYTES] = { "sent_bytes", UNIT_BYTES },
 	[COUNTER_RECEIVED_BYTES] = { "received_bytes", UNIT_BYTES },
@@ -140,6 +145,13 @@ struct tcp_run {
 	struct bpf_link *state, *retransmit, *walk, *known_sockets;
 	struct parttime *segments;
 	struct bpf_link *sweeps[TCP_SWEEPS];
+	struct bpf_link *answered_again, *queues;
+	struct bpf_link *consumed; /* NULL: it is not needed now */
+	struct ring_buffer *alarms;
+	guint64 consumed_until_ns, next_queues_ns;
+	guint64 turned_made; /* when it was last looked */
+	gboolean turned_left; /* some are remembered */
+	int epoll; /* readable when there is something to drain; -1: never */
 	struct births *births;
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
@@ -188,6 +200,8 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 
 	run->kernel = KERNEL_BTF_OPEN(tcp, btf, what, error);
 	if (!run->kernel)
+		return FALSE;
+	if (!births_size(run->kernel->obj, &run->request, error))
 		return FALSE;
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
@@ -239,12 +253,30 @@ static gboolean tcp_attach_sweeps(struct tcp_run *run)
 	return run->sweeps[TCP_SWEEP_SPILLED] != NULL;
 }
 
-/* What wakes us up for births does for windows, too: no descriptor more. */
-static gboolean tcp_wait_for_segments(struct tcp_run *run)
+/* -1: there is nothing to wait for. */
+static gboolean tcp_wait_for(const struct tcp_run *run, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 
-	return epoll_ctl(births_fd(run->births), EPOLL_CTL_ADD, parttime_fd(run->segments), &event) == 0;
+	return fd < 0 || epoll_ctl(run->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* ring_buffer_sample_fn */
+static int tcp_take_alarm(void *user, void *data G_GNUC_UNUSED, size_t bytes G_GNUC_UNUSED)
+{
+	struct tcp_run *run = user;
+
+	run->next_queues_ns = 0;
+	return 0;
+}
+
+/* Births, windows of time for segments, and queues that may be full. */
+static gboolean tcp_wait_for_all(struct tcp_run *run)
+{
+	run->alarms = ring_buffer__new(bpf_map__fd(run->kernel->maps.tcp_alarms), tcp_take_alarm, run, NULL);
+	run->epoll = epoll_create1(EPOLL_CLOEXEC);
+	return run->alarms && run->epoll >= 0 && tcp_wait_for(run, births_fd(run->births)) &&
+	       tcp_wait_for(run, parttime_fd(run->segments)) && tcp_wait_for(run, ring_buffer__epoll_fd(run->alarms));
 }
 
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
@@ -259,7 +291,11 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->retransmit)
 		run->segments = parttime_new(run->kernel->progs.tcp_segment,
 					     run->request.frugal ? TCP_SEGMENTS_SHARE : 0, TCP_SEGMENT_NS);
-	if (run->segments && tcp_wait_for_segments(run))
+	if (run->segments)
+		run->answered_again = kernel_btf_attach(run->kernel->progs.tcp_answered_again);
+	if (run->answered_again)
+		run->queues = tcp_attach_over(run->kernel->progs.tcp_queues, run->kernel->maps.tcp_listeners);
+	if (run->queues && tcp_wait_for_all(run))
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
 	if (run->walk)
 		run->known_sockets = tcp_attach_over(run->kernel->progs.tcp_known, run->kernel->maps.tcp_sockets);
@@ -433,8 +469,38 @@ static void tcp_listen_when_due(struct tcp_run *run)
 		__atomic_store_n(&kernel->bss->tcp_heard_us, clock_monotonic_ns() / NS_PER_US, __ATOMIC_RELEASE);
 }
 
+/* Only while a queue is full what is consumed is looked at. What is to be seen in the meantime is seen by tcp_answered_again
+ * alone: of those whose SYN was dropped, whoever tries again later. */
+static gboolean tcp_watch_queues(struct tcp_run *run, GError **error)
+{
+	struct tcp_bpf *kernel = run->kernel;
+	guint64 now_ns;
+
+	ring_buffer__consume(run->alarms);
+	now_ns = clock_monotonic_ns();
+	if (now_ns < run->next_queues_ns)
+		return TRUE;
+	run->next_queues_ns = now_ns + TCP_QUEUES_NS;
+	kernel->bss->tcp_full = 0;
+	if (!tcp_iterate(run->queues, error))
+		return FALSE;
+	if (kernel->bss->tcp_full)
+		run->consumed_until_ns = now_ns + TCP_CONSUMED_NS;
+	if (now_ns < run->consumed_until_ns) {
+		if (!run->consumed)
+			run->consumed = kernel_btf_attach(kernel->progs.tcp_consumed);
+		return TRUE;
+	}
+	bpf_link__destroy(g_steal_pointer(&run->consumed));
+	kernel->bss->tcp_alarmed = 0;
+	return TRUE;
+}
+
 static void tcp_detach(struct tcp_run *run)
 {
+	bpf_link__destroy(g_steal_pointer(&run->answered_again));
+	bpf_link__destroy(g_steal_pointer(&run->queues));
+	bpf_link__destroy(g_steal_pointer(&run->consumed));
 	bpf_link__destroy(g_steal_pointer(&run->state));
 	bpf_link__destroy(g_steal_pointer(&run->retransmit));
 	if (run->segments)
@@ -449,6 +515,10 @@ static void tcp_unload(struct tcp_run *run)
 {
 	tcp_detach(run);
 	g_clear_pointer(&run->segments, parttime_free);
+	ring_buffer__free(g_steal_pointer(&run->alarms));
+	if (run->epoll >= 0)
+		close(run->epoll);
+	run->epoll = -1;
 	births_close(g_steal_pointer(&run->births));
 	if (run->edges)
 		munmap((void *)run->edges, run->edges_bytes);
@@ -477,7 +547,7 @@ static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
 	if (rung == TCP_RUNG_POLLED)
 		return tcp_attach_polled(run, error);
 	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
-	    tcp_walk_all(run, TRUE, TRUE, error))
+	    tcp_walk_all(run, TRUE, TRUE, error) && tcp_watch_queues(run, error))
 		return TRUE;
 	tcp_unload(run);
 	return FALSE;
@@ -528,6 +598,7 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 	run->listener = *listener;
 	run->sizes = request->smallest ? &tcp_sizes_smallest : request->frugal ? &tcp_sizes_frugal : &tcp_sizes_usual;
 	run->edges_max = run->sizes->edges;
+	run->epoll = -1;
 	run->keys = g_new0(struct tcp_edge_key, run->edges_max);
 	run->told = g_new0(struct tcp_edge, run->edges_max);
 	run->busy_ns = g_new0(guint64, run->edges_max);
@@ -620,7 +691,7 @@ static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_e
 
 	counters[COUNTER_OPENS] = tcp_news(now->opens, &told->opens);
 	counters[COUNTER_ACCEPTS] =
-		key->client && key->server ? counters[COUNTER_OPENS] : tcp_news(now->accepts, &told->accepts);
+		tcp_news(key->client && key->server ? now->opens - now->accepts : now->accepts, &told->accepts);
 	counters[COUNTER_CLOSES] = tcp_news(side->closes, &side_told->closes);
 	counters[COUNTER_EXISTING] = tcp_news(now->existing, &told->existing);
 	for (guint i = 0; i < TCP_FAILURES; i++)
@@ -756,6 +827,66 @@ static void tcp_make_room(struct tcp_run *run)
 	}
 }
 
+/* ---- connections turned away by a full accept queue whose clients are not here ---- */
+
+struct tcp_turned_walk {
+	struct tcp_run *run;
+	guint64 now_ns;
+	gboolean last;
+	guint left;
+};
+
+static void tcp_turned_hand_out(const struct tcp_run *run, const struct tcp_turned *turned)
+{
+	char address[INET6_ADDRSTRLEN] = "other addresses", port[8];
+	struct probe_value value = { .text = port };
+	guint64 counters[COUNTERS] = { [COUNTER_FAILED + TCP_FAILURE_OVERFLOW] = 1 };
+	const struct histogram_counts *times[TCP_TIMES] = { NULL };
+	struct probe_pair pair = { .values = &value, .counters = counters, .histograms = times };
+
+	if (!run->listener.pair)
+		return;
+	inet_ntop(turned->family, turned->address, address, sizeof(address));
+	g_snprintf(port, sizeof(port), "%u", turned->port);
+	tcp_end(run, 0, 0, address, &pair.source);
+	tcp_end(run, turned->server, turned->server_name, address, &pair.target);
+	run->listener.pair(run->listener.user, &pair);
+}
+
+/* mapread_fn */
+static void tcp_take_turned(void *user, const void *key, const void *value)
+{
+	struct tcp_turned_walk *walk = user;
+	struct tcp_turned turned = *(const struct tcp_turned *)value;
+	int fd = bpf_map__fd(walk->run->kernel->maps.tcp_turned);
+
+	if (walk->now_ns > turned.time_ns + TCP_TURNED_FORGET_NS) {
+		bpf_map_delete_elem(fd, key);
+		return;
+	}
+	walk->left++;
+	if (turned.told || (!walk->last && walk->now_ns < turned.since_ns + TCP_TURNED_NS))
+		return;
+	turned.told = 1;
+	if (bpf_map_update_elem(fd, key, &turned, BPF_EXIST) == 0)
+		tcp_turned_hand_out(walk->run, &turned);
+}
+
+static gboolean tcp_tell_turned(struct tcp_run *run, gboolean last, GError **error)
+{
+	guint64 made = __atomic_load_n(&run->kernel->bss->tcp_turned_made, __ATOMIC_ACQUIRE);
+	struct tcp_turned_walk walk = { run, clock_monotonic_ns(), last, 0 };
+
+	if (made == run->turned_made && !run->turned_left)
+		return TRUE;
+	if (!mapread_each(bpf_map__fd(run->kernel->maps.tcp_turned), sizeof(guint32), sizeof(struct tcp_turned),
+			  tcp_take_turned, &walk, error))
+		return FALSE;
+	run->turned_made = made;
+	run->turned_left = walk.left > 0;
+	return TRUE;
+}
+
 static gboolean tcp_hand_out_all(struct tcp_run *run, struct ledger *ledger, GError **error)
 {
 	guint64 strangers = __atomic_load_n(&run->kernel->bss->tcp_strangers, __ATOMIC_RELAXED);
@@ -843,7 +974,7 @@ static int tcp_fd(struct probe_run *run)
 {
 	if (((struct tcp_run *)run)->polled)
 		return -1; /* nothing to wait for */
-	return births_fd(((struct tcp_run *)run)->births);
+	return ((struct tcp_run *)run)->epoll;
 }
 
 static gboolean tcp_drain(struct probe_run *run, GError **error)
@@ -853,6 +984,8 @@ static gboolean tcp_drain(struct probe_run *run, GError **error)
 	if (tcp->births) {
 		births_drain(tcp->births);
 		tcp_listen_when_due(tcp);
+		if (!tcp_watch_queues(tcp, error))
+			return FALSE;
 	}
 	return !tcp->peers || probe_peers.drain(tcp->peers, error);
 }
@@ -867,7 +1000,8 @@ static gboolean tcp_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 	if (run->polled)
 		return tcp_collect_polled(run, FALSE, ledger);
 	tcp_listen_when_due(run);
-	if (!tcp_walk_when_due(run, FALSE, error) || !tcp_hand_out_all(run, ledger, error))
+	if (!tcp_watch_queues(run, error) || !tcp_walk_when_due(run, FALSE, error) ||
+	    !tcp_hand_out_all(run, ledger, error) || !tcp_tell_turned(run, FALSE, error))
 		return FALSE;
 	tcp_make_room(run);
 	return TRUE;
@@ -887,7 +1021,7 @@ static gboolean tcp_finish(struct probe_run *opaque, struct ledger *ledger, GErr
 	tcp_detach(run);
 	births_drain(run->births);
 	tcp_account_missed(run, ledger);
-	return tcp_hand_out_all(run, ledger, error) &&
+	return tcp_hand_out_all(run, ledger, error) && tcp_tell_turned(run, TRUE, error) &&
 	       losses_read(bpf_map__fd(run->kernel->maps.losses), ledger, error);
 }
 

@@ -21,6 +21,8 @@
 #define TCP_SOCKETS_SMALLEST 256 /* others on the machine need some */
 #define TCP_EDGES_SMALLEST 64
 #define TCP_LISTENERS 16384
+#define TCP_TURNED 4096 /* clients of full accept queues that are remembered */
+#define TCP_ALARM_BYTES 4096
 #define TCP_NAMES 8192
 #define TCP_ADDRESS 16
 #define TCP_COMM 16
@@ -36,7 +38,9 @@ enum tcp_failure {
 	TCP_FAILURE_ABANDONED = 4, /* the caller closed it before there was an answer */
 	TCP_FAILURE_OTHER = 5,
 	TCP_FAILURE_LOCAL = 6, /* nothing was sent: no port of its own was free (EADDRNOTAVAIL), or no memory */
-	TCP_FAILURES = 7,
+	TCP_FAILURE_OVERFLOW =
+		7, /* its SYN, or the end of its handshake, was dropped by a full accept queue: once each */
+	TCP_FAILURES = 8,
 };
 
 enum tcp_retransmit {
@@ -95,7 +99,8 @@ struct tcp_times {
 /* All numbers only grow, but for `opens` and the connect times: a connection whose server is found a moment later
  * moves to the edge that names both. */
 struct tcp_edge {
-	/* accepts: of clients outside; in an edge with both ends what is opened is accepted. */
+	/* accepts: of clients outside; in an edge with both ends what is opened is accepted but for these: a full accept queue
+	 * dropped the end of their handshake, which only the client took for done. */
 	__u64 opens, accepts, existing, resets; /* existing: found open at the start */
 	__u64 single; /* connections that ended after fewer than two requests */
 	__u64 failures[TCP_FAILURES];
@@ -112,7 +117,22 @@ struct tcp_listener_key {
 
 struct tcp_listener {
 	__u64 owner;
+	__u64 socket; /* where it lies; where several share the port, that which was met last */
 	__u32 name, pad;
+};
+
+/* A connection that a full accept queue has turned away, by its client's initial sequence number: that survives address
+ * translation. Its client, where it is here, finds itself when it sends again. */
+struct tcp_turned {
+	__u64 server; /* cgroup key */
+	__u64 time_ns; /* CLOCK_MONOTONIC: when it was turned away last */
+	__u64 since_ns; /* and first */
+	__u32 server_name;
+	__u32 netns; /* of the server */
+	__u16 port; /* the server's */
+	__u8 family, pad;
+	__u32 told; /* 1: counted */
+	__u8 address[TCP_ADDRESS]; /* the client's, as the server sees it */
 };
 
 struct tcp_name {

@@ -161,8 +161,9 @@ def test_shared_network_namespace(fathom, wait_attached, docker, start, tmp_path
                 asker.stdin.close()
         answerer.kill()
     check_exact(found[0], client.name, server.name, MANY)
-    datagrams = [e for e in found[0]["edges"] if e["target"].get("protocol") == "udp"]
-    assert [(e["source"], e["target"]["container"], e["sent_bytes"], e["received_bytes"]) for e in datagrams] == [
+    datagrams = [e for e in found[0]["edges"] if e["target"].get("protocol") == "udp" and
+                 {client.name, server.name} & {*e["source"].values(), *e["target"].values()}]
+    assert [(e["source"], e["target"].get("container"), e["sent_bytes"], e["received_bytes"]) for e in datagrams] == [
         ({"container": client.name}, server.name, FEW * 100, FEW * 30)], datagrams
 
 
@@ -603,6 +604,77 @@ def test_datagrams_and_unix_sockets(fathom, wait_attached, tmp_path, pair, famil
     assert (edge["sent_segments"], edge["received_segments"]) == (MANY, MANY), edge
     held = [e for e in edges(found[0], client.name, server.name) if e["target"].get("path") == str(path)]
     assert len(held) == 1 and (held[0]["opens"], held[0]["closes"]) == (HELD, HELD), held
+
+
+SHORT_QUEUE = """
+import socket, sys
+listener = socket.socket(socket.AF_INET)
+listener.bind((sys.argv[1], int(sys.argv[2])))
+listener.listen(int(sys.argv[3]))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+BACKLOG = 3  # lets one more in; so many handshakes may be under way at a time, or the kernel begins to send cookies
+
+HURRY = """
+import select, socket, struct, sys, time
+host, port, late_port, late, count, seconds = sys.argv[1], *map(int, sys.argv[2:])
+kept = []
+def begin(own_port=0):
+    kept.append(socket.socket())
+    kept[-1].bind(("", own_port))
+    kept[-1].setblocking(False)
+    kept[-1].connect_ex((host, port))
+    return kept[-1]
+for client in [begin(late_port + i) for i in range(late)] + [begin() for _ in range(count)]:
+    select.select([], [client], [])
+print("open", flush=True)
+sys.stdin.readline()
+for client in [begin() for _ in range(count)]:
+    client.settimeout(seconds)
+time.sleep(seconds)
+for client in kept[late + count:]:
+    client.close()
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+own = socket.inet_aton(host[:-1] + "1")
+segment = struct.pack("!HHIIBBHHH", 5, port, 12345, 0, 0x50, 2, 1000, 0, 0)
+total = sum(struct.unpack("!16H", own + socket.inet_aton(host) + struct.pack("!HH", 6, len(segment)) + segment))
+total = (total & 0xffff) + (total >> 16)
+raw.sendto(segment[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + segment[18:], (host, 0))
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def overflows(container):
+    return sent_again(container, "netstat", "TcpExt:", "ListenOverflows")
+
+
+def test_a_full_accept_queue_is_named(fathom, wait_attached, pair):
+    """Nobody accepts. Some are dropped at the end of their handshake, because others were faster; later ones at its beginning; and one
+    more has no socket on this machine."""
+    client, server = pair
+    port, late_port, late, count = PORT + 2, 1100, BACKLOG, BACKLOG + 1
+    tables = ("nsenter", "-t", server.pid, "-n", "iptables")
+    rule = ("-p", "tcp", "--sport", f"{late_port}:{late_port + late}", "--tcp-flags", "SYN,ACK", "ACK", "-j", "DROP")
+    with wire(client, server) as addresses, python_in(server, SHORT_QUEUE, addresses[0], port, BACKLOG) as listener:
+        assert listener.stdout.readline() == "ready\n"
+        run(*tables, "-A", "INPUT", *rule)
+        with watching(fathom, wait_attached) as found:
+            with python_in(client, HURRY, addresses[0], port, late_port, late, count, 3) as hurry:
+                assert hurry.stdout.readline() == "open\n"
+                run(*tables, "-D", "INPUT", *rule)
+                wait_for(lambda: overflows(server) >= 2 * late, what="handshakes to be dropped twice")
+                print("go", file=hurry.stdin, flush=True)
+                assert hurry.stdout.readline() == "done\n"
+                hurry.kill()
+        listener.kill()
+    named = edges(found[0], client.name, server.name, port)
+    assert len(named) == 1, found[0]["edges"]
+    assert named[0]["failures"] == {**dict.fromkeys(named[0]["failures"], 0), "overflow": late + count}, named
+    assert (named[0]["opens"], named[0]["accepts"]) == (late + count, count), named
+    outside = [e for e in found[0]["edges"] if e["failures"]["overflow"] and e not in named]
+    assert [(e["target"]["container"], e["failures"]["overflow"]) for e in outside] == [(server.name, 1)], outside
 
 
 TWO_BOUND = """

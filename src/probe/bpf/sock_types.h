@@ -36,6 +36,7 @@ struct sock {
 	struct sock_common __sk_common;
 	u8 sk_userlocks : 4;
 	u16 sk_protocol;
+	u32 sk_ack_backlog, sk_max_ack_backlog; /* of who listens: connections nobody has accepted yet */
 	int sk_err;
 	struct sock_cgroup_data sk_cgrp_data;
 	struct socket *sk_socket;
@@ -75,8 +76,25 @@ struct tcp_sock {
 	u8 chrono_type : 2;
 };
 
+struct request_sock_queue {
+	u8 rskq_defer_accept; /* 0: a connection counts without payload */
+};
+
+struct inet_request_sock {
+	u16 acked : 1; /* the end of its handshake has come, and was dropped */
+};
+
+struct tcp_request_sock {
+	struct inet_request_sock req;
+	u32 rcv_isn, snt_isn;
+};
+
 struct net_device {
 	possible_net_t nd_net;
+};
+
+struct dst_entry {
+	struct net_device *dev;
 };
 
 struct sk_buff {
@@ -84,7 +102,8 @@ struct sk_buff {
 	struct sock *sk;
 	unsigned int len, end;
 	u16 protocol; /* network order: an Ethernet type; 0: not a packet of a network */
-	u16 network_header; /* bytes behind `head` */
+	u16 network_header, transport_header; /* bytes behind `head` */
+	unsigned long _skb_refdst; /* struct dst_entry *, the lowest bit set aside */
 	unsigned char *head, *data;
 	char cb[48]; /* TCP's own: struct tcp_skb_cb */
 	int skb_iif; /* interface it came from; 0: made here */
