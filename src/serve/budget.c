@@ -144,6 +144,17 @@ static void note_shed(struct budget *budget, const struct live *live)
 	}
 }
 
+/* What needs a capability that was given up after the start (hooks of cgroups: CAP_NET_ADMIN) stays off. */
+static void note_restored(struct budget *budget, const struct live_part_status *part)
+{
+	if (part->state == LIVE_ON)
+		note(budget, g_strdup_printf("%s is watched again: there is room", part->name));
+	else
+		note(budget,
+		     g_strdup_printf("there is room for %s, but it stays off until the agent is started again: %s",
+				     part->name, part->why));
+}
+
 static void restore_one(struct budget *budget, struct live *live)
 {
 	const struct budget_limits *limits = &budget->limits;
@@ -158,8 +169,7 @@ static void restore_one(struct budget *budget, struct live *live)
 		    (limits->map_bytes && (double)budget->usage.map_bytes > (double)limits->map_bytes * BUDGET_ROOM))
 			return;
 		live_shed(live, (enum live_part)i, FALSE, NULL);
-		note(budget,
-		     g_strdup_printf("%s is watched again: there is room", live_part(live, (enum live_part)i)->name));
+		note_restored(budget, live_part(live, (enum live_part)i));
 		return;
 	}
 }
