@@ -29,6 +29,7 @@ const volatile __u32 calls_mode = CALLS_SYSCALL;
 const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is argument 1 */
 const volatile __u64 calls_over_ns = 0; /* slow: only what takes this long */
 const volatile __u8 calls_counted = 0; /* how many calls there are is asked */
+__u64 calls_heard_ns = 0; /* since then without a break: of what began before, the end was not heard */
 const volatile __u8 calls_classes[CALLS_NUMBERS] = {}; /* enum calls_class by number */
 
 /* A thread's call in progress, and what was found out about the file of its last one: most go to the same file again,
@@ -309,7 +310,7 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 	if (!call_matters(class))
 		return 0;
 	call = bpf_task_storage_get(&calls, task, 0, 0);
-	if (!call || !call->start_ns || call->number != number)
+	if (!call || !call->start_ns || call->number != number || call->start_ns < calls_heard_ns)
 		return 0;
 	ns = bpf_ktime_get_ns() - call->start_ns;
 	call->start_ns = 0;

@@ -20,13 +20,13 @@
 #include "probe/gather.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/parttime.h"
 
 /* What a system call takes longer while somebody hears of all of them: the kernel's own detour and two calls of programs (150 to 200 ns by
  * the kernel's statistics, docs/overhead.md). */
 #define CALLS_DETOUR_NS 200
 /* Who watches for ever does not take more than this share of the machine's CPU time from others that way. */
-#define CALLS_SHARE 0.005
-#define CALLS_JUDGED_NS (5 * NS_PER_S) /* over so long */
+#define CALLS_SHARE 0.001
 #define CALLS_EVENT_ROWS 64 /* the table is not used then */
 #define CALLS_SYSCALL_ROWS 8192 /* as many system calls and errors as there are, for some hundred containers */
 
@@ -38,8 +38,8 @@ struct calls_run {
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
 	enum calls_mode mode;
-	gboolean is_judged; /* by how many calls the machine makes */
-	guint64 entered, judged_ns; /* when it was judged last, or began */
+	struct parttime *calls; /* NULL: heard all the time */
+	int fd;
 };
 
 static const struct rung calls_rungs[] = {
@@ -317,8 +317,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	EVENTRING_SET(run->kernel->rodata, setup->request);
 	run->kernel->rodata->calls_mode = run->mode;
-	run->kernel->rodata->calls_counted = run->is_judged = setup->request->frugal;
-	run->judged_ns = clock_monotonic_ns();
+	run->kernel->rodata->calls_counted = setup->request->frugal;
 	run->kernel->rodata->calls_over_ns = setup->request->threshold_ns;
 	run->kernel->rodata->openat_number = SYS_openat;
 	run->kernel->rodata->openat2_number = SYS_openat2;
@@ -331,10 +330,27 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
+static gboolean calls_attach_parttime(struct calls_run *run, GError **error)
+{
+	struct bpf_program *const programs[] = { run->kernel->progs.calls_enter, run->kernel->progs.calls_exit };
+
+	run->calls = parttime_new(programs, G_N_ELEMENTS(programs), CALLS_SHARE, CALLS_DETOUR_NS);
+	run->fd = run->calls ? parttime_fd_with(run->calls, gather_fd(&run->gather)) : -1;
+	if (run->fd < 0) {
+		ladder_set_error(error, "cannot attach to system calls", errno);
+		return FALSE;
+	}
+	table_scale(run->gather.table, run->calls);
+	return TRUE;
+}
+
 static gboolean calls_attach_calls(struct calls_run *run, GError **error)
 {
-	return calls_load(run, run->setup, error) && gather_open(&run->gather, run->setup, error) &&
-	       gather_attach(&run->gather, run->kernel->progs.calls_enter, error) &&
+	if (!calls_load(run, run->setup, error) || !gather_open(&run->gather, run->setup, error))
+		return FALSE;
+	if (run->setup->request->frugal && run->gather.table)
+		return calls_attach_parttime(run, error);
+	return gather_attach(&run->gather, run->kernel->progs.calls_enter, error) &&
 	       gather_attach(&run->gather, run->kernel->progs.calls_exit, error);
 }
 
@@ -402,6 +418,7 @@ static gboolean calls_attach_fsops(struct calls_run *run, GError **error)
 static void calls_unload(struct calls_run *run)
 {
 	gather_close(&run->gather);
+	g_clear_pointer(&run->calls, parttime_free);
 	g_clear_pointer(&run->kernel, calls_bpf__destroy);
 	g_clear_pointer(&run->fsops, fsops_bpf__destroy);
 }
@@ -470,12 +487,9 @@ static struct probe_run *calls_start(enum calls_mode mode, const struct probe_re
 
 static int calls_fd(struct probe_run *run)
 {
-	return gather_fd(&((struct calls_run *)run)->gather);
-}
+	const struct calls_run *calls = (const struct calls_run *)run;
 
-static gboolean calls_drain(struct probe_run *run, GError **error)
-{
-	return gather_drain(&((struct calls_run *)run)->gather, error);
+	return calls->calls ? calls->fd : gather_fd(&calls->gather);
 }
 
 static void calls_account(const struct calls_run *run, struct ledger *ledger)
@@ -488,7 +502,7 @@ static void calls_account(const struct calls_run *run, struct ledger *ledger)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
 }
 
-/* System calls of all threads since the start. */
+/* System calls of all threads since the start, while they were heard. */
 static guint64 calls_entered(const struct calls_run *run)
 {
 	int cpus = libbpf_num_possible_cpus();
@@ -496,40 +510,37 @@ static guint64 calls_entered(const struct calls_run *run)
 	guint32 zero = 0;
 	guint64 sum = 0;
 
-	if (bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.calls_entered), &zero, entered) != 0)
-		return run->entered;
+	bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.calls_entered), &zero, entered);
 	for (int i = 0; i < cpus; i++)
 		sum += entered[i];
 	return sum;
 }
 
-/* Do others' calls take no more of the machine than who watches for ever may? */
-static gboolean calls_are_cheap(struct calls_run *run, GError **error)
+static void calls_listen_when_due(struct calls_run *run)
 {
-	guint64 now_ns = clock_monotonic_ns(), elapsed_ns = now_ns - run->judged_ns, before = run->entered;
-	double rate, share;
+	if (!run->calls || !parttime_step(run->calls, calls_entered(run)))
+		return;
+	__atomic_store_n(&run->kernel->bss->calls_heard_ns, clock_monotonic_ns(), __ATOMIC_RELEASE);
+	parttime_turn(run->calls);
+}
 
-	if (!run->is_judged || elapsed_ns < CALLS_JUDGED_NS)
-		return TRUE;
-	run->entered = calls_entered(run);
-	run->judged_ns = now_ns;
-	rate = (double)(run->entered - before) * NS_PER_S / (double)elapsed_ns;
-	share = rate * CALLS_DETOUR_NS / NS_PER_S / (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
-	if (share <= CALLS_SHARE)
-		return TRUE;
-	g_set_error(
-		error, PROBE_ERROR, PROBE_ERROR_COSTLY,
-		"the machine makes %.0f system calls a second: watching them takes %.1f %% of its CPU time, of %.3g %% allowed",
-		rate, 100 * share, 100 * CALLS_SHARE);
-	return FALSE;
+static gboolean calls_drain(struct probe_run *opaque, GError **error)
+{
+	struct calls_run *run = (struct calls_run *)opaque;
+
+	calls_listen_when_due(run);
+	return gather_drain(&run->gather, error);
 }
 
 static gboolean calls_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct calls_run *run = (struct calls_run *)opaque;
 
-	if (!calls_are_cheap(run, error))
-		return FALSE;
+	calls_listen_when_due(run);
+	if (run->calls) {
+		parttime_take(run->calls);
+		parttime_account(run->calls, "file operations (none of more than 50 ms, which are missed)", ledger);
+	}
 	calls_account(run, ledger);
 	return gather_collect(&run->gather, ledger, error);
 }
@@ -538,6 +549,10 @@ static gboolean calls_finish(struct probe_run *opaque, struct ledger *ledger, GE
 {
 	struct calls_run *run = (struct calls_run *)opaque;
 
+	if (run->calls) {
+		parttime_stop(run->calls);
+		parttime_take(run->calls);
+	}
 	calls_account(run, ledger);
 	return gather_finish(&run->gather, ledger, error);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program on a hook so busy that being called is what it costs: attached for part of the time only, as soon as all of it is
- * more than its budget. Nothing is paid in between. What it counts stands for the whole time. */
+/* Programs on hooks so busy that being called is what they cost: attached for part of the time only, as soon as all of it is
+ * more than their budget. Nothing is paid in between. What it counts stands for the whole time. */
 #pragma once
 #include <bpf/libbpf.h>
 #include <glib.h>
@@ -18,11 +18,15 @@ guint64 parttime_pause_ns(guint64 window_ns, double share, double limit);
 
 struct parttime;
 
-/* Attaches `program`, of which a run takes `run_ns`. `limit`: of the CPU time of all CPUs; 0: none. NULL: errno says why. */
-struct parttime *parttime_new(struct bpf_program *program, double limit, guint64 run_ns);
+/* Attaches `programs`, in that order, of which a run of all together takes `run_ns`. `limit`: of the CPU time of all CPUs; 0: none.
+ * NULL: errno says why. */
+#define PARTTIME_PROGRAMS 2
+struct parttime *parttime_new(struct bpf_program *const *programs, guint count, double limit, guint64 run_ns);
 void parttime_free(struct parttime *parttime);
 /* Readable when a step is due; owned by it. */
 int parttime_fd(const struct parttime *parttime);
+/* Readable when a step is due, or `fd` (-1: nothing else) is; owned by it. -1: errno says why. To be called once. */
+int parttime_fd_with(struct parttime *parttime, int fd);
 /* To be called when that is readable, and now and then: `runs` there were so far. TRUE: it should be turned (parttime_turn). */
 gboolean parttime_step(struct parttime *parttime, guint64 runs);
 /* On to off and back. FALSE: it cannot be attached again (errno), and stays off. */

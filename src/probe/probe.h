@@ -21,7 +21,6 @@ enum probe_error {
 	PROBE_ERROR_UNSUPPORTED = 1, /* no rung works; the message says why for each */
 	PROBE_ERROR_PERMISSION = 2, /* the message names the missing capability */
 	PROBE_ERROR_FAILED = 3,
-	PROBE_ERROR_COSTLY = 4, /* too dear for who watches for ever; the message says how much */
 };
 
 #define PROBE_STACK_DEPTH 127 /* frames the kernel walks, each for user and kernel */

@@ -14,6 +14,9 @@
  * Above its budget it looks at some of the waits only: the number of times a thread has run names its next wait, at its
  * beginning as at its end, and whether that one is looked at.
  *
+ * Who watches for ever takes it off its hook for part of the time where switches are many (parttime.h). A wait that began
+ * meanwhile is whole in the scheduler's own stamps; only why it waited is not known then: it counts as woken.
+ *
  * blame: every CPU remembers its last slices (from, to, whose row). When somebody who waited gets the CPU, his wait is
  * laid over them. Both tracepoints run with the lock of the run queue held, which protects its slices; a waiter moved
  * to another CPU is charged on the one he leaves. */
@@ -105,6 +108,7 @@ struct clock_pair {
 };
 
 struct clock_note {
+	u64 switches; /* seen on this CPU; first: read by the user half */
 	struct clock_pair last, first; /* `first`: since when the rate is taken */
 	u64 rate; /* how much they drift apart: 2^-32 */
 	u32 slower; /* than ours: the scheduler's */
@@ -160,6 +164,7 @@ static __always_inline u64 clock_now(u64 queued, u64 now)
 
 	if (!note)
 		return now;
+	note->switches++;
 	if (queued && now == queued)
 		return clock_guess(note, now);
 	if (now - note->last.rq > CLOCK_NOTE_NS)

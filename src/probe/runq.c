@@ -11,11 +11,16 @@
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/parttime.h"
 #include "probe/runq_run.h"
 #include "probe/table.h"
 #include "runq.skel.h"
 
 #define RUNQ_SELF_TEST_NAPS 20
+/* Who watches for ever takes no more than this share of the machine's CPU time for switches of a thread; what one costs
+ * (docs/overhead.md). */
+#define RUNQ_SWITCHES_SHARE 0.001
+#define RUNQ_SWITCH_NS 100
 
 const struct rung runq_rungs[] = {
 	{ .name = "tp_btf/sched_switch",
@@ -90,6 +95,16 @@ static gboolean runq_attach_programs(struct runq_run *run, gboolean two_hooks, G
 	struct bpf_program *const *programs = two_hooks ? two : one;
 
 	ladder_log_start();
+	if (run->request.frugal && !two_hooks) {
+		run->switches = parttime_new(one, 1, RUNQ_SWITCHES_SHARE, RUNQ_SWITCH_NS);
+		run->fd = run->switches ? parttime_fd_with(run->switches, run->fd) : -1;
+		if (run->fd < 0) {
+			ladder_set_error(error, "cannot attach to the scheduler's tracepoints", errno);
+			return FALSE;
+		}
+		table_scale(run->table, run->switches);
+		programs++;
+	}
 	for (guint i = 0; programs[i]; i++) {
 		run->links[i] = kernel_btf_attach(programs[i]);
 		if (!run->links[i]) {
@@ -122,6 +137,8 @@ static void runq_detach(struct runq_run *run)
 {
 	for (guint i = 0; i < G_N_ELEMENTS(run->links); i++)
 		bpf_link__destroy(g_steal_pointer(&run->links[i]));
+	if (run->switches)
+		parttime_stop(run->switches);
 }
 
 static void runq_unload(struct runq_run *run)
@@ -129,6 +146,7 @@ static void runq_unload(struct runq_run *run)
 	runq_detach(run);
 	g_clear_pointer(&run->allowance, allowance_free);
 	table_close(g_steal_pointer(&run->table));
+	g_clear_pointer(&run->switches, parttime_free);
 	runq_bpf__destroy(g_steal_pointer(&run->kernel));
 }
 
@@ -139,11 +157,12 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 
 	gboolean two_hooks = rung == RUNQ_RUNG_TWO_HOOKS;
 
+	run->fd = -1;
 	if (runq_load(run, two_hooks, error) &&
 	    (run->table = table_open(run->kernel->obj, &run->request, &run->table_listener, &runq_table_ops, run->rows,
 				     error)) &&
-	    runq_attach_programs(run, two_hooks, error) && (two_hooks || runq_look_at_sleepers(run, error)) &&
-	    runq_check(run, error)) {
+	    (run->fd = table_fd(run->table), runq_attach_programs(run, two_hooks, error)) &&
+	    (two_hooks || runq_look_at_sleepers(run, error)) && runq_check(run, error)) {
 		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
 		if (run->request.frugal)
 			allowance_be_patient(run->allowance);
@@ -180,9 +199,34 @@ void runq_run_close(struct runq_run *run)
 	g_free(run);
 }
 
+/* Of all threads since the start, while they were looked at. */
+static guint64 runq_switches(const struct runq_run *run)
+{
+	const struct bpf_map *map = run->kernel->maps.clock_notes;
+	guint cpus = (guint)MAX(libbpf_num_possible_cpus(), 1);
+	gsize size = (bpf_map__value_size(map) + 7) & ~(gsize)7;
+	g_autofree guint8 *notes = g_malloc0(size * cpus);
+	guint64 sum = 0, switches;
+	guint32 zero = 0;
+
+	bpf_map_lookup_elem(bpf_map__fd(map), &zero, notes);
+	for (guint i = 0; i < cpus; i++) {
+		memcpy(&switches, notes + i * size, sizeof(switches));
+		sum += switches;
+	}
+	return sum;
+}
+
+static void runq_look_when_due(struct runq_run *run)
+{
+	if (run->switches && parttime_step(run->switches, runq_switches(run)))
+		parttime_turn(run->switches);
+}
+
 void runq_run_drain(struct runq_run *run)
 {
 	allowance_step(run->allowance);
+	runq_look_when_due(run);
 	table_drain(run->table);
 }
 
@@ -225,7 +269,7 @@ static struct probe_run *runq_open(const struct probe_request *request, const st
 
 static int runq_fd(struct probe_run *run)
 {
-	return table_fd(((struct runq_run *)run)->table);
+	return ((struct runq_run *)run)->fd;
 }
 
 static gboolean runq_drain(struct probe_run *run, GError **error)
@@ -239,6 +283,11 @@ static gboolean runq_collect(struct probe_run *opaque, struct ledger *ledger, GE
 {
 	struct runq_run *run = (struct runq_run *)opaque;
 
+	runq_look_when_due(run);
+	if (run->switches) {
+		parttime_take(run->switches);
+		parttime_account(run->switches, "waits for a CPU", ledger);
+	}
 	runq_run_account(run, ledger);
 	return table_collect(run->table, ledger, error);
 }

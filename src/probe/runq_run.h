@@ -8,6 +8,7 @@
 #include "probe/runq.h"
 
 struct runq_bpf; /* skeleton */
+struct parttime;
 struct table;
 
 struct runq_run {
@@ -20,6 +21,8 @@ struct runq_run {
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
 	struct bpf_link *links[3];
+	struct parttime *switches; /* NULL: watched all the time */
+	int fd; /* -1: nothing to wait for */
 	guint32 rows;
 };
 

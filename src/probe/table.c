@@ -11,6 +11,7 @@
 #include "probe/births.h"
 #include "probe/filter.h"
 #include "probe/losses.h"
+#include "probe/parttime.h"
 
 #define TABLE_ROWS_BY_CONTAINER 2048
 #define TABLE_ROWS_BY_PROCESS 8192
@@ -47,6 +48,7 @@ struct table {
 	guint64 missed;
 	void (*freed)(void *user, guint32 row);
 	void *freed_user;
+	struct parttime *parttime; /* NULL: counted all the time */
 };
 
 static guint table_cpus(void)
@@ -165,6 +167,11 @@ void table_touch(struct table *table, guint32 row)
 		table->state[row].idle = 0;
 }
 
+void table_scale(struct table *table, struct parttime *parttime)
+{
+	table->parttime = parttime;
+}
+
 void table_on_free(struct table *table, void (*freed)(void *user, guint32 row), void *user)
 {
 	table->freed = freed;
@@ -242,6 +249,8 @@ static gboolean table_collect_row(struct table *table, guint32 row, const struct
 		if (counts.count == 0 && counts.sum == 0)
 			continue;
 		news = TRUE;
+		if (table->parttime)
+			parttime_scale(table->parttime, &counts);
 		table_tell(table, owner, which, &counts, ledger);
 	}
 	return news;

@@ -8,6 +8,7 @@
 #include "probe/bpf/table.h"
 #include "probe/probe.h"
 
+struct parttime;
 struct table;
 
 /* Sets the constants of an opened skeleton that includes table.bpf.h; FILTER_SET and v1 included. Then `table_size`. */
@@ -48,6 +49,8 @@ void table_drain(struct table *table);
 gboolean table_owner_at(const struct table *table, guint32 row, struct table_owner *owner);
 /* The row is in use although nothing is added to it. */
 void table_touch(struct table *table, guint32 row);
+/* What is handed out from now on was counted in a part of the time (parttime_take); `parttime` must stay valid. */
+void table_scale(struct table *table, struct parttime *parttime);
 /* Calls `freed` before a row's number becomes free for another key. */
 void table_on_free(struct table *table, void (*freed)(void *user, guint32 row), void *user);
 /* Hands out what is new, and adds what was seen and lost since the last time to `ledger`. */

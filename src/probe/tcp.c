@@ -289,7 +289,7 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->state)
 		run->retransmit = kernel_btf_attach(run->kernel->progs.tcp_retransmit);
 	if (run->retransmit)
-		run->segments = parttime_new(run->kernel->progs.tcp_segment,
+		run->segments = parttime_new(&run->kernel->progs.tcp_segment, 1,
 					     run->request.frugal ? TCP_SEGMENTS_SHARE : 0, TCP_SEGMENT_NS);
 	if (run->segments)
 		run->answered_again = kernel_btf_attach(run->kernel->progs.tcp_answered_again);

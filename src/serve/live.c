@@ -483,10 +483,6 @@ static void part_take(struct live *live, enum live_part part)
 	if (!live->running[part].observation)
 		return;
 	snapshot = observation_take(live->running[part].observation, &error);
-	if (g_error_matches(error, PROBE_ERROR, PROBE_ERROR_COSTLY)) {
-		live_shed(live, part, TRUE, error->message);
-		return;
-	}
 	if (!snapshot) {
 		part_fail(live, part, error->message);
 		return;

@@ -124,9 +124,9 @@ def test_edges_and_latencies(agent, docker, start):
     assert waits["count"] > 0 and {kind["name"] for kind in waits["kinds"]} <= {"woken", "preempted", "throttled"}
     woken = agent.json(f"/api/latency?what=runq&container={talk.name}&kind=woken&to_ms={waits['to_ms']}&seconds=60")
     assert 0 < woken["count"] <= waits["count"]
-    # Beside much noise of the machine files are shed, which check_files_give_way() is about.
+    # Beside much noise of the machine files are a sample, which check_files_are_a_sample() is about.
     fs = next(part for part in agent.json("/api/self")["parts"] if part["name"] == "fs")
-    assert agent.json(f"/api/latency?what=fs&container={talk.name}&seconds=60")["count"] > 0 or fs["state"] == "shed"
+    assert agent.json(f"/api/latency?what=fs&container={talk.name}&seconds=60")["count"] > 0 or "part of the time" in "".join(fs["notes"])
     # Before the agent there was nothing: that is a gap, not zero.
     assert agent.json("/api/latency?what=fs&seconds=86400")["gaps"]
     for query in ("what=nothing", "what=fs&seconds=0", "what=fs&series=999999", "what=fs&step_ms=1",
@@ -203,15 +203,25 @@ def check_parts_of_seconds(agent, container):
         assert agent.request("GET", "/api/flamescope?" + wrong)[0] == 400
 
 
-def check_files_give_way(agent, caller):
-    """Where files can be watched through all system calls only, and there are many, they are not."""
-    def parts():
-        return {part["name"]: part for part in agent.json("/api/self")["parts"]}
-    if not parts()["fs"]["rung"].startswith("tp_btf/"):
+def check_files_are_a_sample(agent, reader):
+    """Where files can be watched through all system calls only, and there are many, they are for part of the time: an estimate that says so."""
+    def part():
+        return next(part for part in agent.json("/api/self")["parts"] if part["name"] == "fs")
+    if not part()["rung"].startswith("tp_btf/"):
         return
-    wait_for(lambda: parts()["fs"]["state"] == "shed", 30, f"{caller.name} to make too many calls")
-    assert "system calls a second" in parts()["fs"]["why"] and parts()["connections"]["state"] == "on"
-    wait_for(lambda: [note for note in agent.json("/api/self")["notes"] if "fs is shed" in note], 5, "the agent to say so")
+    wait_for(lambda: [note for note in part()["notes"] if "part of the time only" in note], 30, f"{reader.name} to make too many calls")
+    assert part()["state"] == "on"
+    wait_for(lambda: agent.container(reader.name), 20, "the container")
+
+    def reads():
+        return int(re.search(r"syscr: (\d+)", Path(f"/proc/{reader.pid}/io").read_text())[1]), int(time.time() * 1000)
+    before, from_ms = reads()
+    wait_for(lambda: time.time() * 1000 > from_ms + 10000, 20, "ten seconds")
+    after, to_ms = reads()
+    wait_for(lambda: agent.json("/api/self")["time_ms"] > to_ms, 20, "the last second")
+    count = agent.json(f"/api/latency?what=fs&container={reader.name}&from_ms={from_ms}&to_ms={to_ms}")["count"]
+    # A read of a byte takes half a microsecond: while it is watched, twice that, so fewer are made.
+    assert (after - before) / 5 < count < (after - before) * 2, (count, after - before)
 
 
 def test_flame_of_the_past(busy, docker, start, tmp_path):
@@ -239,7 +249,7 @@ def test_flame_of_the_past(busy, docker, start, tmp_path):
         check_parts_of_seconds(agent, start(docker, "agentburn", "sleep", "1000"))
         part, = [p for p in agent.json("/api/self")["parts"] if p["name"] == "profile"]
         assert part["state"] == "on" and part["seen"] > 0 and part["cost_seconds"] > 0
-        check_files_give_way(agent, start(docker, "agentcalls", "sh", "-c", "while :; do dd if=/dev/zero of=/dev/null bs=1 count=1000000; done"))
+        check_files_are_a_sample(agent, start(docker, "agentcalls", "sh", "-c", "dd of=/many bs=1048576 seek=1024 count=0; exec dd if=/many of=/dev/null bs=1"))
     finally:
         assert agent.stop() == 0
 
