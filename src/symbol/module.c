@@ -36,7 +36,7 @@ struct modules {
 	gsize bytes;
 	GQueue unwinds; /* of struct module with an unwind table, most recently used first; vDSOs are not in it */
 	gsize unwind_bytes;
-	guint unwind_evicted, unwind_put_off;
+	guint unwind_evicted, unwind_put_off, unwind_paged;
 	gint64 unwind_budget_us, unwind_budget_at_us;
 	guint64 unwind_us;
 	guint64 unwind_work_bytes; /* of searches, not paid for yet */
@@ -136,7 +136,9 @@ static void unwind_end(struct modules *modules, struct module *module)
 {
 	if (!module->unwind_place)
 		return;
-	modules->unwind_bytes -= unwind_table_bytes(module->unwind);
+	modules->unwind_bytes -= module->unwind_bytes;
+	modules->unwind_paged -= unwind_table_is_paged(module->unwind);
+	module->unwind_bytes = 0;
 	g_queue_delete_link(&modules->unwinds, module->unwind_place);
 	module->unwind_place = NULL;
 	g_clear_pointer(&module->unwind, unwind_table_unref);
@@ -601,15 +603,38 @@ static void unwind_open(struct module *module, const struct image *image, gboole
 	module->unwind_segments = g_memdup2(image->segments, image->segment_count * sizeof(*image->segments));
 }
 
-static void unwind_keep(struct modules *modules, struct module *module)
+/* Tables that are read page by page grow. The module is the one used last. */
+static void unwind_count(struct modules *modules, struct module *module)
 {
-	g_queue_push_head(&modules->unwinds, module);
-	module->unwind_place = modules->unwinds.head;
-	modules->unwind_bytes += unwind_table_bytes(module->unwind);
+	modules->unwind_bytes -= module->unwind_bytes;
+	module->unwind_bytes = unwind_table_bytes(module->unwind);
+	modules->unwind_bytes += module->unwind_bytes;
 	while (modules->unwind_bytes > MODULES_UNWIND_BYTES_MAX && modules->unwinds.length > 1) {
 		modules->unwind_evicted++;
 		unwind_end(modules, g_queue_peek_tail(&modules->unwinds));
 	}
+}
+
+/* The one that was not used for longest. */
+static void unwind_evict_paged(struct modules *modules)
+{
+	for (GList *place = modules->unwinds.tail; place; place = place->prev) {
+		if (!unwind_table_is_paged(((struct module *)place->data)->unwind))
+			continue;
+		modules->unwind_evicted++;
+		unwind_end(modules, place->data);
+		return;
+	}
+}
+
+static void unwind_keep(struct modules *modules, struct module *module)
+{
+	g_queue_push_head(&modules->unwinds, module);
+	module->unwind_place = modules->unwinds.head;
+	modules->unwind_paged += unwind_table_is_paged(module->unwind);
+	unwind_count(modules, module);
+	if (modules->unwind_paged > MODULES_UNWIND_PAGED_MAX)
+		unwind_evict_paged(modules);
 }
 
 static void unwind_read(struct modules *modules, struct module *module)
@@ -655,6 +680,8 @@ enum module_unwind_state modules_load_unwind(struct modules *modules, struct mod
 		}
 		g_queue_unlink(&modules->unwinds, module->unwind_place);
 		g_queue_push_head_link(&modules->unwinds, module->unwind_place);
+		if (unwind_table_is_paged(module->unwind))
+			unwind_count(modules, module);
 	} else if (module->unwind_state == MODULE_UNWIND_PENDING) {
 		if (unwind_budget_left(modules))
 			unwind_read(modules, module);

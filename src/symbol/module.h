@@ -18,7 +18,8 @@
 
 #define MODULES_OPEN_MAX 256 /* descriptors kept for tables not read yet; beyond, the oldest is closed */
 #define MODULES_BYTES_MAX (64u << 20) /* of tables */
-#define MODULES_UNWIND_BYTES_MAX (96u << 20) /* of unwind tables */
+#define MODULES_UNWIND_BYTES_MAX (32u << 20) /* of unwind tables */
+#define MODULES_UNWIND_PAGED_MAX 48 /* tables that keep their file open */
 #define MODULES_UNWIND_BURST_US 1000000 /* of CPU time: reading and compiling may take this long at once … */
 #define MODULES_UNWIND_SHARE 10 /* … and, over time, one part in so many */
 #define MODULES_UNWIND_BYTES_PER_US 80 /* of descriptions read one by one: measured 79 to 109 (bench/unwind.c) */
@@ -64,6 +65,7 @@ struct module {
 	struct image_segment *unwind_segments;
 	guint unwind_segment_count;
 	GList *unwind_place; /* in the list of unwind tables */
+	gsize unwind_bytes; /* as counted */
 	int fd;
 	guint rest; /* of the sources, not read yet; 0: none … */
 	int rest_fd; /* … and the file for it */

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "symbol/unwind_table.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
+
+#include "symbol/pages.h"
 
 #define SEGMENT_HEADERS_MAX 256
 #define INDEX_ENTRIES_AT 12 /* bytes of .eh_frame_hdr before the sorted pairs */
 #define INDEX_BACK_MAX 8 /* descriptions of no code passed over in a search */
 #define SEEN_BITS_MIN 6
 #define SEEN_BITS_MAX 14
+#define PAGED_BYTES_MIN (256u << 10) /* of .eh_frame: what is shorter is read at once, and the file closed */
+#define RECORD_HEAD_BYTES 16 /* length and id of a description, at most */
 
 struct index_entry { /* as linkers write it: relative to the index itself, by `start` */
 	gint32 start, description;
@@ -26,6 +32,8 @@ struct index {
 	guint bad;
 	guint64 work_bytes;
 	char *owned_frames, *owned_index; /* NULL: not ours */
+	int fd; /* of the file, while it is read page by page; -1: all is in memory */
+	struct pages *frame_pages, *entry_pages; /* NULL: all is in memory */
 };
 
 struct unwind_table {
@@ -190,6 +198,10 @@ static void index_free(struct index *index)
 	g_free(index->seen);
 	g_free(index->owned_frames);
 	g_free(index->owned_index);
+	pages_free(index->frame_pages);
+	pages_free(index->entry_pages);
+	if (index->fd >= 0)
+		close(index->fd);
 	g_free(index);
 }
 
@@ -197,6 +209,8 @@ static struct index_entry index_entry(const struct index *index, guint i)
 {
 	struct index_entry entry;
 
+	if (index->entry_pages)
+		pages_need(index->entry_pages, INDEX_ENTRIES_AT + (gsize)i * sizeof(entry), sizeof(entry));
 	memcpy(&entry, index->entries + (gsize)i * sizeof(entry), sizeof(entry));
 	return entry;
 }
@@ -222,6 +236,40 @@ static gboolean index_open(struct index *index, const guint8 *bytes)
 	return count && count <= (index->length - INDEX_ENTRIES_AT) / sizeof(struct index_entry);
 }
 
+/* Makes sure that the record at byte `place` of .eh_frame was read. FALSE when there is none. `*parent`: of a description, where
+ * its CIE is. (What is said here is checked when it is read: cfi.h.) */
+static gboolean index_need_record(struct index *index, gsize place, gsize *parent)
+{
+	struct cfi_section *frames = &index->frames;
+	gsize id_at = place + 4;
+	guint64 length = 0;
+	guint32 word;
+
+	if (place >= frames->length || frames->length - place < RECORD_HEAD_BYTES ||
+	    !pages_need(index->frame_pages, place, RECORD_HEAD_BYTES))
+		return FALSE;
+	memcpy(&word, frames->bytes + place, sizeof(word));
+	length = word;
+	if (word == G_MAXUINT32) {
+		memcpy(&length, frames->bytes + place + 4, sizeof(length));
+		id_at += sizeof(length);
+	}
+	if (length > CFI_FIND_BYTES_MAX || !pages_need(index->frame_pages, place, (gsize)(id_at - place + length)))
+		return FALSE;
+	memcpy(&word, frames->bytes + id_at, sizeof(word));
+	*parent = word && word <= id_at ? id_at - word : frames->length;
+	return TRUE;
+}
+
+/* A description, and the CIE it refers to. */
+static gboolean index_need(struct index *index, gsize place)
+{
+	gsize parent, unused;
+
+	return !index->frame_pages ||
+	       (index_need_record(index, place, &parent) && index_need_record(index, parent, &unused));
+}
+
 static gboolean index_is_sorted(const struct index *index)
 {
 	gint32 last = G_MININT32;
@@ -237,22 +285,27 @@ static gboolean index_is_sorted(const struct index *index)
 	return TRUE;
 }
 
+static struct unwind_table *index_table(guint64 base, struct index *opened)
+{
+	struct unwind_table *table = table_new(base);
+
+	opened->seen_bits = CLAMP(g_bit_storage(opened->count), SEEN_BITS_MIN, SEEN_BITS_MAX);
+	opened->seen = g_new0(struct cfi_row, (gsize)1 << opened->seen_bits);
+	table->index = g_memdup2(opened, sizeof(*opened));
+	return table;
+}
+
 struct unwind_table *unwind_table_index(guint64 base, const struct cfi_section *frames, const guint8 *bytes,
 					gsize length, guint64 address, GError **error)
 {
-	struct index opened = { .frames = *frames, .length = length, .address = address };
-	struct unwind_table *table;
+	struct index opened = { .frames = *frames, .length = length, .address = address, .fd = -1 };
 
 	if (frames->is_debug_frame || frames->length > CFI_SECTION_BYTES_MAX || !index_open(&opened, bytes) ||
 	    !index_is_sorted(&opened)) {
 		g_set_error_literal(error, CFI_ERROR, CFI_ERROR_ABSENT, "no index of its descriptions");
 		return NULL;
 	}
-	opened.seen_bits = CLAMP(g_bit_storage(opened.count), SEEN_BITS_MIN, SEEN_BITS_MAX);
-	opened.seen = g_new0(struct cfi_row, (gsize)1 << opened.seen_bits);
-	table = table_new(base);
-	table->index = g_memdup2(&opened, sizeof(opened));
-	return table;
+	return index_table(base, &opened);
 }
 
 /* The last entry that starts at or before an address; `count` when there is none. */
@@ -288,8 +341,11 @@ static gboolean index_describe(struct index *index, guint64 base, guint64 addres
 	for (guint tries = 0; at < index->count && tries < INDEX_BACK_MAX; tries++, at--) {
 		struct index_entry entry = index_entry(index, at);
 		guint64 place = index_absolute(index, entry.description) - index->frames.address;
-		gboolean good = cfi_find(&index->frames, base, (gsize)place, address, found);
+		gboolean good = FALSE;
 
+		*found = (struct cfi_found){ 0 };
+		if (index_need(index, (gsize)place))
+			good = cfi_find(&index->frames, base, (gsize)place, address, found);
 		index->work_bytes += found->work_bytes;
 		if (!good || found->start != index_absolute(index, entry.start)) {
 			index->bad++;
@@ -318,6 +374,11 @@ static guint32 index_find(struct index *index, guint64 base, guint32 at)
 		return seen->rule;
 	*seen = (struct cfi_row){ .at = at, .rule = index_search(index, base, base + at) };
 	return seen->rule;
+}
+
+gboolean unwind_table_is_paged(const struct unwind_table *table)
+{
+	return table->index && table->index->frame_pages;
 }
 
 gboolean unwind_table_is_lazy(const struct unwind_table *table)
@@ -396,8 +457,9 @@ gsize unwind_table_bytes(const struct unwind_table *table)
 
 	if (!index)
 		return sizeof(*table) + table->count * sizeof(struct cfi_row);
-	return sizeof(*table) + sizeof(*index) + index->frames.length + index->length +
-	       (sizeof(*index->seen) << index->seen_bits);
+	return sizeof(*table) + sizeof(*index) + (sizeof(*index->seen) << index->seen_bits) +
+	       (index->frame_pages ? pages_held(index->frame_pages) + pages_held(index->entry_pages)
+				   : index->frames.length + index->length);
 }
 
 guint unwind_table_bad(const struct unwind_table *table)
@@ -585,6 +647,56 @@ static struct unwind_table *frames_index(const struct image *image, struct frame
 	return table;
 }
 
+/* Whether both parts can be read page by page, and the index is one. */
+static gboolean index_open_pages(struct index *opened, const struct image_section *frames, const Elf64_Phdr *program)
+{
+	guint64 frames_address;
+
+	opened->frame_pages = pages_new(opened->fd, frames->offset, (gsize)frames->size);
+	opened->entry_pages = pages_new(opened->fd, program->p_offset, (gsize)program->p_filesz);
+	if (!opened->frame_pages || !opened->entry_pages || !pages_need(opened->entry_pages, 0, INDEX_ENTRIES_AT))
+		return FALSE;
+	opened->frames.bytes = pages_bytes(opened->frame_pages);
+	opened->frames.length = (gsize)frames->size;
+	opened->frames.address = frames->address;
+	opened->length = (gsize)program->p_filesz;
+	opened->address = program->p_vaddr;
+	return index_frames_address((const char *)pages_bytes(opened->entry_pages), opened->length, opened->address,
+				    &frames_address) &&
+	       frames_address == frames->address && index_open(opened, pages_bytes(opened->entry_pages));
+}
+
+static gboolean is_within(const struct image *image, guint64 offset, guint64 size)
+{
+	return size > 0 && size <= CFI_SECTION_BYTES_MAX && offset <= image->bytes.size &&
+	       size <= image->bytes.size - offset;
+}
+
+/* Large files are not read at first sight. That the index is sorted is not looked at: whoever lies there is not found. NULL: not
+ * so, read it. */
+static struct unwind_table *frames_pages(const struct image *image)
+{
+	const struct image_section *frames = image_find_section(image, ".eh_frame");
+	struct index *opened;
+	struct unwind_table *table = NULL;
+	Elf64_Phdr program;
+
+	if (!frames || image->bytes.memory || frames->size < PAGED_BYTES_MIN || frames->type == SHT_NOBITS ||
+	    frames->flags & SHF_COMPRESSED || !is_within(image, frames->offset, frames->size) ||
+	    (image_find_section(image, ".debug_frame") && !image_find_section(image, ".gopclntab")) ||
+	    !index_segment(image, &program) || !is_within(image, program.p_offset, program.p_filesz))
+		return NULL;
+	opened = g_new0(struct index, 1);
+	opened->fd = fcntl(image->bytes.fd, F_DUPFD_CLOEXEC, 0);
+	if (opened->fd >= 0 && index_open_pages(opened, frames, &program)) {
+		table = index_table(code_base(image), opened);
+		g_free(opened);
+	} else {
+		index_free(opened);
+	}
+	return table;
+}
+
 static struct unwind_table *table_read(const struct image *image, gboolean is_whole, GError **error)
 {
 	struct frames frames = { 0 };
@@ -594,6 +706,10 @@ static struct unwind_table *table_read(const struct image *image, gboolean is_wh
 		g_set_error_literal(error, CFI_ERROR, CFI_ERROR_ABSENT, "not for x86-64");
 		return NULL;
 	}
+	if (!is_whole)
+		table = frames_pages(image);
+	if (table)
+		return table;
 	frames_read(image, &frames);
 	if (!is_whole)
 		table = frames_index(image, &frames);

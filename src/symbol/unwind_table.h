@@ -5,6 +5,8 @@
  * - Lazy: the file's own sorted index (`.eh_frame_hdr`) leads from an address to the one description to read; what was
  *   found for an address is remembered, in a cache of fixed size. The index is a claim: it is checked when the table
  *   is made (sorted, inside the section), and against the description at every search. Memory: the two sections, and the cache.
+ *   Of large files (.eh_frame from 256 KiB on) the pages are read that searches come to, and the file stays open; there the
+ *   index is checked at searches alone.
  * - Whole: everything is compiled, 8 bytes a row, searched by bisection. For files without such an index, or with a .debug_frame.
  *
  * Both give the same rules where descriptions do not overlap: they hold for everything from the first described instruction on.
@@ -45,6 +47,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(unwind_table_t, unwind_table_unref)
 guint32 unwind_table_find(const struct unwind_table *table, guint64 address);
 /* Where the caller's RBX is, of which rows know nothing; `slot`: bytes from the CFA. Only of a table that is lazy: else CFI_SAVED_LOST. */
 enum cfi_saved unwind_table_find_bx(const struct unwind_table *table, guint64 address, gint64 *slot);
+gboolean unwind_table_is_paged(const struct unwind_table *table); /* holds its file open, and grows */
 gboolean unwind_table_is_lazy(const struct unwind_table *table);
 /* Bytes of descriptions read by searches since the last call; 0 for a whole table. For those who limit the time it takes. */
 guint64 unwind_table_take_work(const struct unwind_table *table);

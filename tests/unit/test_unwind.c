@@ -333,6 +333,56 @@ static void compare_lazy(const char *path, guint rows_min)
 	text_close(&text);
 }
 
+/* A large file: few of its pages are read, and those that are gone by then are taken for no rows. */
+static void test_paged(void)
+{
+	const char *path =
+		g_file_test("/usr/bin/python3.11", G_FILE_TEST_EXISTS) ? "/usr/bin/python3.11" : "/usr/bin/python3";
+	g_autofree char *copy = NULL, *content = NULL;
+	g_autoptr(unwind_table_t) paged = NULL;
+	g_autoptr(unwind_table_t) all = NULL;
+	g_autoptr(unwind_table_t) whole = NULL;
+	g_autoptr(image_t) image = NULL;
+	const struct image_section *frames;
+	gsize length, before;
+	int fd = g_file_open_tmp("fathom-paged-XXXXXX", &copy, NULL);
+	guint found = 0;
+
+	g_assert_cmpint(fd, >=, 0);
+	if (!g_file_get_contents(path, &content, &length, NULL) || !g_file_set_contents(copy, content, length, NULL)) {
+		g_test_skip("no such file here");
+		return;
+	}
+	close(fd);
+	fd = open(copy, O_RDWR | O_CLOEXEC);
+	image = image_open_fd(fd, NULL);
+	g_assert_nonnull(image);
+	frames = image_find_section(image, ".eh_frame");
+	paged = unwind_table_read(image, NULL);
+	whole = unwind_table_read_whole(image, NULL);
+	g_assert_true(unwind_table_is_paged(paged));
+	g_assert_false(unwind_table_is_paged(whole));
+	all = unwind_table_read(image, NULL);
+	compare_tables(all, whole, image->segments[0].address);
+	close(fd); /* the table has its own */
+	before = unwind_table_bytes(paged);
+	for (guint i = 0; i < unwind_table_count(whole); i += unwind_table_count(whole) / 8) {
+		struct cfi_row row = unwind_table_row(whole, i);
+
+		g_assert_cmphex(unwind_table_find(paged, image->segments[0].address + row.at), ==, row.rule);
+	}
+	g_assert_cmpuint(unwind_table_bytes(paged), >, before);
+	g_assert_cmpuint(unwind_table_bytes(paged), <, frames->size);
+	g_assert_cmpuint(unwind_table_bad(paged), ==, 0);
+	g_assert_cmpint(truncate(copy, 4096), ==, 0);
+	for (guint i = 1; i < unwind_table_count(whole); i += unwind_table_count(whole) / 1000)
+		found += cfi_rule_kind(unwind_table_find(paged, image->segments[0].address +
+									unwind_table_row(whole, i).at)) != CFI_NONE;
+	g_assert_cmpuint(found, <, 500); /* those whose pages were read before */
+	g_assert_cmpuint(unwind_table_bad(paged), >, 0);
+	g_assert_cmpint(unlink(copy), ==, 0);
+}
+
 static void test_lazy_libc(void)
 {
 	compare_lazy("/lib/x86_64-linux-gnu/libc.so.6", 10000);
@@ -1382,6 +1432,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/unwind/truncations", test_truncations);
 	g_test_add_func("/unwind/no-sections", test_no_sections);
 	g_test_add_func("/unwind/lazy/libc", test_lazy_libc);
+	g_test_add_func("/unwind/lazy/pages", test_paged);
 	g_test_add_func("/unwind/lazy/libstdc++", test_lazy_libstdcxx);
 	g_test_add_func("/unwind/lazy/python", test_lazy_python);
 	g_test_add_func("/unwind/lazy/hostile", test_lazy_hostile);
