@@ -38,6 +38,7 @@ const prefix_of = name => name.replace(/[-_.]?[0-9a-f]{5,}$|[-_.]?\d+$/, "") || 
 
 function group_name(end, by) {
 	if (by === "none") return null;
+	if (end.kind === "told") return by === "all" ? "other addresses" : `*.${end.name.split(".").slice(-2).join(".")}`;
 	if (end.kind === "external") return by === "all" ? "other addresses" : end.name.includes(":") ? `${end.name.split(":").slice(0, 3).join(":")}::` : `${end.name.split(".").slice(0, 2).join(".")}.*`;
 	if (end.kind !== "container") return null;
 	if (by === "all") return "containers";
@@ -156,7 +157,7 @@ const link_rate = link => [link.rate ? show["1/s"](link.rate) : link.live ? `${l
 const link_quality = link => [link.rtt ? trimmed(text("ns", link.rtt)) : "", link.why].filter(Boolean).join(" · ");
 const link_words = link => [link_rate(link), link_quality(link)].filter(Boolean).join(" · ");
 const link_name = link => `${link.source.name} → ${link.target.name}`;
-const end_words = node => node.kind === "group" ? `${node.members} ends` : { container: "container", host: "the machine", external: "address", quota: "limit", unknown: "not known" }[node.kind] || node.kind;
+const end_words = node => node.kind === "group" ? `${node.members} ends` : { container: "container", host: "the machine", external: "address", told: "outside, named by DNS", quota: "limit", unknown: "not known" }[node.kind] || node.kind;
 
 function map(view) {
 	const { query } = address();
@@ -342,7 +343,7 @@ function map(view) {
 			pen.fillStyle = panel;
 			pen.strokeStyle = node === on ? accent : worst ? colour[worst] : node.kind === "container" || node.kind === "group" ? accent : line;
 			pen.lineWidth = node === on ? 3 : 1.25;
-			pen.setLineDash(node.kind === "external" || node.kind === "unknown" ? [4, 3] : []);
+			pen.setLineDash(["external", "told", "unknown"].includes(node.kind) ? [4, 3] : []);
 			pen.beginPath();
 			pen.roundRect(node.x, node.y, NODE_WIDTH, NODE_HEIGHT, 7);
 			pen.fill(); pen.stroke();

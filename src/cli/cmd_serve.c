@@ -36,6 +36,8 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		{ "tls-key", 0, 0, G_OPTION_ARG_FILENAME, &given->tls_key, "Its key (PEM)", "FILE" },
 		{ "no-bpf", 0, 0, G_OPTION_ARG_NONE, &given->no_bpf, "From files alone, without kernel programs",
 		  NULL },
+		{ "names", 0, 0, G_OPTION_ARG_NONE, &given->names,
+		  "Peers outside by what DNS told the container (two ports of every packet are looked at)", NULL },
 		{ "profile-seconds", 0, 0, G_OPTION_ARG_INT, &given->profile_seconds,
 		  "Length of a window of sampled stacks (default 60); 0: none", "SECONDS" },
 		{ "metrics-containers", 0, 0, G_OPTION_ARG_INT, &given->exported_containers,
@@ -97,6 +99,7 @@ static void serve_override(struct config *config, const struct config *given)
 	take_text(&config->tls_certificate, given->tls_certificate);
 	take_text(&config->tls_key, given->tls_key);
 	config->no_bpf = config->no_bpf || given->no_bpf;
+	config->names = config->names || given->names;
 	if (given->allow_hosts) {
 		g_strfreev(config->allow_hosts);
 		config->allow_hosts = g_strdupv(given->allow_hosts);

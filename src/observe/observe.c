@@ -781,6 +781,7 @@ struct observation *observation_open(struct registry *registry, const struct obs
 		observation_close(observation);
 		return NULL;
 	}
+	session_listen(session);
 	if (session->weave && options->probe->teach)
 		splice_set_teacher(weave_splice(session->weave), session_teach, session);
 	session_stamp(session, clock_monotonic_ns());
@@ -807,6 +808,7 @@ struct snapshot *observation_take(struct observation *observation, GError **erro
 		return NULL;
 	if (observation->options.probe->collect && !session_collect(session, error))
 		return NULL;
+	session_account_answers(session);
 	done = g_steal_pointer(&session->snapshot);
 	done->duration_ns = now_ns - session->since_ns;
 	session_begin_snapshot(session);

@@ -21,13 +21,13 @@ struct remotes_owner {
 	GQueue order; /* of the addresses in `told`, oldest first; borrowed */
 	GHashTable *groups, *told_groups; /* as sets */
 	guint unnamed; /* of them: not by /etc/hosts */
+	guint64 since_ns; /* they are gathered (CLOCK_MONOTONIC) */
 };
 
 struct remotes {
 	struct registry *registry;
 	struct remotes_how how;
 	GHashTable *owners; /* cgroup key → struct remotes_owner */
-	GStringChunk *names;
 	guint told; /* names of all owners */
 };
 
@@ -110,9 +110,14 @@ static struct remotes_owner *remotes_owner(struct remotes *remotes, guint64 cgro
 
 	if (owner)
 		return owner;
+	if (g_hash_table_size(remotes->owners) >= REMOTES_OWNERS) {
+		g_hash_table_remove_all(remotes->owners);
+		remotes->told = 0;
+	}
 	owner = g_new0(struct remotes_owner, 1);
-	owner->groups = g_hash_table_new(g_str_hash, g_str_equal);
-	owner->told_groups = g_hash_table_new(g_str_hash, g_str_equal);
+	owner->since_ns = clock_monotonic_ns();
+	owner->groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	owner->told_groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	owner->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	g_queue_init(&owner->order);
 	if (remotes->how.by == REMOTES_BY_NAME)
@@ -159,19 +164,33 @@ static char *group_of(const struct remotes *remotes, const char *address)
 	return g_strdup(address);
 }
 
-/* The group as the owner has it, made if there is room; NULL when there is none. `counts`: it takes some of that room. */
-static const char *owner_group(struct remotes *remotes, struct remotes_owner *owner, GHashTable *groups,
-			       const char *group, gboolean counts)
+/* Who watches for ever meets ever new ones. */
+static void owner_renew(struct remotes_owner *owner)
 {
-	const char *known = g_hash_table_lookup(groups, group);
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (now_ns - owner->since_ns < REMOTES_RENEW_NS)
+		return;
+	owner->since_ns = now_ns;
+	owner->unnamed = 0;
+	g_hash_table_remove_all(owner->groups);
+	g_hash_table_remove_all(owner->told_groups);
+}
+
+/* The group as the owner has it, made if there is room; NULL when there is none. `counts`: it takes some of that room. */
+static const char *owner_group(struct remotes_owner *owner, GHashTable *groups, const char *group, gboolean counts)
+{
+	char *known = g_hash_table_lookup(groups, group);
 
 	if (known)
 		return known;
 	if (counts && owner->unnamed >= REMOTES_GROUPS)
+		owner_renew(owner);
+	if (counts && owner->unnamed >= REMOTES_GROUPS)
 		return NULL;
 	owner->unnamed += counts;
-	known = g_string_chunk_insert_const(remotes->names, group);
-	g_hash_table_insert(groups, (gpointer)known, (gpointer)known);
+	known = g_strdup(group);
+	g_hash_table_insert(groups, known, known);
 	return known;
 }
 
@@ -187,10 +206,10 @@ const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char
 	if (strcmp(address, REMOTES_OTHER) == 0)
 		return REMOTES_OTHER;
 	if (name) {
-		known = owner_group(remotes, owner, owner->told_groups, name, TRUE);
+		known = owner_group(owner, owner->told_groups, name, TRUE);
 		*told = known != NULL;
 	} else {
-		known = owner_group(remotes, owner, owner->groups, host ? host : group, !host);
+		known = owner_group(owner, owner->groups, host ? host : group, !host);
 	}
 	return known ? known : REMOTES_OTHER;
 }
@@ -223,7 +242,6 @@ struct remotes *remotes_new(struct registry *registry, const struct remotes_how 
 	remotes->registry = registry;
 	remotes->how = *how;
 	remotes->owners = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, owner_free);
-	remotes->names = g_string_chunk_new(1024);
 	return remotes;
 }
 
@@ -232,6 +250,5 @@ void remotes_free(struct remotes *remotes)
 	if (!remotes)
 		return;
 	g_hash_table_unref(remotes->owners);
-	g_string_chunk_free(remotes->names);
 	g_free(remotes);
 }

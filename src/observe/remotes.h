@@ -6,12 +6,16 @@
 #pragma once
 #include <glib.h>
 
+#include "base/clock.h"
 #include "container/registry.h"
 
 #define REMOTES_GROUPS 256 /* of a container, besides those its /etc/hosts names */
 #define REMOTES_OTHER "other addresses"
 #define REMOTES_TOLD 1024 /* addresses of one container with a name from DNS; the oldest make room */
 #define REMOTES_TOLD_ALL 16384 /* and of all */
+#define REMOTES_OWNERS 4096 /* containers whose peers are known; beyond that all are learnt anew */
+#define REMOTES_RENEW_NS                                                                                               \
+	(10 * 60 * NS_PER_S) /* groups of a container that has no room for more are forgotten after so long */
 
 enum remotes_by {
 	REMOTES_BY_ADDRESS = 0, /* each is itself */
@@ -33,7 +37,7 @@ struct remotes;
 /* Borrows the registry. */
 struct remotes *remotes_new(struct registry *registry, const struct remotes_how *how);
 void remotes_free(struct remotes *remotes);
-/* What the peer at `address` of the container with that cgroup is called; valid until remotes_free. `*told`: DNS said so. */
+/* What the peer at `address` of the container with that cgroup is called; valid until the next call. `*told`: DNS said so. */
 const char *remotes_name(struct remotes *remotes, guint64 cgroup_key, const char *address, gboolean *told);
 /* DNS has told the container that `name` is at `address`: from now on. Both are copied. */
 void remotes_tell(struct remotes *remotes, guint64 cgroup_key, const char *address, const char *name);

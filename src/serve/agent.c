@@ -210,7 +210,8 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	g_autofree char *profiles = NULL, *captures = NULL;
 	const struct live_options options = { .no_bpf = config->no_bpf,
 					      .exported_max = (guint)config->exported_containers,
-					      .no_profile = config->profile_seconds == 0 };
+					      .no_profile = config->profile_seconds == 0,
+					      .names = config->names };
 	struct triggers triggers;
 
 	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);

@@ -32,6 +32,7 @@ static const struct {
 	{ "tls-certificate", CONFIG_TEXT, offsetof(struct config, tls_certificate) },
 	{ "tls-key", CONFIG_TEXT, offsetof(struct config, tls_key) },
 	{ "no-bpf", CONFIG_FLAG, offsetof(struct config, no_bpf) },
+	{ "names", CONFIG_FLAG, offsetof(struct config, names) },
 	{ "profile-seconds", CONFIG_INTEGER, offsetof(struct config, profile_seconds) },
 	{ "metrics-containers", CONFIG_INTEGER, offsetof(struct config, exported_containers) },
 	{ "history-mib", CONFIG_INTEGER, offsetof(struct config, history_mib) },

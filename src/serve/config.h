@@ -17,7 +17,7 @@ struct config {
 	char *socket; /* path; "none": no unix socket */
 	GStrv allow_hosts; /* NULL: none besides the loopback's */
 	char *tls_certificate, *tls_key; /* NULL: none */
-	gboolean no_bpf;
+	gboolean no_bpf, names;
 	gint profile_seconds; /* length of a window of stacks; 0: none */
 	gint exported_containers; /* with labels of their own in /metrics */
 	gint history_mib; /* on disk; 0: none */

@@ -315,6 +315,8 @@ static void part_start(struct live *live, enum live_part part)
 		.event_rate = LIVE_EXEC_RATE,
 		.frugal = TRUE,
 		.births_told = usage_is_watching(live->usage),
+		.remotes = { .by = live->options.names && part == LIVE_CONNECTIONS ? REMOTES_BY_NAME
+										   : REMOTES_BY_ADDRESS },
 		.stop_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;

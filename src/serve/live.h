@@ -77,6 +77,7 @@ struct live_resource {
 struct live_options {
 	gboolean no_bpf; /* files alone */
 	gboolean no_profile; /* nobody samples stacks */
+	gboolean names; /* peers outside have the names DNS told the container */
 	guint exported_max; /* containers with labels of their own */
 };
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_client import Agent
 from support import join, run, tool, wait_for
 
 SLOW_NS = 50e6
@@ -123,10 +124,19 @@ for _ in range(14):
 """
 
 
-def test_peers_outside_have_the_names_dns_told(fathom, pair):
+def told_by_agent(agent, container):
+    """Failed connects of the container by the kind and the name of the other end, as the agent's map has them."""
+    answer = agent.json("/api/edges?seconds=120")
+    ends = [(end["kind"], end["name"]) for end in answer["ends"]]
+    return {ends[e["target"]]: e["failed"] for e in answer["edges"]
+            if ends[e["source"]] == ("container", container.name) and e["failed"]}
+
+
+def test_peers_outside_have_the_names_dns_told(fathom, pair, tmp_path):
     """The name a container asked for when it was told an address: for that container only, marked, never taken for a container, and
     only when it was asked for."""
     client, resolver = pair
+    agent = Agent(tmp_path, "--names").start()
     for container in pair:
         run("nsenter", "-t", container.pid, "-n", "ip", "address", "replace", "192.0.2.1/32", "dev", "lo")
     with watching_peers(fathom, "connections", "--json") as found, watching_peers(fathom, "map", "--format", "text") as drawn:
@@ -139,6 +149,12 @@ def test_peers_outside_have_the_names_dns_told(fathom, pair):
     assert ends == {(client.name, "dns_name", "ok.example"): 14, (client.name, "dns_name", resolver.name): 11,
                     (client.name, "address", "127.9.0.2"): 12, (client.name, "address", "127.9.0.3"): 13,
                     (resolver.name, "address", "192.0.2.1"): 5}, found[0]
+    try:
+        named = {("told", "ok.example"): 14, ("told", resolver.name): 11, ("external", "127.9.0.2"): 12, ("external", "127.9.0.3"): 13}
+        wait_for(lambda: sum(told_by_agent(agent, client).values()) >= sum(named.values()), what="the agent to say so")
+        assert told_by_agent(agent, client) == named
+    finally:
+        agent.stop()
     assert f"{resolver.name} (by DNS) :9" in drawn[0] and "ok.example (by DNS) :9" in drawn[0], drawn[0]
 
 
