@@ -3,11 +3,14 @@
 """From start to picture on a busy machine: perf record + perf script (+ FlameGraph) beside fathom profile
 -o svg: CPU seconds and lateness. Then how soon after their start fathom's commands are attached, on a quiet machine.
 Rounds are interleaved; figures are medians. flamegraph.pl is the one of Debian's libdevel-nytprof-perl and bench/collapse.py folds for
-it, which is quicker than stackcollapse-perf.pl; FLAMEGRAPH_DIR names a folder with both of FlameGraph's own scripts."""
+it, which is quicker than stackcollapse-perf.pl; FLAMEGRAPH_DIR names a folder with both of FlameGraph's own scripts. The load is of
+one program; with --builds compilers run beside it, large programs that come and go, as on a machine that others use: what
+perf script takes is then several times as much."""
 import argparse
 import json
 import os
 import resource
+import shutil
 import signal
 import statistics
 import subprocess
@@ -19,7 +22,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support import fathom_binary, tool, wait_for  # noqa: E402
 
-LOAD = ("--cpu", "16", "--cpu-method", "all", "--switch", "8", "--pipe", "8", "--vm", "4", "--vm-bytes", "64M")
+LOAD = ("--cpu", "16", "--cpu-method", "all", "--switch", "8", "--pipe", "8", "--hdd", "2", "--vm", "4", "--vm-bytes", "64M")
+BUILD = r"""
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <regex>
+#include <string>
+template <int N> int grow(std::map<std::string, int> &m) { m[std::to_string(N)] = N; return grow<N - 1>(m); }
+template <> int grow<0>(std::map<std::string, int> &m) { return m.size(); }
+int main(int, char **v) { std::map<std::string, int> m; return std::regex_search(v[0], std::regex("a+b")) + grow<300>(m); }
+"""
+BUILD_LOOP = 'while :; do "$1" -O2 -c "$2" -o "$2.$1.o" || exit 1; done'
+COMPILERS = ("g++", "clang++")
 HZ = 99
 ATTACH_DEADLINE_S = 10
 TARGET_CPU_RATIO = 1 / 20
@@ -104,10 +119,19 @@ def row(name, peer, ours, unit, target):
     print(f"{name:<34}{f'{peer:.2f} {unit}' if peer else '-':>12}{f'{ours:.3f} {unit}':>14}{ratio:>9}   {target}")
 
 
+def builds(work):
+    """Compilers in a loop, each in a group of processes of its own."""
+    source = work / "build.cc"
+    source.write_text(BUILD)
+    return [subprocess.Popen(["bash", "-c", BUILD_LOOP, "bash", compiler, source], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             process_group=0) for compiler in COMPILERS if shutil.which(compiler)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-r", "--rounds", type=int, default=3)
     parser.add_argument("-s", "--seconds", type=int, default=19)
+    parser.add_argument("--builds", action="store_true", help="compilers run beside the load")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("needs root")
@@ -118,12 +142,16 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         load = subprocess.Popen([tool("stress-ng"), "-q", *LOAD], stdin=subprocess.DEVNULL, cwd=work)
+        loops = builds(work) if arguments.builds else []
         try:
             for _ in range(arguments.rounds):
                 peers.append(perf_round(work, arguments.seconds))
                 ours.append(fathom_round(work, arguments.seconds))
             per_s = fathom_samples(work)
         finally:
+            for loop in loops:
+                os.killpg(loop.pid, signal.SIGKILL)
+                loop.wait()
             load.terminate()
             load.wait()
         attach = {c: statistics.median(attach_s(c) for _ in range(7)) for c in ("profile", "offcpu", "walltime")}

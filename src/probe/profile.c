@@ -21,6 +21,8 @@
 #define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
 #define PROFILE_RING_BYTES_PER_CPU (1 << 20)
 #define PROFILE_RING_BYTES_MAX (64 << 20)
+#define PROFILE_RING_GROWTH                                                                                            \
+	4 /* times, at most, for high rates: a ring is mapped twice, and counts twice as our memory */
 #define PROFILE_LATE_NS (10 * NS_PER_S) /* so much too late a measurement may end on an overloaded machine */
 #define PROFILE_TABLE_MIN 4096 /* entries of the kernel's tables */
 #define PROFILE_SPARE 2 /* tables that forget spread their room over the CPUs */
@@ -118,8 +120,9 @@ static gboolean profile_attach(void *user, const struct rung *rung, GError **err
 static guint32 profile_ring_bytes(guint32 frequency_hz)
 {
 	guint32 bytes = sampled_ring_bytes(PROFILE_RING_BYTES_PER_CPU, PROFILE_RING_BYTES_MAX);
+	guint32 most = MIN(bytes * PROFILE_RING_GROWTH, (guint32)PROFILE_RING_BYTES_MAX);
 
-	for (guint32 hz = PROFILE_FREQUENCY_HZ; hz < frequency_hz && bytes < PROFILE_RING_BYTES_MAX; hz *= 2)
+	for (guint32 hz = PROFILE_FREQUENCY_HZ; hz < frequency_hz && bytes < most; hz *= 2)
 		bytes *= 2;
 	return bytes;
 }
