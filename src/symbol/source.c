@@ -6,7 +6,7 @@ static const struct source *const sources[] = {
 };
 
 #define LARGE_SYMBOLS                                                                                                  \
-	(8u << 10) /* from here on a walk through the table is cheaper than having it in memory, for some walks */
+	(64u << 10) /* from here on a walk through the table is cheaper than having it in memory, for some walks */
 
 static gboolean is_large(const struct source_file *file, const struct source *source)
 {
