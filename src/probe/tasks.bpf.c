@@ -343,16 +343,16 @@ static __always_inline u32 inner_tid(struct task_struct *task)
 
 static __always_inline void fill_ended(struct tasks_record *record, struct signal_struct___tasks *signal)
 {
-	record->ended_cpu_ns = BPF_CORE_READ(signal, sum_sched_runtime);
-	record->ended_user_ns = BPF_CORE_READ(signal, utime);
-	record->ended_system_ns = BPF_CORE_READ(signal, stime);
-	record->ended_major_faults = BPF_CORE_READ(signal, maj_flt);
-	record->ended_faults = BPF_CORE_READ(signal, min_flt) + record->ended_major_faults;
-	record->ended_voluntary = BPF_CORE_READ(signal, nvcsw);
-	record->ended_involuntary = BPF_CORE_READ(signal, nivcsw);
+	record->ended_cpu_ns = signal->sum_sched_runtime;
+	record->ended_user_ns = signal->utime;
+	record->ended_system_ns = signal->stime;
+	record->ended_major_faults = signal->maj_flt;
+	record->ended_faults = signal->min_flt + record->ended_major_faults;
+	record->ended_voluntary = signal->nvcsw;
+	record->ended_involuntary = signal->nivcsw;
 	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
-		record->ended_read_bytes = BPF_CORE_READ(signal, ioac.read_bytes);
-		record->ended_write_bytes = BPF_CORE_READ(signal, ioac.write_bytes);
+		record->ended_read_bytes = signal->ioac.read_bytes;
+		record->ended_write_bytes = signal->ioac.write_bytes;
 	}
 }
 
@@ -368,28 +368,28 @@ int tasks_list(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	record.cgroup_key = cgroup_key_of(task);
-	record.start_ns = BPF_CORE_READ(task, start_time);
-	record.cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
-	record.user_ns = BPF_CORE_READ(wide, utime);
-	record.system_ns = BPF_CORE_READ(wide, stime);
+	record.start_ns = task->start_time;
+	record.cpu_ns = task->se.sum_exec_runtime;
+	record.user_ns = wide->utime;
+	record.system_ns = wide->stime;
 	record.run_delay_ns = run_delay(task, 0);
 	record.disk_delay_ns = disk_delay(task);
-	record.voluntary = BPF_CORE_READ(wide, nvcsw);
-	record.involuntary = BPF_CORE_READ(wide, nivcsw);
-	record.major_faults = BPF_CORE_READ(wide, maj_flt);
-	record.faults = BPF_CORE_READ(wide, min_flt) + record.major_faults;
+	record.voluntary = wide->nvcsw;
+	record.involuntary = wide->nivcsw;
+	record.major_faults = wide->maj_flt;
+	record.faults = wide->min_flt + record.major_faults;
 	if (bpf_core_field_exists(wide->ioac.read_bytes)) {
-		record.read_bytes = BPF_CORE_READ(wide, ioac.read_bytes);
-		record.write_bytes = BPF_CORE_READ(wide, ioac.write_bytes);
+		record.read_bytes = wide->ioac.read_bytes;
+		record.write_bytes = wide->ioac.write_bytes;
 	}
-	mm = BPF_CORE_READ(task, mm);
+	mm = task->mm;
 	record.rss_bytes = rss_bytes(mm);
-	record.tgid = BPF_CORE_READ(task, tgid);
-	record.tid = BPF_CORE_READ(task, pid);
+	record.tgid = task->tgid;
+	record.tid = task->pid;
 	record.inner_tid = inner_tid(task);
 	record.state = state_of(task);
 	BPF_CORE_READ_INTO(&record.comm, task, comm);
-	signal = (void *)BPF_CORE_READ(task, signal);
+	signal = (void *)task->signal;
 	if (record.tid == record.tgid && signal)
 		fill_ended(&record, signal);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
