@@ -124,6 +124,22 @@ void process_map(struct process *process, const struct mapping *mapping, struct 
 	g_array_insert_val(process->mappings, at, *mapping);
 }
 
+static GArray *array_shrunk(GArray *array)
+{
+	GArray *exact = g_array_sized_new(FALSE, FALSE, g_array_get_element_size(array), array->len);
+
+	if (array->len)
+		g_array_append_vals(exact, array->data, array->len);
+	g_array_unref(array);
+	return exact;
+}
+
+void process_shrink(struct process *process)
+{
+	process->mappings = array_shrunk(process->mappings);
+	process->news = array_shrunk(process->news);
+}
+
 void process_unmap_all(struct process *process, struct modules *modules)
 {
 	for (guint i = 0; i < process->mappings->len; i++)

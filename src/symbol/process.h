@@ -70,6 +70,8 @@ gboolean process_read_mapping(struct process *process, int proc_fd, guint64 addr
 /* Adds one mapping (its module's reference is taken over), replacing what it covers. */
 void process_map(struct process *process, const struct mapping *mapping, struct modules *modules);
 void process_unmap_all(struct process *process, struct modules *modules);
+/* Gives back memory for mappings to come, of which there will be none. */
+void process_shrink(struct process *process);
 /* With what is only noted of them. */
 void process_copy_mappings(struct process *to, const struct process *from);
 /* Notes a mapping of a process that is not wanted. `news->path` must live as long as the process. */

@@ -17,7 +17,7 @@
 #include "symbol/module.h"
 #include "symbol/process.h"
 
-#define PROCESSES_EXITED_MAX 8192 /* remembered after their end; the oldest go first */
+#define PROCESSES_EXITED_MAX 2048 /* remembered after their end; the oldest go first */
 #define PROCESSES_UNWANTED_MAX 512 /* of them, such as no stack was seen of: one may be on its way */
 #define START_CHECK_NS NS_PER_S /* how long a pid is believed to be the same process */
 #define MAPS_PAUSE_NS (100 * NS_PER_MS) /* between re-reads of the mappings of one process; doubled when of no use */
@@ -344,6 +344,7 @@ void symbolizer_exited(struct symbolizer *symbolizer, guint32 tgid)
 	if (!process || process->exited)
 		return;
 	process->exited = TRUE;
+	process_shrink(process);
 	if (process->is_wanted)
 		exited_remember(symbolizer, &symbolizer->exited, tgid, PROCESSES_EXITED_MAX);
 	else

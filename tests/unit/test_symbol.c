@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <link.h>
 #include <signal.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
@@ -273,6 +274,39 @@ static void test_replaced(struct place *place, gconstpointer data)
 	out = shell(place, "cp /bin/true other && mv other prog");
 	assert_own_names(symbolizer, (guint32)program.pid, &program);
 	program_clear(&program);
+	symbolizer_free(symbolizer);
+}
+
+#define GONE_FIRST_TGID 5000000u /* no machine has such */
+#define GONE_PROCESSES 6000
+#define GONE_BYTES_MAX (2u << 20)
+
+/* Children that a stack was seen of, and that have ended. Bytes in use afterwards. */
+static gsize see_gone(struct symbolizer *symbolizer, guint32 first)
+{
+	struct symbol symbol;
+
+	for (guint32 tgid = first; tgid < first + GONE_PROCESSES; tgid++) {
+		symbolizer_forked(symbolizer, (guint32)getpid(), tgid);
+		symbolizer_user(symbolizer, tgid, (guint64)(guintptr)see_gone, FALSE, &symbol);
+		g_assert_cmpint(symbol.kind, ==, FRAME_USER);
+		symbolizer_exited(symbolizer, tgid);
+	}
+	return mallinfo2().uordblks;
+}
+
+/* Who watches for long beside builds sees thousands end a minute. */
+static void test_many_exited(void)
+{
+	struct symbolizer *symbolizer = symbolizer_new();
+	gsize few, many;
+
+	symbolizer_follow(symbolizer, TRUE);
+	g_assert_true(symbolizer_see(symbolizer, (guint32)getpid()));
+	few = see_gone(symbolizer, GONE_FIRST_TGID);
+	many = see_gone(symbolizer, GONE_FIRST_TGID + GONE_PROCESSES);
+	g_test_message("%zu bytes, then %zu", few, many);
+	g_assert_cmpuint(many, <, few + GONE_BYTES_MAX);
 	symbolizer_free(symbolizer);
 }
 
@@ -1203,6 +1237,7 @@ int main(int argc, char **argv)
 	IN_PLACE("/symbol/deleted", NULL, test_deleted);
 	IN_PLACE("/symbol/replaced", NULL, test_replaced);
 	IN_PLACE("/symbol/exited", NULL, test_exited);
+	g_test_add_func("/symbol/many-exited", test_many_exited);
 	IN_PLACE("/symbol/plugin", NULL, test_plugin);
 	IN_PLACE("/symbol/pid-reuse", NULL, test_pid_reuse);
 	IN_PLACE("/symbol/sideband", NULL, test_sideband);
