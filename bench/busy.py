@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What fathom serve, with all it always watches, takes of the throughput of busy containers: wrk and nginx, pgbench and PostgreSQL.
+
+The server has one CPU and its load another, always the same. The load never stops: turns with and without the agent follow each other as
+ABBA, and what was served in each, and the CPU time both containers took for it, is read at its ends. Beside the ratio of watched to alone
+stands that of the two halves of each turn alone, the same against the same: what differs less than that is noise. CPU time for a request
+tells what programs in the kernel take even where something else is at work on the machine; the agent's own time is not in it.
 """
 import argparse
 import json
@@ -24,11 +29,12 @@ from top import exact_cpu_s  # noqa: E402
 NOBODY = 65534
 SETTLE_S = 2.5
 WARM_S = 2
+SERVER_CPU, CLIENT_CPU = "0", "1"
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 NGINX = """daemon off; worker_processes 1; pid /tmp/nginx.pid; error_log stderr;
 events { worker_connections 1024; }
 http { access_log off; sendfile on; client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c; uwsgi_temp_path /tmp/d;
-scgi_temp_path /tmp/e; server { listen 127.0.0.1:8080; root /data; } }
+scgi_temp_path /tmp/e; server { listen 127.0.0.1:8080; root /data; location = /status { stub_status; } } }
 """
 UNBOUNDED = ("--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0")
 
@@ -54,6 +60,11 @@ class Containers(runtimes.Runc):
         self.first = self.first or container
         return container
 
+    def cgroup_of(self, container):
+        """Where its CPU time is read: in the unified hierarchy."""
+        path = next(line.split(":", 2)[2] for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines() if line.startswith("0::"))
+        return next(root / path.lstrip("/") for root in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if (root / path.lstrip("/") / "cpu.stat").exists())
+
     def inside(self, container, *command, check=True):
         return run(tool("runc"), "--root", self.dir / "state", "exec", container.id, *command, check=check, timeout=60).stdout
 
@@ -65,61 +76,115 @@ def data_directory(parent, name):
     return data
 
 
+class Load:
+    """A server and what loads it without end, on two CPUs of their own."""
+
+    def __init__(self, containers, server, client, served, command):
+        self.containers = containers
+        self.groups = [containers.cgroup_of(server), containers.cgroup_of(client)]
+        self.served = served
+        self.process = subprocess.Popen([tool("runc"), "--root", containers.dir / "state", "exec", client.id, "taskset", "-c", CLIENT_CPU, *command],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def read(self):
+        """Requests and CPU seconds so far, and when."""
+        used = sum(int(re.search(r"usage_usec (\d+)", (group / "cpu.stat").read_text())[1]) for group in self.groups) / 1e6
+        return self.served(), used, time.monotonic()
+
+    def turn(self, seconds):
+        """Requests a second, and CPU µs a request, in each half."""
+        halves, before = [], self.read()
+        for _ in range(2):
+            time.sleep(seconds / 2)
+            now = self.read()
+            requests = now[0] - before[0]
+            halves.append((requests / (now[2] - before[2]), (now[1] - before[1]) / requests * 1e6))
+            before = now
+        return halves
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
 def web(containers, directory):
     """wrk in one container, nginx in another."""
     data = data_directory(directory, "web")
     (data / "nginx.conf").write_text(NGINX)
     (data / "index.html").write_text("x" * 1024)
-    containers.begin("nginx", data, "/usr/sbin/nginx", "-c", "/data/nginx.conf")
-    load = containers.begin("wrk", data, "sleep", "100000")
+    server = containers.begin("nginx", data, "taskset", "-c", SERVER_CPU, "/usr/sbin/nginx", "-c", "/data/nginx.conf")
+    client = containers.begin("wrk", data, "sleep", "100000")
 
-    def rate(seconds):
-        said = containers.inside(load, "/usr/bin/wrk", "-t1", "-c32", f"-d{seconds}s", "http://127.0.0.1:8080/")
-        return float(re.search(r"Requests/sec:\s*([\d.]+)", said)[1])
-    wait_for(lambda: "Requests/sec" in containers.inside(load, "/usr/bin/wrk", "-t1", "-c1", "-d1s", "http://127.0.0.1:8080/", check=False), 20, "nginx")
-    return rate
+    def served():
+        said = containers.inside(server, "/usr/bin/curl", "-s", "http://127.0.0.1:8080/status", check=False)
+        return int(re.search(r"requests\s+\d+ \d+ (\d+)", said)[1]) if "requests" in said else 0
+    wait_for(served, 20, "nginx")
+    return Load(containers, server, client, served, ["/usr/bin/wrk", "-t1", "-c32", "-d100000s", "http://127.0.0.1:8080/"])
 
 
 def database(containers, directory):
     """pgbench in one container, PostgreSQL in another: one row a query, by its key."""
     data, bin = data_directory(directory, "database"), POSTGRES[-1]
     (containers.rootfs / "etc/passwd").write_text(f"root:x:0:0:root:/root:/bin/sh\nnobody:x:{NOBODY}:{NOBODY}:nobody:/tmp:/bin/sh\n")
-    containers.begin("postgres", data, "/bin/sh", "-c", f"{bin}/initdb -D /data/pg -U nobody --no-sync -A trust >/dev/null && exec {bin}/postgres -D /data/pg -k /tmp "
-                     "-c listen_addresses=127.0.0.1 -c shared_buffers=64MB -c autovacuum=off")
-    load = containers.begin("pgbench", data, "sleep", "100000")
+    server = containers.begin("postgres", data, "/bin/sh", "-c", f"{bin}/initdb -D /data/pg -U nobody --no-sync -A trust >/dev/null && exec taskset -c {SERVER_CPU} {bin}/postgres "
+                              "-D /data/pg -k /tmp -c listen_addresses=127.0.0.1 -c shared_buffers=64MB -c autovacuum=off")
+    client = containers.begin("pgbench", data, "sleep", "100000")
     pgbench = (f"{bin}/pgbench", "-h", "127.0.0.1", "-U", "nobody")
-    wait_for(lambda: "creating" in subprocess.run([tool("runc"), "--root", containers.dir / "state", "exec", load.id, *pgbench, "-i", "-s", "5", "postgres"],
+    wait_for(lambda: "creating" in subprocess.run([tool("runc"), "--root", containers.dir / "state", "exec", client.id, *pgbench, "-i", "-s", "5", "postgres"],
                                                   capture_output=True, text=True).stderr, 40, "PostgreSQL", interval_s=0.3)
 
-    def rate(seconds):
-        said = containers.inside(load, *pgbench, "-S", "-M", "prepared", "-c", "4", "-j", "1", "-n", "-T", str(seconds), "postgres")
-        return float(re.search(r"tps = ([\d.]+)", said)[1])
-    return rate
+    def served():
+        return int(containers.inside(server, f"{bin}/psql", "-h", "127.0.0.1", "-U", "nobody", "-AtXc",
+                                     "SELECT pg_stat_clear_snapshot(); SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'", "postgres").split()[-1])
+    return Load(containers, server, client, served, [*pgbench, "-S", "-M", "prepared", "-c", "4", "-j", "1", "-n", "-T", "100000", "postgres"])
 
 
 WORKLOADS = {"wrk": web, "pgbench": database}
 
 
-def pair(rate, seconds, agent_first, warm_s):
-    """Throughput with and without the agent, one after the other; the agent's own share of a core; what it did not watch."""
+class Watch:
+    """The agent, for a turn."""
+
+    def __init__(self, warm_s):
+        self.directory = tempfile.TemporaryDirectory(prefix="fathom-busy-")
+        self.agent = Agent(self.directory.name, *UNBOUNDED).start()
+        time.sleep(SETTLE_S + warm_s)
+        self.pid = self.agent.process.pid
+        self.before = exact_cpu_s(self.pid), time.monotonic()
+
+    def close(self):
+        """The agent's own share of a core, and what it did not watch."""
+        cpu = (exact_cpu_s(self.pid) - self.before[0]) / (time.monotonic() - self.before[1]) * 100
+        off = [part["name"] for part in self.agent.json("/api/self")["parts"] if part["state"] != "on"]
+        self.agent.stop()
+        self.directory.cleanup()
+        return cpu, off
+
+
+def whole(turns):
+    """Of halves: the means."""
+    return tuple(statistics.mean(half[i] for half in turns) for i in range(2))
+
+
+def pair(load, seconds, agent_first, warm_s):
+    """(requests/s, µs a request) alone and watched, the halves of the turn alone; what the agent took; what it did not watch."""
     found = {}
     for watched in (agent_first, not agent_first):
         if not watched:
-            found["alone"] = rate(seconds)
+            time.sleep(SETTLE_S)
+            found["halves"] = load.turn(seconds)
+            found["alone"] = whole(found["halves"])
             continue
-        with tempfile.TemporaryDirectory(prefix="fathom-busy-") as directory:
-            agent = Agent(directory, *UNBOUNDED).start()
-            try:
-                time.sleep(SETTLE_S)
-                if warm_s:
-                    rate(warm_s)
-                cpu, began = exact_cpu_s(agent.process.pid), time.monotonic()
-                found["watched"] = rate(seconds)
-                found["cpu"] = (exact_cpu_s(agent.process.pid) - cpu) / (time.monotonic() - began) * 100
-                found["off"] = [part["name"] for part in agent.json("/api/self")["parts"] if part["state"] != "on"]
-            finally:
-                agent.stop()
+        watch = Watch(warm_s)
+        try:
+            found["watched"] = whole(load.turn(seconds))
+        finally:
+            found["cpu"], found["off"] = watch.close()
     return found
+
+
+def spread(ratios):
+    return f"median {statistics.median(ratios):.4f} ({', '.join(f'{r:.3f}' for r in ratios)})"
 
 
 def main():
@@ -127,7 +192,7 @@ def main():
     parser.add_argument("-w", "--workload", choices=WORKLOADS, action="append")
     parser.add_argument("-p", "--pairs", type=int, default=5)
     parser.add_argument("-s", "--seconds", type=int, default=8)
-    parser.add_argument("--warm", type=int, default=0, metavar="SECONDS", help="of load before the agent's part is measured: what gives way has given way")
+    parser.add_argument("--warm", type=int, default=0, metavar="SECONDS", help="of load before the agent's turn is measured, after the first seconds")
     options = parser.parse_args()
     runtimes.compile_programs = lambda directory: None  # none of the tests' programs is needed
     if not shutil.which("wrk") or not shutil.which("nginx", path="/usr/sbin") or not POSTGRES:
@@ -135,13 +200,19 @@ def main():
     for name in options.workload or WORKLOADS:
         with tempfile.TemporaryDirectory(prefix="fathom-busy-") as directory, Containers() as containers:
             os.chmod(directory, 0o755)
-            rate = WORKLOADS[name](containers, directory)
-            rate(WARM_S)
-            pairs = [pair(rate, options.seconds, i % 2 == 0, options.warm) for i in range(options.pairs)]
-        ratios = [p["watched"] / p["alone"] for p in pairs]
-        print(f"{name}: alone {statistics.median(p['alone'] for p in pairs):.0f}/s, watched {statistics.median(p['watched'] for p in pairs):.0f}/s; of alone, pair by pair: "
-              f"{', '.join(f'{r:.3f}' for r in ratios)}; median {statistics.median(ratios):.4f}; the agent itself {statistics.median(p['cpu'] for p in pairs):.2f} % of a core; "
-              f"not on: {sorted({part for p in pairs for part in p['off']}) or 'nothing'}", flush=True)
+            load = WORKLOADS[name](containers, directory)
+            try:
+                load.turn(WARM_S)
+                pairs = [pair(load, options.seconds, i % 2 == 0, options.warm) for i in range(options.pairs)]
+            finally:
+                load.close()
+        print(f"{name}: alone {statistics.median(p['alone'][0] for p in pairs):.0f}/s and {statistics.median(p['alone'][1] for p in pairs):.2f} µs of CPU each, "
+              f"watched {statistics.median(p['watched'][0] for p in pairs):.0f}/s and {statistics.median(p['watched'][1] for p in pairs):.2f} µs\n"
+              f"  throughput, watched to alone: {spread([p['watched'][0] / p['alone'][0] for p in pairs])}\n"
+              f"  the same, alone to alone:     {spread([p['halves'][1][0] / p['halves'][0][0] for p in pairs])}\n"
+              f"  CPU time for a request, watched to alone: {spread([p['watched'][1] / p['alone'][1] for p in pairs])}\n"
+              f"  the same, alone to alone:                 {spread([p['halves'][1][1] / p['halves'][0][1] for p in pairs])}\n"
+              f"  the agent itself {statistics.median(p['cpu'] for p in pairs):.2f} % of a core; not on: {sorted({part for p in pairs for part in p['off']}) or 'nothing'}", flush=True)
 
 
 if __name__ == "__main__":
