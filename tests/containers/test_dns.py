@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import runtimes
 from agent_client import Agent
-from support import join, run, tool, wait_for
+from support import Missing, join, lack, run, tool, wait_for
 
 SLOW_NS = 50e6
 TIMEOUT = "300ms"
@@ -176,6 +177,23 @@ def watching_peers(fathom, *arguments):
     text, complaint = process.communicate(timeout=60)
     assert process.returncode == 0, complaint
     found.append(text)
+
+
+def test_dockers_own_resolver(fathom):
+    """In a network that somebody made docker answers itself, at 127.0.0.11, behind rules that translate its ports: over UDP and TCP."""
+    try:
+        docker = runtimes.DockerNetwork(False)
+    except Missing as missing:
+        lack(str(missing))
+    with docker:
+        docker.cli("network", "create", "--subnet", "172.31.99.0/24", "made")
+        server, client = (docker.run(name, "sleep", "600", network="made") for name in ("named", "asks"))
+        with watching(fathom) as found:
+            for way, count in (("ask", 50), ("tcp", 7)):
+                assert inside(client, "dnsload", way, "127.0.0.11", count, server.name).stdout == f"answered {count}\n"
+    asked = {edge["transport"]: edge for edge in found[0]["resolvers"] if edge["source"] == {"container": client.name}}
+    assert {way: (edge["queries"], edge["noerror"], edge["resolver"]) for way, edge in asked.items()} == {
+        "udp": (50, 50, "127.0.0.11"), "tcp": (7, 7, "127.0.0.11")}, found[0]["resolvers"]
 
 
 @pytest.mark.parametrize("address", ["10.78.1.2", "fd78:1::2"])
