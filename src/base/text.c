@@ -140,17 +140,107 @@ void text_append_folded(GString *out, const char *text, gssize length)
 	text_walk(out, text, length, emit_folded);
 }
 
-guint text_columns(const char *text)
+#define ESCAPE '\033' /* begins a terminal's style, which a letter ends */
+
+static guint columns_of(const char *text, gsize length)
 {
+	const char *end = text + length;
 	guint columns = 0;
 
-	for (; *text; text = g_utf8_next_char(text)) {
+	while (text < end) {
 		gunichar ch = g_utf8_get_char(text);
 
+		if (ch == ESCAPE) {
+			while (text < end && !g_ascii_isalpha(*text))
+				text++;
+			text += text < end;
+			continue;
+		}
 		if (!g_unichar_iszerowidth(ch))
 			columns += g_unichar_iswide(ch) ? 2 : 1;
+		text = g_utf8_next_char(text);
 	}
 	return columns;
+}
+
+guint text_columns(const char *text)
+{
+	return columns_of(text, strlen(text));
+}
+
+#define WRAP_LABEL_END 24 /* two spaces further on end no label */
+#define WRAP_LEAST 16 /* columns for the text itself, or it is left as it is */
+#define WRAP_INDENT 3 /* of a line that has none */
+
+/* Where the text of a line begins, in bytes: behind its indent and its label. */
+static gsize wrap_begin(const char *line, gsize length)
+{
+	gsize begin = 0;
+
+	while (begin < length && line[begin] == ' ')
+		begin++;
+	if (begin == 0)
+		return MIN(WRAP_INDENT, length);
+	for (gsize at = begin; at + 2 < length && at < WRAP_LABEL_END; at++)
+		if (line[at] == ' ' && line[at + 1] == ' ' && line[at + 2] != ' ')
+			return at + 2;
+	return begin;
+}
+
+/* One line, without its newline. */
+static void wrap_line(GString *out, const char *line, gsize length, guint columns)
+{
+	gsize begin = wrap_begin(line, length), done = 0, word_end = 0, at = begin;
+	guint indent, used;
+
+	g_string_append_len(out, line, (gssize)begin);
+	indent = used = columns_of(line, begin);
+	done = begin;
+	while (at < length && indent + WRAP_LEAST <= columns) {
+		const char *space;
+		guint wide;
+
+		for (at = done; at < length && line[at] == ' '; at++)
+			;
+		if (at == length)
+			break;
+		space = memchr(line + at, ' ', length - at);
+		word_end = space ? (gsize)(space - line) : length;
+		wide = columns_of(line + done, word_end - done);
+		if (used + wide > columns && used > indent) {
+			g_string_append_printf(out, "\n%*s", (int)indent, "");
+			used = indent;
+			done = at; /* the spaces between are gone */
+			wide = columns_of(line + done, word_end - done);
+		}
+		g_string_append_len(out, line + done, (gssize)(word_end - done));
+		used += wide;
+		done = at = word_end;
+	}
+	g_string_append_len(out, line + done, (gssize)(length - done));
+}
+
+void text_wrap(GString *text, gsize from, guint columns)
+{
+	g_autoptr(GString) before = g_string_new(text->str + from);
+	const char *line = before->str;
+
+	if (columns == 0)
+		return;
+	g_string_truncate(text, from);
+	while (*line) {
+		gsize length = strcspn(line, "\n");
+
+		if (columns_of(line, length) <= columns)
+			g_string_append_len(text, line, (gssize)length);
+		else
+			wrap_line(text, line, length, columns);
+		line += length;
+		if (*line) {
+			g_string_append_c(text, '\n');
+			line++;
+		}
+	}
 }
 
 char *text_shell(const char *text)

@@ -29,3 +29,7 @@ char *text_shell(const char *text);
 
 /* Columns a terminal needs to show `text` (after text_terminal): counts code points, wide ones as 2. */
 guint text_columns(const char *text);
+
+/* Breaks lines of `text`, without its first `from` bytes, that are wider than `columns` between words; 0: none is. What follows stands
+ * under the text of its line: behind its indent, and behind its label when two spaces end one. */
+void text_wrap(GString *text, gsize from, guint columns);

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/measure.h"
 #include "cli/source.h"
+#include "cli/table.h"
 #include "container/registry.h"
 #include "diagnose/report.h"
 #include "observe/checkup.h"
@@ -107,6 +108,7 @@ static int diagnose_report(struct diagnose_command *command, const struct checku
 		.is_files = command->files,
 		.bold = isatty(STDOUT_FILENO) && !g_getenv("NO_COLOR"),
 		.all = command->all,
+		.columns = table_terminal_width(stdout),
 	};
 	g_autoptr(GString) out = g_string_new(NULL);
 

@@ -32,6 +32,7 @@
 #define HOST_MESSAGE_BYTES 8192
 #define HOST_MESSAGE_RECENT_S 3600
 #define HOST_CLEAR "\033[H\033[2J"
+#define HOST_INDENT 6 /* of what does not fit on the line of its heading */
 #define HOST_ROWS 32 /* CPUs, disks, interfaces shown as text; JSON has all */
 
 struct host_message {
@@ -52,7 +53,21 @@ struct host {
 	GHashTable *owners; /* pid → container, of a capture; NULL: this machine */
 	GPtrArray *marks; /* of char *: what is abnormal, raw */
 	guint cpus;
+	guint columns, used; /* of the terminal (0: it is none), of the line that is being shown */
 };
+
+/* Text whose lines fit into the terminal; owned by the caller. */
+static char *G_GNUC_PRINTF(1, 2) wrapped(const char *format, ...)
+{
+	GString *text = g_string_new(NULL);
+	va_list arguments;
+
+	va_start(arguments, format);
+	g_string_vprintf(text, format, arguments);
+	va_end(arguments);
+	text_wrap(text, 0, table_terminal_width(stdout));
+	return g_string_free(text, FALSE);
+}
 
 /* ---- marking ---- */
 
@@ -61,10 +76,24 @@ static void host_mark(struct host *host, const char *what, const char *value, co
 	g_ptr_array_add(host->marks, g_strdup_printf("%s %s: %s", what, value, meaning));
 }
 
-static void print_value(const char *label, const char *text, gboolean abnormal)
+static void print_heading(struct host *host, const char *heading)
+{
+	host->columns = table_terminal_width(stdout);
+	host->used = text_columns(heading);
+	table_print_styled(stdout, heading, TABLE_STRONG);
+}
+
+/* On a line of its own where it would be cut in two. */
+static void print_value(struct host *host, const char *label, const char *text, gboolean abnormal)
 {
 	g_autofree char *marked = g_strdup_printf("%s!", text);
+	guint wide = text_columns(label) + text_columns(text) + 3 + abnormal;
 
+	host->used += wide;
+	if (host->columns && host->used > host->columns) {
+		printf("\n%*s", HOST_INDENT, "");
+		host->used = HOST_INDENT + wide;
+	}
 	printf("  %s ", label);
 	if (abnormal)
 		table_print_styled(stdout, marked, TABLE_ALERT);
@@ -84,12 +113,12 @@ static void show_value(struct host *host, const char *heading, enum look_value v
 
 		host_mark(host, what, text, meta->meaning);
 	}
-	print_value(meta->label, text, abnormal);
+	print_value(host, meta->label, text, abnormal);
 }
 
 static void show_values(struct host *host, const char *heading, enum look_value first, enum look_value last)
 {
-	table_print_styled(stdout, heading, TABLE_STRONG);
+	print_heading(host, heading);
 	for (guint i = first; i <= (guint)last; i++)
 		show_value(host, heading, (enum look_value)i);
 	putchar('\n');
@@ -129,11 +158,11 @@ static void show_load(struct host *host)
 	if (host->cpus && load >= 2 * host->cpus)
 		host_mark(host, "load 1 min", text,
 			  "twice as many threads as CPUs run, wait for one, or for disks: fathom diagnose says which");
-	table_print_styled(stdout, "uptime", TABLE_STRONG);
+	print_heading(host, "uptime");
 	for (guint i = LOOK_LOAD_1; i < LOOK_UPTIME; i++) {
 		g_autofree char *value = look_format(look_metas[i].unit, host->look->values[i]);
 
-		print_value(look_metas[i].label, value, i == LOOK_LOAD_1 && host->cpus && load >= 2 * host->cpus);
+		print_value(host, look_metas[i].label, value, i == LOOK_LOAD_1 && host->cpus && load >= 2 * host->cpus);
 	}
 	printf("  up %.0f h %02.0f min  CPUs %u\n", floor(up_min / 60), floor(fmod(up_min, 60)), host->cpus);
 }
@@ -154,10 +183,11 @@ static void show_messages(struct host *host)
 	for (guint i = 0; i < host->messages->len; i++) {
 		const struct host_message *message = &g_array_index(host->messages, struct host_message, i);
 		g_autofree char *age = units_duration((guint64)(message->age_s * 1e9));
-		g_autofree char *text = text_terminal(message->text);
+		g_autofree char *text = text_terminal(message->text), *lines = NULL;
 
 		recent += message->age_s < HOST_MESSAGE_RECENT_S;
-		printf("  %s ago: %.200s\n", age, text);
+		lines = wrapped("  %s ago: %.200s", age, text);
+		puts(lines);
 	}
 	count = g_strdup_printf("%u", recent);
 	if (recent)
@@ -390,9 +420,10 @@ static void host_print(struct host *host)
 		puts("Nothing abnormal. Is one container slow? fathom diagnose NAME");
 	for (guint i = 0; i < host->marks->len; i++) {
 		g_autofree char *text = text_terminal(g_ptr_array_index(host->marks, i));
+		g_autofree char *lines = wrapped("  %s", text);
 
 		table_print_styled(stdout, "! ", TABLE_ALERT);
-		puts(text);
+		puts(lines + strlen("! "));
 	}
 	fflush(stdout);
 }

@@ -86,8 +86,7 @@ void table_print_styled(FILE *out, const char *text, enum table_style style)
 		fputs(text, out);
 }
 
-/* Columns of the terminal; 0 when `out` is none. */
-static guint terminal_width(FILE *out)
+guint table_terminal_width(FILE *out)
 {
 	struct winsize size;
 
@@ -129,7 +128,7 @@ static void print_cell(const struct table *table, FILE *out, guint column, const
 void table_print(const struct table *table, FILE *out)
 {
 	g_autofree guint *widths = g_new0(guint, table->count);
-	guint before = 0, width = terminal_width(out), room;
+	guint before = 0, width = table_terminal_width(out), room;
 
 	for (guint i = 0; i < table->count; i++)
 		widths[i] = text_columns(table->columns[i].heading);

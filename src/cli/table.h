@@ -35,5 +35,8 @@ void table_cell_number(struct table *table, guint64 number, gboolean known);
 /* A heading and the rows; the last row must be complete. */
 void table_print(const struct table *table, FILE *out);
 
+/* Columns of the terminal; 0 when `out` is none. */
+guint table_terminal_width(FILE *out);
+
 /* Text in a style, on a terminal; plain otherwise. Already escaped. */
 void table_print_styled(FILE *out, const char *text, enum table_style style);

@@ -290,6 +290,17 @@ static void finding_tell(struct finding *finding)
 	finding->more = rule_text(rule->more, subject, TRUE);
 }
 
+/* Threads that are hardly ever active lose little, however large a share of that it is. */
+static void finding_weigh(struct finding *finding, const struct rule *rule)
+{
+	double lost = 0, active = 1;
+
+	fact_get(finding->subject, rule->score, &lost);
+	fact_get(finding->subject, FACT_ACTIVE, &active);
+	finding->score = MAX(lost, rule->score_least);
+	finding->rank = MAX(lost * MIN(active, 1), rule->score_least);
+}
+
 static void diagnose_rule(struct diagnosis *diagnosis, const struct rule *rule, struct checked *checked,
 			  const struct subject *subject, const GPtrArray *windows)
 {
@@ -308,7 +319,7 @@ static void diagnose_rule(struct diagnosis *diagnosis, const struct rule *rule, 
 		return;
 	finding = finding_new(subject);
 	finding->rule = rule;
-	finding->score = MAX(subject->known[rule->score] ? subject->values[rule->score] : 0, rule->score_least);
+	finding_weigh(finding, rule);
 	finding_evidence(finding, &diagnosis->config);
 	finding_blame(finding);
 	finding_trust(diagnosis, finding, windows, &judgement);

@@ -46,6 +46,7 @@ struct finding {
 	const struct subject *subject;
 	const char *name, *resource; /* of the rule */
 	double score; /* share of thread time lost, 0 … 1 */
+	double rank; /* the same of at least one thread, so that who does little loses little; errors have a fixed one */
 	enum confidence confidence;
 	enum fault fault;
 	char *culprit; /* who; NULL: itself, or not known */

@@ -102,16 +102,16 @@ struct finding *diagnosis_add(struct diagnosis *diagnosis, const struct subject 
 	return finding;
 }
 
-static int by_score(gconstpointer left, gconstpointer right)
+static int by_rank(gconstpointer left, gconstpointer right)
 {
 	const struct finding *a = *(struct finding *const *)left, *b = *(struct finding *const *)right;
 
-	return a->score == b->score ? 0 : a->score < b->score ? 1 : -1;
+	return a->rank == b->rank ? 0 : a->rank < b->rank ? 1 : -1;
 }
 
 void diagnosis_sort(struct diagnosis *diagnosis)
 {
 	/* Stable: of equals the earlier rule comes first. */
-	g_ptr_array_sort(diagnosis->findings, by_score);
-	g_ptr_array_sort(diagnosis->notes, by_score);
+	g_ptr_array_sort(diagnosis->findings, by_rank);
+	g_ptr_array_sort(diagnosis->notes, by_rank);
 }

@@ -121,6 +121,7 @@ static void follow_one(struct follow *follow, const struct subject *subject)
 	finding->fault = FAULT_PEER;
 	finding->culprit = g_strdup(g_ptr_array_index(names, names->len - 1));
 	finding->score = waits / (waits + active);
+	finding->rank = waits / MAX(waits + active, 1);
 	finding->confidence = MIN(bottom->confidence, CONFIDENCE_MEDIUM);
 	finding->chain = names;
 	finding->sentence =

@@ -152,6 +152,7 @@ void report_text(GString *out, const struct diagnosis *diagnosis, const struct r
 {
 	g_autofree char *duration = units_duration(diagnosis->facts->duration_ns);
 	const char *summary = summary_words(diagnosis);
+	gsize from = out->len;
 
 	for (guint i = 0; i < diagnosis->findings->len; i++)
 		text_finding(out, diagnosis, g_ptr_array_index(diagnosis->findings, i), i + 1, options);
@@ -174,6 +175,7 @@ void report_text(GString *out, const struct diagnosis *diagnosis, const struct r
 	if (diagnosis->facts->coverage_of)
 		g_string_append_printf(out, ", least by %s", diagnosis->facts->coverage_of);
 	g_string_append(out, ")\n");
+	text_wrap(out, from, options->columns);
 }
 
 /* ---- Markdown ---- */

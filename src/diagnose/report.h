@@ -11,6 +11,7 @@ struct report_options {
 	const GPtrArray *refused; /* of char *: what could not be watched; may be NULL */
 	gboolean is_files; /* files alone were asked for */
 	gboolean bold; /* terminal: emphasis */
+	guint columns; /* of the terminal; 0: lines are as long as they are */
 	gboolean all; /* all checks, also when something was found */
 };
 

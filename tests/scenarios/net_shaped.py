@@ -13,5 +13,5 @@ def setup(stage):
     stage.inside("shaped", "ip", "link", "set", "far0", "up")
     stage.inside("shaped", "ip", "link", "set", "eth0", "up")
     stage.inside("shaped", "ip", "address", "add", "10.231.8.1/24", "dev", "eth0")
-    stage.inside("shaped", "ip", "neighbour", "add", "10.231.8.2", "lladdr", "02:00:0a:e7:08:02", "dev", "eth0")
+    stage.inside("shaped", "ip", "neighbour", "replace", "10.231.8.2", "lladdr", "02:00:0a:e7:08:02", "dev", "eth0")
     stage.inside("shaped", "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "1mbit", "burst", "4k", "limit", "8k")

@@ -19,7 +19,7 @@ def setup(stage):
     stage.inside("limited", "ip", "link", "set", "eth0", "up")
     run("ip", "address", "add", "10.231.9.1/24", "dev", host)
     run("ip", "link", "set", host, "up")
-    run("ip", "neighbour", "add", "10.231.9.2", "lladdr", "02:00:0a:e7:09:02", "dev", host)
+    run("ip", "neighbour", "replace", "10.231.9.2", "lladdr", "02:00:0a:e7:09:02", "dev", host)
     run("tc", "qdisc", "add", "dev", host, "root", "tbf", "rate", "1mbit", "burst", "4k", "limit", "8k")
     sender = subprocess.Popen([stage.docker.rootfs / TROUBLE[1:], "push", "10.231.9.2"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL)

@@ -44,6 +44,42 @@ static void test_terminal(void)
 	}
 }
 
+static void test_wrap(void)
+{
+	static const struct {
+		const char *text, *wrapped;
+	} cases[] = {
+		{ "short\n", "short\n" },
+		{ "1. one two three four five six\n", "1. one two three\n   four five six\n" },
+		{ "   label   one two three four five six\nx\n",
+		  "   label   one two three four five six\nx\n" }, /* too little room behind it */
+		{ "  one two three four five six seven", "  one two three four\n  five six seven" },
+		{ "a_word_that_is_longer_than_a_line_is", "a_word_that_is_longer_than_a_line_is" },
+		{ "  \033[1mone\033[0m two three fou five", "  \033[1mone\033[0m two three fou\n  five" },
+		{ "  äöü äöü äöü äöüä five", "  äöü äöü äöü äöüä\n  five" },
+		{ "  one two three four    ", "  one two three four    " },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autoptr(GString) text = g_string_new("kept as it is: ");
+		gsize from = text->len;
+
+		g_string_append(text, cases[i].text);
+		text_wrap(text, from, 0);
+		g_assert_cmpstr(text->str + from, ==, cases[i].text);
+		text_wrap(text, from, 20);
+		g_assert_true(g_str_has_prefix(text->str, "kept as it is: "));
+		g_assert_cmpstr(text->str + from, ==, cases[i].wrapped);
+	}
+	{
+		g_autoptr(GString) text = g_string_new("   what to do     one two three four five six seven\n");
+
+		text_wrap(text, 0, 40);
+		g_assert_cmpstr(text->str, ==,
+				"   what to do     one two three four\n                  five six seven\n");
+	}
+}
+
 static void test_markup(void)
 {
 	g_autoptr(GString) xml = g_string_new(NULL);
@@ -347,6 +383,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/walk", test_walk);
 	g_test_add_func("/base/file/deaf", test_deaf);
 	g_test_add_func("/base/text/terminal", test_terminal);
+	g_test_add_func("/base/text/wrap", test_wrap);
 	g_test_add_func("/base/text/markup", test_markup);
 	g_test_add_func("/base/json", test_json);
 	g_test_add_func("/base/units", test_units);

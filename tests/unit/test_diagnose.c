@@ -910,6 +910,36 @@ static void test_quota_comes_first(void)
 	snapshot_free(scene.snapshot);
 }
 
+/* Who wants a CPU a fiftieth of the time and waits ten times that loses a fifth of a thread: less than to failing questions. Who
+ * has ready threads all the time loses more. */
+static void test_much_of_little_is_little(void)
+{
+	static const char *const first[] = { "DNS fails", "CPU taken by a neighbour" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(first); i++) {
+		const struct finding *finding;
+		struct diagnosis *diagnosis;
+		struct scene scene;
+		guint32 bully;
+
+		scene_init(&scene);
+		scene_dns_fails(&scene, TRUE);
+		bully = add_container(&scene, 8, "bully");
+		gauge_set(gauges_row(scene.gauges, bully), GAUGE_CPU, S(18));
+		gauge_set(web(&scene), GAUGE_CPUSET_IDLE, 0);
+		gauge_set(gauges_row(scene.gauges, 0), GAUGE_CPU_IDLE, 0);
+		add_time(&scene, "web", "running: user", i ? 2 : 0.2);
+		add_time(&scene, "web", "waiting for CPU: preempted", i ? 20 : 2);
+		add_wait(scene.cpu, "web", EDGE_END_CONTAINER, "bully", i ? 20 : 2);
+		diagnosis = scene_diagnose(&scene);
+		g_assert_cmpuint(diagnosis->findings->len, >=, 2);
+		finding = first_of(diagnosis->findings, "web");
+		g_assert_cmpstr(finding->name, ==, first[i]);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
 /* Two containers of one name: what is only told by name is nobody's. */
 static void test_equal_names(void)
 {
@@ -1138,6 +1168,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/chain", test_chain);
 	g_test_add_func("/diagnose/engine", test_settings);
 	g_test_add_func("/diagnose/quota-comes-first", test_quota_comes_first);
+	g_test_add_func("/diagnose/much-of-little-is-little", test_much_of_little_is_little);
 	g_test_add_func("/diagnose/equal-names", test_equal_names);
 	g_test_add_func("/diagnose/unknown-is-not-zero", test_unknown_is_not_zero);
 	g_test_add_func("/diagnose/confidence", test_confidence);
