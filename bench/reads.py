@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What watching files, system calls and block I/O costs: small reads of a cached file (two system calls each: the worst
-case), and small direct reads of the disk, alone and beside fathom's probes and libbpf-tools' syscount and biolatency.
+"""What watching small operations costs: reads of a cached file, direct reads of the disk, page faults, futex waits, datagrams.
+Alone and beside fathom's probes, libbpf-tools (syscount, biolatency, softirqs) and bpftrace where those have no tool for it.
 Interleaved rounds; the ratio of each round is to the run alone in the same round.
 """
 import argparse
@@ -20,28 +20,93 @@ from offcpu import STATS, Tool, programs  # noqa: E402
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#define PAGE 4096
+#define PAGES 4096
+static char *block;
+static int file, sender, receiver;
+static struct sockaddr_in here = { .sin_family = AF_INET };
+static int turn, other = 1;
+static long turns;
+static int cached(long i) { return pread(file, block, 1, 0) == 1; }
+static int direct(long i) { return pread(file, block, PAGE, i % PAGES * PAGE) == PAGE; }
+static int fault(long i)
+{
+	static char *area;
+	if (i % PAGES == 0) {
+		if (area)
+			munmap(area, PAGES * PAGE);
+		area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		madvise(area, PAGES * PAGE, MADV_NOHUGEPAGE);
+	}
+	area[i % PAGES * PAGE] = 1;
+	return 1;
+}
+/* Two threads that take turns: each waits for the other. */
+static void wait_turn(int mine)
+{
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != mine)
+		syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, !mine, NULL, NULL, 0);
+}
+static void pass_turn(int to)
+{
+	__atomic_store_n(&turn, to, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+static int futex(long i) { wait_turn(0); pass_turn(1); return 1; }
+static void *answer(void *none)
+{
+	for (long i = 0; i < turns; i++) { wait_turn(1); pass_turn(0); }
+	return none;
+}
+static int datagram(long i)
+{
+	return sendto(sender, block, 1, 0, (void *)&here, sizeof(here)) == 1 && recv(receiver, block, 1, 0) == 1;
+}
+static const struct { const char *name; int (*once)(long); } kinds[] = {
+	{ "cached", cached }, { "direct", direct }, { "fault", fault }, { "futex", futex }, { "datagram", datagram },
+};
 int main(int argc, char **argv)
 {
-	int direct = argv[2][0] == 'd', fd = open(argv[1], O_RDONLY | (direct ? O_DIRECT : 0));
-	long turns = atol(argv[3]);
-	char *block = aligned_alloc(4096, 4096);
+	socklen_t length = sizeof(here);
 	struct timespec a, b;
+	pthread_t thread;
+	unsigned kind = 0;
 
-	if (fd < 0 || argc < 4)
+	while (strcmp(kinds[kind].name, argv[2]) != 0)
+		kind++;
+	turns = atol(argv[3]);
+	block = aligned_alloc(PAGE, PAGE);
+	file = open(argv[1], O_RDONLY | (kinds[kind].once == direct ? O_DIRECT : 0));
+	sender = socket(AF_INET, SOCK_DGRAM, 0);
+	receiver = socket(AF_INET, SOCK_DGRAM, 0);
+	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (file < 0 || bind(receiver, (void *)&here, length) || getsockname(receiver, (void *)&here, &length))
 		return 1;
+	if (kinds[kind].once == futex)
+		pthread_create(&thread, NULL, answer, NULL);
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (long i = 0; i < turns; i++)
-		if (pread(fd, block, direct ? 4096 : 1, direct ? i % 4096 * 4096 : 0) <= 0)
+		if (!kinds[kind].once(i))
 			return 1;
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	printf("%f\n", ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec) / turns);
 	return 0;
 }
 """
+
+# Kind: how many of them are a run.
+TURNS = {"cached": 1000000, "direct": 20000, "fault": 400000, "futex": 200000, "datagram": 200000}
 
 
 class Work:
@@ -51,7 +116,7 @@ class Work:
         self.program, self.file = Path(directory) / "reads", Path(directory) / "file"
         source = Path(directory) / "reads.c"
         source.write_text(SOURCE)
-        support.run("cc", "-O2", "-o", self.program, source)
+        support.run("cc", "-O2", "-pthread", "-o", self.program, source)
         support.run("dd", "if=/dev/zero", f"of={self.file}", "bs=1M", "count=16", "conv=fsync")
 
     def ns(self, kind, turns, cpu):
@@ -62,21 +127,37 @@ def fathom(*words):
     return [str(support.fathom_binary()), *words, "-d", "600"]
 
 
+OURS = {
+    "cached": {"fathom fs": ("latency", "fs"), "fathom syscall": ("latency", "syscall"), "fathom slow fs": ("slow", "fs", "--over", "10s"),
+               "fathom memory": ("memory",)},
+    "direct": {"fathom block": ("latency", "block")},
+    "fault": {"fathom fault": ("latency", "fault")},
+    "futex": {"fathom futex": ("latency", "futex")},
+    "datagram": {"fathom softirq": ("latency", "softirq"), "fathom irq": ("latency", "irq")},
+}
+# The same histogram by cgroup in bpftrace, where libbpf-tools has no tool that works without kprobes.
+BETWEEN = "%s { @start[tid] = nsecs; } %s /@start[tid]/ { @[cgroup] = hist(nsecs - @start[tid]); delete(@start[tid]); }"
+THEIRS = {
+    "cached": ("syscount", "-L", "-i", "1000"),
+    "direct": ("biolatency", "1000"),
+    "fault": ("bpftrace", "-e", BETWEEN % ("tracepoint:exceptions:page_fault_user", "software:faults:1")),
+    "futex": ("bpftrace", "-e", BETWEEN % ("tracepoint:syscalls:sys_enter_futex", "tracepoint:syscalls:sys_exit_futex")),
+    "datagram": ("softirqs", "-d", "1000"),
+}
+
+
 def peers(kind):
-    ours = {"direct": {"fathom block": fathom("latency", "block", "-q")},
-            "cached": {"fathom fs": fathom("latency", "fs", "-q"), "fathom syscall": fathom("latency", "syscall", "-q"),
-                       "fathom slow fs": fathom("slow", "fs", "--over", "10s"),
-                       "fathom memory": fathom("memory", "-q")}}[kind]
-    theirs = {"direct": ("biolatency", "1000"), "cached": ("syscount", "-L", "-i", "1000")}[kind]
+    ours = {name: fathom(*words, "-q") for name, words in OURS[kind].items()}
+    theirs = THEIRS[kind]
     try:
         return {theirs[0]: [support.tool(theirs[0]), *theirs[1:]], **ours}
     except support.Missing:
-        print(f"{theirs[0]} is not installed (libbpf-tools): measured without it", file=sys.stderr)
+        print(f"{theirs[0]} is not installed: measured without it", file=sys.stderr)
         return ours
 
 
 def run_time(work, command, kind, turns, cpu):
-    """ns of all its programs for each read, with the kernel's statistics on."""
+    """ns of all its programs for each run of one, and for each operation, with the kernel's statistics on."""
     STATS.write_text("1")
     try:
         with Tool(command) as tool:
@@ -86,7 +167,8 @@ def run_time(work, command, kind, turns, cpu):
     finally:
         STATS.write_text("0")
     runs = sum(after[i][0] - before.get(i, (0, 0))[0] for i in after)
-    return sum(after[i][1] - before.get(i, (0, 0))[1] for i in after) / max(1, runs)
+    ns = sum(after[i][1] - before.get(i, (0, 0))[1] for i in after)
+    return ns / max(1, runs), ns / turns
 
 
 def measure(work, kind, turns, options):
@@ -97,25 +179,25 @@ def measure(work, kind, turns, options):
             with Tool(command):
                 time.sleep(0.1)
                 beside[name].append(work.ns(kind, turns, options.cpu))
-    print(f"\n{kind + ' reads':20} {'ns/read':>10} {'ratio':>7} {'min..max':>13} {'added ns':>9} {'BPF ns/run':>11}")
+    print(f"\n{kind:20} {'ns each':>10} {'ratio':>7} {'min..max':>13} {'added ns':>9} {'BPF ns/run':>11} {'BPF ns each':>12}")
     print(f"{'alone':20} {statistics.median(alone):10.0f}")
     for name, command in peers(kind).items():
         ratios = [with_tool / base for with_tool, base in zip(beside[name], alone)]
         added = statistics.median(with_tool - base for with_tool, base in zip(beside[name], alone))
+        run, each = run_time(work, command, kind, turns, options.cpu)
         print(f"{name:20} {statistics.median(beside[name]):10.0f} {statistics.median(ratios):7.3f} "
-              f"{min(ratios):6.2f}..{max(ratios):5.2f} {added:9.0f} "
-              f"{run_time(work, command, kind, turns, options.cpu):11.0f}", flush=True)
+              f"{min(ratios):6.2f}..{max(ratios):5.2f} {added:9.0f} {run:11.0f} {each:12.0f}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-r", "--rounds", type=int, default=7)
     parser.add_argument("-c", "--cpu", type=int, default=os.cpu_count() - 1)
-    parser.add_argument("-k", "--kind", choices=("cached", "direct"), help="only these reads")
+    parser.add_argument("-k", "--kind", choices=tuple(TURNS), help="only these")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         work = Work(directory)
-        for kind, turns in (("cached", 1000000), ("direct", 20000)):
+        for kind, turns in TURNS.items():
             if options.kind in (None, kind):
                 measure(work, kind, turns, options)
 

@@ -36,7 +36,7 @@ static const struct aside {
 struct watched {
 	const struct aside *aside;
 	struct observation *observation; /* NULL: refused */
-	guint watch;
+	guint ready, tick; /* sources; 0: none */
 };
 
 struct record {
@@ -175,6 +175,15 @@ static gboolean record_stop(gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
+/* From one of its sources, which ends when the probe fails. */
+static gboolean watched_drain(struct watched *watched, guint *source)
+{
+	if (observation_drain(watched->observation, NULL))
+		return G_SOURCE_CONTINUE;
+	*source = 0;
+	return G_SOURCE_REMOVE;
+}
+
 /* GUnixFDSourceFunc */
 static gboolean watched_ready(gint fd, GIOCondition condition, gpointer data)
 {
@@ -182,10 +191,15 @@ static gboolean watched_ready(gint fd, GIOCondition condition, gpointer data)
 
 	(void)fd;
 	(void)condition;
-	if (observation_drain(watched->observation, NULL))
-		return G_SOURCE_CONTINUE;
-	watched->watch = 0;
-	return G_SOURCE_REMOVE;
+	return watched_drain(watched, &watched->ready);
+}
+
+/* GSourceFunc: processes that end soon are looked at while they live. */
+static gboolean watched_tick(gpointer data)
+{
+	struct watched *watched = data;
+
+	return watched_drain(watched, &watched->tick);
 }
 
 static void watched_start(struct record *record, struct watched *watched, const struct aside *aside)
@@ -198,13 +212,19 @@ static void watched_start(struct record *record, struct watched *watched, const 
 		.stop_fd = -1,
 	};
 	g_autoptr(GError) error = NULL;
+	guint tick_ms;
 
 	watched->aside = aside;
 	watched->observation = observation_open(live_registry(record->live), &options, &error);
-	if (watched->observation && observation_fd(watched->observation) >= 0)
-		watched->watch = g_unix_fd_add(observation_fd(watched->observation), G_IO_IN, watched_ready, watched);
-	else if (!watched->observation)
+	if (!watched->observation) {
 		command_complain("record", "%s is left out: %s", aside->probe, error->message);
+		return;
+	}
+	tick_ms = observation_tick_ms(watched->observation);
+	if (observation_fd(watched->observation) >= 0)
+		watched->ready = g_unix_fd_add(observation_fd(watched->observation), G_IO_IN, watched_ready, watched);
+	if (tick_ms)
+		watched->tick = g_timeout_add(tick_ms, watched_tick, watched);
 }
 
 /* What gathered over the whole time is the last segment's. */
@@ -215,8 +235,10 @@ static void watched_end(struct record *record, struct watched *watched)
 
 	if (!watched->observation)
 		return;
-	if (watched->watch)
-		g_source_remove(watched->watch);
+	if (watched->ready)
+		g_source_remove(watched->ready);
+	if (watched->tick)
+		g_source_remove(watched->tick);
 	snapshot = observation_finish(watched->observation, &error);
 	observation_close(watched->observation);
 	if (!snapshot) {

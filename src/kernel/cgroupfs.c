@@ -399,3 +399,12 @@ guint64 cgroupfs_key_of(const struct cgroupfs *cgroupfs, guint32 pid, char **pat
 		key = key_at(cgroupfs->legacy, legacy, CGROUPFS_KEY_V1, path);
 	return key ? key : key_at(cgroupfs->unified, unified, 0, path);
 }
+
+gboolean cgroupfs_pids_of(const struct cgroupfs *cgroupfs, guint64 key, GArray *pids)
+{
+	const struct cgroup_hierarchy *hierarchy = key & CGROUPFS_KEY_V1 ? cgroupfs->legacy : cgroupfs->unified;
+	gboolean known;
+	g_autofree char *path = hierarchy ? cgroup_hierarchy_path(hierarchy, key & ~CGROUPFS_KEY_V1, &known) : NULL;
+
+	return path && cgroup_hierarchy_pids(hierarchy, path, FALSE, pids);
+}

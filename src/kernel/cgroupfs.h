@@ -58,3 +58,6 @@ char *cgroup_hierarchy_directory(const struct cgroup_hierarchy *hierarchy, const
 /* The key of a live process's cgroup (see container.h: kernfs id, top bit for v1); 0: not known. `*path` (may be NULL)
  * becomes that cgroup's, owned by the caller. */
 guint64 cgroupfs_key_of(const struct cgroupfs *cgroupfs, guint32 pid, char **path);
+/* The other way round: appends the pids (guint32) that are in the cgroup with this key. FALSE when it is gone, or cannot be found
+ * without CAP_DAC_READ_SEARCH. */
+gboolean cgroupfs_pids_of(const struct cgroupfs *cgroupfs, guint64 key, GArray *pids);

@@ -793,6 +793,11 @@ int observation_fd(const struct observation *observation)
 	return observation->options.probe->fd(observation->session.run);
 }
 
+guint observation_tick_ms(const struct observation *observation)
+{
+	return observation->options.probe->says_when ? 0 : OBSERVE_TICK_MS;
+}
+
 gboolean observation_drain(struct observation *observation, GError **error)
 {
 	return observation->options.probe->drain(observation->session.run, error);

@@ -111,6 +111,8 @@ struct observation;
 struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error);
 /* Readable: `observation_drain` has something to do. Owned by the observation; may be -1. */
 int observation_fd(const struct observation *observation);
+/* How often, in ms, it is to be drained even if that is not readable; 0: that tells of everything. */
+guint observation_tick_ms(const struct observation *observation);
 /* Takes in what the kernel has to say; never blocks. */
 gboolean observation_drain(struct observation *observation, GError **error);
 /* What came since the last time (or the start), owned by the caller; NULL and `error` when the probe fails. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "dns.skel.h"
+#include "kernel/cgroupfs.h"
 #include "kernel/resolvconf.h"
 #include "model/histogram.h"
 #include "probe/allowance.h"
@@ -25,6 +26,7 @@
 #define DNS_TIMEOUT_NS (5 * NS_PER_S) /* as resolvers' own (resolv.conf(5)), unless the request says another */
 #define DNS_NAMES 1024 /* told apart for one cgroup; what more there are is one */
 #define DNS_LINKS 2
+#define DNS_NEIGHBOURS 8 /* processes of a cgroup that are asked for their search list when the asker is gone */
 #define DNS_OTHER_NAMES "other names"
 #define DNS_OTHER_RESOLVERS "other resolvers"
 
@@ -104,6 +106,7 @@ struct dns_run {
 	struct bpf_link *links[DNS_LINKS];
 	int epoll_fd;
 	struct searches *searches; /* edges only */
+	struct cgroupfs *cgroupfs; /* NULL: not asked yet */
 	GHashTable *named; /* struct named_key → struct histogram_counts, told by name, not yet taken off */
 	GHashTable *names; /* cgroup key → set of names */
 	struct dns_address *resolvers; /* by number; family 0: not read yet */
@@ -273,8 +276,20 @@ static void dns_tell_name(struct dns_run *run, const struct dns_record *record, 
 /* searches_list_fn */
 static char **dns_search_list(void *user, const struct search *search)
 {
-	(void)user;
-	return resolvconf_search(search->tgid, NULL);
+	struct dns_run *run = user;
+	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	char **list = resolvconf_search(search->tgid, NULL);
+
+	if (list)
+		return list;
+	/* Who asks once and ends is gone by now; whoever is in the same cgroup sees the same file, as a rule. */
+	if (!run->cgroupfs)
+		run->cgroupfs = cgroupfs_open("/", NULL);
+	if (run->cgroupfs)
+		cgroupfs_pids_of(run->cgroupfs, search->cgroup_key, pids);
+	for (guint i = 0; !list && i < MIN(pids->len, DNS_NEIGHBOURS); i++)
+		list = resolvconf_search(g_array_index(pids, guint32, i), NULL);
+	return list;
 }
 
 /* searches_wasted_fn */
@@ -553,6 +568,7 @@ static void dns_close(struct probe_run *opaque)
 	if (run->epoll_fd >= 0)
 		close(run->epoll_fd);
 	searches_free(run->searches);
+	g_clear_pointer(&run->cgroupfs, cgroupfs_free);
 	g_hash_table_unref(run->named);
 	g_hash_table_unref(run->names);
 	g_array_unref(run->late);

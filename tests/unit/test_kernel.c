@@ -181,7 +181,7 @@ static void test_walk(void)
 	tree_remove(root);
 }
 
-/* On the machine at hand: the inode of a cgroup leads back to its path. */
+/* On the machine at hand: the inode of a cgroup leads back to its path, the key of ours to ourselves. */
 static void test_handle(void)
 {
 	struct cgroupfs *cgroupfs = cgroupfs_open("/", NULL);
@@ -199,6 +199,16 @@ static void test_handle(void)
 		g_test_skip("not allowed to open by handle (CAP_DAC_READ_SEARCH)");
 	else
 		g_assert_cmpstr(path, ==, "/");
+	if (known) {
+		g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+		gboolean found = FALSE;
+
+		g_assert_true(cgroupfs_pids_of(cgroupfs, cgroupfs_key_of(cgroupfs, (guint32)getpid(), NULL), pids));
+		for (guint i = 0; i < pids->len; i++)
+			found |= g_array_index(pids, guint32, i) == (guint32)getpid();
+		g_assert_true(found);
+		g_assert_false(cgroupfs_pids_of(cgroupfs, G_GUINT64_CONSTANT(0xfffffffffff), pids));
+	}
 	g_clear_pointer(&path, g_free);
 	path = cgroup_hierarchy_path(cgroupfs->unified, G_GUINT64_CONSTANT(0xfffffffffff), &known);
 	g_assert_null(path);
