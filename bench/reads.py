@@ -128,12 +128,12 @@ def fathom(*words):
 
 
 OURS = {
-    "cached": {"fathom fs": ("latency", "fs"), "fathom syscall": ("latency", "syscall"), "fathom slow fs": ("slow", "fs", "--over", "10s"),
-               "fathom memory": ("memory",)},
-    "direct": {"fathom block": ("latency", "block")},
-    "fault": {"fathom fault": ("latency", "fault")},
-    "futex": {"fathom futex": ("latency", "futex")},
-    "datagram": {"fathom softirq": ("latency", "softirq"), "fathom irq": ("latency", "irq")},
+    "cached": {"fathom fs": ("latency", "fs", "-q"), "fathom syscall": ("latency", "syscall", "-q"), "fathom slow fs": ("slow", "fs", "--over", "10s"),
+               "fathom memory": ("memory", "-q")},
+    "direct": {"fathom block": ("latency", "block", "-q")},
+    "fault": {"fathom fault": ("latency", "fault", "-q")},
+    "futex": {"fathom futex": ("latency", "futex", "-q")},
+    "datagram": {"fathom softirq": ("latency", "softirq", "-q"), "fathom irq": ("latency", "irq", "-q")},
 }
 # The same histogram by cgroup in bpftrace, where libbpf-tools has no tool that works without kprobes.
 BETWEEN = "%s { @start[tid] = nsecs; } %s /@start[tid]/ { @[cgroup] = hist(nsecs - @start[tid]); delete(@start[tid]); }"
@@ -147,7 +147,7 @@ THEIRS = {
 
 
 def peers(kind):
-    ours = {name: fathom(*words, "-q") for name, words in OURS[kind].items()}
+    ours = {name: fathom(*words) for name, words in OURS[kind].items()}
     theirs = THEIRS[kind]
     try:
         return {theirs[0]: [support.tool(theirs[0]), *theirs[1:]], **ours}
