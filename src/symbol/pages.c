@@ -22,6 +22,7 @@ struct pages *pages_new(int fd, guint64 offset, gsize length)
 
 	if (length == 0)
 		return NULL;
+	/* cppcheck-suppress invalidFunctionArg ; -1 is no file */
 	bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (bytes == MAP_FAILED)
 		return NULL;
