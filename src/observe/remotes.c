@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "kernel/hosts.h"
 #include "probe/probe.h"

@@ -6,7 +6,7 @@
 #pragma once
 #include <glib.h>
 
-#include "base/clock.h"
+#include "base/units.h"
 #include "container/registry.h"
 
 #define REMOTES_GROUPS 256 /* of a container, besides those its /etc/hosts names */
@@ -14,8 +14,8 @@
 #define REMOTES_TOLD 1024 /* addresses of one container with a name from DNS; the oldest make room */
 #define REMOTES_TOLD_ALL 16384 /* and of all */
 #define REMOTES_OWNERS 4096 /* containers whose peers are known; beyond that all are learnt anew */
-#define REMOTES_RENEW_NS                                                                                               \
-	(10 * 60 * NS_PER_S) /* groups of a container that has no room for more are forgotten after so long */
+/* Groups of a container that has no room for more are forgotten after so long. */
+#define REMOTES_RENEW_NS (10 * 60 * NS_PER_S)
 
 enum remotes_by {
 	REMOTES_BY_ADDRESS = 0, /* each is itself */

@@ -18,6 +18,7 @@
 #define KERNEL_BTF_BYTES_MAX (64u << 20)
 #define KERNEL_BTF_ROOTS 32768 /* expected */
 #define KERNEL_BTF_DEPTH_MAX 32 /* how deep types contain each other */
+#define ITERATE_BYTES 4096 /* of what an iterator writes for nobody, at a time */
 
 /* The kernel's description, as it is. */
 struct kernel_types {
@@ -483,6 +484,22 @@ struct bpf_link *kernel_btf_attach(const struct bpf_program *program)
 	if (g_str_has_prefix(section, "btf_iter"))
 		return bpf_program__attach_iter(program, NULL);
 	return bpf_program__attach(program);
+}
+
+gboolean kernel_btf_iterate(const struct bpf_link *iterator, const char *what, GError **error)
+{
+	int fd = iterator ? bpf_iter_create(bpf_link__fd(iterator)) : -1;
+	char nothing[ITERATE_BYTES];
+	gssize got = -1;
+
+	while (fd >= 0 &&
+	       ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))))
+		;
+	if (got < 0)
+		ladder_set_error(error, what, errno);
+	if (fd >= 0)
+		close(fd);
+	return got == 0;
 }
 
 /* ---- one object ---- */

@@ -45,3 +45,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(kernel_btf_t, kernel_btf_free)
 
 /* As bpf_program__attach, also for the sections above. */
 struct bpf_link *kernel_btf_attach(const struct bpf_program *program);
+/* Runs an iterator once, for what it notes in maps: what it writes is left. `iterator` may be NULL, errno says why then. FALSE and
+ * `error`, which begins with `what` ("cannot look at all threads"). */
+gboolean kernel_btf_iterate(const struct bpf_link *iterator, const char *what, GError **error);

@@ -1184,19 +1184,24 @@ static __always_inline void sum_add(struct interval_sum *sum, u64 ns)
 		sum->max_ns = ns;
 }
 
+/* The sum that `map` has under `key`, made if there is room; NULL: there is none. */
+static __always_inline struct interval_sum *sum_of(void *map, const void *key)
+{
+	struct interval_sum *sum = bpf_map_lookup_elem(map, key), fresh = {};
+
+	if (sum)
+		return sum;
+	bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
+
 static __always_inline bool blocked_pair(u32 stack, u32 waker, u64 ns)
 {
 	struct waker_pair pair = { .stack = stack, .waker = waker };
-	struct interval_sum *sum = bpf_map_lookup_elem(&pairs, &pair);
+	struct interval_sum *sum = sum_of(&pairs, &pair);
 
-	if (!sum) {
-		struct interval_sum fresh = {};
-
-		bpf_map_update_elem(&pairs, &pair, &fresh, BPF_NOEXIST);
-		sum = bpf_map_lookup_elem(&pairs, &pair);
-		if (!sum)
-			return false; /* counted without its waker */
-	}
+	if (!sum)
+		return false; /* counted without its waker */
 	sum_add_shared(sum, ns);
 	return true;
 }
@@ -1217,15 +1222,9 @@ __noinline int unlooked_add(const struct thread *thread, u64 ns)
 		return false;
 	key.owner = thread->owner;
 	key.length = length_class(ns);
-	sum = bpf_map_lookup_elem(&unlooked, &key);
-	if (!sum) {
-		struct interval_sum fresh = {};
-
-		bpf_map_update_elem(&unlooked, &key, &fresh, BPF_NOEXIST);
-		sum = bpf_map_lookup_elem(&unlooked, &key);
-		if (!sum)
-			return false;
-	}
+	sum = sum_of(&unlooked, &key);
+	if (!sum)
+		return false;
 	sum_add_shared(sum, ns);
 	return true;
 }
@@ -1234,16 +1233,10 @@ __noinline int unlooked_add(const struct thread *thread, u64 ns)
 __noinline int stood_add(u32 stack, u32 waker, u64 ns, u32 others)
 {
 	struct stood_key key = { .stack = stack, .waker = waker, .length = length_class(ns) };
-	struct interval_sum *sum = bpf_map_lookup_elem(&stood, &key);
+	struct interval_sum *sum = sum_of(&stood, &key);
 
-	if (!sum) {
-		struct interval_sum fresh = {};
-
-		bpf_map_update_elem(&stood, &key, &fresh, BPF_NOEXIST);
-		sum = bpf_map_lookup_elem(&stood, &key);
-		if (!sum)
-			return 0; /* others stand for it */
-	}
+	if (!sum)
+		return 0; /* others stand for it */
 	__sync_fetch_and_add(&sum->weight_ns, ns * others);
 	__sync_fetch_and_add(&sum->events, others);
 	return 0;

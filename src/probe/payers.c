@@ -42,24 +42,14 @@ static gboolean payers_find_counters(struct payers *payers, GError **error)
 {
 	int ids = bpf_map__fd(payers->kernel->maps.program_ids);
 	struct bpf_link *link;
-	char nothing[64];
-	gssize got = -1;
-	int fd;
+	gboolean ok;
 
 	for (guint32 i = 0; i < payers->count; i++)
 		bpf_map_update_elem(ids, &payers->ids[i], &i, BPF_ANY);
 	link = kernel_btf_attach(payers->kernel->progs.payers_find);
-	fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
-	if (fd >= 0) {
-		do {
-			got = read(fd, nothing, sizeof(nothing));
-		} while (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN)));
-		close(fd);
-	}
-	if (got < 0)
-		ladder_set_error(error, "cannot look at all BPF programs", errno);
+	ok = kernel_btf_iterate(link, "cannot look at all BPF programs", error);
 	bpf_link__destroy(link);
-	return got == 0;
+	return ok;
 }
 
 struct payers *payers_open(const guint32 *program_ids, guint count, const char *v1_controller, GError **error)

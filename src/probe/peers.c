@@ -28,7 +28,6 @@
 #define PEERS_LOOK_NS (2 * NS_PER_S) /* between two looks at the machine's namespaces */
 #define PEERS_WALK_NS NS_PER_S /* between two walks over all files, */
 #define PEERS_WALK_SHARE 100 /* and more where one takes longer than one part in so many of that */
-#define PEERS_WALK_BYTES 4096
 #define PEERS_REMEMBERED 65536 /* cgroups, namespaces, addresses: most of them gone */
 #define PEERS_LINKS 2
 #define PEERS_PORT 16 /* "65535/udp" */
@@ -424,21 +423,8 @@ static void peers_empty_unix(struct peers_run *run)
 
 static gboolean peers_walk_files(struct peers_run *run, enum peers_pass pass, GError **error)
 {
-	int fd = bpf_iter_create(bpf_link__fd(run->walk));
-	char nothing[PEERS_WALK_BYTES];
-	ssize_t got;
-
-	if (fd < 0) {
-		ladder_set_error(error, "cannot walk over the open sockets", -fd);
-		return FALSE;
-	}
 	__atomic_store_n(&run->kernel->bss->peers_pass, pass, __ATOMIC_RELEASE);
-	while ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN))
-		;
-	if (got < 0)
-		ladder_set_error(error, "cannot walk over the open sockets", errno);
-	close(fd);
-	return got == 0;
+	return kernel_btf_iterate(run->walk, "cannot walk over the open sockets", error);
 }
 
 /* "unix:/run/db.sock", "unix:@name" */

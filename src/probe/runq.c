@@ -118,19 +118,11 @@ static gboolean runq_attach_programs(struct runq_run *run, gboolean two_hooks, G
 /* Has the kernel walk over all threads once. */
 static gboolean runq_look_at_sleepers(struct runq_run *run, GError **error)
 {
-	struct bpf_link *link = bpf_program__attach_iter(run->kernel->progs.runq_first, NULL);
-	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
-	gssize got = -1;
-	char nothing;
+	struct bpf_link *link = kernel_btf_attach(run->kernel->progs.runq_first);
+	gboolean ok = kernel_btf_iterate(link, "cannot look at all threads", error);
 
-	while (fd >= 0 && (got = read(fd, &nothing, sizeof(nothing))) < 0 && (errno == EINTR || errno == EAGAIN))
-		;
-	if (got < 0)
-		ladder_set_error(error, "cannot look at all threads", errno);
-	if (fd >= 0)
-		close(fd);
 	bpf_link__destroy(link);
-	return got == 0;
+	return ok;
 }
 
 static void runq_detach(struct runq_run *run)

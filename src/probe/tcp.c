@@ -26,7 +26,6 @@
 #include "probe/tcp_polled.h"
 #include "tcp.skel.h"
 
-#define TCP_WALK_BYTES 4096
 #define TCP_WALK_SHARE 100 /* of the time between walks one walk takes at most one part in so many */
 #define TCP_FILES_SHARE 1000 /* likewise of walks over all files that nothing waits for, */
 #define TCP_FILES_NS (10 * NS_PER_S) /* which are not further apart than this */
@@ -305,30 +304,11 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	return FALSE;
 }
 
-/* Runs an iterator once. */
-static gboolean tcp_iterate(const struct bpf_link *iterator, GError **error)
-{
-	int fd = bpf_iter_create(bpf_link__fd(iterator));
-	char nothing[TCP_WALK_BYTES];
-	ssize_t got;
-
-	if (fd < 0) {
-		ladder_set_error(error, "cannot walk over the open sockets", -fd);
-		return FALSE;
-	}
-	while ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN))
-		;
-	if (got < 0)
-		ladder_set_error(error, "cannot walk over the open sockets", errno);
-	close(fd);
-	return got == 0;
-}
-
 /* Over every file of every process. */
 static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error)
 {
 	__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
-	return tcp_iterate(run->walk, error);
+	return kernel_btf_iterate(run->walk, "cannot walk over the open sockets", error);
 }
 
 /* How long a tick of the kernel is, from two moments. */
@@ -366,7 +346,8 @@ static gboolean tcp_walk_all(struct tcp_run *run, gboolean files, gboolean find,
 	gboolean right;
 
 	run->kernel->bss->tcp_tick_wanted = 1;
-	right = files ? tcp_walk_files(run, find, error) : tcp_iterate(run->known_sockets, error);
+	right = files ? tcp_walk_files(run, find, error)
+		      : kernel_btf_iterate(run->known_sockets, "cannot walk over the open sockets", error);
 	tcp_learn_tick(run);
 	run->next_walk_ns = clock_monotonic_ns() + (clock_thread_ns() - before_ns) * TCP_WALK_SHARE;
 	return right;
@@ -400,7 +381,7 @@ static gboolean tcp_sweep(struct tcp_run *run, GError **error)
 	gboolean right = TRUE;
 
 	for (guint i = 0; right && i < TCP_SWEEPS; i++)
-		right = tcp_iterate(run->sweeps[i], error);
+		right = kernel_btf_iterate(run->sweeps[i], "cannot walk over the open sockets", error);
 	run->sweeps_due--;
 	run->next_sweep_ns = clock_monotonic_ns() + MAX(TCP_SWEEP_NS, (clock_thread_ns() - before_ns) * TCP_WALK_SHARE);
 	return right;
@@ -482,7 +463,7 @@ static gboolean tcp_watch_queues(struct tcp_run *run, GError **error)
 		return TRUE;
 	run->next_queues_ns = now_ns + TCP_QUEUES_NS;
 	kernel->bss->tcp_full = 0;
-	if (!tcp_iterate(run->queues, error))
+	if (!kernel_btf_iterate(run->queues, "cannot walk over the open sockets", error))
 		return FALSE;
 	if (kernel->bss->tcp_full)
 		run->consumed_until_ns = now_ns + TCP_CONSUMED_NS;

@@ -21,7 +21,6 @@
 
 #define TCPEVENTS_RING_BYTES (4 << 20)
 #define TCPEVENTS_RING_BYTES_SMALLEST (4 << 10)
-#define TCPEVENTS_WALK_BYTES 4096
 #define TCPEVENTS_WAIT_NS (50 * NS_PER_MS) /* so long a client's event waits for its server's */
 #define TCPEVENTS_WAITING_MAX 10000
 #define TCPEVENTS_FIELDS 9
@@ -330,19 +329,11 @@ static gboolean tcpevents_load(struct tcpevents_run *run, GError **error)
 /* Who listens already, once. */
 static gboolean tcpevents_find_listeners(struct tcpevents_run *run, GError **error)
 {
-	struct bpf_link *link = bpf_program__attach_iter(run->kernel->progs.tcpevents_listening, NULL);
-	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -errno;
-	char nothing[TCPEVENTS_WALK_BYTES];
-	ssize_t got = -1;
+	struct bpf_link *link = kernel_btf_attach(run->kernel->progs.tcpevents_listening);
+	gboolean ok = kernel_btf_iterate(link, "cannot walk over the open sockets", error);
 
-	while (fd >= 0 && ((got = read(fd, nothing, sizeof(nothing))) > 0 || (got < 0 && errno == EAGAIN)))
-		;
-	if (got != 0)
-		ladder_set_error(error, "cannot walk over the open sockets", fd < 0 ? -fd : errno);
-	if (fd >= 0)
-		close(fd);
 	bpf_link__destroy(link);
-	return got == 0;
+	return ok;
 }
 
 static void tcpevents_detach(struct tcpevents_run *run)

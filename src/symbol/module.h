@@ -51,8 +51,8 @@ struct module {
 	const struct language *language; /* whose interpreter is called that; NULL: none that we know */
 	enum module_state state;
 	gboolean is_complete; /* the table holds local functions, too */
-	const char *reason,
-		*said; /* why an address had no name last, a literal, and what was said of it; whoever names keeps it */
+	const char *reason; /* why an address had no name last: a literal */
+	const char *said; /* … and what was said of it; kept by whoever names */
 	struct symtab *table; /* MODULE_READY; modules_find looks in it */
 	struct image_segment *segments;
 	guint segment_count;
