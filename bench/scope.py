@@ -3,7 +3,7 @@
 """What it costs to know who is connected to whom, beside a scanner of /proc (bench/procscan.c, once a second): Weave Scope's
 published test, 50 containers with 10 connections each, and 2,000 processes with 20,000 sockets. Containers are cgroups with network
 namespaces of their own (bench/holders.c). --new also measures how soon a new edge is shown; --scale holds 100,000 sockets, 5,000
-edges and 500 containers, and asks for memory.
+edges and 500 containers, and asks for memory: with both ends on the machine, then with all peers outside it.
 """
 import argparse
 import json
@@ -27,7 +27,10 @@ SHAPES = {  # containers, processes of each, connections of each process, ports
     "50 containers, 500 connections": (50, 1, 10, 1),
     "2,000 processes, 20,000 sockets": (50, 40, 5, 1),
 }
-SCALE = (500, 1, 100, 10)
+SCALE = {
+    "both ends here": (500, 1, 100, 10),
+    "all peers outside": (500, 1, 200, 10, "outside"),
+}
 RENEW_MS = 1000
 STOP_S = 60
 SETTLE_TABLES = 3  # until then containers get their names
@@ -46,8 +49,8 @@ def cgroup_root():
 @contextmanager
 def holding(directory, shape, renew_ms):
     """The containers; yields a pid in each."""
-    process = subprocess.Popen([directory / "holders", cgroup_root(), *map(str, shape), str(renew_ms)], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([directory / "holders", cgroup_root(), *map(str, shape[:4]), str(renew_ms), *shape[4:]],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the containers did not start")
@@ -185,8 +188,8 @@ def small_objects():
     return kept
 
 
-def scale(directory, seconds):
-    with holding(directory, SCALE, 0):
+def scale(directory, seconds, name, shape):
+    with holding(directory, shape, 0):
         before = small_objects()
         watcher = Watcher("-i", "1")
         try:
@@ -198,7 +201,8 @@ def scale(directory, seconds):
             watcher.close()
         whole = json.loads(support.run(support.fathom_binary(), "connections", "-d", "1", "--json", timeout=90).stdout)
     edges = [edge for edge in whole["edges"] if "container" in edge["source"]]
-    print(f"{sum(edge['existing'] for edge in edges) * 2} sockets in {len(edges)} edges of "
+    ends = 1 if "outside" in shape else 2
+    print(f"{name}: {sum(edge['existing'] for edge in edges) * ends} sockets in {len(edges)} edges of "
           f"{len({edge['source']['container'] for edge in edges})} containers; lost: {whole['ledger']['items']}")
     print(f"MiB: maps {maps / 2**20:.1f}, small objects (with sockets) {kept / 2**20:.1f}, own {used['own'] / 2**20:.1f}, files "
           f"{used['files'] / 2**20:.1f} (maps it has mapped, counted above: {used['mapped'] / 2**20:.1f}): "
@@ -214,15 +218,16 @@ def main():
     parser.add_argument("--new", action="store_true")
     parser.add_argument("--scale", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
         for program in ("holders", "procscan"):
             subprocess.run(["cc", "-O2", "-o", directory / program, HERE / f"{program}.c"], check=True)
         if options.new:
             new_edges(directory, 10, "0.5")
             new_edges(directory, 10, "1")
         elif options.scale:
-            scale(directory, 5)
+            for name, shape in SCALE.items():
+                scale(directory, 5, name, shape)
         else:
             STATS.write_text("1")
             try:

@@ -28,8 +28,8 @@ __u32 tcp_pass = 0; /* of the walk over all files: enum tcp_pass */
 __u64 tcp_strangers = 0; /* ends of connections that were neither seen to begin nor found at the start */
 __u64 tcp_buried = 0; /* connections' ends nobody told of: found by a sweep */
 __u64 tcp_unpaired = 0; /* connections there was no room for */
-__u32 tcp_fresh = 0; /* connections began since user space set it to 0 */
-__u32 tcp_stirred = 0; /* segments came since then */
+__u32 tcp_visit = 0; /* what is done with each connection's entry: enum tcp_visit */
+__u32 tcp_stirred = 0; /* segments came since user space set it to 0 */
 __u64 tcp_heard_us = 0; /* all segments since then were looked at (clock of TCP); TCP_DEAF: now they are not */
 struct tcp_waiting tcp_waiting[TCP_WAITING_CPUS];
 __u64 tcp_turned_made = 0; /* entries of tcp_turned */
@@ -48,8 +48,10 @@ enum pair_end {
 };
 
 /* A connection one of whose ends is here, by its initial sequence numbers: found from either socket at any time, so
- * sockets need nothing of their own. A client's waits for its server, who says so a moment later; it counts in the edge
- * that names both, or, when a walk or the end of the connection comes first, in that to an address outside. */
+ * sockets need nothing of their own (the kernel takes 320 bytes for the least that is kept with one). A client's waits for its
+ * server, who says so a moment later; it counts in the edge that names both, or, when a walk or the end of the connection comes
+ * first, in that to an address outside. What has been told of it so far is kept, so that telling again is harmless: of the end that
+ * speaks, which is the client where it is here; of the other only what an end alone knows. */
 struct tcp_pair {
 	u64 client, server; /* owners; 0: that end has not been seen */
 	u64 established_us; /* clock of TCP; 0: before the start */
@@ -62,8 +64,17 @@ struct tcp_pair {
 	u8 existing : 1; /* found open */
 	u8 turned : 1; /* a full accept queue has dropped the end of its handshake */
 	u8 doubts : 2; /* ends whose sockets were no longer there at the last sweep, by bit */
+	/* up to here in the first line of memory, which is all that short connections change once they are there */
+	u64 sent_bytes, received_bytes;
+	u64 asked_us; /* of a server that speaks: when the request came; 0: it was answered */
+	u32 sent_segments, received_segments;
+	u32 spurious[PAIR_ENDS], window_limited[PAIR_ENDS];
+	u32 talked_bytes; /* sent when a request was answered (client) or came (server) last: the lower half */
+	u8 requests; /* that were answered; 2: or more */
+	u8 talks; /* 1: what it received first was seen */
+	u8 met; /* 1: a visit has told of it */
 };
-_Static_assert(sizeof(struct tcp_pair) == 56, "with its key one line of memory");
+_Static_assert(sizeof(struct tcp_pair) == 112, "15 MiB of them");
 
 /* Where they lie: the kernel's hash tables are too slow for five looks at each connection. A bucket's keys are one line of
  * memory; what finds its bucket full goes on to the next table: from a small one, which stays in the CPU's caches while
@@ -95,42 +106,21 @@ __u64 tcp_far = 0; /* are there */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, TCP_SOCKETS);
+	__uint(max_entries, TCP_SPILLED);
 	__type(key, u64);
 	__type(value, struct tcp_pair);
 } tcp_pairs SEC(".maps");
 __u64 tcp_spilled = 0; /* are there */
 
-/* Who of a connection's ends a socket is, as far as requests are concerned. */
-enum talk_role {
-	TALK_UNKNOWN = 0,
-	TALK_CLIENT = 1,
-	TALK_SERVER = 2, /* of a client that is elsewhere */
-	TALK_SILENT = 3, /* its client is here, and tells */
-};
-
-/* Of the few sockets that need more: those a walk has met (what has been told of them so far, so that telling again is
- * harmless), those whose SYN was sent again, and those that have more than one request. One byte more, and the kernel
- * takes half as much again for it. */
+/* Of the few sockets that need something of their own: those that connect, when their SYN was sent again or processes are told
+ * apart, and those there was no room for. */
 struct tcp_socket {
-	union {
-		u64 start_us; /* connecting: first SYN sent; 0: not known */
-		u64 asked_us; /* server: when the request came; 0: it was answered */
-	};
-	u64 sent_bytes, received_bytes;
-	u32 sent_segments, received_segments, spurious, window_limited;
-	union {
-		u32 name; /* connecting: of the process */
-		u32 edge; /* as soon as there is a role */
-	};
-	u32 requests; /* that were answered */
-	u32 talked_bytes; /* sent when a request was answered (client) or came (server) last: the lower half */
+	u64 start_us; /* first SYN sent; 0: not known */
+	u32 name; /* of the process */
 	u8 syn_retransmits; /* 255: or more */
-	u8 role; /* enum talk_role */
 	u8 is_lost : 1; /* there was no room for its connection: counted once, however often a walk tries again */
-	u8 turned : 1; /* connecting: it counts as turned away by a full accept queue */
+	u8 turned : 1; /* it counts as turned away by a full accept queue */
 };
-_Static_assert(sizeof(struct tcp_socket) <= 56, "with the kernel's own 72 bytes it is one of 128");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -493,6 +483,10 @@ static __always_inline void edge_time_us(struct tcp_edge *edge, enum tcp_time wh
 
 /* ---- sockets ---- */
 
+/* A field of what a tracepoint hands out, which may be read as it is, or of what lies at an address that was kept (`kept`, a
+ * constant), which may be no more. */
+#define READ(kept, from, field) ((kept) ? BPF_CORE_READ(from, field) : (from)->field)
+
 static __always_inline u64 socket_owner(struct sock *sk)
 {
 	return sk->sk_cgrp_data.cgroup->kn->id;
@@ -511,11 +505,11 @@ static __always_inline u16 port_swap(u16 port)
 }
 
 /* The other end's address; IPv4 in IPv6's clothes is IPv4. */
-static __always_inline void socket_address(struct sock *sk, struct tcp_edge_key *key)
+static __always_inline void socket_address(struct sock *sk, bool kept, struct tcp_edge_key *key)
 {
 	u32 word = 0;
 
-	if (sk->__sk_common.skc_family == AF_INET6) {
+	if (READ(kept, sk, __sk_common.skc_family) == AF_INET6) {
 		u32 words[TCP_ADDRESS / 4] = {};
 
 		bpf_probe_read_kernel(words, sizeof(words), &sk->__sk_common.skc_v6_daddr);
@@ -526,7 +520,7 @@ static __always_inline void socket_address(struct sock *sk, struct tcp_edge_key 
 		}
 		word = words[3];
 	} else {
-		word = sk->__sk_common.skc_daddr;
+		word = READ(kept, sk, __sk_common.skc_daddr);
 	}
 	key->family = AF_INET;
 	__builtin_memcpy(key->address, &word, sizeof(word));
@@ -542,21 +536,35 @@ static __always_inline u64 socket_pair_key(struct tcp_sock *tcp, bool client)
 	return client ? (u64)own << 32 | other : (u64)other << 32 | own;
 }
 
-/* The edge of a client as long as nobody knows its server, and of a server whose client is elsewhere. */
-static __always_inline u32 edge_outside(struct sock *sk, u64 owner, u32 name, bool client)
+/* The edge of a client as long as nobody knows its server, ... */
+static __always_inline void edge_key_client(struct sock *sk, bool kept, u64 owner, u32 name, struct tcp_edge_key *key)
 {
-	struct tcp_edge_key key = { .netns = socket_netns(sk) };
+	key->netns = kept ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : socket_netns(sk);
+	key->client = owner;
+	key->client_name = name;
+	key->port = port_swap(READ(kept, sk, __sk_common.skc_dport));
+	socket_address(sk, kept, key);
+}
 
-	if (client) {
-		key.client = owner;
-		key.client_name = name;
-		key.port = port_swap(sk->__sk_common.skc_dport);
-	} else {
-		key.server = owner;
-		key.server_name = name;
-		key.port = sk->__sk_common.skc_num;
-	}
-	socket_address(sk, &key);
+static __always_inline u32 edge_outside(struct sock *sk, u64 owner, u32 name)
+{
+	struct tcp_edge_key key = {};
+
+	edge_key_client(sk, false, owner, name, &key);
+	return edge_find(&key);
+}
+
+/* ... and of a server whose client is elsewhere. */
+static __always_inline u32 edge_inside(struct sock *sk, u64 owner, u32 name)
+{
+	struct tcp_edge_key key = {
+		.netns = socket_netns(sk),
+		.server = owner,
+		.server_name = name,
+		.port = sk->__sk_common.skc_num,
+	};
+
+	socket_address(sk, false, &key);
 	return edge_find(&key);
 }
 
@@ -605,55 +613,66 @@ static __always_inline u32 grown_small(u32 *kept, u32 now)
 	return (s32)more > 0 ? more : 0;
 }
 
-/* Payload received. The kernel counts a FIN as a byte. */
-static __always_inline u64 socket_received(struct sock *sk, struct tcp_sock *tcp)
-{
-	u64 received = tcp->bytes_received;
-	bool fin = sk->__sk_common.skc_flags & SOCK_DONE_BIT;
+/* What a socket has done since it was made. */
+struct tcp_done {
+	u64 sent_bytes, received_bytes; /* payload */
+	u32 sent_segments, received_segments;
+	u32 spurious;
+	u32 window_limited; /* ticks it could have sent in, but for the other end's window */
+	u32 srtt_us; /* times eight; 0: not known */
+};
 
-	return fin && received ? received - 1 : received;
+static __always_inline void socket_complaints(struct tcp_sock *tcp, bool kept, struct tcp_done *done)
+{
+	done->spurious = READ(kept, tcp, dsack_dups);
+	done->window_limited = READ(kept, tcp, chrono_stat[CHRONO_WINDOW]);
+	if (BPF_CORE_READ_BITFIELD_PROBED(tcp, chrono_type) == CHRONO_WINDOW + 1)
+		done->window_limited += (u32)bpf_jiffies64() - READ(kept, tcp, chrono_start);
 }
 
-/* Ticks the socket could have sent in, but for the other end's window. */
-static __always_inline u32 socket_limited(struct tcp_sock *tcp, bool running)
+static __always_inline void socket_done(struct sock *sk, struct tcp_sock *tcp, bool kept, struct tcp_done *done)
 {
-	u32 ticks = tcp->chrono_stat[CHRONO_WINDOW];
+	bool fin = READ(kept, sk, __sk_common.skc_flags) & SOCK_DONE_BIT;
 
-	if (running && BPF_CORE_READ_BITFIELD_PROBED(tcp, chrono_type) == CHRONO_WINDOW + 1)
-		ticks += (u32)bpf_jiffies64() - tcp->chrono_start;
-	return ticks;
+	done->sent_bytes = READ(kept, tcp, bytes_sent) - READ(kept, tcp, bytes_retrans);
+	done->received_bytes = READ(kept, tcp, bytes_received);
+	if (fin && done->received_bytes) /* the kernel counts a FIN as a byte */
+		done->received_bytes--;
+	done->sent_segments = READ(kept, tcp, segs_out);
+	done->received_segments = READ(kept, tcp, segs_in);
+	done->srtt_us = READ(kept, tcp, srtt_us);
+	socket_complaints(tcp, kept, done);
 }
 
-/* Of what an end tells whose other end tells the rest, is there anything? */
-static __always_inline bool socket_complains(struct tcp_sock *tcp)
+static __always_inline struct tcp_side *edge_side(struct tcp_edge *edge, bool client)
 {
-	return tcp->dsack_dups || socket_limited(tcp, true);
+	return client ? &edge->client : &edge->server;
 }
 
-/* What the socket has done (since a walk last met it: `told`) goes to its edge. Bytes and times are told by one end: the
- * client where it is here. */
-static __always_inline void socket_account(struct tcp_sock *tcp, struct sock *sk, struct tcp_socket *told,
-					   struct tcp_edge *edge, bool client, bool speaks)
+/* Of what an end alone knows, what has not been told yet. */
+static __always_inline void account_complaints(const struct tcp_done *done, struct tcp_pair *pair, struct tcp_edge *edge,
+					       bool client)
 {
-	struct tcp_side *side = client ? &edge->client : &edge->server;
-	u64 sent = tcp->bytes_sent - tcp->bytes_retrans, received = socket_received(sk, tcp);
-	u32 sent_segments = tcp->segs_out, received_segments = tcp->segs_in, spurious = tcp->dsack_dups;
-	u32 limited = socket_limited(tcp, told != NULL), srtt = tcp->srtt_us;
+	struct tcp_side *side = edge_side(edge, client);
+	u32 spurious = grown_small(client ? &pair->spurious[PAIR_CLIENT] : &pair->spurious[PAIR_SERVER], done->spurious);
+	u32 limited = grown_small(client ? &pair->window_limited[PAIR_CLIENT] : &pair->window_limited[PAIR_SERVER],
+				  done->window_limited);
 
-	if (told) {
-		sent = grown(&told->sent_bytes, sent);
-		received = grown(&told->received_bytes, received);
-		sent_segments = grown_small(&told->sent_segments, sent_segments);
-		received_segments = grown_small(&told->received_segments, received_segments);
-		spurious = grown_small(&told->spurious, spurious);
-		limited = grown_small(&told->window_limited, limited);
-	}
 	if (spurious)
 		ADD(side->spurious, spurious);
 	if (limited)
 		ADD(side->window_limited, limited);
-	if (!speaks)
-		return;
+}
+
+/* And of what the end tells that speaks: bytes and times. */
+static __always_inline void account_traffic(const struct tcp_done *done, struct tcp_pair *pair, struct tcp_edge *edge,
+					    bool client)
+{
+	struct tcp_side *side = edge_side(edge, client);
+	u64 sent = grown(&pair->sent_bytes, done->sent_bytes), received = grown(&pair->received_bytes, done->received_bytes);
+	u32 sent_segments = grown_small(&pair->sent_segments, done->sent_segments);
+	u32 received_segments = grown_small(&pair->received_segments, done->received_segments);
+
 	if (sent)
 		ADD(side->sent_bytes, sent);
 	if (received)
@@ -662,8 +681,8 @@ static __always_inline void socket_account(struct tcp_sock *tcp, struct sock *sk
 		ADD(side->sent_segments, sent_segments);
 	if (received_segments)
 		ADD(side->received_segments, received_segments);
-	if (srtt)
-		edge_time_us(edge, TCP_TIME_RTT, srtt / 8, 1);
+	if (done->srtt_us)
+		edge_time_us(edge, TCP_TIME_RTT, done->srtt_us / 8, 1);
 }
 
 /* ---- from event to count ---- */
@@ -750,7 +769,7 @@ static __always_inline void waiting_add(s64 more)
 /* Nobody here has accepted it: a client of somebody outside. */
 static __always_inline void client_counts(struct sock *sk, struct tcp_pair *pair)
 {
-	u32 number = edge_outside(sk, pair->client, pair->client_name, true);
+	u32 number = edge_outside(sk, pair->client, pair->client_name);
 
 	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) != EDGE_NONE)
 		return;
@@ -763,10 +782,8 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 	struct tcp_pair pair = { .client = socket_owner(sk),
 				 .edge = EDGE_NONE,
 				 .ends = 1,
-				 .sockets[PAIR_CLIENT] = (u64)sk },
-			*made;
+				 .sockets[PAIR_CLIENT] = (u64)sk };
 	u64 key = socket_pair_key(tcp, true);
-	struct socket *socket = sk->sk_socket;
 
 	pair.established_us = tcp->tcp_mstamp;
 	if (tcp->total_retrans || tcp_by_process) {
@@ -777,21 +794,15 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 			pair.client_name = more->name;
 			if (more->start_us)
 				pair.connect_us = pair.established_us - more->start_us;
-			more->start_us = 0;
+			bpf_sk_storage_delete(&tcp_sockets, sk);
 		}
 	}
 	if (!tcp->total_retrans) /* the first round trip is that of the handshake */
 		pair.connect_us = tcp->srtt_us / 8;
-	made = pair_add(key, &pair);
-	if (!made) {
+	if (pair_add(key, &pair))
+		waiting_add(1);
+	else
 		connection_lost(sk);
-		return;
-	}
-	waiting_add(1);
-	if (!tcp_fresh)
-		tcp_fresh = 1;
-	if (!socket || !socket->file) /* the kernel's own: no walk over files will meet it */
-		client_counts(sk, made);
 }
 
 /* Its queue had room again before the server forgot it. */
@@ -848,12 +859,10 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	owner = owner_listening(sk, &name);
 	if (pair && server_pairs(sk, pair, owner, name, true))
 		return;
-	if (!tcp_fresh)
-		tcp_fresh = 1;
 	fresh.server = owner;
 	fresh.sockets[PAIR_SERVER] = (u64)sk;
 	fresh.established_us = tcp->tcp_mstamp;
-	fresh.edge = edge_outside(sk, owner, name, false);
+	fresh.edge = edge_inside(sk, owner, name);
 	if (!pair_add(key, &fresh)) {
 		connection_lost(sk);
 		return;
@@ -978,7 +987,7 @@ static __always_inline void connection_fails(struct sock *sk)
 	struct tcp_edge *edge;
 
 	if (!number)
-		number = edge_outside(sk, owner, name, true);
+		number = edge_outside(sk, owner, name);
 	edge = edge_at(number);
 	if (!edge)
 		return;
@@ -1023,97 +1032,62 @@ static __always_inline void talk_answered(struct tcp_sock *tcp, u32 number, u64 
 		edge_time_us(edge, TCP_TIME_REQUEST, now_us - tcp->first_tx_mstamp, 1);
 }
 
+static __always_inline void pair_requests(struct tcp_pair *pair)
+{
+	if (pair->requests < 2)
+		pair->requests++;
+}
+
 /* A server's answer has been sent, which is heard of when it, or a part, is acknowledged. */
-static __always_inline void talk_served(struct tcp_sock *tcp, struct tcp_socket *talk)
+static __always_inline void talk_served(struct tcp_sock *tcp, struct tcp_pair *pair)
 {
-	struct tcp_edge *edge = edge_at(talk->edge);
+	struct tcp_edge *edge = edge_at(pair->edge);
 
-	talk->requests++;
-	if (edge && tcp->first_tx_mstamp >= talk->asked_us && talk->asked_us >= tcp_heard_us)
-		edge_time_us(edge, TCP_TIME_REQUEST, tcp->first_tx_mstamp - talk->asked_us, 1);
-	talk->asked_us = 0;
+	pair_requests(pair);
+	if (edge && tcp->first_tx_mstamp >= pair->asked_us && pair->asked_us >= tcp_heard_us)
+		edge_time_us(edge, TCP_TIME_REQUEST, tcp->first_tx_mstamp - pair->asked_us, 1);
+	pair->asked_us = 0;
 }
 
-static __always_inline bool talk_awaits_ack(struct tcp_sock *tcp, struct tcp_socket *talk)
+/* Only of a server whose client is elsewhere. */
+static __always_inline bool talk_awaits_ack(struct tcp_sock *tcp, const struct tcp_pair *pair)
 {
-	return talk->role == TALK_SERVER && talk->asked_us && (u32)socket_sent(tcp) != talk->talked_bytes;
+	return pair->asked_us && (u32)socket_sent(tcp) != pair->talked_bytes;
 }
 
-/* Which end the socket is. */
-static __noinline void talk_begin(struct sock *sk, struct tcp_sock *tcp, struct tcp_socket *talk)
+/* The connection of a socket that tells of its requests: a client, or a server whose client is elsewhere. NULL: it does not. */
+static __noinline struct tcp_pair *talk_pair(struct sock *sk, struct tcp_sock *tcp)
 {
 	struct tcp_pair *pair;
 	bool client;
 	u64 key;
-
-	pair = socket_pair(sk, tcp, &client, &key);
-	if (!pair)
-		return;
-	if (client && pair->edge == EDGE_NONE)
-		client_counts(sk, pair);
-	talk->edge = pair->edge;
-	talk->role = client ? TALK_CLIENT : pair->client ? TALK_SILENT : TALK_SERVER;
-	if (talk->role == TALK_CLIENT)
-		talk->requests++; /* its first was answered before it had a second */
-}
-
-/* A server's, of a client that is here and tells: such sockets need nothing of their own, and are half of those that last. */
-static __noinline bool socket_is_silent(struct sock *sk, struct tcp_sock *tcp)
-{
-	struct tcp_pair *pair;
-	bool client;
-	u64 key;
-
-	pair = socket_pair(sk, tcp, &client, &key);
-	return pair && !client && pair->client;
-}
-
-/* Something is kept of it from now on. */
-static __always_inline struct tcp_socket *socket_keep(struct sock *sk, struct tcp_sock *tcp)
-{
-	struct tcp_socket *more = socket_more(sk);
-
-	/* Nothing was kept of it: its only request may have been answered. */
-	if (more && tcp->bytes_received && tcp->data_segs_out < 2 + tcp->total_retrans)
-		more->talked_bytes = socket_sent(tcp);
-	return more;
-}
-
-/* The first payload a socket gets. A client with one request needs nothing more. */
-static __noinline void talk_first(struct sock *sk, struct tcp_sock *tcp)
-{
-	u64 now_us = bpf_ktime_get_ns() / 1000, key;
-	struct tcp_pair *pair;
-	struct tcp_socket *talk;
-	struct tcp_edge *edge;
-	bool client;
 
 	pair = socket_pair(sk, tcp, &client, &key);
 	if (!pair || (!client && pair->client))
+		return NULL;
+	if (client && pair->edge == EDGE_NONE)
+		client_counts(sk, pair);
+	return pair;
+}
+
+/* The first payload a socket gets. */
+static __always_inline void talk_first(struct tcp_sock *tcp, struct tcp_pair *pair)
+{
+	u64 now_us = bpf_ktime_get_ns() / 1000;
+	struct tcp_edge *edge = edge_at(pair->edge);
+
+	pair->talks = 1;
+	pair->talked_bytes = socket_sent(tcp);
+	if (!pair->client) {
+		pair->asked_us = now_us;
 		return;
-	if (client) {
-		if (pair->edge == EDGE_NONE)
-			client_counts(sk, pair);
-		edge = edge_at(pair->edge);
-		if (edge && pair->established_us && now_us >= pair->established_us)
-			edge_time_us(edge, TCP_TIME_FIRST_BYTE, now_us - pair->established_us, 1);
-		if (tcp->data_segs_out)
-			talk_answered(tcp, pair->edge, now_us);
 	}
-	talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	if (!talk && client && tcp->data_segs_out == 1)
-		return;
-	if (!talk)
-		talk = socket_more(sk);
-	if (!talk)
-		return;
-	talk->role = client ? TALK_CLIENT : TALK_SERVER;
-	talk->edge = pair->edge;
-	talk->talked_bytes = socket_sent(tcp);
-	if (!client)
-		talk->asked_us = now_us;
-	else if (tcp->data_segs_out)
-		talk->requests = 1;
+	if (edge && pair->established_us && now_us >= pair->established_us)
+		edge_time_us(edge, TCP_TIME_FIRST_BYTE, now_us - pair->established_us, 1);
+	if (tcp->data_segs_out) {
+		pair->requests = 1;
+		talk_answered(tcp, pair->edge, now_us);
+	}
 }
 
 /* Its first segments came while nobody listened: what came last came after what was sent last. */
@@ -1122,30 +1096,27 @@ static __always_inline bool request_goes_on(struct tcp_sock *tcp)
 	return tcp_heard_us && (s32)(tcp->inet_conn.icsk_ack.lrcvtime - tcp->lsndtime) > 0;
 }
 
-static __always_inline void talk_goes_on(struct sock *sk, struct tcp_sock *tcp)
+static __always_inline void talk_goes_on(struct tcp_sock *tcp, struct tcp_pair *pair)
 {
-	struct tcp_socket *talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
 	u32 sent = socket_sent(tcp);
 
-	if (!talk && tcp->data_segs_out < 2 + tcp->total_retrans)
-		return; /* still the first answer */
-	if (!talk && !socket_is_silent(sk, tcp))
-		talk = socket_more(sk);
-	if (!talk)
-		return;
-	if (talk->role == TALK_UNKNOWN)
-		talk_begin(sk, tcp, talk);
-	if (talk->role == TALK_CLIENT && talk->talked_bytes != sent) {
-		talk->requests++;
-		talk_answered(tcp, talk->edge, bpf_ktime_get_ns() / 1000);
-		talk->talked_bytes = sent;
-	} else if (talk->role == TALK_SERVER) {
-		if (talk_awaits_ack(tcp, talk))
-			talk_served(tcp, talk);
-		if (!talk->asked_us && !request_goes_on(tcp)) {
-			talk->asked_us = bpf_ktime_get_ns() / 1000;
-			talk->talked_bytes = sent;
+	if (!pair->talks) {
+		if (tcp->data_segs_out < 2 + tcp->total_retrans)
+			return; /* still the first answer */
+		pair->talks = 1;
+		pair->requests = pair->client ? 1 : 0; /* its first was answered before it had a second */
+	}
+	if (!pair->client) {
+		if (talk_awaits_ack(tcp, pair))
+			talk_served(tcp, pair);
+		if (!pair->asked_us && !request_goes_on(tcp)) {
+			pair->asked_us = bpf_ktime_get_ns() / 1000;
+			pair->talked_bytes = sent;
 		}
+	} else if (pair->talked_bytes != sent) {
+		pair_requests(pair);
+		talk_answered(tcp, pair->edge, bpf_ktime_get_ns() / 1000);
+		pair->talked_bytes = sent;
 	}
 }
 
@@ -1154,7 +1125,8 @@ SEC("btf_tp/tcp_probe")
 int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-	struct tcp_socket *talk;
+	struct tcp_pair *pair;
+	bool carries;
 
 	if (!tcp)
 		return 0;
@@ -1162,29 +1134,26 @@ int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 		tcp_stirred = 1;
 	if (tcp_counts_segments)
 		tcp_waiting[bpf_get_smp_processor_id() & (TCP_WAITING_CPUS - 1)].segments++;
-	if (segment_carries(tcp, skb)) {
-		if (tcp->bytes_received)
-			talk_goes_on(sk, tcp);
-		else
-			talk_first(sk, tcp);
+	carries = segment_carries(tcp, skb);
+	if (!carries && (!tcp->packets_out || !tcp->bytes_received))
 		return 0;
-	}
-	if (!tcp->packets_out || !tcp->bytes_received)
+	pair = talk_pair(sk, tcp);
+	if (!pair)
 		return 0;
-	talk = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	if (talk && talk_awaits_ack(tcp, talk))
-		talk_served(tcp, talk);
-	if (!talk && socket_limited(tcp, true))
-		socket_keep(sk, tcp); /* so that it is told before its end */
+	if (!carries && talk_awaits_ack(tcp, pair))
+		talk_served(tcp, pair);
+	else if (carries && tcp->bytes_received)
+		talk_goes_on(tcp, pair);
+	else if (carries)
+		talk_first(tcp, pair);
 	return 0;
 }
 
 /* Fewer than two requests. Those that came while nobody listened are not known: of what has sent and received more than one
  * segment it is not said. */
-static __always_inline bool connection_is_single(struct tcp_sock *tcp, const struct tcp_pair *pair,
-						 const struct tcp_socket *told)
+static __always_inline bool connection_is_single(struct tcp_sock *tcp, const struct tcp_pair *pair)
 {
-	if (pair->existing || (told && told->requests >= 2))
+	if (pair->existing || pair->requests >= 2)
 		return false;
 	return pair->established_us >= tcp_heard_us || tcp->data_segs_in < 2 ||
 	       tcp->data_segs_out < 2 + tcp->total_retrans;
@@ -1192,8 +1161,8 @@ static __always_inline bool connection_is_single(struct tcp_sock *tcp, const str
 
 static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tcp)
 {
+	struct tcp_done done;
 	struct tcp_pair *pair;
-	struct tcp_socket *told;
 	struct tcp_edge *edge;
 	bool client, speaks;
 	int error = sk->sk_err;
@@ -1210,18 +1179,18 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 	speaks = client || !pair->client;
 	edge = edge_at(pair->edge);
 	if (edge) {
-		told = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-		socket_account(tcp, sk, told, edge, client, speaks);
+		socket_done(sk, tcp, false, &done);
+		account_complaints(&done, pair, edge, client);
 		if (error == ECONNRESET || error == EPIPE)
 			ADD(edge->resets, 1);
 		if (speaks) {
-			struct tcp_side *side = client ? &edge->client : &edge->server;
 			u64 now_us = tcp->tcp_mstamp;
 
-			ADD(side->closes, 1);
-			if (told && talk_awaits_ack(tcp, told))
-				talk_served(tcp, told);
-			if (connection_is_single(tcp, pair, told))
+			account_traffic(&done, pair, edge, client);
+			ADD(edge_side(edge, client)->closes, 1);
+			if (talk_awaits_ack(tcp, pair))
+				talk_served(tcp, pair);
+			if (connection_is_single(tcp, pair))
 				ADD(edge->single, 1);
 			if (pair->established_us && now_us >= pair->established_us)
 				edge_time_us(edge, TCP_TIME_SESSION, now_us - pair->established_us, 1);
@@ -1416,7 +1385,7 @@ int BPF_PROG(tcp_answered_again, struct sock *sk, struct tcp_request_sock *reque
 	turned_describe(&turned, sk, socket_netns(sk), sk->__sk_common.skc_num);
 	if (pair_turned((u64)(isn + 1) << 32 | (own + 1), isn, &turned))
 		return 0;
-	socket_address((struct sock *)request, &key);
+	socket_address((struct sock *)request, false, &key);
 	turned.family = key.family;
 	__builtin_memcpy(turned.address, key.address, sizeof(turned.address));
 	turned_add(isn, &turned);
@@ -1514,19 +1483,28 @@ int tcp_queues(struct bpf_iter__bpf_map_elem *context)
 /* ---- walks ---- */
 
 /* What it did before the start is not ours to tell. */
-static __always_inline void socket_baseline(struct sock *sk, struct tcp_sock *tcp)
+static __always_inline void pair_baseline(struct tcp_pair *pair, struct sock *sk, struct tcp_sock *tcp, enum pair_end end)
 {
-	struct tcp_socket *more = socket_more(sk);
+	struct tcp_done done;
 
-	if (!more)
-		return;
-	more->sent_bytes = tcp->bytes_sent - tcp->bytes_retrans;
-	more->received_bytes = socket_received(sk, tcp);
-	more->sent_segments = tcp->segs_out;
-	more->received_segments = tcp->segs_in;
-	more->spurious = tcp->dsack_dups;
-	more->window_limited = socket_limited(tcp, true);
-	more->talked_bytes = more->sent_bytes;
+	socket_done(sk, tcp, false, &done);
+	pair->sent_bytes = done.sent_bytes;
+	pair->received_bytes = done.received_bytes;
+	pair->sent_segments = done.sent_segments;
+	pair->received_segments = done.received_segments;
+	pair->spurious[end] = done.spurious;
+	pair->window_limited[end] = done.window_limited;
+	pair->talked_bytes = done.sent_bytes;
+	pair->talks = 1;
+}
+
+static __always_inline void pair_baseline_silent(struct tcp_pair *pair, struct tcp_sock *tcp)
+{
+	struct tcp_done done;
+
+	socket_complaints(tcp, false, &done);
+	pair->spurious[PAIR_SERVER] = done.spurious;
+	pair->window_limited[PAIR_SERVER] = done.window_limited;
 }
 
 /* An open socket nobody told of: open before the start, or it began while there was no room. */
@@ -1539,14 +1517,15 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 	if (server) {
 		known = pair_find_awaiting(key, socket_netns(sk));
 		if (known && server_pairs(sk, known, owner, name, false)) {
-			if (socket_complains(tcp))
-				socket_baseline(sk, tcp);
+			pair_baseline_silent(known, tcp);
 			return;
 		}
 		pair.server = owner;
 		pair.sockets[PAIR_SERVER] = (u64)sk;
-		pair.edge = edge_outside(sk, owner, name, false);
+		pair.edge = edge_inside(sk, owner, name);
+		pair_baseline(&pair, sk, tcp, PAIR_SERVER);
 	} else {
+		pair_baseline(&pair, sk, tcp, PAIR_CLIENT);
 		pair.client = owner;
 		pair.sockets[PAIR_CLIENT] = (u64)sk;
 		pair.client_name = name;
@@ -1561,57 +1540,26 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 		connection_lost(sk);
 		return;
 	}
-	socket_baseline(sk, tcp);
 	if (server)
 		pair_count(&pair, pair.edge, 1);
 	else
 		waiting_add(1);
 }
 
-/* A known connection: what it has done since the last time. */
-static __always_inline void existing_account(struct sock *sk, struct tcp_sock *tcp, struct tcp_pair *pair, bool client)
-{
-	bool speaks = client || !pair->client;
-	struct tcp_socket *more;
-	struct tcp_edge *edge;
-
-	/* A client's server says so within a round trip on this machine. */
-	if (pair->edge == EDGE_NONE) {
-		if (pair->established_us && bpf_ktime_get_ns() / 1000 - pair->established_us < TCP_PATIENCE_US)
-			return;
-		if (pair->sockets[PAIR_CLIENT] != (u64)sk)
-			return; /* it has just ended, and the next has its place */
-		client_counts(sk, pair);
-	}
-	edge = edge_at(pair->edge);
-	more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	if (!more && (speaks || socket_complains(tcp)))
-		more = socket_keep(sk, tcp);
-	if (edge && more)
-		socket_account(tcp, sk, more, edge, client, speaks);
-}
-
-/* Every socket of every process. In passes, where the beginning of connections is to be found: a client must be known
- * before its server. */
+/* Every socket of every process, to find what nobody told of. In passes: a client must be known before its server. */
 SEC("btf_iter/task_file")
 int tcp_walk(struct bpf_iter__task_file *context)
 {
 	struct task_struct *task = context->task;
 	struct file *file = context->file;
 	struct tcp_listener_key key = {};
-	struct tcp_pair *pair;
 	struct socket *socket;
 	struct tcp_sock *tcp;
 	struct sock *sk;
-	bool server, client;
 	u64 owner, pair_key;
+	bool server, client;
 	u8 state;
 
-	if (tcp_tick_wanted) {
-		tcp_tick_wanted = 0;
-		tcp_tick = bpf_jiffies64();
-		tcp_tick_ns = bpf_ktime_get_ns();
-	}
 	if (!task || !file)
 		return 0;
 	socket = bpf_sock_from_file(file);
@@ -1638,54 +1586,17 @@ int tcp_walk(struct bpf_iter__task_file *context)
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 0;
-	pair = socket_pair(sk, tcp, &client, &pair_key);
-	if (tcp_pass == TCP_PASS_ACCOUNT) {
-		if (pair)
-			existing_account(sk, tcp, pair, client);
-		return 0;
-	}
 	key.netns = socket_netns(sk);
 	key.port = sk->__sk_common.skc_num;
 	server = bpf_map_lookup_elem(&tcp_listeners, &key) != NULL;
 	if (server != (tcp_pass == TCP_PASS_SERVERS))
 		return 0;
-	if (!pair)
+	if (!socket_pair(sk, tcp, &client, &pair_key))
 		existing_add(sk, tcp, owner, name_of(task), server);
 	return 0;
 }
 
-/* Every socket of which something is kept: those that last. Nobody's files are looked through for them. */
-SEC("btf_iter/bpf_sk_storage_map")
-int tcp_known(struct bpf_iter__bpf_sk_storage_map *context)
-{
-	const struct tcp_socket *told = context->value;
-	struct sock *sk = context->sk;
-	struct tcp_pair *pair;
-	struct tcp_sock *tcp;
-	bool client;
-	u64 key;
-	u8 state;
-
-	if (tcp_tick_wanted) {
-		tcp_tick_wanted = 0;
-		tcp_tick = bpf_jiffies64();
-		tcp_tick_ns = bpf_ktime_get_ns();
-	}
-	if (!sk || !told)
-		return 0;
-	state = sk->__sk_common.skc_state;
-	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_SYN_SENT || state == TCP_SYN_RECV)
-		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp || (tcp->segs_in == told->received_segments && tcp->segs_out == told->sent_segments))
-		return 0; /* idle */
-	pair = socket_pair(sk, tcp, &client, &key);
-	if (pair)
-		existing_account(sk, tcp, pair, client);
-	return 0;
-}
-
-/* ---- sweeps ---- */
+/* ---- visits to all connections ---- */
 
 /* Is what lies there still the socket of the connection `key`? Sockets' memory stays memory of sockets; one that was freed
  * is another connection's, or none's. */
@@ -1703,6 +1614,70 @@ static __always_inline bool socket_lives(u64 address, u64 key, bool client)
 			return BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE;
 	}
 	return false;
+}
+
+/* A client nobody here has accepted in time. FALSE: it has just ended. */
+static __always_inline bool client_counts_kept(u64 key, struct tcp_pair *pair, struct sock *sk)
+{
+	struct tcp_edge_key to = {};
+	u32 number;
+
+	edge_key_client(sk, true, pair->client, pair->client_name, &to);
+	if (!socket_lives((u64)sk, key, true))
+		return false;
+	number = edge_find(&to);
+	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE) {
+		waiting_add(-1);
+		pair_count(pair, number, 1);
+	}
+	return true;
+}
+
+/* What a server's end alone knows, when its client speaks. */
+static __always_inline void pair_account_silent(u64 key, struct tcp_pair *pair, struct tcp_edge *edge)
+{
+	u64 address = pair->sockets[PAIR_SERVER];
+	struct tcp_done done;
+
+	if (!address)
+		return;
+	socket_complaints((struct tcp_sock *)address, true, &done);
+	if ((done.spurious || done.window_limited) && socket_lives(address, key, false))
+		account_complaints(&done, pair, edge, false);
+}
+
+/* What a connection has done since the last visit. Its socket may end at any moment: what was read counts when it is still that
+ * connection's afterwards. Ends are counted by the same rule, that a number is exchanged for what it grew to, so whoever comes
+ * second finds nothing new. */
+static __always_inline void pair_account(u64 key, struct tcp_pair *pair)
+{
+	bool client = pair->client != 0;
+	u64 address = client ? pair->sockets[PAIR_CLIENT] : pair->sockets[PAIR_SERVER];
+	struct tcp_sock *tcp = (struct tcp_sock *)address;
+	struct tcp_edge *edge;
+	struct tcp_done done;
+
+	if (!address)
+		return;
+	if (pair->edge == EDGE_NONE) {
+		/* A client's server says so within a round trip on this machine. */
+		if (pair->established_us && bpf_ktime_get_ns() / 1000 - pair->established_us < TCP_PATIENCE_US)
+			return;
+		if (!client_counts_kept(key, pair, (struct sock *)address))
+			return;
+	}
+	if (pair->met && BPF_CORE_READ(tcp, segs_in) == pair->received_segments &&
+	    BPF_CORE_READ(tcp, segs_out) == pair->sent_segments)
+		return; /* idle */
+	socket_done((struct sock *)address, tcp, true, &done);
+	edge = edge_at(pair->edge);
+	if (!edge || !socket_lives(address, key, client))
+		return;
+	pair->met = 1;
+	account_complaints(&done, pair, edge, client);
+	account_traffic(&done, pair, edge, client);
+	if (client)
+		pair_account_silent(key, pair, edge);
 }
 
 /* Its client has gone without a word and counts nowhere yet: where it was connected to is not known any more. */
@@ -1737,12 +1712,10 @@ static __always_inline void pair_bury(u64 key, struct tcp_pair *pair, bool clien
 
 /* The kernel leaves a program out that is already at work on that CPU, so an end can go unheard. A socket that is gone at
  * two sweeps has ended: at one, its end may just be happening. */
-static __noinline int pair_sweep(u64 key, struct tcp_pair *pair)
+static __always_inline void pair_sweep(u64 key, struct tcp_pair *pair)
 {
 	u8 doubts = 0, sure;
 
-	if (!pair || key <= PAIRS_TAKEN)
-		return 0;
 	if (pair->sockets[PAIR_CLIENT] && !socket_lives(pair->sockets[PAIR_CLIENT], key, true))
 		doubts |= 1 << PAIR_CLIENT;
 	if (pair->sockets[PAIR_SERVER] && !socket_lives(pair->sockets[PAIR_SERVER], key, false))
@@ -1753,30 +1726,47 @@ static __noinline int pair_sweep(u64 key, struct tcp_pair *pair)
 		pair_bury(key, pair, false);
 	if (sure & 1 << PAIR_CLIENT)
 		pair_bury(key, pair, true);
+}
+
+/* Not static: checked by the verifier once, not once a slot. */
+__noinline int pair_visit(u64 key, struct tcp_pair *pair)
+{
+	if (!pair || key <= PAIRS_TAKEN)
+		return 0;
+	if (tcp_visit == TCP_VISIT_SWEEP)
+		pair_sweep(key, pair);
+	else
+		pair_account(key, pair);
 	return 0;
 }
 
-static __always_inline void bucket_sweep(struct tcp_bucket *bucket)
+static __always_inline void bucket_visit(struct tcp_bucket *bucket)
 {
 	for (int i = 0; bucket && i < PAIRS_BUCKET; i++)
-		pair_sweep(bucket->keys[i], &bucket->pairs[i]);
+		if (bucket->keys[i] > PAIRS_TAKEN)
+			pair_visit(bucket->keys[i], &bucket->pairs[i]);
 }
 
 SEC("btf_iter/bpf_map_elem")
-int tcp_sweep_near(struct bpf_iter__bpf_map_elem *context)
+int tcp_visit_near(struct bpf_iter__bpf_map_elem *context)
 {
 	const u32 *number = context->key;
 	u32 own; /* Linux 6.1 takes keys from a program's own stack only */
 
 	if (!number)
 		return 0;
+	if (tcp_tick_wanted) {
+		tcp_tick_wanted = 0;
+		tcp_tick = bpf_jiffies64();
+		tcp_tick_ns = bpf_ktime_get_ns();
+	}
 	own = *number;
-	bucket_sweep(bpf_map_lookup_elem(&tcp_near, &own));
+	bucket_visit(bpf_map_lookup_elem(&tcp_near, &own));
 	return 0;
 }
 
 SEC("btf_iter/bpf_map_elem")
-int tcp_sweep_far(struct bpf_iter__bpf_map_elem *context)
+int tcp_visit_far(struct bpf_iter__bpf_map_elem *context)
 {
 	const u32 *number = context->key;
 	u32 own;
@@ -1784,20 +1774,23 @@ int tcp_sweep_far(struct bpf_iter__bpf_map_elem *context)
 	if (!number)
 		return 0;
 	own = *number;
-	bucket_sweep(bpf_map_lookup_elem(&tcp_buckets, &own));
+	bucket_visit(bpf_map_lookup_elem(&tcp_buckets, &own));
 	return 0;
 }
 
 SEC("btf_iter/bpf_map_elem")
-int tcp_sweep_spilled(struct bpf_iter__bpf_map_elem *context)
+int tcp_visit_spilled(struct bpf_iter__bpf_map_elem *context)
 {
 	const u64 *key = context->key;
+	struct tcp_pair *pair;
 	u64 own;
 
 	if (!key)
 		return 0;
 	own = *key;
-	pair_sweep(own, bpf_map_lookup_elem(&tcp_pairs, &own));
+	pair = bpf_map_lookup_elem(&tcp_pairs, &own);
+	if (pair)
+		pair_visit(own, pair);
 	return 0;
 }
 

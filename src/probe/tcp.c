@@ -27,8 +27,6 @@
 #include "tcp.skel.h"
 
 #define TCP_WALK_SHARE 100 /* of the time between walks one walk takes at most one part in so many */
-#define TCP_FILES_SHARE 1000 /* likewise of walks over all files that nothing waits for, */
-#define TCP_FILES_NS (10 * NS_PER_S) /* which are not further apart than this */
 #define TCP_SWEEP_NS (100 * NS_PER_MS) /* between two sweeps: what is just ending has ended */
 #define TCP_QUEUES_NS (5 * NS_PER_S) /* between two looks at all accept queues nobody called for */
 #define TCP_CONSUMED_NS (60 * NS_PER_S) /* what is consumed is looked at for so long after a queue was full */
@@ -38,25 +36,25 @@
 #define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
 #define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
 
-/* Tables of connections, each swept by a program of its own. */
-enum tcp_sweep {
-	TCP_SWEEP_NEAR = 0,
-	TCP_SWEEP_FAR = 1,
-	TCP_SWEEP_SPILLED = 2,
-	TCP_SWEEPS = 3,
+/* Tables of connections, each visited by a program of its own. */
+enum tcp_table {
+	TCP_TABLE_NEAR = 0,
+	TCP_TABLE_FAR = 1,
+	TCP_TABLE_SPILLED = 2,
+	TCP_TABLES = 3,
 };
 
 /* How much the kernel half can hold. */
 struct tcp_sizes {
 	guint32 near_bits, bucket_bits; /* of numbers of buckets */
-	guint32 sockets, edges;
+	guint32 spilled, edges;
 	guint64 idle_ns;
 };
 
-static const struct tcp_sizes tcp_sizes_usual = { TCP_NEAR_BITS, TCP_BUCKET_BITS, TCP_SOCKETS, TCP_EDGES, TCP_IDLE_NS };
-static const struct tcp_sizes tcp_sizes_frugal = { TCP_NEAR_BITS, TCP_BUCKET_BITS_FRUGAL, TCP_SOCKETS_FRUGAL,
+static const struct tcp_sizes tcp_sizes_usual = { TCP_NEAR_BITS, TCP_BUCKET_BITS, TCP_SPILLED, TCP_EDGES, TCP_IDLE_NS };
+static const struct tcp_sizes tcp_sizes_frugal = { TCP_NEAR_BITS, TCP_BUCKET_BITS_FRUGAL, TCP_SPILLED_FRUGAL,
 						   TCP_EDGES_FRUGAL, TCP_IDLE_NS };
-static const struct tcp_sizes tcp_sizes_smallest = { TCP_BITS_SMALLEST, TCP_BITS_SMALLEST, TCP_SOCKETS_SMALLEST,
+static const struct tcp_sizes tcp_sizes_smallest = { TCP_BITS_SMALLEST, TCP_BITS_SMALLEST, TCP_SPILLED_SMALLEST,
 						     TCP_EDGES_SMALLEST, TCP_IDLE_SMALLEST_NS };
 
 enum tcp_counter {
@@ -141,9 +139,9 @@ struct tcp_run {
 	char *peers_why_not; /* or refused */
 	struct tcp_polled *polled; /* without kernel programs: nothing below is used */
 	struct tcp_bpf *kernel;
-	struct bpf_link *state, *retransmit, *walk, *known_sockets;
+	struct bpf_link *state, *retransmit, *walk;
 	struct parttime *segments;
-	struct bpf_link *sweeps[TCP_SWEEPS];
+	struct bpf_link *visits[TCP_TABLES];
 	struct bpf_link *answered_again, *queues;
 	struct bpf_link *consumed; /* NULL: it is not needed now */
 	struct ring_buffer *alarms;
@@ -163,7 +161,7 @@ struct tcp_run {
 	guint32 known; /* numbers there are keys for */
 	guint32 made; /* edges, when keys were read last */
 	struct tcp_name *names; /* by number; NULL unless by process */
-	guint64 next_walk_ns, next_files_ns; /* CLOCK_MONOTONIC */
+	guint64 next_walk_ns; /* CLOCK_MONOTONIC */
 	guint64 unpaired; /* connections there was no room for, when it was last looked */
 	guint64 missed; /* changes of state the kernel did not tell, likewise */
 	guint64 strangers; /* ends of connections nobody knew, likewise */
@@ -213,7 +211,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	bpf_map__set_max_entries(run->kernel->maps.tcp_spare, run->edges_max);
 	bpf_map__set_max_entries(run->kernel->maps.tcp_near, 1 << run->sizes->near_bits);
 	bpf_map__set_max_entries(run->kernel->maps.tcp_buckets, 1 << run->sizes->bucket_bits);
-	bpf_map__set_max_entries(run->kernel->maps.tcp_pairs, run->sizes->sockets);
+	bpf_map__set_max_entries(run->kernel->maps.tcp_pairs, run->sizes->spilled);
 	return kernel_btf_load(btf, run->kernel->skeleton, what, error);
 }
 
@@ -239,17 +237,16 @@ static struct bpf_link *tcp_attach_over(const struct bpf_program *program, const
 	return bpf_program__attach_iter(program, &options);
 }
 
-static gboolean tcp_attach_sweeps(struct tcp_run *run)
+static gboolean tcp_attach_visits(struct tcp_run *run)
 {
 	struct tcp_bpf *kernel = run->kernel;
 
-	run->sweeps[TCP_SWEEP_NEAR] = tcp_attach_over(kernel->progs.tcp_sweep_near, kernel->maps.tcp_near);
-	if (run->sweeps[TCP_SWEEP_NEAR])
-		run->sweeps[TCP_SWEEP_FAR] = tcp_attach_over(kernel->progs.tcp_sweep_far, kernel->maps.tcp_buckets);
-	if (run->sweeps[TCP_SWEEP_FAR])
-		run->sweeps[TCP_SWEEP_SPILLED] =
-			tcp_attach_over(kernel->progs.tcp_sweep_spilled, kernel->maps.tcp_pairs);
-	return run->sweeps[TCP_SWEEP_SPILLED] != NULL;
+	run->visits[TCP_TABLE_NEAR] = tcp_attach_over(kernel->progs.tcp_visit_near, kernel->maps.tcp_near);
+	if (run->visits[TCP_TABLE_NEAR])
+		run->visits[TCP_TABLE_FAR] = tcp_attach_over(kernel->progs.tcp_visit_far, kernel->maps.tcp_buckets);
+	if (run->visits[TCP_TABLE_FAR])
+		run->visits[TCP_TABLE_SPILLED] = tcp_attach_over(kernel->progs.tcp_visit_spilled, kernel->maps.tcp_pairs);
+	return run->visits[TCP_TABLE_SPILLED] != NULL;
 }
 
 /* -1: there is nothing to wait for. */
@@ -296,19 +293,39 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 		run->queues = tcp_attach_over(run->kernel->progs.tcp_queues, run->kernel->maps.tcp_listeners);
 	if (run->queues && tcp_wait_for_all(run))
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
-	if (run->walk)
-		run->known_sockets = tcp_attach_over(run->kernel->progs.tcp_known, run->kernel->maps.tcp_sockets);
-	if (run->known_sockets && tcp_attach_sweeps(run))
+	if (run->walk && tcp_attach_visits(run))
 		return TRUE;
 	ladder_set_error(error, "cannot attach to inet_sock_set_state", errno);
 	return FALSE;
 }
 
-/* Over every file of every process. */
-static gboolean tcp_walk(struct tcp_run *run, enum tcp_pass pass, GError **error)
+/* Over every file of every process, for what is open that nobody told of: at the start, and when something was missed or had no
+ * room. After attaching: what opens meanwhile is seen by both, and counted once. */
+static gboolean tcp_walk_files(struct tcp_run *run, GError **error)
 {
-	__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
-	return kernel_btf_iterate(run->walk, "cannot walk over the open sockets", error);
+	for (guint pass = 0; pass < TCP_PASSES; pass++) {
+		__atomic_store_n(&run->kernel->bss->tcp_pass, pass, __ATOMIC_RELEASE);
+		if (!kernel_btf_iterate(run->walk, "cannot walk over the open sockets", error))
+			return FALSE;
+	}
+	return TRUE;
+}
+
+/* To every connection that is known. */
+static gboolean tcp_visit(struct tcp_run *run, enum tcp_visit what, GError **error)
+{
+	struct tcp_bpf__bss *shared = run->kernel->bss;
+	const guint64 held[TCP_TABLES] = {
+		[TCP_TABLE_NEAR] = 1,
+		[TCP_TABLE_FAR] = __atomic_load_n(&shared->tcp_far, __ATOMIC_RELAXED),
+		[TCP_TABLE_SPILLED] = __atomic_load_n(&shared->tcp_spilled, __ATOMIC_RELAXED),
+	};
+
+	__atomic_store_n(&shared->tcp_visit, what, __ATOMIC_RELEASE);
+	for (guint i = 0; i < TCP_TABLES; i++)
+		if (held[i] && !kernel_btf_iterate(run->visits[i], "cannot walk over the open sockets", error))
+			return FALSE;
+	return TRUE;
 }
 
 /* How long a tick of the kernel is, from two moments. */
@@ -324,30 +341,14 @@ static void tcp_learn_tick(struct tcp_run *run)
 	}
 }
 
-/* Over all files: what open sockets have done; and what is open that nobody told of, at the start and when there was no
- * room. After attaching: what opens meanwhile is seen by both, and counted once. */
-static gboolean tcp_walk_files(struct tcp_run *run, gboolean find, GError **error)
-{
-	guint64 before_ns = clock_thread_ns();
-	gboolean right = TRUE;
-
-	run->kernel->bss->tcp_fresh = 0;
-	for (guint pass = find ? TCP_PASS_LISTENERS : TCP_PASS_ACCOUNT; right && pass < TCP_PASSES; pass++)
-		right = tcp_walk(run, (enum tcp_pass)pass, error);
-	run->next_files_ns =
-		clock_monotonic_ns() + MIN((clock_thread_ns() - before_ns) * TCP_FILES_SHARE, TCP_FILES_NS);
-	return right;
-}
-
-/* A walk takes at most a hundredth of the time. */
-static gboolean tcp_walk_all(struct tcp_run *run, gboolean files, gboolean find, GError **error)
+/* What open connections have done. A walk takes at most a hundredth of the time. */
+static gboolean tcp_walk_all(struct tcp_run *run, gboolean find, GError **error)
 {
 	guint64 before_ns = clock_thread_ns();
 	gboolean right;
 
 	run->kernel->bss->tcp_tick_wanted = 1;
-	right = files ? tcp_walk_files(run, find, error)
-		      : kernel_btf_iterate(run->known_sockets, "cannot walk over the open sockets", error);
+	right = (!find || tcp_walk_files(run, error)) && tcp_visit(run, TCP_VISIT_ACCOUNT, error);
 	tcp_learn_tick(run);
 	run->next_walk_ns = clock_monotonic_ns() + (clock_thread_ns() - before_ns) * TCP_WALK_SHARE;
 	return right;
@@ -378,10 +379,8 @@ static guint64 tcp_missed(const struct tcp_run *run)
 static gboolean tcp_sweep(struct tcp_run *run, GError **error)
 {
 	guint64 before_ns = clock_thread_ns();
-	gboolean right = TRUE;
+	gboolean right = tcp_visit(run, TCP_VISIT_SWEEP, error);
 
-	for (guint i = 0; right && i < TCP_SWEEPS; i++)
-		right = kernel_btf_iterate(run->sweeps[i], "cannot walk over the open sockets", error);
 	run->sweeps_due--;
 	run->next_sweep_ns = clock_monotonic_ns() + MAX(TCP_SWEEP_NS, (clock_thread_ns() - before_ns) * TCP_WALK_SHARE);
 	return right;
@@ -408,15 +407,13 @@ static gboolean tcp_sweep_when_due(struct tcp_run *run, gboolean last, GError **
 	return TRUE;
 }
 
-/* All files are looked through for what cannot be found otherwise, else only at sockets that were met before: new ones
- * tell at their end, too. Where nothing was sent there is nothing to look at. */
+/* Where nothing was sent there is nothing to look at. */
 static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **error)
 {
 	guint64 unpaired = __atomic_load_n(&run->kernel->bss->tcp_unpaired, __ATOMIC_RELAXED);
 	guint64 missed = tcp_missed(run);
 	gboolean find = unpaired != run->unpaired || missed != run->missed;
 	guint64 now_ns = clock_monotonic_ns();
-	gboolean files;
 
 	if (missed != run->missed)
 		run->sweeps_due = 2;
@@ -424,13 +421,12 @@ static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **e
 		return FALSE;
 	if (!last && now_ns < run->next_walk_ns)
 		return TRUE;
-	files = last || find || tcp_is_waited_for(run) || (run->kernel->bss->tcp_fresh && now_ns >= run->next_files_ns);
-	if (!files && !run->kernel->bss->tcp_stirred && parttime_is_on(run->segments))
+	if (!last && !find && !tcp_is_waited_for(run) && !run->kernel->bss->tcp_stirred && parttime_is_on(run->segments))
 		return TRUE;
 	run->kernel->bss->tcp_stirred = 0;
 	run->unpaired = unpaired;
 	run->missed = missed;
-	return tcp_walk_all(run, files, find, error);
+	return tcp_walk_all(run, find, error);
 }
 
 /* While segments are not looked at, and for what began then, nothing is said that only they tell. */
@@ -487,9 +483,8 @@ static void tcp_detach(struct tcp_run *run)
 	if (run->segments)
 		parttime_stop(run->segments);
 	bpf_link__destroy(g_steal_pointer(&run->walk));
-	bpf_link__destroy(g_steal_pointer(&run->known_sockets));
-	for (guint i = 0; i < TCP_SWEEPS; i++)
-		bpf_link__destroy(g_steal_pointer(&run->sweeps[i]));
+	for (guint i = 0; i < TCP_TABLES; i++)
+		bpf_link__destroy(g_steal_pointer(&run->visits[i]));
 }
 
 static void tcp_unload(struct tcp_run *run)
@@ -528,7 +523,7 @@ static gboolean tcp_attach(void *user, const struct rung *rung, GError **error)
 	if (rung == TCP_RUNG_POLLED)
 		return tcp_attach_polled(run, error);
 	if (tcp_load(run, error) && tcp_map_edges(run, error) && tcp_attach_programs(run, error) &&
-	    tcp_walk_all(run, TRUE, TRUE, error) && tcp_watch_queues(run, error))
+	    tcp_walk_all(run, TRUE, error) && tcp_watch_queues(run, error))
 		return TRUE;
 	tcp_unload(run);
 	return FALSE;

@@ -12,13 +12,14 @@
 #define TCP_EDGES 8192 /* kept at a time, for the whole machine */
 #define TCP_EDGES_OWNER 1024 /* of these with addresses outside, for one cgroup; the rest goes to its "other" */
 #define TCP_SOCKETS 131072 /* live connections */
-#define TCP_NEAR_BITS 9 /* of the number of buckets, eight a bucket, of the table tried first: 224 KiB */
+#define TCP_NEAR_BITS 9 /* of the number of buckets, eight a bucket, of the table tried first: 480 KiB */
 #define TCP_BUCKET_BITS 14 /* of the table tried next, which has room for all */
+#define TCP_SPILLED (TCP_SOCKETS / 4) /* of those so many may find their bucket full */
 #define TCP_BUCKET_BITS_FRUGAL 11
-#define TCP_SOCKETS_FRUGAL 16384 /* and edges, where little memory may be held */
+#define TCP_SPILLED_FRUGAL 4096 /* and edges, where little memory may be held */
 #define TCP_EDGES_FRUGAL 2048
 #define TCP_BITS_SMALLEST 5 /* of both tables, and so many more: for tests of what happens when all is full */
-#define TCP_SOCKETS_SMALLEST 256 /* others on the machine need some */
+#define TCP_SPILLED_SMALLEST 256 /* others on the machine need some */
 #define TCP_EDGES_SMALLEST 64
 #define TCP_LISTENERS 16384
 #define TCP_TURNED 4096 /* clients of full accept queues that are remembered */
@@ -51,13 +52,18 @@ enum tcp_retransmit {
 	TCP_RETRANSMITS = 4,
 };
 
-/* Passes of walks over all open sockets. The first three find what nobody told of. */
+/* Passes of walks over all open sockets, which find what nobody told of. */
 enum tcp_pass {
 	TCP_PASS_LISTENERS = 0,
 	TCP_PASS_CLIENTS = 1,
 	TCP_PASS_SERVERS = 2,
-	TCP_PASS_ACCOUNT = 3,
-	TCP_PASSES = 4,
+	TCP_PASSES = 3,
+};
+
+/* What a visit to all connections that are known is for. */
+enum tcp_visit {
+	TCP_VISIT_ACCOUNT = 0, /* what they have done */
+	TCP_VISIT_SWEEP = 1, /* which of them are no more */
 };
 
 enum tcp_time {

@@ -39,7 +39,6 @@ struct sock {
 	u32 sk_ack_backlog, sk_max_ack_backlog; /* of who listens: connections nobody has accepted yet */
 	int sk_err;
 	struct sock_cgroup_data sk_cgrp_data;
-	struct socket *sk_socket;
 };
 
 struct socket {
@@ -138,11 +137,6 @@ struct bpf_iter__task_file {
 
 struct bpf_iter__bpf_map_elem {
 	void *key, *value;
-};
-
-struct bpf_iter__bpf_sk_storage_map {
-	struct sock *sk;
-	void *value;
 };
 
 #pragma clang attribute pop
