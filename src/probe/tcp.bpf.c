@@ -179,7 +179,22 @@ struct {
 	__type(value, struct tcp_turned);
 } tcp_turned SEC(".maps");
 
-/* Wakes user space up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TCP_REFUSALS);
+	__type(key, u32);
+	__type(value, struct tcp_refusal);
+} tcp_refusals SEC(".maps");
+
+/* Network namespaces user space has been asked to find the owner of. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TCP_REFUSALS);
+	__type(key, u32);
+	__type(value, u8);
+} tcp_refusers SEC(".maps");
+
+/* Wakes user space up: with 0 for a queue that may be full, else with the inode number of a network namespace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, TCP_ALARM_BYTES);
@@ -405,7 +420,7 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
 	number = edge_number(&key);
 	if (number)
 		return number;
-	between = key.client && key.server;
+	between = TCP_IS_BETWEEN(&key);
 	/* The last quarter is for edges between two containers, and for "other". */
 	if (edges_in_use() < (between ? tcp_edges_max : tcp_edges_max / 4 * 3) &&
 	    owner_may_add(key.client ?: key.server, TCP_EDGES_OWNER))
@@ -976,6 +991,36 @@ static __always_inline void turned_add(u32 isn, const struct tcp_turned *turned)
 		loss_add(LOSS_MAP, 1, 1);
 }
 
+/* The owner of a network namespace is found while it is still there. */
+static __always_inline void refuser_ask(u32 netns)
+{
+	u64 asked = netns;
+	u8 one = 1;
+
+	if (bpf_map_update_elem(&tcp_refusers, &netns, &one, BPF_NOEXIST) == 0)
+		bpf_ringbuf_output(&tcp_alarms, &asked, sizeof(asked), 0);
+}
+
+/* The edge of a client that was refused where nobody listens. 0: it was elsewhere, or a rule refused it. */
+static __noinline u32 client_refused(struct tcp_sock *tcp, u64 client, u32 name)
+{
+	struct tcp_edge_key key = { .client = client, .client_name = name };
+	struct tcp_refusal *refusal;
+	u32 isn;
+
+	if (!tcp)
+		return 0;
+	isn = tcp->snd_una;
+	refusal = bpf_map_lookup_elem(&tcp_refusals, &isn);
+	if (!refusal)
+		return 0;
+	key.server = TCP_OWNER_NETNS | refusal->netns;
+	key.port = refusal->port;
+	refuser_ask(refusal->netns);
+	bpf_map_delete_elem(&tcp_refusals, &isn);
+	return edge_find(&key);
+}
+
 static __always_inline void connection_fails(struct sock *sk)
 {
 	enum tcp_failure failure = failure_of(sk->sk_err);
@@ -986,6 +1031,8 @@ static __always_inline void connection_fails(struct sock *sk)
 	bool turned = number != 0;
 	struct tcp_edge *edge;
 
+	if (!number && failure == TCP_FAILURE_REFUSED)
+		number = client_refused(tcp, owner, name);
 	if (!number)
 		number = edge_outside(sk, owner, name);
 	edge = edge_at(number);
@@ -1441,23 +1488,43 @@ static __always_inline struct sock *listener_find(u32 netns, u16 port)
 	return sk;
 }
 
+/* The network namespace a packet has come to; 0: not known. */
+static __always_inline u32 packet_netns(struct sk_buff *skb)
+{
+	struct dst_entry *route = (struct dst_entry *)(skb->_skb_refdst & ~1UL);
+
+	return route ? BPF_CORE_READ(route, dev, nd_net.net, ns.inum) : 0;
+}
+
+/* A packet came to nobody, and its sender is told so. Kernels before 6.10 do not tell of those that came to a closed port. */
+SEC("btf_tp/tcp_send_reset")
+int BPF_PROG(tcp_refuses, struct sock *sk, struct sk_buff *skb)
+{
+	struct tcp_refusal refusal = {};
+	struct tcp_turned from = {};
+	u32 isn;
+
+	if (!skb || !syn_read(skb, &from, &refusal.port, &isn))
+		return 0;
+	refusal.netns = packet_netns(skb);
+	if (refusal.netns)
+		bpf_map_update_elem(&tcp_refusals, &isn, &refusal, BPF_ANY);
+	return 0;
+}
+
 /* A packet is done with. Of all that are, a SYN that has come to a socket has lost its device before (tcp_v4_rcv). */
 SEC("btf_tp/consume_skb")
 int BPF_PROG(tcp_consumed, struct sk_buff *skb)
 {
 	struct tcp_turned turned = {};
-	struct dst_entry *route;
 	struct sock *listener;
 	u32 isn, netns;
 	u16 port;
 
 	if (skb->dev || !skb->skb_iif || !syn_read(skb, &turned, &port, &isn))
 		return 0;
-	route = (struct dst_entry *)(skb->_skb_refdst & ~1UL);
-	if (!route)
-		return 0;
-	netns = BPF_CORE_READ(route, dev, nd_net.net, ns.inum);
-	listener = listener_find(netns, port);
+	netns = packet_netns(skb);
+	listener = netns ? listener_find(netns, port) : NULL;
 	if (!listener || !listener_is_full(listener))
 		return 0;
 	turned_describe(&turned, listener, netns, port);

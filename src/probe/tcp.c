@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "kernel/cgroupfs.h"
+#include "kernel/netns.h"
 #include "model/histogram.h"
 #include "probe/births.h"
 #include "probe/filter.h"
@@ -32,6 +34,7 @@
 #define TCP_CONSUMED_NS (60 * NS_PER_S) /* what is consumed is looked at for so long after a queue was full */
 #define TCP_TURNED_NS (5 * NS_PER_S) /* a client that is here has sent its SYN again by then */
 #define TCP_TURNED_FORGET_NS (150 * NS_PER_S) /* and the last of them, at the kernel's usual settings */
+#define TCP_REFUSERS_MAX 4096 /* network namespaces whose owner is remembered */
 #define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
 #define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
 #define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
@@ -143,6 +146,7 @@ struct tcp_run {
 	struct parttime *segments;
 	struct bpf_link *visits[TCP_TABLES];
 	struct bpf_link *answered_again, *queues;
+	struct bpf_link *refuses;
 	struct bpf_link *consumed; /* NULL: it is not needed now */
 	struct ring_buffer *alarms;
 	guint64 consumed_until_ns, next_queues_ns;
@@ -150,6 +154,9 @@ struct tcp_run {
 	gboolean turned_left; /* some are remembered */
 	int epoll; /* readable when there is something to drain; -1: never */
 	struct births *births;
+	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
+	GHashTable *refusers; /* inode number of a network namespace → cgroup key (guint64) of its first process */
+	gboolean refusers_asked; /* for one that is not there yet */
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
 	const struct tcp_sizes *sizes;
@@ -258,12 +265,41 @@ static gboolean tcp_wait_for(const struct tcp_run *run, int fd)
 }
 
 /* ring_buffer_sample_fn */
-static int tcp_take_alarm(void *user, void *data G_GNUC_UNUSED, size_t bytes G_GNUC_UNUSED)
+static int tcp_take_alarm(void *user, void *data, size_t bytes)
 {
 	struct tcp_run *run = user;
+	guint64 netns = bytes >= sizeof(netns) ? *(const guint64 *)data : 0;
 
-	run->next_queues_ns = 0;
+	if (netns)
+		run->refusers_asked = TRUE;
+	else
+		run->next_queues_ns = 0;
 	return 0;
+}
+
+/* Whose the network namespaces are in which nobody listened: that of the first process there, which in a pod is the one that keeps
+ * it. What is known is not forgotten when it ends. */
+static void tcp_learn_refusers(struct tcp_run *run)
+{
+	g_autoptr(GArray) all = NULL;
+
+	if (!run->refusers_asked || !run->cgroupfs)
+		return;
+	run->refusers_asked = FALSE;
+	if (g_hash_table_size(run->refusers) > TCP_REFUSERS_MAX)
+		g_hash_table_remove_all(run->refusers); /* those that are still there are met again now */
+	all = netns_list();
+	for (guint i = 0; i < all->len; i++) {
+		const struct netns *netns = &g_array_index(all, struct netns, i);
+		g_autofree char *path = NULL;
+		guint64 key = cgroupfs_key_of(run->cgroupfs, netns->pid, &path);
+
+		if (!key)
+			continue;
+		if (run->listener.cgroup_born)
+			run->listener.cgroup_born(run->listener.user, key, path);
+		g_hash_table_replace(run->refusers, GUINT_TO_POINTER(netns->inode), g_memdup2(&key, sizeof(key)));
+	}
 }
 
 /* Births, windows of time for segments, and queues that may be full. */
@@ -290,6 +326,8 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->segments)
 		run->answered_again = kernel_btf_attach(run->kernel->progs.tcp_answered_again);
 	if (run->answered_again)
+		run->refuses = kernel_btf_attach(run->kernel->progs.tcp_refuses);
+	if (run->refuses)
 		run->queues = tcp_attach_over(run->kernel->progs.tcp_queues, run->kernel->maps.tcp_listeners);
 	if (run->queues && tcp_wait_for_all(run))
 		run->walk = bpf_program__attach_iter(run->kernel->progs.tcp_walk, NULL);
@@ -454,6 +492,7 @@ static gboolean tcp_watch_queues(struct tcp_run *run, GError **error)
 	guint64 now_ns;
 
 	ring_buffer__consume(run->alarms);
+	tcp_learn_refusers(run);
 	now_ns = clock_monotonic_ns();
 	if (now_ns < run->next_queues_ns)
 		return TRUE;
@@ -476,6 +515,7 @@ static gboolean tcp_watch_queues(struct tcp_run *run, GError **error)
 static void tcp_detach(struct tcp_run *run)
 {
 	bpf_link__destroy(g_steal_pointer(&run->answered_again));
+	bpf_link__destroy(g_steal_pointer(&run->refuses));
 	bpf_link__destroy(g_steal_pointer(&run->queues));
 	bpf_link__destroy(g_steal_pointer(&run->consumed));
 	bpf_link__destroy(g_steal_pointer(&run->state));
@@ -537,6 +577,8 @@ static void tcp_close(struct probe_run *opaque)
 		return;
 	tcp_unload(run);
 	tcp_polled_close(run->polled);
+	cgroupfs_free(run->cgroupfs);
+	g_hash_table_unref(run->refusers);
 	probe_peers.close(run->peers);
 	g_free(run->why_not);
 	g_free(run->peers_why_not);
@@ -575,6 +617,8 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 	run->sizes = request->smallest ? &tcp_sizes_smallest : request->frugal ? &tcp_sizes_frugal : &tcp_sizes_usual;
 	run->edges_max = run->sizes->edges;
 	run->epoll = -1;
+	run->cgroupfs = cgroupfs_open("/", NULL);
+	run->refusers = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	run->keys = g_new0(struct tcp_edge_key, run->edges_max);
 	run->told = g_new0(struct tcp_edge, run->edges_max);
 	run->busy_ns = g_new0(guint64, run->edges_max);
@@ -696,6 +740,14 @@ static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_e
 
 static void tcp_end(const struct tcp_run *run, guint64 owner, guint32 name, const char *outside, struct probe_end *end)
 {
+	if (owner & TCP_OWNER_NETNS) {
+		const guint64 *found = g_hash_table_lookup(run->refusers, GUINT_TO_POINTER((guint32)owner));
+
+		*end = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "a network namespace without processes" };
+		if (found)
+			*end = (struct probe_end){ .kind = EDGE_END_CONTAINER, .cgroup_key = *found };
+		return;
+	}
 	*end = (struct probe_end){ .kind = owner ? EDGE_END_CONTAINER : EDGE_END_EXTERNAL, .cgroup_key = owner };
 	if (!owner)
 		end->text = outside;
@@ -754,7 +806,7 @@ static guint64 tcp_edge_live(const struct tcp_edge_key *key, const struct tcp_ed
 
 static void tcp_owner_forgets(struct tcp_run *run, const struct tcp_edge_key *key)
 {
-	if (!key->other && !(key->client && key->server))
+	if (!key->other && !TCP_IS_BETWEEN(key))
 		owners_give_back(bpf_map__fd(run->kernel->maps.owners), key->client ? key->client : key->server);
 }
 

@@ -23,6 +23,7 @@
 #define TCP_EDGES_SMALLEST 64
 #define TCP_LISTENERS 16384
 #define TCP_TURNED 4096 /* clients of full accept queues that are remembered */
+#define TCP_REFUSALS 1024 /* SYNs to closed ports that are remembered: their clients fail at once */
 #define TCP_ALARM_BYTES 4096
 #define TCP_NAMES 8192
 #define TCP_ADDRESS 16
@@ -77,10 +78,13 @@ enum tcp_time {
 	TCP_TIMES = 5,
 };
 
+/* In place of a server's cgroup key, with the inode number of a network namespace: there nobody listened. */
+#define TCP_OWNER_NETNS (1ULL << 62)
+
 /* One of an owner is 0 when that end is not on this machine (or not known yet): then `address` is that end's. Both 0
  * only in the edge that holds what found no other. */
 struct tcp_edge_key {
-	__u64 client, server; /* cgroup keys */
+	__u64 client, server; /* cgroup keys; the server's may be TCP_OWNER_NETNS */
 	__u32 client_name, server_name; /* of processes (tcp_names); 0: not told apart */
 	__u32 netns; /* inode number of the known end's network namespace; 0 when both are known */
 	__u16 port; /* the server's */
@@ -88,6 +92,9 @@ struct tcp_edge_key {
 	__u8 other; /* 1: addresses (and on the client's side ports) are no longer told apart: too many */
 	__u8 address[TCP_ADDRESS]; /* IPv4 in the first four bytes */
 };
+
+/* Two owners, each of whom may have it: such edges are not counted against one of them. */
+#define TCP_IS_BETWEEN(key) ((key)->client && (key)->server && !((key)->server & TCP_OWNER_NETNS))
 
 /* What one end says. Payload bytes, each counted once however often it was sent. */
 struct tcp_side {
@@ -139,6 +146,12 @@ struct tcp_turned {
 	__u8 family, pad;
 	__u32 told; /* 1: counted */
 	__u8 address[TCP_ADDRESS]; /* the client's, as the server sees it */
+};
+
+/* A SYN that came to a closed port, by its client's initial sequence number. */
+struct tcp_refusal {
+	__u32 netns; /* inode number */
+	__u16 port, pad;
 };
 
 struct tcp_name {
