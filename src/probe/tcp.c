@@ -125,8 +125,8 @@ static const struct rung tcp_rungs[] = {
 		  "after the asker closed its sending side" },
 	{ .name = "polled",
 	  .misses =
-		  "polled every 3 s: short connections are missed; so are failures, retransmissions, times but for the round "
-		  "trip, what is sent after the last look at a connection, and that two ends belong together where addresses "
+		  "polled every 3 s: short connections are missed; so are failures but full accept queues (each packet they "
+		  "drop counts), retransmissions, times but for the round trip, what is sent after the last look at a connection, and that two ends belong together where addresses "
 		  "are translated on the way",
 	  .without_bpf = TRUE },
 	{ 0 },
@@ -966,6 +966,7 @@ static void tcp_tell_polled(void *user, const struct tcp_polled_edge *edge)
 		[COUNTER_ACCEPTS] = edge->accepts,
 		[COUNTER_CLOSES] = edge->closes,
 		[COUNTER_EXISTING] = edge->existing,
+		[COUNTER_FAILED + TCP_FAILURE_OVERFLOW] = edge->overflows,
 	};
 	const struct probe_pair pair = { .source = edge->client,
 					 .target = edge->server,

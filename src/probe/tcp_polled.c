@@ -55,6 +55,13 @@ struct connection {
 	gboolean both; /* ends are here */
 };
 
+/* A listening socket's drops since the last look. */
+struct overflow {
+	guint64 owner; /* cgroup key, 0: not known */
+	guint32 netns, packets;
+	guint16 port;
+};
+
 struct tcp_polled {
 	struct probe_listener listener;
 	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
@@ -63,6 +70,8 @@ struct tcp_polled {
 	GHashTable *owners; /* inode → cgroup key, of this pass */
 	GHashTable *wanted; /* inodes whose owner is not known, of this pass */
 	GHashTable *known; /* cgroup keys told of */
+	GHashTable *drops_before, *drops; /* inode of a listening socket → its drops, at the last look and this one */
+	GArray *overflows; /* of struct overflow, of this pass */
 	guint64 pass, looked_ns;
 };
 
@@ -209,53 +218,6 @@ static GArray *polled_pids(void)
 	return pids;
 }
 
-static void address_set(struct address *address, const struct sockdiag_end *end)
-{
-	memcpy(address->bytes, end->bytes, sizeof(address->bytes));
-	address->family = end->family;
-	address->port = end->port;
-}
-
-struct polled_namespace {
-	struct tcp_polled *polled;
-	guint32 netns;
-};
-
-/* sockdiag_fn */
-static void polled_socket(void *user, const struct sockdiag_socket *socket)
-{
-	struct polled_namespace *namespace = user;
-	struct place place = { .netns = namespace->netns };
-	const struct progress progress = { socket->sent_bytes, socket->received_bytes, socket->sent_segments,
-					   socket->received_segments, socket->rtt_us };
-
-	address_set(&place.local, &socket->local);
-	address_set(&place.remote, &socket->remote);
-	if (socket->state == SOCKDIAG_LISTEN)
-		g_hash_table_add(namespace->polled->listeners, listener_key(place.netns, place.local.port));
-	else if (socket->inode != 0)
-		polled_see(namespace->polled, &place, socket->inode, socket->cgroup == CGROUP_ROOT ? 0 : socket->cgroup,
-			   socket->has_tcp ? &progress : NULL);
-}
-
-/* Every network namespace once: by sock_diag, or, where we may not enter it, through the files of one of its processes. */
-static void polled_tables(struct tcp_polled *polled)
-{
-	const guint32 states = SOCKDIAG_STATE(SOCKDIAG_ESTABLISHED) | SOCKDIAG_STATE(SOCKDIAG_CLOSE_WAIT) |
-			       SOCKDIAG_STATE(SOCKDIAG_LISTEN);
-	g_autoptr(GArray) all = netns_list();
-
-	for (guint i = 0; i < all->len; i++) {
-		const struct netns *netns = &g_array_index(all, struct netns, i);
-		struct polled_namespace namespace = { polled, netns->inode };
-
-		if (sockdiag_each(netns, IPPROTO_TCP, states, TRUE, polled_socket, &namespace, NULL))
-			continue;
-		polled_table(polled, netns->pid, netns->inode, "tcp");
-		polled_table(polled, netns->pid, netns->inode, "tcp6");
-	}
-}
-
 /* ---- whose sockets they are ---- */
 
 /* The key of a process's cgroup (see cgroupfs.h), of which the listener is told; 0: not known. */
@@ -328,6 +290,74 @@ static void polled_owners(struct tcp_polled *polled)
 
 		if (!connection->owner && owner)
 			connection->owner = *owner;
+	}
+}
+
+/* ---- namespaces ---- */
+
+static void address_set(struct address *address, const struct sockdiag_end *end)
+{
+	memcpy(address->bytes, end->bytes, sizeof(address->bytes));
+	address->family = end->family;
+	address->port = end->port;
+}
+
+struct polled_namespace {
+	struct tcp_polled *polled;
+	const struct netns *netns;
+};
+
+/* A socket born since the last look began with none. */
+static void polled_listener(struct polled_namespace *namespace, const struct sockdiag_socket *socket)
+{
+	struct tcp_polled *polled = namespace->polled;
+	guint32 now = (guint32)socket->drops;
+	guint32 before = GPOINTER_TO_UINT(g_hash_table_lookup(polled->drops_before, &socket->inode));
+	struct overflow overflow = { socket->cgroup, namespace->netns->inode, now - before, socket->local.port };
+
+	g_hash_table_add(polled->listeners, listener_key(overflow.netns, overflow.port));
+	if (!now)
+		return;
+	g_hash_table_insert(polled->drops, g_memdup2(&socket->inode, sizeof(socket->inode)), GUINT_TO_POINTER(now));
+	if (polled->pass == 1 || !overflow.packets)
+		return;
+	if (overflow.owner == CGROUP_ROOT || !overflow.owner)
+		overflow.owner = polled_owner(polled, namespace->netns->pid);
+	g_array_append_val(polled->overflows, overflow);
+}
+
+/* sockdiag_fn */
+static void polled_socket(void *user, const struct sockdiag_socket *socket)
+{
+	struct polled_namespace *namespace = user;
+	struct place place = { .netns = namespace->netns->inode };
+	const struct progress progress = { socket->sent_bytes, socket->received_bytes, socket->sent_segments,
+					   socket->received_segments, socket->rtt_us };
+
+	address_set(&place.local, &socket->local);
+	address_set(&place.remote, &socket->remote);
+	if (socket->state == SOCKDIAG_LISTEN)
+		polled_listener(namespace, socket);
+	else if (socket->inode != 0)
+		polled_see(namespace->polled, &place, socket->inode, socket->cgroup == CGROUP_ROOT ? 0 : socket->cgroup,
+			   socket->has_tcp ? &progress : NULL);
+}
+
+/* Every network namespace once: by sock_diag, or, where we may not enter it, through the files of one of its processes. */
+static void polled_tables(struct tcp_polled *polled)
+{
+	const guint32 states = SOCKDIAG_STATE(SOCKDIAG_ESTABLISHED) | SOCKDIAG_STATE(SOCKDIAG_CLOSE_WAIT) |
+			       SOCKDIAG_STATE(SOCKDIAG_LISTEN);
+	g_autoptr(GArray) all = netns_list();
+
+	for (guint i = 0; i < all->len; i++) {
+		const struct netns *netns = &g_array_index(all, struct netns, i);
+		struct polled_namespace namespace = { polled, netns };
+
+		if (sockdiag_each(netns, IPPROTO_TCP, states, TRUE, polled_socket, &namespace, NULL))
+			continue;
+		polled_table(polled, netns->pid, netns->inode, "tcp");
+		polled_table(polled, netns->pid, netns->inode, "tcp6");
 	}
 }
 
@@ -447,6 +477,21 @@ static void polled_tell(struct connection *connection, enum moment moment, tcp_p
 		tell(user, &edge);
 }
 
+/* Whose they were the kernel does not say. */
+static void polled_tell_overflows(const struct tcp_polled *polled, tcp_polled_fn tell, void *user)
+{
+	for (guint i = 0; i < polled->overflows->len; i++) {
+		const struct overflow *overflow = &g_array_index(polled->overflows, struct overflow, i);
+		char port[8];
+		struct tcp_polled_edge edge = { .port = port, .netns = overflow->netns, .overflows = overflow->packets };
+
+		g_snprintf(port, sizeof(port), "%u", overflow->port);
+		polled_end(0, FALSE, "other addresses", &edge.client);
+		polled_end(overflow->owner, TRUE, NULL, &edge.server);
+		tell(user, &edge);
+	}
+}
+
 /* And what has become of those that were told of. */
 static void polled_tell_new(struct tcp_polled *polled, tcp_polled_fn tell, void *user)
 {
@@ -485,6 +530,11 @@ static void polled_tell_gone(struct tcp_polled *polled, tcp_polled_fn tell, void
 	}
 }
 
+static GHashTable *polled_inodes(void)
+{
+	return g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+}
+
 static void polled_look(struct tcp_polled *polled)
 {
 	polled->pass++;
@@ -492,6 +542,10 @@ static void polled_look(struct tcp_polled *polled)
 	g_hash_table_remove_all(polled->listeners);
 	g_hash_table_remove_all(polled->owners);
 	g_hash_table_remove_all(polled->wanted);
+	g_hash_table_unref(polled->drops_before);
+	polled->drops_before = polled->drops;
+	polled->drops = polled_inodes();
+	g_array_set_size(polled->overflows, 0);
 	polled_tables(polled);
 	polled_owners(polled);
 }
@@ -506,6 +560,7 @@ void tcp_polled_collect(struct tcp_polled *polled, gboolean now, tcp_polled_fn t
 		return;
 	polled_look(polled);
 	polled_tell_gone(polled, tell, user);
+	polled_tell_overflows(polled, tell, user);
 	polled_pair(polled);
 	polled_tell_new(polled, tell, user);
 }
@@ -524,8 +579,11 @@ struct tcp_polled *tcp_polled_open(const struct probe_listener *listener, GError
 	polled->connections = g_hash_table_new_full(place_hash, place_equal, NULL, g_free);
 	polled->listeners = g_hash_table_new(NULL, NULL);
 	polled->owners = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
-	polled->wanted = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-	polled->known = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	polled->wanted = polled_inodes();
+	polled->known = polled_inodes();
+	polled->drops_before = polled_inodes();
+	polled->drops = polled_inodes();
+	polled->overflows = g_array_new(FALSE, FALSE, sizeof(struct overflow));
 	polled_look(polled);
 	return polled;
 }
@@ -540,5 +598,8 @@ void tcp_polled_close(struct tcp_polled *polled)
 	g_hash_table_unref(polled->owners);
 	g_hash_table_unref(polled->wanted);
 	g_hash_table_unref(polled->known);
+	g_hash_table_unref(polled->drops_before);
+	g_hash_table_unref(polled->drops);
+	g_array_unref(polled->overflows);
 	g_free(polled);
 }

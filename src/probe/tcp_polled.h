@@ -15,6 +15,7 @@ struct tcp_polled_edge {
 	struct probe_end client, server;
 	const char *port; /* the server's */
 	guint64 existing, opens, accepts, closes; /* new ones */
+	guint64 overflows; /* packets a full accept queue has dropped: SYNs and ends of handshakes; with it all else is 0 */
 	gboolean is_client; /* the end that was looked at */
 	const char *remote; /* its peer's address */
 	guint32 netns; /* inode of the network namespace that end is in */

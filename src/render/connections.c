@@ -168,13 +168,13 @@ static void json_connection_end(struct json_writer *json, const char *key, struc
 	json_end_object(json);
 }
 
-/* Counters of one kind as an object, the common part of their names taken off. */
-static void json_kinds(struct json_writer *json, const char *key, const char *prefix, const struct edges *edges,
+/* Counters of one kind as an object, the common part of their names taken off. Unless `known`, one that is 0 is not known. */
+static void json_kinds(struct json_writer *json, const char *key, const char *prefix, gboolean known, const struct edges *edges,
 		       const struct edge *edge)
 {
 	json_begin_object(json, key);
 	for (guint i = 0; i < edges->counter_count; i++)
-		if (g_str_has_prefix(edges->counters[i].name, prefix))
+		if (g_str_has_prefix(edges->counters[i].name, prefix) && (known || edge->counters[i]))
 			json_uint(json, edges->counters[i].name + strlen(prefix), edge->counters[i]);
 	json_end_object(json);
 }
@@ -202,13 +202,15 @@ static void json_connection_lives(struct json_writer *json, const struct edges *
 	json_uint(json, "existing", counter(edges, row, "existing"));
 }
 
-/* Traffic and round trips, where the kernel said them: none told is none known. */
+/* Failures, traffic and round trips, where the kernel said them: none told is none known. */
 static void json_connection_polled(struct json_writer *json, const struct edges *edges, guint32 row)
 {
 	struct connection_numbers numbers;
 
 	connection_numbers(edges, row, &numbers);
 	json_connection_lives(json, edges, row);
+	if (numbers.failed)
+		json_kinds(json, "failures", FAILED_PREFIX, FALSE, edges, g_ptr_array_index(edges->rows, row));
 	if (numbers.sent_bytes || numbers.received_bytes) {
 		json_uint(json, "sent_bytes", numbers.sent_bytes);
 		json_uint(json, "received_bytes", numbers.received_bytes);
@@ -238,13 +240,13 @@ void json_connection_numbers(struct json_writer *json, const struct edges *edges
 
 	connection_numbers(edges, row, &numbers);
 	json_connection_lives(json, edges, row);
-	json_kinds(json, "failures", FAILED_PREFIX, edges, edge);
+	json_kinds(json, "failures", FAILED_PREFIX, TRUE, edges, edge);
 	json_uint(json, "resets", numbers.resets);
 	json_uint(json, "sent_bytes", numbers.sent_bytes);
 	json_uint(json, "received_bytes", numbers.received_bytes);
 	json_uint(json, "sent_segments", numbers.sent_segments);
 	json_uint(json, "received_segments", numbers.received_segments);
-	json_kinds(json, "retransmits", "retransmits_", edges, edge);
+	json_kinds(json, "retransmits", "retransmits_", TRUE, edges, edge);
 	json_uint(json, "spurious", numbers.spurious);
 	json_uint(json, "window_limited_ns", numbers.window_limited_ns);
 	json_uint(json, "requests", numbers.requests);

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support import run, tool, wait_for
+from support import join, run, tool, wait_for
 
 PORT = 7000
 HELD = 20
@@ -212,6 +212,54 @@ def test_drops_and_queues_without_programs(fathom, pair):
     assert {(d["reason"], d["protocol"], d["direction"]) for d in dropped} == {("no_socket", "udp", "in")}, dropped
     assert sum(d["packets"] for d in dropped) == 30 and not any("bytes" in d for d in dropped), dropped
     assert any(q.get("container") == server.name and q["address"].endswith(f":{PORT}") for q in first["listeners"]), first
+
+
+FULL_QUEUE = """
+import socket, sys
+listener = socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=1)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+KNOCK = """
+import select, socket, sys
+kept = []
+for _ in range(8):
+    kept.append(socket.socket())
+    kept[-1].setblocking(False)
+    kept[-1].connect_ex(("10.79.1.2", int(sys.argv[1])))
+    select.select([], [kept[-1]], [], 0.2)
+"""
+
+
+def test_full_accept_queues_while_polled(fathom, pair):
+    """Nobody accepts: as often as the kernel says it has dropped what came, to the listener that did."""
+    client, server = pair
+    enter = [("nsenter", "-t", str(container.pid), "-n", "/usr/bin/python3", "-c") for container in (client, server)]
+
+    def dropped():
+        names, values = (line.split() for line in run("nsenter", "-t", server.pid, "-n", "cat", "/proc/net/netstat").stdout.splitlines()
+                         if line.startswith("TcpExt:"))
+        return int(values[names.index("ListenDrops")])
+
+    with subprocess.Popen([*enter[1], FULL_QUEUE, str(PORT + 2)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: join(server)) as listener:
+        assert listener.stdout.readline() == "ready\n"
+        process = fathom.start("connections", "--rung", "polled", "-i", "0.5", "-d", LONGEST, "--json", server.name)
+        try:
+            found = [reading(process)]  # it has looked once
+            before = dropped()
+            run(*enter[0], KNOCK, PORT + 2)
+            truth = dropped() - before
+            read_until(process, found, lambda found: any("failures" in e for e in ours(found[-1], server)), "drops")
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=30)[0]
+            listener.kill()
+    found += [json.loads(line) for line in rest.splitlines()]
+    failed = [e for result in found for e in ours(result, server) if "failures" in e]
+    assert {e["target"]["port"] for e in failed} == {PORT + 2} and {e["target"]["container"] for e in failed} == {server.name}, failed
+    assert truth >= 4 and sum(e["failures"]["overflow"] for e in failed) == truth, (truth, failed)
+    assert all(list(e["failures"]) == ["overflow"] for e in failed), failed
 
 
 def test_dns_says_why_not(fathom):
