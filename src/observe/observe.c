@@ -476,6 +476,13 @@ static void session_close(struct observe_session *session)
 	snapshot_free(session->snapshot);
 }
 
+static guint32 observe_deaf(void)
+{
+	const char *text = g_getenv(OBSERVE_DEAF);
+
+	return text ? (guint32)g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
 static struct probe_request observe_request(struct registry *registry, const struct observe_options *options,
 					    const struct observe_scope *scope)
 {
@@ -495,6 +502,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.frugal = options->frugal,
 		.births_told = options->births_told,
 		.smallest = g_getenv(OBSERVE_SMALLEST) != NULL,
+		.deaf = observe_deaf(),
 		.cycles = options->cycles,
 		.no_user = options->no_user,
 		.no_kernel = options->no_kernel,

@@ -16,6 +16,8 @@
 /* In the environment: probes get the smallest rings and kernel maps they can work with, for tests of what happens when
  * they are full. */
 #define OBSERVE_SMALLEST "FATHOM_SMALLEST"
+/* Of beginnings and ends of connections one in so many is not heard, for tests of what happens when the kernel leaves a program out. */
+#define OBSERVE_DEAF "FATHOM_DEAF"
 
 /* What stands between the container and the first function of a stack. */
 enum observe_by {

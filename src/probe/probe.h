@@ -72,6 +72,7 @@ struct probe_request {
 	gboolean frugal; /* watches for ever: kernel maps of a size that can stay */
 	gboolean births_told; /* whoever asks hears of cgroups' births and deaths by himself: the probe need not */
 	gboolean smallest; /* for tests: rings and kernel maps as small as they can be */
+	guint32 deaf; /* for tests: connections: of changes of state one in so many is not heard; 0: none */
 	guint32 event_rate; /* events a second and container before a flood is cut; 0: the probe's own */
 	gboolean arguments; /* events: also what programs were called with (may be secret) */
 	const char *rung; /* force this rung; NULL: the best that works */

@@ -19,6 +19,8 @@ const volatile __u32 tcp_near_bits = TCP_NEAR_BITS; /* of the number of buckets 
 const volatile __u32 tcp_bucket_bits = TCP_BUCKET_BITS; /* and the others */
 const volatile bool tcp_by_process = false; /* edges by the ends' process names, too */
 const volatile bool tcp_counts_segments = false; /* those that are looked at */
+const volatile __u32 tcp_deaf = 0; /* of beginnings and ends one in so many is left out; 0: none */
+__u64 tcp_changes = 0, tcp_left_out = 0; /* if so */
 __u32 tcp_edges_used = 1; /* number 0 holds what finds no other */
 __u32 tcp_edges_spare = 0; /* of these are free again (tcp_spare) */
 __u32 tcp_edges_made = 0;
@@ -1286,6 +1288,10 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 		return 0;
 	if (after == TCP_CLOSE && before == TCP_SYN_RECV)
 		return 0;
+	if (tcp_deaf && ADD(tcp_changes, 1) % tcp_deaf == 0) {
+		ADD(tcp_left_out, 1);
+		return 0;
+	}
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
 		return 0;

@@ -211,6 +211,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
 	run->kernel->rodata->tcp_counts_segments = run->request.frugal;
+	run->kernel->rodata->tcp_deaf = run->request.deaf;
 	run->kernel->rodata->tcp_edges_max = run->edges_max;
 	run->kernel->rodata->tcp_near_bits = run->sizes->near_bits;
 	run->kernel->rodata->tcp_bucket_bits = run->sizes->bucket_bits;
@@ -408,9 +409,9 @@ static guint64 tcp_missed(const struct tcp_run *run)
 	struct bpf_prog_info info = { 0 };
 	guint32 size = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(bpf_program__fd(run->kernel->progs.tcp_state), &info, &size) == 0
-		       ? info.recursion_misses
-		       : run->missed;
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(run->kernel->progs.tcp_state), &info, &size) != 0)
+		return run->missed;
+	return info.recursion_misses + __atomic_load_n(&run->kernel->bss->tcp_left_out, __ATOMIC_RELAXED);
 }
 
 /* As a walk, it takes at most a hundredth of the time. */

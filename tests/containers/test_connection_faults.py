@@ -196,3 +196,32 @@ def test_namespaces_that_go_away(fathom, wait_attached, docker, start):
     assert tables.edges[(server.name, server.name, PORT)] == {"existing": 0, "opens": 100, "accepts": 100, "closes": 100}
     ended(process)
     assert process.returncode == 0
+
+
+DEAF = {**os.environ, "FATHOM_DEAF": "3"}
+LASTING, BRIEF = 60, 200
+
+
+def test_what_was_not_heard_is_found(fathom, wait_attached, docker, start, tmp_path):
+    """One in three beginnings and ends is not heard: each connection that lasts is found all the same, and none stays that has ended."""
+    server = serve(docker, start, "shop")
+    client = start(docker, "caller", "sleep", "600", network=f"container:{server.id}")
+    capture = tmp_path / "deaf.json"
+    process = fathom.start("connections", "-i", "0.2", "--json", "-o", capture, server.name, env=DEAF)
+    wait_attached(process)
+    tables = Tables(process)
+
+    def open_ends():
+        """Of the server: a connection whose client was not heard of counts as one from outside."""
+        return sum(e["existing"] + (e["opens"] if client.name in key else e["accepts"]) - e["closes"]
+                   for key, e in tables.edges.items() if key[-2:] == (server.name, PORT))
+
+    hold(client, LASTING)
+    wait_for(lambda: open_at(server) == LASTING, what="connections to be open")
+    tables.until(lambda: open_ends() == LASTING, "those that last")
+    inside(client, "tcpload", "connect", "127.0.0.1", PORT, BRIEF)
+    release(client)
+    wait_for(lambda: open_at(server) == 0, what="connections to end")
+    tables.until(lambda: open_ends() == 0, "their ends")
+    ledger = ended(process, capture)
+    assert ledger["items"]["lost_missed"]["events"] >= 4 * (LASTING + BRIEF) // 3, ledger
