@@ -212,11 +212,37 @@ def test_refused_connections_are_counted_and_end(fathom, wait_attached, pair):
     client, server = pair
     with wire(client, server) as addresses, watching(fathom, wait_attached) as found:
         assert inside(client, "tcpload", "connect", addresses[0], PORT + 1, REFUSED).stdout == f"done {REFUSED}\n"
-    refused = edges(found[0], client.name, addresses[0], PORT + 1)
+    refused = edges(found[0], client.name, server.name, PORT + 1)
     assert len(refused) == 1, found[0]["edges"]
     assert refused[0]["failures"]["refused"] == REFUSED
     assert sum(refused[0]["failures"].values()) == REFUSED
     assert (refused[0]["opens"], refused[0]["live"]) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["ipv6", "translated", "by a rule", "own"])
+def test_who_refuses_is_named(fathom, wait_attached, pair, how):
+    """Whoever has nobody at the port; but where a rule answers in its place, the address it was sent to."""
+    client, server = pair
+    enter = ("nsenter", "-t", client.pid, "-n")
+    with wire(client, server) as addresses:
+        to, port, named = addresses[0], PORT + 1, server.name
+        if how == "ipv6":
+            to = addresses[1]
+        elif how == "translated":
+            to = "10.99.0.1"
+            run(*enter, "ip", "route", "add", "default", "via", addresses[0])
+            run(*enter, "iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", to, "--dport", 80, "-j", "DNAT",
+                "--to-destination", f"{addresses[0]}:{port}")
+        elif how == "by a rule":
+            named = to
+            run("nsenter", "-t", server.pid, "-n", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", port, "-j", "REJECT",
+                "--reject-with", "tcp-reset")
+        else:
+            to, named = "127.0.0.1", client.name
+        with watching(fathom, wait_attached) as found:
+            assert inside(client, "tcpload", "connect", to, 80 if how == "translated" else port, FEW).stdout == f"done {FEW}\n"
+    refused = edges(found[0], client.name, named, port)
+    assert [(e["failures"]["refused"], e["opens"]) for e in refused] == [(FEW, 0)], found[0]["edges"]
 
 
 def test_requests_and_who_does_not_reuse_connections(fathom, wait_attached, docker, start):
@@ -291,6 +317,8 @@ def test_remotes_are_grouped(fathom, wait_attached, docker, start):
     the connections gone."""
     alone = start(docker, "worldly", "sleep", "600")
     run("nsenter", "-t", alone.pid, "-n", "ip", "link", "set", "lo", "up")
+    run("nsenter", "-t", alone.pid, "-n", "iptables", "-A", "INPUT", "-p", "tcp", "-d", "127.1.0.0/16", "-j", "REJECT",
+        "--reject-with", "tcp-reset")  # in the name of somebody else
     inside(alone, "sh", "-c", "printf '127.1.0.7\\tledger.test # ours\\n127.1.2.8 ledger.test alias\\n::1 self\\n' >>/etc/hosts")
     with ExitStack() as stack:
         found = {how: stack.enter_context(watching(fathom, wait_attached, "--remotes", how, alone.name))
