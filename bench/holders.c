@@ -94,11 +94,14 @@ struct segment {
 
 static uint32_t sum_words(const void *data, size_t bytes)
 {
-	const uint16_t *words = data;
 	uint32_t sum = 0;
 
-	for (size_t i = 0; i < bytes / 2; i++)
-		sum += words[i];
+	for (size_t at = 0; at < bytes; at += sizeof(uint16_t)) {
+		uint16_t word;
+
+		memcpy(&word, (const char *)data + at, sizeof(word));
+		sum += word;
+	}
 	return sum;
 }
 
@@ -140,10 +143,21 @@ static size_t answer_to(const struct segment *in, size_t bytes, struct segment *
 	if (in->tcp.rst || (!in->tcp.syn && !in->tcp.fin && !payload))
 		return 0;
 	*out = (struct segment){
-		.ip = { .version = 4, .ihl = 5, .ttl = TTL, .protocol = IPPROTO_TCP, .tot_len = htons(length), .saddr = in->ip.daddr,
+		.ip = { .version = 4,
+			.ihl = 5,
+			.ttl = TTL,
+			.protocol = IPPROTO_TCP,
+			.tot_len = htons(length),
+			.saddr = in->ip.daddr,
 			.daddr = in->ip.saddr },
-		.tcp = { .source = in->tcp.dest, .dest = in->tcp.source, .doff = sizeof(out->tcp) / 4, .ack = 1, .syn = in->tcp.syn,
-			 .fin = in->tcp.fin, .psh = said != 0, .window = htons(WINDOW),
+		.tcp = { .source = in->tcp.dest,
+			 .dest = in->tcp.source,
+			 .doff = sizeof(out->tcp) / 4,
+			 .ack = 1,
+			 .syn = in->tcp.syn,
+			 .fin = in->tcp.fin,
+			 .psh = said != 0,
+			 .window = htons(WINDOW),
 			 /* its first number is 0, and what it says first was not asked for before */
 			 .seq = in->tcp.syn ? 0 : in->tcp.ack_seq,
 			 .ack_seq = htonl(ntohl(in->tcp.seq) + (uint32_t)payload + in->tcp.syn + in->tcp.fin) },

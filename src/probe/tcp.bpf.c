@@ -502,7 +502,7 @@ static __always_inline void edge_time_us(struct tcp_edge *edge, enum tcp_time wh
 
 /* A field of what a tracepoint hands out, which may be read as it is, or of what lies at an address that was kept (`kept`, a
  * constant), which may be no more. */
-#define READ(kept, from, field) ((kept) ? BPF_CORE_READ(from, field) : (from)->field)
+#define FIELD(kept, from, field) ((kept) ? BPF_CORE_READ(from, field) : (from)->field)
 
 static __always_inline u64 socket_owner(struct sock *sk)
 {
@@ -526,7 +526,7 @@ static __always_inline void socket_address(struct sock *sk, bool kept, struct tc
 {
 	u32 word = 0;
 
-	if (READ(kept, sk, __sk_common.skc_family) == AF_INET6) {
+	if (FIELD(kept, sk, __sk_common.skc_family) == AF_INET6) {
 		u32 words[TCP_ADDRESS / 4] = {};
 
 		bpf_probe_read_kernel(words, sizeof(words), &sk->__sk_common.skc_v6_daddr);
@@ -537,7 +537,7 @@ static __always_inline void socket_address(struct sock *sk, bool kept, struct tc
 		}
 		word = words[3];
 	} else {
-		word = READ(kept, sk, __sk_common.skc_daddr);
+		word = FIELD(kept, sk, __sk_common.skc_daddr);
 	}
 	key->family = AF_INET;
 	__builtin_memcpy(key->address, &word, sizeof(word));
@@ -559,7 +559,7 @@ static __always_inline void edge_key_client(struct sock *sk, bool kept, u64 owne
 	key->netns = kept ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : socket_netns(sk);
 	key->client = owner;
 	key->client_name = name;
-	key->port = port_swap(READ(kept, sk, __sk_common.skc_dport));
+	key->port = port_swap(FIELD(kept, sk, __sk_common.skc_dport));
 	socket_address(sk, kept, key);
 }
 
@@ -641,23 +641,23 @@ struct tcp_done {
 
 static __always_inline void socket_complaints(struct tcp_sock *tcp, bool kept, struct tcp_done *done)
 {
-	done->spurious = READ(kept, tcp, dsack_dups);
-	done->window_limited = READ(kept, tcp, chrono_stat[CHRONO_WINDOW]);
+	done->spurious = FIELD(kept, tcp, dsack_dups);
+	done->window_limited = FIELD(kept, tcp, chrono_stat[CHRONO_WINDOW]);
 	if (BPF_CORE_READ_BITFIELD_PROBED(tcp, chrono_type) == CHRONO_WINDOW + 1)
-		done->window_limited += (u32)bpf_jiffies64() - READ(kept, tcp, chrono_start);
+		done->window_limited += (u32)bpf_jiffies64() - FIELD(kept, tcp, chrono_start);
 }
 
 static __always_inline void socket_done(struct sock *sk, struct tcp_sock *tcp, bool kept, struct tcp_done *done)
 {
-	bool fin = READ(kept, sk, __sk_common.skc_flags) & SOCK_DONE_BIT;
+	bool fin = FIELD(kept, sk, __sk_common.skc_flags) & SOCK_DONE_BIT;
 
-	done->sent_bytes = READ(kept, tcp, bytes_sent) - READ(kept, tcp, bytes_retrans);
-	done->received_bytes = READ(kept, tcp, bytes_received);
+	done->sent_bytes = FIELD(kept, tcp, bytes_sent) - FIELD(kept, tcp, bytes_retrans);
+	done->received_bytes = FIELD(kept, tcp, bytes_received);
 	if (fin && done->received_bytes) /* the kernel counts a FIN as a byte */
 		done->received_bytes--;
-	done->sent_segments = READ(kept, tcp, segs_out);
-	done->received_segments = READ(kept, tcp, segs_in);
-	done->srtt_us = READ(kept, tcp, srtt_us);
+	done->sent_segments = FIELD(kept, tcp, segs_out);
+	done->received_segments = FIELD(kept, tcp, segs_in);
+	done->srtt_us = FIELD(kept, tcp, srtt_us);
 	socket_complaints(tcp, kept, done);
 }
 
@@ -667,11 +667,12 @@ static __always_inline struct tcp_side *edge_side(struct tcp_edge *edge, bool cl
 }
 
 /* Of what an end alone knows, what has not been told yet. */
-static __always_inline void account_complaints(const struct tcp_done *done, struct tcp_pair *pair, struct tcp_edge *edge,
-					       bool client)
+static __always_inline void account_complaints(const struct tcp_done *done, struct tcp_pair *pair,
+					       struct tcp_edge *edge, bool client)
 {
 	struct tcp_side *side = edge_side(edge, client);
-	u32 spurious = grown_small(client ? &pair->spurious[PAIR_CLIENT] : &pair->spurious[PAIR_SERVER], done->spurious);
+	u32 spurious =
+		grown_small(client ? &pair->spurious[PAIR_CLIENT] : &pair->spurious[PAIR_SERVER], done->spurious);
 	u32 limited = grown_small(client ? &pair->window_limited[PAIR_CLIENT] : &pair->window_limited[PAIR_SERVER],
 				  done->window_limited);
 
@@ -686,7 +687,8 @@ static __always_inline void account_traffic(const struct tcp_done *done, struct 
 					    bool client)
 {
 	struct tcp_side *side = edge_side(edge, client);
-	u64 sent = grown(&pair->sent_bytes, done->sent_bytes), received = grown(&pair->received_bytes, done->received_bytes);
+	u64 sent = grown(&pair->sent_bytes, done->sent_bytes),
+	    received = grown(&pair->received_bytes, done->received_bytes);
 	u32 sent_segments = grown_small(&pair->sent_segments, done->sent_segments);
 	u32 received_segments = grown_small(&pair->received_segments, done->received_segments);
 
@@ -796,10 +798,9 @@ static __always_inline void client_counts(struct sock *sk, struct tcp_pair *pair
 
 static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp)
 {
-	struct tcp_pair pair = { .client = socket_owner(sk),
-				 .edge = EDGE_NONE,
-				 .ends = 1,
-				 .sockets[PAIR_CLIENT] = (u64)sk };
+	struct tcp_pair pair = {
+		.client = socket_owner(sk), .edge = EDGE_NONE, .ends = 1, .sockets[PAIR_CLIENT] = (u64)sk
+	};
 	u64 key = socket_pair_key(tcp, true);
 
 	pair.established_us = tcp->tcp_mstamp;
@@ -1556,7 +1557,8 @@ int tcp_queues(struct bpf_iter__bpf_map_elem *context)
 /* ---- walks ---- */
 
 /* What it did before the start is not ours to tell. */
-static __always_inline void pair_baseline(struct tcp_pair *pair, struct sock *sk, struct tcp_sock *tcp, enum pair_end end)
+static __always_inline void pair_baseline(struct tcp_pair *pair, struct sock *sk, struct tcp_sock *tcp,
+					  enum pair_end end)
 {
 	struct tcp_done done;
 

@@ -253,7 +253,8 @@ static gboolean tcp_attach_visits(struct tcp_run *run)
 	if (run->visits[TCP_TABLE_NEAR])
 		run->visits[TCP_TABLE_FAR] = tcp_attach_over(kernel->progs.tcp_visit_far, kernel->maps.tcp_buckets);
 	if (run->visits[TCP_TABLE_FAR])
-		run->visits[TCP_TABLE_SPILLED] = tcp_attach_over(kernel->progs.tcp_visit_spilled, kernel->maps.tcp_pairs);
+		run->visits[TCP_TABLE_SPILLED] =
+			tcp_attach_over(kernel->progs.tcp_visit_spilled, kernel->maps.tcp_pairs);
 	return run->visits[TCP_TABLE_SPILLED] != NULL;
 }
 
@@ -460,7 +461,8 @@ static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **e
 		return FALSE;
 	if (!last && now_ns < run->next_walk_ns)
 		return TRUE;
-	if (!last && !find && !tcp_is_waited_for(run) && !run->kernel->bss->tcp_stirred && parttime_is_on(run->segments))
+	if (!last && !find && !tcp_is_waited_for(run) && !run->kernel->bss->tcp_stirred &&
+	    parttime_is_on(run->segments))
 		return TRUE;
 	run->kernel->bss->tcp_stirred = 0;
 	run->unpaired = unpaired;

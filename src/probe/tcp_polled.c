@@ -483,7 +483,9 @@ static void polled_tell_overflows(const struct tcp_polled *polled, tcp_polled_fn
 	for (guint i = 0; i < polled->overflows->len; i++) {
 		const struct overflow *overflow = &g_array_index(polled->overflows, struct overflow, i);
 		char port[8];
-		struct tcp_polled_edge edge = { .port = port, .netns = overflow->netns, .overflows = overflow->packets };
+		struct tcp_polled_edge edge = { .port = port,
+						.netns = overflow->netns,
+						.overflows = overflow->packets };
 
 		g_snprintf(port, sizeof(port), "%u", overflow->port);
 		polled_end(0, FALSE, "other addresses", &edge.client);

@@ -169,8 +169,8 @@ static void json_connection_end(struct json_writer *json, const char *key, struc
 }
 
 /* Counters of one kind as an object, the common part of their names taken off. Unless `known`, one that is 0 is not known. */
-static void json_kinds(struct json_writer *json, const char *key, const char *prefix, gboolean known, const struct edges *edges,
-		       const struct edge *edge)
+static void json_kinds(struct json_writer *json, const char *key, const char *prefix, gboolean known,
+		       const struct edges *edges, const struct edge *edge)
 {
 	json_begin_object(json, key);
 	for (guint i = 0; i < edges->counter_count; i++)
