@@ -116,7 +116,7 @@ struct usage *usage_new(struct registry *registry, const struct usage_options *o
 	usage->missed_since = g_ptr_array_new_with_free_func(g_free);
 	usage->born = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	usage->limits_above = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-	usage->list = usage_tasks_new(registry);
+	usage->list = usage_tasks_new(registry, usage->options.wanted);
 	usage->scanned_ns = clock_monotonic_ns();
 	usage->why_not = g_strdup("not asked for");
 	return usage;

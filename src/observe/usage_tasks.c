@@ -12,35 +12,31 @@ struct thread_seen {
 	guint32 serial;
 };
 
-/* What a process had, its ended threads included; 0 where the kernel forgets what ended threads had. */
-struct process_seen {
-	guint64 start_ns; /* of its leader */
-	guint64 values[GAUGES_COUNT];
-	guint32 serial;
-};
+struct process_seen;
 
 struct usage_tasks {
 	struct registry *registry;
+	const GPtrArray *wanted; /* of containers; NULL: all */
 	GHashTable *threads; /* tid → struct thread_seen */
 	GHashTable *processes; /* tgid → struct process_seen */
-	guint32 serial;
+	guint32 serial; /* of the look; never 0 while there is one */
 	gboolean first; /* nothing is known of before */
 	/* while reading */
 	guint64 cgroup_key; /* 0: all */
 	gboolean wants_threads;
 	gboolean delay_accounting;
 	struct gauges *changes;
-	GHashTable *rows; /* tgid → index of its row + 1 */
+	guint threads_met, processes_met;
 };
 
-struct usage_tasks *usage_tasks_new(struct registry *registry)
+struct usage_tasks *usage_tasks_new(struct registry *registry, const GPtrArray *wanted)
 {
 	struct usage_tasks *list = g_new0(struct usage_tasks, 1);
 
 	list->registry = registry;
+	list->wanted = wanted;
 	list->threads = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	list->processes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-	list->rows = g_hash_table_new(NULL, NULL);
 	list->first = TRUE;
 	return list;
 }
@@ -51,7 +47,6 @@ void usage_tasks_free(struct usage_tasks *list)
 		return;
 	g_hash_table_unref(list->threads);
 	g_hash_table_unref(list->processes);
-	g_hash_table_unref(list->rows);
 	g_free(list);
 }
 
@@ -90,6 +85,14 @@ static const struct {
 	KEPT(GAUGE_FAULTS_MAJOR, major_faults),
 	KEPT(GAUGE_IO_READ_BYTES, read_bytes),
 	KEPT(GAUGE_IO_WRITE_BYTES, write_bytes),
+};
+
+/* What a process had, its ended threads included; 0 where the kernel forgets what ended threads had. */
+struct process_seen {
+	guint64 start_ns; /* of its leader; 0: not known */
+	guint64 values[G_N_ELEMENTS(counters)];
+	guint32 serial;
+	guint32 row; /* in the changes of look `serial` */
 };
 
 static guint64 record_value(const struct tasks_record *record, gsize offset)
@@ -146,25 +149,20 @@ static void process_row_add(struct usage_tasks *list, struct gauge_row *row, con
 /* Sums → differences. */
 static void process_row_finish(struct usage_tasks *list, struct gauge_row *row)
 {
-	gpointer tgid = GUINT_TO_POINTER((guint32)row->key);
-	const struct process_seen *before = g_hash_table_lookup(list->processes, tgid);
-	struct process_seen *now = g_new0(struct process_seen, 1);
+	struct process_seen *seen = g_hash_table_lookup(list->processes, GUINT_TO_POINTER((guint32)row->key));
+	gboolean is_same = seen->start_ns == row->birth_ns;
 
-	now->start_ns = row->birth_ns;
-	now->serial = list->serial;
-	memcpy(now->values, row->values, sizeof(now->values));
-	if (before && before->start_ns != now->start_ns)
-		before = NULL;
+	seen->start_ns = row->birth_ns;
 	for (guint i = 0; i < G_N_ELEMENTS(counters); i++) {
 		enum gauge gauge = counters[i].gauge;
-		guint64 then = before ? before->values[gauge] : 0;
+		guint64 then = is_same ? seen->values[i] : 0;
 
+		seen->values[i] = row->values[gauge];
 		if (list->first || (counters[i].ended && then > row->values[gauge]))
 			gauge_forget(row, gauge);
 		else if (counters[i].ended && gauge_is_known(row, gauge))
 			row->values[gauge] -= then;
 	}
-	g_hash_table_insert(list->processes, tgid, now);
 }
 
 /* The kernel measures CPU time exactly and splits it by ticks: the split follows the exact sum, as /proc does. */
@@ -202,72 +200,86 @@ static struct gauge_row *row_new(struct usage_tasks *list, enum gauge_resource r
 	return row;
 }
 
+/* What is kept of thread or process `number`, made of zeros when it is new. */
+static gpointer seen_get(GHashTable *seen, guint32 number, gsize bytes)
+{
+	gpointer one = g_hash_table_lookup(seen, GUINT_TO_POINTER(number));
+
+	if (!one) {
+		one = g_malloc0(bytes);
+		g_hash_table_insert(seen, GUINT_TO_POINTER(number), one);
+	}
+	return one;
+}
+
 /* Index of the process's row; its first thread is its leader's, unless that has ended. */
 static guint32 process_row(struct usage_tasks *list, const struct tasks_record *record)
 {
-	gpointer tgid = GUINT_TO_POINTER(record->tgid);
-	guint32 index = GPOINTER_TO_UINT(g_hash_table_lookup(list->rows, tgid));
+	struct process_seen *seen = seen_get(list->processes, record->tgid, sizeof(*seen));
 	const struct container *owner;
 	struct gauge_row *row;
 
-	if (index)
-		return index - 1;
+	if (seen->serial == list->serial)
+		return seen->row;
 	row = row_new(list, GAUGE_RESOURCE_PROCESS, record);
 	if (!row)
 		return GAUGE_NO_PARENT;
 	owner = list->cgroup_key ? NULL : registry_by_cgroup(list->registry, record->cgroup_key);
 	if (owner && container_is_container(owner))
 		gauges_set_text(list->changes, row, GAUGE_TEXT_OWNER, owner->name);
-	g_hash_table_insert(list->rows, tgid, GUINT_TO_POINTER(list->changes->rows->len));
-	return list->changes->rows->len - 1;
+	seen->serial = list->serial;
+	seen->row = list->changes->rows->len - 1;
+	list->processes_met++;
+	return seen->row;
 }
 
 static gboolean is_wanted(struct usage_tasks *list, guint64 cgroup_key)
 {
 	const struct container *owner;
 
-	if (!list->cgroup_key)
+	if (!list->cgroup_key && !list->wanted)
 		return TRUE;
 	owner = registry_by_cgroup(list->registry, cgroup_key);
-	return owner && owner->cgroup_key == list->cgroup_key;
+	if (list->cgroup_key)
+		return owner && owner->cgroup_key == list->cgroup_key;
+	return owner && g_ptr_array_find((GPtrArray *)list->wanted, owner, NULL);
 }
 
-static const struct tasks_record *thread_before(struct usage_tasks *list, const struct tasks_record *record)
+static void thread_row(struct usage_tasks *list, const struct tasks_record *record, const struct tasks_record *before,
+		       guint32 process)
 {
-	const struct thread_seen *seen = g_hash_table_lookup(list->threads, GUINT_TO_POINTER(record->tid));
+	struct gauge_row *row = row_new(list, GAUGE_RESOURCE_THREAD, record);
 
-	return seen && seen->record.start_ns == record->start_ns ? &seen->record : NULL;
+	if (!row)
+		return;
+	row->parent = process;
+	row->birth_ns = record->start_ns;
+	if (list->first)
+		return;
+	thread_row_fill(list, row, record, before);
+	row_scale_cpu(row);
 }
 
-static void take_thread(void *user, const struct tasks_record *record)
+void usage_tasks_take(void *opaque, const struct tasks_record *record)
 {
-	struct usage_tasks *list = user;
+	struct usage_tasks *list = opaque;
 	const struct tasks_record *before;
 	struct thread_seen *seen;
 	guint32 process;
 
 	if (record->state == 'Z' || !is_wanted(list, record->cgroup_key))
 		return;
-	before = thread_before(list, record);
 	process = process_row(list, record);
 	if (process == GAUGE_NO_PARENT)
 		return;
-	if (list->wants_threads) {
-		struct gauge_row *row = row_new(list, GAUGE_RESOURCE_THREAD, record);
-
-		if (!row)
-			return;
-		row->parent = process;
-		row->birth_ns = record->start_ns;
-		if (!list->first) {
-			thread_row_fill(list, row, record, before);
-			row_scale_cpu(row);
-		}
-	}
+	seen = seen_get(list->threads, record->tid, sizeof(*seen));
+	before = seen->serial && seen->record.start_ns == record->start_ns ? &seen->record : NULL;
+	if (list->wants_threads)
+		thread_row(list, record, before, process);
 	process_row_add(list, gauges_row(list->changes, process), record, before);
-	seen = g_new(struct thread_seen, 1);
-	*seen = (struct thread_seen){ .record = *record, .serial = list->serial };
-	g_hash_table_insert(list->threads, GUINT_TO_POINTER(record->tid), seen);
+	seen->record = *record;
+	seen->serial = list->serial;
+	list->threads_met++;
 }
 
 static gboolean is_stale_thread(gpointer key, gpointer value, gpointer user)
@@ -282,36 +294,44 @@ static gboolean is_stale_process(gpointer key, gpointer value, gpointer user)
 	return ((const struct process_seen *)value)->serial != ((const struct usage_tasks *)user)->serial;
 }
 
-gboolean usage_tasks_read(struct usage_tasks *list, struct tasks *tasks, guint64 cgroup_key, gboolean threads,
-			  struct gauges *changes, GError **error)
+void usage_tasks_begin(struct usage_tasks *list, guint64 cgroup_key, gboolean threads, struct gauges *changes)
 {
-	gboolean good = TRUE;
-
 	if (cgroup_key != list->cgroup_key)
 		usage_tasks_forget(list);
 	list->cgroup_key = cgroup_key;
 	list->wants_threads = threads;
 	list->delay_accounting = procfs_delay_accounting(registry_root(list->registry));
 	list->changes = changes;
-	list->serial++;
-	g_hash_table_remove_all(list->rows);
+	list->serial = MAX(list->serial + 1, 1);
+	list->threads_met = list->processes_met = 0;
 	gauges_clear(changes);
-	if (tasks)
-		good = tasks_list(tasks, take_thread, list, error);
-	else
-		usage_proc_list(list->registry, cgroup_key, take_thread, list);
-	if (!good)
-		return FALSE;
-	g_hash_table_foreach_remove(list->threads, is_stale_thread, list);
-	for (guint32 i = 0; i < changes->rows->len; i++) {
-		struct gauge_row *row = gauges_row(changes, i);
+}
+
+void usage_tasks_end(struct usage_tasks *list)
+{
+	if (g_hash_table_size(list->threads) != list->threads_met)
+		g_hash_table_foreach_remove(list->threads, is_stale_thread, list);
+	for (guint32 i = 0; i < list->changes->rows->len; i++) {
+		struct gauge_row *row = gauges_row(list->changes, i);
 
 		if (row->resource != GAUGE_RESOURCE_PROCESS)
 			continue;
 		process_row_finish(list, row);
 		row_scale_cpu(row);
 	}
-	g_hash_table_foreach_remove(list->processes, is_stale_process, list);
+	if (g_hash_table_size(list->processes) != list->processes_met)
+		g_hash_table_foreach_remove(list->processes, is_stale_process, list);
 	list->first = FALSE;
+}
+
+gboolean usage_tasks_read(struct usage_tasks *list, struct tasks *tasks, guint64 cgroup_key, gboolean threads,
+			  struct gauges *changes, GError **error)
+{
+	usage_tasks_begin(list, cgroup_key, threads, changes);
+	if (!tasks)
+		usage_proc_list(list->registry, cgroup_key, usage_tasks_take, list);
+	else if (!tasks_list(tasks, usage_tasks_take, list, error))
+		return FALSE;
+	usage_tasks_end(list);
 	return TRUE;
 }

@@ -8,9 +8,15 @@
 
 struct usage_tasks;
 
-struct usage_tasks *usage_tasks_new(struct registry *registry);
+/* `wanted` (const struct container *, NULL: all) must outlive it. */
+struct usage_tasks *usage_tasks_new(struct registry *registry, const GPtrArray *wanted);
 void usage_tasks_free(struct usage_tasks *list);
 /* See usage_processes; `tasks` NULL: from /proc. */
 gboolean usage_tasks_read(struct usage_tasks *list, struct tasks *tasks, guint64 cgroup_key, gboolean threads,
 			  struct gauges *changes, GError **error);
 void usage_tasks_forget(struct usage_tasks *list);
+
+/* What usage_tasks_read is made of: begin, a record of each thread (of a process its leader's first), end. */
+void usage_tasks_begin(struct usage_tasks *list, guint64 cgroup_key, gboolean threads, struct gauges *changes);
+void usage_tasks_take(void *list, const struct tasks_record *record);
+void usage_tasks_end(struct usage_tasks *list);

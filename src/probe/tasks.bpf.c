@@ -88,7 +88,7 @@ static __always_inline u64 disk_delay(struct task_struct *task)
 
 	if (bpf_core_field_exists(wide->delays))
 		delays = wide->delays;
-	return delays ? BPF_CORE_READ(delays, blkio_delay) : 0;
+	return delays ? delays->blkio_delay : 0;
 }
 
 /* With what it waits right now, else a starving thread would show only when it is over. (Since 6.12 a sleeper may stay
@@ -97,7 +97,7 @@ static __always_inline u64 run_delay(struct task_struct *task, u64 wrong_queued)
 {
 	u64 delay = task->sched_info.run_delay, queued = task->sched_info.last_queued;
 	bool waits = queued && queued != wrong_queued && task->__state == 0 && !task->on_cpu;
-	u64 now = waits ? BPF_CORE_READ(task, se.cfs_rq, rq, clock) : 0;
+	u64 now = waits ? task->se.cfs_rq->rq->clock : 0;
 
 	return now > queued ? delay + (now - queued) : delay;
 }
@@ -309,36 +309,53 @@ int BPF_PROG(tasks_exit, struct task_struct *task)
 
 /* ---- the list ---- */
 
-/* The index must be a constant, or it is not relocated. */
-#define RSS_PAGES(mm, kind)                                                                                            \
-	(bpf_core_type_exists(struct mm_rss_stat)                                                                      \
-		 ? BPF_CORE_READ((struct mm_struct___before_6_2 *)(mm), rss_stat.count[kind].counter)                  \
-		 : BPF_CORE_READ(mm, rss_stat[kind].count))
+/* What is asked of every thread is read through BTF pointers, without a helper; indexes must be constants, or they are not
+ * relocated. */
+static __always_inline u64 page_count(s64 pages)
+{
+	return pages > 0 ? pages : 0; /* sums of what CPUs have told so far: below zero for a moment */
+}
 
 static __always_inline u64 rss_bytes(struct mm_struct *mm)
 {
-	s64 file, anon, shmem;
+	struct mm_struct___before_6_2 *older = (void *)mm;
+	u64 pages;
 
 	if (!mm)
 		return 0;
-	file = RSS_PAGES(mm, RSS_FILE);
-	anon = RSS_PAGES(mm, RSS_ANON);
-	shmem = RSS_PAGES(mm, RSS_SHMEM);
-	return ((file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0)) * page_bytes;
+	if (bpf_core_type_exists(struct mm_rss_stat))
+		pages = page_count(older->rss_stat.count[RSS_FILE].counter) +
+			page_count(older->rss_stat.count[RSS_ANON].counter) +
+			page_count(older->rss_stat.count[RSS_SHMEM].counter);
+	else
+		pages = page_count(mm->rss_stat[RSS_FILE].count) + page_count(mm->rss_stat[RSS_ANON].count) +
+			page_count(mm->rss_stat[RSS_SHMEM].count);
+	return pages * page_bytes;
 }
 
 static __always_inline u32 inner_tid(struct task_struct *task)
 {
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	u32 level = pid ? BPF_CORE_READ(pid, level) : 0;
+	struct pid *pid = task->thread_pid;
+	u32 level = pid ? pid->level : 0;
 	int number = 0;
 
 	if (!pid || level > 32)
 		return 0;
+	if (level == 0)
+		return task->pid;
 	bpf_probe_read_kernel(&number, sizeof(number),
 			      (char *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid));
 	return number;
+}
+
+static __always_inline void copy_comm(struct tasks_record *record, struct task_struct *task)
+{
+	const u64 *from = (void *)task + bpf_core_field_offset(struct task_struct, comm);
+	u64 *to = (u64 *)record->comm;
+
+	to[0] = from[0];
+	to[1] = from[1];
 }
 
 static __always_inline void fill_ended(struct tasks_record *record, struct signal_struct___tasks *signal)
@@ -388,7 +405,7 @@ int tasks_list(struct bpf_iter__task *ctx)
 	record.tid = task->pid;
 	record.inner_tid = inner_tid(task);
 	record.state = state_of(task);
-	BPF_CORE_READ_INTO(&record.comm, task, comm);
+	copy_comm(&record, task);
 	signal = (void *)task->signal;
 	if (record.tid == record.tgid && signal)
 		fill_ended(&record, signal);

@@ -172,7 +172,7 @@ void tasks_drain(struct tasks *tasks)
 	births_drain(tasks->births);
 }
 
-/* Runs an iterator once and hands out what it wrote, in whole records. */
+/* Runs an iterator once and hands out what it wrote, in whole records (all begin at a multiple of their size: aligned). */
 static gboolean tasks_run(struct bpf_link *link, tasks_record_fn each, void *user, GError **error)
 {
 	int fd = bpf_iter_create(bpf_link__fd(link));
@@ -185,7 +185,6 @@ static gboolean tasks_run(struct bpf_link *link, tasks_record_fn each, void *use
 		return FALSE;
 	}
 	while ((got = read(fd, buffer + have, TASKS_READ_BYTES - have)) != 0) {
-		struct tasks_record record;
 		gsize at = 0;
 
 		if (got < 0 && (errno == EINTR || errno == EAGAIN))
@@ -193,11 +192,12 @@ static gboolean tasks_run(struct bpf_link *link, tasks_record_fn each, void *use
 		if (got < 0)
 			break;
 		have += (gsize)got;
-		for (; have - at >= sizeof(record); at += sizeof(record)) {
-			memcpy(&record, buffer + at, sizeof(record));
-			record.comm[sizeof(record.comm) - 1] = '\0';
+		for (; have - at >= sizeof(struct tasks_record); at += sizeof(struct tasks_record)) {
+			struct tasks_record *record = (struct tasks_record *)(buffer + at);
+
+			record->comm[sizeof(record->comm) - 1] = '\0';
 			if (each)
-				each(user, &record);
+				each(user, record);
 		}
 		memmove(buffer, buffer + at, have - at);
 		have -= at;
