@@ -529,15 +529,15 @@ static int compare_rows(gconstpointer left, gconstpointer right, gpointer user)
 {
 	const struct sorted *a = left, *b = right;
 	const struct gauge_order *order = user;
-	int sign = order->ascending ? 1 : -1, by_name = strcmp(a->name, b->name);
+	int sign = order->ascending ? 1 : -1;
 
 	if (order->column == GAUGE_COLUMN_NAME || order->column == GAUGE_COLUMN_STATE)
-		return order->ascending ? by_name : -by_name;
+		return sign * strcmp(a->name, b->name);
 	if (isnan(a->value) != isnan(b->value))
 		return isnan(a->value) ? 1 : -1;
 	if (!isnan(a->value) && a->value != b->value)
 		return a->value < b->value ? -sign : sign;
-	return by_name;
+	return strcmp(a->name, b->name);
 }
 
 /* Matching rows and, in a tree, those above them. */
@@ -559,29 +559,47 @@ static gboolean *rows_chosen(const struct gauge_interval *interval, const struct
 	return chosen;
 }
 
-static gboolean is_child(const struct gauge_interval *interval, guint32 row, guint32 parent)
+/* Sorted rows as chains: of those below each row, in their order. Numbers are places in `sorted`, plus 1; 0 ends a chain. */
+struct family {
+	const struct gauge_interval *interval;
+	const GArray *sorted;
+	guint32 *first; /* by row; behind the rows: of those that stand below nothing */
+	guint32 *next; /* by place */
+	GArray *places;
+};
+
+static guint32 family_parent(const struct gauge_interval *interval, guint32 row)
 {
 	guint32 above = gauges_row(interval->readings, row)->parent;
 
-	if (above != GAUGE_NO_PARENT && gauges_row(interval->readings, above)->resource == GAUGE_RESOURCE_HOST)
-		above = GAUGE_NO_PARENT;
-	return above == parent;
+	if (above == GAUGE_NO_PARENT || gauges_row(interval->readings, above)->resource == GAUGE_RESOURCE_HOST)
+		return interval->readings->rows->len;
+	return above;
 }
 
-/* Rows of each parent are found by one pass over the sorted list per parent: a tree has few parents. */
-static void place_below(GArray *places, const struct gauge_interval *interval, const GArray *sorted, guint32 parent,
-			guint depth, const gboolean *has_children)
+static void place_below(const struct family *family, guint32 parent, guint depth)
 {
-	for (guint i = 0; i < sorted->len; i++) {
-		guint32 row = g_array_index(sorted, struct sorted, i).row;
-		struct gauge_place place = { .row = row, .depth = depth };
+	for (guint32 at = family->first[parent]; at; at = family->next[at - 1]) {
+		struct gauge_place place = { g_array_index(family->sorted, struct sorted, at - 1).row, depth };
 
-		if (!is_child(interval, row, parent))
-			continue;
-		g_array_append_val(places, place);
-		if (has_children[row])
-			place_below(places, interval, sorted, row, depth + 1, has_children);
+		g_array_append_val(family->places, place);
+		place_below(family, place.row, depth + 1);
 	}
+}
+
+static void place_tree(GArray *places, const struct gauge_interval *interval, const GArray *sorted)
+{
+	guint32 rows = interval->readings->rows->len;
+	g_autofree guint32 *first = g_new0(guint32, rows + 1), *next = g_new(guint32, sorted->len + 1);
+	struct family family = { interval, sorted, first, next, places };
+
+	for (guint i = sorted->len; i-- > 0;) { /* from the end: each goes before those found already */
+		guint32 parent = family_parent(interval, g_array_index(sorted, struct sorted, i).row);
+
+		next[i] = first[parent];
+		first[parent] = i + 1;
+	}
+	place_below(&family, rows, 0);
 }
 
 GArray *gauge_rows_order(const struct gauge_interval *interval, const struct gauge_order *order)
@@ -590,21 +608,19 @@ GArray *gauge_rows_order(const struct gauge_interval *interval, const struct gau
 	g_autoptr(GArray) sorted = g_array_new(FALSE, FALSE, sizeof(struct sorted));
 	GArray *places = g_array_new(FALSE, FALSE, sizeof(struct gauge_place));
 	guint32 count = interval->readings->rows->len;
-	g_autofree gboolean *has_children = g_new0(gboolean, count + 1);
 
 	for (guint32 i = 0; i < count; i++) {
 		const struct gauge_row *row = gauges_row(interval->readings, i);
-		struct sorted one = { i, gauge_cell_value(interval, i, order->column), row->name };
+		struct sorted one = { i, 0, row->name };
 
 		if (!chosen[i] || row->resource == GAUGE_RESOURCE_HOST)
 			continue;
+		one.value = gauge_cell_value(interval, i, order->column);
 		g_array_append_val(sorted, one);
-		if (row->parent != GAUGE_NO_PARENT)
-			has_children[row->parent] = TRUE;
 	}
 	g_array_sort_with_data(sorted, compare_rows, (gpointer)order);
 	if (order->tree) {
-		place_below(places, interval, sorted, GAUGE_NO_PARENT, 0, has_children);
+		place_tree(places, interval, sorted);
 		return places;
 	}
 	for (guint i = 0; i < sorted->len; i++) {

@@ -177,6 +177,45 @@ static void test_order(void)
 	table_clear(&table);
 }
 
+/* Many parents, rows of one parent not side by side: each stands below its own, in the order asked for. */
+static void test_tree(void)
+{
+	enum {
+		PROCESSES = 300,
+		THREADS = 4
+	};
+	struct gauges *readings = gauges_new();
+	const struct gauge_interval interval = { readings, readings, NS_PER_S };
+	const struct gauge_order order = { .column = GAUGE_COLUMN_CPU, .tree = TRUE };
+	g_autoptr(GArray) places = NULL;
+
+	gauges_add(readings, GAUGE_RESOURCE_HOST, 0, 0, "host");
+	for (guint i = 0; i < PROCESSES * (1 + THREADS); i++) {
+		gboolean is_thread = i >= PROCESSES;
+		struct gauge_row *row =
+			gauges_add(readings, is_thread ? GAUGE_RESOURCE_THREAD : GAUGE_RESOURCE_PROCESS, i, 0, "x");
+
+		row->parent = is_thread ? 1 + i % PROCESSES : 0;
+		gauge_set(row, GAUGE_CPU, is_thread ? i / PROCESSES * NS_PER_MS : i * 7 % PROCESSES * NS_PER_MS);
+	}
+	places = gauge_rows_order(&interval, &order);
+	g_assert_cmpuint(places->len, ==, PROCESSES * (1 + THREADS));
+	for (guint i = 0; i < places->len; i++) {
+		const struct gauge_place *place = &g_array_index(places, struct gauge_place, i);
+		guint process = i / (1 + THREADS), thread = i % (1 + THREADS);
+		const struct gauge_row *row = gauges_row(readings, place->row);
+
+		g_assert_cmpuint(place->depth, ==, thread ? 1 : 0);
+		if (thread == 0)
+			g_assert_cmpuint(row->values[GAUGE_CPU], ==, (PROCESSES - 1 - process) * NS_PER_MS);
+		else
+			g_assert_cmpuint(row->values[GAUGE_CPU], ==, (THREADS + 1 - thread) * NS_PER_MS);
+		if (thread)
+			g_assert_cmpuint(row->parent, ==, g_array_index(places, struct gauge_place, i - thread).row);
+	}
+	gauges_free(readings);
+}
+
 static void test_sparkline(void)
 {
 	const double values[] = { 0, 50, 100, NAN, 1000 };
@@ -210,6 +249,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/gauge_table/cells", test_cells);
 	g_test_add_func("/gauge_table/filter", test_filter);
 	g_test_add_func("/gauge_table/order", test_order);
+	g_test_add_func("/gauge_table/tree", test_tree);
 	g_test_add_func("/gauge_table/sparkline", test_sparkline);
 	g_test_add_func("/gauge_table/json", test_json);
 	return g_test_run();
