@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,41 @@ class Container:
 
 def cgroup_v2_only():
     return (CGROUPS / "cgroup.controllers").exists()
+
+
+def mount_of(controller):
+    """Where a controller's hierarchy is mounted; "" for the unified one."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, (kind, _, options) = line.split(" - ")[0].split(), line.split(" - ")[1].split(" ", 2)
+        if fields[4].startswith("/sys/fs/cgroup") and (
+                kind == "cgroup2" if not controller else kind == "cgroup" and controller in options.split(",")):
+            return Path(fields[4])
+    return None
+
+
+@contextmanager
+def limited_parent(runtime, quota_us, memory_bytes):
+    """A cgroup for containers, with limits of its own → its path. Those of `runtime` in it end with it."""
+    parent = f"fathom-parent-{secrets.token_hex(3)}"
+    made = [place / parent for place in ([CGROUPS] if cgroup_v2_only() else [mount_of("cpu"), mount_of("memory")])]
+    for place in made:
+        place.mkdir()
+    try:
+        if cgroup_v2_only():
+            (made[0] / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+            (made[0] / "memory.max").write_text(str(memory_bytes))
+        else:
+            (made[0] / "cpu.cfs_quota_us").write_text(str(quota_us))
+            (made[1] / "memory.limit_in_bytes").write_text(str(memory_bytes))
+        yield f"/{parent}"
+    finally:
+        for container in [c for c in runtime.containers if any(parent in path for path in c.cgroups().values())]:
+            runtime.rm(container)
+        for root in {*made, *CGROUPS.glob(f"*/{parent}"), *CGROUPS.glob(parent)}:
+            for group in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
+                group.rmdir()
+            if root.exists():
+                root.rmdir()
 
 
 def compile_programs(directory):

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernel/cgstat.h"
 #include "kernel/syscalls.h"
 #include "observe/device.h"
 
@@ -193,6 +194,54 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 				  .name = tally_end_name(tally, owner, end->process) };
 }
 
+static gboolean limits_any(const struct cgroupfs *cgroupfs, const char *path, gboolean memory)
+{
+	struct cglimits limits;
+
+	cglimits_read(cgroupfs, path, &limits);
+	if (memory && limits.memory_high_bytes < CGSTAT_UNLIMITED)
+		return TRUE;
+	return (memory ? limits.memory_bytes : limits.cpu_nanocores) < CGSTAT_UNLIMITED;
+}
+
+/* A limit at which somebody waited may be one of a cgroup above his own: the kernel does not tell which, so all those are named
+ * that there are. The tally's; NULL: his own, as far as is known. */
+static const char *tally_limit_name(struct tally *tally, guint64 cgroup_key, gboolean memory)
+{
+	const struct cgroupfs *cgroupfs = registry_cgroupfs(tally->registry);
+	const struct container *owner = tally_owner(tally, cgroup_key);
+	const char *what = memory ? "memory limit" : "CPU quota";
+	g_autoptr(GString) name = g_string_new(NULL);
+	g_autofree char *path = owner ? g_strdup(owner->cgroup) : NULL;
+
+	if (!cgroupfs || !path)
+		return NULL;
+	if (limits_any(cgroupfs, path, memory))
+		g_string_printf(name, "its own %s", what);
+	for (char *slash = strrchr(path, '/'); slash && slash > path; slash = strrchr(path, '/')) {
+		*slash = '\0';
+		if (!limits_any(cgroupfs, path, memory))
+			continue;
+		if (name->len)
+			g_string_append_printf(name, " or that of %s", path);
+		else
+			g_string_printf(name, "%s of %s", what, path);
+	}
+	return name->len ? g_string_chunk_insert_const(tally->names, name->str) : NULL;
+}
+
+static void tally_limit(struct tally *tally, struct edge_end *end, const struct probe_pair *pair)
+{
+	gboolean memory = g_strcmp0(pair->values[0].text, "memory") == 0;
+	const char *name;
+
+	if (end->kind != EDGE_END_QUOTA || pair->source.kind != EDGE_END_CONTAINER)
+		return;
+	name = tally_limit_name(tally, pair->source.cgroup_key, memory);
+	if (name)
+		end->name = name;
+}
+
 /* One outside this machine, as the other end knows it. */
 static void tally_group(struct tally *tally, struct edge_end *end, const struct probe_end *other)
 {
@@ -224,6 +273,7 @@ static void tally_pair(void *user, const struct probe_pair *pair)
 		return;
 	tally_group(tally, &source, &pair->target);
 	tally_group(tally, &target, &pair->source);
+	tally_limit(tally, &target, pair);
 	tally_values(tally, pair->values, values, made);
 	edge = edges_add(edges, &source, &target, values);
 	for (guint i = 0; i < edges->counter_count; i++)

@@ -12,6 +12,7 @@ import pytest
 
 import support
 from folded import stacks, total
+from runtimes import limited_parent
 from test_events import wait_watching
 from test_walltime import throttled_us
 
@@ -154,6 +155,21 @@ def test_blame_of_a_memory_limit(docker, start, fathom):
     capture = fathom.json("blame", "memory", tight.name, "-d", SECONDS, "--json")
     culprits = sorted(rows(capture, "edges"), key=lambda row: -row[1])
     assert culprits and culprits[0][0] == (tight.name, "quota", "its own memory limit") and culprits[0][1] > 0
+
+
+def test_blame_names_limits_above(docker, start, fathom):
+    """What a limit of the cgroup above explains is not called the container's own."""
+    with limited_parent(docker, 20_000, 24 << 20) as parent:
+        under = ["--cgroup-parent", parent]
+        free = start(docker, "free", "/bin/burn", args=under)
+        both = start(docker, "both", "/bin/burn", cpus=0.1, args=under)
+        filler = start(docker, "filler", "sh", "-c", "while :; do dd if=/dev/zero of=/big bs=1M count=100 2>/dev/null; done", args=under)
+        cpu = rows(fathom.json("blame", "cpu", free.name, both.name, "-d", 2, "--json"), "edges")
+        memory = rows(fathom.json("blame", "memory", filler.name, "-d", SECONDS, "--json"), "edges")
+    quotas = {source: name for (source, kind, name), ns in cpu if kind == "quota" and ns > 0}
+    assert quotas == {free.name: f"CPU quota of {parent}", both.name: f"its own CPU quota or that of {parent}"}
+    limits = {name for (_, kind, name), ns in memory if kind == "quota" and ns > 0}
+    assert limits == {f"memory limit of {parent}"}
 
 
 class Pressure:

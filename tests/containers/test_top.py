@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from runtimes import cgroup_v2_only
+from runtimes import limited_parent, mount_of
 from support import ROOT, Missing, build_dir, lack, run, tool, wait_for
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 def rows(fathom, *arguments, timeout=60):
@@ -27,16 +26,6 @@ def rows(fathom, *arguments, timeout=60):
 
 def of(found, container):
     return [row for row in found if row["name"] == container.name]
-
-
-def mount_of(controller):
-    """Where a controller's hierarchy is mounted; "" for the unified one."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, (kind, _, options) = line.split(" - ")[0].split(), line.split(" - ")[1].split(" ", 2)
-        if fields[4].startswith("/sys/fs/cgroup") and (
-                kind == "cgroup2" if not controller else kind == "cgroup" and controller in options.split(",")):
-            return Path(fields[4])
-    return None
 
 
 def cgroup_file(container, v1, v2):
@@ -93,29 +82,11 @@ def test_throttled_share_is_that_of_cpu_stat(docker, start, fathom):
 
 
 def test_limit_of_an_ancestor_is_named(docker, start, fathom):
-    parent = f"fathom-parent-{secrets.token_hex(3)}"
-    places = [CGROUPS] if cgroup_v2_only() else [mount_of("cpu"), mount_of("memory")]
-    made = [place / parent for place in places]
-    for place in made:
-        place.mkdir()
-    try:
-        if cgroup_v2_only():
-            (made[0] / "cpu.max").write_text("50000 100000")
-            (made[0] / "memory.max").write_text(str(80 << 20))
-        else:
-            (made[0] / "cpu.cfs_quota_us").write_text("50000")
-            (made[1] / "memory.limit_in_bytes").write_text(str(80 << 20))
-        tight = start(docker, "tight", "sleep", "100000", memory="90m", args=["--cgroup-parent", f"/{parent}"])
+    with limited_parent(docker, 50_000, 80 << 20) as parent:
+        tight = start(docker, "tight", "sleep", "100000", memory="90m", args=["--cgroup-parent", parent])
         [row] = of(rows(fathom, tight.name, "--count", "1", "--interval", "0.1"), tight)
-        assert row["cpu_limit_nanocores"] == 500_000_000 and row["cpu_limit_of"] == f"/{parent}"
-        assert row["memory_limit_bytes"] == 80 << 20 and row["memory_limit_of"] == f"/{parent}"
-        docker.rm(tight)
-    finally:
-        for root in {*made, *CGROUPS.glob(f"*/{parent}"), *CGROUPS.glob(parent)}:
-            for group in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
-                group.rmdir()
-            if root.exists():
-                root.rmdir()
+        assert row["cpu_limit_nanocores"] == 500_000_000 and row["cpu_limit_of"] == parent
+        assert row["memory_limit_bytes"] == 80 << 20 and row["memory_limit_of"] == parent
 
 
 def test_agrees_with_docker_stats(docker, start, fathom):
@@ -197,6 +168,15 @@ def test_processes_agree_with_proc(docker, start, fathom):
     assert used >= (after - before) * 0.5 - 4 * TICK_S  # two of the seconds between both looks at /proc
     assert elapsed > 2
     assert mine[1]["memory_bytes"] == pytest.approx(resident, abs=1 << 20)
+
+
+@pytest.mark.parametrize("how", ["--processes", "--threads"])
+def test_processes_of_a_target(docker, start, fathom, how):
+    """Those of the containers asked for, and no others."""
+    one, two, other = (start(docker, name, "sleep", "100000") for name in ("one", "two", "other"))
+    found = rows(fathom, one.name, two.name, how, "--count", "1", "--interval", "0.2")
+    assert {row["key"] for row in found} == {str(one.pid), str(two.pid)}
+    assert str(other.pid) in {row["key"] for row in rows(fathom, how, "--count", "1", "--interval", "0.2")}
 
 
 def test_processes_agree_with_pidstat(docker, start, fathom):
