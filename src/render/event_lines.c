@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A kind's first event says which columns there are; a field that only later ones have stands at the end of their
- * line with its name. An event with many fields (an OOM kill) stands alone, a line for each field. Every name and text
+ * line with its name. A column is as wide as the longest text it has had, up to a limit: lines that follow stand under one another. An event with many fields (an OOM kill) stands alone, a line for each field. Every name and text
  * passes text_terminal. */
 #include <string.h>
 
@@ -13,16 +13,28 @@
 #define LINES_CONTAINER_COLUMNS 16
 #define LINES_PROCESS_COLUMNS 15
 #define LINES_PID_COLUMNS 7
+#define LINES_WIDEST 40 /* columns; a longer text moves the rest of its own line only */
 #define LINES_FIELDS_MAX 10 /* more do not fit on a line */
 #define LINES_NAME_COLUMNS 20
+
+struct event_column {
+	char *name; /* of a field */
+	guint width;
+};
 
 struct event_lines {
 	FILE *out;
 	gboolean colour;
 	char *kind;
-	GPtrArray *columns; /* of char *: names of fields */
+	GArray *columns; /* of struct event_column */
+	guint container_width, process_width;
 	GString *line;
 };
+
+static void column_clear(gpointer column)
+{
+	g_free(((struct event_column *)column)->name);
+}
 
 struct event_lines *event_lines_new(FILE *out, const struct render_options *options)
 {
@@ -30,7 +42,10 @@ struct event_lines *event_lines_new(FILE *out, const struct render_options *opti
 
 	lines->out = out;
 	lines->colour = options->colour;
-	lines->columns = g_ptr_array_new_with_free_func(g_free);
+	lines->columns = g_array_new(FALSE, FALSE, sizeof(struct event_column));
+	g_array_set_clear_func(lines->columns, column_clear);
+	lines->container_width = LINES_CONTAINER_COLUMNS;
+	lines->process_width = LINES_PROCESS_COLUMNS;
 	lines->line = g_string_new(NULL);
 	return lines;
 }
@@ -40,7 +55,7 @@ void event_lines_free(struct event_lines *lines)
 	if (!lines)
 		return;
 	g_free(lines->kind);
-	g_ptr_array_unref(lines->columns);
+	g_array_unref(lines->columns);
 	g_string_free(lines->line, TRUE);
 	g_free(lines);
 }
@@ -60,6 +75,15 @@ static void line_raw(GString *line, const char *text, guint width)
 	g_autofree char *safe = text_terminal(text && *text ? text : "-");
 
 	line_pad(line, safe, width, FALSE);
+}
+
+static void widen(guint *width, const char *text)
+{
+	g_autofree char *safe = text_terminal(text ? text : "");
+	guint columns = text_columns(safe);
+
+	if (columns <= LINES_WIDEST)
+		*width = MAX(*width, columns);
 }
 
 static void line_number(GString *line, guint64 number, guint width)
@@ -114,12 +138,13 @@ static guint column_width(const char *name, gboolean number)
 	return MAX((guint)strlen(name), number ? LINES_NUMBER_COLUMNS : LINES_TEXT_COLUMNS);
 }
 
-static void line_field(GString *line, const struct event_field *field, guint width)
+static void line_field(GString *line, const struct event_field *field, struct event_column *column)
 {
 	g_autofree char *text = field_text(field);
 	g_autofree char *safe = text_terminal(text);
 
-	line_pad(line, safe, width, unit_is_number(field->unit));
+	widen(&column->width, text);
+	line_pad(line, safe, column->width, unit_is_number(field->unit));
 }
 
 /* "argument_count" → "ARGUMENT-COUNT" */
@@ -149,27 +174,35 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 	}
 	g_free(lines->kind);
 	lines->kind = g_strdup(event->kind ? event->kind : "");
-	g_ptr_array_set_size(lines->columns, 0);
+	g_array_set_size(lines->columns, 0);
 	line_pad(line, "TIME", strlen("12:00:00.000"), FALSE);
-	line_pad(line, "CONTAINER", LINES_CONTAINER_COLUMNS, FALSE);
-	line_pad(line, "PROCESS", LINES_PROCESS_COLUMNS, FALSE);
+	widen(&lines->container_width, event->container);
+	widen(&lines->process_width, event->process);
+	line_pad(line, "CONTAINER", lines->container_width, FALSE);
+	line_pad(line, "PROCESS", lines->process_width, FALSE);
 	line_pad(line, "PID", LINES_PID_COLUMNS, TRUE);
 	line_pad(line, "INNER", LINES_PID_COLUMNS, TRUE);
 	for (guint32 i = 0; i < event->field_count; i++) {
 		const struct event_field *field = &event->fields[i];
 		g_autofree char *heading = column_heading(field->name);
 		g_autofree char *safe = text_terminal(heading);
+		g_autofree char *text = field_text(field);
 		gboolean number = unit_is_number(field->unit);
+		struct event_column column = { g_strdup(field->name), column_width(field->name, number) };
 
-		g_ptr_array_add(lines->columns, g_strdup(field->name));
-		line_pad(line, safe, column_width(field->name, number), number);
+		widen(&column.width, text);
+		g_array_append_val(lines->columns, column);
+		line_pad(line, safe, column.width, number);
 	}
 	line_print(lines, lines->colour ? "\033[1m" : "", lines->colour ? "\033[0m" : "");
 }
 
 static gboolean lines_have(const struct event_lines *lines, const char *name)
 {
-	return g_ptr_array_find_with_equal_func(lines->columns, name, g_str_equal, NULL);
+	for (guint i = 0; i < lines->columns->len; i++)
+		if (g_str_equal(g_array_index(lines->columns, struct event_column, i).name, name))
+			return TRUE;
+	return FALSE;
 }
 
 static void line_time(GString *line, guint64 realtime_ns)
@@ -196,18 +229,22 @@ static void lines_extras(struct event_lines *lines, const struct event *event)
 	}
 }
 
-static void line_who(GString *line, const struct event *event)
+static void line_who(struct event_lines *lines, const struct event *event)
 {
+	GString *line = lines->line;
+
+	widen(&lines->container_width, event->container);
+	widen(&lines->process_width, event->process);
 	line_time(line, event->realtime_ns);
-	line_raw(line, event->container, LINES_CONTAINER_COLUMNS);
-	line_raw(line, event->process, LINES_PROCESS_COLUMNS);
+	line_raw(line, event->container, lines->container_width);
+	line_raw(line, event->process, lines->process_width);
 	line_number(line, event->pid, LINES_PID_COLUMNS);
 	line_number(line, event->inner_pid, LINES_PID_COLUMNS);
 }
 
 static void lines_block(struct event_lines *lines, const struct event *event)
 {
-	line_who(lines->line, event);
+	line_who(lines, event);
 	line_raw(lines->line, event->kind, 0);
 	line_print(lines, lines->colour ? "\033[1m" : "", lines->colour ? "\033[0m" : "");
 	for (guint32 i = 0; i < event->field_count; i++) {
@@ -233,15 +270,15 @@ void event_lines_put(struct event_lines *lines, const struct event *event)
 	}
 	if (!lines->kind || g_strcmp0(lines->kind, event->kind ? event->kind : "") != 0)
 		lines_head(lines, event);
-	line_who(line, event);
+	line_who(lines, event);
 	for (guint i = 0; i < lines->columns->len; i++) {
-		const char *name = g_ptr_array_index(lines->columns, i);
-		const struct event_field *field = event_find(event, name);
+		struct event_column *column = &g_array_index(lines->columns, struct event_column, i);
+		const struct event_field *field = event_find(event, column->name);
 
 		if (field)
-			line_field(line, field, column_width(name, unit_is_number(field->unit)));
+			line_field(line, field, column);
 		else
-			line_pad(line, "-", column_width(name, FALSE), FALSE);
+			line_pad(line, "-", column->width, FALSE);
 	}
 	lines_extras(lines, event);
 	line_print(lines, "", "");

@@ -37,6 +37,14 @@ static void block_heading(const struct text_page *page, const struct block *bloc
 	fputc('\n', page->out);
 }
 
+/* What a value of the last label is called; an error that there was not is "ok". Safe; owned by the caller. */
+static char *part_name(const struct block *block, guint i)
+{
+	const char *name = g_ptr_array_index(block->columns, i);
+
+	return *name ? text_terminal(name) : g_strdup("ok");
+}
+
 /* One line for each value of the last label: its share of the sum. */
 static void block_parts(const struct text_page *page, const struct block *block)
 {
@@ -45,7 +53,7 @@ static void block_parts(const struct text_page *page, const struct block *block)
 	own.total = block->all.sum;
 	for (guint i = 0; i < block->rows->len; i++) {
 		const struct histogram_row *row = g_ptr_array_index(block->rows, i);
-		g_autofree char *name = text_terminal(g_ptr_array_index(block->columns, i));
+		g_autofree char *name = part_name(block, i);
 		g_autofree char *count = units_count(row->counts.count);
 		g_autofree char *sum = units_weight(page->shape->unit, row->counts.sum);
 
@@ -104,7 +112,7 @@ static void block_buckets(const struct text_page *page, const struct block *bloc
 
 			if (!part->counts.buckets[i])
 				continue;
-			name = text_terminal(g_ptr_array_index(block->columns, row));
+			name = part_name(block, row);
 			part_count = units_count(part->counts.buckets[i]);
 			fprintf(page->out, "  %s %s", name, part_count);
 		}

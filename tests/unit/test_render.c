@@ -541,6 +541,29 @@ static void test_event_lines(void)
 	free(text);
 }
 
+/* After a long name columns stand under one another; what is longer than any column should be moves its own line only. */
+static void test_event_columns(void)
+{
+	const char *const names[] = { "web", "a-container-with-a-long-name", "db",
+				      "longer-than-forty-columns-longer-than-forty-columns" };
+	struct event events[5];
+	char *text;
+	g_auto(GStrv) rows = NULL;
+	gssize at[6];
+
+	for (guint i = 0; i < G_N_ELEMENTS(events); i++)
+		events[i] = (struct event){ .kind = "slow", .container = names[i % 4], .process = "proc", .pid = 7 };
+	text = lines_of(events, G_N_ELEMENTS(events));
+	rows = g_strsplit(text, "\n", -1);
+	for (guint i = 1; i < G_N_ELEMENTS(at); i++)
+		at[i] = strstr(rows[i], "proc") - rows[i];
+	g_assert_cmpint(at[2], >, at[1]);
+	g_assert_cmpint(at[3], ==, at[2]);
+	g_assert_cmpint(at[4], >, at[2]);
+	g_assert_cmpint(at[5], ==, at[2]);
+	free(text);
+}
+
 /* What does not fit on a line stands below it. */
 static void test_event_block(void)
 {
@@ -715,6 +738,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/map-many", test_map_many);
 	g_test_add_func("/render/connection-remarks", test_connection_remarks);
 	g_test_add_func("/render/events/lines", test_event_lines);
+	g_test_add_func("/render/events/columns", test_event_columns);
 	g_test_add_func("/render/events/block", test_event_block);
 	return g_test_run();
 }
