@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,7 @@ def test_bad_input(fathom, arguments, sentence):
 # The records of so many fit into the ring (4 MiB with two CPUs), however late they are read.
 HEAP_EXACT = 1000
 HEAP_SAMPLED = 5000  # of two containers, those that are looked at
+HEAP_MANY, HEAP_MANY_SAMPLE = 100_000, 2048  # for seconds, which is what the budget needs to be found exceeded
 
 
 def heap_truth(count):
@@ -142,37 +144,57 @@ def heap_truth(count):
     }
 
 
-@pytest.mark.parametrize("sample", [1, 16384])
-def test_heap_by_function_and_fate(docker, start, fathom, tmp_path, sample):
-    """Every allocation looked at: exact. Some of them: unbiased, so within four standard deviations, sqrt(R × sum) each."""
-    count = HEAP_EXACT if sample == 1 else HEAP_SAMPLED
-    heap = start(docker, "heap", "/bin/allocs", count, "/tmp/go")
-    other = start(docker, "other", "/bin/allocs", count, "/tmp/go")  # the same file, and so the same breakpoints
-    watch = fathom.start("memory", heap.name, "--heap", "--sample", sample, "-q", "-d", "60", "-o", "heap.json")
+def heap_watched(start, docker, fathom, tmp_path, names, count, *options):
+    """Containers that allocate the same, the first of them watched → its container, [(frames, bytes)], the capture."""
+    containers = [start(docker, name, "/bin/allocs", count, "/tmp/go") for name in names]  # the same file, and so the same breakpoints
+    watch = fathom.start("memory", containers[0].name, "--heap", *options, "-q", "-d", "60", "-o", "heap.json")
     wait_for(lambda: has_attached(watch, "heap_exit"), 20, "the breakpoints to be set")
-    for container in (other, heap):
+    for container in reversed(containers):
         root = Path(f"/proc/{container.pid}/root/tmp")
         (root / "go").touch()
-        wait_for((root / "go.done").exists, 30, "the allocations")
+        wait_for((root / "go.done").exists, 50, "the allocations")
     watch.send_signal(2)
     _, complaints = watch.communicate(timeout=30)
     assert watch.returncode == 0, complaints
-    capture = json.loads((tmp_path / "heap.json").read_text())
     fathom("flame", "heap.json", "-o", "heap.folded")
-    found = stacks(tmp_path / "heap.folded")
+    return containers[0], stacks(tmp_path / "heap.folded"), json.loads((tmp_path / "heap.json").read_text())
+
+
+def check_heap(found, count, every):
+    """One byte in `every` was looked at (1: all): unbiased, so each sum is within four standard deviations, sqrt(every × sum) each."""
     for function, (fate, truth) in heap_truth(count).items():
-        there = {stack[1]: 0 for stack, _ in found if function in stack}
+        there = Counter()
         for stack, weight in found:
             if function in stack:
                 there[stack[1]] += weight
-        allowed = 4 * (sample * truth) ** 0.5 if sample > 1 else 0
-        assert abs(sum(there.values()) - truth) <= allowed, (function, there)
-        assert abs(there.get(fate, 0) - truth) <= allowed, (function, there)
+        allowed = 4 * (every * truth) ** 0.5 if every > 1 else 0
+        assert abs(sum(there.values()) - truth) <= allowed, (function, there, every)
+        assert abs(there[fate] - truth) <= allowed, (function, there, every)
+
+
+@pytest.mark.parametrize("sample", [1, 16384])
+def test_heap_by_function_and_fate(docker, start, fathom, tmp_path, sample):
+    """Every allocation looked at: exact. Some of them: unbiased."""
+    count = HEAP_EXACT if sample == 1 else HEAP_SAMPLED
+    heap, found, capture = heap_watched(start, docker, fathom, tmp_path, ("heap", "other"), count, "--sample", sample)
+    check_heap(found, count, sample)
     assert all(stack[0] == heap.name for stack, _ in found)
     ledger = capture["shapes"][0]["ledger"]
     truth = sum(bytes for _, bytes in heap_truth(count).values())
     assert truth <= ledger["seen"]["weight"] <= truth + MIB  # and what libc allocates for itself
     assert any(note.startswith("cost: ") and "ns a run" in note for note in ledger["notes"])
+
+
+def test_heap_above_the_budget(docker, start, fathom, tmp_path):
+    """Too small a budget: fewer allocations are looked at while it lasts, which the result says; its sums stay true."""
+    heap, found, capture = heap_watched(start, docker, fathom, tmp_path, ("heap",), HEAP_MANY, "--sample", HEAP_MANY_SAMPLE, "--budget", "0.5")
+    notes = [note for note in capture["shapes"][0]["ledger"]["notes"] if "to stay within the budget" in note]
+    assert len(notes) == 1, capture["shapes"][0]["ledger"]
+    amount, unit = re.search(r"down to one in ([\d.]+) (\w+)", notes[0]).groups()
+    every = float(amount) * {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
+    assert every >= 2 * HEAP_MANY_SAMPLE
+    check_heap(found, HEAP_MANY, every)
+    assert all(stack[0] == heap.name for stack, _ in found)
 
 
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
