@@ -57,7 +57,8 @@ struct payers *payers_open(const guint32 *program_ids, guint count, const char *
 	struct payers *payers = g_new0(struct payers, 1);
 
 	payers->count = MIN(count, (guint)PAYERS_PROGRAMS);
-	memcpy(payers->ids, program_ids, payers->count * sizeof(*program_ids));
+	if (payers->count) /* of none `program_ids` may be NULL */
+		memcpy(payers->ids, program_ids, payers->count * sizeof(*program_ids));
 	if (payers_load(payers, v1_controller, error) && payers_find_counters(payers, error)) {
 		payers->link = kernel_btf_attach(payers->kernel->progs.payers_switch);
 		if (payers->link)

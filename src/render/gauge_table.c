@@ -531,8 +531,11 @@ static int compare_rows(gconstpointer left, gconstpointer right, gpointer user)
 	const struct gauge_order *order = user;
 	int sign = order->ascending ? 1 : -1;
 
-	if (order->column == GAUGE_COLUMN_NAME || order->column == GAUGE_COLUMN_STATE)
-		return sign * strcmp(a->name, b->name);
+	if (order->column == GAUGE_COLUMN_NAME || order->column == GAUGE_COLUMN_STATE) {
+		int by_name = strcmp(a->name, b->name);
+
+		return order->ascending ? by_name : -by_name;
+	}
 	if (isnan(a->value) != isnan(b->value))
 		return isnan(a->value) ? 1 : -1;
 	if (!isnan(a->value) && a->value != b->value)
