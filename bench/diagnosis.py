@@ -7,7 +7,7 @@ burns on every CPU) and beside a load of the host (the same, in no container); f
 Right: the first verdict for the container is the scenario's, and names the culprit where there is one. For healthy ones: no
 verdict. Beside another load the kernel's own account (cpu.pressure, time used) is the truth: who surely waits for CPUs by
 it has that trouble, for whom it may be said to, either is right; who waits for disks, but twice as long for CPUs, has that
-trouble first; and a culprit may be another load than the planted one when that has used as much CPU.
+trouble first, as has who uses up a quota in less than half of its periods; and a culprit may be another load than the planted one when that has used as much CPU.
 Looks while the machine did something else as well (more than a fifth of a CPU in nobody's name here: the host's load, then) are
 judged so, too, but counted apart, and repeated, at most twice as often as was asked.
 
@@ -39,8 +39,10 @@ FOREIGN_CPUS = 0.2  # more used by what is not of this bench, and a look is dist
 # thresholds of fathom, whose own beginning and end are in this account), and from which it may be said to have (half).
 WAITS_SURELY = 0.15, 0.3
 WAITS_MAYBE = 0.025, 0.05
-DISK_WAITS = {"waits for fsync", "own disk demand", "slow disk", "swapping", "disk taken by a neighbour"}
+DISK_WAITS = {"waits for fsync", "own disk demand", "slow disk", "disk taken by a neighbour"}
 DISK_OUTWEIGHED = 2  # who waits so much longer for CPUs than for disks is first told about the CPUs
+STEALS_MAYBE = 0.05  # of all CPU time is stolen by a hypervisor, and it may be said to be a trouble (half of fathom's threshold)
+QUOTA_BINDS = 0.5  # of its periods use up a container's quota; in fewer it is the load beside it that decides what it gets
 NEIGHBOURS = {"CPU taken by a neighbour", "behind a neighbour, beside idle CPUs"}
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -76,6 +78,15 @@ def container_cpu_s(container):
     return int(stat["usage_usec"]) / 1e6
 
 
+def container_periods(container):
+    """Periods of its quota so far, those in which it was used up, and seconds it stood still for that (of each CPU)."""
+    groups = container.cgroups()
+    path = CGROUPS / "cpu" / groups["cpu"][1:] if "cpu" in groups else CGROUPS / groups[""][1:]
+    stat = dict(line.split() for line in (path / "cpu.stat").read_text().splitlines())
+    stood_s = int(stat["throttled_time"]) / 1e9 if "throttled_time" in stat else int(stat.get("throttled_usec", 0)) / 1e6
+    return int(stat.get("nr_periods", 0)), int(stat.get("nr_throttled", 0)), stood_s
+
+
 def container_waited_s(container, resource):
     """Time in which somebody in a container waited for it (cpu: was ready and did not run), as the kernel's pressure counts
     it; None where it does not."""
@@ -91,9 +102,10 @@ class Wanted(NamedTuple):
     used: float
     waiting: float  # part of that
     disk: float  # time waited for I/O, of that time
+    throttled: float  # periods in which its quota was used up, of all
 
 
-NOTHING = Wanted(0, 0, 0, 0)
+NOTHING = Wanted(0, 0, 0, 0, 0)
 
 
 class Waits:
@@ -106,7 +118,8 @@ class Waits:
     @staticmethod
     def read(container):
         try:
-            return container_cpu_s(container), container_waited_s(container, "cpu"), container_waited_s(container, "io")
+            return (container_cpu_s(container), container_waited_s(container, "cpu"), container_waited_s(container, "io"),
+                    *container_periods(container))
         except (OSError, KeyError):
             return None  # it may have been killed: that is some scenarios' truth
 
@@ -115,15 +128,16 @@ class Waits:
         for name, (container, before) in self.before.items():
             after = self.read(container)
             if before and after and None not in before and None not in after:
-                used, waited, disk = (b - a for a, b in zip(before, after))
+                used, waited, disk, periods, throttled, stood = (b - a for a, b in zip(before, after))
+                waited = max(waited - stood, 0)  # pressure counts that, too
                 if used + waited > 0:
                     found[name] = Wanted((used + waited) / seconds, used / seconds, waited / (used + waited),
-                                         disk / (used + waited))
+                                         disk / (used + waited), throttled / max(periods, 1))
         return found
 
 
 class Account:
-    """How much CPU time goes to what is neither a scenario's, nor the noise, nor fathom."""
+    """How much CPU time goes to what is neither a scenario's, nor the noise, nor fathom, and how much a hypervisor steals."""
 
     def __init__(self, stages, noise, daemon):
         self.containers = [c for stage in stages.values() for c in stage.containers.values()]
@@ -132,6 +146,7 @@ class Account:
         self.processes += [daemon.pid]
         self.noise = noise
         self.began, self.before, self.noise_before = time.monotonic(), self.read(), self.noise_s()
+        self.stolen_before = self.stolen_s()
 
     @staticmethod
     def process_s(pid):
@@ -152,9 +167,20 @@ class Account:
             found[self.noise.name] = found.get(self.noise.name, 0) + used
         return found
 
+    @staticmethod
+    def cpu_times():
+        """/proc/stat, seconds: user, nice, system, idle, iowait, irq, softirq, steal, …"""
+        return [int(n) / os.sysconf("SC_CLK_TCK") for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+
+    def stolen_s(self):
+        return self.cpu_times()[7]
+
+    def stolen(self):
+        """Part of the CPUs' time since the beginning."""
+        return (self.stolen_s() - self.stolen_before) / (time.monotonic() - self.began) / os.cpu_count()
+
     def read(self):
-        ticks = os.sysconf("SC_CLK_TCK")
-        values = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+        values = self.cpu_times()
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         own = children.ru_utime + children.ru_stime + time.process_time()
         for pid in self.processes:
@@ -162,7 +188,7 @@ class Account:
         for container in self.containers:
             with contextlib.suppress(OSError, KeyError):  # it may have been killed: that is some scenarios' truth
                 own += container_cpu_s(container)
-        return (sum(values[:8]) - values[3] - values[4]) / ticks - own
+        return sum(values[:7]) - values[3] - values[4] - own
 
     def foreign(self):
         """CPUs' worth since the beginning."""
@@ -183,15 +209,12 @@ def truth_beside(beside, wanted):
             beside and wanted.cpus >= WAITS_MAYBE[0] and wanted.waiting >= WAITS_MAYBE[1])
 
 
-def judge(scenario, stage, report, noise, wanted, loads):
+def judge(scenario, stage, report, noise, wanted, loads, stolen):
     """What it said of each container of the scenario: (short name, truth, verdict, right, and whether it said so only after
-    the wait for CPUs that the noise surely causes)."""
+    the wait for CPUs that the noise surely causes, or the steal there was)."""
     beside = noise.name or next(iter(loads), None)  # what else may have had the CPUs
     culprits = {short: stage.name_of(name) for short, name in getattr(scenario, "CULPRIT", {}).items()}
     truths = dict(scenario.TRUTH)
-    if noise.name:
-        for short, truth in getattr(scenario, "NOISY", {}).items():
-            truths[short], culprits[short] = truth, noise.name
     for short, truth in truths.items():
         found = scenarios.first_verdict(report, stage.name_of(short))
         verdict = found and found["verdict"]
@@ -199,14 +222,20 @@ def judge(scenario, stage, report, noise, wanted, loads):
         surely, maybe = truth_beside(beside, waits)
         if surely and (truth is None or (truth in DISK_WAITS and waits.waiting >= DISK_OUTWEIGHED * waits.disk)):
             truth, culprits[short] = "CPU taken by a neighbour", beside
+        if surely and truth == "cap throttled" and waits.throttled < QUOTA_BINDS:
+            truth, culprits[short] = "CPU taken by a neighbour", beside
         right = verdict == truth
+        is_steal = verdict == "hypervisor steal" and stolen >= STEALS_MAYBE
+        if truth is None and is_steal:
+            right = True
         if truth is None and verdict in NEIGHBOURS and maybe:
             right = found["culprit"] in loads
         if right and short in culprits:
             planted = next((c.name for c in stage.containers.values() if c.name == culprits[short]), None)
             right = scenarios.blames(found, culprits[short]) or (
                 verdict in NEIGHBOURS and loads.get(found["culprit"], -1) >= wanted.get(planted, NOTHING).used)
-        after = bool(not right and truth and surely and verdict in NEIGHBOURS and found["culprit"] in loads and
+        is_wait = surely and verdict in NEIGHBOURS and found["culprit"] in loads
+        after = bool(not right and truth and (is_wait or is_steal) and
                      any(f["verdict"] == truth for f in report["findings"] if f["container"] == stage.name_of(short)))
         yield short, truth, found, right, after
     for short, note in getattr(scenario, "NOTES", {}).items():
@@ -229,12 +258,15 @@ def look(docker, stages, variant, options, end):
                 account = Account(stages, noise, docker.daemon)
                 waits = Waits([c for stage in stages.values() for c in stage.containers.values()])
                 report = diagnose(seconds, files, before)
-                cpus, foreign, loads = waits.wanted(), account.foreign(), account.loads()
+                cpus, foreign, loads, stolen = waits.wanted(), account.foreign(), account.loads(), account.stolen()
                 for name, scenario in wanted.items():
-                    for short, truth, found, right, after in judge(scenario, stages[name], report, noise, cpus, loads):
+                    for short, truth, found, right, after in judge(scenario, stages[name], report, noise, cpus, loads,
+                                                                     stolen):
                         yield {"scenario": name, "container": short, "variant": variant, "files": files,
                                "truth": truth, "verdict": found and found["verdict"],
-                               "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right, "after": after}
+                               "culprit": found and found["culprit"], "foreign": round(foreign, 2), "right": right, "after": after,
+                               "stolen": round(stolen, 3),
+                               "account": [round(n, 3) for n in cpus.get(stages[name].name_of(short), NOTHING)]}
                 calm += foreign < FOREIGN_CPUS
                 if calm == options.repeat or time.monotonic() > end:
                     break

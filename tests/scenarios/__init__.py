@@ -8,8 +8,6 @@ A module has
   FILES   True when files alone are enough
   QUIET   True when another load on the CPUs makes it another truth: left out of noisy variants
   ALONE   True when it loads the machine so much that others beside it would suffer
-  NOISY   optional dict: container -> the verdict beside another load on the CPUs, instead of TRUTH's; its culprit is
-          that load
   NEEDS   optional: programs the machine must have; without them it is left out
   SECONDS optional: the least time to look
   setup(stage)  starts what it needs by stage.run(name, *command, **options of runtimes.py)
