@@ -332,7 +332,7 @@ static GPtrArray *windows_facts(const GPtrArray *windows)
 	GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)facts_free);
 
 	for (guint i = 0; windows && i < windows->len; i++)
-		g_ptr_array_add(all, facts_new(g_ptr_array_index(windows, i)));
+		g_ptr_array_add(all, facts_new(g_ptr_array_index(windows, i), NULL));
 	return all;
 }
 
@@ -343,9 +343,7 @@ struct diagnosis *diagnose(const struct snapshot *snapshot, const GPtrArray *win
 	g_autoptr(GPtrArray) parts = windows_facts(windows);
 
 	diagnosis->config = *config;
-	diagnosis->facts = facts_new(snapshot);
-	if (windows)
-		facts_add_parts(diagnosis->facts, windows);
+	diagnosis->facts = facts_new(snapshot, windows);
 	diagnosis->findings = g_ptr_array_new_with_free_func(finding_free);
 	diagnosis->notes = g_ptr_array_new_with_free_func(finding_free);
 	diagnosis->checked = g_array_new(FALSE, FALSE, sizeof(struct checked));

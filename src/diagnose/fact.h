@@ -38,6 +38,8 @@ enum fact {
 	FACT_MEMORY_HIGH,
 	FACT_MEMORY_PRESSURE,
 	FACT_REFAULTS,
+	FACT_MEMORY_WAIT,
+	FACT_MEMORY_CPU,
 	FACT_RECLAIM_OWN,
 	FACT_RECLAIM_MACHINE,
 	FACT_HIGH_EVENTS,
@@ -91,7 +93,7 @@ enum fact {
 	FACT_DNS_FAILED,
 	FACT_DNS_UNKNOWN_NAMES,
 	FACT_DNS_LATENCY,
-	/* shares of thread time, what a verdict weighs */
+	/* shares of thread time that would be given back, what a verdict weighs */
 	FACT_LOST_THROTTLED,
 	FACT_LOST_CONTENTION,
 	FACT_LOST_OTHERS,
@@ -174,15 +176,13 @@ struct facts {
 	GStringChunk *strings;
 };
 
-struct facts *facts_new(const struct snapshot *snapshot);
+/* `parts`: the adjoining parts of that time (of struct snapshot *, the latest last), NULL: none. They alone tell how memory
+ * grew where it grew steadily (three parts or more: FACT_MEMORY_GROWTH, FACT_MEMORY_LASTS), what waited at the end of each
+ * (FACT_ACCEPT_WAITING), and how idle the CPUs were for who was born meanwhile. */
+struct facts *facts_new(const struct snapshot *snapshot, const GPtrArray *parts);
 void facts_free(struct facts *facts);
 typedef struct facts facts_t; /* for g_autoptr(facts_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(facts_t, facts_free)
-
-/* What only the adjoining parts of a time tell (of struct snapshot *, the latest last): how memory grew where it grew
- * steadily (three parts or more: FACT_MEMORY_GROWTH, FACT_MEMORY_LASTS), and what waited at the end of each
- * (FACT_ACCEPT_WAITING). */
-void facts_add_parts(struct facts *facts, const GPtrArray *parts);
 
 /* NULL when absent. */
 struct subject *facts_by_name(const struct facts *facts, const char *name);

@@ -28,6 +28,7 @@ enum thread_time {
 	TIME_NETWORK,
 	TIME_FILE_LOCK,
 	TIME_KERNEL_LOCK,
+	TIME_PAGING, /* running, to read pages into memory or to make room for them */
 	TIME_OTHER, /* idle, asleep, locks: of those only what `contended` says counts */
 	TIMES,
 };
@@ -67,6 +68,16 @@ static const struct {
 	{ "rwsem_down_", TIME_OTHER, TIME_KERNEL_LOCK },
 	{ "percpu_rwsem_wait", TIME_OTHER, TIME_KERNEL_LOCK },
 	{ "rt_mutex_slowlock", TIME_OTHER, TIME_KERNEL_LOCK },
+	{ "page_cache_ra_", TIME_RUNNING, TIME_PAGING },
+	{ "page_cache_sync_ra", TIME_RUNNING, TIME_PAGING },
+	{ "page_cache_async_ra", TIME_RUNNING, TIME_PAGING },
+	{ "ondemand_readahead", TIME_RUNNING, TIME_PAGING },
+	{ "filemap_create_folio", TIME_RUNNING, TIME_PAGING },
+	{ "do_swap_page", TIME_RUNNING, TIME_PAGING },
+	{ "try_to_free_mem_cgroup_pages", TIME_RUNNING, TIME_PAGING },
+	{ "try_to_free_pages", TIME_RUNNING, TIME_PAGING },
+	{ "mem_cgroup_handle_over_high", TIME_RUNNING, TIME_PAGING },
+	{ "__mem_cgroup_handle_over_high", TIME_RUNNING, TIME_PAGING },
 };
 /* On the way from who wants a lock to the function that waits for it. */
 static const char *const lock_functions[] = { "down_",	      "__down_",      "mutex_lock",
@@ -114,6 +125,7 @@ struct gathering {
 	const struct snapshot *snapshot;
 	const struct gauges *gauges; /* NULL: none */
 	const struct gauge_row *host; /* NULL: not known */
+	const GPtrArray *parts; /* of struct snapshot *; NULL: none */
 	double host_used_ns; /* CPU time in no container; 0: not known */
 	double seconds;
 	GHashTable *sums; /* subject → struct sums */
@@ -540,17 +552,18 @@ static void gather_shape(struct gathering *gathering, const struct shape *shape)
 struct threads {
 	double running, waiting, throttled, disk, memory, contended, file_lock, kernel_lock;
 	double active; /* all of these */
-	double blocked_disk; /* disk, without what memory explains */
+	double paging; /* of running: to read pages in or to make room */
 };
 
 static gboolean threads_of(const struct gathering *gathering, const struct sums *sums, const struct gauge_row *row,
 			   struct threads *threads)
 {
-	double run_ns = 0, delay_ns = 0, some_ns = 0, throttled_ns = 0, disk_ns = 0;
+	double run_ns = 0, delay_ns = 0, some_ns = 0, throttled_ns = 0, disk_ns = 0, memory_ns = 0;
 
 	*threads = (struct threads){ 0 };
 	if (gathering->has_walltime && sums && sums->has_times) {
-		threads->running = sums->times[TIME_RUNNING] / 1e9;
+		threads->paging = sums->times[TIME_PAGING] / 1e9;
+		threads->running = sums->times[TIME_RUNNING] / 1e9 + threads->paging;
 		threads->waiting = sums->times[TIME_WAITING] / 1e9;
 		threads->throttled = sums->times[TIME_THROTTLED] / 1e9;
 		threads->disk = (sums->times[TIME_DISK] + sums->times[TIME_FAULT]) / 1e9;
@@ -571,6 +584,9 @@ static gboolean threads_of(const struct gathering *gathering, const struct sums 
 		threads->throttled = MIN(throttled_ns, delay_ns) / 1e9;
 		threads->waiting = delay_ns / 1e9 - threads->throttled;
 		threads->disk = disk_ns / 1e9;
+		/* Pressure counts who makes room also while it runs, but not who waits for a disk only because it reads. */
+		if (gauge(row, GAUGE_PRESSURE_MEMORY_SOME, &memory_ns))
+			threads->paging = CLAMP((memory_ns - disk_ns) / 1e9, 0, threads->running);
 	}
 	threads->active = threads->running + threads->waiting + threads->throttled + threads->disk + threads->memory +
 			  threads->contended + threads->file_lock + threads->kernel_lock;
@@ -618,24 +634,67 @@ static void facts_quota(const struct gathering *gathering, struct subject *subje
 			       threads && threads->throttled > 0 ? threads->throttled : throttled_ns / 1e9));
 }
 
+/* How idle the CPUs were that it may run on, and those it may not. */
+struct idle {
+	double cpus, wall_ns, idle_ns;
+	double all, all_wall_ns, all_idle_ns, inside_idle_ns; /* in the time in which the machine's are known as well */
+};
+
+static gboolean idle_add(struct idle *idle, const struct gauge_row *row, const struct gauge_row *host, double wall_ns)
+{
+	double idle_ns, all_idle_ns;
+
+	if (!gauge(row, GAUGE_CPUSET, &idle->cpus) || !gauge(row, GAUGE_CPUSET_IDLE, &idle_ns))
+		return FALSE;
+	idle->wall_ns += wall_ns;
+	idle->idle_ns += idle_ns;
+	if (!gauge(host, GAUGE_CPUSET, &idle->all) || !gauge(host, GAUGE_CPU_IDLE, &all_idle_ns))
+		return TRUE;
+	idle->all_wall_ns += wall_ns;
+	idle->all_idle_ns += all_idle_ns;
+	idle->inside_idle_ns += idle_ns;
+	return TRUE;
+}
+
+static const struct gauge_row *row_in_part(const struct snapshot *part, enum gauge_resource resource, guint64 key)
+{
+	const struct shape *shape = snapshot_find(part, SHAPE_GAUGES);
+
+	return shape ? gauges_find(shape->gauges, resource, key, 0) : NULL;
+}
+
+/* Of who was born within the time that is known only from the first reading on in which it was there. */
+static gboolean idle_add_parts(struct idle *idle, const struct gathering *gathering, guint64 key)
+{
+	gboolean known = FALSE;
+
+	for (guint i = 0; gathering->parts && i < gathering->parts->len; i++) {
+		const struct snapshot *part = g_ptr_array_index(gathering->parts, i);
+
+		known |= idle_add(idle, row_in_part(part, GAUGE_RESOURCE_CONTAINER, key),
+				  row_in_part(part, GAUGE_RESOURCE_HOST, 0), (double)part->duration_ns);
+	}
+	return known;
+}
+
 static void facts_idle(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
 {
-	double cpus, idle_ns, all, all_idle_ns, stolen_ns, wall_ns = gathering->seconds * 1e9;
+	double all, stolen_ns, wall_ns = gathering->seconds * 1e9;
+	struct idle idle = { 0 };
 
 	if (gauge(gathering->host, GAUGE_CPUSET, &all) && gauge(gathering->host, GAUGE_CPU_STOLEN, &stolen_ns)) {
 		set_share(subject, FACT_STEAL, stolen_ns, all * wall_ns);
 		set_share(subject, FACT_LOST_STEAL, stolen_ns, all * wall_ns);
 	}
-	if (!gauge(row, GAUGE_CPUSET, &cpus) || !gauge(row, GAUGE_CPUSET_IDLE, &idle_ns))
+	if (!idle_add(&idle, row, gathering->host, wall_ns) && !idle_add_parts(&idle, gathering, subject->key))
 		return;
-	set(subject, FACT_CPUS, cpus);
-	set_share(subject, FACT_CPUS_IDLE, idle_ns, cpus * wall_ns);
-	if (!gauge(gathering->host, GAUGE_CPUSET, &all) || !gauge(gathering->host, GAUGE_CPU_IDLE, &all_idle_ns))
+	set(subject, FACT_CPUS, idle.cpus);
+	set_share(subject, FACT_CPUS_IDLE, idle.idle_ns, idle.cpus * idle.wall_ns);
+	if (idle.all_wall_ns <= 0)
 		return;
-	if (all > cpus)
-		set_share(subject, FACT_CPUS_IDLE_OUTSIDE, all_idle_ns - idle_ns, (all - cpus) * wall_ns);
-	else
-		set(subject, FACT_CPUS_IDLE_OUTSIDE, 0);
+	set(subject, FACT_CPUS_IDLE_OUTSIDE, 0);
+	set_share(subject, FACT_CPUS_IDLE_OUTSIDE, idle.all_idle_ns - idle.inside_idle_ns,
+		  (idle.all - idle.cpus) * idle.all_wall_ns);
 }
 
 /* CPU time that others had on the CPUs it may use. Without who had the CPU while it waited: the wait may be for others as far
@@ -753,10 +812,19 @@ static void culprit_by_waits(struct gathering *gathering, struct subject *subjec
 	set_culprit(gathering, subject, TEXT_CPU_CULPRIT, &best);
 }
 
+/* The part of its waits for CPUs that is not lost to who had them: in a period in which it used up its quota it would have
+ * done so earlier without them, and have stood still for longer. */
+static double quota_part(const struct subject *subject)
+{
+	double part;
+
+	return fact_get(subject, FACT_THROTTLED_PERIODS, &part) ? part : 0;
+}
+
 static void facts_contention(struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
 			     const struct sums *sums, const struct threads *threads)
 {
-	double both = threads->running + threads->waiting, others_s = 0;
+	double both = threads->running + threads->waiting, others_s = 0, quota = quota_part(subject);
 	gboolean known = TRUE;
 
 	set(subject, FACT_CPU_DEMAND, (both + threads->throttled) / gathering->seconds);
@@ -776,21 +844,34 @@ static void facts_contention(struct gathering *gathering, struct subject *subjec
 	set_share(subject, FACT_WAIT_OTHERS, others_s, both);
 	set_share(subject, FACT_WAIT_OWN, threads->waiting - others_s, both);
 	set_share(subject, FACT_OTHERS_PART, others_s, threads->waiting);
-	set_share(subject, FACT_LOST_OTHERS, others_s, threads->active);
-	set_share(subject, FACT_LOST_OWN, threads->waiting - others_s, threads->active);
+	set_share(subject, FACT_LOST_OTHERS, others_s * (1 - quota), threads->active);
+	set_share(subject, FACT_LOST_OWN, (threads->waiting - others_s) * (1 - quota), threads->active);
+}
+
+/* At the fullest of the looks: who makes room has a little of it just then. */
+static double memory_at_most(const struct gathering *gathering, const struct subject *subject, double used)
+{
+	double then;
+
+	for (guint i = 0; gathering->parts && i < gathering->parts->len; i++)
+		if (gauge(row_in_part(g_ptr_array_index(gathering->parts, i), GAUGE_RESOURCE_CONTAINER, subject->key),
+			  GAUGE_MEMORY, &then))
+			used = MAX(used, then);
+	return used;
 }
 
 static void facts_memory(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
 {
 	double used, limit, anon, file, value, wall_ns = gathering->seconds * 1e9;
 
-	if (gauge(row, GAUGE_MEMORY, &used))
+	if (gauge(row, GAUGE_MEMORY, &used)) {
 		set(subject, FACT_MEMORY_USED, used);
+		set(subject, FACT_MEMORY_FILL, 0); /* if there is no limit */
+	}
 	if (gauge(row, GAUGE_MEMORY_LIMIT, &limit)) {
 		set(subject, FACT_MEMORY_LIMIT, limit);
-		set_share(subject, FACT_MEMORY_FILL, used, limit);
-	} else if (row && gauge(row, GAUGE_MEMORY, &used)) {
-		set(subject, FACT_MEMORY_FILL, 0); /* there is no limit */
+		if (subject->known[FACT_MEMORY_USED])
+			set_share(subject, FACT_MEMORY_FILL, memory_at_most(gathering, subject, used), limit);
 	}
 	if (gauge(row, GAUGE_MEMORY_HIGH, &value))
 		set(subject, FACT_MEMORY_HIGH, value);
@@ -913,19 +994,43 @@ static void facts_disk(struct gathering *gathering, struct subject *subject, con
 	}
 }
 
+/* What more memory would give back, of who reads again what it has just dropped (a rule that weighs with this has made sure
+ * of that): waits for memory and disks, CPU time to make room and to read, and of the waits for CPUs what fell to that. */
+static double memory_price(const struct threads *threads)
+{
+	double waiting = threads->running > 0 ? threads->waiting * threads->paging / threads->running : 0;
+
+	return threads->memory + threads->disk + threads->paging + waiting;
+}
+
+/* What a hypervisor takes of the time the CPUs are wanted, it takes of the time a container's threads run and wait for them. */
+static void facts_stolen(const struct gathering *gathering, struct subject *subject, const struct threads *threads)
+{
+	double all, idle_ns, stolen_ns, wanted_ns;
+
+	if (!gauge(gathering->host, GAUGE_CPUSET, &all) || !gauge(gathering->host, GAUGE_CPU_IDLE, &idle_ns) ||
+	    !gauge(gathering->host, GAUGE_CPU_STOLEN, &stolen_ns))
+		return;
+	wanted_ns = all * gathering->seconds * 1e9 - idle_ns;
+	if (wanted_ns > 0)
+		set_share(subject, FACT_LOST_STEAL,
+			  MIN(stolen_ns / wanted_ns, 1) * (threads->running + threads->waiting), threads->active);
+}
+
 static void facts_lost(struct gathering *gathering, struct subject *subject, const struct sums *sums,
 		       const struct threads *threads)
 {
-	double others, waiting_memory = threads->memory;
+	double others;
 
 	set(subject, FACT_ACTIVE, threads->active / gathering->seconds);
 	if (gathering->has_walltime && sums && sums->has_times)
 		set(subject, FACT_NETWORK_WAIT, sums->times[TIME_NETWORK] / 1e9 / gathering->seconds);
 	if (threads->active <= 0)
 		return;
+	facts_stolen(gathering, subject, threads);
 	set_share(subject, FACT_ON_CPU, threads->running, threads->active);
 	set_share(subject, FACT_LOST_THROTTLED, threads->throttled, threads->active);
-	set_share(subject, FACT_LOST_CONTENTION, threads->waiting, threads->active);
+	set_share(subject, FACT_LOST_CONTENTION, threads->waiting * (1 - quota_part(subject)), threads->active);
 	set_share(subject, FACT_LOST_DISK, threads->disk, threads->active);
 	set_share(subject, FACT_DISK_WAIT, threads->disk, threads->active);
 	if (gathering->has_walltime && sums) {
@@ -938,8 +1043,9 @@ static void facts_lost(struct gathering *gathering, struct subject *subject, con
 	}
 	if (fact_get(subject, FACT_DISK_OTHERS_PART, &others))
 		set_share(subject, FACT_LOST_DISK_OTHERS, others * threads->disk, threads->active);
-	/* What is read again is the price of too little memory, too; a rule that weighs with this has made sure of that. */
-	set_share(subject, FACT_LOST_MEMORY, waiting_memory + threads->disk, threads->active);
+	set_share(subject, FACT_MEMORY_WAIT, threads->memory + threads->disk, threads->active);
+	set_share(subject, FACT_MEMORY_CPU, threads->paging, threads->active);
+	set_share(subject, FACT_LOST_MEMORY, memory_price(threads), threads->active);
 	if (gathering->has_futex && gathering->has_walltime) {
 		set_share(subject, FACT_LOCK_WAIT, threads->contended, threads->active);
 		set_share(subject, FACT_LOST_LOCK, threads->contended, threads->active);
@@ -1133,39 +1239,6 @@ static double shape_coverage(const struct shape *shape, guint64 duration_ns)
 									: COVERAGE_EVENTS_LEAST);
 }
 
-struct facts *facts_new(const struct snapshot *snapshot)
-{
-	struct facts *facts = g_new0(struct facts, 1);
-	struct gathering gathering = { .facts = facts, .snapshot = snapshot };
-	const struct shape *gauges = snapshot_find(snapshot, SHAPE_GAUGES);
-
-	facts->subjects = g_ptr_array_new_with_free_func(g_free);
-	facts->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-	facts->strings = g_string_chunk_new(4096);
-	facts->duration_ns = snapshot->duration_ns;
-	facts->coverage = 1;
-	gathering.gauges = gauges ? gauges->gauges : NULL;
-	gathering.seconds = MAX((double)snapshot->duration_ns / 1e9, 1e-9);
-	gathering.sums = g_hash_table_new_full(NULL, NULL, NULL, sums_free);
-	gather_subjects(&gathering);
-	gather_host_used(&gathering);
-	for (guint i = 0; i < snapshot->shapes->len; i++) {
-		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
-		double coverage = shape_coverage(shape, snapshot->duration_ns);
-
-		gather_shape(&gathering, shape);
-		if (coverage < facts->coverage) { /* not so when it is not a number */
-			facts->coverage = coverage;
-			facts->coverage_of = g_string_chunk_insert_const(facts->strings, shape->probe);
-		}
-	}
-	mark_times(&gathering);
-	for (guint i = 0; i < facts->subjects->len; i++)
-		facts_of(&gathering, g_ptr_array_index(facts->subjects, i));
-	g_hash_table_unref(gathering.sums);
-	return facts;
-}
-
 /* Least squares of memory over time. */
 struct fit {
 	guint count;
@@ -1194,14 +1267,6 @@ static gboolean fit_slope(const struct fit *fit, double *slope)
 	return covariance * covariance / (variance_t * variance_y) >= GROWTH_FIT_LEAST;
 }
 
-/* NULL: it was not there. */
-static const struct gauge_row *row_in_part(const struct snapshot *part, guint64 key)
-{
-	const struct shape *shape = snapshot_find(part, SHAPE_GAUGES);
-
-	return shape ? gauges_find(shape->gauges, GAUGE_RESOURCE_CONTAINER, key, 0) : NULL;
-}
-
 static void growth_of(struct subject *subject, const GPtrArray *parts)
 {
 	struct fit fit = { 0 };
@@ -1209,7 +1274,7 @@ static void growth_of(struct subject *subject, const GPtrArray *parts)
 
 	for (guint i = 0; i < parts->len; i++) {
 		const struct snapshot *part = g_ptr_array_index(parts, i);
-		const struct gauge_row *row = row_in_part(part, subject->key);
+		const struct gauge_row *row = row_in_part(part, GAUGE_RESOURCE_CONTAINER, subject->key);
 
 		t += (double)part->duration_ns / 1e9;
 		if (!gauge(row, GAUGE_MEMORY_ANON, &anon))
@@ -1232,7 +1297,8 @@ static void accept_waiting_of(struct subject *subject, const GPtrArray *parts)
 	double least = G_MAXDOUBLE, waiting;
 
 	for (guint i = 0; i < parts->len; i++) {
-		const struct gauge_row *row = row_in_part(g_ptr_array_index(parts, i), subject->key);
+		const struct gauge_row *row =
+			row_in_part(g_ptr_array_index(parts, i), GAUGE_RESOURCE_CONTAINER, subject->key);
 
 		if (!row)
 			return;
@@ -1244,7 +1310,8 @@ static void accept_waiting_of(struct subject *subject, const GPtrArray *parts)
 		set(subject, FACT_ACCEPT_WAITING, least);
 }
 
-void facts_add_parts(struct facts *facts, const GPtrArray *parts)
+/* What only the adjoining parts of the time tell. */
+static void facts_parts(const struct facts *facts, const GPtrArray *parts)
 {
 	for (guint i = 0; i < facts->subjects->len; i++) {
 		struct subject *subject = g_ptr_array_index(facts->subjects, i);
@@ -1254,6 +1321,41 @@ void facts_add_parts(struct facts *facts, const GPtrArray *parts)
 		growth_of(subject, parts);
 		accept_waiting_of(subject, parts);
 	}
+}
+
+struct facts *facts_new(const struct snapshot *snapshot, const GPtrArray *parts)
+{
+	struct facts *facts = g_new0(struct facts, 1);
+	struct gathering gathering = { .facts = facts, .snapshot = snapshot, .parts = parts };
+	const struct shape *gauges = snapshot_find(snapshot, SHAPE_GAUGES);
+
+	facts->subjects = g_ptr_array_new_with_free_func(g_free);
+	facts->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	facts->strings = g_string_chunk_new(4096);
+	facts->duration_ns = snapshot->duration_ns;
+	facts->coverage = 1;
+	gathering.gauges = gauges ? gauges->gauges : NULL;
+	gathering.seconds = MAX((double)snapshot->duration_ns / 1e9, 1e-9);
+	gathering.sums = g_hash_table_new_full(NULL, NULL, NULL, sums_free);
+	gather_subjects(&gathering);
+	gather_host_used(&gathering);
+	for (guint i = 0; i < snapshot->shapes->len; i++) {
+		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
+		double coverage = shape_coverage(shape, snapshot->duration_ns);
+
+		gather_shape(&gathering, shape);
+		if (coverage < facts->coverage) { /* not so when it is not a number */
+			facts->coverage = coverage;
+			facts->coverage_of = g_string_chunk_insert_const(facts->strings, shape->probe);
+		}
+	}
+	mark_times(&gathering);
+	for (guint i = 0; i < facts->subjects->len; i++)
+		facts_of(&gathering, g_ptr_array_index(facts->subjects, i));
+	if (parts)
+		facts_parts(facts, parts);
+	g_hash_table_unref(gathering.sums);
+	return facts;
 }
 
 void facts_free(struct facts *facts)

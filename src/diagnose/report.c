@@ -180,7 +180,15 @@ void report_text(GString *out, const struct diagnosis *diagnosis, const struct r
 
 /* ---- Markdown ---- */
 
-/* What a terminal may see, with every sign Markdown or HTML would take for its own disarmed. */
+/* Does it begin what is made a link without being marked as one: www.…, …://…? */
+static gboolean is_link(const char *text, const char *at)
+{
+	return (*at == ':' && at[1] == '/') ||
+	       (*at == '.' && at - text >= 3 && g_ascii_strncasecmp(at - 3, "www", 3) == 0);
+}
+
+/* What a terminal may see, with every sign Markdown or HTML would take for its own disarmed. That somebody is mentioned is
+ * found in what is shown, where a backslash is gone: a comment parts the sign from the name. */
 static void markdown_append(GString *out, const char *text)
 {
 	g_autofree char *safe = text_terminal(text);
@@ -190,7 +198,9 @@ static void markdown_append(GString *out, const char *text)
 			g_string_append(out, "&lt;");
 		else if (*at == '&')
 			g_string_append(out, "&amp;");
-		else if (strchr("\\`*_{}[]#|>~!@", *at))
+		else if (*at == '@')
+			g_string_append(out, "@<!-- -->");
+		else if (strchr("\\`*_{}[]#|>~!", *at) || is_link(safe, at))
 			g_string_append_printf(out, "\\%c", *at);
 		else
 			g_string_append_c(out, *at);

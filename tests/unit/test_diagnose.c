@@ -910,6 +910,144 @@ static void test_quota_comes_first(void)
 	snapshot_free(scene.snapshot);
 }
 
+/* Of two true troubles the one comes first whose end would give back more: without the neighbour, who stands still at the end of
+ * each period gets no more than its quota, but who uses it up now and then only does. */
+static void test_quota_beside_a_neighbour(void)
+{
+	static const struct {
+		guint64 periods;
+		const char *first;
+	} cases_of[] = { { 97, "cap throttled" }, { 15, "CPU taken by a neighbour" } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases_of); i++) {
+		struct diagnosis *diagnosis;
+		struct scene scene;
+
+		scene_init(&scene);
+		scene_neighbour(&scene, TRUE);
+		quota(&scene, cases_of[i].periods, 5);
+		diagnosis = scene_diagnose(&scene);
+		g_assert_cmpstr(first_of(diagnosis->findings, "web")->name, ==, cases_of[i].first);
+		g_assert_cmpuint(diagnosis->findings->len, ==, 2);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
+/* The same of memory: with enough of it there would be nothing to read again, neither the CPU time nor the waits for CPUs that
+ * costs. What it runs besides would wait as before. */
+static void test_memory_beside_a_neighbour(void)
+{
+	static const char *const first[] = { "CPU taken by a neighbour", "memory limit too small" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(first); i++) {
+		struct diagnosis *diagnosis;
+		struct scene scene;
+
+		scene_init(&scene);
+		scene_neighbour(&scene, TRUE);
+		scene_thrash(&scene, TRUE);
+		add_kernel_time(&scene, "running: kernel", "filemap_get_pages",
+				i ? "page_cache_ra_unbounded" : "copy_folio_to_iter", 14);
+		diagnosis = scene_diagnose(&scene);
+		g_assert_cmpstr(first_of(diagnosis->findings, "web")->name, ==, first[i]);
+		g_assert_cmpuint(diagnosis->findings->len, ==, 2);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
+/* Who makes room is below its limit for a moment: one look at which it was full is enough. */
+static void test_full_at_one_look(void)
+{
+	for (guint full = 0; full <= 1; full++) {
+		g_autoptr(GPtrArray) windows = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+		struct diagnose_config config;
+		struct diagnosis *diagnosis;
+		struct scene scene;
+
+		diagnose_config_init(&config);
+		scene_init(&scene);
+		scene_thrash(&scene, TRUE);
+		gauge_set(web(&scene), GAUGE_MEMORY, 58 * MIB);
+		for (guint i = 0; i < 3; i++) {
+			struct scene part;
+
+			scene_init(&part);
+			g_ptr_array_set_size(part.snapshot->shapes, 1);
+			filled(&part, 30000, 2);
+			gauge_set(web(&part), GAUGE_MEMORY, (full && i == 1 ? 64 : 58) * MIB);
+			g_ptr_array_add(windows, part.snapshot);
+		}
+		diagnosis = diagnose(scene.snapshot, windows, &config);
+		g_assert_cmpint(first_of(diagnosis->findings, "web") != NULL &&
+					strcmp(first_of(diagnosis->findings, "web")->name, "memory limit too small") ==
+						0,
+				==, full);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
+/* A hypervisor takes nothing of the time in which a disk is waited for. */
+static void test_steal_beside_a_disk(void)
+{
+	static const char *const first[] = { "hypervisor steal", "slow disk" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(first); i++) {
+		struct diagnosis *diagnosis;
+		struct scene scene;
+
+		scene_init(&scene);
+		scene_steal(&scene, TRUE);
+		scene_slow_disk(&scene, TRUE);
+		add_time(&scene, "web", "running: user", i ? 0 : 60);
+		diagnosis = scene_diagnose(&scene);
+		g_assert_cmpstr(first_of(diagnosis->findings, "web")->name, ==, first[i]);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
+/* How idle its CPUs were is known of a newcomer from the first reading on in which it was there. */
+static void test_newcomer(void)
+{
+	g_autoptr(GPtrArray) windows = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+	struct gauges *nobody = gauges_new();
+	struct diagnose_config config;
+	struct diagnosis *diagnosis;
+	struct scene scene;
+
+	diagnose_config_init(&config);
+	scene_init(&scene);
+	scene_neighbour(&scene, TRUE);
+	gauges_forget_newcomers(scene.gauges, nobody, GAUGE_CPUSET_IDLE);
+	diagnosis = diagnose(scene.snapshot, NULL, &config);
+	g_assert_null(first_of(diagnosis->findings, "web"));
+	diagnosis_free(diagnosis);
+	for (guint i = 0; i < 3; i++) {
+		struct scene part;
+
+		scene_init(&part);
+		g_ptr_array_set_size(part.snapshot->shapes, 1);
+		if (i == 0)
+			gauges_forget_newcomers(part.gauges, nobody, GAUGE_CPUSET_IDLE);
+		else
+			gauge_set(web(&part), GAUGE_CPUSET_IDLE, S(0.5));
+		gauge_set(web(&part), GAUGE_RUNQUEUE_WAIT, S(8));
+		gauge_set(gauges_row(part.gauges, 0), GAUGE_CPU_IDLE, S(0.5));
+		g_ptr_array_add(windows, part.snapshot);
+	}
+	diagnosis = diagnose(scene.snapshot, windows, &config);
+	g_assert_nonnull(first_of(diagnosis->findings, "web"));
+	g_assert_cmpstr(first_of(diagnosis->findings, "web")->name, ==, "CPU taken by a neighbour");
+	g_assert_cmpfloat_with_epsilon(first_of(diagnosis->findings, "web")->subject->values[FACT_CPUS_IDLE], 0.025,
+				       1e-9);
+	diagnosis_free(diagnosis);
+	gauges_free(nobody);
+	snapshot_free(scene.snapshot);
+}
+
 /* Who wants a CPU a fiftieth of the time and waits ten times that loses a fifth of a thread: less than to failing questions. Who
  * has ready threads all the time loses more. */
 static void test_much_of_little_is_little(void)
@@ -1079,13 +1217,14 @@ static void test_config(void)
 
 static void test_hostile_names(void)
 {
-	static const char evil[] = "x'$(reboot)\033[2J\n```|<b>";
+	static const char evil[] = "x'$(reboot)\033[2J\n```|<b> @you www.evil.example http://evil.example";
 	struct scene scene;
 	struct diagnosis *diagnosis;
 	struct report_options options = { 0 };
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(GString) markdown = g_string_new(NULL);
 	g_autoptr(GString) json = g_string_new(NULL);
+	g_autofree char *before_fence = NULL;
 	struct gauge_row *row;
 
 	scene_init(&scene);
@@ -1105,6 +1244,12 @@ static void test_hostile_names(void)
 	g_assert_null(strchr(markdown->str, '\033'));
 	g_assert_null(strstr(markdown->str, "<b>\n"));
 	g_assert_null(strstr(markdown->str, ": x'$(reboot)\n"));
+	/* Nobody is mentioned, nothing is made a link; in a fence nothing would be. */
+	before_fence = g_strndup(markdown->str, (gsize)(strstr(markdown->str, "```sh") - markdown->str));
+	g_assert_nonnull(strstr(before_fence, "@<!-- -->you"));
+	g_assert_null(strstr(before_fence, "@you"));
+	g_assert_null(strstr(before_fence, "www.evil"));
+	g_assert_null(strstr(before_fence, "http://"));
 	g_assert_null(strchr(json->str, '\033'));
 	g_assert_null(strchr(json->str, '\n'));
 	diagnosis_free(diagnosis);
@@ -1168,6 +1313,11 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/chain", test_chain);
 	g_test_add_func("/diagnose/engine", test_settings);
 	g_test_add_func("/diagnose/quota-comes-first", test_quota_comes_first);
+	g_test_add_func("/diagnose/quota-beside-a-neighbour", test_quota_beside_a_neighbour);
+	g_test_add_func("/diagnose/memory-beside-a-neighbour", test_memory_beside_a_neighbour);
+	g_test_add_func("/diagnose/newcomer", test_newcomer);
+	g_test_add_func("/diagnose/steal-beside-a-disk", test_steal_beside_a_disk);
+	g_test_add_func("/diagnose/full-at-one-look", test_full_at_one_look);
 	g_test_add_func("/diagnose/much-of-little-is-little", test_much_of_little_is_little);
 	g_test_add_func("/diagnose/equal-names", test_equal_names);
 	g_test_add_func("/diagnose/unknown-is-not-zero", test_unknown_is_not_zero);
