@@ -181,6 +181,21 @@ static int diagnose_list(const struct diagnose_command *command)
 	return EXIT_OK;
 }
 
+static int diagnose_guest(const struct diagnose_command *command)
+{
+	struct guest_options options = {
+		.command = "diagnose",
+		.duration = command->duration,
+		.json = command->json,
+		.markdown = command->markdown,
+		.is_diagnosis = TRUE,
+		.files = command->files,
+	};
+	int status = guest_show(&options);
+
+	return status == EXIT_FAILED && command->exit_zero ? EXIT_OK : status;
+}
+
 static int diagnose_run(struct diagnose_command *command, char **targets)
 {
 	g_autoptr(GError) error = NULL;
@@ -190,6 +205,8 @@ static int diagnose_run(struct diagnose_command *command, char **targets)
 	if (diagnose_check(command, &error)) {
 		if (command->list)
 			return diagnose_list(command);
+		if (guest_is_inside() && !source_capture())
+			return diagnose_guest(command);
 		registry = source_registry(&error);
 		if (registry && diagnose_targets(command, registry, targets, &error))
 			status = diagnose_measure(command, registry, &error);
@@ -232,13 +249,7 @@ int cmd_diagnose(int argc, char **argv)
 		context,
 		"A TARGET is a container's name or id prefix, a pod, a pid, a cgroup path, or all (default).\n");
 	g_option_context_add_main_entries(context, entries, NULL);
-	if (!command_parse(context, &argc, &argv, &status)) {
-		/* said already */
-	} else if (guest_is_inside()) {
-		char *own[] = { argv[0], command.json ? (char *)"--json" : NULL, NULL };
-
-		status = cmd_guest(command.json ? 2 : 1, own);
-	} else
+	if (command_parse(context, &argc, &argv, &status))
 		status = diagnose_run(&command, argv + 1);
 	g_free(command.duration);
 	g_free(command.thresholds);

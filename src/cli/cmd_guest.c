@@ -29,8 +29,6 @@
 #define GUEST_MOUNTINFO_BYTES_MAX (4u << 20)
 
 struct guest {
-	char *duration;
-	gboolean json;
 	guint64 duration_ns;
 	struct cgroupfs *cgroupfs; /* NULL: none can be seen */
 	char *path; /* of our cgroup, as we see it */
@@ -246,12 +244,17 @@ static void guest_measure(struct guest *guest)
 
 /* ---- outputs ---- */
 
-static void guest_print(const struct guest *guest, const char *mountinfo)
+static guint count_marks(const double *values)
 {
-	double values[GUEST_VALUES];
 	guint marks = 0;
 
-	guest_values(guest, values);
+	for (guint i = 0; i < GUEST_VALUES; i++)
+		marks += look_is_abnormal(&guest_metas[i], values[i]);
+	return marks;
+}
+
+static void guest_print(const double *values, const char *mountinfo)
+{
 	puts("Inside a container, without the rights to look out of it. Seen from here:");
 	for (guint i = 0; i < GUEST_VALUES; i++) {
 		const struct look_meta *meta = &guest_metas[i];
@@ -263,9 +266,8 @@ static void guest_print(const struct guest *guest, const char *mountinfo)
 		       : i == GUEST_QUOTA || i == GUEST_MEMORY_LIMIT || i == GUEST_PIDS_LIMIT ? "none that can be seen"
 											      : "not known",
 		       abnormal ? "!" : "");
-		marks += abnormal;
 	}
-	for (guint i = 0; marks && i < GUEST_VALUES; i++)
+	for (guint i = 0; i < GUEST_VALUES; i++)
 		if (look_is_abnormal(&guest_metas[i], values[i]))
 			printf("! %s: %s\n", guest_metas[i].label, guest_metas[i].meaning);
 	puts("\nThe usual tools in here:");
@@ -278,13 +280,11 @@ static void guest_print(const struct guest *guest, const char *mountinfo)
 	     "stacks.\nOn the host: sudo fathom diagnose");
 }
 
-static void guest_print_json(const struct guest *guest, const char *mountinfo)
+static void guest_print_json(const struct guest *guest, const double *values, const char *mountinfo)
 {
 	g_autoptr(GString) out = g_string_new(NULL);
-	double values[GUEST_VALUES];
 	struct json_writer json;
 
-	guest_values(guest, values);
 	json_init(&json, out);
 	json_begin_object(&json, NULL);
 	json_bool(&json, "guest", TRUE);
@@ -311,42 +311,62 @@ static void guest_print_json(const struct guest *guest, const char *mountinfo)
 	puts(out->str);
 }
 
+static enum exit_status guest_status(const struct guest *guest, const double *values,
+				     const struct guest_options *options)
+{
+	if (!options->is_diagnosis)
+		return EXIT_OK;
+	if (count_marks(values))
+		return EXIT_FAILED;
+	return guest->has_stat && options->files ? EXIT_OK : EXIT_INCONCLUSIVE;
+}
+
+int guest_show(const struct guest_options *options)
+{
+	g_autofree char *mountinfo = file_read("/proc/self/mountinfo", GUEST_MOUNTINFO_BYTES_MAX, NULL, NULL);
+	const char *duration = options->duration ? options->duration : GUEST_DURATION;
+	struct guest guest = { 0 };
+	double values[GUEST_VALUES];
+
+	if (!units_parse_duration(duration, NS_PER_S, &guest.duration_ns) ||
+	    guest.duration_ns > GUEST_DURATION_MAX_NS || guest.duration_ns < NS_PER_MS) {
+		command_complain(options->command, "a duration of \"%s\" makes no sense: give 1ms to 1h", duration);
+		return EXIT_USAGE;
+	}
+	guest_measure(&guest);
+	guest_values(&guest, values);
+	if (options->json) {
+		guest_print_json(&guest, values, mountinfo);
+	} else {
+		fputs(options->markdown ? "```text\n" : "", stdout);
+		guest_print(values, mountinfo);
+		fputs(options->markdown ? "```\n" : "", stdout);
+	}
+	if (guest.cgroupfs)
+		cgroupfs_free(guest.cgroupfs);
+	g_free(guest.path);
+	return guest_status(&guest, values, options);
+}
+
 int cmd_guest(int argc, char **argv)
 {
-	struct guest guest = { 0 };
+	struct guest_options options = { .command = "guest" };
+	g_autofree char *duration = NULL;
 	const GOptionEntry entries[] = {
-		{ "duration", 'd', 0, G_OPTION_ARG_STRING, &guest.duration,
+		{ "duration", 'd', 0, G_OPTION_ARG_STRING, &duration,
 		  "How long to look: seconds, or with a unit (default " GUEST_DURATION ")", "SECONDS" },
-		{ "json", 0, 0, G_OPTION_ARG_NONE, &guest.json, "One JSON object", NULL },
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &options.json, "One JSON object", NULL },
 		G_OPTION_ENTRY_NULL,
 	};
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-	g_autofree char *mountinfo = file_read("/proc/self/mountinfo", GUEST_MOUNTINFO_BYTES_MAX, NULL, NULL);
 	int status;
 
 	g_option_context_set_summary(
 		context, "Inside a container: its own limits, use and losses, and which tools show the host's\n"
 			 "values instead. diagnose, host and use do this when they are started in there.");
 	g_option_context_add_main_entries(context, entries, NULL);
-	if (command_parse(context, &argc, &argv, &status)) {
-		if (!units_parse_duration(guest.duration ? guest.duration : GUEST_DURATION, NS_PER_S,
-					  &guest.duration_ns) ||
-		    guest.duration_ns > GUEST_DURATION_MAX_NS || guest.duration_ns < NS_PER_MS) {
-			command_complain("guest", "a duration of \"%s\" makes no sense: give 1ms to 1h",
-					 guest.duration);
-			status = EXIT_USAGE;
-		} else {
-			guest_measure(&guest);
-			if (guest.json)
-				guest_print_json(&guest, mountinfo);
-			else
-				guest_print(&guest, mountinfo);
-			status = EXIT_OK;
-		}
-	}
-	if (guest.cgroupfs)
-		cgroupfs_free(guest.cgroupfs);
-	g_free(guest.path);
-	g_free(guest.duration);
-	return status;
+	if (!command_parse(context, &argc, &argv, &status))
+		return status;
+	options.duration = duration;
+	return guest_show(&options);
 }

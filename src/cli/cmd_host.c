@@ -650,9 +650,7 @@ int cmd_host(int argc, char **argv)
 	if (!command_parse(context, &argc, &argv, &status)) {
 		/* said already */
 	} else if (guest_is_inside() && !source_capture()) {
-		char *own[] = { argv[0], host.json ? (char *)"--json" : NULL, NULL };
-
-		status = cmd_guest(host.json ? 2 : 1, own);
+		status = guest_show(&(struct guest_options){ "host", host.interval, .json = host.json });
 	} else {
 		if (argc > 1) {
 			command_complain("host",

@@ -129,7 +129,11 @@ static const struct row rows[] = {
 	  { { CELL_LOOK, LOOK_CONNTRACK_SHARE, -1, "of nf_conntrack_max", "no connection tracking" },
 	    NONE("none: it is full or not"),
 	    NONE("per CPU: /proc/net/stat/nf_conntrack") },
-	  { NONE("shared with the machine"), NONE("shared with the machine"), NONE("shared with the machine") } },
+	  { { CELL_SHARE, GAUGE_CONNTRACK, GAUGE_CONNTRACK_LIMIT, "of nf_conntrack_max",
+	      "nothing tracked, or no network of its own" },
+	    NONE("none: it is full or not"),
+	    { CELL_RATE, GAUGE_CONNTRACK_DROPS, GAUGE_CONNTRACK_INSERT_FAILED, "packets dropped",
+	      "nothing tracked, or no network of its own" } } },
 	{ "threads",
 	  { { CELL_LOOK, LOOK_THREADS_SHARE, -1, "of threads-max", NULL },
 	    NONE("none: fork fails or does not"),
@@ -516,9 +520,7 @@ int cmd_use(int argc, char **argv)
 	} else if (source_capture()) {
 		status = use_replay(&use, argv + 1);
 	} else if (guest_is_inside()) {
-		char *own[] = { argv[0], use.json ? (char *)"--json" : NULL, NULL };
-
-		status = cmd_guest(use.json ? 2 : 1, own);
+		status = guest_show(&(struct guest_options){ "use", use.duration, .json = use.json });
 	} else
 		status = use_run(&use, argv + 1);
 	look_free(use.look);

@@ -43,8 +43,17 @@ int cmd_namespaces(int argc, char **argv);
 int cmd_whois(int argc, char **argv);
 int cmd_enter(int argc, char **argv);
 int cmd_guest(int argc, char **argv);
-/* Inside a container, without the rights to look out of it: what cmd_guest shows is all there is. */
+/* Inside a container, without the rights to look out of it: what guest_show prints is all there is. */
 gboolean guest_is_inside(void);
+struct guest_options {
+	const char *command; /* that complains */
+	const char *duration; /* NULL: a second */
+	gboolean json, markdown; /* not both */
+	gboolean is_diagnosis; /* its exit status is that of fathom diagnose: what is abnormal is a finding */
+	gboolean files; /* files are all that was asked for: that they show nothing abnormal is conclusive */
+};
+/* Returns an exit status. */
+int guest_show(const struct guest_options *options);
 int cmd_host(int argc, char **argv);
 int cmd_use(int argc, char **argv);
 int cmd_flame(int argc, char **argv);

@@ -55,8 +55,12 @@ static void help_print(FILE *out)
 		fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
 	}
 	fprintf(out, "\nA TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup path,\n"
-		     "host, or all. Options and examples of a command: fathom COMMAND --help, man fathom-COMMAND.\n"
-		     "First thing to try: fathom ps, then fathom walltime NAME.\n");
+		     "host, or all. Options and examples of a command: fathom COMMAND --help, man fathom-COMMAND.\n");
+	if (guest_is_inside())
+		fputs("Inside a container, without the rights to look out of it, there is one to try: fathom guest.\n",
+		      out);
+	else
+		fputs("First thing to try: fathom diagnose, then fathom walltime NAME.\n", out);
 }
 
 const struct command *command_find(const char *name)

@@ -173,7 +173,16 @@ def test_started_inside_a_container(docker, start, fathom):
     assert values["memory_limit"] == pytest.approx(64 << 20) and 0 < values["memory_working_set"] < 64 << 20
     assert values["pids_limit"] == 100 and values["processes"] == 2
     assert all(tool["shows_host"] for tool in report["tools"])
-    # Commands for the host say the same instead of failing.
-    for command in ("diagnose", "host", "use"):
-        done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", command)
-        assert "Inside a container" in done.stdout and "THE HOST'S" in done.stdout and not done.stderr
+    # Commands for the host say the same instead of failing; that it is throttled is a finding.
+    for command, status in (("diagnose", 1), ("diagnose --exit-zero", 0), ("host", 0), ("use", 0)):
+        done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", *command.split(), check=False)
+        assert "Inside a container" in done.stdout and "THE HOST'S" in done.stdout and not done.stderr, command
+        assert done.returncode == status, (command, done.returncode)
+    done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", check=False)
+    assert done.returncode == 2 and "fathom guest" in done.stderr and "First thing to try" not in done.stderr
+    # Of one that does nothing it cannot be said from inside that nothing is wrong.
+    calm = start(docker, "calm", "/bin/trouble", "busy", "1", cpus=1,
+                 args=["-v", f"{build}:/fathom:ro", "-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"])
+    for arguments, statuses in (([], {3}), (["--files", "-d", "2"], {0})):
+        done = docker.cli("exec", calm.id, "/fathom/src/cli/fathom", "diagnose", *arguments, check=False)
+        assert done.returncode in statuses, (arguments, done.stdout)
