@@ -57,6 +57,7 @@ __u64 walk_ns = 0; /* … as is its beginning (CLOCK_MONOTONIC) */
 
 struct seen {
 	u64 wrong_queued; /* the scheduler's stamp of a wait that is sleep (asleep.bpf.h); 0: none */
+	u64 slept_ns; /* of its run delay, such sleep */
 	u64 run_delay_ns, disk_delay_ns, voluntary, involuntary;
 	u64 until_ns; /* its time off the CPU is accounted up to here, when it had … */
 	u64 cpu_ns, waited_ns; /* … so much CPU time and run delay */
@@ -189,6 +190,8 @@ static __always_inline void forget_sleep(struct task_struct *task, struct seen *
 {
 	if (seen->wrong_queued && task->sched_info.last_queued != seen->wrong_queued) {
 		seen->wrong_queued = 0;
+		if (task->sched_info.run_delay > seen->run_delay_ns)
+			seen->slept_ns += task->sched_info.run_delay - seen->run_delay_ns;
 		seen->run_delay_ns = seen->waited_ns = task->sched_info.run_delay;
 	}
 	if (asleep_stamped(task))
@@ -373,6 +376,19 @@ static __always_inline void fill_ended(struct tasks_record *record, struct signa
 	}
 }
 
+/* Without what it slept: known of who was found asleep and stamped at one look at least. */
+static __always_inline u64 run_delay_awake(struct task_struct *task)
+{
+	struct seen *seen = seen_get(task);
+	u64 delay;
+
+	if (!seen)
+		return run_delay(task, 0);
+	forget_sleep(task, seen);
+	delay = run_delay(task, seen->wrong_queued);
+	return delay > seen->slept_ns ? delay - seen->slept_ns : 0;
+}
+
 SEC("btf_iter/task")
 int tasks_list(struct bpf_iter__task *ctx)
 {
@@ -389,7 +405,7 @@ int tasks_list(struct bpf_iter__task *ctx)
 	record.cpu_ns = task->se.sum_exec_runtime;
 	record.user_ns = wide->utime;
 	record.system_ns = wide->stime;
-	record.run_delay_ns = run_delay(task, 0);
+	record.run_delay_ns = run_delay_awake(task);
 	record.disk_delay_ns = disk_delay(task);
 	record.voluntary = wide->nvcsw;
 	record.involuntary = wide->nivcsw;

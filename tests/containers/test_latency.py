@@ -19,6 +19,7 @@ from test_walltime import throttled_us
 SECONDS = 4
 THROTTLED_US = 2000  # some twenty ends of periods, a tenth of a millisecond each
 CUT_CALLS = 5000
+TOP_S = 0.5
 PRESSURE_S = 2.3  # the kernel adds up every two seconds
 
 
@@ -87,6 +88,29 @@ def test_sleepers_that_are_moved_do_not_wait(docker, start, fathom, tmp_path):
     for process in diagnoses:
         report = json.loads(process.communicate(timeout=60)[0])
         assert not any("CPU" in f["verdict"] for f in report["findings"] if f["container"] == moved.name), report["findings"]
+
+
+def test_processes_that_were_moved_asleep_do_not_wait(docker, start, fathom, tmp_path):
+    """The same in the list of processes: of threads that were looked at while they slept, stamped as if they waited."""
+    moved = start(docker, "moved", "/bin/moved", "8", "stay")
+    support.wait_for(lambda: "ready" in docker.cli("logs", moved.id).stdout, 60, "the sleepers to be moved")
+    with open(tmp_path / "processes", "w") as file:
+        fathom.start("top", "--processes", "--json", "--interval", TOP_S, stdout=file)
+
+    def looks():
+        return [row for row in map(json.loads, (tmp_path / "processes").read_text().rpartition("\n")[0].splitlines())
+                if row["key"] == str(moved.pid)]
+    support.wait_for(looks, 60, "top to look at them asleep")
+    began = time.monotonic()
+    time.sleep(2)  # of sleep
+    slept_ns = (time.monotonic() - began) * 1e9
+    os.kill(moved.pid, signal.SIGTERM)
+    logs = support.wait_for(lambda: re.search(r"waiting: (\d+)", docker.cli("logs", moved.id).stdout), 30, "them to wake up")
+    if int(logs[1]) == 0:
+        support.lack("a kernel that keeps sleepers on their run queue")
+    before = len(looks())
+    support.wait_for(lambda: len(looks()) > before + 1, 30, "top to look at them awake")
+    assert sum(row["runqueue_wait_ns"] for row in looks()) < int(logs[1]) * slept_ns / 2
 
 
 def test_planted_culprit_is_named_first(docker, start, fathom):

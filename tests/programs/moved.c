@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moved THREADS: threads that fall asleep on a busy CPU and are moved to another one at once. Since Linux 6.12 a sleeper may
+/* moved THREADS [stay]: threads that fall asleep on a busy CPU and are moved to another one at once. Since Linux 6.12 a sleeper may
  * stay on its run queue for a while; one that is moved then is stamped as if it had been woken up, and when it runs again all
  * of its sleep is in its run_delay.
  *
  * Says "ready" when all have been moved; nothing runs then. At SIGTERM they wake up, and it says for how many of them the
- * kernel took the sleep for waiting, and ends. Needs two CPUs. */
+ * kernel took the sleep for waiting, and ends ("stay": sleeps on). Needs two CPUs. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -159,5 +159,8 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	printf("taken for waiting: %d\n", wake(tids, count));
+	fflush(stdout);
+	while (argc > 2)
+		pause();
 	return 0;
 }
