@@ -1078,17 +1078,21 @@ static void facts_waits_for(struct gathering *gathering, struct subject *subject
 	}
 }
 
-static void facts_collector(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row)
+/* Who collects less runs less, and waits as much less for CPUs. `threads` NULL: not known. */
+static void facts_collector(const struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
+			    const struct threads *threads)
 {
-	double collector_ns, used_ns, on_cpu;
+	double collector_ns, used_ns;
 
 	if (!gauge(row, GAUGE_CPU_COLLECTORS, &collector_ns) || !gauge(row, GAUGE_CPU, &used_ns))
 		return;
 	set(subject, FACT_COLLECTOR_CPU, collector_ns / 1e9 / gathering->seconds);
 	set(subject, FACT_COLLECTOR_SHARE, 0);
 	set_share(subject, FACT_COLLECTOR_SHARE, collector_ns, used_ns);
-	if (fact_get(subject, FACT_ON_CPU, &on_cpu))
-		set(subject, FACT_LOST_COLLECTOR, subject->values[FACT_COLLECTOR_SHARE] * on_cpu);
+	if (threads)
+		set_share(subject, FACT_LOST_COLLECTOR,
+			  subject->values[FACT_COLLECTOR_SHARE] * (threads->running + threads->waiting),
+			  threads->active);
 }
 
 static void set_counter(struct subject *subject, enum fact fact, const struct gauge_row *row, enum gauge which)
@@ -1174,7 +1178,7 @@ static void facts_of(struct gathering *gathering, struct subject *subject)
 		facts_lost(gathering, subject, sums, &threads);
 		facts_waits_for(gathering, subject, sums, &threads);
 	}
-	facts_collector(gathering, subject, row);
+	facts_collector(gathering, subject, row, has_threads ? &threads : NULL);
 	if (row) {
 		set_text(gathering->facts, subject, TEXT_CPU_LIMIT_OF, row->texts[GAUGE_TEXT_CPU_LIMIT_OF]);
 		if (row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF])

@@ -989,6 +989,27 @@ static void test_full_at_one_look(void)
 	}
 }
 
+/* Nor would the collector of a larger heap wait for CPUs. */
+static void test_collector_beside_a_neighbour(void)
+{
+	static const char *const first[] = { "CPU taken by a neighbour", "garbage collection" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(first); i++) {
+		struct diagnosis *diagnosis;
+		struct scene scene;
+
+		scene_init(&scene);
+		scene_neighbour(&scene, TRUE);
+		gauge_set(web(&scene), GAUGE_CPU, S(10));
+		gauge_set(web(&scene), GAUGE_CPU_COLLECTORS, i ? S(9) : S(3));
+		diagnosis = scene_diagnose(&scene);
+		g_assert_cmpstr(first_of(diagnosis->findings, "web")->name, ==, first[i]);
+		g_assert_cmpuint(diagnosis->findings->len, ==, 2);
+		diagnosis_free(diagnosis);
+		snapshot_free(scene.snapshot);
+	}
+}
+
 /* A hypervisor takes nothing of the time in which a disk is waited for. */
 static void test_steal_beside_a_disk(void)
 {
@@ -1316,6 +1337,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/quota-beside-a-neighbour", test_quota_beside_a_neighbour);
 	g_test_add_func("/diagnose/memory-beside-a-neighbour", test_memory_beside_a_neighbour);
 	g_test_add_func("/diagnose/newcomer", test_newcomer);
+	g_test_add_func("/diagnose/collector-beside-a-neighbour", test_collector_beside_a_neighbour);
 	g_test_add_func("/diagnose/steal-beside-a-disk", test_steal_beside_a_disk);
 	g_test_add_func("/diagnose/full-at-one-look", test_full_at_one_look);
 	g_test_add_func("/diagnose/much-of-little-is-little", test_much_of_little_is_little);
