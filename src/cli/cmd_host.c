@@ -27,6 +27,7 @@
 #define HOST_INTERVAL_MAX_NS (3600 * NS_PER_S)
 #define HOST_PROCESSES 10
 #define HOST_PROCESSES_MAX 100000
+#define HOST_NARROW 110 /* columns of a terminal in which not all of a process fits beside a container's name */
 #define HOST_MESSAGES 5
 #define HOST_MESSAGES_MAX 100000 /* records read of the kernel's ring */
 #define HOST_MESSAGE_BYTES 8192
@@ -318,31 +319,53 @@ static void cell_gauge(struct table *table, const struct host *host, const struc
 		cell_plain(table, unit, (double)value / host->look->seconds);
 }
 
+static const struct {
+	const char *heading;
+	enum gauge gauge;
+	enum look_unit unit;
+	gboolean wide; /* left out where there is little room */
+} process_numbers[] = {
+	{ "CPU", GAUGE_CPU, LOOK_UNIT_SHARE, FALSE },
+	{ "USR", GAUGE_CPU_USER, LOOK_UNIT_SHARE, TRUE },
+	{ "SYS", GAUGE_CPU_SYSTEM, LOOK_UNIT_SHARE, TRUE },
+	{ "MEMORY", GAUGE_MEMORY, LOOK_UNIT_BYTES, FALSE },
+	{ "READ", GAUGE_IO_READ_BYTES, LOOK_UNIT_BYTES_PER_SECOND, FALSE },
+	{ "WRITTEN", GAUGE_IO_WRITE_BYTES, LOOK_UNIT_BYTES_PER_SECOND, FALSE },
+};
+
+static void show_process(const struct host *host, struct table *table, const struct gauge_row *row, gboolean is_narrow)
+{
+	const char *container = container_of_pid(host, row->key);
+
+	table_cell_number(table, row->key, TRUE);
+	for (guint i = 0; i < G_N_ELEMENTS(process_numbers); i++)
+		if (!is_narrow || !process_numbers[i].wide)
+			cell_gauge(table, host, row, process_numbers[i].gauge, process_numbers[i].unit);
+	if (!is_narrow)
+		table_cell(table, row->texts[GAUGE_TEXT_STATE]);
+	table_cell_styled(table, container ? container : "the host", container ? TABLE_STRONG : TABLE_DIM);
+	table_cell(table, row->name);
+}
+
 static void show_processes(struct host *host)
 {
-	static const struct table_column columns[] = {
-		{ "PID", TRUE },  { "CPU", TRUE },     { "USR", TRUE },	   { "SYS", TRUE },	   { "MEMORY", TRUE },
-		{ "READ", TRUE }, { "WRITTEN", TRUE }, { "STATE", FALSE }, { "CONTAINER", FALSE }, { "COMMAND", FALSE },
-	};
+	guint width = table_terminal_width(stdout), count = 0, wanted = host->top ? (guint)host->top : HOST_PROCESSES;
+	struct table_column columns[G_N_ELEMENTS(process_numbers) + 4] = { 0 };
+	gboolean is_narrow = width && width < HOST_NARROW;
 	g_autoptr(GPtrArray) rows = host_processes(host);
-	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns));
-	guint wanted = host->top ? (guint)host->top : HOST_PROCESSES;
+	g_autoptr(table_t) table = NULL;
 
-	for (guint i = 0; i < rows->len && i < wanted; i++) {
-		const struct gauge_row *row = g_ptr_array_index(rows, i);
-		const char *container = container_of_pid(host, row->key);
-
-		table_cell_number(table, row->key, TRUE);
-		cell_gauge(table, host, row, GAUGE_CPU, LOOK_UNIT_SHARE);
-		cell_gauge(table, host, row, GAUGE_CPU_USER, LOOK_UNIT_SHARE);
-		cell_gauge(table, host, row, GAUGE_CPU_SYSTEM, LOOK_UNIT_SHARE);
-		cell_gauge(table, host, row, GAUGE_MEMORY, LOOK_UNIT_BYTES);
-		cell_gauge(table, host, row, GAUGE_IO_READ_BYTES, LOOK_UNIT_BYTES_PER_SECOND);
-		cell_gauge(table, host, row, GAUGE_IO_WRITE_BYTES, LOOK_UNIT_BYTES_PER_SECOND);
-		table_cell(table, row->texts[GAUGE_TEXT_STATE]);
-		table_cell_styled(table, container ? container : "the host", container ? TABLE_STRONG : TABLE_DIM);
-		table_cell(table, row->name);
-	}
+	columns[count++] = (struct table_column){ "PID", TRUE };
+	for (guint i = 0; i < G_N_ELEMENTS(process_numbers); i++)
+		if (!is_narrow || !process_numbers[i].wide)
+			columns[count++] = (struct table_column){ process_numbers[i].heading, TRUE };
+	if (!is_narrow)
+		columns[count++] = (struct table_column){ "STATE", FALSE };
+	columns[count++] = (struct table_column){ "CONTAINER", FALSE };
+	columns[count++] = (struct table_column){ "COMMAND", FALSE };
+	table = table_new(columns, count);
+	for (guint i = 0; i < rows->len && i < wanted; i++)
+		show_process(host, table, g_ptr_array_index(rows, i), is_narrow);
 	printf("%u processes\n", rows->len);
 	table_print(table, stdout);
 }

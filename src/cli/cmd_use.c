@@ -286,7 +286,7 @@ static void use_print_machine(const struct use *use)
 			table_cell_styled(table, text, strchr("?\342", text[0]) ? TABLE_DIM : TABLE_PLAIN);
 		}
 	}
-	table_print(table, stdout);
+	table_print_folded(table, stdout);
 }
 
 /* Machine and container, cell by cell. */
@@ -307,7 +307,7 @@ static void use_print_both(const struct use *use, const struct gauge_row *row)
 			g_autofree char *host = cell_text(use, &rows[i].host[j], NULL);
 			g_autofree char *own = cell_text(use, &rows[i].own[j], row);
 
-			table_cell_styled(table, j ? "" : rows[i].resource, TABLE_STRONG);
+			table_cell_styled(table, j ? " " : rows[i].resource, TABLE_STRONG);
 			table_cell_styled(table, kinds[j], TABLE_DIM);
 			table_cell_styled(table, host, strchr("?\342", host[0]) ? TABLE_DIM : TABLE_PLAIN);
 			table_cell_styled(table, own, strchr("?\342", own[0]) ? TABLE_DIM : TABLE_PLAIN);
@@ -315,7 +315,7 @@ static void use_print_both(const struct use *use, const struct gauge_row *row)
 	}
 	table_print_styled(stdout, safe, TABLE_STRONG);
 	putchar('\n');
-	table_print(table, stdout);
+	table_print_folded(table, stdout);
 }
 
 static void json_cell(struct json_writer *json, const struct use *use, const char *key, const struct cell *cell,

@@ -8,7 +8,8 @@
 
 #define GAP "  "
 #define CUT_MARK "…"
-#define LAST_COLUMN_MIN 8
+#define LAST_COLUMN_MIN 4
+#define FOLDED_COLUMN_MIN 8
 
 struct cell {
 	char *text; /* escaped */
@@ -93,11 +94,11 @@ guint table_terminal_width(FILE *out)
 	return isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-/* The beginning of `text` that fits. */
-static char *text_cut(const char *text, guint columns)
+/* Bytes of the beginning of `text` that fits. */
+static gsize text_fitting(const char *text, guint columns)
 {
 	const char *end = text;
-	guint used = text_columns(CUT_MARK);
+	guint used = 0;
 
 	while (*end) {
 		const char *next = g_utf8_next_char(end);
@@ -108,7 +109,14 @@ static char *text_cut(const char *text, guint columns)
 			break;
 		end = next;
 	}
-	return g_strdup_printf("%.*s" CUT_MARK, (int)(end - text), text);
+	return (gsize)(end - text);
+}
+
+static char *text_cut(const char *text, guint columns)
+{
+	guint mark = text_columns(CUT_MARK);
+
+	return g_strdup_printf("%.*s" CUT_MARK, (int)text_fitting(text, columns > mark ? columns - mark : 0), text);
 }
 
 static void print_cell(const struct table *table, FILE *out, guint column, const struct cell *cell, guint width,
@@ -125,10 +133,10 @@ static void print_cell(const struct table *table, FILE *out, guint column, const
 		fprintf(out, "%*s" GAP, table->columns[column].right ? 0 : padding, "");
 }
 
-void table_print(const struct table *table, FILE *out)
+/* Of each column the widest cell; owned by the caller. */
+static guint *table_widths(const struct table *table)
 {
-	g_autofree guint *widths = g_new0(guint, table->count);
-	guint before = 0, width = table_terminal_width(out), room;
+	guint *widths = g_new0(guint, table->count);
 
 	for (guint i = 0; i < table->count; i++)
 		widths[i] = text_columns(table->columns[i].heading);
@@ -137,6 +145,14 @@ void table_print(const struct table *table, FILE *out)
 
 		*column = MAX(*column, g_array_index(table->cells, struct cell, i).columns);
 	}
+	return widths;
+}
+
+void table_print(const struct table *table, FILE *out)
+{
+	g_autofree guint *widths = table_widths(table);
+	guint before = 0, width = table_terminal_width(out), room;
+
 	for (guint i = 0; i + 1 < table->count; i++)
 		before += widths[i] + (guint)sizeof(GAP) - 1;
 	room = width > before + LAST_COLUMN_MIN ? width - before : 0;
@@ -153,4 +169,96 @@ void table_print(const struct table *table, FILE *out)
 		if ((i + 1) % table->count == 0)
 			fputc('\n', out);
 	}
+}
+
+/* ---- folded ---- */
+
+/* The widest gives way until all fit, or none can. TRUE: somebody did. */
+static gboolean widths_fit(guint *widths, guint count, guint room)
+{
+	guint all = (count - 1) * ((guint)sizeof(GAP) - 1);
+	gboolean gave_way = FALSE;
+
+	for (guint i = 0; i < count; i++)
+		all += widths[i];
+	for (; all > room; all--) {
+		guint widest = 0;
+
+		for (guint i = 1; i < count; i++)
+			if (widths[i] > widths[widest])
+				widest = i;
+		if (widths[widest] <= FOLDED_COLUMN_MIN)
+			break;
+		widths[widest]--;
+		gave_way = TRUE;
+	}
+	return gave_way;
+}
+
+static void lines_end(GPtrArray *lines, GString *line)
+{
+	g_ptr_array_add(lines, g_strdup(line->str));
+	g_string_truncate(line, 0);
+}
+
+/* Lines of words that fit, of char *; a word that is too long is cut in pieces. */
+static GPtrArray *text_fold(const char *text, guint columns)
+{
+	GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+	g_auto(GStrv) words = g_strsplit(text, " ", -1);
+	g_autoptr(GString) line = g_string_new(NULL);
+
+	for (guint i = 0; words[i]; i++) {
+		const char *word = words[i];
+
+		if (line->len && text_columns(line->str) + 1 + text_columns(word) > columns)
+			lines_end(lines, line);
+		for (; text_columns(word) > columns; word += text_fitting(word, columns)) {
+			g_string_append_len(line, word, (gssize)text_fitting(word, columns));
+			lines_end(lines, line);
+		}
+		g_string_append_printf(line, "%s%s", line->len ? " " : "", word);
+	}
+	lines_end(lines, line);
+	return lines;
+}
+
+static void print_row_folded(const struct table *table, FILE *out, const struct cell *cells, const guint *widths)
+{
+	g_autoptr(GPtrArray) folded = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
+	guint height = 1;
+
+	for (guint i = 0; i < table->count; i++) {
+		GPtrArray *lines = text_fold(cells[i].text, widths[i]);
+
+		height = MAX(height, lines->len);
+		g_ptr_array_add(folded, lines);
+	}
+	for (guint line = 0; line < height; line++) {
+		for (guint i = 0; i < table->count; i++) {
+			const GPtrArray *lines = g_ptr_array_index(folded, i);
+			const char *text = line < lines->len ? g_ptr_array_index(lines, line) : "";
+			struct cell part = { (char *)text, text_columns(text), cells[i].style };
+
+			print_cell(table, out, i, &part, widths[i], 0);
+		}
+		fputc('\n', out);
+	}
+}
+
+void table_print_folded(const struct table *table, FILE *out)
+{
+	g_autofree guint *widths = table_widths(table);
+	guint width = table_terminal_width(out);
+	g_autofree struct cell *headings = g_new0(struct cell, table->count);
+
+	if (!width || !widths_fit(widths, table->count, width)) {
+		table_print(table, out);
+		return;
+	}
+	for (guint i = 0; i < table->count; i++)
+		headings[i] = (struct cell){ .text = (char *)table->columns[i].heading, .style = TABLE_STRONG };
+	print_row_folded(table, out, headings, widths);
+	for (guint i = 0; i < table->cells->len; i += table->count)
+		print_row_folded(table, out, &g_array_index(table->cells, struct cell, i), widths);
 }

@@ -35,6 +35,9 @@ void table_cell_number(struct table *table, guint64 number, gboolean known);
 /* A heading and the rows; the last row must be complete. */
 void table_print(const struct table *table, FILE *out);
 
+/* The same, and on a terminal that is too narrow cells take several lines, at spaces, the widest columns first. */
+void table_print_folded(const struct table *table, FILE *out);
+
 /* Columns of the terminal; 0 when `out` is none. */
 guint table_terminal_width(FILE *out);
 

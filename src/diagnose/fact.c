@@ -16,6 +16,8 @@ const struct fact_meta fact_metas[FACTS] = {
 			      "cpu.max, throttled time of threads" },
 	[FACT_CPU_DEMAND] = { "cpu_demand", "threads running or ready", FACT_UNIT_CORES,
 			      "running and waiting time of threads" },
+	[FACT_DEMAND_PART] = { "demand_part", "threads running or ready, of as many as CPUs it may use",
+			       FACT_UNIT_SHARE, "running and waiting time of threads, cpuset.cpus.effective" },
 	[FACT_THROTTLED_PERIODS] = { "throttled_periods", "throttled periods", FACT_UNIT_SHARE,
 				     "cpu.stat nr_throttled / nr_periods" },
 	[FACT_THROTTLED_SHARE] = { "throttled_share", "throttled time, of throttled and used", FACT_UNIT_SHARE,

@@ -17,6 +17,7 @@ enum fact {
 	FACT_CPU_LIMIT,
 	FACT_CPU_WANTED, /* its quota, and what it stood still for while that was used up */
 	FACT_CPU_DEMAND, /* what it used, and all it waited */
+	FACT_DEMAND_PART, /* of as many as it may use CPUs */
 	FACT_THROTTLED_PERIODS,
 	FACT_THROTTLED_SHARE,
 	FACT_THROTTLE_STALL,

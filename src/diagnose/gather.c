@@ -824,10 +824,12 @@ static double quota_part(const struct subject *subject)
 static void facts_contention(struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
 			     const struct sums *sums, const struct threads *threads)
 {
-	double both = threads->running + threads->waiting, others_s = 0, quota = quota_part(subject);
+	double both = threads->running + threads->waiting, others_s = 0, cpus, quota = quota_part(subject);
 	gboolean known = TRUE;
 
 	set(subject, FACT_CPU_DEMAND, (both + threads->throttled) / gathering->seconds);
+	if (fact_get(subject, FACT_CPUS, &cpus) && cpus > 0)
+		set(subject, FACT_DEMAND_PART, subject->values[FACT_CPU_DEMAND] / cpus);
 	set_share(subject, FACT_CONTENTION, threads->waiting, both);
 	if (gathering->has_cpu && sums && sums->cpu.own + sums->cpu.others > 0) {
 		others_s = threads->waiting * sums->cpu.others / (sums->cpu.own + sums->cpu.others);

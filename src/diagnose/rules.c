@@ -19,6 +19,8 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 					       "more than chance makes of random arrivals at CPUs 60 % busy" },
 	[THRESHOLD_DEMAND_BESIDE_IDLE] = { "demand_beside_idle", 0.50, FACT_UNIT_CORES,
 					   "two threads that hand work to each other wait often, and little" },
+	[THRESHOLD_DEMAND_PART] = { "demand_part", 0.95, FACT_UNIT_SHARE,
+				    "all of them, but for what others take now and then" },
 	[THRESHOLD_OTHERS_PART] = { "others_part", 0.50, FACT_UNIT_SHARE, "the larger half decides" },
 	[THRESHOLD_CPUS_IDLE] = { "cpus_idle", 0.10, FACT_UNIT_SHARE, EXPERIMENT },
 	[THRESHOLD_STEAL] = { "steal", 0.10, FACT_UNIT_SHARE, CUSTOM },
@@ -109,6 +111,7 @@ const struct rule rules[] = {
 		.name = "cpuset too small", .resource = "cpu", .fault = FAULT_CONTAINER,
 		.conditions = {
 			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_CPU_DEMAND, .firm = TRUE },
+			{ AT_LEAST, FACT_DEMAND_PART, THRESHOLD_DEMAND_PART, .soft = TRUE, .firm = TRUE },
 			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION },
 			{ BELOW, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
 			{ BELOW, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART },
@@ -126,6 +129,7 @@ const struct rule rules[] = {
 		.name = "own CPU demand", .resource = "cpu", .fault = FAULT_CONTAINER,
 		.conditions = {
 			{ AT_LEAST, FACT_CPU_DEMAND, THRESHOLD_CPU_DEMAND, .firm = TRUE },
+			{ AT_LEAST, FACT_DEMAND_PART, THRESHOLD_DEMAND_PART, .soft = TRUE, .firm = TRUE },
 			{ AT_LEAST, FACT_CONTENTION, THRESHOLD_CONTENTION },
 			{ BELOW, FACT_CPUS_IDLE, THRESHOLD_CPUS_IDLE },
 			{ BELOW, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART },

@@ -1010,6 +1010,26 @@ static void test_collector_beside_a_neighbour(void)
 	}
 }
 
+/* Who wants less than the CPUs there are does not fill them, though its threads stand beside each other: three in turns on one. */
+static void test_little_demand_fills_nothing(void)
+{
+	struct diagnosis *diagnosis;
+	struct scene scene;
+
+	scene_init(&scene);
+	contended(&scene, 0, 0, 5, 1);
+	diagnosis = scene_diagnose(&scene);
+	g_assert_null(first_of(diagnosis->findings, "web"));
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+	scene_init(&scene);
+	contended(&scene, 0, 0, 9, 1);
+	diagnosis = scene_diagnose(&scene);
+	g_assert_cmpstr(first_of(diagnosis->findings, "web")->name, ==, "own CPU demand");
+	diagnosis_free(diagnosis);
+	snapshot_free(scene.snapshot);
+}
+
 /* A hypervisor takes nothing of the time in which a disk is waited for. */
 static void test_steal_beside_a_disk(void)
 {
@@ -1337,6 +1357,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/quota-beside-a-neighbour", test_quota_beside_a_neighbour);
 	g_test_add_func("/diagnose/memory-beside-a-neighbour", test_memory_beside_a_neighbour);
 	g_test_add_func("/diagnose/newcomer", test_newcomer);
+	g_test_add_func("/diagnose/little-demand-fills-nothing", test_little_demand_fills_nothing);
 	g_test_add_func("/diagnose/collector-beside-a-neighbour", test_collector_beside_a_neighbour);
 	g_test_add_func("/diagnose/steal-beside-a-disk", test_steal_beside_a_disk);
 	g_test_add_func("/diagnose/full-at-one-look", test_full_at_one_look);
