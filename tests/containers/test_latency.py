@@ -99,7 +99,7 @@ def test_processes_that_were_moved_asleep_do_not_wait(docker, start, fathom, tmp
 
     def looks():
         return [row for row in map(json.loads, (tmp_path / "processes").read_text().rpartition("\n")[0].splitlines())
-                if row["key"] == str(moved.pid)]
+                if row.get("key") == str(moved.pid)]
     support.wait_for(looks, 60, "top to look at them asleep")
     began = time.monotonic()
     time.sleep(2)  # of sleep
