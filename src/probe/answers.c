@@ -13,6 +13,7 @@
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/ringread.h"
 #include "probe/searches.h"
 
 #define ANSWERS_LINKS 2
@@ -21,7 +22,7 @@
 struct answers {
 	struct answers_bpf *kernel;
 	struct bpf_link *links[ANSWERS_LINKS];
-	struct ring_buffer *ring;
+	struct ringread *ring;
 	answers_fn told;
 	void *user;
 	guint64 cgroup_key; /* whose message is being read */
@@ -173,8 +174,7 @@ struct answers *answers_open(const char *v1_controller, answers_fn told, void *u
 	answers->told = told;
 	answers->user = user;
 	if (answers_load(answers, v1_controller, error)) {
-		answers->ring =
-			ring_buffer__new(bpf_map__fd(answers->kernel->maps.answers_ring), answers_take, answers, NULL);
+		answers->ring = ringread_open(bpf_map__fd(answers->kernel->maps.answers_ring), answers_take, answers);
 		if (!answers->ring)
 			ladder_set_error(error, "cannot map the ring of answers", errno);
 		else if (answers_attach(answers, error))
@@ -190,14 +190,14 @@ void answers_close(struct answers *answers)
 		return;
 	for (guint i = 0; i < ANSWERS_LINKS; i++)
 		bpf_link__destroy(answers->links[i]);
-	ring_buffer__free(answers->ring);
+	ringread_close(answers->ring);
 	answers_bpf__destroy(answers->kernel);
 	g_free(answers);
 }
 
 void answers_drain(struct answers *answers)
 {
-	ring_buffer__consume(answers->ring);
+	ringread_consume(answers->ring);
 }
 
 static void answers_note(struct ledger *ledger, guint64 count, const char *what)

@@ -7,6 +7,7 @@
 #include "probe/bpf/shared.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/ringread.h"
 
 #define BIRTHS_LINKS 2
 
@@ -14,7 +15,7 @@ static const char *const births_programs[BIRTHS_LINKS] = { "births_mkdir", "birt
 
 struct births {
 	struct bpf_link *links[BIRTHS_LINKS];
-	struct ring_buffer *ring; /* NULL: they were left out */
+	struct ringread *ring; /* NULL: they were left out */
 	struct probe_listener listener;
 };
 
@@ -61,7 +62,7 @@ static gboolean births_attach(struct births *births, struct bpf_object *object, 
 	int ring = bpf_object__find_map_fd_by_name(object, "birth_ring");
 
 	ladder_log_start();
-	births->ring = ring_buffer__new(ring, births_take, births, NULL);
+	births->ring = ringread_open(ring, births_take, births);
 	for (gsize i = 0; births->ring && i < BIRTHS_LINKS; i++) {
 		struct bpf_program *program = bpf_object__find_program_by_name(object, births_programs[i]);
 
@@ -94,17 +95,17 @@ void births_close(struct births *births)
 		return;
 	for (gsize i = 0; i < BIRTHS_LINKS; i++)
 		bpf_link__destroy(births->links[i]);
-	ring_buffer__free(births->ring);
+	ringread_close(births->ring);
 	g_free(births);
 }
 
 int births_fd(const struct births *births)
 {
-	return births->ring ? ring_buffer__epoll_fd(births->ring) : -1;
+	return births->ring ? ringread_fd(births->ring) : -1;
 }
 
 void births_drain(struct births *births)
 {
 	if (births->ring)
-		ring_buffer__consume(births->ring);
+		ringread_consume(births->ring);
 }

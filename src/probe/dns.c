@@ -20,6 +20,7 @@
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
 #include "probe/mapread.h"
+#include "probe/ringread.h"
 #include "probe/searches.h"
 #include "probe/table.h"
 
@@ -102,7 +103,7 @@ struct dns_run {
 	const struct rung *rung;
 	struct dns_bpf *kernel;
 	struct table *table;
-	struct ring_buffer *ring;
+	struct ringread *ring;
 	struct bpf_link *links[DNS_LINKS];
 	int epoll_fd;
 	struct searches *searches; /* edges only */
@@ -515,13 +516,13 @@ static gboolean dns_poll(struct dns_run *run, int fd, GError **error)
 static gboolean dns_open_ring(struct dns_run *run, GError **error)
 {
 	run->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	run->ring = ring_buffer__new(bpf_map__fd(run->kernel->maps.dns_ring), dns_take_record, run, NULL);
+	run->ring = ringread_open(bpf_map__fd(run->kernel->maps.dns_ring), dns_take_record, run);
 	if (!run->ring) {
 		ladder_set_error(error, "cannot map the ring of names", errno);
 		return FALSE;
 	}
 	return (table_fd(run->table) < 0 || dns_poll(run, table_fd(run->table), error)) &&
-	       dns_poll(run, ring_buffer__epoll_fd(run->ring), error);
+	       dns_poll(run, ringread_fd(run->ring), error);
 }
 
 static void dns_detach(struct dns_run *run)
@@ -561,7 +562,7 @@ static void dns_close(struct probe_run *opaque)
 	if (!run)
 		return;
 	dns_detach(run);
-	ring_buffer__free(run->ring);
+	ringread_close(run->ring);
 	g_clear_pointer(&run->allowance, allowance_free);
 	table_close(run->table);
 	dns_bpf__destroy(run->kernel);
@@ -626,7 +627,7 @@ static gboolean dns_drain(struct probe_run *opaque, GError **error)
 
 	allowance_step(run->allowance);
 	table_drain(run->table);
-	result = ring_buffer__consume(run->ring);
+	result = ringread_consume(run->ring);
 	if (result >= 0)
 		return TRUE;
 	ladder_set_error(error, "cannot read the ring of names", -result);

@@ -11,13 +11,14 @@
 #include "probe/births.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/ringread.h"
 
 G_STATIC_ASSERT(sizeof(struct stack_task) == sizeof(struct probe_task));
 
 struct eventring {
 	struct bpf_object *object;
 	struct probe_listener listener;
-	struct ring_buffer *ring;
+	struct ringread *ring;
 	struct births *births; /* NULL when refused */
 	eventring_decode_fn decode;
 	void *user;
@@ -65,12 +66,11 @@ struct eventring *eventring_open(struct bpf_object *object, const struct probe_l
 	ring->births = births_open(object, listener, &births_error);
 	if (!ring->births)
 		ring->births_error = g_strdup(births_error->message);
-	ring->ring =
-		ring_buffer__new(bpf_object__find_map_fd_by_name(object, "event_ring"), eventring_take, ring, NULL);
+	ring->ring = ringread_open(bpf_object__find_map_fd_by_name(object, "event_ring"), eventring_take, ring);
 	if (!ring->ring)
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of events: %s",
 			    g_strerror(errno));
-	if (!ring->ring || !eventring_poll(ring, ring_buffer__epoll_fd(ring->ring), error) ||
+	if (!ring->ring || !eventring_poll(ring, ringread_fd(ring->ring), error) ||
 	    (ring->births && births_fd(ring->births) >= 0 && !eventring_poll(ring, births_fd(ring->births), error))) {
 		eventring_close(ring);
 		return NULL;
@@ -84,7 +84,7 @@ void eventring_close(struct eventring *ring)
 		return;
 	if (ring->epoll_fd >= 0)
 		close(ring->epoll_fd);
-	ring_buffer__free(ring->ring);
+	ringread_close(ring->ring);
 	births_close(ring->births);
 	g_free(ring->births_error);
 	g_free(ring);
@@ -101,7 +101,7 @@ gboolean eventring_drain(struct eventring *ring, GError **error)
 
 	if (ring->births)
 		births_drain(ring->births);
-	result = ring_buffer__consume(ring->ring);
+	result = ringread_consume(ring->ring);
 	if (result >= 0)
 		return TRUE;
 	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of events: %s", g_strerror(-result));

@@ -15,6 +15,8 @@
 #include "probe/bpf/shared.h"
 #include "probe/copyplan.h"
 #include "probe/delta.h"
+#include "probe/keynumbers.h"
+#include "probe/ringread.h"
 #include "probe/scripts.h"
 #include "probe/sideband.h"
 #include "probe/userpath.h"
@@ -43,7 +45,7 @@ struct intake_tail {
 
 struct intake {
 	struct probe_listener listener;
-	struct ring_buffer *stacks;
+	struct ringread *stacks;
 	struct sideband *sideband; /* NULL when not wanted or refused */
 	struct scripts *scripts; /* NULL when the kernel half follows no interpreters */
 	struct births *births; /* NULL when refused */
@@ -55,8 +57,8 @@ struct intake {
 	struct delta_same same; /* of the copy being looked at */
 	struct intake_tail *tails; /* INTAKE_TAILS; NULL until one is told */
 	struct copyplan *plan; /* NULL when the kernel half makes no copies */
-	GHashTable *copied_ids; /* struct stack_key → our id + 1: stacks sent without an id */
-	GArray *copied; /* of struct intake_copied, for each of them */
+	struct keynumbers *copied_keys; /* of stacks sent without an id */
+	GArray *copied; /* of struct intake_copied, by number of the key */
 	struct stack_key seed;
 	struct userpath *paths; /* NULL: the kernel half does not recognise user stacks */
 	GArray *walks; /* of guint64, by our id: hash of the user addresses; 0: not known for good */
@@ -130,16 +132,6 @@ static gboolean intake_task_equal(gconstpointer a, gconstpointer b)
 	return memcmp(a, b, sizeof(struct probe_task)) == 0;
 }
 
-static guint intake_key_hash(gconstpointer key)
-{
-	return (guint)((const struct stack_key *)key)->hash[0];
-}
-
-static gboolean intake_key_equal(gconstpointer a, gconstpointer b)
-{
-	return memcmp(a, b, sizeof(struct stack_key)) == 0;
-}
-
 static const struct probe_task *intake_keep_task(struct intake *intake, const struct probe_task *task)
 {
 	struct probe_task *kept = g_hash_table_lookup(intake->known_tasks, task);
@@ -208,20 +200,18 @@ static void intake_note_moment(struct intake *intake, guint64 time_ns, guint32 i
 static void intake_count_copied(struct intake *intake, struct probe_stack *stack, guint64 weight)
 {
 	struct stack_key key = intake_copied_key(intake, stack);
-	guint index = GPOINTER_TO_UINT(g_hash_table_lookup(intake->copied_ids, &key));
+	guint32 index = keynumbers_add(intake->copied_keys, &key);
 	struct intake_copied *copied;
 
-	if (index == 0) {
+	if (index == intake->copied->len) {
 		struct intake_copied fresh = { .stack = intake->tasks->len };
 
 		stack->id = fresh.stack;
 		g_ptr_array_add(intake->tasks, (gpointer)intake_keep_task(intake, &stack->task));
 		g_array_append_val(intake->copied, fresh);
-		index = intake->copied->len;
-		g_hash_table_insert(intake->copied_ids, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(index));
 		intake_tell_stack(intake, stack);
 	}
-	copied = &g_array_index(intake->copied, struct intake_copied, index - 1);
+	copied = &g_array_index(intake->copied, struct intake_copied, index);
 	copied->events++;
 	copied->weight += weight;
 	stack->id = copied->stack;
@@ -512,7 +502,7 @@ static gboolean intake_consume(struct intake *intake, gboolean all, GError **err
 	int result;
 
 	intake->until_ns = all ? G_MAXUINT64 : clock_monotonic_ns() + INTAKE_TURN_NS;
-	result = ring_buffer__consume(intake->stacks);
+	result = ringread_consume(intake->stacks);
 	if (result >= 0 || result == -EAGAIN)
 		return TRUE;
 	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot read the ring of stacks: %s", g_strerror(-result));
@@ -557,7 +547,7 @@ static void intake_open_extras(struct intake *intake, struct bpf_object *object,
 static gboolean intake_poll_all(struct intake *intake, GError **error)
 {
 	intake->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (!intake_poll(intake, ring_buffer__epoll_fd(intake->stacks), error))
+	if (!intake_poll(intake, ringread_fd(intake->stacks), error))
 		return FALSE;
 	if (intake->births && births_fd(intake->births) >= 0 && !intake_poll(intake, births_fd(intake->births), error))
 		return FALSE;
@@ -593,14 +583,14 @@ struct intake *intake_open(struct bpf_object *object, const struct probe_request
 	intake->walks = g_array_new(FALSE, TRUE, sizeof(guint64));
 	intake->hoard = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 	intake->copied = g_array_new(FALSE, FALSE, sizeof(struct intake_copied));
-	intake->copied_ids = g_hash_table_new_full(intake_key_hash, intake_key_equal, g_free, NULL);
+	intake->copied_keys = keynumbers_new();
 	intake->seed = (struct stack_key){ { 0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL } };
 	if (getrandom(&intake->seed, sizeof(intake->seed), GRND_NONBLOCK) < 0)
 		g_debug("no random numbers yet");
 	intake->moments = request->moments ? g_array_new(FALSE, FALSE, sizeof(struct intake_moment)) : NULL;
 	intake->plan = copyplan_new(object);
-	intake->stacks = ring_buffer__new(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack,
-					  intake, NULL);
+	intake->stacks =
+		ringread_open(bpf_object__find_map_fd_by_name(object, "stack_ring"), intake_take_stack, intake);
 	if (!intake->stacks) {
 		g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the ring of stacks: %s",
 			    g_strerror(errno));
@@ -621,7 +611,7 @@ void intake_close(struct intake *intake)
 		return;
 	if (intake->epoll_fd >= 0)
 		close(intake->epoll_fd);
-	ring_buffer__free(intake->stacks);
+	ringread_close(intake->stacks);
 	sideband_close(intake->sideband);
 	births_close(intake->births);
 	scripts_close(intake->scripts);
@@ -629,7 +619,7 @@ void intake_close(struct intake *intake)
 	g_ptr_array_free(intake->tasks, TRUE);
 	g_hash_table_destroy(intake->known_tasks);
 	g_ptr_array_free(intake->notes, TRUE);
-	g_hash_table_destroy(intake->copied_ids);
+	keynumbers_free(intake->copied_keys);
 	g_array_free(intake->copied, TRUE);
 	copyplan_free(intake->plan);
 	delta_free(intake->delta);

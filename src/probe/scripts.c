@@ -6,10 +6,11 @@
 #include <sys/random.h>
 
 #include "probe/ladder.h"
+#include "probe/ringread.h"
 
 struct scripts {
 	struct probe_listener listener;
-	struct ring_buffer *ring;
+	struct ringread *ring;
 	int processes_fd, losses_fd;
 	guint untaught; /* processes there was no room for */
 	guint malformed;
@@ -68,8 +69,7 @@ struct scripts *scripts_open(struct bpf_object *object, const struct probe_liste
 	scripts->processes_fd = bpf_object__find_map_fd_by_name(object, "python_processes");
 	scripts->losses_fd = bpf_object__find_map_fd_by_name(object, "script_losses");
 	ladder_log_start();
-	scripts->ring =
-		ring_buffer__new(bpf_object__find_map_fd_by_name(object, "script_ring"), scripts_take, scripts, NULL);
+	scripts->ring = ringread_open(bpf_object__find_map_fd_by_name(object, "script_ring"), scripts_take, scripts);
 	if (scripts->ring)
 		return scripts;
 	ladder_set_error(error, "cannot map the ring of interpreted code", errno);
@@ -81,18 +81,18 @@ void scripts_close(struct scripts *scripts)
 {
 	if (!scripts)
 		return;
-	ring_buffer__free(scripts->ring);
+	ringread_close(scripts->ring);
 	g_free(scripts);
 }
 
 int scripts_fd(const struct scripts *scripts)
 {
-	return ring_buffer__epoll_fd(scripts->ring);
+	return ringread_fd(scripts->ring);
 }
 
 void scripts_drain(struct scripts *scripts)
 {
-	ring_buffer__consume(scripts->ring);
+	ringread_consume(scripts->ring);
 }
 
 void scripts_teach(struct scripts *scripts, guint32 tgid, const struct python_process *process)

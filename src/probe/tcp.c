@@ -25,6 +25,7 @@
 #include "probe/losses.h"
 #include "probe/mapread.h"
 #include "probe/peers.h"
+#include "probe/ringread.h"
 #include "probe/tcp_polled.h"
 #include "tcp.skel.h"
 
@@ -148,7 +149,7 @@ struct tcp_run {
 	struct bpf_link *answered_again, *queues;
 	struct bpf_link *refuses;
 	struct bpf_link *consumed; /* NULL: it is not needed now */
-	struct ring_buffer *alarms;
+	struct ringread *alarms;
 	guint64 consumed_until_ns, next_queues_ns;
 	guint64 turned_made; /* when it was last looked */
 	gboolean turned_left; /* some are remembered */
@@ -307,10 +308,10 @@ static void tcp_learn_refusers(struct tcp_run *run)
 /* Births, windows of time for segments, and queues that may be full. */
 static gboolean tcp_wait_for_all(struct tcp_run *run)
 {
-	run->alarms = ring_buffer__new(bpf_map__fd(run->kernel->maps.tcp_alarms), tcp_take_alarm, run, NULL);
+	run->alarms = ringread_open(bpf_map__fd(run->kernel->maps.tcp_alarms), tcp_take_alarm, run);
 	run->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return run->alarms && run->epoll >= 0 && tcp_wait_for(run, births_fd(run->births)) &&
-	       tcp_wait_for(run, parttime_fd(run->segments)) && tcp_wait_for(run, ring_buffer__epoll_fd(run->alarms));
+	       tcp_wait_for(run, parttime_fd(run->segments)) && tcp_wait_for(run, ringread_fd(run->alarms));
 }
 
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
@@ -494,7 +495,7 @@ static gboolean tcp_watch_queues(struct tcp_run *run, GError **error)
 	struct tcp_bpf *kernel = run->kernel;
 	guint64 now_ns;
 
-	ring_buffer__consume(run->alarms);
+	ringread_consume(run->alarms);
 	tcp_learn_refusers(run);
 	now_ns = clock_monotonic_ns();
 	if (now_ns < run->next_queues_ns)
@@ -534,7 +535,7 @@ static void tcp_unload(struct tcp_run *run)
 {
 	tcp_detach(run);
 	g_clear_pointer(&run->segments, parttime_free);
-	ring_buffer__free(g_steal_pointer(&run->alarms));
+	ringread_close(g_steal_pointer(&run->alarms));
 	if (run->epoll >= 0)
 		close(run->epoll);
 	run->epoll = -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <bpf/btf.h>
 #include <glib.h>
+#include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,7 +18,9 @@
 #include "probe/delta.h"
 #include "probe/kernel_btf.h"
 #include "probe/kernel_names.h"
+#include "probe/keynumbers.h"
 #include "probe/ladder.h"
+#include "probe/ringread.h"
 #include "probe/searches.h"
 #include "probe/sideband_record.h"
 
@@ -803,6 +806,115 @@ static void test_delta_damaged(void)
 	g_free(sender);
 }
 
+static struct stack_key key_made(guint64 i)
+{
+	return (struct stack_key){ { i % 64 == 0 ? 7 : i * 0x9e3779b97f4a7c15ULL, i } }; /* many of one slot, too */
+}
+
+static void test_keynumbers(void)
+{
+	struct keynumbers *numbers = keynumbers_new();
+
+	for (guint turn = 0; turn < 2; turn++)
+		for (guint64 i = 0; i < 20000; i++) {
+			struct stack_key key = key_made(i);
+
+			g_assert_cmpuint(keynumbers_add(numbers, &key), ==, i);
+			g_assert_cmpuint(keynumbers_count(numbers), ==, turn ? 20000 : i + 1);
+		}
+	keynumbers_free(numbers);
+}
+
+#define RING_BYTES 256
+
+struct made_ring {
+	guint64 consumer, producer;
+	guint8 data[RING_BYTES] __attribute__((aligned(8)));
+	GString *taken; /* of all records, in order */
+	guint left; /* records until no more are wanted */
+};
+
+static void ring_put(struct made_ring *ring, const char *text, guint32 flags)
+{
+	guint32 length = (guint32)strlen(text), head[2] = { length | flags, 0 };
+
+	memcpy(ring->data + ring->producer % RING_BYTES, head, sizeof(head));
+	for (guint32 i = 0; i < length; i++)
+		ring->data[(ring->producer + sizeof(head) + i) % RING_BYTES] = (guint8)text[i];
+	ring->producer += (sizeof(head) + length + 7) / 8 * 8;
+}
+
+/* ringread_fn */
+static int ring_take(void *user, void *data, size_t bytes)
+{
+	struct made_ring *ring = user;
+
+	g_string_append_len(ring->taken, data, (gssize)bytes);
+	return --ring->left ? 0 : -11;
+}
+
+/* Records of all lengths, each of which lies at both ends of the ring some time. */
+static void test_ringread_turns(void)
+{
+	struct made_ring *ring = g_new0(struct made_ring, 1);
+	struct ringread *reader =
+		ringread_over(&ring->consumer, &ring->producer, ring->data, RING_BYTES, ring_take, ring);
+	g_autoptr(GString) sent = g_string_new(NULL);
+
+	ring->taken = g_string_new(NULL);
+	ring->left = G_MAXUINT;
+	for (guint i = 0; i < 5000; i++) {
+		g_autofree char *text = g_strnfill(i % 97, (char)('a' + i % 26));
+
+		g_string_append(sent, text);
+		ring_put(ring, text, 0);
+		if (i % 2 && ring->producer - ring->consumer > RING_BYTES / 2 - 104)
+			g_assert_cmpint(ringread_consume(reader), >, 0);
+		if (ring->producer - ring->consumer > RING_BYTES / 2)
+			g_assert_cmpint(ringread_consume(reader), >, 0);
+	}
+	ringread_consume(reader);
+	g_assert_cmpstr(ring->taken->str, ==, sent->str);
+	g_assert_cmpuint(ring->consumer, ==, ring->producer);
+	ringread_close(reader);
+	g_string_free(ring->taken, TRUE);
+	g_free(ring);
+}
+
+/* What was given up is passed over, what is being written waited for, and who wants no more is asked no more. */
+static void test_ringread_order(void)
+{
+	struct made_ring *ring = g_new0(struct made_ring, 1);
+	struct ringread *reader =
+		ringread_over(&ring->consumer, &ring->producer, ring->data, RING_BYTES, ring_take, ring);
+	guint64 busy;
+
+	ring->taken = g_string_new(NULL);
+	ring->left = 2;
+	ring_put(ring, "one", 0);
+	ring_put(ring, "given up", BPF_RINGBUF_DISCARD_BIT);
+	ring_put(ring, "two", 0);
+	ring_put(ring, "three", 0);
+	busy = ring->producer;
+	ring_put(ring, "busy", BPF_RINGBUF_BUSY_BIT);
+	g_assert_cmpint(ringread_consume(reader), ==, -11);
+	g_assert_cmpstr(ring->taken->str, ==, "onetwo");
+	ring->left = G_MAXUINT;
+	g_assert_cmpint(ringread_consume(reader), ==, 1);
+	g_assert_cmpint(ringread_consume(reader), ==, 0);
+	g_assert_cmpstr(ring->taken->str, ==, "onetwothree");
+	ring->producer = busy;
+	ring_put(ring, "done", 0);
+	g_assert_cmpint(ringread_consume(reader), ==, 1);
+	g_assert_cmpstr(ring->taken->str, ==, "onetwothreedone");
+	ring_put(ring, "x", 0);
+	memset(ring->data + ring->consumer % RING_BYTES, 0x3f, 4); /* longer than the ring */
+	g_assert_cmpint(ringread_consume(reader), <, 0);
+	ringread_close(reader);
+	g_string_free(ring->taken, TRUE);
+	g_free(ring);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -823,6 +935,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);
 	g_test_add_func("/probe/delta/whole", test_delta);
 	g_test_add_func("/probe/delta/damaged", test_delta_damaged);
+	g_test_add_func("/probe/keynumbers", test_keynumbers);
+	g_test_add_func("/probe/ringread/turns", test_ringread_turns);
+	g_test_add_func("/probe/ringread/order", test_ringread_order);
 	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/answers", test_answers);
 	g_test_add_func("/probe/budget", test_budget);
