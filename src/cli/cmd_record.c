@@ -50,6 +50,7 @@ struct record {
 	struct reel *reel;
 	struct capture_writer *writer;
 	struct watched watched[G_N_ELEMENTS(asides)];
+	struct observe_lore *lore; /* theirs */
 	struct usage *processes;
 	gboolean has_processes; /* they were read before: now what they did since is known */
 	double look_s; /* of the reading of the machine that was written last */
@@ -210,6 +211,7 @@ static void watched_start(struct record *record, struct watched *watched, const 
 		.by = aside->by,
 		.frequency_hz = strcmp(aside->probe, "profile") == 0 ? (guint32)record->frequency_hz : 0,
 		.stop_fd = -1,
+		.lore = record->lore,
 	};
 	g_autoptr(GError) error = NULL;
 	guint tick_ms;
@@ -272,6 +274,7 @@ static void record_loop(struct record *record)
 {
 	guint sources[3];
 
+	record->lore = observe_lore_new();
 	for (guint i = 0; i < G_N_ELEMENTS(asides) && !record->no_bpf; i++)
 		if (!asides[i].has_stacks || !record->no_stacks)
 			watched_start(record, &record->watched[i], &asides[i]);
@@ -293,6 +296,7 @@ static void record_loop(struct record *record)
 		record_look(record, record->written_ms);
 	for (guint i = 0; i < G_N_ELEMENTS(asides); i++)
 		watched_end(record, &record->watched[i]);
+	g_clear_pointer(&record->lore, observe_lore_free);
 	if (!record->quiet && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 }

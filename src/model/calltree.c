@@ -6,6 +6,9 @@
 const char *const frame_kind_names[FRAME_KINDS] = { "user",    "kernel", "jit",	  "inlined", "unresolved", "container",
 						    "process", "thread", "cause", "waker",   "script" };
 
+#define NODE_SLOTS_MIN 512
+#define NODE_SLOTS_FULL(nodes, slots) ((guint64)(nodes)*3 >= (guint64)(slots)*2)
+
 static guint32 hash_mix(guint32 a, guint32 b)
 {
 	guint64 x = ((guint64)a << 32 | b) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
@@ -132,12 +135,15 @@ static void nodes_grow(struct calltree *tree)
 	if (tree->baseline)
 		tree->baseline = g_renew(guint64, tree->baseline, room);
 	tree->node_room = room;
-	g_clear_pointer(&tree->node_slots, g_free);
 }
 
 static void nodes_index(struct calltree *tree)
 {
-	tree->node_mask = tree->node_room * 2 - 1;
+	guint32 slots = NODE_SLOTS_MIN;
+
+	while (NODE_SLOTS_FULL(tree->node_count, slots))
+		slots *= 2;
+	tree->node_mask = slots - 1;
 	tree->node_slots = g_new0(guint32, (gsize)tree->node_mask + 1);
 	for (guint32 i = 1; i < tree->node_count; i++) {
 		guint32 at = hash_mix(tree->parent[i], tree->frame[i]) & tree->node_mask;
@@ -150,15 +156,16 @@ static void nodes_index(struct calltree *tree)
 
 static guint32 node_new(struct calltree *tree, guint32 parent, guint32 frame)
 {
-	guint32 node = tree->node_count++;
+	guint32 node = tree->node_count;
 
+	if (node == tree->node_room)
+		nodes_grow(tree);
+	tree->node_count++;
 	tree->parent[node] = parent;
 	tree->frame[node] = frame;
 	tree->self[node] = 0;
 	if (tree->baseline)
 		tree->baseline[node] = 0;
-	if (tree->node_count == tree->node_room)
-		nodes_grow(tree);
 	return node;
 }
 
@@ -178,7 +185,15 @@ guint32 calltree_child(struct calltree *tree, guint32 parent, guint32 frame)
 		return parent;
 	}
 	tree->node_slots[at] = tree->node_count + 1;
-	return node_new(tree, parent, frame);
+	node = node_new(tree, parent, frame);
+	if (NODE_SLOTS_FULL(tree->node_count, tree->node_mask + 1))
+		calltree_drop_index(tree); /* a larger one at the next look-up: never both at once */
+	return node;
+}
+
+void calltree_drop_index(struct calltree *tree)
+{
+	g_clear_pointer(&tree->node_slots, g_free);
 }
 
 guint32 calltree_append(struct calltree *tree, guint32 parent, guint32 frame)
@@ -187,7 +202,7 @@ guint32 calltree_append(struct calltree *tree, guint32 parent, guint32 frame)
 		tree->overflow++;
 		return parent;
 	}
-	g_clear_pointer(&tree->node_slots, g_free);
+	calltree_drop_index(tree);
 	return node_new(tree, parent, frame);
 }
 
@@ -274,6 +289,47 @@ struct calltree *calltree_diff(const struct calltree *before, const struct callt
 	for (guint32 i = 0; i < before->node_count; i++)
 		calltree_add_baseline(tree, nodes[i], before->self[i]);
 	return tree;
+}
+
+/* Ids that those nodes get which carry weight, or have any below them that do; NULL when all do. Caller frees. */
+static guint32 *calltree_kept(const struct calltree *tree, guint32 *count)
+{
+	g_autofree guint32 *ids = g_new0(guint32, tree->node_count);
+
+	ids[CALLTREE_ROOT] = 1;
+	for (guint32 i = tree->node_count - 1; i > 0; i--) {
+		ids[i] |= tree->self[i] || (tree->baseline && tree->baseline[i]);
+		ids[tree->parent[i]] |= ids[i];
+	}
+	*count = 0;
+	for (guint32 i = 0; i < tree->node_count; i++)
+		ids[i] = ids[i] ? (*count)++ : 0;
+	return *count < tree->node_count ? g_steal_pointer(&ids) : NULL;
+}
+
+void calltree_prune(struct calltree *tree)
+{
+	guint32 count;
+	g_autofree guint32 *ids = calltree_kept(tree, &count);
+
+	if (!ids)
+		return;
+	calltree_drop_index(tree);
+	for (guint32 i = 1; i < tree->node_count; i++) {
+		if (!ids[i])
+			continue;
+		tree->parent[ids[i]] = ids[tree->parent[i]];
+		tree->frame[ids[i]] = tree->frame[i];
+		tree->self[ids[i]] = tree->self[i];
+		if (tree->baseline)
+			tree->baseline[ids[i]] = tree->baseline[i];
+	}
+	for (guint i = 0; tree->moments && i < tree->moments->len; i++) {
+		struct calltree_moment *moment = &g_array_index(tree->moments, struct calltree_moment, i);
+
+		moment->node = ids[moment->node];
+	}
+	tree->node_count = count;
 }
 
 guint64 *calltree_totals(const struct calltree *tree, const guint64 *column)

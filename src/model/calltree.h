@@ -60,7 +60,8 @@ struct calltree {
 	GArray *moments; /* of struct calltree_moment, eldest first; NULL: not kept. Samples without one have only a weight */
 	/* private */
 	guint32 node_room, frame_room;
-	guint32 *node_slots; /* open addressing, ids + 1, 0 = free; NULL: to be built at the next look-up */
+	/* Open addressing, ids + 1, 0 = free, at most two thirds full; NULL: to be built at the next look-up. */
+	guint32 *node_slots;
 	guint32 *frame_slots; /* the same for frames, always there */
 	guint32 node_mask, frame_mask;
 	GStringChunk *strings;
@@ -79,6 +80,8 @@ guint32 calltree_child(struct calltree *tree, guint32 parent, guint32 frame);
 /* A new child of `parent` for `frame`, which must not be there yet: for callers that add in order and know it. Keeps
  * no index, which the next calltree_child builds anew. */
 guint32 calltree_append(struct calltree *tree, guint32 parent, guint32 frame);
+/* Gives back the index's memory, a third of the tree's; the next calltree_child builds it anew. */
+void calltree_drop_index(struct calltree *tree);
 void calltree_add(struct calltree *tree, guint32 node, guint64 weight);
 void calltree_add_baseline(struct calltree *tree, guint32 node, guint64 weight);
 
@@ -90,6 +93,9 @@ void calltree_sort_moments(struct calltree *tree);
 void calltree_merge(struct calltree *into, const struct calltree *from);
 /* A differential tree: weights of `after`, baselines of `before`. Owned by the caller. */
 struct calltree *calltree_diff(const struct calltree *before, const struct calltree *after);
+
+/* Takes out the nodes that carry no weight and have none below that do. Ids change; moments of nodes that go are the root's. */
+void calltree_prune(struct calltree *tree);
 
 /* Self plus all descendants, by node; caller frees. `column` is tree->self or tree->baseline. */
 guint64 *calltree_totals(const struct calltree *tree, const guint64 *column);

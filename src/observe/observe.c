@@ -153,13 +153,36 @@ static char *observe_title(const struct observe_options *options)
 	return g_strdup_printf("%s of %s", options->probe->name, names->str);
 }
 
+struct observe_lore {
+	struct symbolizer *symbolizer; /* the others' are beside it; sees no process */
+	struct kernel_names *kernel_names;
+};
+
+struct observe_lore *observe_lore_new(void)
+{
+	struct observe_lore *lore = g_new0(struct observe_lore, 1);
+
+	lore->symbolizer = symbolizer_new();
+	lore->kernel_names = kernel_names_new();
+	return lore;
+}
+
+void observe_lore_free(struct observe_lore *lore)
+{
+	if (!lore)
+		return;
+	symbolizer_free(lore->symbolizer);
+	kernel_names_free(lore->kernel_names);
+	g_free(lore);
+}
+
 /* One run in progress. What the probe tells goes to `weave`, `tally` or `happen`, by the probe's shape. */
 struct observe_session {
 	struct registry *registry;
 	const struct observe_options *options;
 	struct symbolizer *symbolizer; /* with `weave` */
 	struct allocators *allocators; /* NULL: the probe wants none */
-	struct kernel_names *kernel_names; /* of the symbolizer */
+	struct observe_lore *lore; /* of the symbolizer; NULL: somebody else's */
 	struct weave *weave;
 	struct tally *tally;
 	struct happen *happen;
@@ -361,6 +384,16 @@ static void session_teach(void *user, guint32 tgid, const struct python_process 
 	session->options->probe->teach(session->run, tgid, process);
 }
 
+/* The last that the probe has to say. */
+static gboolean session_finish(struct observe_session *session, GError **error)
+{
+	if (!session->options->probe->finish(session->run, &session->shape->ledger, error))
+		return FALSE;
+	if (session->weave)
+		weave_end(session->weave);
+	return TRUE;
+}
+
 static gboolean session_measure(struct observe_session *session, const struct probe_request *request, GError **error)
 {
 	const struct observe_options *options = session->options;
@@ -387,7 +420,7 @@ static gboolean session_measure(struct observe_session *session, const struct pr
 	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
 	session_note_partial(session);
 	session_account_answers(session);
-	ok = ok && options->probe->finish(session->run, &session->shape->ledger, error);
+	ok = ok && session_finish(session, error);
 	options->probe->close(session->run);
 	return ok;
 }
@@ -427,6 +460,7 @@ static void session_see_interpreters(struct observe_session *session)
 static void session_open(struct observe_session *session)
 {
 	const struct observe_options *options = session->options;
+	struct observe_lore *lore = options->lore;
 
 	if (options->probe->shape == SHAPE_EVENTS) {
 		session->happen = happen_new(session->registry, options->event, options->event_user);
@@ -441,15 +475,16 @@ static void session_open(struct observe_session *session)
 		return;
 	}
 	session_begin_snapshot(session);
-	session->symbolizer = symbolizer_new();
+	if (!lore)
+		lore = session->lore = observe_lore_new();
+	session->symbolizer = symbolizer_new_beside(lore->symbolizer);
 	symbolizer_configure(session->symbolizer, &(struct symbolizer_options){
 							  .java_map = options->java_map,
 							  .inlined = options->inlined,
 							  .debuginfod = options->debuginfod,
 							  .lines = options->lines,
 						  });
-	session->kernel_names = kernel_names_new();
-	symbolizer_set_namer(session->symbolizer, observe_name_kernel, session->kernel_names);
+	symbolizer_set_namer(session->symbolizer, observe_name_kernel, lore->kernel_names);
 	session->weave = weave_new(session->registry, session->symbolizer, session->shape, options->by);
 	if (options->probe->teach && !options->no_user)
 		session_see_interpreters(session);
@@ -472,7 +507,7 @@ static void session_close(struct observe_session *session)
 	tally_free(session->tally);
 	happen_free(session->happen);
 	symbolizer_free(session->symbolizer);
-	kernel_names_free(session->kernel_names);
+	observe_lore_free(session->lore);
 	snapshot_free(session->snapshot);
 }
 
@@ -597,6 +632,7 @@ struct snapshot *observe_run(struct registry *registry, const struct observe_opt
 struct observe_together {
 	const struct observe_options *common;
 	struct observe_options *each; /* the sessions' */
+	struct observe_lore *lore; /* theirs */
 	struct observe_session *sessions;
 	guint count; /* of those that run */
 	struct pollfd *fds; /* one each, then the one that ends early */
@@ -702,7 +738,7 @@ static struct snapshot *together_finish(struct observe_together *together, GErro
 	for (guint i = 0; i < together->count; i++) {
 		struct observe_session *session = &together->sessions[i];
 
-		if (!session->options->probe->finish(session->run, &session->shape->ledger, error))
+		if (!session_finish(session, error))
 			return NULL;
 		session_note_symbols(session);
 		g_ptr_array_add(all->shapes, g_ptr_array_steal_index(session->snapshot->shapes, 0));
@@ -721,6 +757,9 @@ struct snapshot *observe_run_together(struct registry *registry, const struct ob
 	together->each = g_memdup2(each, count * sizeof(*each));
 	together->sessions = g_new0(struct observe_session, count);
 	together->fds = g_new0(struct pollfd, count + 1);
+	together->lore = observe_lore_new();
+	for (guint i = 0; i < count; i++)
+		together->each[i].lore = together->lore;
 	for (guint i = 0; i < count; i++)
 		together_open(together, registry, &together->each[i], refused);
 	together->fds[together->count] = (struct pollfd){ .fd = common->stop_fd, .events = POLLIN };
@@ -745,6 +784,7 @@ void observe_together_free(struct observe_together *together)
 		together->sessions[i].options->probe->close(together->sessions[i].run);
 		session_close(&together->sessions[i]);
 	}
+	observe_lore_free(together->lore);
 	g_free(together->sessions);
 	g_free(together->each);
 	g_free(together->fds);
@@ -834,7 +874,7 @@ struct snapshot *observation_finish(struct observation *observation, GError **er
 	struct observe_session *session = &observation->session;
 
 	session->snapshot->duration_ns = clock_monotonic_ns() - session->since_ns;
-	if (!observation->options.probe->finish(session->run, &session->shape->ledger, error))
+	if (!session_finish(session, error))
 		return NULL;
 	session_note_symbols(session);
 	return g_steal_pointer(&session->snapshot);

@@ -33,6 +33,14 @@ enum observe_by {
 	OBSERVE_BY_IMAGE = 7,
 };
 
+/* What several observations at the same time have in common: what was read of files (symbols, unwind tables) and of the kernel's
+ * names. One thread's. */
+struct observe_lore;
+
+struct observe_lore *observe_lore_new(void);
+/* After the observations. */
+void observe_lore_free(struct observe_lore *lore);
+
 struct observe_options {
 	const struct probe *probe;
 	const GPtrArray *targets; /* of struct target */
@@ -62,6 +70,7 @@ struct observe_options {
 	gboolean inlined,
 		lines; /* what debug information tells: inlined functions, source files and lines (Python's, too) */
 	const char *rung; /* NULL: the best that works */
+	struct observe_lore *lore; /* borrowed; NULL: its own */
 	guint64 slot_ns; /* histograms: keep slots of time of this length, for heat maps; 0: none */
 	/* With `interval_ns`: gets every that many nanoseconds what gathered in them, and says whether to go on. Only for
 	 * probes that can `collect`. */

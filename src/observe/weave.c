@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stack becomes a path of frame ids as soon as it is seen and is kept in one pool of 32-bit ids (100,000 stacks of
- * 30 frames: 12 MB). A weight then puts the frames of its owner and cause in front of that path.
+/* A stack becomes a path of frame ids as soon as it is seen, and is kept as a node: of the result itself where all that
+ * stands in front of it is known by then (profile), or of a tree of paths, from where a weight copies it behind the frames of
+ * its owner and cause. So what stacks have in common is there once.
  *
  * Order of a path, from the root:
  *   profile   container, [process, [thread,]] functions …
@@ -17,25 +18,29 @@
 #include "probe/cause.h"
 #include "symbol/language.h"
 
-/* In the pool: not a frame id, but the `later` of an address whose names come at the end. */
+/* In a path of `paths`: not a frame id, but the `later` of an address whose names come at the end. */
 #define WEAVE_LATER 0x80000000u
 #define WEAVE_SLEEP_FRAMES 6 /* innermost ones of a blocked stack that may belong to the kernel's ways to sleep */
 #define WEAVE_HOOK_FRAMES 8 /* innermost kernel frames looked at for the scheduler's own */
 
+/* There may be hundreds of thousands. */
 struct weave_stack {
-	guint32 first, count; /* in the pool, root first */
+	guint64 asleep_in; /* taken of a sleeper: its innermost kernel address; 0 otherwise */
+	guint32 above, last; /* nodes: the path lies below the one and ends in the other */
+	guint32 weighed; /* where it ends in the tree: last weighed there; the root: not weighed yet */
 	guint32 owner_frame; /* container of the task, for wakers */
 	guint32 comm_frame;
-	guint32 kernel_count;
-	enum cause cause;
-	gboolean truncated, unresolved, exited;
-	gboolean has_later;
-	guint64 asleep_in; /* taken of a sleeper: its innermost kernel address; 0 otherwise */
-	enum stack_end user_end;
 	guint32 tgid;
-	guint32 node; /* where it ends in the tree: last weighed there; the root: not weighed yet */
-	const char *advice; /* how to get names the process does not give; NULL: nothing known */
-	const char *missing; /* what the user half lacks to be complete; NULL: no more to say than `user_end` does */
+	guint16 advice; /* a saying: how to get names the process does not give */
+	guint16 missing; /* a saying: what the user half lacks to be complete; 0: no more to say than `user_end` does */
+	guint8 cause; /* enum cause */
+	guint8 user_end; /* enum stack_end */
+	guint8 in_tree : 1; /* its path is one of `tree`, not of `paths` */
+	guint8 has_kernel : 1;
+	guint8 truncated : 1;
+	guint8 unresolved : 1;
+	guint8 exited : 1;
+	guint8 has_later : 1;
 };
 
 struct weave {
@@ -48,8 +53,11 @@ struct weave {
 	gboolean cause_first; /* walltime: the cause stands before the process */
 	gboolean with_cause;
 	GArray *stacks; /* of struct weave_stack, by probe's stack id */
-	GArray *pool; /* of guint32 frame ids */
-	GStringChunk *sentences; /* of weave_stack.missing */
+	struct calltree *paths; /* its nodes' frames are ids of `tree`'s, or WEAVE_LATER | later */
+	GArray *path; /* of guint32: the one being made, root first */
+	GPtrArray *sayings; /* of const char *, by number; 0: NULL. Few: what processes and files lack */
+	GHashTable *saying_numbers; /* const char *, as it is → number */
+	GStringChunk *sentences; /* of sayings */
 	GHashTable *addresses; /* weave_address → frame id, or WEAVE_LATER | later */
 	GHashTable *named; /* tgids that occur in it, as a set: most processes of a machine do not */
 	GHashTable *
@@ -86,6 +94,18 @@ static guint weave_address_hash(gconstpointer key)
 static gboolean weave_address_equal(gconstpointer left, gconstpointer right)
 {
 	return memcmp(left, right, sizeof(struct weave_address)) == 0;
+}
+
+/* `text` lives as long as the weave, and is always the same for the same words. */
+static guint16 weave_saying(struct weave *weave, const char *text)
+{
+	guint number = text ? GPOINTER_TO_UINT(g_hash_table_lookup(weave->saying_numbers, text)) : 0;
+
+	if (!text || number || weave->sayings->len > G_MAXUINT16)
+		return (guint16)number;
+	g_hash_table_insert(weave->saying_numbers, (gpointer)text, GUINT_TO_POINTER(weave->sayings->len));
+	g_ptr_array_add(weave->sayings, (gpointer)text);
+	return (guint16)(weave->sayings->len - 1);
 }
 
 static guint32 weave_resolve(struct weave *weave, guint32 tgid, guint64 address, gboolean is_caller)
@@ -201,7 +221,7 @@ static guint32 weave_kernel_names(struct weave *weave, const struct probe_stack 
 
 		names[i] = weave->tree->frames[frame].name;
 	}
-	kept->cause = cause_classify(names, count, stack->syscall, stack->flags);
+	kept->cause = (guint8)cause_classify(names, count, stack->syscall, stack->flags);
 	return weave_hook_frames(names, count);
 }
 
@@ -239,7 +259,7 @@ static const char *weave_missing(struct weave *weave, const struct weave_stack *
 	const char *advice = is_jit ? symbolizer_stacks_advice(weave->symbolizer, kept->tgid) : NULL;
 	g_autofree char *text = NULL;
 
-	switch (kept->user_end) {
+	switch ((enum stack_end)kept->user_end) {
 	case STACK_END_NO_TABLE:
 		if (advice)
 			return advice;
@@ -262,16 +282,16 @@ static void weave_judge(struct weave *weave, struct weave_stack *kept, const cha
 		kept->user_end = weave_is_first(name) ? STACK_END_FIRST : STACK_END_NO_TABLE;
 	else if (g_str_has_prefix(name, "runtime.") && weave_is_first(name)) /* no frame pointer says so */
 		kept->user_end = STACK_END_FIRST;
-	kept->missing = weave_missing(weave, kept, name, module, is_jit);
+	kept->missing = weave_saying(weave, weave_missing(weave, kept, name, module, is_jit));
 	kept->truncated |= kept->user_end >= STACK_END_SHORT;
 }
 
 static void weave_judge_user(struct weave *weave, const struct probe_stack *stack, guint32 outermost,
 			     struct weave_stack *kept)
 {
-	kept->user_end = stack->flags & PROBE_STACK_NO_COPY	     ? STACK_END_SHORT
-			 : stack->flags & PROBE_STACK_USER_TRUNCATED ? STACK_END_DEEP
-								     : stack->user_end;
+	kept->user_end = (guint8)(stack->flags & PROBE_STACK_NO_COPY	      ? STACK_END_SHORT
+				  : stack->flags & PROBE_STACK_USER_TRUNCATED ? STACK_END_DEEP
+									      : stack->user_end);
 	if (!(outermost & WEAVE_LATER))
 		weave_judge(weave, kept, weave->tree->frames[outermost].name, weave->tree->frames[outermost].module,
 			    weave_is_jit(weave->tree->frames[outermost].kind, weave->tree->frames[outermost].name));
@@ -308,7 +328,7 @@ static void weave_user(struct weave *weave, const struct probe_stack *stack, str
 	if (stack->script[0])
 		count = splice_frames(weave->splice, stack->script, frames, count);
 	while (count-- > 0)
-		g_array_append_val(weave->pool, frames[count]);
+		g_array_append_val(weave->path, frames[count]);
 }
 
 static void weave_walk_free(gpointer pointer)
@@ -384,18 +404,58 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 	copy->basis->overflow = weave->basis.overflow;
 }
 
+static guint32 weave_owner_path(struct weave *weave, const struct probe_task *task, guint32 node)
+{
+	g_autofree char *process = NULL, *thread = NULL;
+
+	if (weave->by == OBSERVE_BY_CONTAINER)
+		return node;
+	if (weave->by == OBSERVE_BY_PROCESS)
+		return calltree_child(weave->tree, node, weave_comm(weave, task->comm));
+	process = g_strdup_printf("%s (%u)", task->comm, task->tgid);
+	thread = g_strdup_printf("%s (%u)", task->thread_comm, task->tid);
+	node = calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_PROCESS, process, -1, NULL));
+	return calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_THREAD, thread, -1, NULL));
+}
+
+/* Keeps the path that was made. */
+static void weave_keep(struct weave *weave, const struct probe_task *task, struct weave_stack *kept)
+{
+	kept->in_tree = !weave->with_cause && !kept->has_later && kept->owner_frame != G_MAXUINT32;
+	kept->above = CALLTREE_ROOT;
+	if (kept->in_tree)
+		kept->above =
+			weave_owner_path(weave, task, calltree_child(weave->tree, CALLTREE_ROOT, kept->owner_frame));
+	kept->last = kept->above;
+	for (guint i = 0; i < weave->path->len; i++)
+		kept->last = calltree_child(kept->in_tree ? weave->tree : weave->paths, kept->last,
+					    g_array_index(weave->path, guint32, i));
+}
+
+/* Makes `path` what was kept. */
+static void weave_recall(struct weave *weave, const struct weave_stack *kept)
+{
+	const struct calltree *from = kept->in_tree ? weave->tree : weave->paths;
+	guint32 count = 0, node;
+
+	for (node = kept->last; node != kept->above; node = from->parent[node])
+		count++;
+	g_array_set_size(weave->path, count);
+	for (node = kept->last; count > 0; node = from->parent[node])
+		g_array_index(weave->path, guint32, --count) = from->frame[node];
+}
+
 static void weave_stack(void *user, const struct probe_stack *stack)
 {
 	struct weave *weave = user;
-	struct weave_stack kept = { .first = weave->pool->len,
-				    .kernel_count = stack->kernel_count,
-				    .tgid = stack->task.tgid };
+	struct weave_stack kept = { .has_kernel = stack->kernel_count > 0, .tgid = stack->task.tgid };
 	gboolean seen = stack->user_count == 0 || symbolizer_see(weave->symbolizer, stack->task.tgid);
 	guint32 hook_frames = 0;
 
+	g_array_set_size(weave->path, 0);
 	if (stack->user_count > 0) {
 		splice_see(weave->splice, stack->task.tgid);
-		kept.advice = symbolizer_advice(weave->symbolizer, stack->task.tgid);
+		kept.advice = weave_saying(weave, symbolizer_advice(weave->symbolizer, stack->task.tgid));
 	}
 	if (weave->with_cause)
 		hook_frames = weave_kernel_names(weave, stack, &kept);
@@ -408,19 +468,19 @@ static void weave_stack(void *user, const struct probe_stack *stack)
 		guint32 frame = calltree_frame(weave->tree, FRAME_UNRESOLVED, "[user stack not readable]", -1, NULL);
 
 		kept.unresolved = TRUE;
-		g_array_append_val(weave->pool, frame);
+		g_array_append_val(weave->path, frame);
 	}
 	for (guint i = weave_kernel_end(weave, stack); i-- > hook_frames;) {
 		guint32 frame = weave_resolve(weave, 0, stack->kernel[i], i > 0);
 
 		kept.unresolved |= weave->tree->frames[frame].kind == FRAME_UNRESOLVED;
-		g_array_append_val(weave->pool, frame);
+		g_array_append_val(weave->path, frame);
 	}
 	if (stack->flags & PROBE_STACK_NO_SCHED)
 		kept.asleep_in = stack->kernel_count > 0 ? stack->kernel[0] : 0;
 	else if (hook_frames > 0)
 		weave_learn_sleep(weave, stack, hook_frames);
-	kept.count = weave->pool->len - kept.first;
+	weave_keep(weave, &stack->task, &kept);
 	if (stack->id >= weave->stacks->len)
 		g_array_set_size(weave->stacks, stack->id + 1);
 	g_array_index(weave->stacks, struct weave_stack, stack->id) = kept;
@@ -446,13 +506,43 @@ static guint32 weave_later_path(struct weave *weave, guint32 later, gboolean inn
 	return node;
 }
 
-static guint32 weave_pool_path(struct weave *weave, guint32 at, gboolean innermost_first, guint32 node)
+/* The same of an entry of `path`. */
+static guint32 weave_path_part(struct weave *weave, guint32 at, gboolean innermost_first, guint32 node)
 {
-	guint32 id = g_array_index(weave->pool, guint32, at);
+	guint32 id = g_array_index(weave->path, guint32, at);
 
 	if (id & WEAVE_LATER)
 		return weave_later_path(weave, id & ~WEAVE_LATER, innermost_first, node);
 	return calltree_child(weave->tree, node, id);
+}
+
+/* The path of a stack below `node`, root first. */
+static guint32 weave_path(struct weave *weave, const struct weave_stack *stack, guint32 node)
+{
+	if (stack->in_tree && stack->above == node)
+		return stack->last;
+	weave_recall(weave, stack);
+	for (guint32 i = 0; i < weave->path->len; i++)
+		node = weave_path_part(weave, i, FALSE, node);
+	return node;
+}
+
+/* The names a stack was waiting for. */
+static void weave_settle_stack(struct weave *weave, struct weave_stack *stack)
+{
+	weave_recall(weave, stack);
+	for (guint32 i = 0; i < weave->path->len; i++) {
+		guint32 id = g_array_index(weave->path, guint32, i);
+		const struct symbol *symbols;
+		guint count = id & WEAVE_LATER ? symbolizer_answer(weave->symbolizer, id & ~WEAVE_LATER, &symbols) : 0;
+
+		if (count == 0)
+			continue;
+		stack->unresolved |= symbols[0].kind == FRAME_UNRESOLVED;
+		if (i == 0 && stack->user_end > STACK_END_FIRST)
+			weave_judge(weave, stack, symbols[count - 1].name, symbols[count - 1].module,
+				    weave_is_jit(symbols[count - 1].kind, symbols[count - 1].name));
+	}
 }
 
 /* The names that were missing when their stacks were seen. */
@@ -469,21 +559,8 @@ static void weave_settle(struct weave *weave)
 	for (guint32 i = first; i < weave->stacks->len; i++) {
 		struct weave_stack *stack = &g_array_index(weave->stacks, struct weave_stack, i);
 
-		for (guint32 at = stack->first; stack->has_later && at < stack->first + stack->count; at++) {
-			guint32 id = g_array_index(weave->pool, guint32, at);
-			const struct symbol *symbols;
-
-			guint count = id & WEAVE_LATER
-					      ? symbolizer_answer(weave->symbolizer, id & ~WEAVE_LATER, &symbols)
-					      : 0;
-
-			if (count == 0)
-				continue;
-			stack->unresolved |= symbols[0].kind == FRAME_UNRESOLVED;
-			if (at == stack->first && stack->user_end > STACK_END_FIRST)
-				weave_judge(weave, stack, symbols[count - 1].name, symbols[count - 1].module,
-					    weave_is_jit(symbols[count - 1].kind, symbols[count - 1].name));
-		}
+		if (stack->has_later)
+			weave_settle_stack(weave, stack);
 	}
 }
 
@@ -495,7 +572,7 @@ static guint32 weave_cause_frame(struct weave *weave, const struct probe_weight 
 
 	switch (weight->state) {
 	case PROBE_STATE_RUNNING:
-		name = !stack ? "running: not sampled" : stack->kernel_count ? "running: kernel" : "running: user";
+		name = !stack ? "running: not sampled" : stack->has_kernel ? "running: kernel" : "running: user";
 		break;
 	case PROBE_STATE_WAIT_WOKEN:
 		name = "waiting for CPU: woken";
@@ -517,25 +594,12 @@ static guint32 weave_cause_frame(struct weave *weave, const struct probe_weight 
 		break;
 	case PROBE_STATE_BLOCKED:
 	case PROBE_STATES:
-		blocked = g_strdup_printf("blocked: %s", stack ? cause_name(stack->cause) : "stack not known");
+		blocked = g_strdup_printf("blocked: %s",
+					  stack ? cause_name((enum cause)stack->cause) : "stack not known");
 		name = blocked;
 		break;
 	}
 	return calltree_frame(weave->tree, FRAME_CAUSE, name, -1, NULL);
-}
-
-static guint32 weave_owner_path(struct weave *weave, const struct probe_task *task, guint32 node)
-{
-	g_autofree char *process = NULL, *thread = NULL;
-
-	if (weave->by == OBSERVE_BY_CONTAINER)
-		return node;
-	if (weave->by == OBSERVE_BY_PROCESS)
-		return calltree_child(weave->tree, node, weave_comm(weave, task->comm));
-	process = g_strdup_printf("%s (%u)", task->comm, task->tgid);
-	thread = g_strdup_printf("%s (%u)", task->thread_comm, task->tid);
-	node = calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_PROCESS, process, -1, NULL));
-	return calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_THREAD, thread, -1, NULL));
 }
 
 static guint32 weave_waker_path(struct weave *weave, const struct weave_stack *waker, guint32 node)
@@ -545,8 +609,9 @@ static guint32 weave_waker_path(struct weave *weave, const struct weave_stack *w
 	g_autofree char *name = g_strdup_printf("woken by %s: %s", owner, comm);
 
 	node = calltree_child(weave->tree, node, calltree_frame(weave->tree, FRAME_WAKER, name, -1, NULL));
-	for (guint32 i = waker->count; i-- > 0;)
-		node = weave_pool_path(weave, waker->first + i, TRUE, node);
+	weave_recall(weave, waker);
+	for (guint32 i = weave->path->len; i-- > 0;)
+		node = weave_path_part(weave, i, TRUE, node);
 	return node;
 }
 
@@ -561,9 +626,9 @@ static void weave_cover(struct weave *weave, guint64 weight, const struct weave_
 				   weave->tree->frames[stack->comm_frame].name);
 	process->weight[stack->user_end] += weight;
 	if (stack->advice)
-		coverage_advise(process, stack->advice);
+		coverage_advise(process, g_ptr_array_index(weave->sayings, stack->advice));
 	if (stack->missing)
-		coverage_add_missing(process, stack->missing, weight);
+		coverage_add_missing(process, g_ptr_array_index(weave->sayings, stack->missing), weight);
 }
 
 static void weave_weight(void *user, const struct probe_weight *weight)
@@ -587,15 +652,13 @@ static void weave_weight(void *user, const struct probe_weight *weight)
 	node = weave_owner_path(weave, weight->task, node);
 	if (weave->with_cause && !weave->cause_first)
 		node = calltree_child(weave->tree, node, weave_cause_frame(weave, weight, stack));
-	for (guint32 i = 0; stack && i < stack->count; i++)
-		node = weave_pool_path(weave, stack->first + i, FALSE, node);
 	if (stack)
-		node = weave_sleep_path(weave, stack, node);
+		node = weave_sleep_path(weave, stack, weave_path(weave, stack, node));
 	if (waker)
 		node = weave_waker_path(weave, waker, node);
 	calltree_add(weave->tree, node, weight->weight);
 	if (stack)
-		g_array_index(weave->stacks, struct weave_stack, weight->stack).node = node;
+		g_array_index(weave->stacks, struct weave_stack, weight->stack).weighed = node;
 	if (stack && stack->user_end != STACK_END_NONE)
 		weave_cover(weave, weight->weight, stack, owner);
 	if (stack && stack->truncated)
@@ -611,8 +674,8 @@ static void weave_moment(void *user, guint32 stack, guint64 time_ns)
 	struct weave *weave = user;
 	const struct weave_stack *seen = weave_stack_find(weave, stack);
 
-	if (seen && seen->node != CALLTREE_ROOT)
-		calltree_add_moment(weave->tree, seen->node, (gint64)((weave->epoch_ns + time_ns) / NS_PER_MS));
+	if (seen && seen->weighed != CALLTREE_ROOT)
+		calltree_add_moment(weave->tree, seen->weighed, (gint64)((weave->epoch_ns + time_ns) / NS_PER_MS));
 }
 
 static void weave_followed(void *user, gboolean all)
@@ -718,7 +781,11 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->with_cause = weave->cause_first || strcmp(shape->probe, "offcpu") == 0;
 	weave->splice = splice_new(symbolizer, weave->tree);
 	weave->stacks = g_array_new(FALSE, TRUE, sizeof(struct weave_stack));
-	weave->pool = g_array_new(FALSE, FALSE, sizeof(guint32));
+	weave->paths = calltree_new();
+	weave->path = g_array_new(FALSE, FALSE, sizeof(guint32));
+	weave->sayings = g_ptr_array_new();
+	g_ptr_array_add(weave->sayings, NULL);
+	weave->saying_numbers = g_hash_table_new(NULL, NULL);
 	weave->sentences = g_string_chunk_new(1024);
 	weave->sleeps = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	weave->walks = g_hash_table_new_full(NULL, NULL, NULL, weave_walk_free);
@@ -748,7 +815,10 @@ void weave_free(struct weave *weave)
 	if (!weave)
 		return;
 	g_array_unref(weave->stacks);
-	g_array_unref(weave->pool);
+	calltree_free(weave->paths);
+	g_array_unref(weave->path);
+	g_ptr_array_unref(weave->sayings);
+	g_hash_table_unref(weave->saying_numbers);
 	g_hash_table_unref(weave->addresses);
 	g_hash_table_unref(weave->named);
 	g_hash_table_unref(weave->sleeps);
@@ -756,6 +826,12 @@ void weave_free(struct weave *weave)
 	g_string_chunk_free(weave->sentences);
 	splice_free(weave->splice);
 	g_free(weave);
+}
+
+void weave_end(struct weave *weave)
+{
+	calltree_drop_index(weave->tree);
+	calltree_prune(weave->tree);
 }
 
 const struct probe_listener *weave_listener(struct weave *weave)

@@ -18,5 +18,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 void weave_free(struct weave *weave);
 /* The listener to open a probe with; valid until weave_free. */
 const struct probe_listener *weave_listener(struct weave *weave);
+/* The probe has finished: what the shape does not need is given back. */
+void weave_end(struct weave *weave);
 /* Its part for interpreters, to be told how to reach the probe. */
 struct splice *weave_splice(struct weave *weave);

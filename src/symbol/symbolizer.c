@@ -52,8 +52,16 @@ struct later {
 	struct symbol symbol; /* what was known when it was seen */
 };
 
+/* What symbolizers of one observation have in common. */
+struct symbolizer_files {
+	guint refs;
+	struct modules *modules;
+	GStringChunk *names; /* everything handed out: modules refer to it, too */
+};
+
 struct symbolizer {
 	struct symbolizer_options options;
+	struct symbolizer_files *files; /* one reference */
 	struct inlines *inlines; /* NULL: not wanted */
 	struct debuginfod *debuginfod; /* NULL: not wanted */
 	GArray *answers; /* struct symbol */
@@ -61,8 +69,8 @@ struct symbolizer {
 	GPtrArray *notes; /* char * */
 	GHashTable *processes; /* tgid → struct process */
 	GQueue exited, unwanted; /* tgids of those that ended, oldest first; of `unwanted` no stack was seen */
-	struct modules *modules;
-	GStringChunk *names; /* everything handed out */
+	struct modules *modules; /* of `files` … */
+	GStringChunk *names; /* … and these */
 	struct kernel kernel;
 	gboolean follows; /* see symbolizer_follow */
 };
@@ -72,19 +80,49 @@ static const char *intern(struct symbolizer *symbolizer, const char *text)
 	return g_string_chunk_insert_const(symbolizer->names, text);
 }
 
-struct symbolizer *symbolizer_new(void)
+static struct symbolizer_files *files_new(void)
+{
+	struct symbolizer_files *files = g_new0(struct symbolizer_files, 1);
+
+	files->modules = modules_new();
+	files->names = g_string_chunk_new(16 << 10);
+	return files;
+}
+
+static void files_unref(struct symbolizer_files *files)
+{
+	if (--files->refs > 0)
+		return;
+	modules_free(files->modules);
+	g_string_chunk_free(files->names);
+	g_free(files);
+}
+
+static struct symbolizer *symbolizer_over(struct symbolizer_files *files)
 {
 	struct symbolizer *symbolizer = g_new0(struct symbolizer, 1);
 
+	files->refs++;
+	symbolizer->files = files;
 	symbolizer->processes = g_hash_table_new(NULL, NULL);
-	symbolizer->modules = modules_new();
+	symbolizer->modules = symbolizer->files->modules;
+	symbolizer->names = symbolizer->files->names;
 	symbolizer->answers = g_array_new(FALSE, FALSE, sizeof(struct symbol));
 	symbolizer->laters = g_array_new(FALSE, FALSE, sizeof(struct later));
 	symbolizer->notes = g_ptr_array_new_with_free_func(g_free);
-	symbolizer->names = g_string_chunk_new(16 << 10);
 	g_queue_init(&symbolizer->exited);
 	g_queue_init(&symbolizer->unwanted);
 	return symbolizer;
+}
+
+struct symbolizer *symbolizer_new(void)
+{
+	return symbolizer_over(files_new());
+}
+
+struct symbolizer *symbolizer_new_beside(const struct symbolizer *other)
+{
+	return symbolizer_over(other->files);
 }
 
 void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer_options *options)
@@ -117,8 +155,7 @@ void symbolizer_free(struct symbolizer *symbolizer)
 	g_array_unref(symbolizer->answers);
 	inlines_free(symbolizer->inlines);
 	g_ptr_array_unref(symbolizer->notes);
-	modules_free(symbolizer->modules);
-	g_string_chunk_free(symbolizer->names);
+	files_unref(symbolizer->files);
 	g_free(symbolizer);
 }
 

@@ -35,6 +35,8 @@ struct symbolizer_options {
 };
 
 struct symbolizer *symbolizer_new(void);
+/* One with the same files (descriptors, names, unwind tables) as another of the same thread. Neither need outlive the other. */
+struct symbolizer *symbolizer_new_beside(const struct symbolizer *other);
 /* Before first use; without it everything optional is off. */
 void symbolizer_configure(struct symbolizer *symbolizer, const struct symbolizer_options *options);
 void symbolizer_free(struct symbolizer *symbolizer);
@@ -91,7 +93,7 @@ gboolean symbolizer_python(struct symbolizer *symbolizer, guint32 tgid, struct p
  * known to be missing. */
 const char *symbolizer_advice(struct symbolizer *symbolizer, guint32 tgid);
 
-/* Resolves. Strings in `symbol` live as long as the symbolizer. Never fails: the kind says UNRESOLVED and the name why.
+/* Resolves. Strings in `symbol` live as long as the symbolizer or one beside it. Never fails: the kind says UNRESOLVED and the name why.
  * `is_caller`: the address is a return address (every frame but the innermost): looked up one byte earlier. */
 void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,
 		     struct symbol *symbol);

@@ -86,6 +86,33 @@ static void test_diff(void)
 	g_assert_cmpuint(total(merged, merged->self), ==, 15);
 }
 
+static void test_prune(void)
+{
+	g_autoptr(calltree_t) tree = calltree_new();
+	guint32 kept, node;
+
+	stack_add(tree, (const char *[]){ "main", "nothing", "below", NULL }, 0);
+	kept = stack_add(tree, (const char *[]){ "main", "a", NULL }, 5);
+	node = stack_add(tree, (const char *[]){ "main", "a", "none", NULL }, 0);
+	calltree_add_moment(tree, kept, 17);
+	calltree_add_moment(tree, node, 18);
+	g_assert_cmpuint(tree->node_count, ==, 6);
+	calltree_prune(tree);
+	g_assert_cmpuint(tree->node_count, ==, 3);
+	kept = stack_add(tree, (const char *[]){ "main", "a", NULL }, 1); /* found, not made */
+	g_assert_cmpuint(tree->node_count, ==, 3);
+	g_assert_cmpuint(tree->self[kept], ==, 6);
+	g_assert_cmpuint(g_array_index(tree->moments, struct calltree_moment, 0).node, ==, kept);
+	g_assert_cmpuint(g_array_index(tree->moments, struct calltree_moment, 1).node, ==, CALLTREE_ROOT);
+	calltree_add_baseline(tree, stack_add(tree, (const char *[]){ "gone", NULL }, 0), 3);
+	calltree_drop_index(tree);
+	stack_add(tree, (const char *[]){ "other", NULL }, 0);
+	calltree_prune(tree); /* what only the other capture has stays */
+	g_assert_cmpuint(tree->node_count, ==, 4);
+	g_assert_cmpuint(total(tree, tree->baseline), ==, 3);
+	g_assert_cmpuint(total(tree, tree->self), ==, 6);
+}
+
 static void test_ledger(void)
 {
 	struct ledger ledger = { 0 };
@@ -508,6 +535,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/calltree/stacks", test_tree);
 	g_test_add_func("/model/calltree/growth", test_growth);
 	g_test_add_func("/model/calltree/diff", test_diff);
+	g_test_add_func("/model/calltree/prune", test_prune);
 	g_test_add_func("/model/gauges", test_gauges);
 	g_test_add_func("/model/growth", test_growth_trend);
 	g_test_add_func("/model/gauge_metrics", test_gauge_metrics);

@@ -226,6 +226,34 @@ static void test_program(struct place *place, gconstpointer flags)
 	symbolizer_free(symbolizer);
 }
 
+/* Names outlive the one that asked first, and what was read for it is there for the other. */
+static void test_beside(struct place *place, gconstpointer data)
+{
+	struct symbolizer *first = symbolizer_new(), *second = symbolizer_new_beside(first);
+	struct symbol before, after;
+	struct program program;
+	guint64 address, hidden;
+	guint32 tgid;
+
+	(void)data;
+	build(place, "prog", "-s -rdynamic");
+	program_start(&program, place, "prog");
+	tgid = (guint32)program.pid;
+	address = program_address(&program, "visible_work");
+	hidden = program_address(&program, "hidden_work");
+	g_assert_true(symbolizer_see(first, tgid));
+	g_assert_true(symbolizer_see(second, tgid));
+	symbolizer_user(first, tgid, address, FALSE, &before);
+	assert_name(first, tgid, hidden, FRAME_UNRESOLVED, "[prog: stripped, not an exported function]");
+	symbolizer_free(first);
+	program_clear(&program);
+	symbolizer_user(second, tgid, address, FALSE, &after);
+	g_assert_true(before.name == after.name); /* the same place */
+	g_assert_cmpstr(after.name, ==, "visible_work");
+	assert_name(second, tgid, hidden, FRAME_UNRESOLVED, "[prog: stripped, not an exported function]");
+	symbolizer_free(second);
+}
+
 static void test_stripped(struct place *place, gconstpointer data)
 {
 	struct symbolizer *symbolizer = symbolizer_new();
@@ -1245,6 +1273,7 @@ int main(int argc, char **argv)
 	IN_PLACE("/symbol/like-nm", NULL, test_like_nm);
 	IN_PLACE("/symbol/one-by-one", NULL, test_one_by_one);
 	IN_PLACE("/symbol/debuglink", NULL, test_debuglink);
+	IN_PLACE("/symbol/beside", NULL, test_beside);
 	IN_PLACE("/symbol/build-id-file", NULL, test_build_id_file);
 	IN_PLACE("/symbol/minidebug", NULL, test_minidebug);
 	IN_PLACE("/symbol/cpp", NULL, test_cpp);
