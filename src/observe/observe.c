@@ -494,9 +494,12 @@ static void session_open(struct observe_session *session)
 static void session_note_symbols(struct observe_session *session)
 {
 	const GPtrArray *notes = session->symbolizer ? symbolizer_notes(session->symbolizer) : NULL;
+	char *stripped = session->symbolizer ? symbolizer_stripped(session->symbolizer) : NULL;
 
 	for (guint i = 0; notes && i < notes->len; i++)
 		ledger_note(&session->shape->ledger, g_strdup(g_ptr_array_index(notes, i)));
+	if (stripped)
+		ledger_note(&session->shape->ledger, stripped);
 }
 
 static void session_close(struct observe_session *session)

@@ -11,6 +11,8 @@
 #define TEXT_COLUMNS_MIN 40
 #define TEXT_TOP 10
 #define ARROW " \342\206\222 "
+#define TEXT_ARROW_COLUMNS 3
+#define TEXT_BRIEF 3 /* names that take more than this part of a line leave out what stands in their brackets */
 
 static const char *const text_colours[FRAME_KINDS] = {
 	[FRAME_USER] = "\033[33m",    [FRAME_KERNEL] = "\033[36m",     [FRAME_JIT] = "\033[32m",
@@ -26,64 +28,129 @@ static void page_weight(const struct text_page *page, guint64 weight, guint widt
 	page_right(page, text, width);
 }
 
-/* The frames of `node`, root first, as safe text. */
-static GPtrArray *path_names(const struct calltree *tree, guint32 node, GArray *frames)
-{
-	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+/* A path on its way onto a line that may be too short for it. */
+struct path {
+	const struct calltree *tree;
+	GArray *frames; /* of guint32, root first */
+	GPtrArray *names; /* as safe text */
+	gboolean *is_shown;
+	guint room; /* columns left */
+};
 
+static void path_init(struct path *path, const struct calltree *tree, guint32 node, guint columns)
+{
+	path->tree = tree;
+	path->frames = g_array_new(FALSE, FALSE, sizeof(guint32));
+	path->names = g_ptr_array_new_with_free_func(g_free);
+	path->room = columns;
 	for (; node != CALLTREE_ROOT; node = tree->parent[node])
-		g_array_prepend_val(frames, tree->frame[node]);
-	for (guint i = 0; i < frames->len; i++)
-		g_ptr_array_add(names, text_terminal(tree->frames[g_array_index(frames, guint32, i)].name));
-	return names;
+		g_array_prepend_val(path->frames, tree->frame[node]);
+	for (guint i = 0; i < path->frames->len; i++) {
+		g_autofree char *name = text_terminal(tree->frames[g_array_index(path->frames, guint32, i)].name);
+
+		g_ptr_array_add(path->names, text_brief(name, columns / TEXT_BRIEF));
+	}
+	path->is_shown = g_new0(gboolean, path->frames->len + 1);
 }
 
-/* How many frames to show at the head and at the tail of a path that is too long for the line: the leaf tells most,
- * then its callers, then what owns the stack. */
-static void path_fit(const GPtrArray *names, guint columns, guint *head, guint *tail)
+static void path_clear(struct path *path)
 {
-	guint used = 4; /* the ellipsis and its arrow */
-	guint n = names->len;
+	g_array_unref(path->frames);
+	g_ptr_array_unref(path->names);
+	g_free(path->is_shown);
+}
 
-	*head = *tail = 0;
-	while (*head + *tail < n) {
-		gboolean from_tail = *tail < 2 || *head >= 2;
-		const char *name = g_ptr_array_index(names, from_tail ? n - 1 - *tail : *head);
-		guint width = text_columns(name) + 3;
+static enum frame_kind path_kind(const struct path *path, guint i)
+{
+	return path->tree->frames[g_array_index(path->frames, guint32, i)].kind;
+}
 
-		if (used + width > columns && *tail)
-			break;
-		used += width;
-		if (from_tail)
-			(*tail)++;
-		else
-			(*head)++;
+/* FALSE when there is no room for it any more. */
+static gboolean path_show(struct path *path, guint i)
+{
+	guint width = text_columns(g_ptr_array_index(path->names, i)) + TEXT_ARROW_COLUMNS;
+
+	if (path->is_shown[i])
+		return TRUE;
+	if (width > path->room)
+		return FALSE;
+	path->room -= width;
+	path->is_shown[i] = TRUE;
+	return TRUE;
+}
+
+/* The innermost frame that is the program's own, with a name where any has one; of a path that ends in it, or has none, its end. */
+static guint path_own_end(const struct path *path, guint owners)
+{
+	guint any = path->frames->len - 1;
+
+	if (path_kind(path, any) != FRAME_KERNEL)
+		return any;
+	for (guint i = path->frames->len; i-- > owners;) {
+		if (path_kind(path, i) == FRAME_KERNEL)
+			continue;
+		if (path_kind(path, i) != FRAME_UNRESOLVED)
+			return i;
+		any = any == path->frames->len - 1 ? i : any;
 	}
+	return any;
+}
+
+/* Which frames to show of a path that is too long: the innermost tells most, then whose it is, where the program left for the
+ * kernel (whose ways to sleep are few, and look all the same), why it waits, and callers. */
+static void path_fit(struct path *path)
+{
+	guint count = path->frames->len, owners = 0, own;
+	guint columns = 0;
+
+	for (guint i = 0; i < count; i++)
+		columns += text_columns(g_ptr_array_index(path->names, i)) + (i ? TEXT_ARROW_COLUMNS : 0);
+	if (columns <= path->room)
+		path->room = G_MAXUINT;
+	else /* two gaps; the last name has no arrow */
+		path->room -= MIN(path->room, 2 * (TEXT_ARROW_COLUMNS + 1) - TEXT_ARROW_COLUMNS);
+	path->is_shown[count - 1] = TRUE;
+	path->room -= MIN(path->room, text_columns(g_ptr_array_index(path->names, count - 1)) + TEXT_ARROW_COLUMNS);
+	while (owners < count && !frame_is_code(path_kind(path, owners)))
+		owners++;
+	own = path_own_end(path, owners);
+	path_show(path, 0);
+	path_show(path, own);
+	for (guint i = 1; i < owners; i++)
+		path_show(path, i);
+	for (guint i = own + 1; i-- > owners;)
+		if (!path_show(path, i))
+			return;
+	for (guint i = count; i-- > own;)
+		if (!path_show(path, i))
+			return;
 }
 
 static void page_path(const struct text_page *page, guint32 node, guint columns)
 {
-	const struct calltree *tree = page->shape->calltree;
-	g_autoptr(GArray) frames = g_array_new(FALSE, FALSE, sizeof(guint32));
-	g_autoptr(GPtrArray) names = path_names(tree, node, frames);
-	guint head, tail;
+	struct path path;
+	gboolean is_gap = FALSE;
 
-	if (!names->len)
+	path_init(&path, page->shape->calltree, node, columns);
+	if (!path.names->len)
 		fputs("[no stack]", page->out);
-	path_fit(names, columns, &head, &tail);
-	for (guint i = 0; i < names->len; i++) {
+	else
+		path_fit(&path);
+	for (guint i = 0; i < path.names->len; i++) {
 		g_autofree char *name = NULL;
 
-		if (i == head && head + tail < names->len) {
-			fputs(TEXT_ELLIPSIS ARROW, page->out);
-			i = names->len - tail;
+		if (!path.is_shown[i]) {
+			fputs(is_gap ? "" : TEXT_ELLIPSIS ARROW, page->out);
+			is_gap = TRUE;
+			continue;
 		}
-		name = text_cut(g_ptr_array_index(names, i), columns);
-		fprintf(page->out, "%s%s%s%s",
-			page_colour(page, text_colours[tree->frames[g_array_index(frames, guint32, i)].kind]), name,
-			page_colour(page, "\033[0m"), i + 1 < names->len ? ARROW : "");
+		is_gap = FALSE;
+		name = text_cut(g_ptr_array_index(path.names, i), columns);
+		fprintf(page->out, "%s%s%s%s", page_colour(page, text_colours[path_kind(&path, i)]), name,
+			page_colour(page, "\033[0m"), i + 1 < path.names->len ? ARROW : "");
 	}
 	fputc('\n', page->out);
+	path_clear(&path);
 }
 
 /* The `top` heaviest of `count` weights, heaviest first (selection by insertion: `top` is small). */
@@ -135,10 +202,10 @@ static int rows_by_self(gconstpointer a, gconstpointer b)
 	return x->frame < y->frame ? -1 : 1;
 }
 
-/* The safe name of a frame, with its module when there is one. */
-static char *frame_label(const struct calltree_frame *frame)
+/* The safe name of a frame for so many columns, with its module when there is one. */
+static char *frame_label(const struct calltree_frame *frame, guint columns)
 {
-	g_autofree char *name = text_terminal(frame->name);
+	g_autofree char *whole = text_terminal(frame->name), *name = text_brief(whole, columns);
 	g_autofree char *base = frame->module ? g_path_get_basename(frame->module) : NULL;
 	g_autofree char *module = base ? text_terminal(base) : NULL;
 
@@ -148,8 +215,9 @@ static char *frame_label(const struct calltree_frame *frame)
 static void page_function(const struct text_page *page, const struct function_row *row)
 {
 	const struct calltree_frame *frame = &page->shape->calltree->frames[row->frame];
-	g_autofree char *label = frame_label(frame);
-	g_autofree char *cut = text_cut(label, page->columns > 64 ? page->columns - 44 : 20);
+	guint columns = page->columns > 64 ? page->columns - 44 : 20;
+	g_autofree char *label = frame_label(frame, columns);
+	g_autofree char *cut = text_cut(label, columns);
 
 	page_percent(page, row->self, 8);
 	page_weight(page, row->self, 11);
@@ -355,8 +423,9 @@ static void page_changes(const struct text_page *page)
 		page_colour(page, "\033[2m"), page_colour(page, "\033[0m"));
 	for (guint i = 0; i < MIN(changes->len, page->top * 2); i++) {
 		const struct change_row *row = &g_array_index(changes, struct change_row, i);
-		g_autofree char *label = frame_label(&tree->frames[row->frame]);
-		g_autofree char *cut = text_cut(label, page->columns > 76 ? page->columns - 58 : 20);
+		guint columns = page->columns > 76 ? page->columns - 58 : 20;
+		g_autofree char *label = frame_label(&tree->frames[row->frame], columns);
+		g_autofree char *cut = text_cut(label, columns);
 
 		page_change(page, row->before, row->after, 19);
 		page_weight(page, row->before, 11);

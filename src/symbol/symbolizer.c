@@ -28,6 +28,8 @@
 #define LATER_MAX (1u << 20) /* addresses whose names may come later */
 #define NOTES_MAX 32
 #define ADVICE_PIDS_MAX 3
+#define STRIPPED_MAX 64 /* files counted */
+#define STRIPPED_NAMED 3
 #define KERNEL_RETRY_NS NS_PER_S /* between re-reads of kallsyms; doubled whenever one was of no use */
 #define KERNEL_RETRIES_MAX 16
 #define KALLSYMS_PATH "/proc/kallsyms"
@@ -52,6 +54,12 @@ struct later {
 	struct symbol symbol; /* what was known when it was seen */
 };
 
+/* A file whose functions have no names, and how many addresses wanted one. */
+struct stripped {
+	const char *name;
+	guint addresses;
+};
+
 /* What symbolizers of one observation have in common. */
 struct symbolizer_files {
 	guint refs;
@@ -67,6 +75,7 @@ struct symbolizer {
 	GArray *answers; /* struct symbol */
 	GArray *laters; /* struct later; `later` of a symbol is the index + 1 */
 	GPtrArray *notes; /* char * */
+	GArray *stripped; /* of struct stripped */
 	GHashTable *processes; /* tgid → struct process */
 	GQueue exited, unwanted; /* tgids of those that ended, oldest first; of `unwanted` no stack was seen */
 	struct modules *modules; /* of `files` … */
@@ -110,6 +119,7 @@ static struct symbolizer *symbolizer_over(struct symbolizer_files *files)
 	symbolizer->answers = g_array_new(FALSE, FALSE, sizeof(struct symbol));
 	symbolizer->laters = g_array_new(FALSE, FALSE, sizeof(struct later));
 	symbolizer->notes = g_ptr_array_new_with_free_func(g_free);
+	symbolizer->stripped = g_array_new(FALSE, FALSE, sizeof(struct stripped));
 	g_queue_init(&symbolizer->exited);
 	g_queue_init(&symbolizer->unwanted);
 	return symbolizer;
@@ -155,6 +165,7 @@ void symbolizer_free(struct symbolizer *symbolizer)
 	g_array_unref(symbolizer->answers);
 	inlines_free(symbolizer->inlines);
 	g_ptr_array_unref(symbolizer->notes);
+	g_array_unref(symbolizer->stripped);
 	files_unref(symbolizer->files);
 	g_free(symbolizer);
 }
@@ -491,6 +502,22 @@ static void unresolved_in(struct symbolizer *symbolizer, struct module *module, 
 	symbol->offset = 0;
 }
 
+static void stripped_note(struct symbolizer *symbolizer, const struct module *module)
+{
+	struct stripped fresh = { .name = module->said, .addresses = 1 }; /* interned: one pointer a name */
+
+	for (guint i = 0; i < symbolizer->stripped->len; i++) {
+		struct stripped *known = &g_array_index(symbolizer->stripped, struct stripped, i);
+
+		if (known->name == fresh.name) {
+			known->addresses++;
+			return;
+		}
+	}
+	if (symbolizer->stripped->len < STRIPPED_MAX)
+		g_array_append_val(symbolizer->stripped, fresh);
+}
+
 /* The name of an address as the module counts them. */
 static void name_at(struct symbolizer *symbolizer, struct module *module, guint64 address, struct symbol *symbol)
 {
@@ -502,8 +529,10 @@ static void name_at(struct symbolizer *symbolizer, struct module *module, guint6
 		symbol->offset = address - hit.start;
 	} else if (symtab_count(module->table) == 0) {
 		unresolved_in(symbolizer, module, "no symbols", symbol);
+		stripped_note(symbolizer, module);
 	} else if (!module->is_complete) {
 		unresolved_in(symbolizer, module, "stripped, not an exported function", symbol);
+		stripped_note(symbolizer, module);
 	} else {
 		unresolved_in(symbolizer, module, "in no function", symbol);
 	}
@@ -1078,6 +1107,35 @@ const char *symbolizer_stacks_advice(const struct symbolizer *symbolizer, guint3
 	const struct language *language = process ? process_language(process) : NULL;
 
 	return language ? language->stacks : NULL;
+}
+
+/* GCompareFunc */
+static gint stripped_by_addresses(gconstpointer a, gconstpointer b)
+{
+	const struct stripped *left = a, *right = b;
+
+	return (left->addresses < right->addresses) - (left->addresses > right->addresses);
+}
+
+char *symbolizer_stripped(const struct symbolizer *symbolizer)
+{
+	GArray *files = symbolizer->stripped;
+	g_autoptr(GString) names = g_string_new(NULL);
+
+	if (files->len == 0 || symbolizer->options.debuginfod)
+		return NULL;
+	g_array_sort(files, stripped_by_addresses);
+	for (guint i = 0; i < MIN(files->len, (guint)STRIPPED_NAMED); i++) {
+		const char *said = g_array_index(files, struct stripped, i).name + 1; /* "[name: reason]" */
+
+		g_string_append_printf(names, "%s%.*s", i ? ", " : "", (int)(strrchr(said, ':') - said), said);
+	}
+	if (files->len > STRIPPED_NAMED)
+		g_string_append_printf(names, " and %u more", files->len - STRIPPED_NAMED);
+	return g_strdup_printf(
+		"functions without names, because their files are stripped: of %s. They are in the files' debug "
+		"symbols (Debian: packages NAME-dbgsym; or --debuginfod fetches them)",
+		names->str);
 }
 
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer)

@@ -109,4 +109,8 @@ const char *symbolizer_stacks_advice(const struct symbolizer *symbolizer, guint3
 /* Sentences for people about what is missing and how to get it, each once; owned by the symbolizer. */
 const GPtrArray *symbolizer_notes(const struct symbolizer *symbolizer);
 
+/* What would name functions of files that have been stripped, those most often asked about first; NULL: there are none, or their
+ * debug symbols were looked for. Owned by the caller. */
+char *symbolizer_stripped(const struct symbolizer *symbolizer);
+
 void symbolizer_kernel(struct symbolizer *symbolizer, guint64 address, gboolean is_caller, struct symbol *symbol);

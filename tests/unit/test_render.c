@@ -13,6 +13,7 @@
 #include "render/map.h"
 #include "render/events.h"
 #include "render/render.h"
+#include "render/text_page.h"
 
 static guint32 stack(struct calltree *tree, const char *const *names, const enum frame_kind *kinds, guint count)
 {
@@ -106,6 +107,67 @@ static void test_golden_diff(void)
 	golden_check("diff.text", text, length);
 	svg = render(snapshot, "svg", &length);
 	golden_check("diff.svg", svg, length);
+}
+
+static void test_brief(void)
+{
+	static const struct {
+		const char *name, *brief;
+	} cases[] = {
+		{ "short<int>()", "short<int>()" }, /* it fits */
+		{ "bool std::__detail::_Executor<__gnu_cxx::__normal_iterator<char const*, std::string>, true>::_M_dfs(int, long)",
+		  "bool std::__detail::_Executor<\342\200\246>::_M_dfs(\342\200\246)" },
+		{ "operator<< <std::char_traits<char> >(std::ostream&, char)",
+		  "operator<< <std::char_traits<\342\200\246> >(\342\200\246)" },
+		{ "shop::Handler::operator()(std::vector<int> const&) const",
+		  "shop::Handler::operator()(\342\200\246) const" },
+		{ "std::vector<std::string, std::allocator<int> >::operator->()",
+		  "std::vector<\342\200\246>::operator->()" },
+		{ "std::function<decltype(a->b)(int, long)>::call(void)",
+		  "std::function<\342\200\246>::call(\342\200\246)" },
+		{ "<alloc::vec::Vec<T> as core::iter::Extend<T>>::extend",
+		  "<alloc::vec::Vec<\342\200\246> as core::iter::Extend<\342\200\246>>::extend" },
+		{ "[libfoo.so: stripped, not an exported function (really)]",
+		  "[libfoo.so: stripped, not an exported function (really)]" },
+		{ "damaged<of::a::name, that::nobody::closes(", "damaged<of::a::name, that::nobody::closes(" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *brief = text_brief(cases[i].name, 20);
+
+		g_assert_cmpstr(brief, ==, cases[i].brief);
+	}
+}
+
+/* Of paths that are too long those frames are shown that tell them apart: not only how the kernel puts every sleeper to sleep. */
+static void test_long_paths(void)
+{
+	static const char *const names[] = {
+		"db",	      "blocked: event",	  "postgres",	   "PostmasterMain", "WalWriterMain", "WaitLatch",
+		"epoll_wait", "entry_SYSCALL_64", "do_syscall_64", "do_epoll_wait",  "schedule_x"
+	};
+	static const enum frame_kind kinds[] = { FRAME_CONTAINER, FRAME_CAUSE,	FRAME_PROCESS, FRAME_USER,
+						 FRAME_USER,	  FRAME_USER,	FRAME_USER,    FRAME_KERNEL,
+						 FRAME_KERNEL,	  FRAME_KERNEL, FRAME_KERNEL };
+	const char *other[G_N_ELEMENTS(names)];
+	enum frame_kind other_kinds[G_N_ELEMENTS(names)];
+	g_autoptr(snapshot_t) snapshot = sample();
+	struct calltree *tree = snapshot_find(snapshot, SHAPE_CALLTREE)->calltree;
+	g_autofree char *text = NULL;
+
+	memcpy(other, names, sizeof(names));
+	other[4] = "CheckpointerMain";
+	other[6] = "[postgres: stripped]";
+	memcpy(other_kinds, kinds, sizeof(kinds));
+	other_kinds[6] = FRAME_UNRESOLVED;
+	calltree_add(tree, stack(tree, names, kinds, G_N_ELEMENTS(names)), 5000);
+	calltree_add(tree, stack(tree, other, other_kinds, G_N_ELEMENTS(names)), 4000);
+	text = render(snapshot, "text", NULL);
+	g_assert_nonnull(strstr(text, "db \342\206\222 blocked: event \342\206\222 postgres \342\206\222 \342\200\246 "
+				      "\342\206\222 epoll_wait \342\206\222 \342\200\246 \342\206\222 "
+				      "schedule_x\n"));
+	g_assert_nonnull(strstr(text, "\342\206\222 WaitLatch \342\206\222 \342\200\246 \342\206\222 "
+				      "schedule_x\n")); /* the innermost that has a name */
 }
 
 static void test_inconclusive(void)
@@ -721,6 +783,8 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/render/golden", test_golden);
 	g_test_add_func("/render/golden-diff", test_golden_diff);
+	g_test_add_func("/render/brief", test_brief);
+	g_test_add_func("/render/long-paths", test_long_paths);
 	g_test_add_func("/render/inconclusive", test_inconclusive);
 	g_test_add_func("/render/hostile", test_hostile);
 	g_test_add_func("/render/hostile-round-trip", test_hostile_round_trip);

@@ -258,8 +258,10 @@ static void test_stripped(struct place *place, gconstpointer data)
 {
 	struct symbolizer *symbolizer = symbolizer_new();
 	struct program program;
+	g_autofree char *said = symbolizer_stripped(symbolizer);
 
 	(void)data;
+	g_assert_null(said);
 	build(place, "prog", "-s");
 	program_start(&program, place, "prog");
 	assert_name(symbolizer, (guint32)program.pid, program_address(&program, "hidden_work"), FRAME_UNRESOLVED,
@@ -272,6 +274,10 @@ static void test_stripped(struct place *place, gconstpointer data)
 	assert_name(symbolizer, (guint32)program.pid, program_address(&program, "hidden_work"), FRAME_UNRESOLVED,
 		    "[exports: stripped, not an exported function]");
 	program_clear(&program);
+	said = symbolizer_stripped(symbolizer);
+	g_assert_true(g_str_has_prefix(said, "functions without names, because their files are stripped: of "));
+	g_assert_nonnull(strstr(said, "prog"));
+	g_assert_nonnull(strstr(said, "exports"));
 	symbolizer_free(symbolizer);
 }
 
