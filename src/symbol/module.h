@@ -59,6 +59,7 @@ struct module {
 	int downloaded; /* its debug file from a server, open; 0: none */
 	enum module_unwind_state unwind_state;
 	struct unwind_table *unwind; /* MODULE_UNWIND_READY */
+	gboolean is_worked_out; /* said that callers were found by its code */
 	struct python python; /* MODULE_READY, and only with: */
 	gboolean has_python; /* it holds a Python interpreter */
 	/* private to module.c */

@@ -664,6 +664,20 @@ static const struct mapping *find_mapping(struct symbolizer *symbolizer, struct 
 	return process_find(process, address);
 }
 
+G_GNUC_PRINTF(2, 3)
+static void note(struct symbolizer *symbolizer, const char *format, ...)
+{
+	g_autofree char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	text = g_strdup_vprintf(format, arguments);
+	va_end(arguments);
+	if (symbolizer->notes->len < NOTES_MAX &&
+	    !g_ptr_array_find_with_equal_func(symbolizer->notes, text, g_str_equal, NULL))
+		g_ptr_array_add(symbolizer->notes, g_steal_pointer(&text));
+}
+
 /* ---- walks ---- */
 
 struct place_finder {
@@ -731,6 +745,20 @@ static enum stack_end walk_end(const struct unwind_result *result)
 	}
 }
 
+/* Once a file. */
+static void note_worked_out(struct symbolizer *symbolizer, const struct process *process, guint64 address)
+{
+	const struct mapping *mapping = process_find(process, address);
+	struct module *module = mapping ? mapping->module : NULL;
+
+	if (!module || module->is_worked_out)
+		return;
+	module->is_worked_out = TRUE;
+	note(symbolizer,
+	     "%s does not describe its frames: callers were worked out from its machine code, and taken where a call led there",
+	     module->name);
+}
+
 void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct unwind_registers *registers,
 		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,
 		       struct symbolizer_walk *walk)
@@ -751,6 +779,8 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 	}
 	walk->result = unwind(registers, stack, place_find, &finder, addresses, capacity);
 	walk->end = walk_end(&walk->result);
+	if (walk->result.worked_out)
+		note_worked_out(symbolizer, finder.process, walk->result.worked_out);
 	walk->is_preliminary = finder.is_preliminary;
 	if (finder.has_gaps && walk->end != STACK_END_FIRST)
 		walk->end = STACK_END_UNREAD;
@@ -809,20 +839,6 @@ void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 addres
 }
 
 /* ---- names that come later ---- */
-
-G_GNUC_PRINTF(2, 3)
-static void note(struct symbolizer *symbolizer, const char *format, ...)
-{
-	g_autofree char *text = NULL;
-	va_list arguments;
-
-	va_start(arguments, format);
-	text = g_strdup_vprintf(format, arguments);
-	va_end(arguments);
-	if (symbolizer->notes->len < NOTES_MAX &&
-	    !g_ptr_array_find_with_equal_func(symbolizer->notes, text, g_str_equal, NULL))
-		g_ptr_array_add(symbolizer->notes, g_steal_pointer(&text));
-}
 
 static void map_take(struct symbolizer *symbolizer, struct process *process, int proc_fd)
 {

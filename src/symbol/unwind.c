@@ -5,6 +5,7 @@
 
 #define WORD 8
 #define PAGE_SHIFT 12
+#define PAGE_BYTES (1u << PAGE_SHIFT)
 #define SIGNAL_IP 8 /* in the kernel's struct sigcontext, from its rsp */
 #define SIGNAL_BP (-40)
 #define SIGNAL_R10 (-104)
@@ -20,7 +21,8 @@ struct memo_frame {
 };
 
 struct unwind_memo {
-	GArray *frames, *spare; /* of struct memo_frame, for each address of the walk; the other is filled meanwhile */
+	GArray *frames; /* of struct memo_frame, for each address of the walk, outermost first: those stay where they are */
+	GArray *fresh; /* of the walk that is made, innermost first */
 	guint64 used_end; /* address behind the last byte that was read */
 };
 
@@ -38,7 +40,8 @@ struct walk {
 	gpointer data;
 	struct unwind_place place;
 	gboolean has_place;
-	guint at; /* in the memo: frames below have been passed */
+	guint left; /* of the memo's frames: those farther in have been passed */
+	gboolean is_known_from_here; /* the rest of the way is those */
 	struct unwind_result result;
 };
 
@@ -47,7 +50,7 @@ struct unwind_memo *unwind_memo_new(void)
 	struct unwind_memo *memo = g_new0(struct unwind_memo, 1);
 
 	memo->frames = g_array_new(FALSE, FALSE, sizeof(struct memo_frame));
-	memo->spare = g_array_new(FALSE, FALSE, sizeof(struct memo_frame));
+	memo->fresh = g_array_new(FALSE, FALSE, sizeof(struct memo_frame));
 	return memo;
 }
 
@@ -56,7 +59,7 @@ void unwind_memo_free(struct unwind_memo *memo)
 	if (!memo)
 		return;
 	g_array_free(memo->frames, TRUE);
-	g_array_free(memo->spare, TRUE);
+	g_array_free(memo->fresh, TRUE);
 	g_free(memo);
 }
 
@@ -69,6 +72,18 @@ static void walk_rest_on_more(const struct walk *walk)
 {
 	if (walk->stack->basis)
 		walk->stack->basis->overflow = TRUE;
+}
+
+/* A word of the copy, aligned. */
+static guint64 stack_word(const struct unwind_stack *stack, guint64 address)
+{
+	const guint8 *at = stack->pages ? stack->pages[(address >> PAGE_SHIFT) - (stack->address >> PAGE_SHIFT)] +
+						  address % PAGE_BYTES
+					: stack->bytes + (address - stack->address);
+	guint64 word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
 }
 
 static gboolean stack_has(const struct unwind_stack *stack, guint64 address)
@@ -151,7 +166,7 @@ static gboolean walk_peek(struct walk *walk, guint64 address, guint64 *value)
 	if (address % WORD)
 		return walk_end(walk, UNWIND_END_BAD);
 	if (stack_holds(stack, address)) {
-		memcpy(value, stack->bytes + offset, WORD);
+		*value = stack_word(stack, address);
 		walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)offset + WORD);
 		return TRUE;
 	}
@@ -341,6 +356,35 @@ static gboolean step_row(struct walk *walk, guint32 rule, guint64 address)
 	       walk_restore_bp(walk, rule, cfa) && walk_restore_bx(walk, address, cfa) && walk_enter(walk, ip, cfa);
 }
 
+/* Whether the return address just found may be one. */
+static gboolean walk_is_behind_call(struct walk *walk)
+{
+	guint64 address = walk->now.ip - 1;
+
+	if (!walk->has_place || address < walk->place.start || address >= walk->place.end)
+		walk->has_place = walk->lookup(address, &walk->place, walk->data);
+	return walk->has_place &&
+	       (!walk->place.table || unwind_table_may_return(walk->place.table, walk->now.ip - walk->place.bias));
+}
+
+/* Code that nobody describes: as its instructions say, else by its frame pointer. Where they were wrong, or RBP leads to what no
+ * call leaves behind, nothing is believed. */
+static gboolean step_undescribed(struct walk *walk, guint64 address)
+{
+	guint32 rule = walk->place.table ? unwind_table_work_out(walk->place.table, address - walk->place.bias)
+					 : cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+
+	if (cfi_rule_kind(rule) == CFI_NONE)
+		return step_frame_pointer(walk) && (walk_is_behind_call(walk) || walk_end(walk, UNWIND_END_NO_ROW));
+	walk->result.by_frame_pointers = FALSE;
+	walk->result.worked_out = address;
+	if (cfi_rule_kind(rule) == CFI_STOP)
+		return walk_end(walk, UNWIND_END_FIRST);
+	if (cfi_rule_kind(rule) == CFI_SIGNAL)
+		return step_signal(walk, cfi_rule_offset(rule));
+	return step_row(walk, rule, address) && (walk_is_behind_call(walk) || walk_end(walk, UNWIND_END_NO_ROW));
+}
+
 /* A function that keeps its return address in RDI calls nothing: only of the innermost do we have it. */
 static gboolean step_return_register(struct walk *walk, guint32 rule)
 {
@@ -365,12 +409,12 @@ static const struct memo_frame *walk_remember(struct walk *walk)
 	const GArray *frames = stack->memo->frames;
 	const struct memo_frame *frame;
 
-	while (walk->at < frames->len && g_array_index(frames, struct memo_frame, walk->at).sp < now->sp)
-		walk->at++;
-	if (walk->at == frames->len || now->sp < stack->address || now->sp - stack->address < stack->same_from ||
+	while (walk->left && g_array_index(frames, struct memo_frame, walk->left - 1).sp < now->sp)
+		walk->left--;
+	if (!walk->left || now->sp < stack->address || now->sp - stack->address < stack->same_from ||
 	    (now->bp >= stack->address && now->bp < now->sp))
 		return NULL;
-	frame = &g_array_index(frames, struct memo_frame, walk->at);
+	frame = &g_array_index(frames, struct memo_frame, walk->left - 1);
 	return frame->sp == now->sp && frame->ip == now->ip && frame->bp == now->bp &&
 			       frame->is_bp_known == walk->is_bp_known
 		       ? frame
@@ -394,16 +438,15 @@ static gboolean walk_as_before(struct walk *walk, guint64 *addresses, guint capa
 				   .is_bp_known = walk->is_bp_known };
 	gboolean is_plain = !walk->is_exact && !walk->is_r10_known;
 	const struct memo_frame *known = is_plain ? walk_remember(walk) : NULL;
-	guint left = memo->frames->len - walk->at;
 
-	if (!known || left > capacity - walk->result.depth) {
+	if (!known || walk->left > capacity - walk->result.depth) {
 		here.ip = is_plain ? here.ip : 0; /* not to be known again */
-		g_array_append_val(memo->spare, here);
+		g_array_append_val(memo->fresh, here);
 		return FALSE;
 	}
-	for (guint i = 0; i < left; i++)
-		addresses[walk->result.depth++] = known[i].address;
-	g_array_append_vals(memo->spare, known, left);
+	for (guint i = 0; i < walk->left; i++)
+		addresses[walk->result.depth++] = known[-(gint)i].address;
+	walk->is_known_from_here = TRUE;
 	walk->result.by_frame_pointers = FALSE; /* not known; whoever wants to know compares */
 	if (memo->used_end > walk->stack->address)
 		walk->result.used_bytes = MAX(walk->result.used_bytes, (gsize)(memo->used_end - walk->stack->address));
@@ -415,12 +458,12 @@ static gboolean walk_as_before(struct walk *walk, guint64 *addresses, guint capa
 static void walk_keep(const struct walk *walk)
 {
 	struct unwind_memo *memo = walk->stack->memo;
-	GArray *frames = memo->spare;
 
-	memo->spare = memo->frames;
-	memo->frames = frames;
 	memo->used_end = walk->stack->address + walk->result.used_bytes;
-	g_array_set_size(memo->spare, 0);
+	g_array_set_size(memo->frames, walk->is_known_from_here ? walk->left : 0);
+	for (guint i = memo->fresh->len; i > 0; i--)
+		g_array_append_val(memo->frames, g_array_index(memo->fresh, struct memo_frame, i - 1));
+	g_array_set_size(memo->fresh, 0);
 	if (walk->result.end != UNWIND_END_FIRST)
 		unwind_memo_forget(memo);
 }
@@ -448,7 +491,7 @@ static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
 		walk->result.by_frame_pointers = FALSE;
 	switch (cfi_rule_kind(rule)) {
 	case CFI_NONE:
-		return step_frame_pointer(walk);
+		return step_undescribed(walk, address);
 	case CFI_STOP:
 		return walk_end(walk, UNWIND_END_FIRST);
 	case CFI_SIGNAL:
@@ -479,6 +522,7 @@ static struct unwind_result unwind_once(const struct unwind_registers *registers
 		.lookup = lookup,
 		.data = data,
 		.result.by_frame_pointers = TRUE,
+		.left = stack->memo ? stack->memo->frames->len : 0,
 	};
 
 	if (stack->basis) {
@@ -515,14 +559,12 @@ gboolean unwind_equals_frame_pointers(const struct unwind_registers *registers, 
 	if (depth == 0 || addresses[0] != registers->ip)
 		return FALSE;
 	for (guint i = 1; i < depth; i++) {
-		guint64 offset = frame - stack->address, link[2];
+		guint64 offset = frame - stack->address;
 
-		if (frame < stack->address || offset > stack->length || stack->length - offset < sizeof(link))
+		if (frame < stack->address || frame % WORD || offset > stack->length ||
+		    stack->length - offset < 2 * WORD || stack_word(stack, frame + WORD) != addresses[i])
 			return FALSE;
-		memcpy(link, stack->bytes + offset, sizeof(link));
-		if (link[1] != addresses[i])
-			return FALSE;
-		frame = link[0];
+		frame = stack_word(stack, frame);
 	}
 	return TRUE;
 }

@@ -4,7 +4,8 @@
  *
  * Addresses come out as the kernel's own walk gives them: the innermost first, as it is; every other one a return address,
  * to be looked up one byte earlier. Where a signal interrupted a function there is no call: that address is given plus one,
- * so the same holds. Code without a row (JIT, Go, musl) is left by its frame pointer.
+ * so the same holds. Code without a row is left as its instructions say where they can be read (musl), if what that leads to lies
+ * behind a call, else by its frame pointer (JIT, Go).
  * All input is hostile: a walk takes at most as many steps as the caller has room for, and reads only the copy. */
 #pragma once
 #include <glib.h>
@@ -57,6 +58,7 @@ struct unwind_stack { /* not owned */
 	const guint8 *bytes;
 	gsize length;
 	guint64 address; /* of its first byte: RSP, or less */
+	const guint8 *const *pages; /* in place of `bytes`: each page of memory, 4 KiB, from that of `address` on */
 	guint64 holes; /* bit i: the i-th page of memory, from that of `address` on, was not there: its bytes mean nothing */
 	struct unwind_basis *basis; /* filled when not NULL; then there must be no memo */
 	const guint8 *tail; /* another part of the same stack, farther out; NULL: none */
@@ -81,6 +83,7 @@ struct unwind_result {
 		by_frame_pointers; /* no row was used: the kernel's own walk, which can go anywhere, does at least as well */
 	guint depth; /* addresses written */
 	enum unwind_end end;
+	guint64 worked_out; /* an address in code whose caller was found by its instructions; 0: there is none */
 	gboolean used_tail;
 	gsize used_bytes; /* of the copy, from its first byte to the last one read */
 	gsize wanted_bytes; /* how long the copy must be for the next step; 0 unless UNWIND_END_OUTSIDE and within reach */

@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "symbol/pages.h"
+#include "symbol/prologue.h"
 
 #define SEGMENT_HEADERS_MAX 256
 #define INDEX_ENTRIES_AT 12 /* bytes of .eh_frame_hdr before the sorted pairs */
@@ -14,6 +15,8 @@
 #define SEEN_BITS_MIN 6
 #define SEEN_BITS_MAX 14
 #define PAGED_BYTES_MIN (256u << 10) /* of .eh_frame: what is shorter is read at once, and the file closed */
+#define SPARSE_COUNT_MAX 256 /* descriptions looked at to see how much code they are for … */
+#define SPARSE_BYTES_EACH 2048 /* … of more it is told by their number: compilers' functions have a tenth of that */
 #define RECORD_HEAD_BYTES 16 /* length and id of a description, at most */
 
 struct index_entry { /* as linkers write it: relative to the index itself, by `start` */
@@ -42,6 +45,7 @@ struct unwind_table {
 	guint count, bad;
 	struct cfi_row *rows;
 	struct index *index; /* instead of rows */
+	struct prologue *code; /* NULL: most of it is described, or it cannot be had */
 };
 
 /* ---- spans → one sorted cover ---- */
@@ -383,12 +387,15 @@ gboolean unwind_table_is_paged(const struct unwind_table *table)
 
 gboolean unwind_table_is_lazy(const struct unwind_table *table)
 {
-	return table->index != NULL;
+	return table->index != NULL || table->code != NULL;
 }
 
 guint64 unwind_table_take_work(const struct unwind_table *table)
 {
 	guint64 work_bytes = table->index ? table->index->work_bytes : 0;
+
+	if (table->code)
+		work_bytes += prologue_take_work(table->code);
 
 	if (table->index)
 		table->index->work_bytes = 0;
@@ -408,6 +415,7 @@ void unwind_table_unref(struct unwind_table *table)
 	if (!table || !g_atomic_ref_count_dec(&table->refs))
 		return;
 	index_free(table->index);
+	prologue_free(table->code);
 	g_free(table->rows);
 	g_free(table);
 }
@@ -421,7 +429,7 @@ guint32 unwind_table_find(const struct unwind_table *table, guint64 address)
 		return cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 	if (table->index)
 		return index_find(table->index, table->base, (guint32)at);
-	if (at < table->rows[0].at)
+	if (table->count == 0 || at < table->rows[0].at)
 		return cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 	while (high - low > 1) { /* rows[low].at <= at < rows[high].at */
 		guint middle = low + (high - low) / 2;
@@ -432,6 +440,16 @@ guint32 unwind_table_find(const struct unwind_table *table, guint64 address)
 			high = middle;
 	}
 	return table->rows[low].rule;
+}
+
+guint32 unwind_table_work_out(const struct unwind_table *table, guint64 address)
+{
+	return table->code ? prologue_find(table->code, address) : cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+}
+
+gboolean unwind_table_may_return(const struct unwind_table *table, guint64 address)
+{
+	return !table->code || prologue_is_return(table->code, address);
 }
 
 enum cfi_saved unwind_table_find_bx(const struct unwind_table *table, guint64 address, gint64 *slot)
@@ -454,10 +472,11 @@ guint unwind_table_count(const struct unwind_table *table)
 gsize unwind_table_bytes(const struct unwind_table *table)
 {
 	const struct index *index = table->index;
+	gsize code = table->code ? prologue_bytes(table->code) : 0;
 
 	if (!index)
-		return sizeof(*table) + table->count * sizeof(struct cfi_row);
-	return sizeof(*table) + sizeof(*index) + (sizeof(*index->seen) << index->seen_bits) +
+		return sizeof(*table) + table->count * sizeof(struct cfi_row) + code;
+	return sizeof(*table) + code + sizeof(*index) + (sizeof(*index->seen) << index->seen_bits) +
 	       (index->frame_pages ? pages_held(index->frame_pages) + pages_held(index->entry_pages)
 				   : index->frames.length + index->length);
 }
@@ -697,6 +716,74 @@ static struct unwind_table *frames_pages(const struct image *image)
 	return table;
 }
 
+/* ---- code that is not described ---- */
+
+static guint64 rows_described(const struct unwind_table *table)
+{
+	guint64 bytes = 0;
+
+	for (guint i = 0; i + 1 < table->count; i++)
+		if (cfi_rule_kind(table->rows[i].rule) != CFI_NONE)
+			bytes += table->rows[i + 1].at - table->rows[i].at;
+	return bytes;
+}
+
+static guint64 index_described(struct index *index, guint64 base)
+{
+	guint64 bytes = 0;
+
+	for (guint i = 0; i < index->count; i++) {
+		struct cfi_found found;
+
+		if (index_describe(index, base, index_absolute(index, index_entry(index, i).start), &found))
+			bytes += found.end - found.start;
+	}
+	return bytes;
+}
+
+static guint64 image_code_bytes(const struct image *image)
+{
+	guint64 bytes = 0;
+
+	for (guint i = 0; i < image->segment_count; i++)
+		bytes += image->segments[i].executable ? image->segments[i].file_size : 0;
+	return bytes;
+}
+
+/* Much of the code is described by nobody. */
+static gboolean table_is_sparse(const struct unwind_table *table, const struct image *image)
+{
+	guint64 code_bytes = image_code_bytes(image), described;
+
+	if (!table)
+		return TRUE;
+	if (table->index && table->index->count > SPARSE_COUNT_MAX)
+		return code_bytes / table->index->count > SPARSE_BYTES_EACH;
+	described = table->index ? index_described(table->index, table->base) : rows_described(table);
+	return described < code_bytes - code_bytes / 4;
+}
+
+/* Go's code keeps frame pointers. */
+static gboolean image_is_go(const struct image *image)
+{
+	return image_find_section(image, ".gopclntab") || image_find_section(image, ".go.buildinfo") ||
+	       image_find_section(image, ".note.go.buildid");
+}
+
+/* Adds what the code itself says, where it is needed. NULL, and the error stays, when there is neither. */
+static struct unwind_table *table_complete(struct unwind_table *table, const struct image *image, GError **error)
+{
+	struct prologue *code = table_is_sparse(table, image) && !image_is_go(image) ? prologue_open(image) : NULL;
+
+	if (!code)
+		return table;
+	if (!table)
+		table = table_new(code_base(image));
+	g_clear_error(error);
+	table->code = code;
+	return table;
+}
+
 static struct unwind_table *table_read(const struct image *image, gboolean is_whole, GError **error)
 {
 	struct frames frames = { 0 };
@@ -716,7 +803,7 @@ static struct unwind_table *table_read(const struct image *image, gboolean is_wh
 	if (!table)
 		table = frames_compile(image, &frames, error);
 	frames_clear(&frames);
-	return table;
+	return is_whole ? table : table_complete(table, image, error);
 }
 
 struct unwind_table *unwind_table_read(const struct image *image, GError **error)

@@ -170,9 +170,49 @@ def test_a_large_program(fathom, tmp_path):
         assert_complete(profile(fathom, tmp_path, child.pid))
 
 
+UNDESCRIBED = ("-fomit-frame-pointer", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables")
+
+
+def build_musl(tmp_path, name, *flags):
+    run("musl-gcc", "-O2", "-pthread", "-fno-stack-protector", *flags, "-o", tmp_path / name, PROGRAMS / "hardstacks.c", timeout=120)
+    return tmp_path / name
+
+
+def share_complete(fathom, tmp_path, child):
+    """→ (share of samples that reach the first frame, notes of the ledger)"""
+    assert fathom("profile", child.pid, "-d", 2, "-F", HZ, "-o", "out.json").returncode == 0
+    ledger = json.loads((tmp_path / "out.json").read_text())["shapes"][0]["ledger"]
+    ends = ledger["processes"][0]["stacks"]
+    return ends.get("complete", 0) / sum(ends.values()), ledger.get("notes", [])
+
+
+@pytest.mark.parametrize("how", ["static", "dynamic", "stripped"])
+def test_musl_without_tables(fathom, tmp_path, how):
+    """What is worked out from machine code is what the same program's frame pointers tell, and is called so."""
+    if not shutil.which("musl-gcc"):
+        pytest.skip("musl-gcc is not installed")
+    link = () if how == "dynamic" else ("-static",)
+    known = build(tmp_path, "known", "-fno-omit-frame-pointer")
+    with running(known) as child:
+        truth = {path: share for path, share in without_library(profile(fathom, tmp_path, child.pid, SECONDS + 2)).items() if share > 0.02}
+    blind = build_musl(tmp_path, "blind", *link, *UNDESCRIBED)
+    if how == "stripped":
+        run("strip", blind)
+    with running(blind) as child:
+        share, notes = share_complete(fathom, tmp_path, child)
+        assert share >= ENOUGH, (share, notes)
+        assert any("worked out from its machine code" in note for note in notes), notes
+        if how == "stripped":
+            return # no names to compare
+        found = without_library(profile(fathom, tmp_path, child.pid, SECONDS + 2))
+    # A path that was worked out wrongly would be one that the program does not have. (raise() runs its handler where musl calls it.)
+    assert truth.keys() <= found.keys(), truth.keys() - found.keys()
+    assert sum(share for path, share in found.items() if path not in truth) < 0.05, found
+
+
 def test_incomplete_stacks_say_why(fathom, tmp_path):
-    """Code without tables and frame pointers is named in the ledger, and is not taken for complete."""
-    blind = build(tmp_path, "blind", "-fomit-frame-pointer", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-g0")
+    """Code without tables and frame pointers whose functions cannot be told apart is named in the ledger, and is not taken for complete."""
+    blind = build(tmp_path, "blind", *UNDESCRIBED, "-g0", "-DSCRAMBLED")
     with running(blind) as child:
         done = fathom("profile", child.pid, "-d", 2, "-F", HZ, "-o", "out.json")
     assert done.returncode == 0, done.stderr

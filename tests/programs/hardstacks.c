@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spends its time, in equal parts and for ever, at the bottom of stacks that are hard to walk: alloca, a realigned frame, a
  * frame beyond 32 KiB, recursion of 500 frames, a callback out of qsort, a signal handler, memory functions of libc; in the
- * first thread and in another. `hardstacks` prints a line when it is at it. */
+ * first thread and in another. Built with SCRAMBLED most of it where nobody can tell the caller. `hardstacks` prints a line when it is at it. */
 #include <alloca.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,8 +17,18 @@
 
 static __thread volatile unsigned long sink;
 
+#ifdef SCRAMBLED
+/* As assembly by hand does it that says nothing about its frames: where it came from only RBX knows. */
+void scrambled(void);
+__asm__(".text\n.type scrambled, @function\nscrambled:\n\tpush %rbx\n\tpush %rbp\n\tmov %rsp, %rbx\n\tand $-64, %rsp\n"
+	"\tmov $1, %ebp\n\tmov $2000000, %ecx\n1:\tdec %ecx\n\tjnz 1b\n\tmov %rbx, %rsp\n\tpop %rbp\n\tpop %rbx\n\tret\n");
+#endif
+
 static OWN_FRAME void spin(void)
 {
+#ifdef SCRAMBLED
+	scrambled();
+#endif
 	for (unsigned long i = 0; i < 400000; i++)
 		sink += i * i;
 	AFTER_CALL();

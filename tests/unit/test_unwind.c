@@ -603,6 +603,30 @@ static struct unwind_result snapshot_walk(const struct snapshot *snapshot, struc
 	return unwind(&snapshot->registers, &stack, tracee_lookup, tracee, addresses, DEPTH_MAX);
 }
 
+/* The same from single pages, none of which is where its neighbours are. */
+static struct unwind_result snapshot_walk_pages(const struct snapshot *snapshot, struct tracee *tracee,
+						guint64 *addresses)
+{
+	guint64 from = snapshot->registers.sp, skip = from % 4096;
+	gsize count = (skip + snapshot->length + 4095) / 4096;
+	g_autofree guint8 **pages = g_new(guint8 *, count);
+	struct unwind_stack stack = { .pages = (const guint8 *const *)pages,
+				      .length = snapshot->length,
+				      .address = from };
+	struct unwind_result result;
+
+	for (gsize i = 0; i < count; i++) {
+		gsize begin = i ? i * 4096 - skip : 0, first = i ? 0 : skip;
+
+		pages[i] = g_malloc0(4096);
+		memcpy(pages[i] + first, snapshot->bytes + begin, MIN(4096 - first, snapshot->length - begin));
+	}
+	result = unwind(&snapshot->registers, &stack, tracee_lookup, tracee, addresses, DEPTH_MAX);
+	for (gsize i = 0; i < count; i++)
+		g_free(pages[i]);
+	return result;
+}
+
 /* The functions of a stack: names of the program's own, files' names otherwise. */
 static char *stack_names(struct tracee *tracee, const guint64 *addresses, guint depth)
 {
@@ -974,6 +998,10 @@ static void test_short_copies(void)
 	snapshot_take(&tracee, &snapshot);
 	full = snapshot_walk(&snapshot, &tracee, G_MAXSIZE, whole);
 	g_assert_cmpuint(full.used_bytes, >, 100000);
+	result = snapshot_walk_pages(&snapshot, &tracee, part);
+	g_assert_cmpint(result.end, ==, full.end);
+	g_assert_cmpuint(result.used_bytes, ==, full.used_bytes);
+	g_assert_cmpmem(part, result.depth * sizeof(guint64), whole, full.depth * sizeof(guint64));
 	for (;; rounds++) {
 		result = snapshot_walk(&snapshot, &tracee, length, part);
 		g_assert_cmpuint(result.used_bytes, <=, length);
