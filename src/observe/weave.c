@@ -373,6 +373,7 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 	};
 	struct unwind_stack stack = {
 		.bytes = copy->bytes,
+		.pages = copy->pages,
 		.length = copy->length,
 		.address = copy->address,
 		.holes = copy->holes,

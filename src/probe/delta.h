@@ -18,7 +18,12 @@ struct delta_same {
 
 struct delta *delta_new(void);
 void delta_free(struct delta *delta);
-/* The same record with a copy and without STACK_DELTA: until the next call. `record` has a sound head: its kernel frames and registers lie
- * within `bytes`. NULL when the rest does not add up. */
+/* The same record without STACK_DELTA, up to its registers: until the next call. The copy is in delta_pages. `record` has a sound
+ * head: its kernel frames and registers lie within `bytes`. NULL when the rest does not add up. */
 const struct stack_record *delta_read(struct delta *delta, const struct stack_record *record, gsize bytes,
 				      struct delta_same *same);
+/* The pages of memory that the copy last read reaches into, each 4 KiB, from that of its first byte on; what does not belong to the
+ * copy means nothing. They are where they were kept: nothing of a copy is moved that did not change. Until the next call. */
+const guint8 *const *delta_pages(const struct delta *delta);
+/* Puts the copy last read together: `record` as delta_read gave it. */
+void delta_copy_out(const struct delta *delta, const struct stack_record *record, guint8 *to);

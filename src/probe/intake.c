@@ -286,6 +286,10 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 	copy.number = intake->same.number;
 	copy.since = intake->same.since;
 	copy.same_from = MIN(intake->same.from, copy.length);
+	if (copy.number) {
+		copy.bytes = NULL;
+		copy.pages = delta_pages(intake->delta);
+	}
 	tail = intake_tail(intake, copy.number ? copy.tid : 0);
 	if (record->tail_bytes) {
 		memcpy(&copy.tail_address, copy.bytes + copy.length, sizeof(copy.tail_address));
@@ -438,7 +442,7 @@ static void intake_take_tail(struct intake *intake, const struct stack_record *r
 	tail->tid = intake->same.tid;
 	tail->address = registers.copied_from;
 	tail->length = record->copy_bytes;
-	memcpy(tail->bytes, behind + sizeof(registers), record->copy_bytes);
+	delta_copy_out(intake->delta, record, tail->bytes);
 }
 
 static void intake_take_record_bytes(struct intake *intake, const void *data, gsize bytes)

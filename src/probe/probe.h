@@ -123,7 +123,8 @@ struct probe_copy {
 	guint64 ip, sp, bp, r10, bx, di;
 	guint64 address; /* of the first byte: somewhat below `sp` */
 	guint64 holes; /* bit i: the i-th page of memory of the copy is not there; its bytes mean nothing */
-	const guint8 *bytes; /* valid during the call */
+	const guint8 *bytes; /* valid during the call; NULL: see `pages` */
+	const guint8 *const *pages; /* where the pages of memory are, 4 KiB each, from that of `address` on */
 	gsize length;
 	const guint8 *tail; /* of the outer end of a stack of which only the inner is in `bytes`; NULL: none */
 	gsize tail_length;

@@ -22,16 +22,15 @@ static gboolean make_sound(struct stack_record *record, gsize size)
 	return record->copy_bytes > 0;
 }
 
-static void check(const struct stack_record *sent, const struct stack_record *whole, const struct delta_same *same)
+static void check(const struct delta *delta, const struct stack_record *sent, const struct stack_record *whole,
+		  const struct delta_same *same)
 {
-	const guint8 *copy = (const guint8 *)(whole->frames + whole->kernel_count) + sizeof(struct stack_registers);
-	static volatile guint8 all;
+	static guint8 copy[STACK_COPY_BYTES_MAX];
 
 	if (whole->copy_bytes != sent->copy_bytes || whole->flags & STACK_DELTA || same->from > whole->copy_bytes ||
 	    same->since >= same->number)
 		g_error("a copy that cannot be");
-	for (guint32 i = 0; i < whole->copy_bytes; i++) /* all of it can be read */
-		all |= copy[i];
+	delta_copy_out(delta, whole, copy); /* all of it can be read */
 }
 
 int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size)
@@ -55,7 +54,7 @@ int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size)
 			continue;
 		whole = delta_read(delta, record, length, &same);
 		if (whole)
-			check(record, whole, &same);
+			check(delta, record, whole, &same);
 	}
 	delta_free(delta);
 	return 0;
