@@ -291,7 +291,7 @@ static guint64 intake_unwind(struct intake *intake, const struct stack_record *r
 		copy.pages = delta_pages(intake->delta);
 	}
 	tail = intake_tail(intake, copy.number ? copy.tid : 0);
-	if (record->tail_bytes) {
+	if (record->tail_bytes && copy.bytes) {
 		memcpy(&copy.tail_address, copy.bytes + copy.length, sizeof(copy.tail_address));
 		copy.tail = copy.bytes + copy.length + sizeof(copy.tail_address);
 		copy.tail_length = record->tail_bytes - sizeof(copy.tail_address);
