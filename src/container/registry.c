@@ -408,6 +408,25 @@ static int by_death(gconstpointer left, gconstpointer right)
 	return a->died < b->died ? -1 : a->died > b->died;
 }
 
+/* Of those that go. A cgroup dies after all below it, but of many at a time not every death is heard of, and its path may be
+ * another's by now. */
+static void forget_parents(struct registry *registry, GHashTable *doomed)
+{
+	GHashTableIter iterator;
+	gpointer value;
+
+	g_hash_table_iter_init(&iterator, registry->nodes);
+	while (g_hash_table_iter_next(&iterator, &value, NULL)) {
+		struct node *node = value;
+		g_autofree char *above = NULL;
+
+		if (!node->parent || !g_hash_table_contains(doomed, node->parent))
+			continue;
+		above = g_path_get_dirname(node->path);
+		node->parent = node->is_dead ? NULL : g_hash_table_lookup(registry->paths, above);
+	}
+}
+
 /* Drops the oldest dead. An owner outlives what it owns, unless all go. */
 static void drop_oldest_dead(struct registry *registry)
 {
@@ -425,12 +444,16 @@ static void drop_oldest_dead(struct registry *registry)
 	g_ptr_array_sort(dead, by_death);
 	for (guint i = 0; i + REGISTRY_DEAD_MAX * 3 / 4 < dead->len; i++)
 		g_hash_table_add(doomed, g_ptr_array_index(dead, i));
-	for (guint i = 0; i < dead->len; i++) {
-		struct node *node = g_ptr_array_index(dead, i);
+	for (guint count = 0; count != g_hash_table_size(doomed);) {
+		count = g_hash_table_size(doomed);
+		for (guint i = 0; i < dead->len; i++) {
+			struct node *node = g_ptr_array_index(dead, i);
 
-		if (node->last_owner && g_hash_table_contains(doomed, node->last_owner))
-			g_hash_table_add(doomed, node);
+			if (node->last_owner && g_hash_table_contains(doomed, node->last_owner))
+				g_hash_table_add(doomed, node);
+		}
 	}
+	forget_parents(registry, doomed);
 	g_hash_table_iter_init(&iterator, registry->keys);
 	while (g_hash_table_iter_next(&iterator, NULL, &value))
 		if (g_hash_table_contains(doomed, value))

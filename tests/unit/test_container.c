@@ -663,6 +663,30 @@ static void test_churn(void)
 	machine_end(&machine);
 }
 
+/* A cgroup died, it was said, while what is below it lives on; then so many others die that it is dropped. */
+static void test_churn_above(void)
+{
+	struct machine_test machine;
+	guint64 above;
+
+	machine_start(&machine, TREE_MODE_V2);
+	make_docker(&machine, "/docker/" ID_A);
+	machine_scan(&machine);
+	above = key_of(&machine, "/docker");
+	registry_note_death(machine.registry, above);
+	for (guint i = 0; i < 3 * REGISTRY_DEAD_MAX; i++) {
+		g_autofree char *path = g_strdup_printf("/docker/%064x", i);
+
+		registry_note_birth(machine.registry, 0x10000000 + i, path);
+		registry_note_death(machine.registry, 0x10000000 + i);
+	}
+	g_assert_true(registry_refresh(machine.registry, NULL));
+	g_assert_cmpstr(registry_by_pid(machine.registry, 100, 0)->name, ==, "web");
+	g_assert_true(registry_refresh(machine.registry, NULL));
+	g_assert_cmpstr(registry_by_pid(machine.registry, 100, 0)->name, ==, "web");
+	machine_end(&machine);
+}
+
 /* A task in the v2 root belongs to its v1 cgroup. */
 static void test_hybrid_v1_only(void)
 {
@@ -819,6 +843,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/container/late-state", test_late_state);
 	g_test_add_func("/container/recorded-late", test_recorded_late);
 	g_test_add_func("/container/churn", test_churn);
+	g_test_add_func("/container/churn-above", test_churn_above);
 	g_test_add_func("/container/hybrid-v1-only", test_hybrid_v1_only);
 	g_test_add_func("/container/cgroups", test_cgroups);
 	g_test_add_func("/container/targets", test_targets);
