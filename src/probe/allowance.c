@@ -2,7 +2,10 @@
 #include "probe/allowance.h"
 
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <math.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -39,6 +42,8 @@ struct allowance {
 	double raised_at; /* share that made `one_in` what it is; 0: none */
 	gboolean is_refused; /* no statistics */
 	gboolean is_patient;
+	int timer; /* a window should end; -1: nobody waits */
+	int both; /* epoll: the timer, and somebody else's descriptor */
 };
 
 guint32 allowance_next(guint32 one_in, double share, double limit)
@@ -84,7 +89,7 @@ struct allowance *allowance_new(struct bpf_object *object, double limit)
 	allowance->one_in = allowance->most_one_in = 1;
 	allowance->least_kept = ALLOWANCE_ONE_IN_MAX;
 	allowance->measuring_ns = allowance_clock_ns();
-	allowance->statistics = -1;
+	allowance->statistics = allowance->timer = allowance->both = -1;
 	allowance->pause_ns = ALLOWANCE_PAUSE_NS;
 	return allowance;
 }
@@ -99,16 +104,36 @@ void allowance_keep(struct allowance *allowance, guint32 one_in)
 	allowance->least_kept = one_in;
 }
 
-void allowance_be_patient(struct allowance *allowance)
+void allowance_be_rare(struct allowance *allowance)
 {
 	allowance->is_patient = TRUE;
 }
 
+int allowance_be_patient(struct allowance *allowance, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	allowance_be_rare(allowance);
+	allowance->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	allowance->both = epoll_create1(EPOLL_CLOEXEC);
+	if (allowance->timer < 0 || allowance->both < 0 ||
+	    epoll_ctl(allowance->both, EPOLL_CTL_ADD, allowance->timer, &event) < 0 ||
+	    (fd >= 0 && epoll_ctl(allowance->both, EPOLL_CTL_ADD, fd, &event) < 0))
+		return -1;
+	return allowance->both;
+}
+
 void allowance_free(struct allowance *allowance)
 {
-	if (allowance && allowance->statistics >= 0)
-		close(allowance->statistics);
+	const int fds[] = { allowance ? allowance->statistics : -1, allowance ? allowance->timer : -1,
+			    allowance ? allowance->both : -1 };
+	int reason = errno;
+
+	for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 	g_free(allowance);
+	errno = reason;
 }
 
 static struct allowance_ran allowance_ran(const struct allowance *allowance)
@@ -132,10 +157,14 @@ static struct allowance_ran allowance_ran(const struct allowance *allowance)
 
 static void allowance_begin_window(struct allowance *allowance)
 {
+	static const struct itimerspec window = { .it_value = { .tv_nsec = ALLOWANCE_WINDOW_NS } };
+
 	allowance->statistics = cost_enable(NULL);
 	allowance->is_refused = allowance->statistics < 0;
 	allowance->ran = allowance_ran(allowance);
 	allowance->began_ns = clock_monotonic_ns();
+	if (allowance->timer >= 0 && !allowance->is_refused)
+		timerfd_settime(allowance->timer, 0, &window, NULL);
 }
 
 /* `at_least` or a little more: a power of two (bpf/budget.bpf.h). */
@@ -189,9 +218,10 @@ static void allowance_end_window(struct allowance *allowance, guint64 now_ns)
 
 void allowance_step(struct allowance *allowance)
 {
-	guint64 now_ns = clock_monotonic_ns();
+	guint64 now_ns = clock_monotonic_ns(), expired;
 
-	if (allowance->is_refused)
+	if (!allowance || allowance->is_refused ||
+	    (allowance->timer >= 0 && read(allowance->timer, &expired, sizeof(expired)) < 0 && errno != EAGAIN))
 		return;
 	if (allowance->statistics >= 0 && now_ns - allowance->began_ns >= ALLOWANCE_WINDOW_NS)
 		allowance_end_window(allowance, now_ns);
@@ -201,21 +231,23 @@ void allowance_step(struct allowance *allowance)
 
 guint32 allowance_one_in(const struct allowance *allowance)
 {
-	return allowance->one_in;
+	return allowance ? allowance->one_in : 1;
 }
 
 guint32 allowance_most_one_in(const struct allowance *allowance)
 {
-	return allowance->most_one_in;
+	return allowance ? allowance->most_one_in : 1;
 }
 
 double allowance_limit(const struct allowance *allowance)
 {
-	return allowance->limit;
+	return allowance ? allowance->limit : ALLOWANCE_SHARE;
 }
 
 void allowance_account(const struct allowance *allowance, struct ledger *ledger)
 {
+	if (!allowance)
+		return;
 	if (allowance->most_one_in > 1)
 		ledger_note(ledger,
 			    g_strdup_printf(
@@ -229,9 +261,12 @@ void allowance_account(const struct allowance *allowance, struct ledger *ledger)
 
 void allowance_account_cost(const struct allowance *allowance, struct ledger *ledger)
 {
-	double share = allowance->watched_ns ? (double)allowance->cost_ns / (double)allowance->watched_ns : 0;
+	double share;
 
-	if (allowance->watched_ns > 0 && allowance->most > allowance->limit / 2)
+	if (!allowance || !allowance->watched_ns)
+		return;
+	share = (double)allowance->cost_ns / (double)allowance->watched_ns;
+	if (allowance->most > allowance->limit / 2)
 		ledger_note(ledger, g_strdup_printf("cost: %.2f %% of the machine's CPU time, %.2f %% at most (budget "
 						    "%.3g %%)",
 						    100 * share, 100 * allowance->most, 100 * allowance->limit));

@@ -18,7 +18,7 @@ guint32 allowance_next(guint32 one_in, double share, double limit);
 /* Of `told_ns` in so many runs, what they take while nobody measures. Pure: for tests. */
 guint64 allowance_cost_ns(guint64 told_ns, guint64 runs, double measuring_ns);
 
-struct allowance;
+struct allowance; /* NULL, for all functions below: nothing is measured, everything is looked at */
 
 /* After loading. `limit` 0: ALLOWANCE_SHARE. Never NULL. */
 struct allowance *allowance_new(struct bpf_object *object, double limit);
@@ -27,8 +27,13 @@ void allowance_free(struct allowance *allowance);
 void allowance_delay(struct allowance *allowance);
 /* Looks at one event in `one_in` (a power of two) and no fewer: where what is left then is the cost of being called. */
 void allowance_keep(struct allowance *allowance, guint32 one_in);
-/* As long as there is room, measures less and less often: for who watches for ever. A flood may take 16 s to be noticed. */
-void allowance_be_patient(struct allowance *allowance);
+/* As long as there is room, measures less and less often: for who watches for ever. A flood may take 16 s to be noticed. Who
+ * waits for `fd` (-1: nothing else) waits for what is returned, too, which is readable when a measurement should end: else it
+ * would go on until the next step, and every program on the machine pays for that. Owned by it; -1: errno says why. To be
+ * called once. */
+int allowance_be_patient(struct allowance *allowance, int fd);
+/* The first half of that: for probes that take a step many times a second of themselves. */
+void allowance_be_rare(struct allowance *allowance);
 /* To be called some ten times a second. */
 void allowance_step(struct allowance *allowance);
 /* How many events one stands for now, and stood for at most; the budget as a share of the machine's CPU time. */

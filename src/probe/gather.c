@@ -19,16 +19,31 @@ gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GE
 gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GError **error)
 {
 	gather->allowance = allowance_new(gather->object, setup->request->budget_share);
-	if (setup->request->frugal)
-		allowance_be_patient(gather->allowance);
 	if (!setup->decode) {
 		gather->table =
 			table_open(gather->object, setup->request, setup->listener, setup->table, setup->rows, error);
-		return gather->table != NULL;
+		if (!gather->table)
+			return FALSE;
+		gather->fd = table_fd(gather->table);
+	} else {
+		if (filter_fill(gather->object, setup->request, error))
+			gather->ring =
+				eventring_open(gather->object, setup->listener, setup->decode, setup->user, error);
+		if (!gather->ring)
+			return FALSE;
+		gather->fd = eventring_fd(gather->ring);
 	}
-	if (filter_fill(gather->object, setup->request, error))
-		gather->ring = eventring_open(gather->object, setup->listener, setup->decode, setup->user, error);
-	return gather->ring != NULL;
+	if (setup->request->frugal && (gather->fd = allowance_be_patient(gather->allowance, gather->fd)) < 0) {
+		ladder_set_error(error, "cannot wait for the kernel's statistics", errno);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+void gather_unmeasured(struct gather *gather)
+{
+	g_clear_pointer(&gather->allowance, allowance_free);
+	gather->fd = gather->table ? table_fd(gather->table) : eventring_fd(gather->ring);
 }
 
 gboolean gather_attach(struct gather *gather, struct bpf_program *program, GError **error)
@@ -62,7 +77,7 @@ void gather_close(struct gather *gather)
 
 int gather_fd(const struct gather *gather)
 {
-	return gather->table ? table_fd(gather->table) : eventring_fd(gather->ring);
+	return gather->fd;
 }
 
 gboolean gather_drain(struct gather *gather, GError **error)

@@ -17,7 +17,8 @@ struct gather {
 	struct bpf_object *object; /* the skeleton's */
 	struct table *table; /* NULL: events */
 	struct eventring *ring; /* NULL: histograms */
-	struct allowance *allowance;
+	struct allowance *allowance; /* NULL: what it costs is bounded otherwise (gather_unmeasured) */
+	int fd;
 	struct bpf_link *links[GATHER_LINKS];
 	guint link_count;
 };
@@ -36,6 +37,8 @@ struct gather_setup {
 gboolean gather_size(struct gather *gather, const struct gather_setup *setup, GError **error);
 /* After loading. */
 gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GError **error);
+/* What it costs is not measured from now on, and all is looked at. */
+void gather_unmeasured(struct gather *gather);
 /* Attaches a program (by its section); adds the link. `what` begins the error: "cannot attach to …". */
 gboolean gather_attach(struct gather *gather, struct bpf_program *program, GError **error);
 void gather_detach(struct gather *gather);

@@ -204,7 +204,7 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	if (!profile_size_tables(run, request, error) ||
 	    !sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error))
 		return FALSE;
-	allowance_be_patient(run->sampled.allowance); /* a rate is no flood: what it costs changes slowly */
+	allowance_be_rare(run->sampled.allowance); /* a rate is no flood: what it costs changes slowly */
 	return TRUE;
 }
 
@@ -248,7 +248,7 @@ static struct probe_run *profile_open(const struct probe_request *request, const
 		profile_close((struct probe_run *)run);
 		return NULL;
 	}
-	allowance_be_patient(run->sampled.allowance); /* no flood of events can come: their number is ours */
+	allowance_be_rare(run->sampled.allowance); /* no flood of events can come: their number is ours */
 	return (struct probe_run *)run;
 }
 

@@ -155,10 +155,12 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 				     error)) &&
 	    (run->fd = table_fd(run->table), runq_attach_programs(run, two_hooks, error)) &&
 	    (two_hooks || runq_look_at_sleepers(run, error)) && runq_check(run, error)) {
-		run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
-		if (run->request.frugal)
-			allowance_be_patient(run->allowance);
-		return TRUE;
+		if (!run->switches) /* else switches are counted, and what one costs is known: no need of statistics */
+			run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
+		if (!run->allowance || !run->request.frugal ||
+		    (run->fd = allowance_be_patient(run->allowance, run->fd)) >= 0)
+			return TRUE;
+		ladder_set_error(error, "cannot wait for the kernel's statistics", errno);
 	}
 	runq_unload(run);
 	return FALSE;

@@ -22,6 +22,8 @@
 /* When more than this share of the rows is in use, those that nothing was added to are taken back. */
 #define TABLE_CROWDED(used, rows) ((used) > (rows) / 4 * 3)
 #define TABLE_IDLE_COLLECTS 3
+/* Who watches for ever takes them back after so many in any case: what is not touched is not resident. */
+#define TABLE_IDLE_FRUGAL 60
 
 G_STATIC_ASSERT(HISTOGRAM_CELLS == HISTOGRAM_BUCKETS);
 
@@ -49,6 +51,7 @@ struct table {
 	void (*freed)(void *user, guint32 row);
 	void *freed_user;
 	struct parttime *parttime; /* NULL: counted all the time */
+	gboolean frugal;
 };
 
 static guint table_cpus(void)
@@ -109,6 +112,7 @@ struct table *table_open(struct bpf_object *object, const struct probe_request *
 
 	table->object = object;
 	table->ops = ops;
+	table->frugal = request->frugal;
 	table->listener = *listener;
 	table->rows = rows;
 	table->cpus = table_cpus();
@@ -348,11 +352,14 @@ gboolean table_collect(struct table *table, struct ledger *ledger, GError **erro
 			state->idle = table_collect_row(table, row, &owner, ledger) ? 0 : MIN(state->idle + 1, 1000);
 		}
 	}
-	for (guint32 row = 1; TABLE_CROWDED(used, table->rows) && row < table->rows; row++) {
+	for (guint32 row = 1; (table->frugal || TABLE_CROWDED(used, table->rows)) && row < table->rows; row++) {
+		guint idle = TABLE_CROWDED(used, table->rows) ? TABLE_IDLE_COLLECTS : TABLE_IDLE_FRUGAL;
 		struct table_owner owner;
 
+		if (table->state[row].idle < idle)
+			continue;
 		memcpy(&owner, (const void *)&table->owners[row], sizeof(owner));
-		if (owner.key.cgroup_key == 0 || table->state[row].idle < TABLE_IDLE_COLLECTS)
+		if (owner.key.cgroup_key == 0)
 			continue;
 		table_retire(table, row, &owner);
 		used -= table->state[row].retired;
