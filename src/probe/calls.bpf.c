@@ -24,18 +24,22 @@
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
 #define MAX_ERRNO 4095
+#define TASK_INTERRUPTIBLE 1 /* include/linux/sched.h */
+#define TASK_UNINTERRUPTIBLE 2
+#define CALL_STAMP_NS 10000000 /* the scheduler's clock may stand still for a tick */
 
 const volatile __u32 calls_mode = CALLS_SYSCALL;
 const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is argument 1 */
 const volatile __u64 calls_over_ns = 0; /* slow: only what takes this long */
 const volatile __u8 calls_counted = 0; /* how many calls there are is asked */
-__u64 calls_heard_ns = 0; /* since then without a break: of what began before, the end was not heard */
+__u64 calls_heard_ns = 0; /* since then without a break: names the stretch of time that is heard now */
 const volatile __u8 calls_classes[CALLS_NUMBERS] = {}; /* enum calls_class by number */
 
 /* A thread's call in progress, and what was found out about the file of its last one: most go to the same file again,
  * and every pointer followed costs. */
 struct call {
 	u64 start_ns; /* 0: none */
+	u64 heard_ns; /* calls_heard_ns then: in another stretch its end may not have been heard, and this is another call */
 	u64 number;
 	s64 offset; /* of the file, before; only for slow */
 	struct file *file;
@@ -131,6 +135,7 @@ int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
 	}
 	call->number = number;
 	call->many = many;
+	call->heard_ns = calls_heard_ns;
 	if (call_is_slow_mode()) {
 		struct file *file = NULL;
 
@@ -299,6 +304,44 @@ static __always_inline void futex_count(struct task_struct *task, struct pt_regs
 		calls_count(task, CALLS_LABEL_FUTEX(lock, result < 0 ? -result : 0), ns, many);
 }
 
+/* When `task`, which sleeps, ran last. The scheduler's clock is no other's; what is between them is seen on this CPU. */
+static __always_inline u64 call_slept_since(struct task_struct *task)
+{
+	u64 now = BPF_CORE_READ(bpf_get_current_task_btf(), se.cfs_rq, rq, clock),
+	    arrival = task->sched_info.last_arrival;
+
+	return bpf_ktime_get_ns() - (now > arrival ? now - arrival : 0);
+}
+
+/* Who sleeps in a call when hearing begins (again): else long calls would be heard of only when they begin and end in one
+ * stretch of it. A stamp of an earlier one is right if the thread has not run since. */
+SEC("btf_iter/task")
+int calls_asleep(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct pt_regs *regs;
+	struct call *call;
+	u64 number, since;
+
+	if (!task || task->flags & PF_KTHREAD || !(task->__state & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)))
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	number = syscall_number(regs);
+	if (!call_matters(call_class(number)))
+		return 0;
+	call = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call || (call->start_ns && call->heard_ns == calls_heard_ns))
+		return 0;
+	since = call_slept_since(task);
+	if (!call->start_ns || call->number != number || call->start_ns + CALL_STAMP_NS < since) {
+		call->number = number;
+		call->many = 1;
+		call->start_ns = since;
+	}
+	call->heard_ns = calls_heard_ns;
+	return 0;
+}
+
 SEC("btf_tp/sys_exit")
 int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 {
@@ -310,7 +353,7 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 	if (!call_matters(class))
 		return 0;
 	call = bpf_task_storage_get(&calls, task, 0, 0);
-	if (!call || !call->start_ns || call->number != number || call->start_ns < calls_heard_ns)
+	if (!call || !call->start_ns || call->number != number || call->heard_ns != calls_heard_ns)
 		return 0;
 	ns = bpf_ktime_get_ns() - call->start_ns;
 	call->start_ns = 0;

@@ -39,6 +39,7 @@ struct calls_run {
 	char *why_not; /* better rungs that did not work; NULL: none */
 	enum calls_mode mode;
 	struct parttime *calls; /* NULL: heard all the time */
+	struct bpf_link *asleep; /* of calls_asleep, with `calls` */
 	int fd;
 };
 
@@ -316,6 +317,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	filter_values_init(&values, setup->request);
 	TABLE_SET(run->kernel->rodata, &values, setup->request, setup->rows);
 	EVENTRING_SET(run->kernel->rodata, setup->request);
+	bpf_program__set_autoload(run->kernel->progs.calls_asleep, setup->request->frugal);
 	run->kernel->rodata->calls_mode = run->mode;
 	run->kernel->rodata->calls_counted = setup->request->frugal;
 	run->kernel->rodata->calls_over_ns = setup->request->threshold_ns;
@@ -334,6 +336,12 @@ static gboolean calls_attach_parttime(struct calls_run *run, GError **error)
 {
 	struct bpf_program *const programs[] = { run->kernel->progs.calls_enter, run->kernel->progs.calls_exit };
 
+	gather_unmeasured(&run->gather); /* calls are counted, and what one costs is known: no need of statistics */
+	run->asleep = bpf_program__attach_iter(run->kernel->progs.calls_asleep, NULL);
+	if (!run->asleep) {
+		ladder_set_error(error, "cannot look at all threads", errno);
+		return FALSE;
+	}
 	run->calls = parttime_new(programs, G_N_ELEMENTS(programs), CALLS_SHARE, CALLS_DETOUR_NS);
 	run->fd = run->calls ? parttime_fd_with(run->calls, gather_fd(&run->gather)) : -1;
 	if (run->fd < 0) {
@@ -341,7 +349,7 @@ static gboolean calls_attach_parttime(struct calls_run *run, GError **error)
 		return FALSE;
 	}
 	table_scale(run->gather.table, run->calls);
-	return TRUE;
+	return kernel_btf_iterate(run->asleep, "cannot look at all threads", error);
 }
 
 static gboolean calls_attach_calls(struct calls_run *run, GError **error)
@@ -419,6 +427,7 @@ static void calls_unload(struct calls_run *run)
 {
 	gather_close(&run->gather);
 	g_clear_pointer(&run->calls, parttime_free);
+	bpf_link__destroy(g_steal_pointer(&run->asleep));
 	g_clear_pointer(&run->kernel, calls_bpf__destroy);
 	g_clear_pointer(&run->fsops, fsops_bpf__destroy);
 }
@@ -521,7 +530,8 @@ static void calls_listen_when_due(struct calls_run *run)
 	if (!run->calls || !parttime_step(run->calls, calls_entered(run)))
 		return;
 	__atomic_store_n(&run->kernel->bss->calls_heard_ns, clock_monotonic_ns(), __ATOMIC_RELEASE);
-	parttime_turn(run->calls);
+	if (parttime_turn(run->calls) && parttime_is_on(run->calls))
+		kernel_btf_iterate(run->asleep, "cannot look at all threads", NULL); /* then long ones are missed */
 }
 
 static gboolean calls_drain(struct probe_run *opaque, GError **error)
@@ -539,7 +549,8 @@ static gboolean calls_collect(struct probe_run *opaque, struct ledger *ledger, G
 	calls_listen_when_due(run);
 	if (run->calls) {
 		parttime_take(run->calls);
-		parttime_account(run->calls, "file operations (none of more than 50 ms, which are missed)", ledger);
+		parttime_account(run->calls, "file operations (one that had begun before from when it last slept)",
+				 ledger);
 	}
 	calls_account(run, ledger);
 	return gather_collect(&run->gather, ledger, error);
