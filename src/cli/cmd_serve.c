@@ -38,12 +38,17 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		  NULL },
 		{ "names", 0, 0, G_OPTION_ARG_NONE, &given->names,
 		  "Peers outside by what DNS told the container (two ports of every packet are looked at)", NULL },
+		{ "off", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given->off,
+		  "A part that is not watched: profile, fs, dns, exec, connections, block, runq, oom; may be repeated",
+		  "PART" },
 		{ "profile-seconds", 0, 0, G_OPTION_ARG_INT, &given->profile_seconds,
 		  "Length of a window of sampled stacks (default 60); 0: none", "SECONDS" },
 		{ "metrics-containers", 0, 0, G_OPTION_ARG_INT, &given->exported_containers,
 		  "Containers with labels of their own in /metrics (default 200); more are \"other\"", "N" },
 		{ "history-mib", 0, 0, G_OPTION_ARG_INT, &given->history_mib,
 		  "Room for history on disk (default 256); 0: in memory only", "MIB" },
+		{ "memory-minutes", 0, 0, G_OPTION_ARG_INT, &given->memory_minutes,
+		  "Of history that stand in memory, too (default 15)", "MINUTES" },
 		{ "cpu-percent", 0, 0, G_OPTION_ARG_DOUBLE, &given->cpu_percent,
 		  "Of one CPU that the agent may take before it sheds probes (default 1); 0: no bound", "PERCENT" },
 		{ "memory-mib", 0, 0, G_OPTION_ARG_INT, &given->memory_mib, "Likewise its memory (default 40)", "MIB" },
@@ -59,6 +64,7 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 	*given = (struct config){ .profile_seconds = -1,
 				  .exported_containers = -1,
 				  .history_mib = -1,
+				  .memory_minutes = -1,
 				  .cpu_percent = -1,
 				  .memory_mib = -1,
 				  .map_mib = -1 };
@@ -100,6 +106,10 @@ static void serve_override(struct config *config, const struct config *given)
 	take_text(&config->tls_key, given->tls_key);
 	config->no_bpf = config->no_bpf || given->no_bpf;
 	config->names = config->names || given->names;
+	if (given->off) {
+		g_strfreev(config->off);
+		config->off = g_strdupv(given->off);
+	}
 	if (given->allow_hosts) {
 		g_strfreev(config->allow_hosts);
 		config->allow_hosts = g_strdupv(given->allow_hosts);
@@ -110,6 +120,8 @@ static void serve_override(struct config *config, const struct config *given)
 		config->exported_containers = given->exported_containers;
 	if (given->history_mib != -1)
 		config->history_mib = given->history_mib;
+	if (given->memory_minutes != -1)
+		config->memory_minutes = given->memory_minutes;
 	if (given->cpu_percent != -1)
 		config->cpu_percent = given->cpu_percent;
 	if (given->memory_mib != -1)

@@ -179,6 +179,8 @@ static gboolean open_state(struct agent *agent, const struct config *config, GEr
 	agent->api.history = history_new(agent->database);
 	agent->api.reel = reel_new(agent->database, REEL_SECONDS);
 	agent->api.stacks = reel_new(agent->database, REEL_STACKS);
+	history_set_minutes(agent->api.history, (guint)config->memory_minutes);
+	reel_set_minutes(agent->api.reel, (guint)config->memory_minutes);
 	return TRUE;
 }
 
@@ -211,7 +213,8 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	const struct live_options options = { .no_bpf = config->no_bpf,
 					      .exported_max = (guint)config->exported_containers,
 					      .no_profile = config->profile_seconds == 0,
-					      .names = config->names };
+					      .names = config->names,
+					      .off = (const char *const *)config->off };
 	struct triggers triggers;
 
 	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "serve/live.h"
+#include "store/history.h"
 
 #define CONFIG_FILE_BYTES (64u << 10)
 #define CONFIG_GROUP "serve"
@@ -33,9 +35,11 @@ static const struct {
 	{ "tls-key", CONFIG_TEXT, offsetof(struct config, tls_key) },
 	{ "no-bpf", CONFIG_FLAG, offsetof(struct config, no_bpf) },
 	{ "names", CONFIG_FLAG, offsetof(struct config, names) },
+	{ "off", CONFIG_LIST, offsetof(struct config, off) },
 	{ "profile-seconds", CONFIG_INTEGER, offsetof(struct config, profile_seconds) },
 	{ "metrics-containers", CONFIG_INTEGER, offsetof(struct config, exported_containers) },
 	{ "history-mib", CONFIG_INTEGER, offsetof(struct config, history_mib) },
+	{ "memory-minutes", CONFIG_INTEGER, offsetof(struct config, memory_minutes) },
 	{ "cpu-percent", CONFIG_REAL, offsetof(struct config, cpu_percent) },
 	{ "memory-mib", CONFIG_INTEGER, offsetof(struct config, memory_mib) },
 	{ "map-mib", CONFIG_INTEGER, offsetof(struct config, map_mib) },
@@ -51,6 +55,7 @@ void config_init(struct config *config)
 		.exported_containers = 200,
 		.profile_seconds = 60,
 		.history_mib = 256,
+		.memory_minutes = HISTORY_MINUTES,
 		.cpu_percent = 1,
 		.memory_mib = 40,
 		.map_mib = 32,
@@ -67,6 +72,7 @@ void config_clear(struct config *config)
 	g_free(config->tls_certificate);
 	g_free(config->tls_key);
 	g_strfreev(config->triggers);
+	g_strfreev(config->off);
 }
 
 static gboolean key_take(struct config *config, guint which, GKeyFile *file, GError **error)
@@ -179,13 +185,27 @@ static gboolean fail(GError **error, const char *why)
 	return FALSE;
 }
 
+static gboolean parts_check(const struct config *config, GError **error)
+{
+	for (guint i = 0; config->off && config->off[i]; i++)
+		if (live_part_find(g_strstrip(config->off[i])) >= LIVE_GAUGES) {
+			g_set_error(
+				error, CONFIG_ERROR, CONFIG_ERROR_VALUE,
+				"there is no part called \"%s\" that could be off: give one that /api/self names, such as %s",
+				config->off[i], "dns");
+			return FALSE;
+		}
+	return TRUE;
+}
+
 gboolean config_check(const struct config *config, GError **error)
 {
 	g_autofree char *address = NULL;
 	struct triggers triggers;
 	guint16 port;
 
-	if (!config_listen(config, &address, &port, error) || !config_triggers(config, &triggers, error))
+	if (!config_listen(config, &address, &port, error) || !config_triggers(config, &triggers, error) ||
+	    !parts_check(config, error))
 		return FALSE;
 	if (!config->state[0] || !g_path_is_absolute(config->state))
 		return fail(error, "the state directory is an absolute path");
@@ -200,6 +220,8 @@ gboolean config_check(const struct config *config, GError **error)
 	if (config->history_mib < 0 || config->history_mib > (1 << 20) ||
 	    (config->history_mib > 0 && config->history_mib < 4))
 		return fail(error, "history-mib is 0 (none), or from 4 to 1048576");
+	if (config->memory_minutes < 1 || config->memory_minutes > HISTORY_MINUTES)
+		return fail(error, "memory-minutes is a number from 1 to 15");
 	if (!(config->cpu_percent >= 0 && config->cpu_percent <= 6400) || config->memory_mib < 0 || config->map_mib < 0)
 		return fail(error, "cpu-percent, memory-mib and map-mib are bounds, or 0 for none");
 	return TRUE;

@@ -18,9 +18,11 @@ struct config {
 	GStrv allow_hosts; /* NULL: none besides the loopback's */
 	char *tls_certificate, *tls_key; /* NULL: none */
 	gboolean no_bpf, names;
+	GStrv off; /* parts that are not watched (live_part_find); NULL: none */
 	gint profile_seconds; /* length of a window of stacks; 0: none */
 	gint exported_containers; /* with labels of their own in /metrics */
 	gint history_mib; /* on disk; 0: none */
+	gint memory_minutes; /* of it in memory */
 	double cpu_percent; /* of one core; 0: no bound, and so below */
 	gint memory_mib, map_mib;
 	GStrv triggers; /* of the flight recorder, see triggers_take; later ones win. NULL: as usual */

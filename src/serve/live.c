@@ -31,6 +31,15 @@ static const struct {
 	[LIVE_GAUGES] = { "gauges", "what every container uses and loses", NULL, OBSERVE_BY_CONTAINER },
 };
 
+enum live_part live_part_find(const char *name)
+{
+	guint part = 0;
+
+	while (part < LIVE_PARTS && strcmp(parts[part].name, name) != 0)
+		part++;
+	return (enum live_part)part;
+}
+
 struct running {
 	struct live *live;
 	struct observation *observation;
@@ -712,7 +721,8 @@ struct live *live_new(const struct live_options *options, struct history *histor
 		return NULL;
 	}
 	for (guint i = 0; i < LIVE_GAUGES; i++) {
-		if (i == LIVE_PROFILE && options->no_profile) {
+		if ((i == LIVE_PROFILE && options->no_profile) ||
+		    (options->off && g_strv_contains(options->off, parts[i].name))) {
 			live->parts[i].state = LIVE_OFF;
 			live->parts[i].why = g_strdup("not asked for");
 			continue;

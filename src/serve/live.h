@@ -50,6 +50,9 @@ enum live_state {
 	LIVE_SHED = 3, /* to keep the budget */
 };
 
+/* By name; LIVE_PARTS: there is none. */
+enum live_part live_part_find(const char *name);
+
 struct live_part_status {
 	const char *name, *shows;
 	enum live_state state;
@@ -77,6 +80,7 @@ struct live_resource {
 struct live_options {
 	gboolean no_bpf; /* files alone */
 	gboolean no_profile; /* nobody samples stacks */
+	const char *const *off; /* names of parts; NULL: none */
 	gboolean names; /* peers outside have the names DNS told the container */
 	guint exported_max; /* containers with labels of their own */
 };

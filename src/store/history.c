@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store/database.h"
+#include "store/strip.h"
 
 const guint history_resolution_ms[HISTORY_RESOLUTIONS] = { 1000, 10000, 60000 };
 const guint history_ticks_kept[HISTORY_RESOLUTIONS] = { 900, 8640, 40320 };
@@ -11,15 +12,9 @@ const guint history_ticks_kept[HISTORY_RESOLUTIONS] = { 900, 8640, 40320 };
 #define HISTORY_KEEP_EVERY 60 /* intervals: the database is told who lives */
 #define HISTORY_LIVES_MS 60000 /* who was seen this long ago may still be there: readings may be late */
 
-struct kept {
-	gint64 time_ms;
-	GBytes *tick;
-};
-
 struct history {
 	struct database *database; /* NULL: none */
-	GQueue ticks; /* of struct kept *, oldest first */
-	gsize bytes;
+	struct strip *ticks;
 	struct series_mean *means[HISTORY_RESOLUTIONS]; /* of what the next coarser tick will be; [0] unused */
 	gint64 mean_end_ms[HISTORY_RESOLUTIONS]; /* when it ends; 0: nothing in it */
 	GHashTable *by_identity, *by_id; /* of struct history_resource */
@@ -172,28 +167,6 @@ const struct history_resource *history_resource(struct history *history, guint32
 
 /* ---- ticks ---- */
 
-static void kept_free(struct kept *kept)
-{
-	g_bytes_unref(kept->tick);
-	g_free(kept);
-}
-
-static void history_keep(struct history *history, gint64 time_ms, GBytes *tick)
-{
-	struct kept *kept = g_new(struct kept, 1);
-
-	*kept = (struct kept){ .time_ms = time_ms, .tick = g_bytes_ref(tick) };
-	g_queue_push_tail(&history->ticks, kept);
-	history->bytes += g_bytes_get_size(tick);
-	while (history->ticks.length > history_ticks_kept[HISTORY_SECOND] ||
-	       (history->bytes > HISTORY_MEMORY_BYTES && history->ticks.length > 1)) {
-		struct kept *oldest = g_queue_pop_head(&history->ticks);
-
-		history->bytes -= g_bytes_get_size(oldest->tick);
-		kept_free(oldest);
-	}
-}
-
 /* The mean of resolution `which` is over: away with it. */
 static void mean_flush(struct history *history, guint which)
 {
@@ -230,9 +203,11 @@ static void mean_add(struct history *history, guint which, gint64 time_ms, GByte
 void history_add(struct history *history, gint64 time_ms, GByteArray *packed)
 {
 	g_autoptr(GBytes) tick = g_byte_array_free_to_bytes(packed);
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(tick, &length);
 
 	history->now_ms = MAX(time_ms, 1);
-	history_keep(history, time_ms, tick);
+	strip_add(history->ticks, time_ms, bytes, length);
 	if (!history->database)
 		return;
 	if (history->intervals++ % HISTORY_KEEP_EVERY == 0)
@@ -250,7 +225,7 @@ struct query {
 	void *user;
 };
 
-/* database_tick_fn */
+/* database_tick_fn, strip_fn */
 static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
 {
 	const struct query *query = user;
@@ -267,36 +242,15 @@ static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize le
 	}
 }
 
-static void query_memory(struct history *history, struct query *query, gint64 from_ms, gint64 to_ms)
-{
-	for (GList *link = history->ticks.head; link; link = link->next) {
-		const struct kept *kept = link->data;
-		gsize length;
-		const guint8 *bytes;
-
-		if (kept->time_ms <= from_ms || kept->time_ms > to_ms)
-			continue;
-		bytes = g_bytes_get_data(kept->tick, &length);
-		query_tick(query, kept->time_ms, bytes, length);
-	}
-}
-
-static gint64 memory_oldest_ms(const struct history *history)
-{
-	const struct kept *oldest = history->ticks.head ? history->ticks.head->data : NULL;
-
-	return oldest ? oldest->time_ms : 0;
-}
-
 enum history_resolution history_each(struct history *history, guint32 id, gint64 from_ms, gint64 to_ms, guint step_ms,
 				     history_point_fn each, void *user)
 {
 	struct query query = { .id = id, .each = each, .user = user };
-	gint64 oldest_ms = memory_oldest_ms(history);
+	gint64 oldest_ms = strip_oldest_ms(history->ticks);
 	enum history_resolution resolution;
 
 	if (!history->database || (oldest_ms && oldest_ms <= from_ms + history_resolution_ms[HISTORY_SECOND])) {
-		query_memory(history, &query, from_ms, to_ms);
+		strip_each(history->ticks, from_ms, to_ms, query_tick, &query);
 		return HISTORY_SECOND;
 	}
 	resolution = database_resolution(history->database, DATABASE_SERIES, from_ms, to_ms, step_ms);
@@ -312,10 +266,10 @@ void history_stats(struct history *history, struct history_stats *stats)
 	if (history->database)
 		database_stats(history->database, &database);
 	*stats = (struct history_stats){
-		.memory_bytes = history->bytes,
-		.ticks = history->ticks.length,
+		.memory_bytes = strip_memory_bytes(history->ticks),
+		.ticks = strip_count(history->ticks),
 		.names = g_hash_table_size(history->by_id),
-		.oldest_ms = memory_oldest_ms(history),
+		.oldest_ms = strip_oldest_ms(history->ticks),
 		.has_database = history->database != NULL,
 		.trouble = database.trouble,
 		.database_bytes = database.bytes,
@@ -330,6 +284,7 @@ struct history *history_new(struct database *database)
 
 	history->database = database;
 	history->now_ms = 1;
+	history->ticks = strip_new(HISTORY_MEMORY_BYTES, history_ticks_kept[HISTORY_SECOND]);
 	history->by_identity = g_hash_table_new_full(identity_hash, identity_equal, resource_free, NULL);
 	history->by_id = g_hash_table_new(NULL, NULL);
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
@@ -339,10 +294,13 @@ struct history *history_new(struct database *database)
 	return history;
 }
 
+void history_set_minutes(struct history *history, guint minutes)
+{
+	strip_set_count_max(history->ticks, MIN(minutes, HISTORY_MINUTES) * 60);
+}
+
 void history_free(struct history *history)
 {
-	struct kept *kept;
-
 	if (!history)
 		return;
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++) {
@@ -350,8 +308,7 @@ void history_free(struct history *history)
 		series_mean_free(history->means[i]);
 	}
 	database_close(history->database);
-	while ((kept = g_queue_pop_head(&history->ticks)))
-		kept_free(kept);
+	strip_free(history->ticks);
 	g_hash_table_unref(history->by_id);
 	g_hash_table_unref(history->by_identity);
 	g_free(history);

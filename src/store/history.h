@@ -39,6 +39,10 @@ struct history_resource {
 struct history *history_new(struct database *database);
 void history_free(struct history *history);
 
+/* So many minutes stand in memory (15 unless it is told; no more), as far as there is room. */
+#define HISTORY_MINUTES 15
+void history_set_minutes(struct history *history, guint minutes);
+
 /* The number under which the points of a resource that lives are kept: the same after a restart when there is a database. */
 guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const char *name, const char *cgroup);
 /* By number; NULL when unknown. Owned by the history, until the next history_id. */

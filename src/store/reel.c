@@ -3,44 +3,25 @@
 
 #include "store/database.h"
 #include "store/pack.h"
-
-struct frame {
-	gint64 time_ms;
-	GBytes *packed; /* compressed */
-};
+#include "store/strip.h"
 
 struct reel {
 	struct database *database; /* NULL: none */
 	enum reel_kind kind;
-	GQueue frames; /* of struct frame *, oldest first */
-	gsize bytes;
+	struct strip *frames; /* packed, compressed */
 	struct snapshot *sums[HISTORY_RESOLUTIONS]; /* what the next coarser one will be; [0] unused */
 	gint64 sum_end_ms[HISTORY_RESOLUTIONS];
 	guint64 damaged;
 };
 
-static void frame_free(struct frame *frame)
-{
-	g_bytes_unref(frame->packed);
-	g_free(frame);
-}
-
 static void reel_keep(struct reel *reel, gint64 time_ms, GBytes *raw)
 {
-	struct frame *frame = g_new(struct frame, 1);
 	gsize length;
 	const guint8 *bytes = g_bytes_get_data(raw, &length);
+	g_autoptr(GBytes) packed = pack_compress(bytes, length);
 
-	*frame = (struct frame){ .time_ms = time_ms, .packed = pack_compress(bytes, length) };
-	g_queue_push_tail(&reel->frames, frame);
-	reel->bytes += g_bytes_get_size(frame->packed);
-	while (reel->frames.length > history_ticks_kept[HISTORY_SECOND] ||
-	       (reel->bytes > REEL_MEMORY_BYTES && reel->frames.length > 1)) {
-		struct frame *oldest = g_queue_pop_head(&reel->frames);
-
-		reel->bytes -= g_bytes_get_size(oldest->packed);
-		frame_free(oldest);
-	}
+	bytes = g_bytes_get_data(packed, &length);
+	strip_add(reel->frames, time_ms, bytes, length);
 }
 
 static void sum_add(struct reel *reel, guint which, gint64 time_ms, struct snapshot *snapshot);
@@ -131,16 +112,7 @@ static void query_packed(void *user, gint64 time_ms, const guint8 *bytes, gsize 
 
 void reel_each_packed(struct reel *reel, gint64 from_ms, gint64 to_ms, reel_packed_fn each, void *user)
 {
-	for (const GList *link = reel->frames.head; link; link = link->next) {
-		const struct frame *frame = link->data;
-		gsize length;
-		const guint8 *bytes;
-
-		if (frame->time_ms <= from_ms || frame->time_ms > to_ms)
-			continue;
-		bytes = g_bytes_get_data(frame->packed, &length);
-		each(user, frame->time_ms, bytes, length);
-	}
+	strip_each(reel->frames, from_ms, to_ms, each, user);
 }
 
 enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_ms, guint step_ms, reel_fn each,
@@ -184,14 +156,12 @@ struct snapshot *reel_sum(struct reel *reel, gint64 from_ms, gint64 to_ms, enum 
 
 gint64 reel_oldest_ms(const struct reel *reel)
 {
-	const struct frame *oldest = reel->frames.head ? reel->frames.head->data : NULL;
-
-	return oldest ? oldest->time_ms : 0;
+	return strip_oldest_ms(reel->frames);
 }
 
 gsize reel_bytes(const struct reel *reel)
 {
-	return reel->bytes;
+	return strip_memory_bytes(reel->frames);
 }
 
 guint64 reel_damaged(const struct reel *reel)
@@ -205,18 +175,21 @@ struct reel *reel_new(struct database *database, enum reel_kind kind)
 
 	reel->database = database;
 	reel->kind = kind;
+	reel->frames = strip_new(REEL_MEMORY_BYTES, history_ticks_kept[HISTORY_SECOND]);
 	return reel;
+}
+
+void reel_set_minutes(struct reel *reel, guint minutes)
+{
+	strip_set_count_max(reel->frames, MIN(minutes, HISTORY_MINUTES) * 60);
 }
 
 void reel_free(struct reel *reel)
 {
-	struct frame *frame;
-
 	if (!reel)
 		return;
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		sum_flush(reel, i);
-	while ((frame = g_queue_pop_head(&reel->frames)))
-		frame_free(frame);
+	strip_free(reel->frames);
 	g_free(reel);
 }

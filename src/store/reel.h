@@ -21,6 +21,7 @@ enum reel_kind {
 /* `database` is the caller's (history's), may be NULL, and outlives the reel. */
 struct reel *reel_new(struct database *database, enum reel_kind kind);
 void reel_free(struct reel *reel);
+void reel_set_minutes(struct reel *reel, guint minutes); /* as history_set_minutes */
 
 /* What an interval brought that ended at `time_ms` (since 1970); taken over. */
 void reel_add(struct reel *reel, gint64 time_ms, struct snapshot *snapshot);

@@ -13,6 +13,7 @@ import sqlite3
 import ssl
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -250,6 +251,48 @@ def test_flame_of_the_past(busy, docker, start, tmp_path):
         part, = [p for p in agent.json("/api/self")["parts"] if p["name"] == "profile"]
         assert part["state"] == "on" and part["seen"] > 0 and part["cost_seconds"] > 0
         check_files_are_a_sample(agent, start(docker, "agentcalls", "sh", "-c", "dd of=/many bs=1048576 seek=1024 count=0; exec dd if=/many of=/dev/null bs=1"))
+    finally:
+        assert agent.stop() == 0
+
+
+@pytest.fixture
+def slow_mounts(docker):
+    """File systems with one file each, a read of which takes a quarter of a second."""
+    servers = {}
+    try:
+        for i in range(6):
+            mount = docker.dir / f"agentslow{i}"
+            mount.mkdir()
+            servers[mount] = subprocess.Popen([sys.executable, ROOT / "tests/slow_file.py", mount, "16", "0.25"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            assert servers[mount].stdout.readline() == "ready\n"
+        yield list(servers)
+    finally:
+        for mount, server in servers.items():
+            run("umount", "-l", mount, check=False)
+            server.terminate()
+            server.communicate()
+
+
+def test_long_file_operations_beside_many(docker, start, slow_mounts, tmp_path):
+    """Where files are watched for part of the time, a read that takes longer than a stretch of it is told as often as one that does not, with its length."""
+    agent = Agent(tmp_path, "--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0").start()
+    try:
+        def part():
+            return next(part for part in agent.json("/api/self")["parts"] if part["name"] == "fs")
+        if not part()["rung"].startswith("tp_btf/"):
+            pytest.skip("this kernel lets files be watched without looking at all calls")
+        start(docker, "agentcalls", "sh", "-c", "dd of=/many bs=1048576 seek=1024 count=0; exec dd if=/many of=/dev/null bs=1")
+        wait_for(lambda: [note for note in part()["notes"] if "part of the time only" in note], 30, "too many calls")
+        reads = " ".join(f"dd if=/slow{i}/file of=/dev/null bs=4096 &" for i in range(len(slow_mounts)))
+        slow = start(docker, "agentslow", "sh", "-c", f"{reads} wait", mounts={mount: f"/slow{i}" for i, mount in enumerate(slow_mounts)})
+        wait_for(lambda: agent.container(slow.name), 20, "the container")
+        from_ms = int(time.time() * 1000)
+        wait_for(lambda: agent.json("/api/self")["time_ms"] > from_ms + 25000, 40, "25 s")
+        found = agent.json(f"/api/latency?what=fs&kind=read&container={slow.name}&from_ms={from_ms}&to_ms={from_ms + 25000}")
+        long = sum(count for _, bucket, count in found["cells"] if found["bounds_ns"][bucket] >= 100e6)
+        # 24 a second, of which one in 40 or so is looked at: some 15 are, each of which stands for as many.
+        assert 600 / 4 < long < 600 * 3, found
+        assert long > 0.9 * found["count"] and all(found["bounds_ns"][bucket] < 1e9 for _, bucket, _ in found["cells"])
     finally:
         assert agent.stop() == 0
 
@@ -903,11 +946,23 @@ def test_clean_stop_and_kill(busy, tmp_path):
     (["--config", "/nonexistent"], "nonexistent"), (["--trigger", "nonsense"], "NAME=BOUND"), (["--trigger", "warmth=1"], "one of oom,"),
     (["--trigger", "throttling=1.5"], "at most 1"), (["--trigger", "throttling=nan"], "at most 1"), (["--trigger", "throttling=0.5/0"], "1 to 3600"),
     (["--trigger", "block-latency=20"], "20ms"), (["--trigger", "block-latency=2h"], "an hour"), (["--trigger", "oom=1"], "on or off"),
-    (["--trigger", "oom=on/3"], "no readings"), (["--listen", "none", "--socket", "none"], "nobody"),
+    (["--trigger", "oom=on/3"], "no readings"), (["--off", "gauges"], "no part called"), (["--memory-minutes", "16"], "1 to 15"), (["--listen", "none", "--socket", "none"], "nobody"),
 ])
 def test_bad_usage(arguments, words, tmp_path):
     done = run(fathom_binary(), "serve", "--state", tmp_path / "s", "--socket", "none", *arguments, check=False)
     assert done.returncode in (1, 2) and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_parts_that_are_off(tmp_path):
+    """They load nothing, and say so; what they would show is not known."""
+    agent = Agent(tmp_path, "--off", "dns", "--off", "profile", "--memory-minutes", "1").start()
+    try:
+        states = {part["name"]: (part["state"], part["why"]) for part in agent.json("/api/self")["parts"]}
+        assert {name for name, (state, _) in states.items() if state == "off"} == {"dns", "profile"}
+        assert states["dns"][1] == "not asked for"
+        assert agent.json("/api/latency?what=dns")["state"] == "off"
+    finally:
+        assert agent.stop() == 0
 
 
 def test_settings_file(tmp_path):

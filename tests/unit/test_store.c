@@ -8,6 +8,7 @@
 #include "store/history.h"
 #include "store/pack.h"
 #include "store/reel.h"
+#include "store/strip.h"
 
 static struct series_point point_of(guint32 id, float cpu)
 {
@@ -450,12 +451,78 @@ static void test_capture(void)
 	g_rmdir(directory);
 }
 
+/* strip_fn: each string is its own time, over and over. */
+static void add_length(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+{
+	gint64 *sum = user;
+
+	for (gsize i = 0; i < length; i++)
+		g_assert_cmpuint(bytes[i], ==, (guint8)time_ms);
+	g_assert_cmpint(time_ms, >, sum[1]); /* the oldest first */
+	sum[1] = time_ms;
+	sum[0] += (gint64)length;
+}
+
+static gsize strip_sum(const struct strip *strip, gint64 from_ms, gint64 to_ms)
+{
+	gint64 sum[2] = { 0 };
+
+	strip_each(strip, from_ms, to_ms, add_length, sum);
+	return (gsize)sum[0];
+}
+
+static void strip_add_many(struct strip *strip, gint64 first_ms, gint64 last_ms, gsize length)
+{
+	g_autofree guint8 *bytes = g_malloc(length + 1);
+
+	for (gint64 at = first_ms; at <= last_ms; at++) {
+		memset(bytes, (guint8)at, length);
+		strip_add(strip, at, bytes, length);
+	}
+}
+
+static void test_strip(void)
+{
+	struct strip *strip = strip_new(4 * STRIP_PIECE_BYTES, 1000);
+
+	g_assert_cmpint(strip_oldest_ms(strip), ==, 0);
+	g_assert_cmpuint(strip_sum(strip, 0, 10), ==, 0);
+	strip_add_many(strip, 1, 100, 3);
+	strip_add_many(strip, 101, 101, 0);
+	g_assert_cmpuint(strip_count(strip), ==, 101);
+	g_assert_cmpuint(strip_bytes(strip), ==, 300);
+	g_assert_cmpuint(strip_sum(strip, 0, 1000), ==, 300);
+	g_assert_cmpuint(strip_sum(strip, 10, 20), ==, 30);
+	strip_add_many(strip, 102, 2000, 1); /* too many: the oldest go */
+	g_assert_cmpuint(strip_count(strip), ==, 1000);
+	g_assert_cmpint(strip_oldest_ms(strip), ==, 1001);
+	g_assert_cmpuint(strip_sum(strip, 0, 10000), ==, 1000);
+	strip_set_count_max(strip, 10);
+	strip_add_many(strip, 2001, 2001, 1);
+	g_assert_cmpuint(strip_count(strip), ==, 10);
+	strip_set_count_max(strip, 1000000);
+	for (gint64 at = 3000; at < 3100; at++) { /* too much: likewise, and the memory goes with them */
+		strip_add_many(strip, at, at, 20000);
+		g_assert_cmpuint(strip_memory_bytes(strip), <=, 4 * STRIP_PIECE_BYTES);
+		g_assert_cmpuint(strip_sum(strip, 0, 10000), ==, strip_bytes(strip));
+	}
+	g_assert_cmpuint(strip_count(strip), >=, 3 * (STRIP_PIECE_BYTES / 20032));
+	strip_add_many(strip, 4000, 4000, 40 * STRIP_PIECE_BYTES); /* one in any case */
+	g_assert_cmpuint(strip_count(strip), ==, 1);
+	g_assert_cmpuint(strip_sum(strip, 0, 10000), ==, 40 * STRIP_PIECE_BYTES);
+	strip_add_many(strip, 4001, 4001, 8);
+	g_assert_cmpuint(strip_count(strip), ==, 1);
+	g_assert_cmpuint(strip_memory_bytes(strip), ==, STRIP_PIECE_BYTES);
+	strip_free(strip);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/store/packed", test_packed);
 	g_test_add_func("/store/damaged", test_damaged);
 	g_test_add_func("/store/mean", test_mean);
+	g_test_add_func("/store/strip", test_strip);
 	g_test_add_func("/store/memory", test_memory);
 	g_test_add_func("/store/database", test_database);
 	g_test_add_func("/store/pack", test_pack);
