@@ -6,7 +6,6 @@ takes, CPU, memory.
 import argparse
 import json
 import os
-import secrets
 import select
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import leftovers  # noqa: E402
 import support  # noqa: E402
 from top import exact_cpu_s, memory_kib  # noqa: E402
 
@@ -29,7 +29,8 @@ class Churn:
     def __init__(self, living, per_minute):
         self.mounts = [m for m in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
                        if (m / "cgroup.procs").exists()]
-        self.name = f"fathom-bench-{secrets.token_hex(3)}"
+        leftovers.sweep()
+        self.name = leftovers.name_of_mine("bench")
         self.roots = [m / self.name for m in self.mounts]
         self.wait_s = 60 / per_minute
         self.made = []

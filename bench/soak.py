@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent / "tests"),
                 str(Path(__file__).resolve().parent.parent / "tests/containers")]
+import leftovers  # noqa: E402
 import runtimes  # noqa: E402
 from agent_client import Agent  # noqa: E402
 from churn import Churn  # noqa: E402
@@ -33,7 +34,8 @@ UNBOUNDED = ("--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0")
 class Births(Churn):
     """Cgroups named as docker's are, each with a process of its own that runs a few programs and then sleeps."""
 
-    def __init__(self, living, per_minute):
+    def __init__(self, living, per_minute, light=False):
+        self.work = "" if light else "for i in 1 2 3; do true | cat; done; "
         self.processes = {}
         self.names = {}
         super().__init__(living, per_minute)
@@ -42,7 +44,7 @@ class Births(Churn):
         self.names[name] = f"docker-{secrets.token_hex(32)}.scope"
         super().make(self.names[name])
         enter = "; ".join(f"echo $$ > {root / self.names[name]}/cgroup.procs" for root in self.roots)
-        self.processes[name] = subprocess.Popen(["sh", "-c", f"{enter}; for i in 1 2 3; do true | cat; done; exec sleep 600"],
+        self.processes[name] = subprocess.Popen(["sh", "-c", f"{enter}; {self.work}exec sleep 600"],
                                                 stdin=subprocess.DEVNULL, preexec_fn=runtimes.die_with_parent)
 
     def remove(self, name):
@@ -102,13 +104,29 @@ class RuncBirths:
         self.runc.close()
 
 
+KINDS = {"heap": lambda name: name == "[heap]", "maps mapped": lambda name: "bpf" in name, "files": lambda name: name.startswith("/"), "other": lambda name: True}
+
+
+def resident(pid):
+    """MiB by what it is: of each mapping, the first kind it is one of."""
+    found, kind = dict.fromkeys(KINDS, 0), "other"
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split(None, 5)
+        if "-" in words[0]:
+            name = words[5] if len(words) > 5 else ""
+            kind = next(kind for kind, is_it in KINDS.items() if is_it(name))
+        elif words[0] == "Rss:":
+            found[kind] += int(words[1]) / 1024
+    return found
+
+
 def row(agent, births, began, cpu_before):
     pid = agent.process.pid
     told = agent.json("/api/self")
     memory = memory_kib(pid)
     elapsed = time.monotonic() - began
     return {"seconds": elapsed, "rss": memory["Rss"] / 1024, "pss": memory["Pss"] / 1024,
-            "fds": len(os.listdir(f"/proc/{pid}/fd")), "maps": told["map_bytes"] / MIB,
+            **resident(pid), "fds": len(os.listdir(f"/proc/{pid}/fd")), "maps": told["map_bytes"] / MIB,
             "disk": told["history"]["disk_bytes"] / MIB, "memory": told["history"]["memory_bytes"] / MIB,
             "containers": sum(c["resource"] == "container" and not c.get("dead") for c in agent.json("/api/containers")["containers"]),
             "born": len(births.made), "ticks": told["ticks"], "dropped": told["history"]["dropped"],
@@ -117,7 +135,7 @@ def row(agent, births, began, cpu_before):
 
 
 def print_row(values):
-    print(f"| {values['seconds']:.0f} | {values['born']} | {values['containers']} | {values['rss']:.1f} | {values['pss']:.1f} | {values['fds']} | {values['maps']:.1f} | "
+    print(f"| {values['seconds']:.0f} | {values['born']} | {values['containers']} | {values['rss']:.1f} | {' | '.join(f'{values[kind]:.1f}' for kind in KINDS)} | {values['pss']:.1f} | {values['fds']} | {values['maps']:.1f} | "
           f"{values['disk']:.2f} | {values['memory']:.2f} | {values['ticks']} | {values['dropped']} | {values['cpu']:.2f} | {values['off'] or '–'} |", flush=True)
 
 
@@ -131,8 +149,8 @@ def stopped_reader(agent):
 
 
 def soak(agent, births, seconds, samples):
-    print("\n| s | born | containers now | RSS MiB | PSS MiB | fds | kernel maps MiB | history on disk MiB | in memory MiB | ticks | dropped | CPU % | parts not on |\n"
-          "|" + "---|" * 13)
+    print("\n| s | born | containers now | RSS MiB | " + " | ".join(KINDS) + " | PSS MiB | fds | kernel maps MiB | history on disk MiB | in memory MiB | ticks | dropped | CPU % | parts not on |\n"
+          "|" + "---|" * (13 + len(KINDS)))
     began, cpu = time.monotonic(), exact_cpu_s(agent.process.pid)
     rows, reader = [], None
     for sample in range(samples):
@@ -142,7 +160,7 @@ def soak(agent, births, seconds, samples):
         if sample == samples // 2:
             reader = stopped_reader(agent)
     third = max(1, len(rows) // 3)
-    flat = {key: (sum(r[key] for r in rows[third:2 * third]) / third, sum(r[key] for r in rows[-third:]) / third) for key in ("rss", "fds", "maps")}
+    flat = {key: (sum(r[key] for r in rows[third:2 * third]) / third, sum(r[key] for r in rows[-third:]) / third) for key in ("rss", *KINDS, "fds", "maps")}
     print("\nmiddle and last third: " + ", ".join(f"{key} {a:.1f} -> {b:.1f}" for key, (a, b) in flat.items()))
     reader.send_signal(signal.SIGCONT)
     reader.terminate()
@@ -221,20 +239,27 @@ def main():
     parser.add_argument("-s", "--samples", type=int, default=15)
     parser.add_argument("-k", "--kills", type=int, default=50)
     parser.add_argument("--no-bpf", action="store_true", help="agents that are killed read files alone: they start sooner")
+    parser.add_argument("--light", action="store_true", help="what is born starts no programs: thousands a minute are possible")
+    parser.add_argument("--memory-minutes", type=int, default=15, help="of the agent's history that stand in memory: what would be full after 15 is so earlier")
+    parser.add_argument("--alone", action="store_true", help="soak alone: no pause, no kills, no clock that jumps")
     options = parser.parse_args()
-    births = (Births if options.runtime == "cgroups" else RuncBirths)(options.living, options.births)
+    leftovers.end_in_order()
+    births = Births(options.living, options.births, options.light) if options.runtime == "cgroups" else RuncBirths(options.living, options.births)
     try:
         with tempfile.TemporaryDirectory(prefix="fathom-soak-") as directory:
             for name in ("soak", "kill", "jump"):
                 (Path(directory) / name).mkdir()
             births.thread.start()
             # Nothing is shed: what is watched is all of it, for as long as it takes.
-            agent = Agent(Path(directory) / "soak", *UNBOUNDED).start()
+            agent = Agent(Path(directory) / "soak", *UNBOUNDED, "--memory-minutes", options.memory_minutes).start()
             try:
                 soak(agent, births, options.minutes * 60, options.samples)
-                pause_agent(agent, 10)
+                if not options.alone:
+                    pause_agent(agent, 10)
             finally:
                 print(f"ended with {agent.stop()}")
+            if options.alone:
+                return
             if options.kills:
                 kill_again_and_again(Path(directory) / "kill", options.kills, ["--no-bpf"] if options.no_bpf else [])
             jump_clock(Path(directory) / "jump")

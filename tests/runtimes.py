@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import leftovers
 from support import ROOT, Missing, mounts_below, processes_mentioning, remove_tree, run, tool, wait_for
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -401,7 +402,8 @@ class Runc(Runtime):
     cgroup_parents = ()
 
     def start(self):
-        self.cgroup_parents = (f"fathom-test-{self.suffix}",)
+        leftovers.sweep()
+        self.cgroup_parents = (leftovers.name_of_mine("test", self.suffix),)
         self.parents_before = set()
 
     def cli(self, *command, **options):
