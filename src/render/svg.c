@@ -11,6 +11,7 @@
 #include "render/flame.h"
 #include "render/formats.h"
 #include "render/heading.h"
+#include "render/names.h"
 #include "render/palette.h"
 
 #define SVG_WIDTH 1200
@@ -254,15 +255,17 @@ static void append_label(struct svg_page *page, const struct flame_box *box, dou
 {
 	gboolean bold = box->depth && page->tree->frames[box->frame].kind >= FRAME_CONTAINER;
 	guint letters = width > 6 ? (guint)((width - 6) / SVG_CHAR) : 0;
+	g_autofree char *brief = NULL;
 
 	if (letters < 2)
 		return;
+	brief = name_brief(box_name(page, box), letters);
 	g_string_append(page->text, "<text x=\"");
 	append_pixels(page->text, x + 3);
 	g_string_append(page->text, "\" y=\"");
 	append_pixels(page->text, y + 12.5);
 	g_string_append(page->text, bold ? "\" class=\"b\">" : "\">");
-	append_cut(page->text, box_name(page, box), letters);
+	append_cut(page->text, brief, letters);
 	g_string_append(page->text, "</text>");
 }
 

@@ -5,6 +5,7 @@
 #include "render/flame.h"
 #include "render/formats.h"
 #include "render/heading.h"
+#include "render/names.h"
 #include "render/text_page.h"
 
 #define TEXT_COLUMNS 100 /* when the output is not a terminal */
@@ -48,7 +49,7 @@ static void path_init(struct path *path, const struct calltree *tree, guint32 no
 	for (guint i = 0; i < path->frames->len; i++) {
 		g_autofree char *name = text_terminal(tree->frames[g_array_index(path->frames, guint32, i)].name);
 
-		g_ptr_array_add(path->names, text_brief(name, columns / TEXT_BRIEF));
+		g_ptr_array_add(path->names, name_brief(name, columns / TEXT_BRIEF));
 	}
 	path->is_shown = g_new0(gboolean, path->frames->len + 1);
 }
@@ -205,7 +206,7 @@ static int rows_by_self(gconstpointer a, gconstpointer b)
 /* The safe name of a frame for so many columns, with its module when there is one. */
 static char *frame_label(const struct calltree_frame *frame, guint columns)
 {
-	g_autofree char *whole = text_terminal(frame->name), *name = text_brief(whole, columns);
+	g_autofree char *whole = text_terminal(frame->name), *name = name_brief(whole, columns);
 	g_autofree char *base = frame->module ? g_path_get_basename(frame->module) : NULL;
 	g_autofree char *module = base ? text_terminal(base) : NULL;
 

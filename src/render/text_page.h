@@ -27,10 +27,6 @@ void page_left(const struct text_page *page, const char *text, guint width);
 void page_percent(const struct text_page *page, guint64 weight, guint width);
 /* `text` (safe) cut to `columns`, the last one an ellipsis. Owned by the caller. */
 char *text_cut(const char *text, guint columns);
-/* A function's name (safe) that does not fit into `columns`, without what stands between the brackets of templates and of
- * parameters: "ns::Cache<…>::get(…)". What was left out is not the part that tells functions apart. May still be too long. Owned by
- * the caller. */
-char *text_brief(const char *name, guint columns);
 void page_ledger(const struct text_page *page);
 
 void text_histogram(struct text_page *page);

@@ -13,6 +13,7 @@
 #include "render/map.h"
 #include "render/events.h"
 #include "render/render.h"
+#include "render/names.h"
 #include "render/text_page.h"
 
 static guint32 stack(struct calltree *tree, const char *const *names, const enum frame_kind *kinds, guint count)
@@ -133,7 +134,7 @@ static void test_brief(void)
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-		g_autofree char *brief = text_brief(cases[i].name, 20);
+		g_autofree char *brief = name_brief(cases[i].name, 20);
 
 		g_assert_cmpstr(brief, ==, cases[i].brief);
 	}

@@ -134,6 +134,8 @@ try {
 		const width = n => rects.nth(n).evaluate(rect => Number(rect.getAttribute("width")));
 		seen.drawn = await rects.count();
 		seen.title = await page.locator("#title").textContent();
+		const labels = () => page.locator("#frames text").evaluateAll(texts => texts.filter(text => text.style.display !== "none").map(text => text.textContent));
+		seen.labels = await labels();
 		seen.before = await width(1);
 		await rects.nth(1).click();
 		seen.after = await width(1);
@@ -141,6 +143,7 @@ try {
 		seen.hash_zoomed = new URL(page.url()).hash;
 		await page.keyboard.press("Escape");
 		seen.reset = await width(1);
+		seen.labels_again = await labels();
 		await page.keyboard.press("/");
 		await page.keyboard.type(wanted);
 		seen.matched = await page.locator("#matched").textContent();

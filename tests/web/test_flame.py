@@ -134,6 +134,22 @@ def test_large_svg(browser, large, tmp_path):
     assert share(seen["matched"]) == pytest.approx(true_share(large, rb"^svc3;"), abs=0.06)
 
 
+def test_names_where_there_is_little_room(browser, tmp_path):
+    """Names of templates lose their brackets before their ends; drawn again after a zoom they are the same."""
+    labels = {"shop::Cache<std::string, std::vector<int, std::allocator<int> > >::get(std::string const&)": "shop::Cache<…>::get(…)",
+              "shop::Handler::operator()(std::vector<int> const&) const": "shop::Handler::operator…",
+              "std::vector<std::string, std::allocator<int> >::operator->()": "std::vector<…>::operato…",
+              "<alloc::vec::Vec<T> as Extend<T, and::more<U>>>::extend": "<alloc::vec::Vec<…> as …",
+              "[libfoo.so: stripped, not an exported function (really)]": "[libfoo.so: stripped, n…",
+              "damaged<of::a::name, that::nobody::closes(, ever": "damaged<of::a::name, th…",
+              "between": "between"}
+    folded = tmp_path / "names.folded"
+    folded.write_text("".join(f"main;{name} 100\n" for name in labels))
+    seen = browser(picture(folded, ".svg", tmp_path), "shop")
+    assert {"all", "main", *labels.values()} == set(seen["labels"])
+    assert seen["labels_again"] == seen["labels"]
+
+
 @pytest.mark.parametrize("suffix", [".html", ".svg"])
 def test_hostile(browser, hostile, tmp_path, suffix):
     seen = browser(picture(hostile, suffix, tmp_path), "script")

@@ -7,7 +7,7 @@
    It is a page of its own, or a part of another one: then `root` is a shadow root that holds the elements of html.c, and
    `options` has hash (URLSearchParams of the state), remember(URLSearchParams), dark, theme() and start (name of a function to zoom to). What is
    returned steers it: key(event), theme(dark), picture() (an SVG), center(name) (sandwich), stop(). */
-"use strict";
+/* include names.js */
 function flame_graph(root, data, options) {
 	const host = root.host || document.documentElement;
 	const byId = id => root.getElementById(id);
@@ -124,8 +124,7 @@ function flame_graph(root, data, options) {
 	function label(text, x, w) {
 		const left = Math.max(x, 0), space = Math.floor((Math.min(x + w, canvas.clientWidth) - left - 7) / letter);
 		if (space < 2) return;
-		const letters = text.length > space ? Array.from(text) : null;
-		context.fillText(letters && letters.length > space ? letters.slice(0, space - 1).join("") + "…" : text, left + 4, 0);
+		context.fillText(fitName(text, space), left + 4, 0);
 	}
 
 	function drawFrame(tree, i, x, w, y) {
@@ -666,12 +665,12 @@ function flame_graph(root, data, options) {
 		let boxes = "", low = Infinity, high = -Infinity;
 		each(width, function (tree, i, x, w, row) {
 			const y = row * ROW, left = Math.max(x, 0), space = Math.floor((Math.min(x + w, width) - left - 7) / letter);
-			const words = tree === whole && i === 0 ? "all" : data.names[tree.frame[i]], letters = Array.from(words);
+			const words = tree === whole && i === 0 ? "all" : data.names[tree.frame[i]];
 			low = Math.min(low, y);
 			high = Math.max(high, y + ROW);
 			boxes += "<g><title>" + escape(words + ": " + amount(tree.weight[i]) + ", " + percent(tree.weight[i], total)) + "</title><rect x=\"" + left.toFixed(1) + "\" y=\"" + y
 				+ "\" width=\"" + Math.max(Math.min(x + w, width) - left - 0.6, 0.4).toFixed(1) + "\" height=\"" + (ROW - 1) + "\" rx=\"2\" fill=\"" + fill(tree, i) + "\"/>"
-				+ (space > 2 ? "<text x=\"" + (left + 4).toFixed(1) + "\" y=\"" + (y + 13) + "\">" + escape(letters.length > space ? letters.slice(0, space - 1).join("") + "…" : words) + "</text>" : "") + "</g>\n";
+				+ (space > 2 ? "<text x=\"" + (left + 4).toFixed(1) + "\" y=\"" + (y + 13) + "\">" + escape(fitName(words, space)) + "</text>" : "") + "</g>\n";
 		});
 		return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 " + low + " " + width + " " + (high - low) + "\" font-family=\"monospace\" font-size=\"12\" fill=\"" + colours.text + "\">\n"
 			+ "<rect y=\"" + low + "\" width=\"100%\" height=\"100%\" fill=\"" + colours.page + "\"/>\n" + boxes + "</svg>\n";

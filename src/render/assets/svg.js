@@ -1,6 +1,6 @@
 /* Zoom, search and themes for a flame graph opened as a document of its own. The picture is complete without it.
    Every name is read from the picture's own text nodes and written as text: nothing is ever parsed as markup. */
-"use strict";
+/* include names.js */
 (function () {
 	const NS = "http://www.w3.org/2000/svg";
 	const svg = document.documentElement;
@@ -33,9 +33,8 @@
 	}
 
 	function fit(name, width) {
-		const room = Math.floor((width - 6) / CHAR), letters = Array.from(name);
-		if (room < 2) return "";
-		return letters.length <= room ? name : letters.slice(0, room - 1).join("") + "…";
+		const room = Math.floor((width - 6) / CHAR);
+		return room < 2 ? "" : fitName(name, room);
 	}
 
 	function label(box, x, width) {
