@@ -326,10 +326,10 @@ static __always_inline u64 rss_bytes(struct mm_struct *mm)
 
 	if (!mm)
 		return 0;
-	if (bpf_core_type_exists(struct mm_rss_stat))
-		pages = page_count(older->rss_stat.count[RSS_FILE].counter) +
-			page_count(older->rss_stat.count[RSS_ANON].counter) +
-			page_count(older->rss_stat.count[RSS_SHMEM].counter);
+	if (bpf_core_type_exists(struct mm_rss_stat)) /* the verifier of 6.1 does not follow it to its counters */
+		pages = page_count(BPF_CORE_READ(older, rss_stat.count[RSS_FILE].counter)) +
+			page_count(BPF_CORE_READ(older, rss_stat.count[RSS_ANON].counter)) +
+			page_count(BPF_CORE_READ(older, rss_stat.count[RSS_SHMEM].counter));
 	else
 		pages = page_count(mm->rss_stat[RSS_FILE].count) + page_count(mm->rss_stat[RSS_ANON].count) +
 			page_count(mm->rss_stat[RSS_SHMEM].count);
@@ -340,15 +340,16 @@ static __always_inline u32 inner_tid(struct task_struct *task)
 {
 	struct pid *pid = task->thread_pid;
 	u32 level = pid ? pid->level : 0;
+	u64 offset;
 	int number = 0;
 
 	if (!pid || level > 32)
 		return 0;
 	if (level == 0)
 		return task->pid;
+	offset = (level * bpf_core_type_size(struct upid)) & 1023; /* the verifier of 6.1 knows no bound of products */
 	bpf_probe_read_kernel(&number, sizeof(number),
-			      (char *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid));
+			      (char *)pid + bpf_core_field_offset(struct pid, numbers) + offset);
 	return number;
 }
 
@@ -376,10 +377,10 @@ static __always_inline void fill_ended(struct tasks_record *record, struct signa
 	}
 }
 
-/* Without what it slept: known of who was found asleep and stamped at one look at least. */
+/* Without what it slept: known of who was found asleep and stamped at one walk over the threads at least. */
 static __always_inline u64 run_delay_awake(struct task_struct *task)
 {
-	struct seen *seen = seen_get(task);
+	struct seen *seen = bpf_task_storage_get(&threads, task, 0, 0);
 	u64 delay;
 
 	if (!seen)

@@ -140,6 +140,8 @@ def test_peers_outside_have_the_names_dns_told(fathom, pair, tmp_path):
     agent = Agent(tmp_path, "--names").start()
     for container in pair:
         run("nsenter", "-t", container.pid, "-n", "ip", "address", "replace", "192.0.2.1/32", "dev", "lo")
+        # A rule refuses, not a socket that is not there: who it is stays unknown, as of a machine outside.
+        run("nsenter", "-t", container.pid, "-n", "iptables", "-I", "INPUT", "-p", "tcp", "--dport", "9", "-j", "REJECT", "--reject-with", "tcp-reset")
     with watching_peers(fathom, "connections", "--json") as found, watching_peers(fathom, "map", "--format", "text") as drawn:
         assert inside(client, "dnsload", "ask", "10.78.1.2", 3, "ok.example").stdout == "answered 3\n"
         for container, name in ((client, resolver.name), (resolver, None)):
