@@ -60,10 +60,20 @@ def links(pid):
             if any(word in link_of(fd) for word in ("bpf_link", "bpf-link", "perf_event", "raw-tracepoint"))]
 
 
+TRACING = Path("/sys/kernel/tracing")
+
+
+def with_tracing():
+    """Tools that attach to tracepoints by name look them up in a file system that nobody has mounted on some machines."""
+    if not (TRACING / "events").exists():
+        support.run("mount", "-t", "tracefs", "tracefs", TRACING)
+
+
 class Tool:
     """A tool that has attached when the body begins, and has gone when it ends."""
 
     def __init__(self, command):
+        with_tracing()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         support.wait_for(lambda: links(self.process.pid), 10, f"{command[0]} to attach")
         time.sleep(SETTLE_S)
