@@ -168,6 +168,29 @@ guint text_columns(const char *text)
 	return columns_of(text, strlen(text));
 }
 
+gsize text_fitting(const char *text, guint columns)
+{
+	const char *end = text;
+	guint used = 0;
+
+	while (*end) {
+		const char *next = g_utf8_next_char(end);
+
+		used += columns_of(end, (gsize)(next - end));
+		if (used > columns)
+			break;
+		end = next;
+	}
+	return (gsize)(end - text);
+}
+
+char *text_cut(const char *text, guint columns)
+{
+	if (text_columns(text) <= columns)
+		return g_strdup(text);
+	return g_strdup_printf("%.*s" TEXT_ELLIPSIS, (int)text_fitting(text, columns ? columns - 1 : 0), text);
+}
+
 #define WRAP_LABEL_END 24 /* two spaces further on end no label */
 #define WRAP_LEAST 16 /* columns for the text itself, or it is left as it is */
 #define WRAP_INDENT 3 /* of a line that has none */

@@ -30,6 +30,13 @@ char *text_shell(const char *text);
 /* Columns a terminal needs to show `text` (after text_terminal): counts code points, wide ones as 2. */
 guint text_columns(const char *text);
 
+#define TEXT_ELLIPSIS "\342\200\246"
+
+/* Bytes of the beginning of `text` (after text_terminal) that `columns` hold. */
+gsize text_fitting(const char *text, guint columns);
+/* `text` (after text_terminal) cut to `columns`, the last one an ellipsis, when it is wider. Owned by the caller. */
+char *text_cut(const char *text, guint columns);
+
 /* Breaks lines of `text`, without its first `from` bytes, that are wider than `columns` between words; 0: none is. What follows stands
  * under the text of its line: behind its indent, and behind its label when two spaces end one. */
 void text_wrap(GString *text, gsize from, guint columns);

@@ -7,7 +7,6 @@
 #include "base/text.h"
 
 #define GAP "  "
-#define CUT_MARK "…"
 #define LAST_COLUMN_MIN 4
 #define FOLDED_COLUMN_MIN 8
 
@@ -92,31 +91,6 @@ guint table_terminal_width(FILE *out)
 	struct winsize size;
 
 	return isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
-
-/* Bytes of the beginning of `text` that fits. */
-static gsize text_fitting(const char *text, guint columns)
-{
-	const char *end = text;
-	guint used = 0;
-
-	while (*end) {
-		const char *next = g_utf8_next_char(end);
-		g_autofree char *letter = g_strndup(end, (gsize)(next - end));
-
-		used += text_columns(letter);
-		if (used > columns)
-			break;
-		end = next;
-	}
-	return (gsize)(end - text);
-}
-
-static char *text_cut(const char *text, guint columns)
-{
-	guint mark = text_columns(CUT_MARK);
-
-	return g_strdup_printf("%.*s" CUT_MARK, (int)text_fitting(text, columns > mark ? columns - mark : 0), text);
 }
 
 static void print_cell(const struct table *table, FILE *out, guint column, const struct cell *cell, guint width,

@@ -113,7 +113,7 @@ static void answers_tell(void *user, const char *address, const char *name)
 	answers->told(answers->user, answers->cgroup_key, address, name);
 }
 
-/* ring_buffer_sample_fn */
+/* ringread_fn */
 static int answers_take(void *user, void *data, size_t bytes)
 {
 	struct answers *answers = user;

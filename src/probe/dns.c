@@ -303,7 +303,7 @@ static void dns_search_wasted(void *user, const struct search *search)
 	dns_tell_pair(run, search->cgroup_key, search->label, name, counters, NULL);
 }
 
-/* ring_buffer_sample_fn */
+/* ringread_fn */
 static int dns_take_record(void *user, void *data, size_t bytes)
 {
 	struct dns_run *run = user;

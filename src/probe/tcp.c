@@ -267,7 +267,7 @@ static gboolean tcp_wait_for(const struct tcp_run *run, int fd)
 	return fd < 0 || epoll_ctl(run->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* ring_buffer_sample_fn */
+/* ringread_fn */
 static int tcp_take_alarm(void *user, void *data, size_t bytes)
 {
 	struct tcp_run *run = user;

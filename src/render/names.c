@@ -46,7 +46,7 @@ char *name_brief(const char *name, guint columns)
 		g_string_append_c(brief, *at);
 		if (!end || end == at + 1)
 			continue;
-		g_string_append(brief, "\342\200\246");
+		g_string_append(brief, TEXT_ELLIPSIS);
 		at = end - 1;
 	}
 	return g_string_free(brief, FALSE);

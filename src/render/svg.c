@@ -137,7 +137,7 @@ static void append_cut(GString *out, const char *text, guint letters)
 		return;
 	}
 	text_append_xml(out, valid, g_utf8_offset_to_pointer(valid, letters - 1) - valid);
-	g_string_append(out, "\342\200\246");
+	g_string_append(out, TEXT_ELLIPSIS);
 }
 
 static void svg_rule(struct svg_page *page, const char *selector, guint group, guint shade, gboolean dark)

@@ -16,25 +16,6 @@ void page_heading(const struct text_page *page, const char *text)
 	fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1m"), text, page_colour(page, "\033[0m"));
 }
 
-char *text_cut(const char *text, guint columns)
-{
-	GString *cut = g_string_new(NULL);
-	guint used = 0;
-
-	if (text_columns(text) <= columns)
-		return g_string_free(g_string_append(cut, text), FALSE);
-	for (; *text; text = g_utf8_next_char(text)) {
-		char one[8] = { 0 };
-
-		memcpy(one, text, (gsize)(g_utf8_next_char(text) - text));
-		used += text_columns(one);
-		if (used >= columns)
-			break;
-		g_string_append(cut, one);
-	}
-	return g_string_free(g_string_append(cut, TEXT_ELLIPSIS), FALSE);
-}
-
 void page_bar(const struct text_page *page, guint64 weight)
 {
 	static const char *const eighths[] = { "",

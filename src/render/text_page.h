@@ -7,7 +7,6 @@
 #include "render/render.h"
 
 #define TEXT_PAGE_BAR 10 /* columns of a bar */
-#define TEXT_ELLIPSIS "\342\200\246"
 
 struct text_page {
 	FILE *out;
@@ -25,8 +24,6 @@ void page_bar(const struct text_page *page, guint64 weight);
 void page_right(const struct text_page *page, const char *text, guint width);
 void page_left(const struct text_page *page, const char *text, guint width);
 void page_percent(const struct text_page *page, guint64 weight, guint width);
-/* `text` (safe) cut to `columns`, the last one an ellipsis. Owned by the caller. */
-char *text_cut(const char *text, guint columns);
 void page_ledger(const struct text_page *page);
 
 void text_histogram(struct text_page *page);

@@ -80,6 +80,29 @@ static void test_wrap(void)
 	}
 }
 
+static void test_cut(void)
+{
+	static const struct {
+		const char *text, *cut;
+	} cases[] = {
+		{ "fits", "fits" },
+		{ "fits too", "fits too" },
+		{ "too long for it", "too lon\342\200\246" },
+		{ "\303\244\303\266\303\274\303\244\303\266\303\274\303\244\303\266\303\274",
+		  "\303\244\303\266\303\274\303\244\303\266\303\274\303\244\342\200\246" },
+		{ "\346\227\245\346\227\245\346\227\245\346\227\245\346\227\245",
+		  "\346\227\245\346\227\245\346\227\245\342\200\246" }, /* of two columns each: half of one is none */
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *cut = text_cut(cases[i].text, 8);
+
+		g_assert_cmpstr(cut, ==, cases[i].cut);
+	}
+	g_assert_cmpuint(text_fitting("abc", 0), ==, 0);
+	g_assert_cmpuint(text_fitting("abc", 9), ==, 3);
+}
+
 static void test_markup(void)
 {
 	g_autoptr(GString) xml = g_string_new(NULL);
@@ -384,6 +407,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/file/deaf", test_deaf);
 	g_test_add_func("/base/text/terminal", test_terminal);
 	g_test_add_func("/base/text/wrap", test_wrap);
+	g_test_add_func("/base/text/cut", test_cut);
 	g_test_add_func("/base/text/markup", test_markup);
 	g_test_add_func("/base/json", test_json);
 	g_test_add_func("/base/units", test_units);

@@ -28,10 +28,11 @@ function briefName(name) {
 	}
 	return brief;
 }
-const briefNames = new Map();
+const briefNames = new Map(), BRIEF_NAMES_MAX = 20000;
 /* What of a name `room` letters hold. */
 function fitName(name, room) {
 	if (name.length <= room || Array.from(name).length <= room) return name;
+	if (briefNames.size >= BRIEF_NAMES_MAX) briefNames.clear();
 	if (!briefNames.has(name)) briefNames.set(name, briefName(name));
 	const brief = briefNames.get(name), letters = Array.from(brief);
 	return letters.length <= room ? brief : letters.slice(0, room - 1).join("") + "…";
