@@ -2,17 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """./dev test: the unit tests (meson) and everything that drives containers, kernels and pages (pytest), as one count.
 Both runners report in JUnit's form; a runner that ends without a report, or badly with no failure in it, is a failure.
-A few failures on a busy machine may be the machine's: such tests run once more, alone, and the output says which passed
-only then. A fault of ours fails again."""
+A few failures on a busy machine may be the machine's: such tests run once more, alone, and those that fail again once more; the
+output says which passed only then, and the last line how many. A fault of ours fails each time."""
 import os
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_TIMEOUT_S = 1500  # no single test (a guest may be started three times) takes so long; then it tells where it hangs
-SECOND_TRIES = 12  # more failures than these are no accident
+AGAIN = ("second", "third")  # attempts
+AGAIN_MOST = 12  # more failures than these are no accident
+AGAIN_UNTIL_S = 4200  # after the beginning: who waits for the whole does not wait for ever
+AGAIN_LEAST_S = 120  # with less time left there is no other attempt
+CLEAN_UP_S = 60  # for a runner that is told to stop
+BEGAN_S = time.monotonic()
 UNIT_TIMEOUT_MULTIPLIER = "4"  # for machines that are busy or emulated
 
 
@@ -30,10 +37,28 @@ def count(report):
     return passed, failed, skipped
 
 
-def run(title, command, report):
+def left_s():
+    return AGAIN_UNTIL_S - (time.monotonic() - BEGAN_S)
+
+
+def run_within(command, limit_s):
+    """Exit status. At its limit it is interrupted, so that it can still put away what it has started, and report."""
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(CLEAN_UP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def run(title, command, report, limit_s=None):
     print(f"== {title}", flush=True)
     report.unlink(missing_ok=True)
-    status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    status = run_within(command, limit_s)
     try:
         passed, failed, skipped = count(report)
     except (OSError, xml.ParseError) as error:
@@ -45,14 +70,20 @@ def run(title, command, report):
     return passed, failed, skipped
 
 
-def failed_tests(report):
-    """The failed tests of a pytest report, as pytest's arguments name them."""
-    names = []
-    for case in xml.parse(report).iter("testcase"):
+def named_tests(report):
+    """{test, as pytest's arguments name it: "passed", "failed" or "skipped"} of a pytest report; none when it cannot be read."""
+    found = {}
+    try:
+        cases = xml.parse(report).iter("testcase")
+    except (OSError, xml.ParseError):
+        return found
+    for case in cases:
         # A file that cannot be read at all is no test, and is no better a second time.
-        if case.get("classname") and {child.tag for child in case} & {"failure", "error"}:
-            names.append(f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}")
-    return list(dict.fromkeys(names))
+        if case.get("classname"):
+            name, tags = f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}", {child.tag for child in case}
+            now = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
+            found[name] = "failed" if found.get(name) == "failed" else now  # a test and its cleaning up are two cases
+    return found
 
 
 def pytest(report, *arguments):
@@ -61,20 +92,32 @@ def pytest(report, *arguments):
             f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", *arguments]
 
 
+def run_again(build, suspects):
+    """Runs what failed again, alone, until it has passed or has had its attempts → {attempt: tests that passed only then}."""
+    recovered = {}
+    for attempt in AGAIN:
+        if not suspects or left_s() < AGAIN_LEAST_S:
+            break
+        report = build / f"pytest-{attempt}.junit.xml"
+        run(f"{attempt} attempt, alone: {len(suspects)} that failed", pytest(report, *suspects), report, left_s())
+        told = named_tests(report)  # who was not reached is not in it, and has not passed
+        recovered[attempt] = [name for name in suspects if told.get(name) == "passed"]
+        suspects = [name for name in suspects if told.get(name) != "passed"]
+    return recovered
+
+
 def run_pytest(build, arguments):
-    report, again = build / "pytest.junit.xml", build / "pytest-again.junit.xml"
+    """(passed, failed, skipped, {attempt: tests that passed only then})"""
+    report = build / "pytest.junit.xml"
     passed, failed, skipped = run("containers, kernels, pages", pytest(report, *(arguments or ["tests"])), report)
-    suspects = failed_tests(report) if report.exists() else []
-    if not 0 < len(suspects) <= SECOND_TRIES:
-        return passed, failed, skipped
-    more, _, _ = run(f"once more: {len(suspects)} that failed", pytest(again, *suspects), again)
-    recovered = sorted(set(suspects) - set(failed_tests(again))) if more else []
+    suspects = [name for name, how in named_tests(report).items() if how == "failed"]
+    if not 0 < len(suspects) <= AGAIN_MOST:
+        return passed, failed, skipped, {}
+    again = run_again(build, suspects)
+    recovered = sum(map(len, again.values()))
     # A test that failed and could not be cleaned up after is counted twice the first time.
-    failed = 0 if len(recovered) == len(suspects) else max(1, failed - len(recovered))
-    passed += len(recovered)
-    for name in recovered:
-        print(f"passed only at the second attempt: {name}")
-    return passed, failed, skipped
+    failed = 0 if recovered == len(suspects) else max(1, failed - recovered)
+    return passed + recovered, failed, skipped, again
 
 
 def web_packages(build):
@@ -100,9 +143,13 @@ def main(arguments):
         results.append(run("unit", ["meson", "test", "-C", str(build), "--no-rebuild", "--print-errorlogs",
                                     "--timeout-multiplier", UNIT_TIMEOUT_MULTIPLIER],
                            build / "meson-logs/testlog.junit.xml"))
-    results.append(run_pytest(build, arguments))
-    passed, failed, skipped = map(sum, zip(*results))
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    *counts, again = run_pytest(build, arguments)
+    passed, failed, skipped = map(sum, zip(*results, counts))
+    for attempt, names in again.items():
+        for name in names:
+            print(f"passed only at the {attempt} attempt: {name}")
+    late = "".join(f", {len(names)} only at the {attempt} attempt" for attempt, names in again.items() if names)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped{late}")
     return 1 if failed or not passed else 0
 
 
