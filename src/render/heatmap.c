@@ -60,6 +60,36 @@ void heatmap_init(struct heatmap *map, const struct block *block, guint64 slot_n
 	}
 }
 
+guint64 heatmap_tick_ns(const struct heatmap *map, guint most)
+{
+	/* Milliseconds. */
+	static const guint steps[] = { 1,      2,      5,	10,	 20,	  50,	    100,      200,     500,
+				       1000,   2000,   5000,	10000,	 15000,	  30000,    60000,    120000,  300000,
+				       600000, 900000, 1800000, 3600000, 7200000, 14400000, 28800000, 43200000 };
+	guint64 day_ns = 24 * 3600 * NS_PER_S, whole_ns = map->column_ns * map->columns;
+
+	for (guint i = 0; i < G_N_ELEMENTS(steps); i++)
+		if (whole_ns / (steps[i] * NS_PER_MS) <= most)
+			return steps[i] * NS_PER_MS;
+	return day_ns * MAX((whole_ns / day_ns + most - 1) / most, 1);
+}
+
+char *heatmap_tick_text(guint64 ns)
+{
+	static const struct {
+		guint64 ns;
+		const char *name;
+	} wholes[] = { { 3600 * NS_PER_S, "h" }, { 60 * NS_PER_S, "min" }, { NS_PER_S, "s" } };
+
+	if (!ns)
+		return g_strdup("0");
+	for (guint i = 0; i < G_N_ELEMENTS(wholes); i++)
+		if (ns % wholes[i].ns == 0)
+			return g_strdup_printf("%" G_GUINT64_FORMAT " %s", ns / wholes[i].ns, wholes[i].name);
+	return ns >= NS_PER_S ? g_strdup_printf("%g s", (double)ns / (double)NS_PER_S)
+			      : g_strdup_printf("%g ms", (double)ns / (double)NS_PER_MS);
+}
+
 void heatmap_clear(struct heatmap *map)
 {
 	g_free(map->cells);

@@ -21,5 +21,9 @@ struct heatmap {
 void heatmap_init(struct heatmap *map, const struct block *block, guint64 slot_ns, guint64 duration_ns,
 		  guint most_columns);
 void heatmap_clear(struct heatmap *map);
+/* Between two marks on its axis of time: a round number, so that there are no more than `most` of them behind the first. */
+guint64 heatmap_tick_ns(const struct heatmap *map, guint most);
+/* "1.5 s", "10 min": a multiple of such a step, without digits that say nothing. Owned by the caller. */
+char *heatmap_tick_text(guint64 ns);
 /* 0 for nothing, else 1 … HEATMAP_LEVELS, by the logarithm of the count. */
 guint heatmap_level(const struct heatmap *map, guint row, guint column);

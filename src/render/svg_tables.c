@@ -18,7 +18,7 @@
 #define MAP_ROW 14
 #define BLOCK_TOP 44
 #define BLOCK_BOTTOM 34
-#define TICKS 5
+#define TICKS 12 /* at most */
 #define BLOCKS_MAX 10
 #define MATRIX_MAX 24 /* rows, and columns */
 #define MATRIX_NAME 220
@@ -89,13 +89,19 @@ static void map_ticks(struct picture *picture, const struct heatmap *map)
 {
 	double bottom = picture->y + map->rows * MAP_ROW;
 
-	for (guint i = 0; i <= TICKS; i++) {
-		double share = (double)i / TICKS, x = PICTURE_MARGIN + AXIS_WIDTH + MAP_WIDTH * share;
-		g_autofree char *when = units_duration((guint64)(share * (double)map->column_ns * map->columns));
+	guint64 whole_ns = map->column_ns * map->columns, step_ns = heatmap_tick_ns(map, TICKS);
+
+	for (guint64 at_ns = 0; at_ns <= whole_ns; at_ns += step_ns) {
+		double share = (double)at_ns / (double)whole_ns, x = PICTURE_MARGIN + AXIS_WIDTH + MAP_WIDTH * share;
+		g_autofree char *when = heatmap_tick_text(at_ns);
 
 		picture_add(picture, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"line\"/>\n", x,
 			    bottom, x, bottom + 4);
-		picture_text(picture, x, bottom + 15, "axis", i == 0 ? "start" : i == TICKS ? "end" : "middle", when);
+		picture_text(picture, x, bottom + 15, "axis",
+			     share <= 0	    ? "start"
+			     : share > 0.97 ? "end"
+					    : "middle",
+			     when);
 	}
 }
 

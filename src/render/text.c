@@ -461,7 +461,9 @@ gboolean render_text(const struct snapshot *snapshot, const struct render_option
 {
 	struct shape *shape = render_shape(snapshot, error);
 	g_autofree char *facts = NULL, *safe_facts = NULL, *title = NULL;
-	struct text_page page = { .out = out, .options = options, .shape = shape };
+	struct text_page page = {
+		.out = out, .options = options, .shape = shape, .duration_ns = snapshot->duration_ns
+	};
 
 	if (!shape)
 		return FALSE;

@@ -13,6 +13,7 @@ struct text_page {
 	const struct render_options *options;
 	const struct shape *shape;
 	guint64 total;
+	guint64 duration_ns; /* of the snapshot */
 	guint columns, top;
 };
 

@@ -123,6 +123,7 @@ static void block_buckets(const struct text_page *page, const struct block *bloc
 /* ---- heat maps ---- */
 
 #define MAP_AXIS 18 /* columns */
+#define MAP_TICK 10 /* columns between marks, at least */
 #define MAP_ASCII " .:-=+*%@"
 
 /* A cell: a coloured block, or a denser and denser character where colours are not wanted. */
@@ -138,13 +139,31 @@ static void map_cell(const struct text_page *page, guint level)
 		fputc(MAP_ASCII[level], page->out);
 }
 
+/* Marks at round times, and below each what it is; a label that has no room is left out. */
+static void map_axis(const struct text_page *page, const struct heatmap *map)
+{
+	guint64 step_ns = heatmap_tick_ns(map, MAX(map->columns / MAP_TICK, 1));
+	g_autoptr(GString) line = g_string_new(NULL), labels = g_string_new(NULL);
+
+	for (guint i = 0; i < map->columns; i++) {
+		guint64 from_ns = map->column_ns * i, mark_ns = (from_ns + step_ns - 1) / step_ns * step_ns;
+		g_autofree char *label = mark_ns < from_ns + map->column_ns ? heatmap_tick_text(mark_ns) : NULL;
+
+		g_string_append(line, label ? "\342\224\264" : "\342\224\200");
+		if (label && labels->len <= i)
+			g_string_append_printf(labels, "%*s%s ", (int)(i - labels->len), "", label);
+	}
+	fprintf(page->out, "%*s \342\224\224%s\n%*s  %s\n", MAP_AXIS, "", line->str, MAP_AXIS, "",
+		g_strchomp(labels->str));
+}
+
 static void block_map(const struct text_page *page, const struct block *block, guint64 slot_ns)
 {
 	guint wide = page->columns > MAP_AXIS + 22 ? page->columns - MAP_AXIS - 2 : 20;
-	g_autofree char *length = NULL, *most = NULL, *column = NULL;
+	g_autofree char *most = NULL, *column = NULL;
 	struct heatmap map;
 
-	heatmap_init(&map, block, slot_ns, 0, wide);
+	heatmap_init(&map, block, slot_ns, page->duration_ns, wide);
 	for (guint row = map.rows; row-- > 0;) {
 		g_autofree char *range = units_range(page->shape->unit, map.first + row);
 
@@ -155,12 +174,10 @@ static void block_map(const struct text_page *page, const struct block *block, g
 		fputc('\n', page->out);
 	}
 	if (map.rows) {
-		length = units_duration(map.column_ns * map.columns);
 		column = units_duration(map.column_ns);
 		most = units_count(map.most);
-		fprintf(page->out, "%*s \342\224\2240", MAP_AXIS, "");
-		page_right(page, length, map.columns > 1 ? map.columns - 1 : 1);
-		fprintf(page->out, "\n%*s  a column is %s; the darkest cell holds %s\n", MAP_AXIS, "", column, most);
+		map_axis(page, &map);
+		fprintf(page->out, "%*s  a column is %s; the darkest cell holds %s\n", MAP_AXIS, "", column, most);
 	}
 	heatmap_clear(&map);
 }

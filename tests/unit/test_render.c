@@ -10,6 +10,7 @@
 
 #include "import/import.h"
 #include "render/flame.h"
+#include "render/heatmap.h"
 #include "render/map.h"
 #include "render/events.h"
 #include "render/render.h"
@@ -523,6 +524,33 @@ static char *tables_written(const struct snapshot *snapshot, const char *format)
 	return text;
 }
 
+/* Marks stand at round times, however long it was. */
+static void test_heatmap_ticks(void)
+{
+	static const struct {
+		guint64 column_ns;
+		guint columns, most;
+		guint64 step_ns;
+		const char *second; /* what the second mark says */
+	} tests[] = {
+		{ 100 * NS_PER_MS, 100, 12, NS_PER_S, "2 s" },
+		{ 101 * NS_PER_MS, 100, 10, NS_PER_S, "2 s" },
+		{ 10 * NS_PER_MS, 37, 5, 100 * NS_PER_MS, "200 ms" },
+		{ NS_PER_S, 600, 6, 120 * NS_PER_S, "4 min" },
+		{ 60 * NS_PER_S, 1440, 8, 4 * 3600 * NS_PER_S, "8 h" },
+		{ 3600 * NS_PER_S, 24 * 100, 10, 10 * 24 * 3600 * NS_PER_S, "480 h" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+		struct heatmap map = { .columns = tests[i].columns, .column_ns = tests[i].column_ns };
+		guint64 step_ns = heatmap_tick_ns(&map, tests[i].most);
+		g_autofree char *second = heatmap_tick_text(2 * step_ns);
+
+		g_assert_cmpuint(step_ns, ==, tests[i].step_ns);
+		g_assert_cmpstr(second, ==, tests[i].second);
+	}
+}
+
 static void test_tables_text(void)
 {
 	g_autoptr(snapshot_t) plain = tables_histogram(0), map = tables_histogram(NS_PER_S), edges = tables_edges();
@@ -533,6 +561,7 @@ static void test_tables_text(void)
 	g_assert_nonnull(strstr(bars, "820 in all"));
 	g_assert_null(strstr(bars, "a column is"));
 	g_assert_nonnull(strstr(heat, "a column is 1.00 s"));
+	g_assert_nonnull(strstr(heat, "\n                    0\n"));
 	g_assert_nonnull(strstr(blame, "50.0 %"));
 	g_assert_true(strstr(blame, "db") < strstr(blame, "its own CPU quota"));
 	g_assert_true(strstr(blame, "its own CPU quota") < strstr(blame, "itself"));
@@ -797,6 +826,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/output-full", test_output_full);
 	g_test_add_func("/render/pprof-wire", test_pprof_wire);
 	g_test_add_func("/render/pprof-go", test_pprof_go);
+	g_test_add_func("/render/heatmap/ticks", test_heatmap_ticks);
 	g_test_add_func("/render/tables-text", test_tables_text);
 	g_test_add_func("/render/tables-pictures", test_tables_pictures);
 	g_test_add_func("/render/map", test_map);
