@@ -14,6 +14,7 @@ struct tally {
 	struct shape *shape;
 	guint32 slot;
 	GHashTable *devices; /* number → name */
+	GHashTable *limits; /* path of a cgroup → struct cglimits, as they were found for this shape */
 	struct remotes *remotes; /* NULL: each address is itself */
 	GStringChunk *names; /* made of a container's and a process's */
 	tally_wants_fn wants; /* NULL: all pairs */
@@ -194,33 +195,36 @@ static struct edge_end tally_end(struct tally *tally, const struct probe_end *en
 				  .name = tally_end_name(tally, owner, end->process) };
 }
 
-static gboolean limits_any(const struct cgroupfs *cgroupfs, const char *path, gboolean memory)
+static gboolean tally_is_limited(struct tally *tally, const char *path, gboolean memory)
 {
-	struct cglimits limits;
+	struct cglimits *limits = g_hash_table_lookup(tally->limits, path);
 
-	cglimits_read(cgroupfs, path, &limits);
-	if (memory && limits.memory_high_bytes < CGSTAT_UNLIMITED)
+	if (!limits) {
+		limits = g_new(struct cglimits, 1);
+		cglimits_read(registry_cgroupfs(tally->registry), path, limits);
+		g_hash_table_insert(tally->limits, g_strdup(path), limits);
+	}
+	if (memory && limits->memory_high_bytes < CGSTAT_UNLIMITED)
 		return TRUE;
-	return (memory ? limits.memory_bytes : limits.cpu_nanocores) < CGSTAT_UNLIMITED;
+	return (memory ? limits->memory_bytes : limits->cpu_nanocores) < CGSTAT_UNLIMITED;
 }
 
 /* A limit at which somebody waited may be one of a cgroup above his own: the kernel does not tell which, so all those are named
  * that there are. The tally's; NULL: his own, as far as is known. */
 static const char *tally_limit_name(struct tally *tally, guint64 cgroup_key, gboolean memory)
 {
-	const struct cgroupfs *cgroupfs = registry_cgroupfs(tally->registry);
 	const struct container *owner = tally_owner(tally, cgroup_key);
 	const char *what = memory ? "memory limit" : "CPU quota";
 	g_autoptr(GString) name = g_string_new(NULL);
 	g_autofree char *path = owner ? g_strdup(owner->cgroup) : NULL;
 
-	if (!cgroupfs || !path)
+	if (!registry_cgroupfs(tally->registry) || !path)
 		return NULL;
-	if (limits_any(cgroupfs, path, memory))
+	if (tally_is_limited(tally, path, memory))
 		g_string_printf(name, "its own %s", what);
 	for (char *slash = strrchr(path, '/'); slash && slash > path; slash = strrchr(path, '/')) {
 		*slash = '\0';
-		if (!limits_any(cgroupfs, path, memory))
+		if (!tally_is_limited(tally, path, memory))
 			continue;
 		if (name->len)
 			g_string_append_printf(name, " or that of %s", path);
@@ -302,6 +306,7 @@ struct tally *tally_new(struct registry *registry, const struct probe *probe, en
 	tally->probe = probe;
 	tally->by = by;
 	tally->devices = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	tally->limits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	tally->names = g_string_chunk_new(1024);
 	if (remotes->by != REMOTES_BY_ADDRESS)
 		tally->remotes = remotes_new(registry, remotes);
@@ -320,6 +325,7 @@ void tally_free(struct tally *tally)
 	if (!tally)
 		return;
 	g_hash_table_unref(tally->devices);
+	g_hash_table_unref(tally->limits);
 	g_string_chunk_free(tally->names);
 	remotes_free(tally->remotes);
 	g_free(tally);
@@ -332,6 +338,7 @@ void tally_into(struct tally *tally, struct shape *shape, guint64 slot_ns)
 
 	tally->shape = shape;
 	tally->slot = 0;
+	g_hash_table_remove_all(tally->limits);
 	if (shape->kind == SHAPE_HISTOGRAM) {
 		labels[count++] = "container";
 		if (tally_by_label(tally->by))
