@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "model/identity.h"
 
 #define CHANGES_ID_LENGTH 12 /* what a container without a name is called by */
 #define CHANGES_BIRTH_MAX_S 60 /* a birth longer ago is not when it came into view */
@@ -25,7 +26,7 @@ static const struct watched {
 
 /* A container that is there. */
 struct life {
-	guint64 key, birth_ns; /* first: what it is found by */
+	struct identity identity; /* first: what it is found by */
 	char *name, *id, *pod, *image;
 	guint readings; /* until it was told; G_MAXUINT: it was */
 	gboolean seen; /* in this reading */
@@ -47,20 +48,6 @@ struct changes {
 	changes_fn each;
 	void *user;
 };
-
-static guint life_hash(gconstpointer data)
-{
-	const struct life *life = data;
-
-	return g_int64_hash(&life->key) ^ g_int64_hash(&life->birth_ns);
-}
-
-static gboolean life_equal(gconstpointer a, gconstpointer b)
-{
-	const struct life *one = a, *other = b;
-
-	return one->key == other->key && one->birth_ns == other->birth_ns;
-}
 
 static void life_free(gpointer data)
 {
@@ -87,7 +74,7 @@ struct changes *changes_new(void)
 {
 	struct changes *changes = g_new0(struct changes, 1);
 
-	changes->lives = g_hash_table_new_full(life_hash, life_equal, life_free, NULL);
+	changes->lives = g_hash_table_new_full(identity_hash, identity_equal, life_free, NULL);
 	changes->past = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, past_free);
 	return changes;
 }
@@ -190,7 +177,7 @@ static gboolean has_name(const struct life *life)
 
 static struct life *life_of(struct changes *changes, const struct gauge_row *row)
 {
-	struct life wanted = { .key = row->key, .birth_ns = row->birth_ns };
+	struct life wanted = { .identity = { row->key, row->birth_ns } };
 	struct life *life = g_hash_table_lookup(changes->lives, &wanted);
 
 	if (!life) {

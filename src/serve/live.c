@@ -83,20 +83,6 @@ struct live {
 
 /* ---- resources ---- */
 
-static guint resource_hash(gconstpointer data)
-{
-	const struct live_resource *resource = data;
-
-	return (guint)((resource->key ^ resource->birth_ns * 31) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15) >> 32);
-}
-
-static gboolean resource_equal(gconstpointer a, gconstpointer b)
-{
-	const struct live_resource *one = a, *other = b;
-
-	return one->key == other->key && one->birth_ns == other->birth_ns;
-}
-
 static void resource_free(gpointer data)
 {
 	struct live_resource *resource = data;
@@ -139,7 +125,7 @@ static void resource_note_moved(struct live_resource *resource, const struct gau
 
 static struct live_resource *resource_of(struct live *live, const struct gauge_row *row)
 {
-	struct live_resource wanted = { .key = row->key, .birth_ns = row->birth_ns };
+	struct live_resource wanted = { .identity = { row->key, row->birth_ns } };
 	struct live_resource *resource = g_hash_table_lookup(live->resources, &wanted);
 
 	if (!resource) {
@@ -685,7 +671,7 @@ static struct live *live_empty(const struct live_options *options, struct histor
 	live->targets = target_array_new();
 	live->other = gauges_new();
 	gauges_add(live->other, GAUGE_RESOURCE_CONTAINER, 0, 0, LIVE_OTHER);
-	live->resources = g_hash_table_new_full(resource_hash, resource_equal, resource_free, NULL);
+	live->resources = g_hash_table_new_full(identity_hash, identity_equal, resource_free, NULL);
 	live->by_cgroup = g_hash_table_new(g_str_hash, g_str_equal);
 	live->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	live->rows = g_ptr_array_new();

@@ -8,6 +8,7 @@
 #include "container/registry.h"
 #include "model/events.h"
 #include "model/gauges.h"
+#include "model/identity.h"
 #include "model/ledger.h"
 #include "observe/look.h"
 #include "render/gauge_table.h"
@@ -63,7 +64,7 @@ struct live_part_status {
 
 /* A container, a unit or the host. */
 struct live_resource {
-	guint64 key, birth_ns;
+	struct identity identity; /* first: what it is found by */
 	guint32 history_id; /* 0: history has no room */
 	gboolean is_exported; /* has labels of its own; else counted under "other" */
 	gboolean is_present; /* was in the last reading */

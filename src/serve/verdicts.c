@@ -214,7 +214,7 @@ static guint32 series_of(const struct verdicts *verdicts, guint64 key)
 	for (guint32 i = 0; readings && i < readings->rows->len; i++) {
 		const struct live_resource *resource = live_resource(verdicts->live, i);
 
-		if (resource && resource->key == key)
+		if (resource && resource->identity.key == key)
 			return resource->history_id;
 	}
 	return 0;

@@ -153,8 +153,8 @@ static int write_resource(struct database *database, const struct history_resour
 	if (status != SQLITE_OK)
 		return status;
 	sqlite3_bind_int64(statement, 1, resource->id);
-	sqlite3_bind_int64(statement, 2, (gint64)resource->key);
-	sqlite3_bind_int64(statement, 3, (gint64)resource->birth_ns);
+	sqlite3_bind_int64(statement, 2, (gint64)resource->identity.key);
+	sqlite3_bind_int64(statement, 3, (gint64)resource->identity.birth_ns);
 	sqlite3_bind_blob(statement, 4, resource->name, (int)strlen(resource->name), SQLITE_STATIC);
 	if (resource->cgroup)
 		sqlite3_bind_blob(statement, 5, resource->cgroup, (int)strlen(resource->cgroup), SQLITE_STATIC);
@@ -393,8 +393,8 @@ static void each_resource(sqlite3_stmt *statement, database_resource_fn each, vo
 		g_autofree char *name = column_string(statement, 3), *cgroup = column_string(statement, 4);
 		struct history_resource resource = {
 			.id = (guint32)sqlite3_column_int64(statement, 0),
-			.key = (guint64)sqlite3_column_int64(statement, 1),
-			.birth_ns = (guint64)sqlite3_column_int64(statement, 2),
+			.identity.key = (guint64)sqlite3_column_int64(statement, 1),
+			.identity.birth_ns = (guint64)sqlite3_column_int64(statement, 2),
 			.name = name ? name : "",
 			.cgroup = cgroup,
 		};
@@ -425,9 +425,9 @@ void database_find_resource(struct database *database, const struct history_reso
 
 	if (sqlite3_prepare_v2(database->reader, sql, -1, &statement, NULL) != SQLITE_OK)
 		return;
-	sqlite3_bind_int64(statement, 1, wanted->id ? (gint64)wanted->id : (gint64)wanted->key);
+	sqlite3_bind_int64(statement, 1, wanted->id ? (gint64)wanted->id : (gint64)wanted->identity.key);
 	if (!wanted->id)
-		sqlite3_bind_int64(statement, 2, (gint64)wanted->birth_ns);
+		sqlite3_bind_int64(statement, 2, (gint64)wanted->identity.birth_ns);
 	each_resource(statement, each, user);
 }
 

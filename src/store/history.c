@@ -26,20 +26,6 @@ struct history {
 
 /* ---- names ---- */
 
-static guint identity_hash(gconstpointer data)
-{
-	const struct history_resource *resource = data;
-
-	return (guint)((resource->key ^ resource->birth_ns * 31) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15) >> 32);
-}
-
-static gboolean identity_equal(gconstpointer a, gconstpointer b)
-{
-	const struct history_resource *one = a, *other = b;
-
-	return one->key == other->key && one->birth_ns == other->birth_ns;
-}
-
 static void resource_free(gpointer data)
 {
 	struct history_resource *resource = data;
@@ -127,7 +113,7 @@ static void resources_keep(struct history *history)
 
 guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const char *name, const char *cgroup)
 {
-	struct history_resource wanted = { .key = key, .birth_ns = birth_ns };
+	struct history_resource wanted = { .identity = { key, birth_ns } };
 	struct history_resource *resource = g_hash_table_lookup(history->by_identity, &wanted);
 
 	if (!resource && g_hash_table_size(history->by_id) >= HISTORY_NAMES_MAX + history->lived)

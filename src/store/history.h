@@ -7,6 +7,7 @@
 #pragma once
 #include <glib.h>
 
+#include "model/identity.h"
 #include "store/series.h"
 
 struct history;
@@ -29,8 +30,8 @@ extern const guint history_ticks_kept[HISTORY_RESOLUTIONS];
 
 /* Somebody with a history. */
 struct history_resource {
+	struct identity identity; /* first: what it is found by */
 	guint32 id;
-	guint64 key, birth_ns;
 	char *name, *cgroup; /* raw bytes; cgroup may be NULL */
 	gint64 last_ms; /* the interval after which it was last seen; 0: not since the start */
 };
