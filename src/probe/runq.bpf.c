@@ -103,18 +103,6 @@ static __always_inline u32 wait_pick(u32 one_in, struct task_struct *task)
 #define CLOCK_NO_RATE_NS 4000000 /* without a rate a note is good for so long */
 #define CLOCK_WAIT_MAX_NS 1000000 /* whoever takes the CPU at once has not waited longer */
 
-struct clock_pair {
-	u64 ours, rq;
-};
-
-struct clock_note {
-	u64 switches; /* seen on this CPU; first: read by the user half */
-	struct clock_pair last, first; /* `first`: since when the rate is taken */
-	u64 rate; /* how much they drift apart: 2^-32 */
-	u32 slower; /* than ours: the scheduler's */
-	u32 known; /* is `rate` */
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

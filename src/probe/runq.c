@@ -193,21 +193,19 @@ void runq_run_close(struct runq_run *run)
 	g_free(run);
 }
 
+G_STATIC_ASSERT(sizeof(struct clock_note) % 8 == 0); /* of each CPU the kernel tells a multiple of that */
+
 /* Of all threads since the start, while they were looked at. */
 static guint64 runq_switches(const struct runq_run *run)
 {
-	const struct bpf_map *map = run->kernel->maps.clock_notes;
 	guint cpus = (guint)MAX(libbpf_num_possible_cpus(), 1);
-	gsize size = (bpf_map__value_size(map) + 7) & ~(gsize)7;
-	g_autofree guint8 *notes = g_malloc0(size * cpus);
-	guint64 sum = 0, switches;
+	g_autofree struct clock_note *notes = g_new0(struct clock_note, cpus);
+	guint64 sum = 0;
 	guint32 zero = 0;
 
-	bpf_map_lookup_elem(bpf_map__fd(map), &zero, notes);
-	for (guint i = 0; i < cpus; i++) {
-		memcpy(&switches, notes + i * size, sizeof(switches));
-		sum += switches;
-	}
+	bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.clock_notes), &zero, notes);
+	for (guint i = 0; i < cpus; i++)
+		sum += notes[i].switches;
 	return sum;
 }
 
