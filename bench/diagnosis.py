@@ -385,7 +385,7 @@ def main():
                 if options.append:
                     with options.append.open("a") as file:
                         file.write(json.dumps(result) + "\n")
-                print(f"{'right' if result['right'] else 'WRONG':6}{result['scenario']:18}{result['variant']:10}"
+                print(f"{'right' if result['right'] else 'WRONG':6}{result['scenario']:21}{result['variant']:10}"
                       f"{'files' if result['files'] else 'bpf':6}{result['container']}: {result['verdict']}"
                       f"{' (disturbed)' if result['foreign'] >= FOREIGN_CPUS else ''}", flush=True)
     print_matrix(results)

@@ -38,6 +38,17 @@ const struct fact_meta fact_metas[FACTS] = {
 	[FACT_CPUS_IDLE_OUTSIDE] = { "cpus_idle_outside", "idle time of the other CPUs", FACT_UNIT_SHARE,
 				     "/proc/stat" },
 	[FACT_STEAL] = { "steal", "time stolen by the hypervisor", FACT_UNIT_SHARE, "/proc/stat steal" },
+	[FACT_THREAD_READY] = { "thread_ready", "its busiest thread, running or waiting for a CPU", FACT_UNIT_SHARE,
+				"schedstat of threads" },
+	[FACT_THREAD_PART] = { "thread_part", "CPU of its busiest thread, of all it used", FACT_UNIT_SHARE,
+			       "schedstat of threads, cpu.stat" },
+	[FACT_PROCESS_CPU] = { "process_cpu", "CPU of its busiest process", FACT_UNIT_CORES, "schedstat of threads" },
+	[FACT_TURNS] = { "turns", "threads that run in turns under an interpreter's lock", FACT_UNIT_COUNT,
+			 "schedstat of threads, /proc/PID/exe" },
+	[FACT_INTERPRETER_WAIT] = { "interpreter_wait", "threads waiting for the interpreter's lock", FACT_UNIT_CORES,
+				    "futex waits that time out after milliseconds" },
+	[FACT_UNREAD] = { "unread", "connections with something it has not read yet, each time it was looked at",
+			  FACT_UNIT_COUNT, "sock_diag" },
 	[FACT_COLLECTOR_CPU] = { "collector_cpu", "CPU used to collect garbage", FACT_UNIT_CORES,
 				 "schedstat of threads named like collectors" },
 	[FACT_COLLECTOR_SHARE] = { "collector_share", "CPU used to collect garbage, of all it used", FACT_UNIT_SHARE,
@@ -158,6 +169,8 @@ const struct fact_meta fact_metas[FACTS] = {
 	[FACT_LOST_STEAL] = { "lost_steal", "CPU time stolen", FACT_UNIT_SHARE, "/proc/stat steal" },
 	[FACT_LOST_COLLECTOR] = { "lost_collector", "thread time collecting garbage", FACT_UNIT_SHARE,
 				  "schedstat of threads named like collectors, sched_switch" },
+	[FACT_LOST_INTERPRETER] = { "lost_interpreter", "thread time waiting for the interpreter's lock",
+				    FACT_UNIT_SHARE, "futex, or schedstat of threads" },
 	[FACT_ON_CPU] = { "on_cpu", "thread time running", FACT_UNIT_SHARE, "sched_switch" },
 };
 
@@ -179,6 +192,9 @@ const char *const fact_text_names[FACT_TEXTS] = {
 	[TEXT_RUNTIME] = "runtime",
 	[TEXT_POD] = "pod",
 	[TEXT_QDISC] = "qdisc",
+	[TEXT_BUSIEST] = "busiest",
+	[TEXT_BUSIEST_PID] = "busiest_pid",
+	[TEXT_INTERPRETER] = "interpreter",
 };
 
 enum fact fact_find(const char *name, gsize length)

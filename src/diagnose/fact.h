@@ -30,6 +30,12 @@ enum fact {
 	FACT_CPUS_IDLE,
 	FACT_CPUS_IDLE_OUTSIDE,
 	FACT_STEAL,
+	FACT_THREAD_READY,
+	FACT_THREAD_PART,
+	FACT_PROCESS_CPU,
+	FACT_TURNS,
+	FACT_INTERPRETER_WAIT,
+	FACT_UNREAD,
 	FACT_COLLECTOR_CPU,
 	FACT_COLLECTOR_SHARE,
 	/* memory */
@@ -105,6 +111,7 @@ enum fact {
 	FACT_LOST_LOCK,
 	FACT_LOST_STEAL,
 	FACT_LOST_COLLECTOR,
+	FACT_LOST_INTERPRETER,
 	FACT_ON_CPU,
 	FACTS,
 };
@@ -150,6 +157,9 @@ enum fact_text {
 	TEXT_RUNTIME, /* who started it: "systemd" */
 	TEXT_POD,
 	TEXT_QDISC, /* the queueing discipline that dropped most */
+	TEXT_BUSIEST, /* the process that uses most CPU time in it */
+	TEXT_BUSIEST_PID, /* of that, as it sees itself */
+	TEXT_INTERPRETER, /* whose lock it has: "Python" */
 	FACT_TEXTS,
 };
 extern const char *const fact_text_names[FACT_TEXTS];

@@ -13,6 +13,8 @@
 #define COVERAGE_TIME_PART 10
 #define COVERAGE_EVENTS_LEAST 60
 #define QUOTA_PERIOD_S 0.1
+#define NARROW_SHARE 0.5 /* of a CPU: who uses less is not looked at closely (observe/narrow.h) */
+#define TURN_WAIT_NS_MAX (20 * NS_PER_MS) /* who wants an interpreter's lock asks for it again after 5 ms or 10 */
 #define GROWTH_POINTS_LEAST 3
 #define GROWTH_FIT_LEAST 0.9 /* R² of the line through them */
 #define GROWTH_BYTES_LEAST (1 << 20) /* less is no growth to speak of */
@@ -104,7 +106,7 @@ struct sums {
 	gboolean has_times;
 	double times[TIMES];
 	gboolean has_contended;
-	double contended;
+	double contended, turns; /* waits for locks; short waits that timed out */
 	gboolean has_cpu, has_block, has_memory; /* waits are known: of whom there is no edge waited for nobody */
 	struct waits cpu, block, memory;
 	double sync, lock_most; /* of the waits for disks; of kernel locks, the most in one function */
@@ -285,9 +287,20 @@ static void gather_walltime(struct gathering *gathering, const struct calltree *
 	}
 }
 
+/* At least how much of it was waited a little at a time. */
+static double short_waits(const struct histogram_counts *counts)
+{
+	double sum = 0;
+
+	for (guint i = 0; i < HISTOGRAM_BUCKETS; i++)
+		if (histogram_bucket_low(UNIT_NANOSECONDS, i) < TURN_WAIT_NS_MAX)
+			sum += (double)counts->buckets[i] * (double)histogram_bucket_low(UNIT_NANOSECONDS, i);
+	return sum;
+}
+
 static void gather_futex(struct gathering *gathering, const struct histogram *histogram)
 {
-	int label = histogram_label(histogram, "wait");
+	int label = histogram_label(histogram, "wait"), end = histogram_label(histogram, "end");
 
 	for (guint32 i = 0; label >= 0 && i < histogram->rows->len; i++) {
 		const struct histogram_row *row = g_ptr_array_index(histogram->rows, i);
@@ -296,6 +309,8 @@ static void gather_futex(struct gathering *gathering, const struct histogram *hi
 
 		if (subject && g_strcmp0(values[label], "likely a lock") == 0)
 			sums_of(gathering, subject)->contended += (double)row->counts.sum;
+		else if (subject && end >= 0 && g_strcmp0(values[end], "timed out") == 0)
+			sums_of(gathering, subject)->turns += short_waits(&row->counts);
 	}
 }
 
@@ -1097,6 +1112,98 @@ static void facts_collector(const struct gathering *gathering, struct subject *s
 			  threads->active);
 }
 
+/* A level over the parts of the time in which it is known. */
+struct level {
+	double least, sum;
+	guint parts;
+};
+
+static void level_add(struct level *level, double value)
+{
+	level->least = level->parts ? MIN(level->least, value) : value;
+	level->sum += value;
+	level->parts++;
+}
+
+/* Where it was not looked at because the container used little, what it used is more than that. FALSE: not known. */
+static gboolean level_of(const struct gathering *gathering, const struct subject *subject, const struct gauge_row *row,
+			 enum gauge which, struct level *level)
+{
+	double value, used_ns;
+
+	*level = (struct level){ 0 };
+	for (guint i = 0; gathering->parts && i < gathering->parts->len; i++) {
+		const struct snapshot *part = g_ptr_array_index(gathering->parts, i);
+		const struct gauge_row *then = row_in_part(part, GAUGE_RESOURCE_CONTAINER, subject->key);
+
+		if (gauge(then, which, &value))
+			level_add(level, value);
+		else if (gauge(then, GAUGE_CPU, &used_ns) && used_ns < NARROW_SHARE * (double)part->duration_ns)
+			level_add(level, 0);
+	}
+	if (!level->parts && gauge(row, which, &value))
+		level_add(level, value);
+	return level->parts > 0;
+}
+
+/* Who uses less than half a CPU was not looked at, and needs no more. */
+static void facts_idle_threads(struct subject *subject)
+{
+	static const enum fact facts[] = { FACT_THREAD_READY, FACT_THREAD_PART, FACT_PROCESS_CPU,
+					   FACT_TURNS,	      FACT_UNREAD,	FACT_INTERPRETER_WAIT };
+	double used;
+
+	if (!fact_get(subject, FACT_CPU_USED, &used) || used >= NARROW_SHARE)
+		return;
+	for (guint i = 0; i < G_N_ELEMENTS(facts); i++)
+		set(subject, facts[i], 0);
+}
+
+/* Of an interpreter with a lock. */
+static void facts_turns(const struct gathering *gathering, struct subject *subject, const struct sums *sums,
+			const struct threads *threads, double turns)
+{
+	double waiting = sums ? sums->turns / 1e9 : 0;
+
+	set(subject, FACT_TURNS, turns);
+	if (turns > 0)
+		set(subject, FACT_LOST_INTERPRETER, 1 - 1 / turns);
+	if (!gathering->has_futex)
+		return;
+	set(subject, FACT_INTERPRETER_WAIT, waiting / gathering->seconds);
+	if (threads)
+		set_share(subject, FACT_LOST_INTERPRETER, waiting, threads->active + waiting);
+}
+
+/* What goes through one thread. `threads` NULL: not known. */
+static void facts_narrow(struct gathering *gathering, struct subject *subject, const struct gauge_row *row,
+			 const struct sums *sums, const struct threads *threads)
+{
+	const char *interpreter = row ? row->texts[GAUGE_TEXT_INTERPRETER] : NULL;
+	struct level level, turns;
+	double used;
+
+	facts_idle_threads(subject);
+	if (level_of(gathering, subject, row, GAUGE_THREAD_READY, &level))
+		set(subject, FACT_THREAD_READY, MIN(level.least / 1e9, 1));
+	if (level_of(gathering, subject, row, GAUGE_THREAD_CPU, &level) && fact_get(subject, FACT_CPU_USED, &used))
+		set_share(subject, FACT_THREAD_PART, level.sum / level.parts / 1e9, used);
+	if (level_of(gathering, subject, row, GAUGE_UNREAD, &level))
+		set(subject, FACT_UNREAD, level.least);
+	if (!level_of(gathering, subject, row, GAUGE_PROCESS_CPU, &level))
+		return;
+	set(subject, FACT_PROCESS_CPU, level.sum / level.parts / 1e9);
+	set(subject, FACT_TURNS, 0);
+	set(subject, FACT_INTERPRETER_WAIT, 0);
+	if (interpreter && level_of(gathering, subject, row, GAUGE_PROCESS_TURNS, &turns)) {
+		subject->known[FACT_INTERPRETER_WAIT] = FALSE;
+		facts_turns(gathering, subject, sums, threads, turns.least);
+	}
+	set_text(gathering->facts, subject, TEXT_INTERPRETER, interpreter);
+	set_text(gathering->facts, subject, TEXT_BUSIEST, row ? row->texts[GAUGE_TEXT_BUSIEST] : NULL);
+	set_text(gathering->facts, subject, TEXT_BUSIEST_PID, row ? row->texts[GAUGE_TEXT_BUSIEST_PID] : NULL);
+}
+
 static void set_counter(struct subject *subject, enum fact fact, const struct gauge_row *row, enum gauge which)
 {
 	double value;
@@ -1181,6 +1288,7 @@ static void facts_of(struct gathering *gathering, struct subject *subject)
 		facts_waits_for(gathering, subject, sums, &threads);
 	}
 	facts_collector(gathering, subject, row, has_threads ? &threads : NULL);
+	facts_narrow(gathering, subject, row, sums, has_threads ? &threads : NULL);
 	if (row) {
 		set_text(gathering->facts, subject, TEXT_CPU_LIMIT_OF, row->texts[GAUGE_TEXT_CPU_LIMIT_OF]);
 		if (row->texts[GAUGE_TEXT_MEMORY_LIMIT_OF])

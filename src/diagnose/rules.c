@@ -61,6 +61,15 @@ const struct threshold_meta threshold_metas[THRESHOLDS] = {
 	[THRESHOLD_NETWORK_WAIT] = { "network_wait", 0.10, FACT_UNIT_CORES, CUSTOM },
 	[THRESHOLD_ON_CPU] = { "on_cpu", 0.80, FACT_UNIT_SHARE, CUSTOM },
 	[THRESHOLD_COLLECTOR] = { "collector", 0.25, FACT_UNIT_SHARE, "well-sized heaps cost below 10 %" },
+	[THRESHOLD_THREAD_READY] = { "thread_ready", 0.95, FACT_UNIT_SHARE, EXPERIMENT },
+	[THRESHOLD_THREAD_PART] = { "thread_part", 0.60, FACT_UNIT_SHARE, "two that are as busy have half each" },
+	[THRESHOLD_THREAD_CPUS] = { "thread_cpus", 2, FACT_UNIT_COUNT, "on one CPU more threads would not help" },
+	[THRESHOLD_UNREAD] = { "unread", 2, FACT_UNIT_COUNT, "one may have just come" },
+	[THRESHOLD_TURNS] = { "turns", 2, FACT_UNIT_COUNT, "one alone waits for nobody" },
+	[THRESHOLD_TURNS_CPU] = { "turns_cpu", 0.75, FACT_UNIT_CORES, EXPERIMENT },
+	[THRESHOLD_ONE_CPU_FULL] = { "one_cpu_full", 0.90, FACT_UNIT_CORES, EXPERIMENT },
+	[THRESHOLD_ONE_CPU_MOST] = { "one_cpu_most", 1.10, FACT_UNIT_CORES, "who uses more has no such lock" },
+	[THRESHOLD_INTERPRETER_WAIT] = { "interpreter_wait", 0.50, FACT_UNIT_CORES, EXPERIMENT },
 	[THRESHOLD_ACCEPT_WAITING] = { "accept_waiting", 2, FACT_UNIT_COUNT, EXPERIMENT },
 	[THRESHOLD_REQUESTS] = { "requests", 10, FACT_UNIT_COUNT, "fewer may be waiting for news" },
 	[THRESHOLD_REQUEST_TIME] = { "request_time", 0.1, FACT_UNIT_SECONDS, CUSTOM },
@@ -230,6 +239,26 @@ const struct rule rules[] = {
 		.more = "fathom profile {container}",
 		.score = FACT_LOST_COLLECTOR,
 		.shown = { FACT_CPU_USED, FACT_MEMORY_USED, FACT_MEMORY_LIMIT },
+	},
+	{
+		.name = "one thread at its limit", .resource = "cpu", .fault = FAULT_CONTAINER,
+		.conditions = {
+			{ AT_LEAST, FACT_THREAD_READY, THRESHOLD_THREAD_READY, .firm = TRUE },
+			{ AT_LEAST, FACT_THREAD_PART, THRESHOLD_THREAD_PART, .firm = TRUE },
+			{ AT_LEAST, FACT_CPUS, THRESHOLD_THREAD_CPUS, .firm = TRUE },
+			{ BELOW, FACT_CONTENTION, THRESHOLD_CONTENTION_BESIDE_IDLE },
+			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
+			{ AT_LEAST, FACT_UNREAD, THRESHOLD_UNREAD, .any = 1 },
+			{ AT_LEAST, FACT_ACCEPT_WAITING, THRESHOLD_ACCEPT_WAITING, .any = 1 },
+		},
+		.sentence = "one thread[ of {busiest}] is busy all the time and does most of the work while requests wait for it: "
+			    "more CPUs cannot help, it uses one",
+		.disproof = "start a second instance beside it and give it half of the requests: if they wait as long, it was not that thread",
+		.advice = "spread its work over several threads or processes (workers, shards, instances), or make what it does for each request "
+			  "cheaper: see what it runs",
+		.more = "fathom profile {container}[:{busiest_pid}]",
+		.score = FACT_NONE, .score_least = 0.4,
+		.shown = { FACT_CPU_USED, FACT_UNREAD, FACT_ACCEPT_WAITING, FACT_CPUS },
 	},
 	/* ---- memory ---- */
 	{
@@ -455,6 +484,27 @@ const struct rule rules[] = {
 		.advice = "hold the lock for less, or split it: the stacks of who wakes the waiters say who held it",
 		.more = "fathom offcpu --waker {container}",
 		.score = FACT_LOST_LOCK,
+	},
+	{
+		.name = "interpreter lock", .resource = "locks", .fault = FAULT_CONTAINER,
+		.conditions = {
+			{ AT_LEAST, FACT_TURNS, THRESHOLD_TURNS, .any = 2 },
+			{ AT_LEAST, FACT_INTERPRETER_WAIT, THRESHOLD_INTERPRETER_WAIT, .any = 2 },
+			{ AT_LEAST, FACT_PROCESS_CPU, THRESHOLD_TURNS_CPU, .firm = TRUE },
+			{ BELOW, FACT_PROCESS_CPU, THRESHOLD_ONE_CPU_MOST },
+			{ AT_LEAST, FACT_CPUS, THRESHOLD_THREAD_CPUS, .firm = TRUE },
+			{ BELOW, FACT_CONTENTION, THRESHOLD_CONTENTION_BESIDE_IDLE },
+			{ BELOW, FACT_THROTTLED_PERIODS, THRESHOLD_THROTTLED_PERIODS, .soft = TRUE },
+			{ AT_LEAST, FACT_INTERPRETER_WAIT, THRESHOLD_INTERPRETER_WAIT, .any = 1 },
+			{ AT_LEAST, FACT_PROCESS_CPU, THRESHOLD_ONE_CPU_FULL, .any = 1, .firm = TRUE },
+		},
+		.sentence = "the threads of {busiest} run one at a time, {process_cpu} CPUs in all: {interpreter}'s lock lets no two of them "
+			    "run at once[, and {interpreter_wait} wait for it at a time]",
+		.disproof = "do the same work in as many processes: if it is done no sooner, the lock was not it",
+		.advice = "processes instead of threads, or the heavy part in a library that lets go of the lock; more CPUs do not help",
+		.more = "fathom profile {container}[:{busiest_pid}]",
+		.score = FACT_LOST_INTERPRETER, .score_least = 0.3,
+		.shown = { FACT_CPU_USED, FACT_CPUS, FACT_TURNS, FACT_INTERPRETER_WAIT },
 	},
 	/* ---- limits ---- */
 	{

@@ -187,11 +187,22 @@ const struct gauge_metric gauge_metrics[GAUGES_COUNT] = {
 				OFFCPU },
 	[GAUGE_OFFCPU_PAGEFAULT] = { "offcpu_pagefault_ns", "offcpu_seconds_total", "reason=\"pagefault\"", NS,
 				     GAUGE_COUNTER, OFFCPU },
+	[GAUGE_THREAD_CPU] = { "thread_cpu", "busiest_thread_cores", NULL, GAUGE_UNIT_NANOCORES, GAUGE_LEVEL,
+			       "CPUs' worth of time its busiest thread used" },
+	[GAUGE_THREAD_READY] = { "thread_ready", "busiest_thread_ready_cores", NULL, GAUGE_UNIT_NANOCORES, GAUGE_LEVEL,
+				 "CPUs' worth of time its busiest thread used or waited for" },
+	[GAUGE_PROCESS_CPU] = { "process_cpu", "busiest_process_cores", NULL, GAUGE_UNIT_NANOCORES, GAUGE_LEVEL,
+				"CPUs' worth of time its busiest process used" },
+	[GAUGE_PROCESS_TURNS] = { "process_turns", "busiest_process_running_threads", NULL, COUNT, GAUGE_LEVEL,
+				  "threads of its busiest process that ran a tenth of the time and more" },
+	[GAUGE_UNREAD] = { "unread", "unread_connections", NULL, COUNT, GAUGE_LEVEL,
+			   "connections it reads from in which more waits" },
 };
 
 static const char *const text_names[GAUGE_TEXTS] = {
-	"id",	      "runtime", "image",     "pod",	"cgroup", "cpu_limit_of", "memory_limit_of", "pids_limit_of",
-	"net_shared", "state",	 "inner_pid", "cpuset", "qdisc",  "owner",
+	"id",	       "runtime", "image",     "pod",	 "cgroup", "cpu_limit_of", "memory_limit_of", "pids_limit_of",
+	"net_shared",  "state",	  "inner_pid", "cpuset", "qdisc",  "owner",	   "busiest",	      "busiest_pid",
+	"interpreter",
 };
 
 static const char *const resource_names[GAUGE_RESOURCES] = {

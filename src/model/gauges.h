@@ -115,7 +115,13 @@ enum gauge {
 	GAUGE_OFFCPU_PAGEFAULT = 89,
 	GAUGE_QDISC_PACKETS = 90, /* through queueing disciplines (tc) at its interfaces (observe/shaping.h) */
 	GAUGE_QDISC_DROPS = 91,
-	GAUGES_COUNT = 92,
+	/* of the busiest process of a container that is busy (observe/narrow.h), since the reading before */
+	GAUGE_THREAD_CPU = 92, /* of its busiest thread */
+	GAUGE_THREAD_READY = 93, /* the same, and what that thread waited for a CPU */
+	GAUGE_PROCESS_CPU = 94,
+	GAUGE_PROCESS_TURNS = 95, /* threads of it that ran a tenth of the time and more */
+	GAUGE_UNREAD = 96, /* connections of the container it reads from, in which more waits */
+	GAUGES_COUNT = 97,
 };
 
 enum gauge_unit {
@@ -158,7 +164,11 @@ enum gauge_text {
 	GAUGE_TEXT_CPUSET = 11, /* CPUs it may run on: "0-3,8" */
 	GAUGE_TEXT_QDISC = 12, /* the queueing discipline that dropped most: "tbf on eth0" */
 	GAUGE_TEXT_OWNER = 13, /* of processes among all of the machine's: whose they are; absent: the host's own */
-	GAUGE_TEXTS = 14,
+	GAUGE_TEXT_BUSIEST = 14, /* the busiest process of a container: its name */
+	GAUGE_TEXT_BUSIEST_PID = 15, /* as it sees itself */
+	GAUGE_TEXT_INTERPRETER =
+		16, /* whose lock lets one of its threads run at a time: "Python"; absent: none known */
+	GAUGE_TEXTS = 17,
 };
 const char *gauge_text_name(enum gauge_text text);
 

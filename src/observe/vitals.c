@@ -16,6 +16,7 @@
 #include "kernel/cpus.h"
 #include "kernel/netstat.h"
 #include "kernel/procfs.h"
+#include "observe/narrow.h"
 #include "observe/queues.h"
 #include "observe/shaping.h"
 
@@ -60,6 +61,7 @@ struct vitals {
 	GHashTable *waits; /* cgroup key → struct waits */
 	guint64 waits_read_ns;
 	GHashTable *steady; /* cgroup key → struct steady */
+	struct narrow *narrow;
 	guint32 readings;
 	guint32 serial;
 };
@@ -84,6 +86,7 @@ struct vitals *vitals_new(struct registry *registry)
 	vitals->threads = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	vitals->waits = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	vitals->steady = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, steady_free);
+	vitals->narrow = narrow_new(registry);
 	return vitals;
 }
 
@@ -94,6 +97,7 @@ void vitals_free(struct vitals *vitals)
 	g_hash_table_unref(vitals->threads);
 	g_hash_table_unref(vitals->waits);
 	g_hash_table_unref(vitals->steady);
+	narrow_free(vitals->narrow);
 	g_free(vitals);
 }
 
@@ -485,6 +489,7 @@ void vitals_add(struct vitals *vitals, struct gauges *gauges)
 	}
 	g_hash_table_foreach_remove(vitals->steady, steady_is_gone, GUINT_TO_POINTER(vitals->readings));
 	g_clear_pointer(&shaping, shaping_free);
+	narrow_add(vitals->narrow, gauges);
 	if (!*vitals->root)
 		queues_add(vitals->registry, gauges, FALSE, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a diagnosis wants to know of containers beside what usage.h reads: how idle the CPUs are that each may run on, what
- * its network namespace counts, how near its processes are to their limit of files, limits of I/O; and, where kernel
+ * its network namespace counts, how near its processes are to their limit of files, limits of I/O, how much goes through one
+ * thread (observe/narrow.h); and, where kernel
  * programs are refused, how long its threads waited for a CPU. Read rarely: at both ends of an observation. */
 #pragma once
 #include <glib.h>

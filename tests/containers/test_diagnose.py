@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom diagnose beside loads whose trouble is known: the short form of ./dev bench diagnosis. What does not disturb each
 other runs at the same time, under one observation."""
+import contextlib
 import json
 from pathlib import Path
 
@@ -81,6 +82,51 @@ def test_neighbour_and_thrashing(stage, fathom):
     check(stage, diagnose(fathom, "--files"), truths, culprits)
     stage.close()
     truths, culprits = set_up(stage, "memory_thrash")
+    check(stage, diagnose(fathom), truths, culprits)
+    check(stage, diagnose(fathom, "--files"), truths, culprits)
+
+
+def run_and_wait_ns(container):
+    """Time the threads of a container ran and waited for a CPU so far, by the kernel's own account."""
+    times = []
+    for task in Path(f"/proc/{container.pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            times.append([int(n) for n in (task / "schedstat").read_text().split()[:2]])
+    return [sum(column) for column in zip(*times)]
+
+
+LOOKS = 6
+CALM_WAIT = 0.1  # of the time its threads want to run they wait: what is left of the machine for others is another's fault
+
+
+@pytest.mark.parametrize("name", ["one_thread", "interpreter_lock"])
+def test_one_thread(stage, fathom, name):
+    """What goes through one thread, from kernel programs and from files. Where this machine has no CPU for it all the time, that
+    is another trouble: then it is looked at again, and only looks with a CPU for it count."""
+    truths, _ = set_up(stage, name)
+    (short, (_, truth)), = truths.items()
+    container, right, calm_and_wrong = stage.containers[short], {}, []
+    for number in range(LOOKS):
+        files = bool(number % 2)
+        if right.get(files):
+            continue
+        before = run_and_wait_ns(container)
+        report = diagnose(fathom, *(["--files"] if files else []), container.name)
+        ran, waited = (b - a for a, b in zip(before, run_and_wait_ns(container)))
+        found = next((f for f in report["findings"] if f["container"] == container.name and f["verdict"] == truth), None)
+        if found:
+            right[files] = True
+            assert found["more"] == f"fathom profile {container.name}:1" and found["fault"] == "container", found
+        elif waited < CALM_WAIT * (ran + waited):
+            calm_and_wrong.append(report)
+        assert len(calm_and_wrong) < 3, calm_and_wrong
+        if len(right) == 2:
+            return
+    pytest.skip(f"this machine has no CPU for a thread that is always busy: {right}")
+
+
+def test_one_busy_thread_is_no_trouble(stage, fathom):
+    truths, culprits = set_up(stage, "healthy_one_thread")
     check(stage, diagnose(fathom), truths, culprits)
     check(stage, diagnose(fathom, "--files"), truths, culprits)
 

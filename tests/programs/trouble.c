@@ -33,6 +33,7 @@
  *   drowse PORT MS          answers each request after sleeping for MS
  *   workers PORT THREADS CLIENTS MS  a server whose threads sleep for MS for each connection, and clients that come anew
  *                           for each request
+ *   loop PORT CLIENTS MS    a server whose one thread takes MS of CPU time for each request, and clients that keep their connections
  *   peek FILE               reads 4 KiB past the page cache, here and there, over and over
  *   ask PORT [FROM]         asks PORT and waits for the answer, over and over; with FROM answers whoever asks there by asking PORT
  * Linked with: pthread. */
@@ -42,6 +43,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -845,6 +847,33 @@ static void ask(int port)
 	}
 }
 
+#define LOOP_CLIENTS_MAX 64
+
+/* Clients are processes of their own: the server is one thread, and there is none beside it. */
+static void loop(int port, int clients, int ms)
+{
+	struct pollfd polled[1 + LOOP_CLIENTS_MAX] = { { listen_at(port, 128), POLLIN, 0 } };
+	nfds_t count = 1;
+
+	for (int i = 0; i < clients && i < LOOP_CLIENTS_MAX; i++)
+		if (fork() == 0)
+			ask(port);
+	ready();
+	for (;;) {
+		poll(polled, count, -1);
+		for (nfds_t i = 1; i < count; i++) {
+			char byte;
+
+			if (!(polled[i].revents & POLLIN) || recv(polled[i].fd, &byte, 1, 0) != 1)
+				continue;
+			burn_ns(ms * INT64_C(1000000));
+			send(polled[i].fd, &byte, 1, MSG_NOSIGNAL);
+		}
+		if (polled[0].revents & POLLIN && count <= LOOP_CLIENTS_MAX)
+			polled[count++] = (struct pollfd){ accept(polled[0].fd, NULL, NULL), POLLIN, 0 };
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "", *first = argc > 2 ? argv[2] : "", *second = argc > 3 ? argv[3] : "";
@@ -928,6 +957,8 @@ int main(int argc, char **argv)
 		answer_ms = atoi(second);
 		serve(atoi(first));
 	}
+	if (!strcmp(what, "loop") && argc > 4)
+		loop(atoi(first), atoi(second), atoi(argv[4]));
 	if (!strcmp(what, "ask") && *second) {
 		ask_port = atoi(first);
 		serve(atoi(second));

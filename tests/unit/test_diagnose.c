@@ -123,7 +123,7 @@ static void add_disk(struct scene *scene, const char *container, guint64 ns, gui
 /* A container "web" that does little and suffers nothing, on a machine with two CPUs and much memory. */
 static void scene_init(struct scene *scene)
 {
-	static const char *const futex[] = { "container", "wait", NULL };
+	static const char *const futex[] = { "container", "wait", "end", NULL };
 	static const char *const disk[] = { "container", "time", "device", NULL };
 	static const char *const dns[] = { "container", "resolver", "transport", "outcome", NULL };
 	static const char *const port[] = { "port", NULL };
@@ -355,7 +355,7 @@ static void scene_own_disk(struct scene *scene, gboolean much)
 
 static void scene_lock(struct scene *scene, gboolean much)
 {
-	const char *values[] = { "web", much ? "likely a lock" : "likely a condition" };
+	const char *values[] = { "web", much ? "likely a lock" : "likely a condition", "woken" };
 	struct histogram_counts counts = { 0 };
 
 	histogram_counts_record(&counts, UNIT_NANOSECONDS, S(0.01), 2000);
@@ -535,6 +535,47 @@ static void scene_answers(struct scene *scene, gboolean much)
 	add_time(scene, "web", "blocked: network", 9);
 }
 
+static void set_threads(struct gauge_row *row, double thread, double process, guint turns)
+{
+	gauge_set(row, GAUGE_THREAD_CPU, S(thread));
+	gauge_set(row, GAUGE_THREAD_READY, S(MIN(thread + 0.02, 1)));
+	gauge_set(row, GAUGE_PROCESS_CPU, S(process));
+	gauge_set(row, GAUGE_PROCESS_TURNS, turns);
+}
+
+static void scene_one_thread(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_CPU, S(10));
+	set_threads(web(scene), 0.97, 0.99, 1);
+	gauge_set(web(scene), GAUGE_UNREAD, much ? 5 : 0);
+	gauges_set_text(scene->gauges, web(scene), GAUGE_TEXT_BUSIEST, "redis-server");
+	gauges_set_text(scene->gauges, web(scene), GAUGE_TEXT_BUSIEST_PID, "1");
+	add_time(scene, "web", "running: user", 9.5);
+}
+
+/* Waits of its threads for a condition, 5 ms each. */
+static void add_turns(struct scene *scene, const char *end, guint count)
+{
+	const char *values[] = { "web", "likely a condition", end };
+	struct histogram_counts counts = { 0 };
+
+	histogram_counts_record(&counts, UNIT_NANOSECONDS, 5 * NS_PER_MS, count);
+	histogram_add(scene->futex, values, 0, &counts);
+}
+
+/* In the calm scene they use more than one CPU. */
+static void scene_interpreter(struct scene *scene, gboolean much)
+{
+	gauge_set(web(scene), GAUGE_CPU, much ? S(10) : S(16));
+	set_threads(web(scene), 0.25, much ? 1 : 1.6, 4);
+	gauge_set(web(scene), GAUGE_UNREAD, 0);
+	gauges_set_text(scene->gauges, web(scene), GAUGE_TEXT_BUSIEST, "python3");
+	gauges_set_text(scene->gauges, web(scene), GAUGE_TEXT_BUSIEST_PID, "7");
+	gauges_set_text(scene->gauges, web(scene), GAUGE_TEXT_INTERPRETER, "Python");
+	add_time(scene, "web", "running: user", 9.5);
+	add_turns(scene, "timed out", 6000);
+}
+
 static const struct case_of_rule {
 	const char *rule;
 	void (*play)(struct scene *scene, gboolean much);
@@ -586,6 +627,8 @@ static const struct case_of_rule {
 	{ "garbage collection", scene_collector, FAULT_CONTAINER, NULL },
 	{ "all workers taken", scene_workers, FAULT_CONTAINER, NULL },
 	{ "slow answers", scene_answers, FAULT_PEER, "192.0.2.9 port 80" },
+	{ "one thread at its limit", scene_one_thread, FAULT_CONTAINER, NULL },
+	{ "interpreter lock", scene_interpreter, FAULT_CONTAINER, NULL },
 };
 
 static struct diagnosis *scene_diagnose(struct scene *scene)
@@ -1030,6 +1073,106 @@ static void test_little_demand_fills_nothing(void)
 	snapshot_free(scene.snapshot);
 }
 
+static const char *first_name(struct scene *scene)
+{
+	struct diagnosis *diagnosis = scene_diagnose(scene);
+	const struct finding *finding = first_of(diagnosis->findings, "web");
+	const char *name = finding ? finding->name : NULL;
+
+	diagnosis_free(diagnosis);
+	snapshot_free(scene->snapshot);
+	return name;
+}
+
+/* One thread that runs all the time is no trouble while nobody waits for it, on one CPU more threads would not help, and of two
+ * that are as busy neither is alone. */
+static void test_one_thread_and_nothing_waits(void)
+{
+	for (guint i = 0; i < 5; i++) {
+		struct scene scene;
+
+		scene_init(&scene);
+		scene_one_thread(&scene, TRUE);
+		switch (i) {
+		case 1:
+			gauge_set(web(&scene), GAUGE_UNREAD, 1);
+			break;
+		case 2:
+			gauge_set(web(&scene), GAUGE_CPUSET, 1);
+			break;
+		case 3:
+			gauge_set(web(&scene), GAUGE_CPU, S(20));
+			break;
+		case 4:
+			gauge_set(web(&scene), GAUGE_THREAD_READY, S(0.9));
+			break;
+		default:
+			g_assert_cmpstr(first_name(&scene), ==, "one thread at its limit");
+			continue;
+		}
+		g_assert_null(first_name(&scene));
+	}
+}
+
+/* The least of all looks counts; where it was not looked at because it did little, that is little. */
+static void test_one_thread_in_every_part(void)
+{
+	static const guint64 unread[][3] = { { 5, 3, 4 }, { 5, 0, 4 }, { 5, 3, 4 } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(unread); i++) {
+		struct scene scene;
+
+		scene_init(&scene);
+		scene_one_thread(&scene, TRUE);
+		scene.windows = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+		for (guint j = 0; j < 3; j++) {
+			struct snapshot *part = snapshot_new("scene");
+			struct shape *shape = shape_new(SHAPE_GAUGES, "usage", UNIT_COUNT);
+			struct gauge_row *row = gauges_add(shape->gauges, GAUGE_RESOURCE_CONTAINER, 7, 0, "web");
+
+			part->duration_ns = NS_PER_S;
+			gauge_set(row, GAUGE_CPU, i == 2 && j == 1 ? S(0.3) : S(1));
+			if (j && !(i == 2 && j == 1)) { /* at the first nothing is known of its threads */
+				set_threads(row, 0.97, 0.99, 1);
+				gauge_set(row, GAUGE_UNREAD, unread[i][j]);
+			}
+			g_ptr_array_add(part->shapes, shape);
+			g_ptr_array_add(scene.windows, part);
+		}
+		g_assert_cmpstr(first_name(&scene), ==, i == 0 ? "one thread at its limit" : NULL);
+	}
+}
+
+/* A lock is waited for again and again, a little at a time; a pool waits until it is woken. Who uses less than nearly a CPU
+ * is at the lock's limit only when others wait for it, and what has no such lock never is. */
+static void test_interpreter_waits(void)
+{
+	static const struct {
+		const char *interpreter, *end;
+		double process;
+		const char *verdict;
+	} tests[] = {
+		{ "Python", "timed out", 0.8, "interpreter lock" },
+		{ "Python", "woken", 0.8, NULL },
+		{ "Python", "woken", 0.95, "interpreter lock" },
+		{ NULL, "timed out", 0.95, NULL },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+		struct scene scene;
+
+		scene_init(&scene);
+		gauge_set(web(&scene), GAUGE_CPU, S(10 * tests[i].process));
+		set_threads(web(&scene), tests[i].process / 3, tests[i].process, 3);
+		gauge_set(web(&scene), GAUGE_UNREAD, 0);
+		gauges_set_text(scene.gauges, web(&scene), GAUGE_TEXT_BUSIEST, "python3");
+		gauges_set_text(scene.gauges, web(&scene), GAUGE_TEXT_INTERPRETER, tests[i].interpreter);
+		add_time(&scene, "web", "running: user", 8);
+		add_turns(&scene, tests[i].end, 3000);
+		g_assert_cmpstr(first_name(&scene), ==, tests[i].verdict);
+	}
+}
+
 /* A hypervisor takes nothing of the time in which a disk is waited for. */
 static void test_steal_beside_a_disk(void)
 {
@@ -1359,6 +1502,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/diagnose/newcomer", test_newcomer);
 	g_test_add_func("/diagnose/little-demand-fills-nothing", test_little_demand_fills_nothing);
 	g_test_add_func("/diagnose/collector-beside-a-neighbour", test_collector_beside_a_neighbour);
+	g_test_add_func("/diagnose/one-thread-and-nothing-waits", test_one_thread_and_nothing_waits);
+	g_test_add_func("/diagnose/one-thread-in-every-part", test_one_thread_in_every_part);
+	g_test_add_func("/diagnose/interpreter-waits", test_interpreter_waits);
 	g_test_add_func("/diagnose/steal-beside-a-disk", test_steal_beside_a_disk);
 	g_test_add_func("/diagnose/full-at-one-look", test_full_at_one_look);
 	g_test_add_func("/diagnose/much-of-little-is-little", test_much_of_little_is_little);
