@@ -126,6 +126,14 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
+def has_begun(pid):
+    """Whether the container's own program runs; before it, the runtime's is there, with threads of its own."""
+    try:
+        return not Path(f"/proc/{pid}/comm").read_text().startswith(("runc", "crun"))
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # and has ended
+
+
 class Runtime:
     name = ""
     cgroup_parents = ()
@@ -173,6 +181,7 @@ class Runtime:
         self.containers.append(container)
         if options:
             raise TypeError(f"{self.name} does not know the options {sorted(options)}")
+        wait_for(lambda: has_begun(container.pid), 60, f"{container.name} to begin")
         return container
 
     def rm(self, container):
