@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import leftovers
-from support import ROOT, Missing, mounts_below, processes_mentioning, remove_tree, run, tool, wait_for
+from support import ROOT, STOP_S, Missing, mounts_below, processes_mentioning, remove_tree, run, tool, wait_for
 
 CGROUPS = Path("/sys/fs/cgroup")
 PROGRAMS = ROOT / "tests" / "programs"
@@ -198,7 +198,7 @@ class Runtime:
         if self.daemon and self.daemon.poll() is None:
             self.daemon.terminate()
             try:
-                self.daemon.wait(STOP_DEADLINE_S)
+                self.daemon.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.daemon.kill()
                 self.daemon.wait()
@@ -439,7 +439,7 @@ class Runc(Runtime):
         # The container keeps its parent's streams, so they must not be a pipe somebody reads to its end.
         with open(bundle / "log", "wb") as log:
             status = subprocess.run([tool(self.program), "--root", str(self.dir / "state"), "run", "-d", "--bundle",
-                                     str(bundle), name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60)
+                                     str(bundle), name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=STOP_S)
         if status.returncode != 0:
             raise RuntimeError(f"{self.program} run: {(bundle / 'log').read_text(errors='replace')}")
         return Container(self, name, name, json.loads(self.cli("state", name).stdout)["pid"])

@@ -8,6 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = bool(os.environ.get("CI"))
+# Deadlines are there to end what hangs, and are written for a machine of today with nothing else to do: others are slower, and stand
+# still now and then.
+PATIENCE = 4
+STOP_S = 30 * PATIENCE  # for a program that was told to stop to say what it has found
 
 
 class Missing(Exception):
@@ -16,6 +20,7 @@ class Missing(Exception):
 
 def wait_for(condition, deadline_s=20.0, what="condition", interval_s=0.02):
     """Calls `condition` until it returns something true, and returns that. Raises TimeoutError naming `what`."""
+    deadline_s *= PATIENCE
     end = time.monotonic() + deadline_s
     while True:
         value = condition()
@@ -55,8 +60,8 @@ def fathom_binary():
 
 
 def run(*command, timeout=60, check=True, **options):
-    """subprocess.run with captured text; a failure shows both streams."""
-    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout,
+    """subprocess.run with captured text; a failure shows both streams. `timeout`, too, is of a machine with nothing else to do."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout * PATIENCE,
                           stdin=options.pop("stdin", subprocess.DEVNULL), text=options.pop("text", True),
                           errors=options.pop("errors", "backslashreplace"), **options)
     if check and done.returncode != 0:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from runtimes import die_with_parent
-from support import fathom_binary, wait_for
+from support import STOP_S, fathom_binary, wait_for
 
 
 class Agent:
@@ -44,13 +44,13 @@ class Agent:
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(how)
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=STOP_S)
         self.process.stdout.close()
         return status
 
     def request(self, method, path, token="", headers=None, body=None):
         """Status, headers, body. token "": the operator's; None: none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=STOP_S)
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token or self.token}"
@@ -73,7 +73,7 @@ class Agent:
                 return row
         return None
 
-    def raw(self, data, timeout=20):
+    def raw(self, data, timeout=STOP_S):
         """What comes back for bytes as they are, until the agent closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             connection.sendall(data)

@@ -66,6 +66,9 @@ def start():
             container.runtime.rm(container)
 
 
+WAITS = ("7", "271", "232", "281")  # poll, ppoll, epoll_wait, epoll_pwait
+
+
 class Fathom:
     def __init__(self, binary, directory):
         self.binary = binary
@@ -109,11 +112,11 @@ def fathom(tmp_path):
 
 @pytest.fixture
 def wait_attached():
-    """wait_attached(process): waits until a started fathom has its probes attached."""
+    """wait_attached(process): waits until a started fathom has its probes attached, and waits for what they tell."""
     def is_attached(process):
         if process.poll() is not None:
             raise RuntimeError(f"fathom ended: {process.communicate()}")
-        return any(word in link for link in links(process.pid) for word in ("bpf_link", "bpf-link", "perf_event"))
+        return Path(f"/proc/{process.pid}/syscall").read_text().split()[0] in WAITS and any(word in link for link in links(process.pid) for word in ("bpf_link", "bpf-link", "perf_event"))
 
     def links(pid):
         found = []

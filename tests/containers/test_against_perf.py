@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom profile beside perf record: the same container, the same rate, the same seconds."""
+import math
 import re
 import subprocess
 from collections import Counter
@@ -7,7 +8,7 @@ from collections import Counter
 import pytest
 
 from folded import stacks
-from support import Missing, run, tool
+from support import STOP_S, Missing, run, tool
 
 SECONDS = 8
 HZ = 499  # at 99 Hz chance alone makes three points of difference in so short a run
@@ -36,13 +37,17 @@ def test_top_ten_functions_agree_with_perf_record(docker, start, fathom, tmp_pat
     try:
         done = fathom("profile", web.name, "-d", SECONDS, "-F", HZ, "-o", "web.folded")
     finally:
-        assert recording.wait(60) == 0
+        assert recording.wait(STOP_S) == 0
     assert done.returncode == 0, done.stderr
     ours = Counter()
     for stack, weight in stacks(tmp_path / "web.folded"):
         ours[stack[-1].removesuffix("_[k]")] += weight
-    ours, theirs = leaf_shares(ours), leaf_shares(perf_leaves(data))
+    leaves = perf_leaves(data)
+    samples = min(sum(ours.values()), sum(leaves.values()))
+    ours, theirs = leaf_shares(ours), leaf_shares(leaves)
     top = sorted(theirs, key=theirs.get, reverse=True)[:10]
     assert sum(name.startswith("part_") for name in top) >= 9, theirs
     for name in top:
-        assert ours.get(name, 0) == pytest.approx(theirs[name], abs=0.03), (name, ours, theirs)
+        # Two samples of the same: chance has its part in the difference where the program had the CPU rarely.
+        chance = 4 * math.sqrt(2 * theirs[name] / samples)
+        assert ours.get(name, 0) == pytest.approx(theirs[name], abs=max(0.03, chance)), (name, ours, theirs)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from agent_client import Agent
-from support import ROOT, Missing, attached, fathom_binary, lack, run, tool, wait_for
+from support import ROOT, STOP_S, Missing, attached, fathom_binary, lack, run, tool, wait_for
 
 SEGMENTS_PER_CPU = 0.001 / 150e-9  # a second, that are looked at one by one (tcp.h)
 
@@ -501,7 +501,7 @@ scrape_configs:
         assert query(f"histogram_quantile(0.99,fathom_container_cpu_runqueue_latency_seconds_bucket%7B{name}%7D)")
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=STOP_S)
 
 
 def test_alerts(agent):
@@ -626,7 +626,7 @@ def test_many_clients(agent):
     idle = []
     try:
         for _ in range(100):
-            idle.append(socket.create_connection(("127.0.0.1", agent.port), timeout=20))
+            idle.append(socket.create_connection(("127.0.0.1", agent.port), timeout=STOP_S))
         assert agent.request("GET", "/healthz", token=None)[0] == 200
         # drip: a byte now and then does not keep a request alive beyond its time
         idle[0].sendall(b"GET / HT")
@@ -690,23 +690,23 @@ def test_tls(tmp_path):
         context = ssl.create_default_context(cafile=certificate)
 
         def ask(path, **headers):
-            connection = http.client.HTTPSConnection("127.0.0.1", int(port), timeout=20, context=context)
+            connection = http.client.HTTPSConnection("127.0.0.1", int(port), timeout=STOP_S, context=context)
             connection.request("GET", path, headers=headers)
             return connection.getresponse().status
         wait_for(lambda: ask("/healthz") == 200, 20, "a reading")
         assert ask("/api/self") == 401 and ask("/api/self", Authorization=f"Bearer {token}") == 200
-        plain = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+        plain = http.client.HTTPConnection("127.0.0.1", int(port), timeout=STOP_S)
         with pytest.raises((http.client.HTTPException, OSError)):
             plain.request("GET", "/healthz")
             plain.getresponse()
         old = ssl.create_default_context(cafile=certificate)
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
         old.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.raises(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=20) as connection:
+        with pytest.raises(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=STOP_S) as connection:
             old.wrap_socket(connection, server_hostname="localhost")
     finally:
         process.terminate()
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=STOP_S)
         process.stdout.close()
     assert status == 0
 
@@ -795,7 +795,7 @@ def test_unit_file():
 
 
 def test_stream(agent):
-    connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=STOP_S)
     connection.request("GET", "/api/stream", headers={"Authorization": f"Bearer {agent.token}"})
     answer = connection.getresponse()
     assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/event-stream")

@@ -16,7 +16,7 @@ import pytest
 
 from agent_client import Agent
 from runtimes import die_with_parent
-from support import ROOT, Missing, fathom_binary, lack, run, tool, wait_for
+from support import ROOT, STOP_S, Missing, fathom_binary, lack, run, tool, wait_for
 
 WEB = ROOT / "tests/web"
 
@@ -134,16 +134,16 @@ def test_capture(seen):
                                      ("api/captures", "POST", 409), ("api/stream", "GET", 409)):
             asked = urllib.request.Request(url + path, method=method, headers={"Authorization": f"Bearer {token}"})
             try:
-                got = urllib.request.urlopen(asked, timeout=20).status
+                got = urllib.request.urlopen(asked, timeout=STOP_S).status
             except urllib.error.HTTPError as refused:
                 got = refused.code
             assert got == status, path
         asked = urllib.request.Request(url + "api/verdicts", headers={"Authorization": f"Bearer {token}"})
-        judged = json.loads(urllib.request.urlopen(asked, timeout=20).read())
+        judged = json.loads(urllib.request.urlopen(asked, timeout=STOP_S).read())
         said = json.loads(run(fathom_binary(), "replay", capture, "diagnose", "--json", check=False).stdout)
     finally:
         replay.terminate()
-        assert replay.wait(timeout=20) == 0
+        assert replay.wait(timeout=STOP_S) == 0
         replay.stdout.close()
     it = json.loads(done.stdout)
     assert "failed" not in it and it["errors"] == [], it
@@ -214,7 +214,7 @@ def test_commands_run(seen, tmp_path):
                                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                                       stderr=subprocess.PIPE, text=True)))
         for command, process in running:
-            _, err = process.communicate(timeout=90)
+            _, err = process.communicate(timeout=STOP_S)
             if process.returncode not in (0, 3):  # 3: less than 95 % of one second was covered
                 wrong[command] = f"{process.returncode}: {err[-300:]}"
     assert not wrong

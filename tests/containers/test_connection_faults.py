@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from support import run, wait_for
+from support import STOP_S, run, wait_for
 
 PORT = 7000
 SMALLEST = {**os.environ, "FATHOM_SMALLEST": "1"}
@@ -68,7 +68,7 @@ class Tables:
 def ended(process, capture=None):
     """The result and ledger of one that is told to end."""
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode in (0, 3), complaint
     return text if capture is None else json.loads(capture.read_text())["shapes"][0]["ledger"]
 
@@ -142,7 +142,7 @@ def test_a_stopped_reader_loses_no_connection(fathom, wait_attached, docker, sta
     inside(server, "tcpload", "connect", "127.0.0.1", PORT, 2)
     wait_for(lambda: told.read_text().count('"close"') >= 4, what="what happens after")
     events.send_signal(signal.SIGINT)
-    complaint = events.communicate(timeout=60)[1]
+    complaint = events.communicate(timeout=STOP_S)[1]
     lines = told.read_text().splitlines()
     assert events.returncode == 3 and "inconclusive" in complaint, complaint
     share = float(re.search(r"only ([\d.]+) %", complaint).group(1))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import runtimes
-from support import Missing, join, lack, run, tool, wait_for
+from support import STOP_S, Missing, join, lack, run, tool, wait_for
 
 MANY = 20000
 DATAGRAM_PORT = 64000  # higher than clients' here
@@ -70,7 +70,7 @@ def watching(fathom, wait_attached, *arguments):
     wait_for(lambda: has_iterators(process), what="all its programs")
     yield found
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     found.append(json.loads(text))
 
@@ -259,7 +259,7 @@ def test_requests_and_who_does_not_reuse_connections(fathom, wait_attached, dock
         assert inside(callers["reuses"], "tcpload", "connect", "127.0.0.1", PORT, 5, 2).stdout == "done 0\n"
         assert inside(callers["churns"], "tcpload", "connect", "127.0.0.1", PORT, 100).stdout == "done 0\n"
     histogram.send_signal(signal.SIGINT)
-    timed = json.loads(histogram.communicate(timeout=60)[0])["shapes"][0]
+    timed = json.loads(histogram.communicate(timeout=STOP_S)[0])["shapes"][0]
     elapsed_ns = (time.monotonic() - started) * 1e9
     both = {name: edges(found[0], container.name, server.name, PORT)[0] for name, container in callers.items()}
     for edge in both.values():  # one after the other, and none faster than it is made
@@ -471,8 +471,8 @@ def test_processes_of_milliseconds_are_named(fathom, wait_attached, pair):
         lines = [json.loads(events.stdout.readline()) for _ in range(4 * BRIEF)]
         for process in (mapper, events):
             process.send_signal(signal.SIGINT)
-        told = json.loads(mapper.communicate(timeout=60)[0])
-        assert not events.communicate(timeout=60)[0] and events.returncode == 0
+        told = json.loads(mapper.communicate(timeout=STOP_S)[0])
+        assert not events.communicate(timeout=STOP_S)[0] and events.returncode == 0
     check_exact(found[0], client.name, server.name, BRIEF)
     kinds = [(line["container"], line["process"], line["event"], line["peer"]) for line in lines]
     for event in ("connect", "close"):
@@ -541,7 +541,7 @@ def test_events_one_by_one(fathom, wait_attached, pair):
         assert inside(client, "tcpload", "connect", addresses[0], PORT + 1, 1).stdout == "done 1\n"
         lines = [json.loads(process.stdout.readline()) for _ in range(13)]
         process.send_signal(signal.SIGINT)
-        rest, complaint = process.communicate(timeout=60)
+        rest, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     assert not rest
     found = [(line["container"], line) for line in lines]
@@ -565,7 +565,7 @@ def test_map_by_process(fathom, pair):
         maker = fathom.start("map", "-d", "3", "-q", "--by", "process", "--json")
         wait_for(lambda: inside(client, "tcpload", "connect", addresses[0], PORT, 5).stdout and maker.poll() is not None,
                  what="the map")
-        made = json.loads(maker.communicate(timeout=60)[0])
+        made = json.loads(maker.communicate(timeout=STOP_S)[0])
     names = {node["id"]: node["name"] for node in made["nodes"]}
     links = {(names[link["source"]], names[link["target"]]) for link in made["links"]}
     assert (f"{client.name} (tcpload)", f"{server.name} (tcpload)") in links, links

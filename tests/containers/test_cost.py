@@ -11,7 +11,7 @@ SECONDS = 2
 
 def watch(fathom, command, target):
     """`fathom COMMAND TARGET`, running and attached."""
-    process = fathom.start(command, target, "-q", "-d", "60", "-o", "out.folded")
+    process = fathom.start(command, target, "-q", "-d", "600", "-o", "out.folded")
     links = f"/proc/{process.pid}/fdinfo"
     wait_for(lambda: "link_type" in subprocess.run(["grep", "-rhs", "link_type", links], capture_output=True,
                                                    text=True, check=False).stdout, what="fathom to attach")

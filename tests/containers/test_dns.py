@@ -11,7 +11,7 @@ import pytest
 
 import runtimes
 from agent_client import Agent
-from support import Missing, join, lack, run, tool, wait_for
+from support import STOP_S, Missing, join, lack, run, tool, wait_for
 
 SLOW_NS = 50e6
 TIMEOUT = "300ms"
@@ -49,7 +49,7 @@ def watching(fathom, *arguments):
     wait_attached(process)
     yield found
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     found.append(json.loads(text))
 
@@ -176,7 +176,7 @@ def watching_peers(fathom, *arguments):
     wait_attached(process)
     yield found
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     found.append(text)
 
@@ -276,7 +276,7 @@ def test_latency_by_outcome_and_hostile_names(fathom, pair):
     wait_attached(process)
     inside(client, "dnsload", "ask", "10.78.1.2", 10, "slow.example")
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     assert '"noerror"' in text and "10.78.1.2" in text
     with watching(fathom, "--names") as found:
@@ -297,7 +297,7 @@ def test_a_flood_is_sampled_and_its_count_is_right(fathom, pair):
     wait_attached(process)
     answered = inside(client, "dnsload", "ask", "10.78.1.2", FLOOD_QUESTIONS, "ok.example", timeout=120).stdout
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     shape = json.loads(text)["shapes"][0]
     counted = sum(row["counts"]["count"] for row in shape["rows"])

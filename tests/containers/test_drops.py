@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from support import join, run, tool, wait_for
+from support import STOP_S, join, run, tool, wait_for
 
 LOST, FLOWS = 300, 40
 NOBODY, FLOOD, CROWD = 5999, 7004, 7002
@@ -54,7 +54,7 @@ def watching(fathom, wait_attached, *arguments):
     wait_attached(process)
     yield found
     process.send_signal(signal.SIGINT)
-    text, complaint = process.communicate(timeout=60)
+    text, complaint = process.communicate(timeout=STOP_S)
     assert process.returncode == 0, complaint
     found.append(json.loads(text))
 
@@ -172,7 +172,7 @@ def test_rows_that_are_idle_make_room(fathom, wait_attached, lossy):
     assert lost == sent and asked == sent, (lost, asked)
     for started in (process, talk):
         started.send_signal(signal.SIGINT)
-        _, complaint = started.communicate(timeout=60)
+        _, complaint = started.communicate(timeout=STOP_S)
         assert started.returncode == 0, complaint
 
 

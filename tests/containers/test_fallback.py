@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from support import join, run, tool, wait_for
+from support import STOP_S, join, run, tool, wait_for
 
 PORT = 7000
 HELD = 20
 REFUSED = "-sys_admin,-bpf,-perfmon"
-LONGEST = 120  # seconds: no reader waits for ever
+LONGEST = 480  # seconds: no reader waits for ever
 # Connections no process holds, as their descriptors are under way in a message nobody takes.
 NOBODYS = """
 import array, socket, subprocess
@@ -139,7 +139,7 @@ def test_what_begins_and_ends_between_looks(fathom, pair):
         look_until("closes", 80)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=STOP_S)
     assert process.returncode == 0
     counts = [count(found, key, server) for key in ("existing", "opens", "accepts", "closes")]
     assert counts == [0, HELD, HELD, HELD], found
@@ -157,7 +157,7 @@ def test_traffic_and_round_trips_while_polled(fathom, pair):
     finally:
         client.runtime.cli("exec", client.id, "sh", "-c", "kill $(pidof tcpload)", check=False)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=STOP_S)
     edge = next(e for e in ours(found[-1], server) if "sent_bytes" in e)
     assert edge["received_bytes"] == pytest.approx(10 * edge["sent_bytes"], rel=0.1), edge  # 100 are answered with 1,000
     assert edge["rtt_ns"]["count"] >= 1 and "failures" not in edge, edge
@@ -168,7 +168,7 @@ def test_events_while_polled(fathom, pair, beside):
     client, server = pair
     place = ("nsenter", "-t", str(client.pid), "-n") if beside else ("unshare", "-n")
     nobody = None
-    process = subprocess.Popen(["setpriv", f"--bounding-set={REFUSED}", str(fathom.binary), "tcp", "-d", "30", "--json", client.name,
+    process = subprocess.Popen(["setpriv", f"--bounding-set={REFUSED}", str(fathom.binary), "tcp", "-d", str(LONGEST), "--json", client.name,
                                 server.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert "polled every 3 s: short connections are missed" in process.stderr.readline()
@@ -180,9 +180,9 @@ def test_events_while_polled(fathom, pair, beside):
         lines += [json.loads(process.stdout.readline()) for _ in range(HELD)]
     finally:
         process.send_signal(signal.SIGINT)
-        complaint = process.communicate(timeout=30)[1]
+        complaint = process.communicate(timeout=STOP_S)[1]
         if nobody:
-            nobody.communicate("\n", timeout=30)
+            nobody.communicate("\n", timeout=STOP_S)
     kinds = [(line["container"], line["event"], line["peer"]) for line in lines]
     assert sorted(set(kinds)) == sorted([(client.name, "connect", server.name), (server.name, "accept", client.name),
                                          (client.name, "close", server.name)]), kinds
@@ -197,7 +197,7 @@ def test_drops_and_queues_without_programs(fathom, pair):
     shown = refused(fathom, "drops", "-d", "0.2")
     assert shown.returncode == 0 and "as network namespaces count them" in shown.stdout, shown
     assert "CAP_BPF" in shown.stderr and "namespaces count themselves" in shown.stderr, shown
-    process = fathom.start("drops", "--rung", "polled", "-d", "30", "--json", "-i", "0.5")
+    process = fathom.start("drops", "--rung", "polled", "-d", LONGEST, "--json", "-i", "0.5")
     try:
         first = json.loads(process.stdout.readline())
         run("nsenter", "-t", client.pid, "-n", "python3", "-c", "import socket\ns = socket.socket(2, 2)\n"
@@ -208,7 +208,7 @@ def test_drops_and_queues_without_programs(fathom, pair):
             dropped += [d for d in found["drops"] if d.get("container") == server.name]
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=STOP_S)
     assert {(d["reason"], d["protocol"], d["direction"]) for d in dropped} == {("no_socket", "udp", "in")}, dropped
     assert sum(d["packets"] for d in dropped) == 30 and not any("bytes" in d for d in dropped), dropped
     assert any(q.get("container") == server.name and q["address"].endswith(f":{PORT}") for q in first["listeners"]), first
@@ -253,7 +253,7 @@ def test_full_accept_queues_while_polled(fathom, pair):
             read_until(process, found, lambda found: any("failures" in e for e in ours(found[-1], server)), "drops")
         finally:
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=30)[0]
+            rest = process.communicate(timeout=STOP_S)[0]
             listener.kill()
     found += [json.loads(line) for line in rest.splitlines()]
     failed = [e for result in found for e in ours(result, server) if "failures" in e]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import tool, wait_for
+from support import STOP_S, tool, wait_for
 
 
 def meminfo():
@@ -82,7 +82,7 @@ def test_host_and_use_agree_with_sysstat(docker, start, fathom):
         "use": started(fathom.binary, "use", "--json", "-d", SYSSTAT_S, burning.name),
         "host": started(fathom.binary, "host", "--json", "-i", SYSSTAT_S, "--top", 100),
     }
-    said = {name: process.communicate(timeout=60)[0] for name, process in running.items()}
+    said = {name: process.communicate(timeout=STOP_S)[0] for name, process in running.items()}
     host, use = json.loads(said["host"]), json.loads(said["use"])
     values = {name: entry["value"] for name, entry in host["values"].items()}
 

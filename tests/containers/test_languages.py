@@ -15,7 +15,7 @@ import pytest
 
 from folded import stacks, total
 from runtimes import PROGRAMS, die_with_parent
-from support import Missing, lack, run, tool, wait_for
+from support import STOP_S, Missing, lack, run, tool, wait_for
 
 POINTS = 0.03
 SYSTEM = {path: path for path in ("/usr", "/lib", "/lib64", "/etc/java-17-openjdk") if Path(path).exists()}
@@ -300,7 +300,7 @@ def server(tmp_path):
                                stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(20)
+    process.wait(STOP_S)
 
 
 def is_served(url):

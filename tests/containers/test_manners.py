@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from support import run, tool, wait_for
+from support import STOP_S, run, tool, wait_for
 
 MEASURING = ("profile", "offcpu", "walltime")
 
@@ -117,7 +117,7 @@ def test_nothing_stays_attached(fathom, wait_attached, command, last):
     wait_attached(measuring)
     mine = wait_for(lambda: owned(measuring.pid), what="a program of fathom's own")
     measuring.send_signal(last)
-    measuring.wait(30)
+    measuring.wait(STOP_S)
     gone = {number for _, number in mine}
     # The kernel frees programs a grace period after the last descriptor closes.
     wait_for(lambda: not gone & loaded()["prog"], 30, "the kernel to drop the programs")

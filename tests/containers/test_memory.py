@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from folded import stacks, total
-from support import lack, run, tool, wait_for
+from support import STOP_S, lack, run, tool, wait_for
 
 PAGE = 4096
 MIB = 1 << 20
@@ -24,12 +24,12 @@ def anonymous(pid):
 def test_all_that_was_lost_is_found(docker, start, fathom, wait_attached, tmp_path, every):
     # It begins when it is watched, and ends before the watching does: the amount is known.
     leak = start(docker, "leak", "sh", "-c", "until [ -e /tmp/go ]; do sleep 0.05; done; exec /bin/leaker 40 48")
-    watch = fathom.start("memory", leak.name, "-q", "-d", "60", "--every", every, "-o", "leak.folded")
+    watch = fathom.start("memory", leak.name, "-q", "-d", "600", "--every", every, "-o", "leak.folded")
     wait_attached(watch)
     Path(f"/proc/{leak.pid}/root/tmp/go").touch()
     wait_for(lambda: anonymous(leak.pid) >= 48 * MIB, 30, "the leak to end")
     watch.send_signal(2)
-    _, complaints = watch.communicate(timeout=30)
+    _, complaints = watch.communicate(timeout=STOP_S)
     assert watch.returncode == 0, complaints
     found = stacks(tmp_path / "leak.folded")
     lost = total(found, "leak_here")
@@ -93,14 +93,14 @@ def test_hits_of_the_page_cache(docker, start, fathom, tmp_path, block):
             if name == "cold":
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         containers[name] = start(docker, name, "sh", "-c", script, mounts={data: "/data"})
-    watch = fathom.start("memory", *[c.name for c in containers.values()], "-q", "-d", "60", "-o", "hits.json")
+    watch = fathom.start("memory", *[c.name for c in containers.values()], "-q", "-d", "600", "-o", "hits.json")
     wait_for(lambda: has_attached(watch, "memory_fault"), 20, "the page fault events to be watched")
     for container in containers.values():
         (Path(f"/proc/{container.pid}/root/tmp") / "go").touch()
     for container in containers.values():
         wait_for((Path(f"/proc/{container.pid}/root/tmp") / "done").exists, 30, "the reads")
     watch.send_signal(2)
-    _, complaints = watch.communicate(timeout=30)
+    _, complaints = watch.communicate(timeout=STOP_S)
     assert watch.returncode == 0, complaints
     capture = json.loads((tmp_path / "hits.json").read_text())
     for name in ("cold", "warm"):
@@ -147,14 +147,14 @@ def heap_truth(count):
 def heap_watched(start, docker, fathom, tmp_path, names, count, *options):
     """Containers that allocate the same, the first of them watched → its container, [(frames, bytes)], the capture."""
     containers = [start(docker, name, "/bin/allocs", count, "/tmp/go") for name in names]  # the same file, and so the same breakpoints
-    watch = fathom.start("memory", containers[0].name, "--heap", *options, "-q", "-d", "60", "-o", "heap.json")
+    watch = fathom.start("memory", containers[0].name, "--heap", *options, "-q", "-d", "600", "-o", "heap.json")
     wait_for(lambda: has_attached(watch, "heap_exit"), 20, "the breakpoints to be set")
     for container in reversed(containers):
         root = Path(f"/proc/{container.pid}/root/tmp")
         (root / "go").touch()
         wait_for((root / "go.done").exists, 50, "the allocations")
     watch.send_signal(2)
-    _, complaints = watch.communicate(timeout=30)
+    _, complaints = watch.communicate(timeout=STOP_S)
     assert watch.returncode == 0, complaints
     fathom("flame", "heap.json", "-o", "heap.folded")
     return containers[0], stacks(tmp_path / "heap.folded"), json.loads((tmp_path / "heap.json").read_text())
@@ -220,12 +220,12 @@ def test_heap_of_other_allocators(fathom, tmp_path, allocator):
         try:
             wait_for(lambda: (preloaded.name if preloaded else "libc") in Path(f"/proc/{process.pid}/maps").read_text(),
                      what="the library to be mapped")
-            watch = fathom.start("memory", process.pid, "--heap", "--sample", "1", "-q", "-d", "60", "-o", "heap.folded")
+            watch = fathom.start("memory", process.pid, "--heap", "--sample", "1", "-q", "-d", "600", "-o", "heap.folded")
             wait_for(lambda: has_attached(watch, "heap_exit"), 20, "the breakpoints to be set")
             (tmp_path / "go").touch()
             wait_for((tmp_path / "go.done").exists, 60, "the allocations")
             watch.send_signal(2)
-            _, complaints = watch.communicate(timeout=30)
+            _, complaints = watch.communicate(timeout=STOP_S)
         finally:
             process.kill()
     assert watch.returncode == 0, complaints

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from support import fathom_binary, run, wait_for
+from support import STOP_S, fathom_binary, run, wait_for
 
 COMMANDS = ("profile", "offcpu", "latency runq", "latency fs", "latency block", "ps", "top", "trace exec", "map -d 1",
             "connections -d 1", "diagnose", "dns -d 1", "memory", "host")
@@ -34,7 +34,7 @@ def capture(docker, tmp_path_factory):
     before = path.stat().st_size
     wait_for(lambda: path.stat().st_size > before + 3000, 30, "more intervals")
     process.terminate()
-    complaint = process.communicate(timeout=60)[1]
+    complaint = process.communicate(timeout=STOP_S)[1]
     assert process.returncode == 0, complaint
     docker.rm(busy)
     docker.rm(talk)

@@ -211,12 +211,20 @@ def test_musl_without_tables(fathom, tmp_path, how):
 
 
 def test_incomplete_stacks_say_why(fathom, tmp_path):
-    """Code without tables and frame pointers whose functions cannot be told apart is named in the ledger, and is not taken for complete."""
+    """Code without tables and frame pointers of which nobody can tell its caller is named in the ledger, and is not taken for
+    complete: each sample in it, and no other."""
     blind = build(tmp_path, "blind", *UNDESCRIBED, "-g0", "-DSCRAMBLED")
     with running(blind) as child:
-        done = fathom("profile", child.pid, "-d", 2, "-F", HZ, "-o", "out.json")
+        done = fathom("profile", child.pid, "-d", SECONDS, "-F", HZ, "-o", "out.json")
     assert done.returncode == 0, done.stderr
+    assert fathom("flame", "out.json", "-o", "out.folded").returncode == 0
+    halves = user_halves(tmp_path / "out.folded")
+    lost = sum(weight for user, weight in halves.items() if "scrambled" in user)
+    # (It begins and ends with an instruction or two at which the caller can still be told.)
+    assert sum(weight for user, weight in halves.items() if user[0] == "scrambled") >= ENOUGH * lost > 50, halves
+    assert_complete(Counter({user: weight for user, weight in halves.items() if "scrambled" not in user}))
     entries = json.loads((tmp_path / "out.json").read_text())["shapes"][0]["ledger"]["processes"]
     entry = next(e for e in entries if e["name"] == "blind")
-    assert entry["stacks"].get("complete", 0) < 0.5 * sum(entry["stacks"].values())
+    ends = entry["stacks"]
+    assert ENOUGH * lost <= sum(ends.values()) - ends.get("complete", 0) <= lost + (1 - ENOUGH) * halves.total(), (ends, lost)
     assert any("blind" in missing["text"] for missing in entry["missing"]), entry

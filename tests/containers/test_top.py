@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtimes import limited_parent, mount_of
-from support import ROOT, Missing, build_dir, lack, run, tool, wait_for
+from support import ROOT, STOP_S, Missing, build_dir, lack, run, tool, wait_for
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -126,7 +126,7 @@ def test_run_queue_wait_is_the_schedulers(docker, start, fathom):
         row = json.loads(watch.stdout.readline())
         if row["name"] == multi.name:
             found.append((row, delays_ns([multi.pid])))
-    watch.wait(20)
+    watch.wait(STOP_S)
     # What is waited for right now is in fathom's count and not in schedstat: for each thread a turn of all the others.
     told = found[-1][0]["runqueue_wait_ns"] - found[0][0]["runqueue_wait_ns"]
     counted = found[-1][1] - found[0][1]
@@ -185,7 +185,7 @@ def test_processes_agree_with_pidstat(docker, start, fathom):
     web = start(docker, "web", "/bin/burn", "1", cpus=0.5)
     watch = fathom.start("top", "--processes", "--json", "--count", "1", "--interval", "3")
     told = run(pidstat, "-u", "-p", web.pid, "3", "1", env={**os.environ, "LC_ALL": "C", "S_TIME_FORMAT": "ISO"}).stdout
-    found = [json.loads(line) for line in watch.communicate(timeout=30)[0].splitlines()]
+    found = [json.loads(line) for line in watch.communicate(timeout=STOP_S)[0].splitlines()]
     heading = next(line.split() for line in told.splitlines() if "%CPU" in line)
     average = [line.split() for line in told.splitlines() if line.startswith("Average:") and str(web.pid) in line.split()][0]
     # "Average:" stands where the other lines have the time of day.

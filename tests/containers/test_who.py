@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support import tool, wait_for
+from support import STOP_S, tool, wait_for
 
 RUNTIMES = ["docker", "podman", "containerd", "runc"]
 SLEEP = ("sleep", "100000")
@@ -197,7 +197,7 @@ def test_runc_that_minds_its_container(runc, start, fathom):
         assert row(fathom, name)["id"] == name
     finally:
         runc.cli("delete", "-f", name)
-        process.wait(30)
+        process.wait(STOP_S)
         log.close()
 
 

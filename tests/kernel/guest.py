@@ -27,13 +27,13 @@ SERIES = {
 }
 MODULES = ("overlay", "loop")
 MEMORY_MIB = 1536
-BOOT_DEADLINE_S = 120
+BOOT_DEADLINE_S = 400
 # A processor of the emulated machine can stop for good (seen on 6.1 under load: one CPU in an endless loop, the other
 # waiting for it). That says nothing about what was asked, so the machine is started again; a fault of ours comes again.
 ATTEMPTS = 3
 STUCK = re.compile(r"watchdog: BUG: soft lockup|rcu: INFO: \S+ (self-)?detected stall|Kernel panic|rcu: .*kthread starved")
-STUCK_S = 60  # without an answer, once the console has said one of these
-SILENT_S = 60  # without a sign of life
+STUCK_S = 180  # without an answer, once the console has said one of these
+SILENT_S = 180  # without a sign of life
 TICK_S = 5
 LINE = "/dev/ttyS1"
 

@@ -12,7 +12,7 @@ import guest
 from runtimes import make_rootfs
 from support import ROOT, Missing, build_dir, fathom_binary, run, tool
 
-DEADLINE_S = 420
+DEADLINE_S = 1200
 PROFILE_S = 3
 PERIOD_US = 100_000
 HIGH = 24 << 20  # of four times as much that it wants
@@ -102,10 +102,10 @@ mount -t ext4 /dev/loop0 /ext4 || exit 1
 ext4dist 1000 > /tmp/peer & peer=$!
 fathom latency fs --rung 'fentry/vfs_*' --budget 100 -i 1 --json > /tmp/inside & inside=$!
 fathom latency fs --rung tp_btf/sys_enter+exit --budget 100 -i 1 --json > /tmp/outside & outside=$!
-n=0; until [ -s /tmp/inside ] && [ -s /tmp/outside ] && [ $(ls -l /proc/$peer/fd | grep -c 'bpf.link\\|perf_event') -ge 6 ] || [ $n -ge 60 ]; do
+n=0; until [ -s /tmp/inside ] && [ -s /tmp/outside ] && [ $(ls -l /proc/$peer/fd | grep -c 'bpf.link\\|perf_event') -ge 6 ] || [ $n -ge 300 ]; do
 	sleep 1; n=$((n+1)); done
 touch /ext4/go; /srv/rootfs/bin/slowops /ext4 & work=$!
-n=0; until [ -e /ext4/result ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
+n=0; until [ -e /ext4/result ] || [ $n -ge 300 ]; do sleep 1; n=$((n+1)); done
 kill -INT $peer $inside $outside; wait $peer $inside $outside; kill $work
 cat /tmp/peer /tmp/inside /tmp/outside; umount /ext4; losetup -d /dev/loop0"""
 
@@ -113,9 +113,9 @@ cat /tmp/peer /tmp/inside /tmp/outside; umount /ext4; losetup -d /dev/loop0"""
 HEAP_COUNT = 500
 HEAP = """
 cd /srv/heap && crun run -d heap >/dev/null 2>&1
-fathom memory heap --heap --sample 1 -q -d 100 -o /tmp/heap.json & f=$!
-n=0; until [ $(cat /proc/$f/fdinfo/* 2>/dev/null | grep -c 'link_type:.*\\(tracing\\|raw_tracepoint\\)') -ge 8 ] || [ $n -ge 90 ]; do sleep 1; n=$((n+1)); done
-touch /srv/rootfs/tmp/go; n=0; until [ -e /srv/rootfs/tmp/go.done ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done
+fathom memory heap --heap --sample 1 -q -d 900 -o /tmp/heap.json & f=$!
+n=0; until [ $(cat /proc/$f/fdinfo/* 2>/dev/null | grep -c 'link_type:.*\\(tracing\\|raw_tracepoint\\)') -ge 8 ] || [ $n -ge 300 ]; do sleep 1; n=$((n+1)); done
+touch /srv/rootfs/tmp/go; n=0; until [ -e /srv/rootfs/tmp/go.done ] || [ $n -ge 300 ]; do sleep 1; n=$((n+1)); done
 kill -INT $f; wait $f; s=$?; crun delete -f heap; fathom flame /tmp/heap.json --format folded; grep -o '"rung": *"[^"]*"' /tmp/heap.json; exit $s"""
 
 # Name and command of each thing asked of a guest, in order.
@@ -135,10 +135,10 @@ TASKS = (
                " fathom flame /tmp/q.json --format folded; grep -o '\"expected_weight\": *[0-9]*' /tmp/q.json; exit $s"),
     # A container above its memory.high: the kernel's books before and after, and what fathom makes of it meanwhile.
     ("high", "cd /srv/high && crun run -d high >/dev/null 2>&1; cd /sys/fs/cgroup/high; n=0;"
-             " until grep -q 'high [1-9]' memory.events || [ $n = 100 ]; do n=$((n + 1)); sleep 0.2; done; grep high memory.events;"
+             " until grep -q 'high [1-9]' memory.events || [ $n = 500 ]; do n=$((n + 1)); sleep 0.2; done; grep high memory.events;"
              f" fathom diagnose high --json -q -d {PROFILE_S}; s=$?; grep high memory.events; crun delete -f high; exit $s"),
-    ("cost", "fathom offcpu crunweb -q -d 60 -o /dev/null --format folded 2>/dev/null & p=$!; n=0;"
-             " until grep -qs link_type /proc/$p/fdinfo/* || [ $n = 100 ]; do n=$((n + 1)); sleep 0.2; done;"
+    ("cost", "fathom offcpu crunweb -q -d 600 -o /dev/null --format folded 2>/dev/null & p=$!; n=0;"
+             " until grep -qs link_type /proc/$p/fdinfo/* || [ $n = 500 ]; do n=$((n + 1)); sleep 0.2; done;"
              " fathom cost --json -d 2; s=$?; kill -INT $p; wait $p; exit $s"),
     # How many user stacks without frame pointers reach the thread's first frame, and of how many.
     ("stacks", f"/srv/rootfs/bin/hardstacks_omit >/dev/null & p=$!; fathom profile $p -d {PROFILE_S} -o /tmp/h.folded; s=$?; kill $p;"

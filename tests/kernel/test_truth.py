@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from runtimes import compile_programs
-from support import build_dir, lack, wait_for
+from support import STOP_S, build_dir, lack, wait_for
 
 TRUTH = 0.02
 SUM = 0.01
 SWITCH_NS = 50_000  # of a single interval: where within a switch it begins and ends (the machine may be busy elsewhere)
-STOP_S = 5
+LIVES = 4  # a machine that stands still for a while within a switch spoils one of them
 PERIOD_US = 100_000
 CHECKED_SWITCHES = 20_000  # some twenty of them are checked by unwinding
 QUOTA_SHARE = 8  # little enough to be used up on a busy machine, too
@@ -69,7 +69,7 @@ def watching(probe, *options):
         try:
             assert process.stdout.readline() == "READY\n"
             yield told
-            text, _ = process.communicate(timeout=60)
+            text, _ = process.communicate(timeout=STOP_S)
             assert process.returncode == 0
             told.append(parse(text))
         finally:
@@ -86,7 +86,10 @@ def programs(tmp_path_factory):
 @contextmanager
 def sleeper(programs, path):
     """Yields the process, and a function that makes it live its life and returns [(way, syscall, blocked, elapsed)]."""
-    with subprocess.Popen([str(programs / "sleeper"), str(path)], stdout=subprocess.PIPE, text=True) as process:
+    cpu = min(os.sched_getaffinity(0))
+    # On one CPU: since 6.12 the scheduler's books, which the sleeper takes its truth from, take the sleep of who is moved for a wait.
+    with subprocess.Popen([str(programs / "sleeper"), str(path)], stdout=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {cpu})) as process:
         def live():
             process.send_signal(signal.SIGUSR1)
             ways = []
@@ -106,19 +109,30 @@ def sleeper(programs, path):
 
 @pytest.mark.parametrize("probe", ["offcpu", "walltime"])
 def test_blocked_time_is_what_the_sleeper_slept(programs, tmp_path, probe):
-    with sleeper(programs, tmp_path / "file") as (process, live):
-        with watching(probe, "--tgid", process.pid) as told:
-            ways = live()
-    told = told[0]
-    assert len(ways) == 7
-    for way, syscall, truth_ns, _ in ways:
-        got_ns, slack_ns = told.syscalls[syscall], told.events[syscall] * SWITCH_NS
-        # Working with files blocks in other system calls (open, pwrite, munmap …), too.
-        least_ns = (0.7 if way in ("fsync", "fault") else 1 - TRUTH) * truth_ns
-        assert least_ns <= got_ns <= (1 + TRUTH) * truth_ns + slack_ns, (way, got_ns, truth_ns, told.events[syscall])
-    total_ns, told_ns = sum(truth for _, _, truth, _ in ways), sum(told.syscalls.values())
-    assert told_ns >= (1 - TRUTH) * total_ns
-    assert not any(name.startswith("lost") for name in told.ledger), told.ledger
+    """In each way: never longer than it took, and in one life at least as long as the kernel's books say. (These count what passes
+    between a wake-up and the switch it leads to as time on the CPU: microseconds, unless the machine stands still just then.)"""
+    wrong = {}
+    for life in range(LIVES):
+        with sleeper(programs, tmp_path / "file") as (process, live):
+            with watching(probe, "--tgid", process.pid) as told:
+                ways = live()
+        told = told[0]
+        assert len(ways) == 7
+        found = {name: (life, what) for name, what in told.ledger.items() if name.startswith("lost")}
+        for way, syscall, truth_ns, elapsed_ns in ways:
+            got_ns, slack_ns = told.syscalls[syscall], told.events[syscall] * SWITCH_NS
+            assert got_ns <= elapsed_ns + (slack_ns if way == "fault" else 0), (way, got_ns, elapsed_ns)  # its code may have to be read, too
+            # Working with files blocks in other system calls (open, pwrite, munmap …), too.
+            least_ns = (0.7 if way in ("fsync", "fault") else 1 - TRUTH) * truth_ns
+            if not least_ns <= got_ns <= (1 + TRUTH) * truth_ns + slack_ns:
+                found[way] = (life, got_ns, truth_ns, elapsed_ns, told.events[syscall])
+        total_ns, told_ns = sum(truth for _, _, truth, _ in ways), sum(told.syscalls.values())
+        if told_ns < (1 - TRUTH) * total_ns:
+            found["all"] = (life, told_ns, total_ns)
+        wrong = {way: what for way, what in found.items() if life == 0 or way in wrong}
+        if not wrong:
+            return
+    raise AssertionError(wrong)
 
 
 def test_walltime_adds_up(programs, tmp_path):
@@ -138,14 +152,16 @@ def test_blocked_before_and_after(programs):
     with subprocess.Popen(["sleep", "600"]) as process:
         try:
             wait_for(lambda: "S (sleeping)" in Path(f"/proc/{process.pid}/status").read_text(), what="sleep to sleep")
+            before_ns = time.monotonic_ns()
             with watching("offcpu", "--tgid", process.pid) as told:
                 start_ns = time.monotonic_ns()
                 wait_for(lambda: time.monotonic_ns() - start_ns > 300_000_000, what="time to pass")
                 slept_ns = time.monotonic_ns() - start_ns
+            at_most_ns = time.monotonic_ns() - before_ns
         finally:
             process.kill()
     blocked_ns = told[0].states["blocked"]
-    assert slept_ns <= blocked_ns <= slept_ns + 2_000_000_000
+    assert slept_ns <= blocked_ns <= at_most_ns
     assert told[0].stackless_ns == 0
     assert len(told[0].syscalls) == 1
 
@@ -261,11 +277,13 @@ def test_throttling_is_told_apart(programs, threads):
         with subprocess.Popen([str(programs / "burn"), str(threads)], preexec_fn=quota.enter) as process:
             try:
                 wait_for(lambda: quota.throttled_ns() > 0, what="the quota to be used up")
+                at_most_ns = -quota.throttled_ns()
                 with watching("walltime", "--tgid", process.pid) as told:
                     before_ns, start_ns = quota.throttled_ns(), time.monotonic_ns()
                     wait_for(lambda: time.monotonic_ns() - start_ns > 2_000_000_000, what="time to pass")
                     throttled_ns = quota.throttled_ns() - before_ns
                     elapsed_ns = time.monotonic_ns() - start_ns
+                at_most_ns += quota.throttled_ns()  # before it watched and after
             finally:
                 process.kill()
                 process.wait()
@@ -277,4 +295,4 @@ def test_throttling_is_told_apart(programs, threads):
     # The kernel counts by CPU: with both threads throttled on one CPU it counts once what we count for each. It does
     # so when the throttling ends: a period may be missing at either side.
     assert told.states["throttled"] >= 0.9 * throttled_ns - PERIOD_US * 1000 * threads
-    assert told.states["throttled"] <= 1.1 * threads * throttled_ns + 2 * PERIOD_US * 1000 * threads
+    assert told.states["throttled"] <= 1.1 * threads * at_most_ns + 2 * PERIOD_US * 1000 * threads
