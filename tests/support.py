@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every pytest file here shares: waiting for a condition, finding the build, needing a tool."""
+import functools
 import os
 import shutil
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +31,22 @@ def wait_for(condition, deadline_s=20.0, what="condition", interval_s=0.02):
         if time.monotonic() > end:
             raise TimeoutError(f"waited {deadline_s:g} s for {what}")
         time.sleep(interval_s)
+
+
+def spoilt_at_times(test):
+    """A test of a measurement that something else on the machine can spoil now and then, which no measurement of the same could
+    tell from a fault: it has three attempts, and says when it needed them. A fault of ours fails each time."""
+    @functools.wraps(test)
+    def attempts(*arguments, **options):
+        for attempt in range(1, 3):
+            try:
+                return test(*arguments, **options)
+            except (AssertionError, TimeoutError) as spoilt:
+                warnings.warn(f"attempt {attempt}: {str(spoilt)[:300]}")
+            for fixture in options.values():  # what it has started is not there the next time
+                getattr(fixture, "put_away", lambda: None)()
+        return test(*arguments, **options)
+    return attempts
 
 
 def lack(reason):

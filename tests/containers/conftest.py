@@ -60,10 +60,15 @@ def start():
         started.append(container)
         return container
 
+    def remove_all():
+        for container in started:
+            if container in container.runtime.containers:
+                container.runtime.rm(container)
+        started.clear()
+
+    run_one.put_away = remove_all
     yield run_one
-    for container in started:
-        if container in container.runtime.containers:
-            container.runtime.rm(container)
+    remove_all()
 
 
 WAITS = ("7", "271", "232", "281")  # poll, ppoll, epoll_wait, epoll_pwait
@@ -88,11 +93,12 @@ class Fathom:
         self.running.append(process)
         return process
 
-    def stop_all(self):
+    def put_away(self):
         for process in self.running:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.communicate()
+        self.running.clear()
 
     def json(self, *arguments, status=0, **options):
         done = self(*arguments, **options)
@@ -107,7 +113,7 @@ def fathom(tmp_path):
     except Missing as missing:
         lack(str(missing))
     yield program
-    program.stop_all()
+    program.put_away()
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """fathom profile beside perf record: the same container, the same rate, the same seconds."""
-import math
 import re
 import subprocess
 from collections import Counter
 
 import pytest
 
-from folded import stacks
+from folded import chance, stacks
 from support import STOP_S, Missing, run, tool
 
 SECONDS = 8
@@ -49,5 +48,4 @@ def test_top_ten_functions_agree_with_perf_record(docker, start, fathom, tmp_pat
     assert sum(name.startswith("part_") for name in top) >= 9, theirs
     for name in top:
         # Two samples of the same: chance has its part in the difference where the program had the CPU rarely.
-        chance = 4 * math.sqrt(2 * theirs[name] / samples)
-        assert ours.get(name, 0) == pytest.approx(theirs[name], abs=max(0.03, chance)), (name, ours, theirs)
+        assert ours.get(name, 0) == pytest.approx(theirs[name], abs=max(0.03, 1.5 * chance(theirs[name], samples))), (name, ours, theirs)

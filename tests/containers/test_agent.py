@@ -27,8 +27,8 @@ SEGMENTS_PER_CPU = 0.001 / 150e-9  # a second, that are looked at one by one (tc
 
 @pytest.fixture(scope="module")
 def busy(docker):
-    """A container that would keep a CPU busy, and may have a fifth of one."""
-    container = docker.run("agentbusy", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m")
+    """A container that would keep a CPU busy, and may have a tenth of one, which it has on a busy machine, too."""
+    container = docker.run("agentbusy", "sh", "-c", "while :; do :; done", cpus=0.1, memory="64m")
     yield container
     docker.rm(container)
 
@@ -73,9 +73,9 @@ def test_measures_the_container(agent, busy):
     def rate():
         row = agent.container(busy.name)
         return row and row["rates"].get("cpu")
-    wait_for(lambda: 0.1 < (rate() or 0) < 0.3, 20, "a fifth of a CPU")
+    wait_for(lambda: 0.05 < (rate() or 0) < 0.15, 20, "a tenth of a CPU")
     row = agent.container(busy.name)
-    assert row["cpu_limit_nanocores"] == 200_000_000
+    assert row["cpu_limit_nanocores"] == 100_000_000
     wait_for(lambda: agent.container(busy.name)["rates"]["cpu_throttled"] > 0.2, 20, "throttling")
 
     def history():
@@ -83,21 +83,23 @@ def test_measures_the_container(agent, busy):
         return answer["resources"] and answer
     answer = wait_for(history, 20, "history")
     known = [value for value in answer["resources"][0]["values"]["cpu"] if value is not None]
-    assert known and 0.1 < sum(known) / len(known) < 0.3
+    assert known and 0.05 < sum(known) / len(known) < 0.15
     assert sum(count for _, _, count in answer["resources"][0]["waits"]) > 0
 
 
 def test_verdicts(agent, busy):
     """Every container its verdict, from the agent's own readings."""
-    answer = wait_for(lambda: (a := agent.json("/api/verdicts"))["verdicts"] and a, 60, "a verdict")
-    found = next(f for f in answer["verdicts"] if f["container"] == busy.name)
-    assert found["rule"] == "cap throttled" and found["fault"] == "container"
+    def throttled():
+        answer = agent.json("/api/verdicts")
+        return next(((answer, f) for f in answer["verdicts"] if f["container"] == busy.name and f["rule"] == "cap throttled"), None)
+    answer, found = wait_for(throttled, 60, "the verdict")
+    assert found["fault"] == "container"
     assert any("throttled periods" in text for text in found["evidence"]) and found["disproof"] and found["since_ms"] < answer["time_ms"]
     # The agent watches no locks: of a container that does anything it does not know, and it says what is lacking.
     wait_for(lambda: any(c["verdict"] == "lock contention" and c["unknown"] and c["lacking"] == "lock_wait"
                          for c in agent.json("/api/verdicts")["checked"]), 60, "what it does not know")
-    row = agent.container(busy.name)
-    assert (row["verdict"], row["series"]) == ("cap throttled", found["series"]) and "periods" in row["verdict_sentence"]
+    row = wait_for(lambda: (row := agent.container(busy.name)) and row["verdict"] == "cap throttled" and row, 60, "the verdict to stand first")
+    assert row["series"] == found["series"] and "periods" in row["verdict_sentence"]
 
 
 def test_edges_and_latencies(agent, docker, start):
@@ -255,6 +257,14 @@ def test_flame_of_the_past(busy, docker, start, tmp_path):
         assert agent.stop() == 0
 
 
+def children_of(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def read_bytes(pid):
+    return int(re.search(r"rchar: (\d+)", Path(f"/proc/{pid}/io").read_text())[1])
+
+
 @pytest.fixture
 def slow_mounts(docker):
     """File systems with one file each, a read of which takes a quarter of a second."""
@@ -286,7 +296,10 @@ def test_long_file_operations_beside_many(docker, start, slow_mounts, tmp_path):
         reads = " ".join(f"dd if=/slow{i}/file of=/dev/null bs=4096 &" for i in range(len(slow_mounts)))
         slow = start(docker, "agentslow", "sh", "-c", f"{reads} wait", mounts={mount: f"/slow{i}" for i, mount in enumerate(slow_mounts)})
         wait_for(lambda: agent.container(slow.name), 20, "the container")
-        from_ms = int(time.time() * 1000)
+        # None of them reads anything but its slow file any more.
+        wait_for(lambda: len(children := children_of(slow.pid)) == len(slow_mounts) and all(read_bytes(pid) > 3 * 4096 for pid in children),
+                 60, "all of them to read")
+        from_ms = int(time.time() * 1000) + 1000
         wait_for(lambda: agent.json("/api/self")["time_ms"] > from_ms + 25000, 40, "25 s")
         found = agent.json(f"/api/latency?what=fs&kind=read&container={slow.name}&from_ms={from_ms}&to_ms={from_ms + 25000}")
         long = sum(count for _, bucket, count in found["cells"] if found["bounds_ns"][bucket] >= 100e6)
@@ -344,7 +357,7 @@ def test_triggers(docker, start, tmp_path):
         set_triggers(text)
         agent.process.send_signal(signal.SIGHUP)
         wait_for(lambda: words in agent.said()[said:], 10, words)
-    set_triggers("request-latency=1s/2")
+    set_triggers("request-latency=20s/2")
     agent = Agent(tmp_path, "--config", config, "--profile-seconds", "0").start()
     try:
         # Answers take 20 ms: 16 ms and more, as such times are counted.
@@ -396,7 +409,7 @@ def test_metrics(agent, busy):
     usage = metric(text, "fathom_container_cpu_usage_seconds_total", container_name=busy.name)
     later = agent.container(busy.name)["cpu_ns"] / 1e9
     assert later - 5 < usage <= later
-    assert metric(text, "fathom_container_cpu_limit_cores", container_name=busy.name) == 0.2
+    assert metric(text, "fathom_container_cpu_limit_cores", container_name=busy.name) == 0.1
     assert metric(text, "fathom_container_cpu_runqueue_latency_seconds_count", container_name=busy.name) > 0
     assert metric(text, "fathom_agent_part_on", part="runq") == 1
 
@@ -495,8 +508,8 @@ scrape_configs:
         name = f"container_name%3D%22{busy.name}%22"
         def is_right():
             rate = query(f"rate(fathom_container_cpu_usage_seconds_total%7B{name}%7D[10s])")
-            return rate and 0.1 < float(rate[0]["value"][1]) < 0.3
-        wait_for(is_right, 40, "a fifth of a CPU in Prometheus", interval_s=0.5)
+            return rate and 0.05 < float(rate[0]["value"][1]) < 0.15
+        wait_for(is_right, 40, "a tenth of a CPU in Prometheus", interval_s=0.5)
         assert query("up")[0]["value"][1] == "1"
         assert query(f"histogram_quantile(0.99,fathom_container_cpu_runqueue_latency_seconds_bucket%7B{name}%7D)")
     finally:
@@ -599,7 +612,7 @@ def test_senseless_questions(agent, path):
 ], ids=["empty", "cut", "tls", "version", "zeroes", "path", "header", "headers", "body", "chunk", "hostless"])
 def test_malformed_requests(agent, data):
     try:
-        answer = agent.raw(data, timeout=1)
+        answer = agent.raw(data, timeout=2)
     except OSError:  # it closed, or waits for more: that it does not wait for ever is checked below
         answer = b""
     assert b" 200 " not in answer.split(b"\r\n")[0]
@@ -729,9 +742,9 @@ pid=$(systemctl show fathom -p MainPID --value)
 echo mode=$(stat -c %a /var/lib/fathom)
 curl -s -o /out/self -H "Authorization: Bearer $(cat /var/lib/fathom/token)" http://127.0.0.1:7070/api/self
 systemctl reload fathom; echo reloaded=$?
-for i in $(seq 100); do journalctl -u fathom --no-pager | grep -q "settings" && break; sleep 0.1; done
+for i in $(seq 600); do journalctl -u fathom --no-pager | grep -q "settings" && break; sleep 0.1; done
 kill -9 $pid
-for i in $(seq 150); do [ "$(systemctl show fathom -p ActiveState -p NRestarts --value | tr '\\n' ' ')" = "1 active " ] && break; sleep 0.1; done
+for i in $(seq 600); do [ "$(systemctl show fathom -p ActiveState -p NRestarts --value | tr '\\n' ' ')" = "1 active " ] && break; sleep 0.1; done
 echo again=$(systemctl show fathom -p ActiveState --value),$(systemctl show fathom -p NRestarts --value)
 systemctl stop fathom
 echo ended=$(systemctl show fathom -p Result --value),$(systemctl show fathom -p ExecMainStatus --value)
@@ -786,7 +799,7 @@ def test_killed_again_and_again(tmp_path):
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_unit_file():
+def test_unit_file_as_it_is():
     """systemd understands every line of the unit."""
     done = run(tool("systemd-analyze"), "--man=no", "verify", ROOT / "deploy/fathom.service", check=False)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if "fathom.service" in line
@@ -846,7 +859,8 @@ def test_changes(agent, docker, start):
     wait_for(lambda: known_steps(0), 20, "a point of its second life")
     assert known_steps(1) > known_steps(0)
     # from what was written down, with more than is in memory asked for
-    before = agent.json(f"/api/events?from_ms=1&container={container.name}")["events"]
+    # (Of half an hour: of a longer time there are sums only, of which a machine that starts many programs fills each.)
+    before = agent.json(f"/api/events?from_ms={born['time_ms'] - 1800_000}&container={container.name}")["events"]
     assert {"start", "limit", "restart"} <= {event["kind"] for event in before}
 
 

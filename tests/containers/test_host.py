@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import STOP_S, tool, wait_for
+from support import STOP_S, spoilt_at_times, tool, wait_for
 
 
 def meminfo():
@@ -17,7 +17,7 @@ def meminfo():
 
 
 def test_host_agrees_with_proc(docker, start, fathom):
-    burning = start(docker, "burning", "/bin/burn", cpus=0.3)
+    burning = start(docker, "burning", "/bin/burn", cpus=0.2)
     before = meminfo()
     report = fathom.json("host", "--json", "-i", 2)
     after = meminfo()
@@ -32,7 +32,7 @@ def test_host_agrees_with_proc(docker, start, fathom):
     assert values["uptime"] == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=30)
     mine = [p for p in report["processes"] if p["container"] == burning.name]
     assert [p["pid"] for p in mine] == [burning.pid] and mine[0]["command"] == "burn"
-    assert mine[0]["cpu"] == pytest.approx(0.3, abs=0.15)
+    assert mine[0]["cpu"] == pytest.approx(0.2, abs=0.1)
     text = fathom("host", "-i", "200ms", "--top", 3)
     assert text.returncode == 0
     for heading in ("uptime", "dmesg", "vmstat", "mpstat", "free", "pressure", "DISK", "INTERFACE", "TCP", "limits"):
@@ -65,6 +65,7 @@ def averages(text):
     return found
 
 
+@spoilt_at_times  # they look for the same seconds, but not quite
 def test_host_and_use_agree_with_sysstat(docker, start, fathom):
     """vmstat, mpstat, iostat, free, sar and pidstat beside fathom host and use, over the same seconds of a steady load."""
     tools = {name: tool(name) for name in ("vmstat", "mpstat", "iostat", "free", "sar", "pidstat")}
@@ -143,12 +144,13 @@ def test_watch_counts(fathom):
         assert done.returncode == 2 and done.stderr, arguments
 
 
+@spoilt_at_times  # two seconds: where it gets less than its quota for one of them it is not throttled
 def test_use_of_a_capped_container(docker, start, fathom):
-    capped = start(docker, "capped", "/bin/burn", cpus=0.2, memory="64m", args=["--pids-limit", "100"])
+    capped = start(docker, "capped", "/bin/burn", cpus=0.1, memory="64m", args=["--pids-limit", "100"])
     time.sleep(0.2)
     report = fathom.json("use", "--json", "-d", 2, capped.name)
     own = {row["resource"]: row["container"] for row in report["resources"]}
-    assert own["CPU"]["utilisation"]["value"] == pytest.approx(0.2, abs=0.08)
+    assert own["CPU"]["utilisation"]["value"] == pytest.approx(0.1, abs=0.05)
     assert own["CPU quota"]["utilisation"]["value"] == pytest.approx(1, abs=0.4)
     assert own["CPU quota"]["saturation"]["value"] > 0.5
     assert own["threads"]["utilisation"]["value"] == pytest.approx(0.01)
@@ -160,6 +162,7 @@ def test_use_of_a_capped_container(docker, start, fathom):
     assert fathom("use", "no-such-container-here").returncode == 2
 
 
+@spoilt_at_times  # as above
 def test_started_inside_a_container(docker, start, fathom):
     build = fathom.binary.parent.parent.parent
     inside = start(docker, "inside", "/bin/trouble", "busy", "30", cpus=0.2, memory="64m",

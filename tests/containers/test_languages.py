@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from folded import stacks, total
+from folded import chance, stacks, total
 from runtimes import PROGRAMS, die_with_parent
-from support import STOP_S, Missing, lack, run, tool, wait_for
+from support import PATIENCE, STOP_S, Missing, lack, run, tool, wait_for
 
 POINTS = 0.03
 SYSTEM = {path: path for path in ("/usr", "/lib", "/lib64", "/etc/java-17-openjdk") if Path(path).exists()}
@@ -34,6 +34,11 @@ def share(found):
     three, one = total(found, "three_quarters"), total(found, "one_quarter")
     assert three + one > 300, found
     return three / (three + one)
+
+
+def is_split(found):
+    three, one = total(found, "three_quarters"), total(found, "one_quarter")
+    return abs(share(found) - 0.75) < max(POINTS, chance(0.75, three + one))
 
 
 def named(found, *frames):
@@ -76,7 +81,7 @@ def start_node(docker, start, *flags, name="web"):
 def test_node_names_come_from_its_map(docker, start, measure):
     web = start_node(docker, start, *NODE_FLAGS)
     found, notes = measure(web)
-    assert abs(share(found) - 0.75) < POINTS
+    assert is_split(found), share(found)
     js = total(found, "three_quarters") + total(found, "one_quarter")
     assert total(found, "turn", "three_quarters") + total(found, "turn", "one_quarter") > 0.97 * js
     assert not [note for note in notes if "Node.js" in note]
@@ -146,7 +151,7 @@ def test_java_is_asked_for_its_map(docker, start, java, measure):
     shop = start_java(docker, start, java, "-XX:+PreserveFramePointer")
     found, notes = measure(shop, "--java-map")
     assert not [note for note in notes if "Java" in note]
-    assert abs(share(found) - 0.75) < POINTS
+    assert is_split(found), share(found)
     assert total(found, "Interpreter") + total(found, "main") > 0.9 * total(found, "JavaMain")
     assert sorted(attach_files(shop)) == [".java_pid1", "perf-1.map"]
 
@@ -218,7 +223,7 @@ def test_hostile_java_costs_a_bounded_time_and_nothing_else(docker, start, fatho
         took = time.monotonic() - began
         assert done.returncode in (0, 3), done.stderr
         assert re.search(said, done.stdout), done.stdout
-        assert took < 40  # two questions of 8 s, on a busy machine
+        assert took < 20 * PATIENCE  # two questions of 8 s
         listening.settimeout(0)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -251,7 +256,7 @@ def test_inlined_functions(docker, start, measure, built):
     found, _ = measure(app)
     assert total(found, "three_quarters") == 0 and total(found, "main") > 0
     found, notes = measure(app, "--inline", "--lines")
-    assert abs(share(found) - 0.75) < POINTS, notes
+    assert is_split(found), notes
     line = 1 + built_source(built).index("three_quarters(")
     assert any(frame.startswith("main (split.") and frame.endswith(f":{line})") for stack, _ in found
                for frame in stack if "three_quarters" in " ".join(stack)), (line, found[:3])

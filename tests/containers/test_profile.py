@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from folded import stacks, total
+from folded import chance, stacks, total
 from support import STOP_S, wait_for
 
 SECONDS = 4
@@ -24,11 +24,6 @@ def cpu_s(pid):
 
 def share(found, part, *whole):
     return total(found, part) / max(1, sum(total(found, name) for name in whole))
-
-
-def points(samples, least=POINTS):
-    """How far chance may take three quarters of so many samples."""
-    return max(least, 4 * math.sqrt(0.75 * 0.25 / max(1, samples)))
 
 
 @pytest.fixture
@@ -64,7 +59,7 @@ def test_split_is_within_three_points(request, start, fathom, tmp_path, name):
     assert done.returncode == 0, done.stderr
     found = stacks(tmp_path / "web.folded")
     assert all(stack[0] == web.name for stack, _ in found)
-    assert abs(share(found, "three_quarters", "three_quarters", "one_quarter") - 0.75) < points(total(found))
+    assert abs(share(found, "three_quarters", "three_quarters", "one_quarter") - 0.75) < max(POINTS, chance(0.75, total(found)))
     assert total(found, "three_quarters") + total(found, "one_quarter") > 0.9 * total(found)
 
 
@@ -76,8 +71,7 @@ def test_sample_count_is_frequency_times_cpu_seconds(docker, start, profile_all,
     due = frequency * used
     seen = capture["shapes"][0]["ledger"]["seen"]["events"]
     # A program that has the CPU only a part of the time is hit by chance.
-    chance = 3 * math.sqrt(due * (1 - share))
-    assert abs(seen - due) <= 0.03 * due + 1 + chance, (seen, due)
+    assert abs(seen - due) <= 0.03 * due + 1 + 3 * math.sqrt(due * (1 - share)), (seen, due)
 
 
 def test_budget_lowers_the_frequency(docker, start, fathom, profile_all, tmp_path):
@@ -88,13 +82,13 @@ def test_budget_lowers_the_frequency(docker, start, fathom, profile_all, tmp_pat
     ledger = capture["shapes"][0]["ledger"]
     due = 1999 * used
     every = ledger["seen"]["weight"] / ledger["seen"]["events"]
-    chance = 3 * math.sqrt(every * due * (1 - share_of_cpu))
+    hit = 3 * math.sqrt(every * due * (1 - share_of_cpu))
     assert [note for note in ledger["notes"] if "fewer samples" in note], ledger
     assert ledger["seen"]["events"] < 0.7 * ledger["seen"]["weight"], ledger["seen"]
-    assert abs(ledger["seen"]["weight"] - due) < 0.1 * due + chance, (ledger["seen"], due)
+    assert abs(ledger["seen"]["weight"] - due) < 0.1 * due + hit, (ledger["seen"], due)
     assert fathom("flame", "web.json", "-o", "web.folded").returncode == 0
     found = stacks(tmp_path / "web.folded")
-    assert abs(share(found, "three_quarters", "three_quarters", "one_quarter") - 0.75) < points(ledger["seen"]["events"], 0.1)
+    assert abs(share(found, "three_quarters", "three_quarters", "one_quarter") - 0.75) < max(0.1, chance(0.75, ledger["seen"]["events"]))
     assert total(found) > 0.9 * ledger["seen"]["weight"]
     assert fathom("profile", web.name, "--budget", 0).returncode == 2
 

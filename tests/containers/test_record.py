@@ -99,11 +99,11 @@ def test_commands(capture, readable):
     rows = [json.loads(line) for line in replay(readable, "top", "--json").splitlines()]
     cpu = [row["cpu_ns"] / row["interval_ns"] for row in rows if row["name"] == busy and "cpu_ns" in row and
            row.get("interval_ns")]
-    assert cpu and 0.1 < sum(cpu) / len(cpu) < 0.35
+    assert cpu and 0.05 < sum(cpu) / len(cpu) < 0.35
     assert busy in replay(readable, "ps") and talk in replay(readable, "map", "-d", "1")
     assert busy in replay(readable, "diagnose", status=1)
     cpu = next(r["container"]["utilisation"] for r in json.loads(replay(readable, "use", "--json", busy))["resources"] if r["resource"] == "CPU")
-    assert 0.1 < cpu["value"] < 0.35, cpu  # of CPUs: it may have a fifth of one
+    assert 0.05 < cpu["value"] < 0.35, cpu  # of CPUs: it may have a fifth of one
     assert "not in a capture" in replay(readable, "use", busy)
     assert any(talk in line and "tcpload" in line for line in replay(readable, "trace", "exec").splitlines())
 

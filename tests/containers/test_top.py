@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtimes import limited_parent, mount_of
-from support import ROOT, STOP_S, Missing, build_dir, lack, run, tool, wait_for
+from support import ROOT, STOP_S, Missing, build_dir, lack, run, spoilt_at_times, tool, wait_for
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -121,17 +121,20 @@ def test_run_queue_wait_is_the_schedulers(docker, start, fathom):
     multi = start(docker, "multi", "/bin/burn", "6")
     wait_for(lambda: len(list(Path(f"/proc/{multi.pid}/task").iterdir())) >= 6, what="the threads")
     watch = fathom.start("top", multi.name, "--json", "--interval", "1", "--count", "4")
-    found = []
+    found, before = [], delays_ns([multi.pid])
     while len(found) < 4:
         row = json.loads(watch.stdout.readline())
-        if row["name"] == multi.name:
-            found.append((row, delays_ns([multi.pid])))
+        if row["name"] == multi.name:  # read since the row before
+            after = delays_ns([multi.pid])
+            found.append((row, before, after))
+            before = after
     watch.wait(STOP_S)
     # What is waited for right now is in fathom's count and not in schedstat: for each thread a turn of all the others.
+    turns_ns = 6 * 500e6
     told = found[-1][0]["runqueue_wait_ns"] - found[0][0]["runqueue_wait_ns"]
-    counted = found[-1][1] - found[0][1]
-    assert counted > 0
-    assert told == pytest.approx(counted, rel=0.05, abs=6 * 300e6)
+    least, most = found[-1][1] - found[0][2], found[-1][2] - found[0][1]
+    assert least > 0
+    assert 0.95 * least - turns_ns <= told <= 1.05 * most + turns_ns, (told, least, most)
     assert found[-1][0]["threads"] == len(list(Path(f"/proc/{multi.pid}/task").iterdir()))
 
 
@@ -165,7 +168,8 @@ def test_processes_agree_with_proc(docker, start, fathom):
     assert mine[1]["name"] == "split7525" and mine[1]["state"] in "RS"
     used = sum(row["rates"]["cpu"] * row["interval_ns"] / 1e9 for row in mine)
     assert used <= after - before + 4 * TICK_S
-    assert used >= (after - before) * 0.5 - 4 * TICK_S  # two of the seconds between both looks at /proc
+    looked = sum(row["interval_ns"] for row in mine) / 1e9  # of the seconds between both looks at /proc
+    assert used >= (after - before) - (elapsed - looked) - 4 * TICK_S
     assert elapsed > 2
     assert mine[1]["memory_bytes"] == pytest.approx(resident, abs=1 << 20)
 
@@ -179,10 +183,11 @@ def test_processes_of_a_target(docker, start, fathom, how):
     assert str(other.pid) in {row.get("key") for row in rows(fathom, how, "--count", "1", "--interval", "0.2")}
 
 
+@spoilt_at_times  # both look for three seconds, but not quite for the same
 def test_processes_agree_with_pidstat(docker, start, fathom):
     """Both begin within some tenths of a second: what the one sees of three seconds the other does not."""
     pidstat = tool("pidstat")
-    web = start(docker, "web", "/bin/burn", "1", cpus=0.5)
+    web = start(docker, "web", "/bin/burn", "1", cpus=0.1)  # which it has beside others, too
     watch = fathom.start("top", "--processes", "--json", "--count", "1", "--interval", "3")
     told = run(pidstat, "-u", "-p", web.pid, "3", "1", env={**os.environ, "LC_ALL": "C", "S_TIME_FORMAT": "ISO"}).stdout
     found = [json.loads(line) for line in watch.communicate(timeout=STOP_S)[0].splitlines()]
@@ -190,19 +195,19 @@ def test_processes_agree_with_pidstat(docker, start, fathom):
     average = [line.split() for line in told.splitlines() if line.startswith("Average:") and str(web.pid) in line.split()][0]
     # "Average:" stands where the other lines have the time of day.
     theirs = float(average[heading.index("%CPU")])
-    [mine] = [row for row in found if row["key"] == str(web.pid)]
-    assert theirs > 10
-    assert 100 * mine["rates"]["cpu"] == pytest.approx(theirs, abs=8)
+    [mine] = [row for row in found if row.get("key") == str(web.pid)]
+    assert theirs > 2
+    assert 100 * mine["rates"]["cpu"] == pytest.approx(theirs, rel=0.3, abs=2)
 
 
 def test_without_bpf_what_only_it_can_tell_is_absent(docker, start, fathom):
     web = start(docker, "web", "/bin/burn")
-    found = of(rows(fathom, web.name, "--no-bpf", "--count", "2", "--interval", "0.3"), web)
+    found = of(rows(fathom, web.name, "--no-bpf", "--count", "2", "--interval", "1"), web)
     assert "runqueue_wait_ns" not in found[1] and "threads" not in found[1]
     assert found[1]["cpu_ns"] > found[0]["cpu_ns"]
-    processes = rows(fathom, "--processes", "--no-bpf", "--count", "2", "--interval", "0.5")
-    mine = [row for row in processes if row["key"] == str(web.pid)]
-    assert mine[1]["rates"]["cpu"] > 0 and "runqueue_wait" not in mine[1]["rates"]
+    processes = rows(fathom, "--processes", "--no-bpf", "--count", "4", "--interval", "1")
+    mine = [row for row in processes if row.get("key") == str(web.pid)]
+    assert any(row["rates"]["cpu"] > 0 for row in mine[1:]) and not any("runqueue_wait" in row["rates"] for row in mine)
 
 
 def test_network(docker, start, fathom):
@@ -214,14 +219,18 @@ def test_network(docker, start, fathom):
     run(*inside, ip, "link", "set", "d1", "up")
     run(*inside, ip, "address", "add", "192.0.2.1/24", "dev", "d0")
     run(*inside, ip, "neighbour", "add", "192.0.2.2", "lladdr", "02:00:00:00:00:02", "dev", "d0")
-    watch = fathom.start("top", alone.name, "--json", "--interval", "0.5", "--count", "4")
-    first = json.loads(watch.stdout.readline())
+    watch = fathom.start("top", alone.name, "--json", "--interval", "0.5")
+    watch.stdout.readline()  # it has looked once
     run(*inside, tool("busybox"), "ping", "-c", "5", "-i", "0.1", "-W", "1", "-q", "-s", "1000", "192.0.2.2", check=False)
-    found = [first] + [json.loads(line) for line in watch.stdout]
-    counted = int(re.search(r"d0:(.*)", Path(f"/proc/{alone.pid}/net/dev").read_text())[1].split()[8])
-    mine = of(found, alone)
-    assert 3000 < mine[-1]["net_sent_bytes"] <= counted
-    assert "net_shared" not in mine[-1]
+
+    def counted():
+        return int(re.search(r"d0:(.*)", Path(f"/proc/{alone.pid}/net/dev").read_text())[1].split()[8])
+    sent = counted()
+    assert sent > 3000
+    row = wait_for(lambda: (row := json.loads(watch.stdout.readline()))["name"] == alone.name and row.get("net_sent_bytes", 0) >= sent and row,
+                   30, "all that was sent", interval_s=0)
+    assert row["net_sent_bytes"] <= counted()
+    assert "net_shared" not in row
 
 
 def test_network_of_the_host_is_not_counted_twice(fathom):
@@ -265,7 +274,7 @@ def test_births_and_deaths(docker, start, fathom):
     assert not any(row["name"] == comes.name for row in lines[-2:])
 
 
-BRIEF = 60
+BRIEF = 200
 
 
 def test_none_of_many_short_lives_is_lost(fathom):
@@ -297,14 +306,14 @@ def test_none_of_many_short_lives_is_lost(fathom):
         (place / f"{name}-{i}").mkdir()
         time.sleep(0.03)  # a short life, not a wait for anything
         (place / f"{name}-{i}").rmdir()
-        if i % 10 == 9:
+        if i % 20 == 19:
             reading()
             sizes.append(descriptors())
     wanted = {f"/{name}-{i}" for i in range(BRIEF)}
     sees(lambda row: wanted <= named)
     reading()
     reading()
-    assert descriptors() <= before + 40, (before, sizes)  # other cgroups of the machine may have come meanwhile
+    assert descriptors() <= before + BRIEF // 2, (before, sizes)  # other cgroups of the machine may have come meanwhile
 
 
 def test_columns_filter_and_order(docker, start, fathom):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from folded import stacks, total
-from support import STOP_S, wait_for
+from support import STOP_S, spoilt_at_times, wait_for
 
 SECONDS = 5
 
@@ -64,6 +64,7 @@ def test_throttled_is_what_the_kernel_counts(docker, start, fathom, tmp_path, wa
     assert total(stacks(tmp_path / "out.folded"), "waiting for CPU: throttled") == pytest.approx(truth, rel=0.05)
 
 
+@spoilt_at_times  # who shares that CPU for a while with one of them only changes their parts
 def test_competing_under_cpu_shares(docker, start, fathom, tmp_path):
     """Two on one CPU, 3 to 1: each thread's time adds up, and the weak one waits three quarters of it."""
     strong = start(docker, "strong", "/bin/split7525", cpu_shares=3072, args=["--cpuset-cpus", "0"])
