@@ -20,11 +20,31 @@ static char *quoted(const char *name, gboolean is_command)
 	return is_command ? text_shell(name) : g_strdup(name);
 }
 
+/* Of the host itself who it is must be asked, and it cannot be paused as a whole. NULL: there is nothing to say, or no such name. */
+static char *culprit_text(const char *name, gsize length, const struct subject *subject)
+{
+	static const struct {
+		const char *name, *of_host, *of_container;
+	} texts[] = {
+		{ "the_other", "the host's processes that use most CPU time (kill -STOP, then -CONT)", "the other" },
+		{ "host_processes", "fathom top -p", NULL },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+		if (strlen(texts[i].name) == length && memcmp(texts[i].name, name, length) == 0)
+			return g_strdup(subject->text_is_host[TEXT_CPU_CULPRIT] ? texts[i].of_host
+										: texts[i].of_container);
+	return NULL;
+}
+
 /* NULL when it is not known. */
 static char *text_value(const char *name, gsize length, const struct subject *subject, gboolean is_command)
 {
 	enum fact fact = fact_find(name, length);
+	char *about = culprit_text(name, length, subject);
 
+	if (about)
+		return about;
 	if (length == strlen("container") && memcmp(name, "container", length) == 0)
 		return quoted(subject->name, is_command);
 	for (guint i = 0; i < FACT_TEXTS; i++)

@@ -59,7 +59,7 @@ static char *score_words(const struct finding *finding)
 	g_autofree char *share = fact_format(FACT_UNIT_SHARE, finding->score);
 
 	if (finding->rule && finding->rule->score_least > 0 && finding->rule->score_least >= finding->score)
-		return g_strdup("errors");
+		return g_strdup(finding->rule->lost ? finding->rule->lost : "errors");
 	if (finding->score <= 0)
 		return g_strdup("how much time that costs is not known");
 	return g_strdup_printf("%s of its thread time lost", share);

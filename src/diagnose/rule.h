@@ -123,6 +123,7 @@ struct rule {
 	const char *more; /* the command that shows more */
 	enum fact score; /* share of thread time lost */
 	double score_least; /* errors count as this much, however little time they take */
+	const char *lost; /* what it is then; NULL: "errors" */
 	enum fact_text culprit; /* FAULT_NEIGHBOUR, FAULT_PEER: who */
 	const char *doubt; /* why it is never of high confidence; NULL: it may be */
 	enum fact shown[RULE_SHOWN]; /* also in the evidence; ends with 0 */

@@ -161,9 +161,9 @@ const struct rule rules[] = {
 			{ AT_LEAST, FACT_OTHERS_PART, THRESHOLD_OTHERS_PART, .firm = TRUE },
 		},
 		.sentence = "waits for CPUs while others have them[, above all {cpu_culprit}]: {wait_others} of the time it wants to run",
-		.disproof = "pause the other for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
+		.disproof = "pause {the_other} for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, that was not it",
 		.advice = "give it a larger share[ ({shares_setting})], the other a quota, or each CPUs of its own",
-		.more = "fathom blame cpu {container}",
+		.more = "fathom blame cpu {container}[; {host_processes}]",
 		.score = FACT_LOST_OTHERS, .culprit = TEXT_CPU_CULPRIT,
 		.shown = { FACT_WAIT_OTHERS, FACT_CULPRIT_CPU, FACT_CPUS, FACT_CPU_USED },
 	},
@@ -178,10 +178,10 @@ const struct rule rules[] = {
 		},
 		.sentence = "waits for a CPU {contention} of the time it wants to run, while others have it[, above all {cpu_culprit}], "
 			    "though the CPUs it may use idle {cpus_idle} of the time",
-		.disproof = "pause the other for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, the other was not it",
+		.disproof = "pause {the_other} for 30 s[ ({engine} pause {cpu_culprit})]: if it still waits for a CPU, that was not it",
 		.advice = "either both work in bursts at the same time (a larger share[, {shares_setting}]), or its threads are pinned to the CPU "
 			  "the other works on: look at Cpus_allowed_list of both",
-		.more = "fathom blame cpu {container}",
+		.more = "fathom blame cpu {container}[; {host_processes}]",
 		.score = FACT_LOST_OTHERS, .culprit = TEXT_CPU_CULPRIT,
 		.shown = { FACT_WAIT_OTHERS, FACT_CULPRIT_CPU, FACT_CPUS },
 	},
@@ -257,7 +257,7 @@ const struct rule rules[] = {
 		.advice = "spread its work over several threads or processes (workers, shards, instances), or make what it does for each request "
 			  "cheaper: see what it runs",
 		.more = "fathom profile {container}[:{busiest_pid}]",
-		.score = FACT_NONE, .score_least = 0.4,
+		.score = FACT_NONE, .score_least = 0.4, .lost = "requests wait",
 		.shown = { FACT_CPU_USED, FACT_UNREAD, FACT_ACCEPT_WAITING, FACT_CPUS },
 	},
 	/* ---- memory ---- */
@@ -527,7 +527,7 @@ const struct rule rules[] = {
 		.disproof = "raise RLIMIT_NOFILE (prlimit): if the number grows on, files leak",
 		.advice = "raise the limit (--ulimit nofile), or find what is opened and never closed",
 		.more = "fathom trace open {container}",
-		.score = FACT_NONE, .score_least = 0.5,
+		.score = FACT_NONE, .score_least = 0.5, .lost = "near a limit",
 	},
 	/* ---- network ---- */
 	{
@@ -550,7 +550,7 @@ const struct rule rules[] = {
 		.disproof = "start twice as many workers: if as many connections wait, it is something they all wait for",
 		.advice = "see what the workers do instead; more of them only help when that is waiting, not computing",
 		.more = "fathom offcpu {container}",
-		.score = FACT_NONE, .score_least = 0.3,
+		.score = FACT_NONE, .score_least = 0.3, .lost = "connections wait",
 		.shown = { FACT_LISTEN_OVERFLOWS, FACT_NETWORK_WAIT, FACT_DISK_WAIT, FACT_LOCK_WAIT },
 	},
 	{
@@ -614,7 +614,7 @@ const struct rule rules[] = {
 		.disproof = "ask that server the same from another place: if it is fast there, it is the way, or what is asked",
 		.advice = "look at the server: what it does for these requests; ask it less, or several things at a time",
 		.more = "fathom latency request -d 10 {container}",
-		.score = FACT_NONE, .score_least = 0.25, .culprit = TEXT_SERVER,
+		.score = FACT_NONE, .score_least = 0.25, .lost = "answers are waited for", .culprit = TEXT_SERVER,
 		.doubt = "that it waits for these answers, not for news to come, is likely only",
 		.shown = { FACT_NETWORK_WAIT },
 	},

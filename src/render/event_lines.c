@@ -20,6 +20,7 @@
 struct event_column {
 	char *name; /* of a field */
 	guint width;
+	gboolean is_number;
 };
 
 struct event_lines {
@@ -188,7 +189,7 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 		g_autofree char *safe = text_terminal(heading);
 		g_autofree char *text = field_text(field);
 		gboolean number = unit_is_number(field->unit);
-		struct event_column column = { g_strdup(field->name), column_width(field->name, number) };
+		struct event_column column = { g_strdup(field->name), column_width(field->name, number), number };
 
 		widen(&column.width, text);
 		g_array_append_val(lines->columns, column);
@@ -278,7 +279,7 @@ void event_lines_put(struct event_lines *lines, const struct event *event)
 		if (field)
 			line_field(line, field, column);
 		else
-			line_pad(line, "-", column->width, FALSE);
+			line_pad(line, "-", column->width, column->is_number);
 	}
 	lines_extras(lines, event);
 	line_print(lines, "", "");

@@ -32,7 +32,7 @@ static void heatmap_add(struct heatmap *map, const struct histogram_slot *slot, 
 void heatmap_init(struct heatmap *map, const struct block *block, guint64 slot_ns, guint64 duration_ns,
 		  guint most_columns)
 {
-	guint slots = slot_ns ? (guint)MIN((duration_ns + slot_ns - 1) / slot_ns, HISTOGRAM_SLOTS_MAX) : 0;
+	guint slots = slot_ns ? (guint)CLAMP((duration_ns + slot_ns / 2) / slot_ns, 1, HISTOGRAM_SLOTS_MAX) : 0;
 	guint together;
 
 	*map = (struct heatmap){ 0 };

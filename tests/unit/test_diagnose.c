@@ -692,6 +692,13 @@ static void test_rule(gconstpointer data)
 	g_assert_cmpint(finding->fault, ==, test->fault);
 	if (test->culprit)
 		g_assert_cmpstr(finding->culprit, ==, test->culprit);
+	/* The host cannot be paused as a whole: who of it runs is to be found out. */
+	if (strcmp(rule->resource, "cpu") == 0 && g_strcmp0(test->culprit, "the host") == 0) {
+		g_assert_true(g_str_has_suffix(finding->more, "; fathom top -p"));
+		g_assert_nonnull(strstr(finding->disproof, "the host's processes"));
+	} else {
+		g_assert_null(strstr(finding->more, "top -p"));
+	}
 	g_assert_cmpfloat(finding->score, >=, 0);
 	g_assert_cmpfloat(finding->score, <=, 1);
 	check_texts(finding);

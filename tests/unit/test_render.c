@@ -633,6 +633,26 @@ static void test_event_lines(void)
 	free(text);
 }
 
+/* What an event does not have stands where its column's texts do: a number's on the right. */
+static void test_event_without_a_number(void)
+{
+	const struct event_field fields[] = {
+		{ .name = "status", .unit = EVENT_COUNT, .number = 3 },
+		{ .name = "lifetime", .unit = EVENT_NANOSECONDS, .number = 999 },
+	};
+	const struct event events[] = {
+		{ .kind = "exit", .fields = fields, .field_count = 2 },
+		{ .kind = "exit", .fields = fields + 1, .field_count = 1 },
+	};
+	char *text = lines_of(events, 2);
+	g_auto(GStrv) rows = g_strsplit(text, "\n", -1);
+
+	g_assert_true(g_str_has_suffix(rows[1], "  3    999 ns"));
+	g_assert_true(g_str_has_suffix(rows[2], "  -    999 ns"));
+	g_assert_cmpuint(strlen(rows[1]), ==, strlen(rows[2]));
+	free(text);
+}
+
 /* After a long name columns stand under one another; what is longer than any column should be moves its own line only. */
 static void test_event_columns(void)
 {
@@ -833,6 +853,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/map-many", test_map_many);
 	g_test_add_func("/render/connection-remarks", test_connection_remarks);
 	g_test_add_func("/render/events/lines", test_event_lines);
+	g_test_add_func("/render/events/without-a-number", test_event_without_a_number);
 	g_test_add_func("/render/events/columns", test_event_columns);
 	g_test_add_func("/render/events/block", test_event_block);
 	return g_test_run();
