@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "drops.skel.h"
-#include "kernel/netns.h"
 #include "kernel/procfs.h"
 #include "probe/births.h"
 #include "probe/drops_polled.h"
@@ -21,11 +20,11 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/netowners.h"
 #include "probe/owners.h"
 
 #define DROPS_LOOK_NS (500 * NS_PER_MS) /* between two looks at the machine's namespaces */
 #define DROPS_YOUNG_NS (10 * NS_PER_S) /* so long a new container may take to get its addresses */
-#define DROPS_NAMESPACES 65536 /* remembered, most of them gone */
 #define DROPS_REASON_PREFIX "SKB_DROP_REASON_"
 
 enum drops_counter {
@@ -95,9 +94,9 @@ struct drops_run {
 	struct bpf_link *link;
 	struct drops_polled *polled; /* without kernel programs: `kernel`, `link` and `births` are NULL */
 	struct births *births;
-	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
+	struct netowners *namespaces;
+	guint32 host; /* inode number of the machine's own namespace */
 	GHashTable *told; /* struct drops_key → struct drops_told */
-	GHashTable *namespaces; /* inode number → cgroup key (guint64): whose it is, or was */
 	GPtrArray *reasons; /* names by number; NULL: not read yet */
 	struct kernel_names *names;
 	GHashTable *places; /* address → function's name */
@@ -107,10 +106,14 @@ struct drops_run {
 
 /* ---- whose namespace, whose address ---- */
 
-static void drops_learn_addresses(struct drops_run *run, const struct netns *netns, guint64 owner)
+/* netowners_fn */
+static void drops_learn_addresses(void *user, const struct netns *netns, guint64 owner)
 {
-	g_autoptr(GArray) addresses = run->kernel ? netns_addresses(netns, NULL) : NULL;
+	const struct drops_run *run = user;
+	g_autoptr(GArray) addresses = NULL;
 
+	if (run->kernel && netns->inode != run->host)
+		addresses = netns_addresses(netns, NULL);
 	for (guint i = 0; addresses && i < addresses->len; i++)
 		bpf_map_update_elem(bpf_map__fd(run->kernel->maps.drops_addresses),
 				    g_array_index(addresses, struct netns_address, i).bytes, &owner, BPF_ANY);
@@ -119,30 +122,11 @@ static void drops_learn_addresses(struct drops_run *run, const struct netns *net
 /* Looks at all network namespaces. Addresses that two of them have belong to whoever was met last. */
 static void drops_learn(struct drops_run *run)
 {
-	guint32 host = (guint32)procfs_host_namespace("/", NAMESPACE_NET);
-	g_autoptr(GArray) all = netns_list();
+	gboolean young;
 
 	run->looked_ns = clock_monotonic_ns();
-	if (g_hash_table_size(run->namespaces) > DROPS_NAMESPACES)
-		g_hash_table_remove_all(run->namespaces); /* those that are still there are met again now */
-	for (guint i = 0; run->cgroupfs && i < all->len; i++) {
-		const struct netns *netns = &g_array_index(all, struct netns, i);
-		gpointer inode = GUINT_TO_POINTER(netns->inode);
-		g_autofree char *path = NULL;
-		guint64 owner;
-
-		if (g_hash_table_contains(run->namespaces, inode) &&
-		    run->looked_ns - run->born_ns > DROPS_YOUNG_NS + DROPS_LOOK_NS)
-			continue;
-		owner = cgroupfs_key_of(run->cgroupfs, netns->pid, &path);
-		if (!owner)
-			continue;
-		if (run->listener.cgroup_born)
-			run->listener.cgroup_born(run->listener.user, owner, path);
-		g_hash_table_insert(run->namespaces, inode, g_memdup2(&owner, sizeof(owner)));
-		if (netns->inode != host)
-			drops_learn_addresses(run, netns, owner);
-	}
+	young = run->looked_ns - run->born_ns <= DROPS_YOUNG_NS + DROPS_LOOK_NS;
+	netowners_learn(run->namespaces, young ? NETOWNERS_ALL : NETOWNERS_NEW, drops_learn_addresses, run);
 }
 
 /* New containers get their namespaces and addresses a while after their cgroups. */
@@ -204,7 +188,7 @@ static gboolean drops_attach(void *user, const struct rung *rung, GError **error
 		return FALSE;
 	run->kernel->rodata->drops_ports_owner = run->sizes->rows_owner;
 	bpf_map__set_max_entries(run->kernel->maps.drops_rows, run->sizes->rows);
-	run->kernel->rodata->drops_host_netns = (guint32)procfs_host_namespace("/", NAMESPACE_NET);
+	run->kernel->rodata->drops_host_netns = run->host;
 	program = with_socket ? run->kernel->progs.drops_with_socket : run->kernel->progs.drops_without_socket;
 	bpf_program__set_autoload(run->kernel->progs.drops_with_socket, with_socket);
 	bpf_program__set_autoload(run->kernel->progs.drops_without_socket, !with_socket);
@@ -229,10 +213,9 @@ static void drops_close(struct probe_run *opaque)
 		return;
 	drops_unload(run);
 	drops_polled_free(run->polled);
-	cgroupfs_free(run->cgroupfs);
+	netowners_free(run->namespaces);
 	kernel_names_free(run->names);
 	g_hash_table_unref(run->told);
-	g_hash_table_unref(run->namespaces);
 	g_hash_table_unref(run->places);
 	g_ptr_array_unref(run->unknown);
 	if (run->reasons)
@@ -263,10 +246,10 @@ static struct probe_run *drops_open(const struct probe_request *request, const s
 	run->request = *request;
 	run->sizes = request->smallest ? &drops_sizes_smallest : &drops_sizes_usual;
 	run->listener = *listener;
-	run->cgroupfs = cgroupfs_open("/", NULL);
+	run->namespaces = netowners_new(&run->listener);
+	run->host = (guint32)procfs_host_namespace("/", NAMESPACE_NET);
 	run->names = kernel_names_new();
 	run->told = g_hash_table_new_full(drops_key_hash, drops_key_equal, g_free, g_free);
-	run->namespaces = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	run->places = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	run->unknown = g_ptr_array_new_with_free_func(g_free);
 	run->rung = ladder_climb(drops_rungs, request->rung, drops_attach, run, &run->why_not, error);
@@ -351,16 +334,12 @@ static const char *drops_protocol(guint8 protocol, char *text, gsize size)
 static void drops_tell_values(struct drops_run *run, guint32 netns, guint64 owner, gboolean inwards,
 			      const struct probe_value *values, const guint64 *counters)
 {
-	const guint64 *by_namespace = g_hash_table_lookup(run->namespaces, GUINT_TO_POINTER(netns));
-	struct probe_end whose = { .kind = EDGE_END_CONTAINER,
-				   .cgroup_key = owner		? owner
-						 : by_namespace ? *by_namespace
-								: 0 };
+	struct probe_end whose = { .kind = EDGE_END_CONTAINER, .cgroup_key = owner };
 	const struct probe_end network = { .kind = EDGE_END_EXTERNAL, .text = "network" };
 	struct probe_pair pair = { .values = values, .counters = counters };
 
-	if (!whose.cgroup_key)
-		whose = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "a network namespace without processes" };
+	if (!owner)
+		netowners_end(run->namespaces, netns, &whose);
 	pair.source = inwards ? network : whose;
 	pair.target = inwards ? whose : network;
 	if (run->listener.pair)
@@ -422,7 +401,7 @@ static void drops_take(void *user, const void *row, const void *value)
 	const struct drops_key *key = row;
 	struct drops_count news;
 
-	if (!key->owner && !g_hash_table_contains(run->namespaces, GUINT_TO_POINTER(key->netns))) {
+	if (!key->owner && !netowners_knows(run->namespaces, key->netns)) {
 		struct drops_key *later = g_memdup2(key, sizeof(*key));
 
 		g_ptr_array_add(run->unknown, later);

@@ -455,6 +455,20 @@ static int section_attach(const struct bpf_program *program, long cookie, struct
 	return *link ? 0 : -errno;
 }
 
+/* The typedef of a pointer to a function whose first argument is the kernel's own. */
+guint kernel_btf_arguments(const struct kernel_btf *btf, const char *tracepoint)
+{
+	g_autofree char *name = g_strconcat(sections[SECTION_TRACEPOINT].prefix, tracepoint, NULL);
+	const struct kernel_types *types = &btf->types;
+	const struct btf_type *type = type_at(types, types_find(types, BTF_KIND_TYPEDEF, name));
+
+	for (guint i = 0; type && i < 2; i++)
+		type = type_at(types, type->type);
+	if (!type || BTF_INFO_KIND(type->info) != BTF_KIND_FUNC_PROTO || BTF_INFO_VLEN(type->info) == 0)
+		return 0;
+	return BTF_INFO_VLEN(type->info) - 1;
+}
+
 static void sections_register(void)
 {
 	static gsize registered; /* libbpf's table of sections is the process's */

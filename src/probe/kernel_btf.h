@@ -43,6 +43,10 @@ struct btf *kernel_btf_reduce(const struct kernel_btf *btf, const struct btf *ob
 typedef struct kernel_btf kernel_btf_t; /* for g_autoptr */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(kernel_btf_t, kernel_btf_free)
 
+/* How many arguments the kernel hands out at the tracepoint; 0: there is none, or it is not known. A program must not even name what
+ * comes behind them. */
+guint kernel_btf_arguments(const struct kernel_btf *btf, const char *tracepoint);
+
 /* As bpf_program__attach, also for the sections above. */
 struct bpf_link *kernel_btf_attach(const struct bpf_program *program);
 /* Runs an iterator once, for what it notes in maps: what it writes is left. `iterator` may be NULL, errno says why then. FALSE and

@@ -12,7 +12,6 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "kernel/netns.h"
 #include "kernel/procfs.h"
 #include "peers.skel.h"
 #include "probe/births.h"
@@ -22,13 +21,14 @@
 #include "probe/ladder.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/netowners.h"
 #include "probe/owners.h"
 #include "probe/tcp.h"
 
 #define PEERS_LOOK_NS (2 * NS_PER_S) /* between two looks at the machine's namespaces */
 #define PEERS_WALK_NS NS_PER_S /* between two walks over all files, */
 #define PEERS_WALK_SHARE 100 /* and more where one takes longer than one part in so many of that */
-#define PEERS_REMEMBERED 65536 /* cgroups, namespaces, addresses: most of them gone */
+#define PEERS_REMEMBERED 65536 /* cgroups and addresses: most of them gone */
 #define PEERS_LINKS 2
 #define PEERS_PORT 16 /* "65535/udp" */
 
@@ -64,7 +64,7 @@ struct peers_run {
 	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
 	GHashTable *told; /* struct peers_key → struct peers_told */
 	GHashTable *unix_told; /* struct peers_unix_key → guint64: open when told */
-	GHashTable *namespaces; /* inode → cgroup key of its first process */
+	struct netowners *namespaces;
 	GHashTable *inside; /* cgroup key → inode of the namespace its processes are in */
 	GHashTable *addresses; /* struct netns_address → inode */
 	guint64 looked_ns;
@@ -96,14 +96,15 @@ static void peers_learn_process(struct peers_run *run, guint32 pid)
 	if (run->listener.cgroup_born && !g_hash_table_contains(run->inside, &key))
 		run->listener.cgroup_born(run->listener.user, key, path);
 	g_hash_table_replace(run->inside, g_memdup2(&key, sizeof(key)), GUINT_TO_POINTER(inode));
-	if (!g_hash_table_contains(run->namespaces, GUINT_TO_POINTER(inode)))
-		g_hash_table_insert(run->namespaces, GUINT_TO_POINTER(inode), g_memdup2(&key, sizeof(key)));
 }
 
-static void peers_learn_addresses(struct peers_run *run, const struct netns *netns)
+/* netowners_fn */
+static void peers_learn_addresses(void *user, const struct netns *netns, guint64 cgroup_key)
 {
+	struct peers_run *run = user;
 	g_autoptr(GArray) addresses = netns_addresses(netns, NULL);
 
+	(void)cgroup_key;
 	for (guint i = 0; addresses && i < addresses->len; i++)
 		g_hash_table_replace(run->addresses,
 				     g_memdup2(&g_array_index(addresses, struct netns_address, i),
@@ -114,7 +115,7 @@ static void peers_learn_addresses(struct peers_run *run, const struct netns *net
 /* What has gathered of those that are gone; those that are still there are met again now. */
 static void peers_forget(struct peers_run *run)
 {
-	GHashTable *const all[] = { run->inside, run->namespaces, run->addresses };
+	GHashTable *const all[] = { run->inside, run->addresses };
 
 	for (guint i = 0; i < G_N_ELEMENTS(all); i++)
 		if (g_hash_table_size(all[i]) > PEERS_REMEMBERED)
@@ -123,7 +124,6 @@ static void peers_forget(struct peers_run *run)
 
 static void peers_learn(struct peers_run *run)
 {
-	g_autoptr(GArray) all = netns_list();
 	DIR *proc = opendir("/proc");
 
 	run->looked_ns = clock_monotonic_ns();
@@ -136,8 +136,7 @@ static void peers_learn(struct peers_run *run)
 	}
 	if (proc)
 		closedir(proc);
-	for (guint i = 0; i < all->len; i++)
-		peers_learn_addresses(run, &g_array_index(all, struct netns, i));
+	netowners_learn(run->namespaces, NETOWNERS_ALL, peers_learn_addresses, run);
 }
 
 static guint32 peers_inside(const struct peers_run *run, guint64 owner)
@@ -230,7 +229,7 @@ static void peers_close(struct probe_run *opaque)
 	cgroupfs_free(run->cgroupfs);
 	g_hash_table_unref(run->told);
 	g_hash_table_unref(run->unix_told);
-	g_hash_table_unref(run->namespaces);
+	netowners_free(run->namespaces);
 	g_hash_table_unref(run->inside);
 	g_hash_table_unref(run->addresses);
 	g_free(run->why_not);
@@ -339,18 +338,18 @@ struct peers_index {
 static void peers_place(struct peers_run *run, const struct peers_index *index, const struct peers_row *row)
 {
 	guint32 there = peers_other_side(run, &row->key);
-	const guint64 *owner = there ? g_hash_table_lookup(run->namespaces, GUINT_TO_POINTER(there)) : NULL;
-	guint64 *server = there ? g_hash_table_lookup(index->servers, place_key(there, row->key.port)) : NULL;
+	const guint64 *server = there ? g_hash_table_lookup(index->servers, place_key(there, row->key.port)) : NULL;
+	guint64 owner = there ? netowners_find(run->namespaces, there) : 0;
 	struct peers_count news;
 
 	if (!peers_news(run, row, &news))
 		return;
 	if (!row->key.server && server)
-		owner = server;
+		owner = *server;
 	/* The client is here, too, and tells the same. */
 	if (row->key.server && there && g_hash_table_contains(index->clients, place_key(there, row->key.port)))
 		return;
-	peers_tell_row(run, &row->key, &news, owner ? *owner : 0);
+	peers_tell_row(run, &row->key, &news, owner);
 }
 
 /* Rows that have been idle for long make room; what they have counted since they were looked at is told. */
@@ -531,7 +530,7 @@ static struct probe_run *peers_open(const struct probe_request *request, const s
 	run->cgroupfs = cgroupfs_open("/", NULL);
 	run->told = g_hash_table_new_full(key_hash, key_equal, g_free, g_free);
 	run->unix_told = g_hash_table_new_full(unix_hash, unix_equal, g_free, g_free);
-	run->namespaces = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	run->namespaces = netowners_new(&run->listener);
 	run->inside = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	run->addresses = g_hash_table_new_full(address_hash, address_equal, g_free, NULL);
 	run->rung = ladder_climb(peers_rungs, request->rung, peers_attach, run, &run->why_not, error);

@@ -12,6 +12,7 @@
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/owners.bpf.h"
+#include "bpf/refusals.bpf.h"
 #include "tcp.h"
 
 const volatile __u32 tcp_edges_max = TCP_EDGES;
@@ -68,15 +69,18 @@ struct tcp_pair {
 	u8 doubts : 2; /* ends whose sockets were no longer there at the last sweep, by bit */
 	/* up to here in the first line of memory, which is all that short connections change once they are there */
 	u64 sent_bytes, received_bytes;
-	u64 asked_us; /* of a server that speaks: when the request came; 0: it was answered */
+	union {
+		u64 asked_us; /* of a server that speaks: when the request came; 0: it was answered */
+		u64 early; /* of a client: what it sent again while its server was not known (EARLY_BITS a kind) */
+	};
 	u32 sent_segments, received_segments;
-	u32 spurious[PAIR_ENDS], window_limited[PAIR_ENDS];
+	u32 spurious[PAIR_ENDS], window_limited[PAIR_ENDS], again[PAIR_ENDS];
 	u32 talked_bytes; /* sent when a request was answered (client) or came (server) last: the lower half */
 	u8 requests; /* that were answered; 2: or more */
 	u8 talks; /* 1: what it received first was seen */
 	u8 met; /* 1: a visit has told of it */
 };
-_Static_assert(sizeof(struct tcp_pair) == 112, "15 MiB of them");
+_Static_assert(sizeof(struct tcp_pair) == 120, "16 MiB of them");
 
 /* Where they lie: the kernel's hash tables are too slow for five looks at each connection. A bucket's keys are one line of
  * memory; what finds its bucket full goes on to the next table: from a small one, which stays in the CPU's caches while
@@ -119,7 +123,6 @@ __u64 tcp_spilled = 0; /* are there */
 struct tcp_socket {
 	u64 start_us; /* first SYN sent; 0: not known */
 	u32 name; /* of the process */
-	u8 syn_retransmits; /* 255: or more */
 	u8 is_lost : 1; /* there was no room for its connection: counted once, however often a walk tries again */
 	u8 turned : 1; /* it counts as turned away by a full accept queue */
 };
@@ -181,17 +184,10 @@ struct {
 	__type(value, struct tcp_turned);
 } tcp_turned SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TCP_REFUSALS);
-	__type(key, u32);
-	__type(value, struct tcp_refusal);
-} tcp_refusals SEC(".maps");
-
 /* Network namespaces user space has been asked to find the owner of. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TCP_REFUSALS);
+	__uint(max_entries, REFUSALS);
 	__type(key, u32);
 	__type(value, u8);
 } tcp_refusers SEC(".maps");
@@ -425,7 +421,7 @@ __noinline u32 edge_find(struct tcp_edge_key *wanted)
 	between = TCP_IS_BETWEEN(&key);
 	/* The last quarter is for edges between two containers, and for "other". */
 	if (edges_in_use() < (between ? tcp_edges_max : tcp_edges_max / 4 * 3) &&
-	    owner_may_add(key.client ?: key.server, TCP_EDGES_OWNER))
+	    owner_may_add(TCP_EDGE_OWNER(&key), between ? tcp_edges_max / 4 : TCP_EDGES_OWNER))
 		number = edge_new(&key);
 	if (!number) {
 		__builtin_memset(key.address, 0, sizeof(key.address));
@@ -625,8 +621,11 @@ static __always_inline u64 grown(u64 *kept, u64 now)
 
 static __always_inline u32 grown_small(u32 *kept, u32 now)
 {
-	u32 more = now - __sync_lock_test_and_set(kept, now);
+	u32 more;
 
+	if (*kept == now)
+		return 0; /* an exchange takes longer than a look */
+	more = now - __sync_lock_test_and_set(kept, now);
 	return (s32)more > 0 ? more : 0;
 }
 
@@ -634,7 +633,7 @@ static __always_inline u32 grown_small(u32 *kept, u32 now)
 struct tcp_done {
 	u64 sent_bytes, received_bytes; /* payload */
 	u32 sent_segments, received_segments;
-	u32 spurious;
+	u32 spurious, again;
 	u32 window_limited; /* ticks it could have sent in, but for the other end's window */
 	u32 srtt_us; /* times eight; 0: not known */
 };
@@ -642,6 +641,7 @@ struct tcp_done {
 static __always_inline void socket_complaints(struct tcp_sock *tcp, bool kept, struct tcp_done *done)
 {
 	done->spurious = FIELD(kept, tcp, dsack_dups);
+	done->again = FIELD(kept, tcp, total_retrans);
 	done->window_limited = FIELD(kept, tcp, chrono_stat[CHRONO_WINDOW]);
 	if (BPF_CORE_READ_BITFIELD_PROBED(tcp, chrono_type) == CHRONO_WINDOW + 1)
 		done->window_limited += (u32)bpf_jiffies64() - FIELD(kept, tcp, chrono_start);
@@ -675,11 +675,14 @@ static __always_inline void account_complaints(const struct tcp_done *done, stru
 		grown_small(client ? &pair->spurious[PAIR_CLIENT] : &pair->spurious[PAIR_SERVER], done->spurious);
 	u32 limited = grown_small(client ? &pair->window_limited[PAIR_CLIENT] : &pair->window_limited[PAIR_SERVER],
 				  done->window_limited);
+	u32 again = grown_small(client ? &pair->again[PAIR_CLIENT] : &pair->again[PAIR_SERVER], done->again);
 
 	if (spurious)
 		ADD(side->spurious, spurious);
 	if (limited)
 		ADD(side->window_limited, limited);
+	if (again)
+		ADD(side->retransmits[TCP_RETRANSMIT_UNSEEN], again);
 }
 
 /* And of what the end tells that speaks: bytes and times. */
@@ -706,7 +709,7 @@ static __always_inline void account_traffic(const struct tcp_done *done, struct 
 
 /* ---- from event to count ---- */
 
-/* Whose socket it is when its cgroup does not say. Only for sockets in the hands of the current task. */
+/* Whose socket it is, also where its cgroup does not say. Only for sockets in the hands of the current task. */
 static __always_inline u64 owner_here(struct sock *sk)
 {
 	u64 owner = socket_owner(sk);
@@ -757,6 +760,18 @@ static __always_inline void connection_lost(struct sock *sk)
 	loss_add(LOSS_MAP, 1, 1);
 }
 
+#define EARLY_BITS 16
+
+static __always_inline void edge_early(struct tcp_edge *edge, u64 early, int sign)
+{
+	for (int i = 0; i < TCP_RETRANSMIT_UNSEEN; i++) {
+		u64 again = early >> i * EARLY_BITS & ((1 << EARLY_BITS) - 1);
+
+		if (again)
+			ADD(edge->client.retransmits[i], sign * again);
+	}
+}
+
 /* The connection counts in the edge `number` from now on. Where both ends are here what is opened is accepted: one count. */
 static __always_inline void pair_count(struct tcp_pair *pair, u32 number, int sign)
 {
@@ -764,6 +779,8 @@ static __always_inline void pair_count(struct tcp_pair *pair, u32 number, int si
 
 	if (!edge)
 		return;
+	if (pair->client && pair->early)
+		edge_early(edge, pair->early, sign);
 	if (pair->existing) {
 		ADD(edge->existing, sign);
 		return;
@@ -804,11 +821,12 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 	u64 key = socket_pair_key(tcp, true);
 
 	pair.established_us = tcp->tcp_mstamp;
+	pair.again[PAIR_CLIENT] = tcp->total_retrans;
+	pair.syn_retransmits = tcp->total_retrans < 255 ? tcp->total_retrans : 255;
 	if (tcp->total_retrans || tcp_by_process) {
 		struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
 
 		if (more) {
-			pair.syn_retransmits = more->syn_retransmits;
 			pair.client_name = more->name;
 			if (more->start_us)
 				pair.connect_us = pair.established_us - more->start_us;
@@ -833,7 +851,26 @@ static __always_inline void turned_is_accepted(struct tcp_pair *pair, u32 number
 		ADD(edge->accepts, -1);
 }
 
-static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair, u64 owner, u32 name, bool soon)
+/* Its server is known, or who turned it away: it counts in the edge `number`, wherever it did so far. FALSE: it has ended as
+ * one to outside. */
+static __always_inline bool pair_moves(struct tcp_pair *pair, u32 number)
+{
+	u32 before;
+
+	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE) {
+		waiting_add(-1);
+	} else {
+		if (!pair->sockets[PAIR_CLIENT])
+			return false;
+		before = __sync_lock_test_and_set(&pair->edge, number);
+		pair_count(pair, before, -1);
+	}
+	pair_count(pair, number, 1);
+	return true;
+}
+
+static __always_inline bool server_pairs(struct sock *sk, struct tcp_sock *tcp, struct tcp_pair *pair, u64 owner,
+					 u32 name, bool soon)
 {
 	struct tcp_edge_key key = {
 		.client = pair->client,
@@ -842,7 +879,7 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 		.server_name = name,
 		.port = sk->__sk_common.skc_num,
 	};
-	u32 number, before;
+	u32 number;
 
 	if (!pair->client || pair->server)
 		return false;
@@ -852,19 +889,11 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_pair *pair,
 		ADD(pair->ends, -1);
 		return false;
 	}
-	pair->sockets[PAIR_SERVER] = (u64)sk;
 	number = soon ? edge_find_soon(&key) : edge_find(&key);
-	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE) {
-		waiting_add(-1);
-	} else if (pair->sockets[PAIR_CLIENT]) { /* it counted as one to outside */
-		before = __sync_lock_test_and_set(&pair->edge, number);
-		pair_count(pair, before, -1);
-	} else {
-		return true; /* and ended as one */
-	}
-	pair_count(pair, number, 1);
-	if (pair->turned)
+	if (pair_moves(pair, number) && pair->turned)
 		turned_is_accepted(pair, number);
+	pair->again[PAIR_SERVER] = tcp->total_retrans; /* of its SYN */
+	pair->sockets[PAIR_SERVER] = (u64)sk; /* last: who finds it by this socket finds its edge, too */
 	return true;
 }
 
@@ -875,11 +904,12 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 	u32 name;
 
 	owner = owner_listening(sk, &name);
-	if (pair && server_pairs(sk, pair, owner, name, true))
+	if (pair && server_pairs(sk, tcp, pair, owner, name, true))
 		return;
 	fresh.server = owner;
 	fresh.sockets[PAIR_SERVER] = (u64)sk;
 	fresh.established_us = tcp->tcp_mstamp;
+	fresh.again[PAIR_SERVER] = tcp->total_retrans;
 	fresh.edge = edge_inside(sk, owner, name);
 	if (!pair_add(key, &fresh)) {
 		connection_lost(sk);
@@ -1008,19 +1038,13 @@ static __always_inline void refuser_ask(u32 netns)
 static __noinline u32 client_refused(struct tcp_sock *tcp, u64 client, u32 name)
 {
 	struct tcp_edge_key key = { .client = client, .client_name = name };
-	struct tcp_refusal *refusal;
-	u32 isn;
+	struct refusal refusal;
 
-	if (!tcp)
+	if (!tcp || !refusal_take(tcp, &refusal))
 		return 0;
-	isn = tcp->snd_una;
-	refusal = bpf_map_lookup_elem(&tcp_refusals, &isn);
-	if (!refusal)
-		return 0;
-	key.server = TCP_OWNER_NETNS | refusal->netns;
-	key.port = refusal->port;
-	refuser_ask(refusal->netns);
-	bpf_map_delete_elem(&tcp_refusals, &isn);
+	key.server = TCP_OWNER_NETNS | refusal.netns;
+	key.port = refusal.port;
+	refuser_ask(refusal.netns);
 	return edge_find(&key);
 }
 
@@ -1029,8 +1053,9 @@ static __always_inline void connection_fails(struct sock *sk)
 	enum tcp_failure failure = failure_of(sk->sk_err);
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-	u64 owner = owner_here(sk);
-	u32 name = name_of(NULL), number = client_turned(tcp, more, owner, name);
+	/* It was told so by a packet or a timer, in anybody's time, or gave up itself. */
+	u64 owner = failure == TCP_FAILURE_ABANDONED ? owner_here(sk) : socket_owner(sk);
+	u32 name = more ? more->name : 0, number = client_turned(tcp, more, owner, name);
 	bool turned = number != 0;
 	struct tcp_edge *edge;
 
@@ -1039,14 +1064,14 @@ static __always_inline void connection_fails(struct sock *sk)
 	if (!number)
 		number = edge_outside(sk, owner, name);
 	edge = edge_at(number);
-	if (!edge)
-		return;
 	if (failure == TCP_FAILURE_ABANDONED && tcp && tcp->segs_out == 0)
 		failure = TCP_FAILURE_LOCAL;
-	if (failure < TCP_FAILURES && !turned)
+	if (edge && failure < TCP_FAILURES && !turned)
 		ADD(edge->failures[failure], 1);
-	if (more && more->syn_retransmits)
-		ADD(edge->client.retransmits[TCP_RETRANSMIT_SYN], more->syn_retransmits);
+	if (edge && tcp && tcp->total_retrans)
+		ADD(edge->client.retransmits[TCP_RETRANSMIT_SYN], tcp->total_retrans);
+	if (more)
+		bpf_sk_storage_delete(&tcp_sockets, sk); /* a socket may connect again */
 }
 
 /* ---- requests and answers ---- */
@@ -1102,7 +1127,7 @@ static __always_inline void talk_served(struct tcp_sock *tcp, struct tcp_pair *p
 /* Only of a server whose client is elsewhere. */
 static __always_inline bool talk_awaits_ack(struct tcp_sock *tcp, const struct tcp_pair *pair)
 {
-	return pair->asked_us && (u32)socket_sent(tcp) != pair->talked_bytes;
+	return !pair->client && pair->asked_us && (u32)socket_sent(tcp) != pair->talked_bytes;
 }
 
 /* The connection of a socket that tells of its requests: a client, or a server whose client is elsewhere. NULL: it does not. */
@@ -1115,8 +1140,11 @@ static __noinline struct tcp_pair *talk_pair(struct sock *sk, struct tcp_sock *t
 	pair = socket_pair(sk, tcp, &client, &key);
 	if (!pair || (!client && pair->client))
 		return NULL;
-	if (client && pair->edge == EDGE_NONE)
+	if (client && pair->edge == EDGE_NONE) {
+		if (pair->existing)
+			return NULL; /* the walk that has found it comes to its server in a moment */
 		client_counts(sk, pair);
+	}
 	return pair;
 }
 
@@ -1317,8 +1345,6 @@ static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
 
 	if (!more)
 		return;
-	if (more->syn_retransmits < 255)
-		more->syn_retransmits++;
 	ago_ms = (u32)(now_us / 1000) - tcp->retrans_stamp;
 	if (!more->start_us && ago_ms < TCP_CONNECT_MS_MAX)
 		more->start_us = now_us - (u64)ago_ms * 1000;
@@ -1327,25 +1353,33 @@ static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
 		client_turned(tcp, more, socket_owner(sk), tcp_by_process ? more->name : 0);
 }
 
-/* As the kernel counts: a large one is many. */
-static __always_inline u32 packet_segments(struct sk_buff *skb)
+static __always_inline enum tcp_retransmit retransmit_kind(struct tcp_sock *tcp)
 {
-	u16 segments = 0;
+	u8 congestion = BPF_CORE_READ_BITFIELD_PROBED(tcp, inet_conn.icsk_ca_state);
 
-	bpf_probe_read_kernel(&segments, sizeof(segments),
-			      (char *)skb + bpf_core_field_offset(struct sk_buff, cb) +
-				      bpf_core_field_offset(struct tcp_skb_cb, tcp_gso_segs));
-	return segments ?: 1;
+	return congestion == TCP_CA_LOSS       ? TCP_RETRANSMIT_RTO
+	       : congestion == TCP_CA_RECOVERY ? TCP_RETRANSMIT_FAST
+					       : TCP_RETRANSMIT_PROBE;
 }
 
+/* A client that sends again before its server has said that it is here: wherever the connection counts then, this counts, too. */
+static __always_inline bool pair_is_early(struct tcp_pair *pair, enum tcp_retransmit kind, u32 segments)
+{
+	if (!pair->client || pair->server)
+		return false;
+	ADD(pair->early, (u64)segments << kind * EARLY_BITS);
+	return pair->edge == EDGE_NONE;
+}
+
+/* What a socket counts itself is told, as what it was sent for: whenever this is not called, or there was nothing sent (of that Linux
+ * tells, too, since 6.17), the sum stays right. */
 SEC("btf_tp/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-	enum tcp_retransmit kind = TCP_RETRANSMIT_PROBE;
+	enum tcp_retransmit kind;
 	struct tcp_pair *pair;
 	struct tcp_edge *edge;
-	u8 congestion;
 	bool client;
 	u32 segments;
 	u64 key;
@@ -1359,21 +1393,13 @@ int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 	pair = socket_pair(sk, tcp, &client, &key);
 	if (!pair)
 		return 0;
-	if (pair->edge == EDGE_NONE)
-		client_counts(sk, pair);
-	congestion = BPF_CORE_READ_BITFIELD_PROBED(tcp, inet_conn.icsk_ca_state);
-	if (congestion == TCP_CA_LOSS)
-		kind = TCP_RETRANSMIT_RTO;
-	else if (congestion == TCP_CA_RECOVERY)
-		kind = TCP_RETRANSMIT_FAST;
-	edge = edge_at(pair->edge);
-	if (!edge)
+	segments = grown_small(client ? &pair->again[PAIR_CLIENT] : &pair->again[PAIR_SERVER], tcp->total_retrans);
+	kind = retransmit_kind(tcp);
+	if (!segments || (client && pair_is_early(pair, kind, segments)))
 		return 0;
-	segments = packet_segments(skb);
-	if (client)
-		ADD(edge->client.retransmits[kind], segments);
-	else
-		ADD(edge->server.retransmits[kind], segments);
+	edge = edge_at(pair->edge);
+	if (edge)
+		ADD(edge_side(edge, client)->retransmits[kind], segments);
 	return 0;
 }
 
@@ -1399,7 +1425,7 @@ static __always_inline bool pair_turned(u64 key, u32 isn, const struct tcp_turne
 	struct tcp_pair *pair = pair_find_awaiting(key, turned->netns);
 	struct tcp_turned *known;
 	struct tcp_edge *edge;
-	u32 number, before;
+	u32 number;
 
 	if (!pair)
 		return false;
@@ -1409,12 +1435,8 @@ static __always_inline bool pair_turned(u64 key, u32 isn, const struct tcp_turne
 	edge = edge_at(number);
 	if (!edge)
 		return true;
-	before = __sync_lock_test_and_set(&pair->edge, number);
-	if (before == EDGE_NONE)
-		waiting_add(-1);
-	else
-		pair_count(pair, before, -1);
-	pair_count(pair, number, 1);
+	if (!pair_moves(pair, number))
+		return true;
 	pair->turned = 1;
 	ADD(edge->accepts, 1);
 	known = bpf_map_lookup_elem(&tcp_turned, &isn);
@@ -1446,42 +1468,6 @@ int BPF_PROG(tcp_answered_again, struct sock *sk, struct tcp_request_sock *reque
 	return 0;
 }
 
-#define SYN_PORT_OFFSET 2 /* in a segment's header, in bytes */
-#define SYN_SEQ_OFFSET 4
-#define SYN_FLAGS_OFFSET 13
-#define SYN_BYTES 14
-#define SYN_FLAGS 0x17 /* FIN, SYN, RST, ACK */
-#define SYN_ALONE 0x02
-#define IP_BYTES 40
-#define IP_ADDRESS_OFFSET 12
-#define IP_PROTOCOL_OFFSET 9
-#define IPV6_ADDRESS_OFFSET 8
-#define IPV6_PROTOCOL_OFFSET 6
-
-/* Whose SYN it is. FALSE: it is none. */
-static __always_inline bool syn_read(struct sk_buff *skb, struct tcp_turned *turned, u16 *port, u32 *isn)
-{
-	unsigned char *head = skb->head, segment[16], packet[IP_BYTES];
-
-	if (bpf_probe_read_kernel(segment, SYN_BYTES, head + skb->transport_header) != 0 ||
-	    (segment[SYN_FLAGS_OFFSET] & SYN_FLAGS) != SYN_ALONE ||
-	    bpf_probe_read_kernel(packet, sizeof(packet), head + skb->network_header) != 0)
-		return false;
-	if (packet[0] >> 4 == 4 && packet[IP_PROTOCOL_OFFSET] == IPPROTO_TCP) {
-		turned->family = AF_INET;
-		__builtin_memcpy(turned->address, packet + IP_ADDRESS_OFFSET, 4);
-	} else if (packet[0] >> 4 == 6 && packet[IPV6_PROTOCOL_OFFSET] == IPPROTO_TCP) {
-		turned->family = AF_INET6;
-		__builtin_memcpy(turned->address, packet + IPV6_ADDRESS_OFFSET, 16);
-	} else {
-		return false;
-	}
-	*port = (u16)segment[SYN_PORT_OFFSET] << 8 | segment[SYN_PORT_OFFSET + 1];
-	*isn = (u32)segment[SYN_SEQ_OFFSET] << 24 | (u32)segment[SYN_SEQ_OFFSET + 1] << 16 |
-	       (u32)segment[SYN_SEQ_OFFSET + 2] << 8 | segment[SYN_SEQ_OFFSET + 3];
-	return true;
-}
-
 /* Where the socket that listens on the port lies, if it still does. */
 static __always_inline struct sock *listener_find(u32 netns, u16 port)
 {
@@ -1495,27 +1481,11 @@ static __always_inline struct sock *listener_find(u32 netns, u16 port)
 	return sk;
 }
 
-/* The network namespace a packet has come to; 0: not known. */
-static __always_inline u32 packet_netns(struct sk_buff *skb)
-{
-	struct dst_entry *route = (struct dst_entry *)(skb->_skb_refdst & ~1UL);
-
-	return route ? BPF_CORE_READ(route, dev, nd_net.net, ns.inum) : 0;
-}
-
-/* A packet came to nobody, and its sender is told so. Kernels before 6.10 do not tell of those that came to a closed port. */
+/* A packet came to nobody, and its sender is told so. */
 SEC("btf_tp/tcp_send_reset")
 int BPF_PROG(tcp_refuses, struct sock *sk, struct sk_buff *skb)
 {
-	struct tcp_refusal refusal = {};
-	struct tcp_turned from = {};
-	u32 isn;
-
-	if (!skb || !syn_read(skb, &from, &refusal.port, &isn))
-		return 0;
-	refusal.netns = packet_netns(skb);
-	if (refusal.netns)
-		bpf_map_update_elem(&tcp_refusals, &isn, &refusal, BPF_ANY);
+	refusal_note(skb);
 	return 0;
 }
 
@@ -1524,18 +1494,21 @@ SEC("btf_tp/consume_skb")
 int BPF_PROG(tcp_consumed, struct sk_buff *skb)
 {
 	struct tcp_turned turned = {};
+	struct syn syn = {};
 	struct sock *listener;
-	u32 isn, netns;
-	u16 port;
+	u32 netns;
 
-	if (skb->dev || !skb->skb_iif || !syn_read(skb, &turned, &port, &isn))
+	if (skb->dev || !skb->skb_iif || !syn_read(skb, &syn))
 		return 0;
 	netns = packet_netns(skb);
-	listener = netns ? listener_find(netns, port) : NULL;
+	listener = netns ? listener_find(netns, syn.port) : NULL;
 	if (!listener || !listener_is_full(listener))
 		return 0;
-	turned_describe(&turned, listener, netns, port);
-	turned_add(isn, &turned);
+	turned.family = syn.family;
+	_Static_assert(SYN_ADDRESS == TCP_ADDRESS, "copied");
+	__builtin_memcpy(turned.address, syn.address, sizeof(turned.address));
+	turned_describe(&turned, listener, netns, syn.port);
+	turned_add(syn.isn, &turned);
 	return 0;
 }
 
@@ -1569,6 +1542,7 @@ static __always_inline void pair_baseline(struct tcp_pair *pair, struct sock *sk
 	pair->received_segments = done.received_segments;
 	pair->spurious[end] = done.spurious;
 	pair->window_limited[end] = done.window_limited;
+	pair->again[end] = done.again;
 	pair->talked_bytes = done.sent_bytes;
 	pair->talks = 1;
 }
@@ -1591,7 +1565,7 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 
 	if (server) {
 		known = pair_find_awaiting(key, socket_netns(sk));
-		if (known && server_pairs(sk, known, owner, name, false)) {
+		if (known && server_pairs(sk, tcp, known, owner, name, false)) {
 			pair_baseline_silent(known, tcp);
 			return;
 		}
@@ -1641,7 +1615,8 @@ int tcp_walk(struct bpf_iter__task_file *context)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP)
+	/* Of raw sockets, too, a program may say that their protocol is TCP's. */
+	if (!sk || socket->type != SOCK_STREAM || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	key.port = sk->__sk_common.skc_family;
 	if (key.port != AF_INET && key.port != AF_INET6)
@@ -1717,8 +1692,21 @@ static __always_inline void pair_account_silent(u64 key, struct tcp_pair *pair, 
 	if (!address)
 		return;
 	socket_complaints((struct tcp_sock *)address, true, &done);
-	if ((done.spurious || done.window_limited) && socket_lives(address, key, false))
+	if ((done.spurious || done.window_limited || done.again != pair->again[PAIR_SERVER]) &&
+	    socket_lives(address, key, false))
 		account_complaints(&done, pair, edge, false);
+}
+
+/* May its server still say that it is here? On this machine it does so before it acknowledges anything or answers, mostly at once;
+ * but the end of the handshake may be dropped, or the server's CPU be somebody else's for a while. */
+static __always_inline bool pair_may_be_met(const struct tcp_pair *pair, struct tcp_sock *tcp)
+{
+	u64 age_us = bpf_ktime_get_ns() / 1000 - pair->established_us;
+
+	if (!pair->established_us || age_us >= TCP_PATIENCE_SILENT_US)
+		return false;
+	return age_us < TCP_PATIENCE_US ||
+	       (BPF_CORE_READ(tcp, bytes_acked) <= 1 && BPF_CORE_READ(tcp, bytes_received) == 0);
 }
 
 /* What a connection has done since the last visit. Its socket may end at any moment: what was read counts when it is still that
@@ -1735,8 +1723,7 @@ static __always_inline void pair_account(u64 key, struct tcp_pair *pair)
 	if (!address)
 		return;
 	if (pair->edge == EDGE_NONE) {
-		/* A client's server says so within a round trip on this machine. */
-		if (pair->established_us && bpf_ktime_get_ns() / 1000 - pair->established_us < TCP_PATIENCE_US)
+		if (pair_may_be_met(pair, tcp))
 			return;
 		if (!client_counts_kept(key, pair, (struct sock *)address))
 			return;

@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "kernel/cgroupfs.h"
-#include "kernel/netns.h"
 #include "model/histogram.h"
 #include "probe/births.h"
 #include "probe/filter.h"
@@ -24,6 +22,7 @@
 #include "probe/parttime.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/netowners.h"
 #include "probe/peers.h"
 #include "probe/ringread.h"
 #include "probe/tcp_polled.h"
@@ -35,7 +34,6 @@
 #define TCP_CONSUMED_NS (60 * NS_PER_S) /* what is consumed is looked at for so long after a queue was full */
 #define TCP_TURNED_NS (5 * NS_PER_S) /* a client that is here has sent its SYN again by then */
 #define TCP_TURNED_FORGET_NS (150 * NS_PER_S) /* and the last of them, at the kernel's usual settings */
-#define TCP_REFUSERS_MAX 4096 /* network namespaces whose owner is remembered */
 #define TCP_TICK_LEARN_NS (50 * NS_PER_MS)
 #define TCP_IDLE_NS (60 * NS_PER_S) /* an edge without connections is kept for so long when room gets scarce */
 #define TCP_IDLE_SMALLEST_NS (100 * NS_PER_MS)
@@ -102,6 +100,7 @@ const struct edges_column tcp_counters[] = {
 	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_RTO] = { "retransmits_rto", UNIT_COUNT },
 	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_FAST] = { "retransmits_fast", UNIT_COUNT },
 	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_PROBE] = { "retransmits_probe", UNIT_COUNT },
+	[COUNTER_RETRANSMITS + TCP_RETRANSMIT_UNSEEN] = { "retransmits_unseen", UNIT_COUNT },
 	[COUNTER_SPURIOUS] = { "spurious", UNIT_COUNT },
 	[COUNTER_SINGLE] = { "single", UNIT_COUNT },
 	[COUNTER_WINDOW] = { "window_limited", UNIT_NANOSECONDS },
@@ -155,8 +154,7 @@ struct tcp_run {
 	gboolean turned_left; /* some are remembered */
 	int epoll; /* readable when there is something to drain; -1: never */
 	struct births *births;
-	struct cgroupfs *cgroupfs; /* NULL: cannot be read */
-	GHashTable *refusers; /* inode number of a network namespace → cgroup key (guint64) of its first process */
+	struct netowners *refusers;
 	gboolean refusers_asked; /* for one that is not there yet */
 	const struct tcp_edge *edges; /* the kernel's, mapped */
 	gsize edges_bytes;
@@ -280,29 +278,12 @@ static int tcp_take_alarm(void *user, void *data, size_t bytes)
 	return 0;
 }
 
-/* Whose the network namespaces are in which nobody listened: that of the first process there, which in a pod is the one that keeps
- * it. What is known is not forgotten when it ends. */
+/* Whose the network namespaces are in which nobody listened, while they are there. */
 static void tcp_learn_refusers(struct tcp_run *run)
 {
-	g_autoptr(GArray) all = NULL;
-
-	if (!run->refusers_asked || !run->cgroupfs)
-		return;
+	if (run->refusers_asked)
+		netowners_learn(run->refusers, NETOWNERS_ALL, NULL, NULL);
 	run->refusers_asked = FALSE;
-	if (g_hash_table_size(run->refusers) > TCP_REFUSERS_MAX)
-		g_hash_table_remove_all(run->refusers); /* those that are still there are met again now */
-	all = netns_list();
-	for (guint i = 0; i < all->len; i++) {
-		const struct netns *netns = &g_array_index(all, struct netns, i);
-		g_autofree char *path = NULL;
-		guint64 key = cgroupfs_key_of(run->cgroupfs, netns->pid, &path);
-
-		if (!key)
-			continue;
-		if (run->listener.cgroup_born)
-			run->listener.cgroup_born(run->listener.user, key, path);
-		g_hash_table_replace(run->refusers, GUINT_TO_POINTER(netns->inode), g_memdup2(&key, sizeof(key)));
-	}
 }
 
 /* Births, windows of time for segments, and queues that may be full. */
@@ -581,8 +562,7 @@ static void tcp_close(struct probe_run *opaque)
 		return;
 	tcp_unload(run);
 	tcp_polled_close(run->polled);
-	cgroupfs_free(run->cgroupfs);
-	g_hash_table_unref(run->refusers);
+	netowners_free(run->refusers);
 	probe_peers.close(run->peers);
 	g_free(run->why_not);
 	g_free(run->peers_why_not);
@@ -621,8 +601,7 @@ static struct probe_run *tcp_open(const struct probe_request *request, const str
 	run->sizes = request->smallest ? &tcp_sizes_smallest : request->frugal ? &tcp_sizes_frugal : &tcp_sizes_usual;
 	run->edges_max = run->sizes->edges;
 	run->epoll = -1;
-	run->cgroupfs = cgroupfs_open("/", NULL);
-	run->refusers = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	run->refusers = netowners_new(&run->listener);
 	run->keys = g_new0(struct tcp_edge_key, run->edges_max);
 	run->told = g_new0(struct tcp_edge, run->edges_max);
 	run->busy_ns = g_new0(guint64, run->edges_max);
@@ -745,11 +724,7 @@ static gboolean tcp_news_edge(const struct tcp_edge_key *key, const struct tcp_e
 static void tcp_end(const struct tcp_run *run, guint64 owner, guint32 name, const char *outside, struct probe_end *end)
 {
 	if (owner & TCP_OWNER_NETNS) {
-		const guint64 *found = g_hash_table_lookup(run->refusers, GUINT_TO_POINTER((guint32)owner));
-
-		*end = (struct probe_end){ .kind = EDGE_END_UNKNOWN, .text = "a network namespace without processes" };
-		if (found)
-			*end = (struct probe_end){ .kind = EDGE_END_CONTAINER, .cgroup_key = *found };
+		netowners_end(run->refusers, (guint32)owner, end);
 		return;
 	}
 	*end = (struct probe_end){ .kind = owner ? EDGE_END_CONTAINER : EDGE_END_EXTERNAL, .cgroup_key = owner };
@@ -810,8 +785,8 @@ static guint64 tcp_edge_live(const struct tcp_edge_key *key, const struct tcp_ed
 
 static void tcp_owner_forgets(struct tcp_run *run, const struct tcp_edge_key *key)
 {
-	if (!key->other && !TCP_IS_BETWEEN(key))
-		owners_give_back(bpf_map__fd(run->kernel->maps.owners), key->client ? key->client : key->server);
+	if (!key->other)
+		owners_give_back(bpf_map__fd(run->kernel->maps.owners), TCP_EDGE_OWNER(key));
 }
 
 /* A connection may have found it a moment ago: the number is free when it is still idle at the next collection. */

@@ -23,12 +23,12 @@
 #define TCP_EDGES_SMALLEST 64
 #define TCP_LISTENERS 16384
 #define TCP_TURNED 4096 /* clients of full accept queues that are remembered */
-#define TCP_REFUSALS 1024 /* SYNs to closed ports that are remembered: their clients fail at once */
 #define TCP_ALARM_BYTES 4096
 #define TCP_NAMES 8192
 #define TCP_ADDRESS 16
 #define TCP_COMM 16
-#define TCP_PATIENCE_US 20000 /* so long a client may wait for its server before it counts as one to outside */
+#define TCP_PATIENCE_US 20000 /* so long a client may wait for its server before it counts as one to outside, */
+#define TCP_PATIENCE_SILENT_US 400000 /* and when nobody has answered anything */
 #define TCP_SWEEP_READS 3
 #define TCP_CONNECT_MS_MAX (30 * 60 * 1000)
 
@@ -50,7 +50,8 @@ enum tcp_retransmit {
 	TCP_RETRANSMIT_RTO = 1,
 	TCP_RETRANSMIT_FAST = 2,
 	TCP_RETRANSMIT_PROBE = 3, /* tail loss probe */
-	TCP_RETRANSMITS = 4,
+	TCP_RETRANSMIT_UNSEEN = 4, /* found later in the socket's own count: what it was sent for is not known */
+	TCP_RETRANSMITS = 5,
 };
 
 /* Passes of walks over all open sockets, which find what nobody told of. */
@@ -93,8 +94,11 @@ struct tcp_edge_key {
 	__u8 address[TCP_ADDRESS]; /* IPv4 in the first four bytes */
 };
 
-/* Two owners, each of whom may have it: such edges are not counted against one of them. */
+/* Of two owners, each of whom may have it: one has a quarter of all such edges at most, counted apart from those with addresses. */
 #define TCP_IS_BETWEEN(key) ((key)->client && (key)->server && !((key)->server & TCP_OWNER_NETNS))
+#define TCP_OWNER_BETWEEN (1ULL << 61)
+#define TCP_EDGE_OWNER(key)                                                                                            \
+	(((key)->client ? (key)->client : (key)->server) ^ (TCP_IS_BETWEEN(key) ? TCP_OWNER_BETWEEN : 0))
 
 /* What one end says. Payload bytes, each counted once however often it was sent. */
 struct tcp_side {
@@ -146,12 +150,6 @@ struct tcp_turned {
 	__u8 family, pad;
 	__u32 told; /* 1: counted */
 	__u8 address[TCP_ADDRESS]; /* the client's, as the server sees it */
-};
-
-/* A SYN that came to a closed port, by its client's initial sequence number. */
-struct tcp_refusal {
-	__u32 netns; /* inode number */
-	__u16 port, pad;
 };
 
 struct tcp_name {

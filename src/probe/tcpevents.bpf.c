@@ -13,6 +13,8 @@
 #include "bpf/event.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/refusals.bpf.h"
+#include "bpf/retransmit.bpf.h"
 #include "tcpevents.h"
 
 #define TCPEVENTS_LEVELS 16
@@ -138,9 +140,9 @@ static __always_inline void record_address(struct tcpevents_record *record, stru
 	__builtin_memcpy(record->address, words, sizeof(record->address));
 }
 
-/* One event of a socket; `socket` may be NULL when nothing is known of it. */
+/* One event of a socket; `socket` may be NULL when nothing is known of it. `refuser`: the namespace it was refused in; 0: none. */
 static __always_inline void tell(struct sock *sk, struct tcp_sock *tcp, struct tcpevents_socket *socket, u32 kind,
-				 u32 error)
+				 u32 error, u32 refuser)
 {
 	u32 zero = 0;
 	struct tcpevents_record *record = bpf_map_lookup_elem(&tcpevents_scratch, &zero);
@@ -182,6 +184,7 @@ static __always_inline void tell(struct sock *sk, struct tcp_sock *tcp, struct t
 	else
 		record->port =
 			port_swap(record->client ? sk->__sk_common.skc_dport : tcp->inet_conn.icsk_inet.inet_sport);
+	record->refuser = refuser;
 	event_send(record, sizeof(*record));
 }
 
@@ -216,14 +219,14 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 	struct tcpevents_pair pair = {};
 
 	if (!socket) { /* began before we did */
-		tell(sk, tcp, NULL, TCPEVENTS_CONNECT, 0);
+		tell(sk, tcp, NULL, TCPEVENTS_CONNECT, 0, 0);
 		return;
 	}
 	socket->established_us = bpf_ktime_get_ns() / 1000;
 	socket->pair = socket_pair_key(tcp, true);
 	pair.client = socket->who.task.cgroup_key;
 	bpf_map_update_elem(&tcpevents_pairs, &socket->pair, &pair, BPF_ANY);
-	tell(sk, tcp, socket, TCPEVENTS_CONNECT, 0);
+	tell(sk, tcp, socket, TCPEVENTS_CONNECT, 0, 0);
 }
 
 static __always_inline void server_established(struct sock *sk, struct tcp_sock *tcp)
@@ -250,7 +253,7 @@ static __always_inline void server_established(struct sock *sk, struct tcp_sock 
 		pair->server = socket->who.task.cgroup_key;
 		socket->peer = pair->client;
 	}
-	tell(sk, tcp, socket, TCPEVENTS_ACCEPT, 0);
+	tell(sk, tcp, socket, TCPEVENTS_ACCEPT, 0, 0);
 }
 
 static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tcp)
@@ -267,9 +270,20 @@ static __always_inline void connection_ends(struct sock *sk, struct tcp_sock *tc
 			bpf_map_delete_elem(&tcpevents_pairs, &socket->pair);
 		}
 	}
-	tell(sk, tcp, socket, reset ? TCPEVENTS_RESET : TCPEVENTS_CLOSE, error);
+	tell(sk, tcp, socket, reset ? TCPEVENTS_RESET : TCPEVENTS_CLOSE, error, 0);
 	if (socket)
 		socket->established_us = 0;
+}
+
+static __always_inline void connection_fails(struct sock *sk, struct tcp_sock *tcp)
+{
+	struct tcpevents_socket *socket = bpf_sk_storage_get(&tcpevents_sockets, sk, NULL, 0);
+	struct refusal refusal = {};
+	int error = sk->sk_err;
+
+	if (error == ECONNREFUSED)
+		refusal_take(tcp, &refusal);
+	tell(sk, tcp, socket, TCPEVENTS_FAIL, error, refusal.netns);
 }
 
 SEC("btf_tp/inet_sock_set_state")
@@ -305,9 +319,16 @@ int BPF_PROG(tcpevents_state, struct sock *sk, int before, int after)
 		return 0;
 	}
 	if (before == TCP_SYN_SENT)
-		tell(sk, tcp, bpf_sk_storage_get(&tcpevents_sockets, sk, NULL, 0), TCPEVENTS_FAIL, sk->sk_err);
+		connection_fails(sk, tcp);
 	else if (before != TCP_SYN_RECV)
 		connection_ends(sk, tcp);
+	return 0;
+}
+
+SEC("btf_tp/tcp_send_reset")
+int BPF_PROG(tcpevents_refuses, struct sock *sk, struct sk_buff *skb)
+{
+	refusal_note(skb);
 	return 0;
 }
 
@@ -319,7 +340,7 @@ int BPF_PROG(tcpevents_retransmit, struct sock *sk)
 	u32 kind = TCPEVENTS_PROBE;
 	u8 congestion;
 
-	if (!tcp)
+	if (!tcp || RETRANSMIT_FAILED(ctx))
 		return 0;
 	congestion = BPF_CORE_READ_BITFIELD_PROBED(tcp, inet_conn.icsk_ca_state);
 	if (sk->__sk_common.skc_state == TCP_SYN_SENT)
@@ -328,7 +349,7 @@ int BPF_PROG(tcpevents_retransmit, struct sock *sk)
 		kind = TCPEVENTS_RTO;
 	else if (congestion == TCP_CA_RECOVERY)
 		kind = TCPEVENTS_FAST;
-	tell(sk, tcp, socket, TCPEVENTS_RETRANSMIT, kind);
+	tell(sk, tcp, socket, TCPEVENTS_RETRANSMIT, kind, 0);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
 #include "probe/ladder.h"
+#include "probe/netowners.h"
 #include "probe/tcp_polled.h"
 #include "tcpevents.skel.h"
 
@@ -23,11 +24,14 @@
 #define TCPEVENTS_RING_BYTES_SMALLEST (4 << 10)
 #define TCPEVENTS_WAIT_NS (50 * NS_PER_MS) /* so long a client's event waits for its server's */
 #define TCPEVENTS_WAITING_MAX 10000
+#define TCPEVENTS_LOOK_NS (500 * NS_PER_MS) /* between two looks at the machine's network namespaces */
 #define TCPEVENTS_FIELDS 9
 
 struct tcpevents_run {
 	struct tcpevents_bpf *kernel;
-	struct bpf_link *state, *retransmit;
+	struct bpf_link *state, *retransmit, *refuses;
+	struct netowners *refusers;
+	guint64 looked_ns; /* for them, last */
 	struct eventring *ring;
 	struct tcp_polled *polled; /* without kernel programs: none of the above */
 	int timer_fd; /* of that; -1: none */
@@ -158,6 +162,20 @@ static void tcpevents_wait(struct tcpevents_run *run, const struct tcpevents_rec
 	tcpevents_release_old(run, 0);
 }
 
+/* Whose the network namespace is that refused a connection; 0: nobody's who is known. */
+static guint64 tcpevents_refuser(struct tcpevents_run *run, guint32 inode)
+{
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (!inode)
+		return 0;
+	if (!netowners_knows(run->refusers, inode) && now_ns - run->looked_ns >= TCPEVENTS_LOOK_NS) {
+		run->looked_ns = now_ns;
+		netowners_learn(run->refusers, NETOWNERS_NEW, NULL, NULL);
+	}
+	return netowners_find(run->refusers, inode);
+}
+
 /* eventring_decode_fn */
 static gboolean tcpevents_decode(void *user, struct eventring *ring, const struct event_head *head, gsize bytes)
 {
@@ -169,6 +187,8 @@ static gboolean tcpevents_decode(void *user, struct eventring *ring, const struc
 	if (bytes < sizeof(record) || head->kind >= TCPEVENTS_KINDS)
 		return FALSE;
 	memcpy(&record, head, sizeof(record));
+	if (!record.peer)
+		record.peer = tcpevents_refuser(run, record.refuser);
 	waits = record.pair ? g_hash_table_lookup(run->by_pair, &record.pair) : NULL;
 	if (waits) { /* the server's, or the end of it */
 		if (!record.client)
@@ -318,6 +338,7 @@ static gboolean tcpevents_load(struct tcpevents_run *run, GError **error)
 		return FALSE;
 	filter_values_init(&values, &run->request);
 	FILTER_SET(run->kernel->rodata, &values);
+	run->kernel->rodata->retransmit_tells = kernel_btf_arguments(btf, "tcp_retransmit_skb") > 2;
 	EVENTRING_SET(run->kernel->rodata, &run->request);
 	bpf_map__set_max_entries(run->kernel->maps.event_ring,
 				 run->request.smallest ? TCPEVENTS_RING_BYTES_SMALLEST : TCPEVENTS_RING_BYTES);
@@ -340,6 +361,7 @@ static void tcpevents_detach(struct tcpevents_run *run)
 {
 	bpf_link__destroy(g_steal_pointer(&run->state));
 	bpf_link__destroy(g_steal_pointer(&run->retransmit));
+	bpf_link__destroy(g_steal_pointer(&run->refuses));
 }
 
 static void tcpevents_unload(struct tcpevents_run *run)
@@ -364,6 +386,8 @@ static gboolean tcpevents_attach(void *user, const struct rung *rung, GError **e
 	if (run->ring && tcpevents_find_listeners(run, error)) {
 		run->retransmit = kernel_btf_attach(run->kernel->progs.tcpevents_retransmit);
 		if (run->retransmit)
+			run->refuses = kernel_btf_attach(run->kernel->progs.tcpevents_refuses);
+		if (run->refuses)
 			run->state = kernel_btf_attach(run->kernel->progs.tcpevents_state);
 		if (run->state)
 			return TRUE;
@@ -381,6 +405,7 @@ static void tcpevents_close(struct probe_run *opaque)
 		return;
 	tcpevents_unload(run);
 	tcp_polled_close(run->polled);
+	netowners_free(run->refusers);
 	if (run->timer_fd >= 0)
 		close(run->timer_fd);
 	g_free(run->why_not);
@@ -398,6 +423,7 @@ static struct probe_run *tcpevents_open(const struct probe_request *request, con
 
 	run->request = *request;
 	run->listener = *listener;
+	run->refusers = netowners_new(&run->listener);
 	run->timer_fd = -1;
 	g_queue_init(&run->waiting);
 	run->by_pair = g_hash_table_new(g_int64_hash, g_int64_equal);

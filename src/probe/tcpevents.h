@@ -36,6 +36,8 @@ struct tcpevents_record {
 	__u8 family, client;
 	__u8 known; /* the beginning was seen */
 	__u8 pad[3];
+	__u32 refuser; /* inode number of the network namespace that refused it; 0: not here, or not refused */
+	__u32 pad_end;
 	__u8 address[TCPEVENTS_ADDRESS]; /* of the other end */
 };
 

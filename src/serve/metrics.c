@@ -230,7 +230,7 @@ static void put_totals(const struct api *api, struct exposition *out)
 {
 	static const char *const connects[TOTALS_CONNECTS] = { "ok",	      "refused", "timeout",
 							       "unreachable", "reset",	 "other" };
-	static const char *const retransmits[TOTALS_RETRANSMITS] = { "syn", "rto", "fast", "tlp" };
+	static const char *const retransmits[TOTALS_RETRANSMITS] = { "syn", "rto", "fast", "tlp", "unseen" };
 	static const char *const rcodes[TOTALS_RCODES] = { "noerror", "nxdomain", "servfail",
 							   "refused", "timeout",  "other" };
 	g_autoptr(GArray) rows = totals_rows(api);

@@ -60,7 +60,8 @@ static void columns_find(struct columns *columns, const struct edges *edges)
 		NULL, "failed_refused", "failed_timeout", "failed_unreachable", "failed_reset", NULL
 	};
 	static const char *const retransmits[TOTALS_RETRANSMITS] = { "retransmits_syn", "retransmits_rto",
-								     "retransmits_fast", "retransmits_probe" };
+								     "retransmits_fast", "retransmits_probe",
+								     "retransmits_unseen" };
 
 	*columns = (struct columns){
 		.opens = edges_counter(edges, "opens"),

@@ -239,8 +239,14 @@ def test_who_refuses_is_named(fathom, wait_attached, pair, how):
                 "--reject-with", "tcp-reset")
         else:
             to, named = "127.0.0.1", client.name
+        one_by_one = fathom.start("tcp", "-d", "600", "--json")
+        wait_attached(one_by_one)
         with watching(fathom, wait_attached) as found:
             assert inside(client, "tcpload", "connect", to, 80 if how == "translated" else port, FEW).stdout == f"done {FEW}\n"
+        one_by_one.send_signal(signal.SIGINT)
+        events = [json.loads(line) for line in one_by_one.communicate(timeout=60)[0].splitlines()]
+    failed = [e for e in events if e.get("event") == "fail" and e.get("container") == client.name]
+    assert len(failed) == FEW and {(e["peer"], e["why"]) for e in failed} == {(named, "refused")}, failed[:3]
     refused = edges(found[0], client.name, named, port)
     assert [(e["failures"]["refused"], e["opens"]) for e in refused] == [(FEW, 0)], found[0]["edges"]
 
@@ -393,6 +399,121 @@ def test_loss_is_found_and_counted_as_the_kernel_does(fathom, wait_attached, pai
     assert lost[0]["requests"] == 600, lost
     links = json.loads(fathom("map", capture, "--json").stdout)["links"]
     assert any("sent again" in (link.get("why", "")) for link in links), links
+
+
+TALK = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+print("open", flush=True)
+for line in sys.stdin:
+    s.sendall(bytes(int(line)))
+    print("sent", flush=True)
+"""
+
+
+@contextmanager
+def talking(container, address, port=PORT):
+    """A connection out of the container's namespace and cgroup; yields say(BYTES), which sends so many."""
+    with subprocess.Popen(["nsenter", "-t", str(container.pid), "-n", "python3", "-c", TALK, address, str(port)],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: join(container)) as it:
+        def say(size):
+            it.stdin.write(f"{size}\n")
+            it.stdin.flush()
+            assert it.stdout.readline() == "sent\n"
+
+        try:
+            assert it.stdout.readline() == "open\n"
+            yield say
+        finally:
+            it.kill()
+
+
+def tried_again(container):
+    """How often the timers of the container's sockets have run out since they last heard anything."""
+    table = run("nsenter", "-t", container.pid, "-n", "cat", "/proc/net/tcp").stdout
+    return max((int(line.split()[6], 16) for line in table.splitlines()[1:]), default=0)
+
+
+def test_what_could_not_be_sent_again_is_not_counted(fathom, wait_attached, pair):
+    """There is no way to the server any more: the timers run out, and nothing goes out."""
+    client, server = pair
+    enter = ("nsenter", "-t", client.pid, "-n", "ip")
+    with wire(client, server) as addresses, watching(fathom, wait_attached) as found:
+        with talking(client, addresses[0]) as say:
+            run("nsenter", "-t", server.pid, "-n", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", PORT, "-j", "DROP")
+            before = sent_again(client)
+            say(REQUEST)
+            run(*enter, "address", "del", f"{addresses[0].rpartition('.')[0]}.1/24", "dev", f"fa{client.pid}")
+            wait_for(lambda: tried_again(client) >= 2, what="the timer to run out twice")
+            truth = sent_again(client) - before
+    tried = edges(found[0], client.name, server.name, PORT)
+    assert [sum(edge["retransmits"].values()) for edge in tried] == [truth], (truth, tried)
+
+
+def test_what_is_sent_again_before_the_server_is_known(fathom, wait_attached, pair):
+    """The end of the handshake and the request are dropped, again and again: the server is not open when its client speaks, and
+    what was sent again is in the edge of both when it is."""
+    client, server = pair
+    rule = ("INPUT", "-p", "tcp", "--dport", PORT, "!", "--syn", "-j", "DROP")
+    enter = ("nsenter", "-t", server.pid, "-n", "iptables")
+    with wire(client, server) as addresses:
+        run(*enter, "-A", *rule)
+        before, syn = sent_again(client) + sent_again(server), begun_again(client) + begun_again(server)
+        with watching(fathom, wait_attached) as found:
+            with talking(client, addresses[0]) as say:
+                say(REQUEST)
+                wait_for(lambda: sent_again(client) - before >= 2, what="its request to be sent again")
+                run(*enter, "-D", *rule)
+                wait_for(lambda: not tried_again(client), what="its request to arrive")
+            wait_for(lambda: settled(client) and settled(server), what="its end")
+        truth, syn = sent_again(client) + sent_again(server) - before, begun_again(client) + begun_again(server) - syn
+    told = edges(found[0], client.name, server.name, PORT)
+    assert truth >= 2 and [(edge["opens"], edge["closes"], edge["live"]) for edge in told] == [(1, 1, 0)], found[0]["edges"]
+    assert truth - syn <= sum(told[0]["retransmits"].values()) <= truth, (truth, syn, told)
+
+
+AGAIN = """
+import errno, socket, sys
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+for i in range(2):
+    assert s.connect_ex((sys.argv[1], int(sys.argv[2]))) == errno.ETIMEDOUT
+"""
+
+
+def test_a_socket_that_connects_again_starts_anew(fathom, wait_attached, pair):
+    client, server = pair
+    with wire(client, server) as addresses:
+        run("nsenter", "-t", server.pid, "-n", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", PORT, "-j", "DROP")
+        before = sent_again(client)
+        with watching(fathom, wait_attached) as found:
+            run("nsenter", "-t", client.pid, "-n", "python3", "-c", AGAIN, addresses[0], PORT, preexec_fn=lambda: join(client))
+        truth = sent_again(client) - before
+    failed = edges(found[0], client.name, addresses[0], PORT)
+    assert truth >= 2 and [(e["failures"]["timeout"], sum(e["retransmits"].values())) for e in failed] == [(2, truth)], failed
+
+
+RAW = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+s.connect(("127.0.0.1", 0))
+print("open", flush=True)
+input()
+"""
+
+
+def test_a_raw_socket_is_no_connection(fathom, wait_attached, docker, start):
+    """It may say that its protocol is TCP's."""
+    alone = start(docker, "raw", "sleep", "600")
+    with subprocess.Popen(["nsenter", "-t", str(alone.pid), "-n", "python3", "-c", RAW], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, preexec_fn=lambda: join(alone)) as raw:
+        try:
+            assert raw.stdout.readline() == "open\n"
+            with watching(fathom, wait_attached) as found:
+                pass
+        finally:
+            raw.kill()
+    assert not [e for e in found[0]["edges"] if alone.name in (*e["source"].values(), *e["target"].values())], found[0]["edges"]
 
 
 def test_what_is_sent_needlessly_is_no_loss(fathom, wait_attached, docker, start, tmp_path):

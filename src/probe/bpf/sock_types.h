@@ -42,6 +42,7 @@ struct sock {
 };
 
 struct socket {
+	short type; /* SOCK_STREAM … */
 	struct file *file;
 	struct sock *sk;
 };
@@ -144,6 +145,7 @@ struct bpf_iter__bpf_map_elem {
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define SOCK_STREAM 1
 
 /* include/net/tcp_states.h */
 enum {
@@ -171,3 +173,7 @@ enum {
 #define ENETUNREACH 101
 #define ENETDOWN 100
 #define EPIPE 32
+#define EAGAIN 11
+#define ENOMEM 12
+#define EBUSY 16
+#define EINVAL 22
