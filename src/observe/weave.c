@@ -394,6 +394,7 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 		.wanted_bytes = walk.result.wanted_bytes,
 		.used_tail = walk.result.used_tail,
 		.frame_pointers_do = walk.frame_pointers_do,
+		.is_go = walk.result.is_go,
 		.is_final = !walk.is_preliminary,
 	};
 	if (!copy->basis)
@@ -403,6 +404,11 @@ static void weave_unwind(void *user, guint32 tgid, const struct probe_copy *copy
 	copy->basis->has_bp = weave->basis.has_bp;
 	copy->basis->has_r10 = weave->basis.has_r10;
 	copy->basis->overflow = weave->basis.overflow;
+}
+
+static gboolean weave_go_depth(void *user, guint32 tgid, guint64 address, guint32 *depth)
+{
+	return symbolizer_go_depth(((struct weave *)user)->symbolizer, tgid, address, depth);
 }
 
 static guint32 weave_owner_path(struct weave *weave, const struct probe_task *task, guint32 node)
@@ -795,6 +801,7 @@ struct weave *weave_new(struct registry *registry, struct symbolizer *symbolizer
 	weave->listener = (struct probe_listener){
 		.user = weave,
 		.unwind = weave_unwind,
+		.go_depth = weave_go_depth,
 		.stack = weave_stack,
 		.weight = weave_weight,
 		.moment = weave_moment,

@@ -9,7 +9,7 @@
 #define COPYPLAN_SPARE(bytes) ((bytes) + (bytes) / 4) /* frames differ from stack to stack */
 
 struct copyplan {
-	int map_fd, named_fd;
+	int map_fd, named_fd, places_fd;
 	GHashTable *needs; /* tgid → struct copyplan_need */
 	gboolean is_recognised;
 };
@@ -106,12 +106,13 @@ static void need_learn_frames(struct copyplan_need *need, const struct probe_unw
 gboolean copyplan_need_learn(struct copyplan_need *need, const struct probe_copy *copy,
 			     const struct probe_unwound *unwound)
 {
-	guint32 one_in = need->one_in;
+	guint32 one_in = need->one_in, is_go = need->is_go;
 	gboolean is_news = need_learn_length(need, copy, unwound);
 
 	is_news |= unwound->used_tail && need_learn_tail(need);
 	need_learn_frames(need, unwound);
-	return is_news || need->one_in != one_in;
+	need->is_go |= unwound->is_go;
+	return is_news || need->one_in != one_in || need->is_go != is_go;
 }
 
 gboolean copyplan_size(struct bpf_object *object, guint slots, GError **error)
@@ -141,6 +142,7 @@ struct copyplan *copyplan_new(struct bpf_object *object)
 	plan->map_fd = map_fd;
 	plan->is_recognised = bpf_object__find_map_by_name(object, "user_paths") != NULL;
 	plan->named_fd = bpf_object__find_map_fd_by_name(object, "stack_named_plans");
+	plan->places_fd = bpf_object__find_map_fd_by_name(object, "stack_places");
 	plan->needs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	return plan;
 }
@@ -186,11 +188,21 @@ void copyplan_learn(struct copyplan *plan, const struct probe_task *task, const 
 
 	if (!copyplan_need_learn(need, copy, unwound))
 		return;
-	told = (struct stack_plan){ .bytes = need->bytes, .one_in = need->one_in, .tail = need->tail };
+	told = (struct stack_plan){
+		.bytes = need->bytes, .one_in = need->one_in, .tail = need->tail, .is_go = need->is_go
+	};
 	/* When this fails the kernel half goes on as it did: longer or shorter copies than needed, none wrong. */
 	bpf_map_update_elem(plan->map_fd, &task->tgid, &told, BPF_ANY);
 	if (need->bytes > before)
 		copyplan_learn_name(plan, task->comm, need->bytes);
+}
+
+void copyplan_learn_place(struct copyplan *plan, guint32 tgid, guint64 ip, guint32 depth)
+{
+	struct stack_place place = { .ip = ip, .tgid = tgid };
+
+	if (plan && plan->places_fd >= 0)
+		bpf_map_update_elem(plan->places_fd, &place, &depth, BPF_ANY); /* else that caller is lacking again */
 }
 
 void copyplan_forget(struct copyplan *plan, guint32 tgid)

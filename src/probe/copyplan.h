@@ -23,6 +23,7 @@ struct copyplan_need {
 	gboolean is_recognised; /* known stacks are not copied again: a window tells nothing of them */
 	guint32 least_bytes; /* then: no shorter, because stacks that are known need it; never more than a process begins with */
 	guint32 equal, trust;
+	guint32 is_go;
 };
 
 void copyplan_need_init(struct copyplan_need *need, gboolean is_recognised);
@@ -43,5 +44,7 @@ struct copyplan *copyplan_new(struct bpf_object *object);
 void copyplan_free(struct copyplan *plan);
 void copyplan_learn(struct copyplan *plan, const struct probe_task *task, const struct probe_copy *copy,
 		    const struct probe_unwound *unwound);
+/* The return address of the function of Go lies `depth` bytes above RSP when the process is at `ip`. */
+void copyplan_learn_place(struct copyplan *plan, guint32 tgid, guint64 ip, guint32 depth);
 /* It ended, or is another program now. */
 void copyplan_forget(struct copyplan *plan, guint32 tgid);

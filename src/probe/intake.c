@@ -328,6 +328,27 @@ static void intake_take_audit(struct intake *intake, const struct stack_record *
 	intake->audit.wrong += found != known;
 }
 
+/* Adds the caller of a function of Go that has no frame, where the kernel half looked for it at the right place; else it is told
+ * where to look the next time. */
+static void intake_take_go(struct intake *intake, const struct stack_record *record, struct probe_stack *stack)
+{
+	guint64 word = record->at_sp & ((G_GUINT64_CONSTANT(1) << STACK_AT_SP_BITS) - 1);
+	guint32 told = (guint32)(record->at_sp >> STACK_AT_SP_BITS) * (guint32)sizeof(word), depth;
+
+	if (!stack->user_count || !intake->listener.go_depth ||
+	    !intake->listener.go_depth(intake->listener.user, stack->task.tgid, stack->user[0], &depth))
+		return;
+	if (depth != told) {
+		copyplan_learn_place(intake->plan, stack->task.tgid, stack->user[0], depth);
+	} else if (word) {
+		memcpy(intake->unwound + 2, stack->user + 1, (stack->user_count - 1u) * sizeof(word));
+		intake->unwound[0] = stack->user[0];
+		intake->unwound[1] = word;
+		stack->user = intake->unwound;
+		stack->user_count++;
+	}
+}
+
 static void intake_take_record(struct intake *intake, const struct stack_record *record)
 {
 	struct probe_stack stack = {
@@ -360,7 +381,9 @@ static void intake_take_record(struct intake *intake, const struct stack_record 
 	intake->copied_bytes += record->copy_bytes;
 	if (record->copy_bytes)
 		walk = intake_unwind(intake, record, &stack);
-	stack.flags &= ~(guint32)STACK_EACH;
+	else if (record->flags & STACK_GO)
+		intake_take_go(intake, record, &stack);
+	stack.flags &= ~(guint32)(STACK_EACH | STACK_GO);
 	if (intake->paths && is_counted) {
 		g_array_set_size(intake->walks, stack.id + 1);
 		g_array_index(intake->walks, guint64, stack.id) = walk;

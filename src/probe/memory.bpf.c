@@ -56,6 +56,7 @@ int memory_fault(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
+	stack_record_at_sp(record, task);
 	script_of_current(0, record->script);
 	stack_record_count(record, weight);
 	return 0;

@@ -667,6 +667,7 @@ int offcpu_tick(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
+	stack_record_at_sp(record, task);
 	script_of_current(SLOT_TICK, record->script);
 	value = stack_record_intern(record);
 	if (!value)

@@ -144,7 +144,8 @@ struct probe_unwound {
 	gsize used_bytes; /* of the copy */
 	gsize wanted_bytes; /* STACK_END_SHORT: length that would do for the next step */
 	gboolean used_tail; /* and the copy's `tail` */
-	gboolean frame_pointers_do; /* the chain of frame pointers gives as much */
+	gboolean frame_pointers_do; /* the chain of frame pointers gives as much, … */
+	gboolean is_go; /* … with stack_record::at_sp (bpf/shared.h) */
 	gboolean is_final; /* walking it again later cannot give more */
 };
 
@@ -266,6 +267,8 @@ struct probe_listener {
 	 * Called before `stack` is with the result. NULL: user halves that need it are missing. */
 	void (*unwind)(void *user, guint32 tgid, const struct probe_copy *copy, guint64 *addresses, guint capacity,
 		       struct probe_unwound *unwound);
+	/* Of Go's code: how far above RSP the return address lies before the instruction at `address` runs. FALSE: not known. */
+	gboolean (*go_depth)(void *user, guint32 tgid, guint64 address, guint32 *depth);
 	void (*stack)(void *user, const struct probe_stack *stack);
 	void (*weight)(void *user, const struct probe_weight *weight);
 	/* When a stack was seen; after all weights. May be missing for some (they only have a weight). */

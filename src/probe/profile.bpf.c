@@ -115,6 +115,7 @@ int profile_tick(void *ctx)
 		return 0;
 	stack_record_begin(record, task, key);
 	stack_record_frames(record, ctx, 0);
+	stack_record_at_sp(record, task);
 	record->flags |= flags;
 	script_of_current(0, record->script);
 	value = stack_record_count(record, periods);

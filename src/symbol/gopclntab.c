@@ -16,6 +16,8 @@
 #define RELOCATIONS_CHUNK 4096
 #define RELOCATIONS_MAX (16u << 20)
 #define LINE_STEPS_MAX 65536 /* entries of one function's line program */
+#define DEPTH_STEPS_MAX 4096 /* the same of the depth of its stack: a few for each way out of it */
+#define SEARCH_WORK_BYTES 256 /* what finding a function counts for */
 
 enum part { /* of the header, in words of the program's size */
 	PART_FUNCTIONS = 0,
@@ -34,13 +36,17 @@ enum part { /* of the header, in words of the program's size */
 struct layout {
 	guint32 magic;
 	gboolean has_text_start; /* entries are 32-bit offsets from it, else whole addresses */
+	guint flags; /* of a function: which byte of its record, as fields are counted */
 };
 
 static const struct layout layouts[] = {
-	{ 0xfffffff1, TRUE }, /* Go 1.20 */
-	{ 0xfffffff0, TRUE }, /* Go 1.18 */
-	{ 0xfffffffa, FALSE }, /* Go 1.16 */
+	{ 0xfffffff1, TRUE, 37 }, /* Go 1.20 */
+	{ 0xfffffff0, TRUE, 33 }, /* Go 1.18 */
+	{ 0xfffffffa, FALSE, 33 }, /* Go 1.16; 0 before 1.17 */
 };
+
+#define FLAG_TOP 1 /* a thread's or goroutine's first frame */
+#define FLAG_SP_WRITTEN 2 /* goes to another stack */
 
 struct gopclntab {
 	struct image file; /* its bytes only */
@@ -473,6 +479,7 @@ gboolean gopclntab_function(const struct gopclntab *table, guint index, struct g
 /* ---- lines ---- */
 
 enum field { /* of a function's record, in 32-bit words behind its start */
+	FIELD_DEPTH_PROGRAM = 3,
 	FIELD_FILE_PROGRAM = 4,
 	FIELD_LINE_PROGRAM = 5,
 	FIELD_UNIT = 7,
@@ -496,21 +503,27 @@ static gboolean take_varint(const struct gopclntab *table, guint64 *at, guint32 
 	return FALSE;
 }
 
-/* Runs the program at `offset`: pairs (difference of value, zigzag; difference of address) from (-1, start) on. */
-static gboolean program_run(const struct gopclntab *table, guint64 offset, guint64 start, guint64 address,
-			    gint32 *value)
-{
-	guint64 at = table->parts[PART_PROGRAMS] + offset, pc = start;
-	guint32 current = G_MAXUINT32; /* -1 */
+/* Where a function stands in its table, and a program of values for its addresses. */
+struct program {
+	guint64 start; /* of the function */
+	guint64 fields; /* of its record, in the table */
+	guint64 read_bytes; /* of the program */
+};
 
-	if (offset == 0)
-		return FALSE;
-	for (guint step = 0; step < LINE_STEPS_MAX; step++) {
+/* Runs the program at `at`: pairs (difference of value, zigzag; difference of address) from (-1, start) on. */
+static gboolean program_run(const struct gopclntab *table, struct program *program, guint64 at, guint steps,
+			    guint64 address, gint32 *value)
+{
+	guint32 current = G_MAXUINT32; /* -1 */
+	guint64 pc = program->start, first = at;
+
+	for (guint step = 0; step < steps; step++) {
 		guint32 change, distance;
 
 		if (!take_varint(table, &at, &change) || (change == 0 && step > 0) ||
 		    !take_varint(table, &at, &distance))
 			return FALSE;
+		program->read_bytes = at - first;
 		current += change & 1 ? ~(change >> 1) : change >> 1;
 		pc += (guint64)distance * table->quantum;
 		if (address < pc) {
@@ -519,6 +532,17 @@ static gboolean program_run(const struct gopclntab *table, guint64 offset, guint
 		}
 	}
 	return FALSE;
+}
+
+/* The value that the program whose place is in `field` of the function has for an address. */
+static gboolean take_value(const struct gopclntab *table, struct program *program, enum field field, guint steps,
+			   guint64 address, gint32 *value)
+{
+	guint64 offset;
+
+	program->read_bytes = 0;
+	return take(table, program->fields + 4 * (guint64)field, 4, &offset) && offset != 0 &&
+	       program_run(table, program, table->parts[PART_PROGRAMS] + offset, steps, address, value);
 }
 
 static gboolean find_function(const struct gopclntab *table, guint64 address, guint *index)
@@ -549,19 +573,50 @@ gboolean gopclntab_find(const struct gopclntab *table, guint64 address, struct g
 
 gboolean gopclntab_line(const struct gopclntab *table, guint64 address, const char **file, guint32 *line)
 {
-	guint64 start, fields, file_program, line_program, unit, name;
 	gint32 file_number, line_number;
+	struct program program;
+	guint64 unit, name;
 	guint index;
 
-	if (!find_function(table, address, &index) || !take_start(table, index, &start) ||
-	    !take_record(table, index, &fields) || !take(table, fields + 4 * FIELD_FILE_PROGRAM, 4, &file_program) ||
-	    !take(table, fields + 4 * FIELD_LINE_PROGRAM, 4, &line_program) ||
-	    !take(table, fields + 4 * FIELD_UNIT, 4, &unit) ||
-	    !program_run(table, file_program, start, address, &file_number) ||
-	    !program_run(table, line_program, start, address, &line_number) || file_number < 0 || line_number <= 0 ||
+	if (!find_function(table, address, &index) || !take_start(table, index, &program.start) ||
+	    !take_record(table, index, &program.fields) || !take(table, program.fields + 4 * FIELD_UNIT, 4, &unit) ||
+	    !take_value(table, &program, FIELD_FILE_PROGRAM, LINE_STEPS_MAX, address, &file_number) ||
+	    !take_value(table, &program, FIELD_LINE_PROGRAM, LINE_STEPS_MAX, address, &line_number) ||
+	    file_number < 0 || line_number <= 0 ||
 	    !take(table, table->parts[PART_UNITS] + 4 * (unit + (guint64)file_number), 4, &name))
 		return FALSE;
 	*file = take_text(table, PART_FILE_NAMES, name);
 	*line = (guint32)line_number;
 	return *file != NULL;
+}
+
+/* ---- depth of the stack ---- */
+
+gboolean gopclntab_depth(const struct gopclntab *table, guint64 address, guint32 *depth, guint64 *work_bytes)
+{
+	struct program program;
+	const guint8 *flags;
+	guint64 end;
+	gboolean is_known;
+	gint32 value;
+	guint index;
+
+	*work_bytes += SEARCH_WORK_BYTES;
+	if (!find_function(table, address, &index) || !take_start(table, index, &program.start) ||
+	    !take_start(table, index + 1, &end) || address >= end || !take_record(table, index, &program.fields))
+		return FALSE;
+	flags = bytes_at(table, program.fields + table->layout->flags, 1);
+	if (!flags || *flags & (FLAG_TOP | FLAG_SP_WRITTEN))
+		return FALSE;
+	is_known = take_value(table, &program, FIELD_DEPTH_PROGRAM, DEPTH_STEPS_MAX, address, &value);
+	*work_bytes += program.read_bytes;
+	if (!is_known || value < 0 || value % 8 != 0 || value > (gint32)GOPCLNTAB_DEPTH_MAX)
+		return FALSE;
+	*depth = (guint32)value;
+	return TRUE;
+}
+
+gsize gopclntab_held(const struct gopclntab *table)
+{
+	return (gsize)g_hash_table_size(table->pages) * (PAGE_BYTES + PAGE_TAIL);
 }

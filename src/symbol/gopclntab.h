@@ -17,6 +17,7 @@
 #define GOPCLNTAB_BYTES_MAX (128u << 20)
 #define GOPCLNTAB_FUNCTIONS_MAX (2u << 20)
 #define GOPCLNTAB_HELD_BYTES_MAX (2u << 20)
+#define GOPCLNTAB_DEPTH_MAX (256u << 10) /* bytes of a frame that is believed */
 
 struct gopclntab;
 
@@ -40,3 +41,7 @@ gboolean gopclntab_find(const struct gopclntab *table, guint64 address, struct g
 			guint *index);
 /* Where the instruction at `address` comes from. `*file` is valid as a name is. FALSE when not known. */
 gboolean gopclntab_line(const struct gopclntab *table, guint64 address, const char **file, guint32 *line);
+/* How far above RSP the return address lies before the instruction at `address` runs, in bytes (Go's pcsp table). FALSE when it is not
+ * known, or the function changes stacks. `*work_bytes` is added to: bytes of the table looked at. */
+gboolean gopclntab_depth(const struct gopclntab *table, guint64 address, guint32 *depth, guint64 *work_bytes);
+gsize gopclntab_held(const struct gopclntab *table); /* bytes of memory */

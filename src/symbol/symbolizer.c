@@ -788,8 +788,17 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 		unwind_memo_forget(stack->memo);
 	walk->frame_pointers_do = walk->result.by_frame_pointers && !finder.has_gaps;
 	if (walk->end == STACK_END_FIRST && !walk->frame_pointers_do)
-		walk->frame_pointers_do = unwind_equals_frame_pointers(registers, stack, addresses, walk->result.depth);
+		walk->frame_pointers_do = unwind_equals_frame_pointers(registers, stack, &walk->result, addresses);
 	/* A module's table may be dropped at the next first sight of another: nothing of the walk refers to it. */
+}
+
+gboolean symbolizer_go_depth(struct symbolizer *symbolizer, guint32 tgid, guint64 address, guint32 *depth)
+{
+	struct place_finder finder = { .symbolizer = symbolizer, .process = process_see(symbolizer, tgid) };
+	struct unwind_place place;
+
+	return finder.process && place_find(address, &place, &finder) && place.table &&
+	       unwind_table_find_go(place.table, address - place.bias, depth);
 }
 
 void symbolizer_user(struct symbolizer *symbolizer, guint32 tgid, guint64 address, gboolean is_caller,

@@ -85,6 +85,9 @@ void symbolizer_unwind(struct symbolizer *symbolizer, guint32 tgid, const struct
 		       const struct unwind_stack *stack, guint64 *addresses, guint capacity,
 		       struct symbolizer_walk *walk);
 
+/* Of Go's code: how far above RSP the return address lies before the instruction at `address` runs, in bytes. FALSE: not known. */
+gboolean symbolizer_go_depth(struct symbolizer *symbolizer, guint32 tgid, guint64 address, guint32 *depth);
+
 /* The Python interpreter of a process. TRUE when it has one; `python` as in its file, `runtime` where it is in memory.
  * Cheap when asked again. */
 gboolean symbolizer_python(struct symbolizer *symbolizer, guint32 tgid, struct python *python, guint64 *runtime);

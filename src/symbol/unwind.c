@@ -385,6 +385,48 @@ static gboolean step_undescribed(struct walk *walk, guint64 address)
 	return step_row(walk, rule, address) && (walk_is_behind_call(walk) || walk_end(walk, UNWIND_END_NO_ROW));
 }
 
+/* Whether `frame` may be what RBP is in the frame above `address`. */
+static gboolean is_frame_above(const struct unwind_stack *stack, guint64 frame, guint64 address)
+{
+	return frame % WORD == 0 && frame > address && (stack_reaches(stack, frame) || tail_holds(stack, frame));
+}
+
+/* A word that is looked at, and decides. */
+static guint64 walk_look(struct walk *walk, guint64 address)
+{
+	if (!stack_holds(walk->stack, address) || address % WORD)
+		return 0;
+	walk_rest_on(walk, (gint64)(address - walk->stack->address));
+	return stack_word(walk->stack, address);
+}
+
+/* Go's functions that make no frame, have not made it yet, or have left it: Go's table tells where the return address lies. RBP is
+ * the caller's then, unless they are written in assembly and use it for something else, once they have saved it. CFI_NONE's where RBP points
+ * to their frame, or it is no such code. */
+static guint32 walk_rule_go(struct walk *walk, guint64 address)
+{
+	const guint32 none = cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
+	guint64 return_at, bp = walk->now.bp;
+	struct unwind_place caller;
+	guint32 depth;
+
+	walk->result.is_go = walk->place.table && unwind_table_is_go(walk->place.table);
+	if (!walk->result.is_go || !unwind_table_find_go(walk->place.table, address - walk->place.bias, &depth))
+		return none;
+	return_at = walk->now.sp + depth;
+	if (depth)
+		walk_rest_on_bp(walk);
+	if ((depth && bp == return_at - WORD) || !walk->lookup(walk_look(walk, return_at) - 1, &caller, walk->data))
+		return none;
+	if (depth && bp && !is_frame_above(walk->stack, bp, return_at) &&
+	    is_frame_above(walk->stack, walk_look(walk, return_at - WORD), return_at)) {
+		walk->result.by_frame_pointers = FALSE;
+		return cfi_rule(CFI_SP, (gint64)depth + WORD, CFI_SAVED_AT_CFA, -2 * WORD);
+	}
+	walk->result.is_frameless = TRUE;
+	return cfi_rule(CFI_SP, (gint64)depth + WORD, CFI_SAVED_KEPT, 0);
+}
+
 /* A function that keeps its return address in RDI calls nothing: only of the innermost do we have it. */
 static gboolean step_return_register(struct walk *walk, guint32 rule)
 {
@@ -489,6 +531,8 @@ static gboolean walk_step(struct walk *walk, guint64 *addresses, guint capacity)
 	rule = walk_rule(walk, address);
 	if (cfi_rule_kind(rule) != CFI_NONE)
 		walk->result.by_frame_pointers = FALSE;
+	else if (walk->result.depth == 1)
+		rule = walk_rule_go(walk, address);
 	switch (cfi_rule_kind(rule)) {
 	case CFI_NONE:
 		return step_undescribed(walk, address);
@@ -552,13 +596,13 @@ struct unwind_result unwind(const struct unwind_registers *registers, const stru
 }
 
 gboolean unwind_equals_frame_pointers(const struct unwind_registers *registers, const struct unwind_stack *stack,
-				      const guint64 *addresses, guint depth)
+				      const struct unwind_result *result, const guint64 *addresses)
 {
 	guint64 frame = registers->bp;
 
-	if (depth == 0 || addresses[0] != registers->ip)
+	if (result->depth == 0 || addresses[0] != registers->ip)
 		return FALSE;
-	for (guint i = 1; i < depth; i++) {
+	for (guint i = result->is_frameless ? 2 : 1; i < result->depth; i++) {
 		guint64 offset = frame - stack->address;
 
 		if (frame < stack->address || frame % WORD || offset > stack->length ||

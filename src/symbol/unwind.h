@@ -5,7 +5,7 @@
  * Addresses come out as the kernel's own walk gives them: the innermost first, as it is; every other one a return address,
  * to be looked up one byte earlier. Where a signal interrupted a function there is no call: that address is given plus one,
  * so the same holds. Code without a row is left as its instructions say where they can be read (musl), if what that leads to lies
- * behind a call, else by its frame pointer (JIT, Go).
+ * behind a call, else by its frame pointer (JIT, Go; Go's table tells where a function has none yet).
  * All input is hostile: a walk takes at most as many steps as the caller has room for, and reads only the copy. */
 #pragma once
 #include <glib.h>
@@ -83,6 +83,9 @@ struct unwind_result {
 		by_frame_pointers; /* no row was used: the kernel's own walk, which can go anywhere, does at least as well */
 	guint depth; /* addresses written */
 	enum unwind_end end;
+	gboolean is_go; /* the innermost code is */
+	gboolean
+		is_frameless; /* and it has no frame: its caller was found where RSP points, the others by frame pointers */
 	guint64 worked_out; /* an address in code whose caller was found by its instructions; 0: there is none */
 	gboolean used_tail;
 	gsize used_bytes; /* of the copy, from its first byte to the last one read */
@@ -92,7 +95,8 @@ struct unwind_result {
 /* Writes at most `capacity` addresses. The first is always registers->ip (when capacity > 0). */
 struct unwind_result unwind(const struct unwind_registers *registers, const struct unwind_stack *stack,
 			    unwind_lookup_t lookup, gpointer data, guint64 *addresses, guint capacity);
-/* Whether following frame pointers alone, as the kernel does, gives these addresses. */
+/* Whether following frame pointers alone, as the kernel does, gives these addresses, but for the caller of a function without a
+ * frame. `result`: of the walk that gave them. */
 gboolean unwind_equals_frame_pointers(const struct unwind_registers *registers, const struct unwind_stack *stack,
-				      const guint64 *addresses, guint depth);
+				      const struct unwind_result *result, const guint64 *addresses);
 const char *unwind_end_name(enum unwind_end end); /* for people; static */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "symbol/gopclntab.h"
 #include "symbol/pages.h"
 #include "symbol/prologue.h"
 
@@ -17,6 +18,8 @@
 #define PAGED_BYTES_MIN (256u << 10) /* of .eh_frame: what is shorter is read at once, and the file closed */
 #define SPARSE_COUNT_MAX 256 /* descriptions looked at to see how much code they are for … */
 #define SPARSE_BYTES_EACH 2048 /* … of more it is told by their number: compilers' functions have a tenth of that */
+#define GO_SEEN_BITS 8
+#define GO_UNKNOWN G_MAXUINT32
 #define RECORD_HEAD_BYTES 16 /* length and id of a description, at most */
 
 struct index_entry { /* as linkers write it: relative to the index itself, by `start` */
@@ -39,6 +42,16 @@ struct index {
 	struct pages *frame_pages, *entry_pages; /* NULL: all is in memory */
 };
 
+/* Go's table, and what was found in it last. */
+struct go {
+	struct gopclntab *table;
+	struct {
+		guint64 address; /* 0: free */
+		guint32 depth; /* or GO_UNKNOWN */
+	} seen[1 << GO_SEEN_BITS];
+	guint64 work_bytes;
+};
+
 struct unwind_table {
 	gatomicrefcount refs;
 	guint64 base;
@@ -46,6 +59,7 @@ struct unwind_table {
 	struct cfi_row *rows;
 	struct index *index; /* instead of rows */
 	struct prologue *code; /* NULL: most of it is described, or it cannot be had */
+	struct go *go; /* NULL: not of Go */
 };
 
 /* ---- spans → one sorted cover ---- */
@@ -382,12 +396,12 @@ static guint32 index_find(struct index *index, guint64 base, guint32 at)
 
 gboolean unwind_table_is_paged(const struct unwind_table *table)
 {
-	return table->index && table->index->frame_pages;
+	return table->go || (table->index && table->index->frame_pages);
 }
 
 gboolean unwind_table_is_lazy(const struct unwind_table *table)
 {
-	return table->index != NULL || table->code != NULL;
+	return table->index || table->code || table->go;
 }
 
 guint64 unwind_table_take_work(const struct unwind_table *table)
@@ -396,10 +410,58 @@ guint64 unwind_table_take_work(const struct unwind_table *table)
 
 	if (table->code)
 		work_bytes += prologue_take_work(table->code);
-
+	if (table->go) {
+		work_bytes += table->go->work_bytes;
+		table->go->work_bytes = 0;
+	}
 	if (table->index)
 		table->index->work_bytes = 0;
 	return work_bytes;
+}
+
+/* ---- Go ---- */
+
+static struct go *go_open(const struct image *image)
+{
+	struct gopclntab *table = gopclntab_open(image);
+	struct go *go;
+
+	if (!table)
+		return NULL;
+	go = g_new0(struct go, 1);
+	go->table = table;
+	return go;
+}
+
+static void go_free(struct go *go)
+{
+	if (!go)
+		return;
+	gopclntab_free(go->table);
+	g_free(go);
+}
+
+gboolean unwind_table_is_go(const struct unwind_table *table)
+{
+	return table->go != NULL;
+}
+
+gboolean unwind_table_find_go(const struct unwind_table *table, guint64 address, guint32 *depth)
+{
+	guint place = (guint)((address * 0x9e3779b97f4a7c15ULL) >> (64 - GO_SEEN_BITS)); /* Fibonacci hashing */
+	struct go *go = table->go;
+
+	if (!go)
+		return FALSE;
+	if (go->seen[place].address != address) {
+		*depth = GO_UNKNOWN;
+		if (!gopclntab_depth(go->table, address, depth, &go->work_bytes))
+			*depth = GO_UNKNOWN;
+		go->seen[place].address = address;
+		go->seen[place].depth = *depth;
+	}
+	*depth = go->seen[place].depth;
+	return *depth != GO_UNKNOWN;
 }
 
 /* ---- both ---- */
@@ -416,6 +478,7 @@ void unwind_table_unref(struct unwind_table *table)
 		return;
 	index_free(table->index);
 	prologue_free(table->code);
+	go_free(table->go);
 	g_free(table->rows);
 	g_free(table);
 }
@@ -474,6 +537,8 @@ gsize unwind_table_bytes(const struct unwind_table *table)
 	const struct index *index = table->index;
 	gsize code = table->code ? prologue_bytes(table->code) : 0;
 
+	if (table->go)
+		code += sizeof(*table->go) + gopclntab_held(table->go->table);
 	if (!index)
 		return sizeof(*table) + table->count * sizeof(struct cfi_row) + code;
 	return sizeof(*table) + code + sizeof(*index) + (sizeof(*index->seen) << index->seen_bits) +
@@ -770,17 +835,20 @@ static gboolean image_is_go(const struct image *image)
 	       image_find_section(image, ".note.go.buildid");
 }
 
-/* Adds what the code itself says, where it is needed. NULL, and the error stays, when there is neither. */
+/* Adds what Go or the code itself says, where it is needed. NULL, and the error stays, when there is neither. */
 static struct unwind_table *table_complete(struct unwind_table *table, const struct image *image, GError **error)
 {
-	struct prologue *code = table_is_sparse(table, image) && !image_is_go(image) ? prologue_open(image) : NULL;
+	gboolean is_go = image_is_go(image);
+	struct go *go = is_go ? go_open(image) : NULL;
+	struct prologue *code = !is_go && table_is_sparse(table, image) ? prologue_open(image) : NULL;
 
-	if (!code)
+	if (!code && !go)
 		return table;
 	if (!table)
 		table = table_new(code_base(image));
 	g_clear_error(error);
 	table->code = code;
+	table->go = go;
 	return table;
 }
 
@@ -796,7 +864,7 @@ static struct unwind_table *table_read(const struct image *image, gboolean is_wh
 	if (!is_whole)
 		table = frames_pages(image);
 	if (table)
-		return table;
+		return image_is_go(image) ? table_complete(table, image, error) : table;
 	frames_read(image, &frames);
 	if (!is_whole)
 		table = frames_index(image, &frames);

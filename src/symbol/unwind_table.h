@@ -12,6 +12,9 @@
  * Where a file describes hardly any of its code (musl's, busybox's), rules for the rest are worked out from the code itself
  * (symbol/prologue.h), and asked for separately: such a rule may be wrong.
  *
+ * Of a Go program, whose code keeps frame pointers, Go's own table is kept (symbol/gopclntab.h): it tells of functions that make no
+ * frame, and of those that have not made it yet.
+ *
  * Both give the same rules where descriptions do not overlap: they hold for everything from the first described instruction on.
  * In a whole table rows cover everything from the first described instruction on: neighbours with equal rules are one row, gaps of at most
  * UNWIND_TABLE_PADDING bytes belong to what stands before them, greater ones are CFI_NONE (frame-pointer step). Where two
@@ -29,8 +32,8 @@
 struct unwind_table;
 
 /* Reads the file's sections (found by name, or by PT_GNU_EH_FRAME when there are no section headers) and compiles them. The file may be
- * closed afterwards. Go programs' .debug_frame is left alone: their frame pointers are complete, and follow a goroutine
- * across stacks. NULL with CFI_ERROR_ABSENT when nothing describes the code, nor can it be worked out: the file is walked by frame pointers. */
+ * closed afterwards. Go programs' .debug_frame is left alone: their frame pointers follow a goroutine across stacks. NULL with
+ * CFI_ERROR_ABSENT when nothing describes the code, nor can it be worked out: the file is walked by frame pointers. */
 struct unwind_table *unwind_table_read(const struct image *image, GError **error);
 /* The same, never lazy. */
 struct unwind_table *unwind_table_read_whole(const struct image *image, GError **error);
@@ -53,6 +56,10 @@ guint32 unwind_table_find(const struct unwind_table *table, guint64 address);
 guint32 unwind_table_work_out(const struct unwind_table *table, guint64 address);
 /* FALSE: `address` does not lie behind a call. TRUE: it does, or nobody knows. */
 gboolean unwind_table_may_return(const struct unwind_table *table, guint64 address);
+/* Of Go's code: how far above RSP the return address lies before the instruction at `address` runs, in bytes. FALSE when it is not
+ * Go's, or not known. */
+gboolean unwind_table_find_go(const struct unwind_table *table, guint64 address, guint32 *depth);
+gboolean unwind_table_is_go(const struct unwind_table *table);
 /* Where the caller's RBX is, of which rows know nothing; `slot`: bytes from the CFA. Only of a table that is lazy: else CFI_SAVED_LOST. */
 enum cfi_saved unwind_table_find_bx(const struct unwind_table *table, guint64 address, gint64 *slot);
 gboolean unwind_table_is_paged(const struct unwind_table *table); /* holds its file open, and grows */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """User stacks are complete without frame pointers: they reach the thread's first frame, and are the right ones."""
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -208,6 +209,32 @@ def test_musl_without_tables(fathom, tmp_path, how):
     # A path that was worked out wrongly would be one that the program does not have. (raise() runs its handler where musl calls it.)
     assert truth.keys() <= found.keys(), truth.keys() - found.keys()
     assert sum(share for path, share in found.items() if path not in truth) < 0.05, found
+
+
+GO_BUILDS = {"plain": (), "stripped": ("-ldflags", "-s -w"), "pie": ("-buildmode=pie", "-ldflags", "-s -w")}
+
+
+@pytest.mark.parametrize("how", GO_BUILDS)
+def test_go_without_frames(fathom, tmp_path, how):
+    """A function of Go that makes no frame is called from where it was called: no frame pointer leads there."""
+    if not shutil.which("go"):
+        pytest.skip("go is not installed")
+    shutil.copy(PROGRAMS / "frameless.go", tmp_path)
+    run("go", "build", *GO_BUILDS[how], "-o", "frameless", "frameless.go", cwd=tmp_path, timeout=300,
+        env={**os.environ, "HOME": str(tmp_path), "GO111MODULE": "off", "GOFLAGS": ""})
+    with running(tmp_path / "frameless") as child:
+        halves = profile(fathom, tmp_path, child.pid, SECONDS + 2)
+    callers = Counter()
+    for user, weight in halves.items():
+        if "main.leaf" in user: # what is above it are signals, by which Go's scheduler interrupts
+            callers[user[user.index("main.leaf") - 1]] += weight
+    known = callers["main.often"] + callers["main.rarely"]
+    assert known >= 100 and known >= ENOUGH * callers.total(), callers
+    # Three calls in four are of often(): the rest is chance, of at least 100 samples.
+    assert 0.5 < callers["main.often"] / known < 0.95, callers
+    # Where frames are made and left, the place of the return address is told to the kernel when it is met first.
+    small = Counter({user: weight for user, weight in halves.items() if "main.small" in user})
+    assert sum(weight for user, weight in small.items() if "main.calls" in user) > 0.5 * small.total(), small
 
 
 def test_incomplete_stacks_say_why(fathom, tmp_path):

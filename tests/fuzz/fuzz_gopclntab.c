@@ -6,6 +6,18 @@
 
 int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size);
 
+/* Whatever the table says, it is believable, and was found in bounded time. */
+static void check_depth(const struct gopclntab *table, guint64 address)
+{
+	guint64 work_bytes = 0;
+	guint32 depth;
+
+	if (gopclntab_depth(table, address, &depth, &work_bytes) && (depth > GOPCLNTAB_DEPTH_MAX || depth % 8))
+		g_error("a depth that cannot be");
+	if (work_bytes > 65536)
+		g_error("too much work");
+}
+
 int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size)
 {
 	struct image image = { .bytes = { .fd = -1, .memory = bytes, .size = size },
@@ -28,6 +40,8 @@ int LLVMFuzzerTestOneInput(const guint8 *bytes, gsize size)
 		if (gopclntab_line(table, function.start, &file, &line) && strlen(file) > size)
 			g_error("a file that cannot be");
 		gopclntab_line(table, function.end - 1, &file, &line);
+		check_depth(table, function.start);
+		check_depth(table, function.end - 1);
 	}
 	return 0;
 }

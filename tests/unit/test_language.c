@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "symbol/gopclntab.h"
+#include "symbol/x86.h"
 #include "symbol/language.h"
 #include "symbol/python.h"
 #include "symbol/source.h"
@@ -193,6 +194,85 @@ static void check_go_lines(const struct image *bare)
 	g_assert_cmpuint(highest, ==, 10);
 }
 
+/* The function's code, read from its file. NULL when it is not there. */
+static guint8 *function_code(const struct image *image, const struct gopclntab_function *function)
+{
+	guint64 length = function->end - function->start;
+	g_autofree guint8 *code = g_malloc(length);
+
+	for (guint i = 0; i < image->segment_count; i++) {
+		const struct image_segment *segment = &image->segments[i];
+		guint64 skip = function->start - segment->address;
+
+		if (segment->executable && function->start >= segment->address && skip < segment->file_size &&
+		    segment->file_size - skip >= length)
+			return image_read(image, segment->offset + skip, length, code) ? g_steal_pointer(&code) : NULL;
+	}
+	return NULL;
+}
+
+/* From instruction to instruction the depth changes as the instruction says; where a function begins and returns it is 0. → instructions compared. */
+static guint check_go_depths_of(const struct gopclntab *table, const struct image *bare,
+				const struct gopclntab_function *function)
+{
+	g_autofree guint8 *code = function_code(bare, function);
+	gint64 expected = 0; /* -1: not known */
+	gboolean may_end =
+		FALSE; /* the call before may not come back: what follows is where the stack grows, without a frame */
+	guint64 work_bytes = 0;
+	guint compared = 0, length = (guint)(function->end - function->start);
+	struct x86 x86;
+
+	for (guint at = 0; code && at < length; at += x86.length) {
+		guint32 depth;
+
+		if (!x86_read(code + at, length - at, function->start + at, &x86) ||
+		    !gopclntab_depth(table, function->start + at, &depth, &work_bytes))
+			return compared; /* goes to another stack, or is data */
+		if (x86.flow == X86_FLOW_RETURN)
+			g_assert_cmpuint(depth, ==, 0);
+		if (expected >= 0 && !(may_end && depth == 0)) {
+			compared++;
+			g_assert_cmpint(depth, ==, expected);
+		}
+		may_end = x86.flow == X86_FLOW_CALL || x86.flow == X86_FLOW_CALL_AWAY || (may_end && x86.is_padding);
+		expected = x86.effect == X86_EFFECT_PUSH      ? (gint64)depth + 8
+			   : x86.effect == X86_EFFECT_POP     ? (gint64)depth - 8
+			   : x86.effect == X86_EFFECT_SP_ADD  ? (gint64)depth - x86.amount
+			   : x86.effect == X86_EFFECT_SP_LOST ? -1
+			   : x86.flow == X86_FLOW_NEXT	      ? (gint64)depth
+			   : x86.flow == X86_FLOW_BRANCH      ? (gint64)depth
+			   : x86.flow == X86_FLOW_CALL	      ? (gint64)depth
+							      : -1;
+	}
+	g_assert_cmpuint(work_bytes, <, (guint64)(compared + 1) * 65536);
+	return compared;
+}
+
+static void check_go_depths(const struct image *bare)
+{
+	g_autoptr(gopclntab_t) table = gopclntab_open(bare);
+	guint64 work_bytes = 0, end = 0;
+	guint compared = 0;
+	guint32 depth;
+
+	for (guint i = 0; i < gopclntab_count(table); i++) {
+		struct gopclntab_function function;
+		gboolean is_own =
+			gopclntab_function(table, i, &function) &&
+			(g_str_has_prefix(function.name, "main.") || g_str_has_prefix(function.name, "fmt.") ||
+			 g_str_has_prefix(function.name, "strconv."));
+
+		end = MAX(end, function.end);
+		if (is_own)
+			compared += check_go_depths_of(table, bare, &function);
+	}
+	g_assert_cmpuint(compared, >, 5000);
+	g_assert_false(gopclntab_depth(table, 1, &depth, &work_bytes));
+	g_assert_false(gopclntab_depth(table, end, &depth, &work_bytes));
+	g_assert_false(gopclntab_depth(table, G_MAXUINT64, &depth, &work_bytes));
+}
+
 static void test_go(struct place *place, gconstpointer data)
 {
 	struct go_file bare;
@@ -202,6 +282,7 @@ static void test_go(struct place *place, gconstpointer data)
 	go_build(place, data, &bare);
 	check_go_names(place, bare.image);
 	check_go_lines(bare.image);
+	check_go_depths(bare.image);
 	go_close(&bare);
 }
 

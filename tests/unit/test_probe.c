@@ -387,6 +387,25 @@ static void test_copyplan_tail(void)
 	g_assert_false(copyplan_need_learn(&need, &copy, &unwound));
 }
 
+/* That it is Go's is told once, whatever else is learned. */
+static void test_copyplan_go(void)
+{
+	struct copyplan_need need;
+	struct probe_copy copy = { .length = 16384 };
+	struct probe_unwound unwound = {
+		.end = STACK_END_FIRST, .used_bytes = 1000, .frame_pointers_do = TRUE, .is_go = TRUE
+	};
+
+	copyplan_need_init(&need, FALSE);
+	g_assert_false(need.is_go);
+	g_assert_true(copyplan_need_learn(&need, &copy, &unwound));
+	g_assert_true(need.is_go);
+	g_assert_false(copyplan_need_learn(&need, &copy, &unwound));
+	unwound.is_go = FALSE; /* C code in it, called by cgo */
+	g_assert_false(copyplan_need_learn(&need, &copy, &unwound));
+	g_assert_true(need.is_go);
+}
+
 /* The kernel half began with another length than we think. */
 static void test_copyplan_named(void)
 {
@@ -931,6 +950,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/copyplan/recognised", test_copyplan_recognised);
 	g_test_add_func("/probe/copyplan/tail", test_copyplan_tail);
 	g_test_add_func("/probe/copyplan/named", test_copyplan_named);
+	g_test_add_func("/probe/copyplan/go", test_copyplan_go);
 	g_test_add_func("/probe/copyplan/away", test_copyplan_away);
 	g_test_add_func("/probe/copyplan/all", test_copyplan_all);
 	g_test_add_func("/probe/copyplan/frames", test_copyplan_frames);

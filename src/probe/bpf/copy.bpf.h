@@ -111,6 +111,45 @@ static __always_inline bool stack_registers_read(struct stack_registers *registe
 #endif
 }
 
+/* Places where the return address of a function of Go is not where RSP points. Written by user space, which has Go's tables: it is
+ * what it was told that is believed, only where it is right. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STACK_PLACES);
+	__type(key, struct stack_place);
+	__type(value, u32); /* bytes above RSP */
+} stack_places SEC(".maps");
+
+/* Frame pointers do not lead to the caller of a function without a frame of its own, of which Go has many, nor while a frame is made
+ * or left: of Go's processes the word is told that would be the return address, where it can be one. After the user half by
+ * frame pointers. */
+static __always_inline void stack_record_at_sp(struct stack_record *record, struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	u32 tgid = record->task.tgid;
+	struct stack_plan *plan = record->user_count ? bpf_map_lookup_elem(&stack_plans, &tgid) : NULL;
+	struct stack_place place = { .tgid = tgid };
+	struct pt_regs *regs;
+	u64 word = 0, start, depth;
+	u32 *known;
+
+	if (!plan || !plan->is_go)
+		return;
+	record->flags |= STACK_GO;
+	regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	place.ip = READ(regs, ip);
+	known = bpf_map_lookup_elem(&stack_places, &place);
+	depth = known ? *known & ~7U : 0;
+	record->at_sp = depth / 8 << STACK_AT_SP_BITS;
+	if (depth && READ(regs, bp) == READ(regs, sp) + depth - 8)
+		return; /* it has its frame */
+	bpf_probe_read_user(&word, sizeof(word), (void *)(READ(regs, sp) + depth));
+	start = BPF_CORE_READ(task, mm, start_code);
+	if (word - start < BPF_CORE_READ(task, mm, end_code) - start)
+		record->at_sp |= word;
+#endif
+}
+
 /* How much there is between the stack pointer and where the thread began, where that is known: a program's first thread begins
  * where execve put it, and libc keeps the others' descriptors (the thread pointer) at the top of their stacks. 0: not known. */
 static __always_inline u64 stack_depth_bytes(struct task_struct *task, u64 copied_from)

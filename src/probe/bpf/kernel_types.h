@@ -188,6 +188,7 @@ struct percpu_counter {
 struct mm_struct {
 	unsigned long start_stack; /* where the first thread's stack pointer was when the program began */
 	unsigned long arg_start, arg_end;
+	unsigned long start_code, end_code;
 	struct file *exe_file;
 	struct percpu_counter rss_stat[4]; /* pages, by kind; exact to a batch a CPU */
 };

@@ -63,8 +63,18 @@ struct stack_plan {
 	__u32 bytes; /* length of a copy */
 	__u32 one_in; /* of so many stacks one is copied, the others are told by their frame pointers */
 	__u32 tail; /* bytes at the thread's first frame that are copied besides: between lies a frame too large to copy */
+	__u32 is_go; /* of the others stack_record::at_sp is told, too */
+};
+
+/* Where in Go's code the return address lies above RSP, and RBP may be the caller's. */
+struct stack_place {
+	__u64 ip;
+	__u32 tgid;
 	__u32 pad;
 };
+
+#define STACK_PLACES 1024 /* remembered */
+#define STACK_AT_SP_BITS 48 /* … of which the word (0: nothing that could be); above, how many words above RSP it lay */
 
 /* Flags of a record besides enum probe_stack_flags, for user space's intake alone. */
 #define STACK_COPIED (1 << 16) /* registers and a copy instead of user frames */
@@ -72,6 +82,7 @@ struct stack_plan {
 #define STACK_AUDIT (1 << 18) /* of a stack recognised by its hash: is it really the one sent with this id? */
 #define STACK_DELTA (1 << 20) /* of the copy only what its reader does not know (delta.h) */
 #define STACK_TAIL (1 << 21) /* no stack: a copy of the outer end of the one in the thread's next record */
+#define STACK_GO (1 << 22) /* by frame pointers, of a Go process */
 #define STACK_EACH (1 << 19) /* the id is this one event's, whose stack may have been sent before */
 
 struct stack_registers { /* user space's */
@@ -101,6 +112,7 @@ struct stack_record {
 	__u32 tail_bytes; /* behind the copy, with STACK_COPIED: address and bytes of the stack's outer end; 0: not sent */
 	struct stack_task task;
 	__u64 script[2]; /* fingerprint of the interpreter's frames (script.h); 0, 0: none */
+	__u64 at_sp; /* STACK_GO: what its innermost function returns to if it has no frame of its own, … */
 	__s32 syscall; /* -1: none or not known */
 	__u32 flags; /* enum probe_stack_flags */
 	__u16 kernel_count, user_count;

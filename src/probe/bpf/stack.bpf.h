@@ -105,6 +105,7 @@ static __always_inline void stack_record_begin(struct stack_record *record, stru
 	}
 	record->script[0] = 0;
 	record->script[1] = 0;
+	record->at_sp = 0;
 	record->syscall = -1;
 	record->flags = READ(task, flags) & PF_KTHREAD ? STACK_KTHREAD : 0;
 	record->kernel_count = 0;
