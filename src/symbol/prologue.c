@@ -745,6 +745,20 @@ guint32 prologue_find(struct prologue *prologue, guint64 address)
 	return seen->rule;
 }
 
+gboolean prologue_find_start(const struct prologue *prologue, guint64 address, guint64 *start)
+{
+	guint64 at = address - prologue->address;
+	guint place;
+
+	if (address < prologue->address || at >= prologue->length)
+		return FALSE;
+	place = starts_bisect(prologue, (guint32)at);
+	if (place == G_MAXUINT)
+		return FALSE;
+	*start = prologue->address + prologue->starts[place];
+	return TRUE;
+}
+
 gboolean prologue_is_return(const struct prologue *prologue, guint64 address)
 {
 	guint64 at = address - prologue->address, target;

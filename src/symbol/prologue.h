@@ -30,6 +30,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(prologue_t, prologue_free)
 
 /* The rule (symbol/cfi.h) of the instruction at, or containing, `address`; CFI_NONE's when it cannot be said. */
 guint32 prologue_find(struct prologue *prologue, guint64 address);
+/* Where the function begins that `address` seems to be in. FALSE: not known. */
+gboolean prologue_find_start(const struct prologue *prologue, guint64 address, guint64 *start);
 /* Whether `address` lies behind a call, or is where the kernel lets signal handlers return to. */
 gboolean prologue_is_return(const struct prologue *prologue, guint64 address);
 /* Bytes of code looked at since the last call. */

@@ -30,6 +30,8 @@
 #define ADVICE_PIDS_MAX 3
 #define STRIPPED_MAX 64 /* files counted */
 #define STRIPPED_NAMED 3
+#define STARTS_NAMED_MAX 65536 /* addresses whose function is called by where it begins */
+#define SIGNAL_RETURN "__restore_rt" /* what the C library calls the code that signal handlers return to */
 #define KERNEL_RETRY_NS NS_PER_S /* between re-reads of kallsyms; doubled whenever one was of no use */
 #define KERNEL_RETRIES_MAX 16
 #define KALLSYMS_PATH "/proc/kallsyms"
@@ -76,6 +78,7 @@ struct symbolizer {
 	GArray *laters; /* struct later; `later` of a symbol is the index + 1 */
 	GPtrArray *notes; /* char * */
 	GArray *stripped; /* of struct stripped */
+	guint starts_named;
 	GHashTable *processes; /* tgid → struct process */
 	GQueue exited, unwanted; /* tgids of those that ended, oldest first; of `unwanted` no stack was seen */
 	struct modules *modules; /* of `files` … */
@@ -518,6 +521,35 @@ static void stripped_note(struct symbolizer *symbolizer, const struct module *mo
 		g_array_append_val(symbolizer->stripped, fresh);
 }
 
+/* A function whose name is not known is called by where it begins, so that it is not one with all others of its file. */
+static void name_by_start(struct symbolizer *symbolizer, const struct unwind_table *table, const struct module *module,
+			  guint64 address, struct symbol *symbol)
+{
+	guint64 start;
+
+	if (symbolizer->starts_named >= STARTS_NAMED_MAX || !unwind_table_find_start(table, address, &start))
+		return;
+	symbolizer->starts_named++;
+	unresolved(symbolizer, symbol, "[%s+0x%" G_GINT64_MODIFIER "x]", module->name, start);
+}
+
+/* What the file's description of its frames tells of an address without a name. */
+static void name_by_frames(struct symbolizer *symbolizer, struct module *module, guint64 address, struct symbol *symbol)
+{
+	const struct unwind_table *table;
+
+	if (modules_load_unwind(symbolizer->modules, module) != MODULE_UNWIND_READY)
+		return;
+	table = module->unwind;
+	if (cfi_rule_kind(unwind_table_find(table, address)) == CFI_SIGNAL ||
+	    cfi_rule_kind(unwind_table_work_out(table, address)) == CFI_SIGNAL) {
+		symbol->kind = FRAME_USER;
+		symbol->name = SIGNAL_RETURN;
+	} else if (!module->is_complete) {
+		name_by_start(symbolizer, table, module, address, symbol);
+	}
+}
+
 /* The name of an address as the module counts them. */
 static void name_at(struct symbolizer *symbolizer, struct module *module, guint64 address, struct symbol *symbol)
 {
@@ -527,15 +559,17 @@ static void name_at(struct symbolizer *symbolizer, struct module *module, guint6
 		symbol->kind = FRAME_USER;
 		symbol->name = shown_name(symbolizer, module->table, &hit);
 		symbol->offset = address - hit.start;
-	} else if (symtab_count(module->table) == 0) {
-		unresolved_in(symbolizer, module, "no symbols", symbol);
-		stripped_note(symbolizer, module);
-	} else if (!module->is_complete) {
-		unresolved_in(symbolizer, module, "stripped, not an exported function", symbol);
-		stripped_note(symbolizer, module);
-	} else {
-		unresolved_in(symbolizer, module, "in no function", symbol);
+		return;
 	}
+	if (symtab_count(module->table) == 0)
+		unresolved_in(symbolizer, module, "no symbols", symbol);
+	else if (!module->is_complete)
+		unresolved_in(symbolizer, module, "stripped, not an exported function", symbol);
+	else
+		unresolved_in(symbolizer, module, "in no function", symbol);
+	name_by_frames(symbolizer, module, address, symbol);
+	if (symbol->kind == FRAME_UNRESOLVED && !module->is_complete)
+		stripped_note(symbolizer, module);
 }
 
 static void name_from_table(struct symbolizer *symbolizer, struct module *module, guint64 file_offset,
@@ -1158,8 +1192,8 @@ char *symbolizer_stripped(const struct symbolizer *symbolizer)
 	if (files->len > STRIPPED_NAMED)
 		g_string_append_printf(names, " and %u more", files->len - STRIPPED_NAMED);
 	return g_strdup_printf(
-		"functions without names, because their files are stripped: of %s. They are in the files' debug "
-		"symbols (Debian: packages NAME-dbgsym; or --debuginfod fetches them)",
+		"functions without names, because their files are stripped: of %s (each is called by where it begins in "
+		"its file, where that is known). Names are in the files' debug symbols (Debian: packages NAME-dbgsym; or --debuginfod fetches them)",
 		names->str);
 }
 

@@ -510,6 +510,18 @@ guint32 unwind_table_work_out(const struct unwind_table *table, guint64 address)
 	return table->code ? prologue_find(table->code, address) : cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 }
 
+gboolean unwind_table_find_start(const struct unwind_table *table, guint64 address, guint64 *start)
+{
+	struct cfi_found found;
+
+	if (table->index && address >= table->base && address - table->base <= G_MAXUINT32 &&
+	    index_describe(table->index, table->base, address, &found) && address < found.end) {
+		*start = found.start;
+		return TRUE;
+	}
+	return table->code && prologue_find_start(table->code, address, start);
+}
+
 gboolean unwind_table_may_return(const struct unwind_table *table, guint64 address)
 {
 	return !table->code || prologue_is_return(table->code, address);

@@ -54,6 +54,9 @@ guint32 unwind_table_find(const struct unwind_table *table, guint64 address);
 /* For code of which unwind_table_find knows nothing: worked out. What it leads to must lie behind a call
  * (unwind_table_may_return). CFI_NONE's when it cannot be said, or the file describes most of its code. */
 guint32 unwind_table_work_out(const struct unwind_table *table, guint64 address);
+/* Where the function begins that holds `address`, as far as descriptions, or else the code itself, tell (compilers describe what they
+ * put aside of a function on its own). FALSE: not known. */
+gboolean unwind_table_find_start(const struct unwind_table *table, guint64 address, guint64 *start);
 /* FALSE: `address` does not lie behind a call. TRUE: it does, or nobody knows. */
 gboolean unwind_table_may_return(const struct unwind_table *table, guint64 address);
 /* Of Go's code: how far above RSP the return address lies before the instruction at `address` runs, in bytes. FALSE when it is not
