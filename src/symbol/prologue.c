@@ -233,7 +233,7 @@ static struct state state_join(const struct state *a, const struct state *b)
 
 static guint32 state_rule(const struct state *state)
 {
-	enum cfi_saved saved = state->bp == BP_KEPT ? CFI_SAVED_KEPT : state->slot ? CFI_SAVED_AT_CFA : CFI_SAVED_LOST;
+	enum cfi_saved saved = state->slot ? CFI_SAVED_AT_CFA : state->bp == BP_KEPT ? CFI_SAVED_KEPT : CFI_SAVED_LOST;
 	gint64 slot = saved == CFI_SAVED_AT_CFA ? state->slot : 0;
 	guint32 rule = cfi_rule(CFI_NONE, 0, CFI_SAVED_KEPT, 0);
 
@@ -361,8 +361,9 @@ static void function_follow(struct prologue *prologue, struct way way)
 		prologue->work_bytes += x86.length + function->states->len / 8;
 		if (!is_read)
 			return;
-		if (x86.flow == X86_FLOW_JUMP_AWAY)
-			function_note_away(function, &way.state);
+		if (x86.flow == X86_FLOW_JUMP_AWAY &&
+		    !(x86.is_single && memcmp(&way.state, &entered, sizeof(entered)) == 0))
+			function_note_away(function, &way.state); /* else it ends with another function */
 		state_step(&way.state, &x86);
 		if (x86.flow == X86_FLOW_BRANCH || x86.flow == X86_FLOW_JUMP)
 			function_add_way(function, x86.target - start, &way.state);
@@ -392,15 +393,18 @@ static void function_follow_all(struct prologue *prologue)
 }
 
 /* The first instruction behind padding. */
-static guint32 function_behind_padding(const struct prologue *prologue, guint32 at)
+static guint32 function_behind_padding(struct prologue *prologue, guint32 at)
 {
-	const struct function *function = &prologue->function;
+	struct function *function = &prologue->function;
 	const guint8 *code = prologue->text + function->start;
 	struct x86 x86;
 
-	while (at < function->length && x86_read(code + at, function->length - at, 0, &x86) &&
-	       (x86.is_padding || code[at] == 0xcc) && !function->at[at])
+	while (at < function->length && function->left && x86_read(code + at, function->length - at, 0, &x86) &&
+	       (x86.is_padding || code[at] == 0xcc) && !function->at[at]) {
 		at += x86.length;
+		function->left--;
+		prologue->work_bytes += x86.length;
+	}
 	return at;
 }
 

@@ -140,18 +140,22 @@ enum map {
 	MAP_1 = 0,
 	MAP_0F = 1,
 	MAP_0F38 = 2,
-	MAP_0F3A = 3
+	MAP_0F3A = 3,
+	MAP_XOP_8 = 4, /* AMD's, of some years: with one byte */
+	MAP_XOP_9 = 5, /* without */
+	MAP_XOP_10 = 6, /* with four */
 };
 
 struct reader {
 	const guint8 *at, *end;
 	gboolean failed; /* more was wanted than there is, or nothing is known of it */
 	guint rex;
-	gboolean is_16bit, is_address_32bit, is_vector;
+	gboolean is_16bit, is_address_32bit, is_vector, is_repeated;
 	enum map map;
 	guint8 opcode;
 	gboolean has_modrm;
 	guint mod, reg, rm; /* with their bits of REX */
+	guint also; /* the register that VEX names besides; X86_NO_REGISTER: none */
 	guint base; /* of an operand in memory; X86_NO_REGISTER: none */
 	gboolean has_index, is_of_ip;
 	gint64 displacement, immediate;
@@ -197,8 +201,10 @@ static void read_prefixes(struct reader *reader)
 		case 0x64:
 		case 0x65:
 		case 0xf0:
+			break;
 		case 0xf2:
 		case 0xf3:
+			reader->is_repeated = TRUE;
 			break;
 		default:
 			if ((*reader->at & 0xf0) == 0x40)
@@ -216,16 +222,38 @@ static enum map vector_map(struct reader *reader, guint number)
 	return number == MAP_0F3A || number == MAP_0F ? (enum map)number : MAP_0F38; /* 5 and 6: without immediates */
 }
 
-/* VEX and EVEX: which registers they extend does not matter, those of vectors are not ours. */
+/* VEX and EVEX. Their bits stand for those of REX, inverted. */
 static void read_vector(struct reader *reader, guint8 escape)
 {
-	guint8 first = take_byte(reader);
+	guint8 first = take_byte(reader), second = first;
 
 	reader->is_vector = TRUE;
 	reader->map = MAP_0F;
-	if (escape != 0xc5)
+	if (escape != 0xc5) {
 		reader->map = vector_map(reader, first & (escape == 0xc4 ? 0x1f : 7));
-	take(reader, escape == 0x62 ? 2 : escape == 0xc4 ? 1 : 0);
+		second = take_byte(reader);
+		reader->rex = (guint)~first >> 5 & (PREFIX_REX_R | PREFIX_REX_X | PREFIX_REX_B);
+	} else {
+		reader->rex = first & 0x80 ? 0 : PREFIX_REX_R;
+	}
+	reader->also = (guint)~second >> 3 & 0xf;
+	reader->is_16bit = (second & 3) == 1; /* what the prefixes would say */
+	reader->is_repeated = (second & 3) > 1;
+	take(reader, escape == 0x62 ? 1 : 0);
+	reader->opcode = take_byte(reader);
+}
+
+/* XOP looks as a `pop` that does not exist. */
+static void read_xop(struct reader *reader)
+{
+	static const enum map maps[] = { MAP_XOP_8, MAP_XOP_9, MAP_XOP_10 };
+	guint number = take_byte(reader) & 0x1f;
+
+	reader->is_vector = TRUE;
+	reader->failed |= number < 8 || number > 10;
+	if (!reader->failed)
+		reader->map = maps[number - 8];
+	reader->also = (guint)~take_byte(reader) >> 3 & 0xf;
 	reader->opcode = take_byte(reader);
 }
 
@@ -234,6 +262,10 @@ static void read_opcode(struct reader *reader)
 	reader->opcode = take_byte(reader);
 	if (reader->opcode == 0xc4 || reader->opcode == 0xc5 || reader->opcode == 0x62) {
 		read_vector(reader, reader->opcode);
+		return;
+	}
+	if (reader->opcode == 0x8f && reader->at < reader->end && (*reader->at & 0x1f) >= 8) {
+		read_xop(reader);
 		return;
 	}
 	if (reader->opcode != 0x0f)
@@ -250,9 +282,13 @@ static enum shape reader_shape(const struct reader *reader)
 {
 	switch (reader->map) {
 	case MAP_0F38:
+	case MAP_XOP_9:
 		return S_M;
 	case MAP_0F3A:
+	case MAP_XOP_8:
 		return S_M1;
+	case MAP_XOP_10:
+		return S_MZ;
 	case MAP_0F:
 		return (enum shape)shapes_0f[reader->opcode];
 	case MAP_1:
@@ -362,14 +398,16 @@ static void find_flow(const struct reader *reader, guint64 next, struct x86 *x86
 		flow_to(x86, X86_FLOW_CALL, next, reader->immediate);
 	else if (op == 0xe9 || op == 0xeb)
 		flow_to(x86, X86_FLOW_JUMP, next, reader->immediate);
-	else if (op == 0xc3 || op == 0xc2)
+	else if (op == 0xc3 || op == 0xc2 || op == 0xcb || op == 0xca)
 		x86->flow = X86_FLOW_RETURN;
 	else if (op == 0xcc || op == 0xf4)
 		x86->flow = X86_FLOW_END;
 	else if (op == 0xff && (reader->reg & 7) == 2)
 		x86->flow = X86_FLOW_CALL_AWAY;
-	else if (op == 0xff && (reader->reg & 7) == 4)
+	else if (op == 0xff && (reader->reg & 7) == 4) {
 		x86->flow = X86_FLOW_JUMP_AWAY;
+		x86->is_single = reader->mod != 3 && !reader->has_index;
+	}
 }
 
 /* ---- what it does to RSP and RBP ---- */
@@ -384,16 +422,61 @@ static gboolean is_of_bp(const struct reader *reader)
 	return reader->mod != 3 && reader->base == X86_BP && !reader->has_index;
 }
 
-/* The register that an instruction with ModRM changes, of whole words; X86_NO_REGISTER: none. Of what moves vectors, floats and
- * bytes nothing is said: compilers keep neither of the two by those. */
+/* Whether bit manipulation (VEX, XOP), movbe and their kind leave something in RBP. */
+static gboolean extension_changes_bp(const struct reader *reader)
+{
+	guint8 op = reader->opcode;
+
+	switch (reader->map) {
+	case MAP_0F38:
+		return op >= 0xf0 && (reader->reg == X86_BP || reader->also == X86_BP);
+	case MAP_0F3A:
+		if (op >= 0x14 && op <= 0x17) /* pextr */
+			return reader->mod == 3 && reader->rm == X86_BP;
+		return op == 0xf0 && reader->reg == X86_BP;
+	case MAP_XOP_9:
+		return op < 3 && reader->also == X86_BP;
+	case MAP_XOP_10:
+		return op == 0x10 && reader->reg == X86_BP;
+	default:
+		return FALSE;
+	}
+}
+
+/* The same of what comes from vectors' registers: conversions, masks, moves. */
+static gboolean vector_changes_bp(const struct reader *reader)
+{
+	switch (reader->opcode) {
+	case 0x2c:
+	case 0x2d:
+		return reader->is_repeated && reader->reg == X86_BP;
+	case 0x50:
+	case 0xc5:
+	case 0xd7:
+		return reader->reg == X86_BP;
+	case 0x7e:
+		return !reader->is_repeated && reader->mod == 3 && reader->rm == X86_BP;
+	default:
+		return FALSE;
+	}
+}
+
+/* The register that an instruction with ModRM changes, of whole words; X86_NO_REGISTER: none. Of what moves bytes nothing is said:
+ * compilers keep neither of the two by those. */
 static guint changed_register(const struct reader *reader)
 {
 	guint in_rm = reader->mod == 3 ? reader->rm : X86_NO_REGISTER;
 	guint8 op = reader->opcode;
 
-	if (reader->is_vector || reader->map > MAP_0F)
-		return X86_NO_REGISTER;
+	if (reader->map > MAP_0F)
+		return extension_changes_bp(reader) ? X86_BP : X86_NO_REGISTER;
 	if (reader->map == MAP_0F) {
+		if (vector_changes_bp(reader))
+			return X86_BP;
+		if (reader->is_vector)
+			return X86_NO_REGISTER;
+		if (op == 0xc1 && reader->reg == X86_BP) /* xadd */
+			return X86_BP;
 		if ((op & 0xf0) == 0x40 || op == 0xaf || op == 0xb6 || op == 0xb7 || op == 0xbe || op == 0xbf ||
 		    (op >= 0xb8 && op <= 0xbd && op != 0xb9 && op != 0xba && op != 0xbb))
 			return reader->reg;
@@ -502,7 +585,9 @@ static void find_plain_effect(const struct reader *reader, struct x86 *x86)
 	guint low = (op & 7u) + (reader->rex & PREFIX_REX_B ? 8 : 0);
 
 	if (reader->map == MAP_0F) { /* bswap, push and pop of segment registers */
-		if (op == 0xa0 || op == 0xa8)
+		if (op >= 0xc8 && op < 0xd0 && low == X86_BP)
+			x86->effect = X86_EFFECT_BP_LOST;
+		else if (op == 0xa0 || op == 0xa8)
 			x86->effect = X86_EFFECT_PUSH;
 		else if (op == 0xa1 || op == 0xa9)
 			x86->effect = X86_EFFECT_POP;
@@ -540,7 +625,8 @@ gboolean x86_read(const guint8 *bytes, gsize room, guint64 address, struct x86 *
 {
 	struct reader reader = { .at = bytes,
 				 .end = bytes + MIN(room, (gsize)X86_INSTRUCTION_BYTES_MAX),
-				 .base = X86_NO_REGISTER };
+				 .base = X86_NO_REGISTER,
+				 .also = X86_NO_REGISTER };
 
 	*x86 = (struct x86){ .reg = X86_NO_REGISTER };
 	if (!read_all(&reader))

@@ -50,6 +50,7 @@ struct x86 {
 	guint reg; /* PUSH, POP */
 	gint64 amount;
 	gboolean is_padding; /* nop */
+	gboolean is_single; /* JUMP_AWAY: to what one place in memory holds, which is no table */
 	guint64 pointed; /* an address that it makes (lea), or a number that may be one (mov); 0: none */
 	gboolean is_relative; /* `pointed` is certainly an address */
 };

@@ -129,6 +129,71 @@ static void test_lengths_libstdcxx(void)
 	compare_lengths(LIBSTDCXX, 200000);
 }
 
+/* What each does to RSP and RBP, as assemblers make it. */
+static void test_effects(void)
+{
+	static const struct {
+		const char *text;
+		guint8 bytes[12];
+		guint length;
+		enum x86_flow flow;
+		enum x86_effect effect;
+		gint64 amount;
+	} table[] = {
+		{ "push %rbp", { 0x55 }, 1, X86_FLOW_NEXT, X86_EFFECT_PUSH, 0 },
+		{ "pop (%rax)", { 0x8f, 0x00 }, 2, X86_FLOW_NEXT, X86_EFFECT_POP, 0 },
+		{ "sub $0x80,%rsp", { 0x48, 0x83, 0xec, 0x80 }, 4, X86_FLOW_NEXT, X86_EFFECT_SP_ADD, 128 },
+		{ "add $0x108,%rsp", { 0x48, 0x81, 0xc4, 8, 1, 0, 0 }, 7, X86_FLOW_NEXT, X86_EFFECT_SP_ADD, 264 },
+		{ "and $-16,%rsp", { 0x48, 0x83, 0xe4, 0xf0 }, 4, X86_FLOW_NEXT, X86_EFFECT_SP_LOST, 0 },
+		{ "mov %r12,%rsp", { 0x4c, 0x89, 0xe4 }, 3, X86_FLOW_NEXT, X86_EFFECT_SP_LOST, 0 },
+		{ "lea -0x18(%rbp),%rsp", { 0x48, 0x8d, 0x65, 0xe8 }, 4, X86_FLOW_NEXT, X86_EFFECT_SP_OF_BP, -24 },
+		{ "leave", { 0xc9 }, 1, X86_FLOW_NEXT, X86_EFFECT_LEAVE, 0 },
+		{ "enter $16,$0", { 0xc8, 16, 0, 0 }, 4, X86_FLOW_NEXT, X86_EFFECT_SP_LOST, 0 },
+		{ "bswap %ebp", { 0x0f, 0xcd }, 2, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "bswap %r13", { 0x49, 0x0f, 0xcd }, 3, X86_FLOW_NEXT, X86_EFFECT_NONE, 0 },
+		{ "shlx %rax,%rbx,%rbp", { 0xc4, 0xe2, 0xf9, 0xf7, 0xeb }, 5, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "shlx %rax,%rbx,%r13", { 0xc4, 0x62, 0xf9, 0xf7, 0xeb }, 5, X86_FLOW_NEXT, X86_EFFECT_NONE, 0 },
+		{ "blsr %rax,%rbp", { 0xc4, 0xe2, 0xd0, 0xf3, 0xc8 }, 5, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "rorx $1,%rax,%rbp", { 0xc4, 0xe3, 0xfb, 0xf0, 0xe8, 1 }, 6, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "pmovmskb %xmm1,%ebp", { 0x66, 0x0f, 0xd7, 0xe9 }, 4, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "vpmovmskb %ymm1,%ebp", { 0xc5, 0xfd, 0xd7, 0xe9 }, 4, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "movd %xmm0,%ebp", { 0x66, 0x0f, 0x7e, 0xc5 }, 4, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "movq %xmm5,%xmm0", { 0xf3, 0x0f, 0x7e, 0xc5 }, 4, X86_FLOW_NEXT, X86_EFFECT_NONE, 0 },
+		{ "vmovq %xmm5,%xmm0", { 0xc5, 0xfa, 0x7e, 0xc5 }, 4, X86_FLOW_NEXT, X86_EFFECT_NONE, 0 },
+		{ "cvttsd2si %xmm0,%rbp", { 0xf2, 0x48, 0x0f, 0x2c, 0xe8 }, 5, X86_FLOW_NEXT, X86_EFFECT_BP_LOST, 0 },
+		{ "vaddps %xmm4,%xmm5,%xmm5", { 0xc5, 0xd0, 0x58, 0xec }, 4, X86_FLOW_NEXT, X86_EFFECT_NONE, 0 },
+		{ "vpperm %xmm0,(%rip),%xmm6,%xmm3",
+		  { 0x8f, 0xe8, 0x48, 0xa3, 0x1d, 0, 0, 0, 0, 0 },
+		  10,
+		  X86_FLOW_NEXT,
+		  X86_EFFECT_NONE,
+		  0 },
+		{ "vphaddwq %xmm3,%xmm3", { 0x8f, 0xe9, 0x78, 0xc7, 0xdb }, 5, X86_FLOW_NEXT, X86_EFFECT_NONE, 0 },
+		{ "bextr $0x12345678,%eax,%ebp",
+		  { 0x8f, 0xea, 0x78, 0x10, 0xe8, 0x78, 0x56, 0x34, 0x12 },
+		  9,
+		  X86_FLOW_NEXT,
+		  X86_EFFECT_BP_LOST,
+		  0 },
+		{ "lret", { 0xcb }, 1, X86_FLOW_RETURN, X86_EFFECT_NONE, 0 },
+		{ "jmp *0x18(%rax)", { 0xff, 0x60, 0x18 }, 3, X86_FLOW_JUMP_AWAY, X86_EFFECT_NONE, 0 },
+		{ "notrack jmp *%rax", { 0x3e, 0xff, 0xe0 }, 3, X86_FLOW_JUMP_AWAY, X86_EFFECT_NONE, 0 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+		struct x86 x86;
+
+		g_test_message("%s", table[i].text);
+		g_assert_true(x86_read(table[i].bytes, sizeof(table[i].bytes), 0, &x86));
+		g_assert_cmpuint(x86.length, ==, table[i].length);
+		g_assert_cmpint(x86.flow, ==, table[i].flow);
+		g_assert_cmpint(x86.effect, ==, table[i].effect);
+		g_assert_cmpint(x86.amount, ==, table[i].amount);
+		g_assert_false(x86_read(table[i].bytes, table[i].length - 1, 0, &x86) &&
+			       x86.length >= table[i].length); /* nothing behind the end is read */
+	}
+}
+
 /* ---- rules ---- */
 
 struct tally {
@@ -223,6 +288,7 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1)
 		return g_test_run();
+	g_test_add_func("/prologue/effects", test_effects);
 	g_test_add_func("/prologue/lengths/libc", test_lengths_libc);
 	g_test_add_func("/prologue/lengths/libstdc++", test_lengths_libstdcxx);
 	g_test_add_func("/prologue/rules/libc", test_rules_libc);
