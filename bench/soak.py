@@ -131,12 +131,15 @@ def row(agent, births, began, cpu_before):
             "containers": sum(c["resource"] == "container" and not c.get("dead") for c in agent.json("/api/containers")["containers"]),
             "born": len(births.made), "ticks": told["ticks"], "dropped": told["history"]["dropped"],
             "cpu": (exact_cpu_s(pid) - cpu_before) / elapsed * 100,
-            "off": ", ".join(part["name"] for part in told["parts"] if part["state"] != "on")}
+            "held": told["memory"], "off": ", ".join(part["name"] for part in told["parts"] if part["state"] != "on")}
 
 
 def print_row(values):
     print(f"| {values['seconds']:.0f} | {values['born']} | {values['containers']} | {values['rss']:.1f} | {' | '.join(f'{values[kind]:.1f}' for kind in KINDS)} | {values['pss']:.1f} | {values['fds']} | {values['maps']:.1f} | "
           f"{values['disk']:.2f} | {values['memory']:.2f} | {values['ticks']} | {values['dropped']} | {values['cpu']:.2f} | {values['off'] or '–'} |", flush=True)
+    held = values["held"]
+    print(f"<!-- {values['seconds']:.0f} s: heap in use {held['heap_bytes'] / MIB:.2f} MiB, free {held['heap_free_bytes'] / MIB:.2f}, mapped {held['heap_mapped_bytes'] / MIB:.2f}; packed readings "
+          f"{held['readings_bytes'] / MIB:.2f}, intervals {held['intervals_bytes'] / MIB:.2f}, stacks {held['stacks_bytes'] / MIB:.2f}; " + ", ".join(f"{kind} {count}" for kind, count in held["counts"].items()) + " -->", flush=True)
 
 
 def stopped_reader(agent):

@@ -2,9 +2,9 @@
 // ---- self
 
 function self(view) {
-	const cards = el("div", { class: "cards" }), parts = el("table", { "aria-label": "Probes" }), notes = el("ul", {}), disk = el("p", {});
+	const cards = el("div", { class: "cards" }), parts = el("table", { "aria-label": "Probes" }), notes = el("ul", {}), disk = el("p", {}), heap = el("p", {});
 	let last = null;
-	view.append(el("div", { class: "bar" }, el("h1", {}, model.replay ? "What the capture rests on" : "What the agent itself takes"), el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, model.replay ? "" : el("p", { class: "dim hint" }, "Runs and nanoseconds of each kernel program: ", el("code", {}, "fathom cost"), ". The agent has given up the right to ask for them."), el("h2", {}, "History"), disk, el("h2", {}, "What was shed"), notes);
+	view.append(el("div", { class: "bar" }, el("h1", {}, model.replay ? "What the capture rests on" : "What the agent itself takes"), el("span", { class: "grow" }), export_menu([["JSON", () => last && save(json_blob(last), "fathom-self.json")], ["CSV", () => last && save(csv_of([["probe", "state", "rung", "misses", "cost_seconds"], ...last.parts.map(part => [part.name, part.state, part.rung, part.misses, part.cost_seconds])]), "fathom-self.csv")]]), copy_button(() => "fathom cost")), cards, el("h2", {}, "Probes"), parts, model.replay ? "" : el("p", { class: "dim hint" }, "Runs and nanoseconds of each kernel program: ", el("code", {}, "fathom cost"), ". The agent has given up the right to ask for them."), el("h2", {}, "History and memory"), disk, heap, el("h2", {}, "What was shed"), notes);
 	const card = (words, value, under) => el("div", { class: "card" }, el("span", { class: "dim" }, words), el("b", {}, value), el("span", { class: "dim" }, under || ""));
 	let gone = false;
 	async function live() {
@@ -23,6 +23,7 @@ function self(view) {
 				el("td", { class: `text${part.state === "on" ? "" : " hot"}` }, part.state === "on" ? "on" : `${part.state}: ${part.why || ""}`), el("td", { class: "text" }, part.rung || "–"),
 				el("td", { class: "text" }, part.misses || part.why || "nothing known"), el("td", { class: "text" }, lost(part) || "nothing"), el("td", {}, part.cost_seconds === null ? "–" : text("ns", part.cost_seconds * 1e9))))));
 		disk.textContent = `${now.history.memory_ticks} readings in memory (${text("bytes", now.history.memory_bytes)}); ${now.history.on_disk ? `${text("bytes", now.history.disk_bytes)} of ${text("bytes", now.history.disk_budget_bytes)} on disk` : "none on disk"}${now.history.trouble ? `; NOT WRITTEN: ${now.history.trouble}` : ""}`;
+		heap.textContent = `In the heap ${text("bytes", now.memory.heap_bytes + now.memory.heap_mapped_bytes)} are in use; ${text("bytes", now.memory.readings_bytes + now.memory.intervals_bytes + now.memory.stacks_bytes)} hold the last minutes, packed. All of it has bounds: ${Object.entries(now.memory.counts).map(([kind, count]) => `${count} ${kind.replaceAll("_", " ")}`).join(", ")}.`;
 		notes.replaceChildren(...(now.notes.length ? now.notes : ["Nothing so far."]).map(words => el("li", {}, words)));
 	}
 	return { live, leave: () => { gone = true; } };

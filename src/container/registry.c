@@ -757,6 +757,13 @@ const struct container *registry_by_cgroup(struct registry *registry, guint64 cg
 	return node ? owner_of(registry, node) : NULL;
 }
 
+struct registry_counts registry_counts(const struct registry *registry)
+{
+	guint living = g_hash_table_size(registry->paths), all = g_hash_table_size(registry->nodes);
+
+	return (struct registry_counts){ .living = living, .dead = all - MIN(all, living) };
+}
+
 gboolean registry_is_alive(struct registry *registry, guint64 cgroup_key)
 {
 	const struct node *node = g_hash_table_lookup(registry->keys, &cgroup_key);

@@ -45,6 +45,11 @@ const struct container *registry_by_cgroup(struct registry *registry, guint64 cg
 /* By host pid; `start_ticks` 0 or the process's start time (field 22 of /proc/PID/stat) to guard against reuse. */
 const struct container *registry_by_pid(struct registry *registry, guint32 pid, guint64 start_ticks);
 const struct container *registry_host(struct registry *registry);
+/* How many cgroups are known: there now, and of those that ended. */
+struct registry_counts {
+	guint living, dead;
+};
+struct registry_counts registry_counts(const struct registry *registry);
 /* Is there a cgroup with this key, as far as is known? */
 gboolean registry_is_alive(struct registry *registry, guint64 cgroup_key);
 /* By path below the hierarchy's root, the living only; NULL when there is none. */

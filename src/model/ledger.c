@@ -56,7 +56,7 @@ void ledger_set_rung(struct ledger *ledger, const char *rung, const char *misses
 		ledger->misses = g_strdup(misses);
 }
 
-void ledger_merge(struct ledger *into, const struct ledger *from)
+void ledger_add_up(struct ledger *into, const struct ledger *from)
 {
 	if (!into->rung)
 		into->rung = g_strdup(from->rung);
@@ -67,11 +67,16 @@ void ledger_merge(struct ledger *into, const struct ledger *from)
 	into->expected_weight += from->expected_weight;
 	for (guint i = 0; i < LEDGER_ITEMS; i++)
 		ledger_add(into, (enum ledger_item)i, from->items[i].events, from->items[i].weight);
+	for (guint i = 0; from->notes && i < from->notes->len; i++)
+		ledger_note(into, g_strdup(g_ptr_array_index(from->notes, i)));
+}
+
+void ledger_merge(struct ledger *into, const struct ledger *from)
+{
+	ledger_add_up(into, from);
 	if (from->coverage && !into->coverage)
 		into->coverage = coverage_new();
 	coverage_merge(into->coverage, from->coverage);
-	for (guint i = 0; from->notes && i < from->notes->len; i++)
-		ledger_note(into, g_strdup(g_ptr_array_index(from->notes, i)));
 }
 
 /* Of nothing at all no share is known, however much it is weighed against. */

@@ -53,6 +53,8 @@ void ledger_add(struct ledger *ledger, enum ledger_item item, guint64 events, gu
 /* Takes ownership of `note`; the same sentence is kept once. */
 void ledger_note(struct ledger *ledger, char *note);
 void ledger_merge(struct ledger *into, const struct ledger *from);
+/* The same without what is told process by process (coverage): for who adds up for ever, while processes come and go. */
+void ledger_add_up(struct ledger *into, const struct ledger *from);
 
 /* How it was observed, and what that cannot see (may be NULL); the first to say so counts. */
 void ledger_set_rung(struct ledger *ledger, const char *rung, const char *misses);

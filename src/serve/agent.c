@@ -22,7 +22,7 @@
 #define AGENT_TICK_MS 1000
 #define AGENT_PEEK_MS 500 /* after a tick: is there a new edge for who watches? */
 #define AGENT_TICK_AT_MS 500 /* of each second, so that a reading a little early or late is still that second's */
-#define AGENT_TRIM_TICKS 60
+#define AGENT_TRIM_TICKS 10
 #define AGENT_FAILURES_MAX 30 /* readings in a row */
 #define AGENT_PROFILES "profiles"
 #define AGENT_CAPTURES "captures"
@@ -181,6 +181,7 @@ static gboolean open_state(struct agent *agent, const struct config *config, GEr
 	agent->api.stacks = reel_new(agent->database, REEL_STACKS);
 	history_set_minutes(agent->api.history, (guint)config->memory_minutes);
 	reel_set_minutes(agent->api.reel, (guint)config->memory_minutes);
+	reel_set_minutes(agent->api.stacks, (guint)config->memory_minutes);
 	return TRUE;
 }
 

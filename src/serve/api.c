@@ -14,6 +14,7 @@
 #include "serve/assets.h"
 #include "serve/flames.h"
 #include "serve/guard.h"
+#include "serve/holdings.h"
 #include "serve/past.h"
 #include "serve/threads.h"
 
@@ -517,6 +518,7 @@ static void get_self(struct api *api, const struct http_request *request, struct
 
 	(void)request;
 	write_self(&json, api);
+	holdings_write(&json, api);
 	write_history(&json, api);
 	write_parts(&json, api);
 	json_begin_array(&json, "notes");

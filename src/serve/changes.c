@@ -37,11 +37,13 @@ struct life {
 /* One that ended. */
 struct past {
 	char *id, *pod, *image;
+	guint64 ended; /* order of ends */
 };
 
 struct changes {
 	GHashTable *lives; /* of struct life *, by key and birth */
 	GHashTable *past; /* name → struct past * */
+	guint64 ends; /* so far */
 	gboolean began;
 	/* of the reading that is taken */
 	guint64 now_ns;
@@ -86,6 +88,11 @@ void changes_free(struct changes *changes)
 	g_hash_table_unref(changes->lives);
 	g_hash_table_unref(changes->past);
 	g_free(changes);
+}
+
+guint changes_remembered(const struct changes *changes)
+{
+	return g_hash_table_size(changes->past);
 }
 
 /* ---- telling ---- */
@@ -222,12 +229,20 @@ static void take_row(struct changes *changes, const struct gauge_row *row)
 	}
 }
 
+/* GHRFunc: not one of the latest? */
+static gboolean is_long_past(gpointer name, gpointer past, gpointer changes)
+{
+	(void)name;
+	return ((const struct past *)past)->ended + CHANGES_NAMES_MAX / 2 <= ((const struct changes *)changes)->ends;
+}
+
 static void remember(struct changes *changes, const struct life *life)
 {
 	struct past *past = g_new0(struct past, 1);
 
 	if (g_hash_table_size(changes->past) >= CHANGES_NAMES_MAX)
-		g_hash_table_remove_all(changes->past);
+		g_hash_table_foreach_remove(changes->past, is_long_past, changes);
+	past->ended = ++changes->ends;
 	past->id = g_strdup(life->id);
 	past->pod = g_strdup(life->pod);
 	past->image = g_strdup(life->image);

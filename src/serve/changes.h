@@ -17,13 +17,16 @@
 #include "model/events.h"
 #include "model/gauges.h"
 
-#define CHANGES_NAMES_MAX 4096 /* of ended containers that are remembered; beyond them a return is told as a start */
+#define CHANGES_NAMES_MAX                                                                                              \
+	1024 /* of ended containers that are remembered: the latest. A return of others is told as a start */
 #define CHANGES_NAME_READINGS 4 /* an unnamed newcomer is waited for */
 
 struct changes;
 
 struct changes *changes_new(void);
 void changes_free(struct changes *changes);
+
+guint changes_remembered(const struct changes *changes); /* ended containers */
 
 typedef void (*changes_fn)(void *user, const struct event *event);
 /* The reading of `now_ns` (since the epoch). */

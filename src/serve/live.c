@@ -345,13 +345,23 @@ static void part_stop(struct live *live, enum live_part part)
 	g_clear_pointer(&running->observation, observation_close);
 }
 
+/* Since the start: sentences with numbers in them are others each time, so the oldest go. */
+static void part_account(struct live *live, enum live_part part, const struct ledger *ledger)
+{
+	struct ledger *kept = &live->parts[part].ledger;
+
+	ledger_add_up(kept, ledger);
+	if (kept->notes && kept->notes->len > LIVE_NOTES_MAX)
+		g_ptr_array_remove_range(kept->notes, 0, kept->notes->len - LIVE_NOTES_MAX);
+}
+
 /* The capture holds something of that part. */
 static void replay_part(struct live *live, enum live_part part, const struct shape *shape)
 {
 	live->parts[part].state = LIVE_ON;
 	g_clear_pointer(&live->parts[part].why, g_free);
 	if (shape)
-		ledger_merge(&live->parts[part].ledger, &shape->ledger);
+		part_account(live, part, &shape->ledger);
 }
 
 void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns)
@@ -360,7 +370,7 @@ void live_account(struct live *live, enum live_part part, const struct shape *sh
 	if (shape && !live->registry)
 		replay_part(live, part, NULL);
 	if (shape)
-		ledger_merge(&live->parts[part].ledger, &shape->ledger);
+		part_account(live, part, &shape->ledger);
 }
 
 void live_shed(struct live *live, enum live_part part, gboolean off, const char *why)
@@ -485,7 +495,7 @@ static void part_take(struct live *live, enum live_part part)
 		return;
 	}
 	shape = g_ptr_array_index(snapshot->shapes, 0);
-	ledger_merge(&live->parts[part].ledger, &shape->ledger);
+	part_account(live, part, &shape->ledger);
 	if (part == LIVE_RUNQ)
 		waits_take(live, shape);
 	if (part == LIVE_CONNECTIONS && shape->edges)
@@ -513,7 +523,7 @@ gboolean live_peek(struct live *live)
 		return FALSE;
 	live->peeked = g_ptr_array_steal_index(snapshot->shapes, 0);
 	shape = live->peeked;
-	ledger_merge(&live->parts[LIVE_CONNECTIONS].ledger, &shape->ledger);
+	part_account(live, LIVE_CONNECTIONS, &shape->ledger);
 	edges_take(live, shape->edges);
 	totals_take(shape, totals_of, live, live->totals_edges);
 	live->parts[LIVE_CONNECTIONS].cost_ns += clock_thread_ns() - before_ns;
@@ -899,6 +909,21 @@ const struct look *live_look(struct live *live)
 const struct look *live_looked(const struct live *live)
 {
 	return live->look;
+}
+
+void live_holdings(const struct live *live, struct live_holdings *holdings)
+{
+	*holdings = (struct live_holdings){
+		.resources = g_hash_table_size(live->resources),
+		.ended = changes_remembered(live->changed),
+		.edges = live->edges ? live->edges->rows->len : 0,
+	};
+	if (live->registry)
+		holdings->cgroups = registry_counts(live->registry);
+	for (guint i = 0; i < LIVE_EVENT_RINGS; i++)
+		holdings->events += live->events[i]->rows.length;
+	for (guint i = 0; i < LIVE_PARTS; i++)
+		holdings->notes += live->parts[i].ledger.notes ? live->parts[i].ledger.notes->len : 0;
 }
 
 gint64 live_time_ms(const struct live *live)

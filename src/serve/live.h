@@ -28,6 +28,7 @@ enum live_event_ring {
 
 #define LIVE_LOOK_S 10 /* the machine is looked at so often, or when somebody asks */
 #define LIVE_OTHER "other" /* the name of containers without labels of their own, all together */
+#define LIVE_NOTES_MAX 32 /* sentences of a part's ledger: the latest */
 #define LIVE_EDGES_MAX 8192 /* beyond them those without living connections are forgotten */
 
 /* The parts that can be shed, the dearest first. */
@@ -128,6 +129,15 @@ const struct edges *live_edges(const struct live *live);
 const struct look *live_look(struct live *live);
 const struct look *live_looked(const struct live *live); /* as it was taken last */
 gint64 live_time_ms(const struct live *live); /* of the last reading; 0: none yet */
+/* How many things of each kind stand in memory. */
+struct live_holdings {
+	struct registry_counts cgroups;
+	guint resources; /* rows with a history of their own */
+	guint ended; /* containers whose return would be told as one */
+	guint edges, events;
+	guint notes; /* sentences in ledgers */
+};
+void live_holdings(const struct live *live, struct live_holdings *holdings);
 guint64 live_ticks(const struct live *live);
 guint64 live_reading_ns(const struct live *live); /* what it took */
 struct registry *live_registry(struct live *live); /* NULL of a capture */

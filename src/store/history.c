@@ -73,6 +73,11 @@ static int by_last(gconstpointer left, gconstpointer right)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+static guint names_max(const struct history *history)
+{
+	return history->database ? HISTORY_NAMES_CACHED : HISTORY_NAMES_MAX;
+}
+
 /* Makes room: those go that were seen longest ago. What the database knows of them is read when it is asked for. */
 static void resources_forget(struct history *history)
 {
@@ -85,13 +90,13 @@ static void resources_forget(struct history *history)
 		if (!resource_lives(history, value))
 			g_ptr_array_add(gone, value);
 	g_ptr_array_sort(gone, by_last);
-	for (guint i = 0; i + HISTORY_NAMES_MAX / 2 < gone->len; i++) {
+	for (guint i = 0; i + names_max(history) / 2 < gone->len; i++) {
 		struct history_resource *resource = g_ptr_array_index(gone, i);
 
 		g_hash_table_remove(history->by_id, GUINT_TO_POINTER(resource->id));
 		g_hash_table_remove(history->by_identity, resource);
 	}
-	history->lived = g_hash_table_size(history->by_id) - MIN(gone->len, HISTORY_NAMES_MAX / 2);
+	history->lived = g_hash_table_size(history->by_id) - MIN(gone->len, names_max(history) / 2);
 }
 
 /* Whoever lives keeps its name on disk. */
@@ -116,7 +121,7 @@ guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const
 	struct history_resource wanted = { .identity = { key, birth_ns } };
 	struct history_resource *resource = g_hash_table_lookup(history->by_identity, &wanted);
 
-	if (!resource && g_hash_table_size(history->by_id) >= HISTORY_NAMES_MAX + history->lived)
+	if (!resource && g_hash_table_size(history->by_id) >= names_max(history) + history->lived)
 		resources_forget(history);
 	if (!resource && history->database) {
 		database_find_resource(history->database, &wanted, resource_known, history);
@@ -276,7 +281,7 @@ struct history *history_new(struct database *database)
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		history->means[i] = series_mean_new();
 	if (database)
-		database_read_resources(database, HISTORY_NAMES_MAX, resource_known, history);
+		database_read_resources(database, HISTORY_NAMES_CACHED / 2, resource_known, history);
 	return history;
 }
 

@@ -26,7 +26,8 @@ extern const guint history_ticks_kept[HISTORY_RESOLUTIONS];
 #define HISTORY_MEMORY_BYTES (8u << 20)
 #define HISTORY_TICKS_MAX 2000 /* read for one answer */
 #define HISTORY_RESOURCES_MAX 20000 /* names on disk, once its budget is used up: the newest, and whoever lives */
-#define HISTORY_NAMES_MAX 4096 /* names in memory, but for the living: the rest is read when it is asked for */
+#define HISTORY_NAMES_MAX 4096 /* names in memory, but for the living */
+#define HISTORY_NAMES_CACHED 1024 /* likewise, where a database has them all: the rest is read when it is asked for */
 
 /* Somebody with a history. */
 struct history_resource {

@@ -176,12 +176,18 @@ struct reel *reel_new(struct database *database, enum reel_kind kind)
 	reel->database = database;
 	reel->kind = kind;
 	reel->frames = strip_new(REEL_MEMORY_BYTES, history_ticks_kept[HISTORY_SECOND]);
+	reel_set_minutes(reel, HISTORY_MINUTES);
 	return reel;
 }
 
 void reel_set_minutes(struct reel *reel, guint minutes)
 {
-	strip_set_count_max(reel->frames, MIN(minutes, HISTORY_MINUTES) * 60);
+	guint kept = MIN(minutes, HISTORY_MINUTES);
+
+	if (reel->kind == REEL_SECONDS)
+		strip_set_count_max(reel->frames, kept * 60);
+	else if (reel->database) /* older ones are read from there */
+		strip_set_age_max(reel->frames, (gint64)kept * 60 * 1000);
 }
 
 void reel_free(struct reel *reel)

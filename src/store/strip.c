@@ -22,6 +22,7 @@ struct piece {
 struct strip {
 	gsize bytes_max;
 	guint count_max;
+	gint64 age_max_ms; /* 0: none */
 	struct piece *oldest, *newest; /* NULL: none */
 	gsize bytes, memory_bytes;
 	guint count;
@@ -84,12 +85,17 @@ static void oldest_drop(struct strip *strip)
 		piece_drop(strip);
 }
 
+static gboolean is_old(const struct strip *strip, gint64 now_ms)
+{
+	return strip->age_max_ms && strip_oldest_ms(strip) < now_ms - strip->age_max_ms;
+}
+
 void strip_add(struct strip *strip, gint64 time_ms, const guint8 *bytes, gsize length)
 {
 	gsize room = entry_bytes(length);
 	struct entry *entry;
 
-	while (strip->count && strip->count >= strip->count_max)
+	while (strip->count && (strip->count >= strip->count_max || is_old(strip, time_ms)))
 		oldest_drop(strip);
 	if (!strip->newest || strip->newest->bytes - strip->newest->end < room) {
 		while (strip->count && strip->memory_bytes + piece_bytes(room) > strip->bytes_max)
@@ -129,6 +135,11 @@ struct strip *strip_new(gsize bytes_max, guint count_max)
 void strip_set_count_max(struct strip *strip, guint count_max)
 {
 	strip->count_max = count_max;
+}
+
+void strip_set_age_max(struct strip *strip, gint64 age_max_ms)
+{
+	strip->age_max_ms = age_max_ms;
 }
 
 void strip_free(struct strip *strip)

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import secrets
 import signal
 import socket
 import sqlite3
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+import leftovers
 from agent_client import Agent
 from support import ROOT, STOP_S, Missing, attached, fathom_binary, lack, run, tool, wait_for
 
@@ -876,6 +878,41 @@ def test_events_are_not_flooded(agent, docker, start):
     events = agent.json("/api/events")["events"]
     assert any(event["kind"] == "oom" and event["container"] == killed.name for event in events)
     assert [event["time_ms"] for event in events] == sorted((event["time_ms"] for event in events), reverse=True)
+
+
+def test_containers_that_come_and_go(tmp_path):
+    """What is remembered of those that ended is counted, and no descriptor of theirs stays open. (That each kind has a bound: unit tests.)"""
+    living = 40
+    group = leftovers.name_of_mine("test")
+    roots = [root / group for root in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
+             if (root / "cgroup.procs").exists()]
+    names = [f"docker-{secrets.token_hex(32)}.scope" for _ in range(living)]
+    agent = Agent(tmp_path, "--off", "profile", "--cpu-percent", "0", "--memory-mib", "0").start()
+
+    def there():
+        return sum(group in (c.get("cgroup") or "") and not c.get("dead") for c in agent.json("/api/containers")["containers"])
+
+    def open_files():
+        return sum(group in os.readlink(link) for link in Path(f"/proc/{agent.process.pid}/fd").iterdir() if link.is_symlink())
+    try:
+        for root in roots:
+            root.mkdir()
+            for name in names:
+                (root / name).mkdir()
+        wait_for(lambda: there() == living, 60, "all to be read")
+        assert open_files() >= living
+        ticks = agent.json("/api/self")["ticks"]
+        wait_for(lambda: agent.json("/api/self")["ticks"] > ticks + 5, 60, "their births to be told")
+        for root in roots:
+            leftovers.remove_tree_of_cgroups(root)
+        wait_for(lambda: there() == 0, 60, "all to be gone")
+        wait_for(lambda: open_files() == 0, 20, "their files to be closed")
+        counts = agent.json("/api/self")["memory"]["counts"]
+        assert counts["cgroups_ended"] >= living and counts["ended"] >= living and counts["names"] >= living, counts
+    finally:
+        for root in roots:
+            leftovers.remove_tree_of_cgroups(root)
+        assert agent.stop() == 0
 
 
 def test_profile(agent, busy):

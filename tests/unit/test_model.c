@@ -526,6 +526,15 @@ static void test_coverage(void)
 	g_assert_cmpuint(coverage_count(a.coverage), <=, COVERAGE_PROCESSES_MAX + 1);
 	g_assert_cmpuint(coverage_process(a.coverage, "", COVERAGE_OTHERS)->weight[STACK_END_FIRST], ==, 12);
 	ledger_clear(&a);
+	/* Who adds up for ever keeps no processes. */
+	ledger_note(&b, g_strdup("a sentence"));
+	b.seen.events = 3;
+	ledger_add_up(&a, &b);
+	ledger_add_up(&a, &b);
+	g_assert_cmpuint(a.seen.events, ==, 6);
+	g_assert_cmpuint(a.notes->len, ==, 1);
+	g_assert_null(a.coverage);
+	ledger_clear(&a);
 	ledger_clear(&b);
 }
 

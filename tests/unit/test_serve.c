@@ -214,12 +214,42 @@ static void test_readings(void)
 	g_rmdir(directory);
 }
 
+/* However many end: the latest are remembered, and no more than there is room for. */
+static void test_many_ends(void)
+{
+	struct told told = told_new();
+	struct one one = { .image = "image" };
+
+	take(&told, NULL, 0);
+	for (guint i = 1; i <= 3 * CHANGES_NAMES_MAX; i++) {
+		g_autofree char *name = g_strdup_printf("brief%u", i), *id = g_strdup_printf("%u-an-id", i);
+
+		one.key = i;
+		one.name = name;
+		one.id = id;
+		take(&told, &one, 1);
+		take(&told, NULL, 0);
+		g_assert_cmpuint(changes_remembered(told.changes), <=, CHANGES_NAMES_MAX);
+		if (i <= CHANGES_NAMES_MAX / 8)
+			continue;
+		one.key = G_MAXUINT32 + (guint64)i; /* who ended a while before comes back */
+		one.name = g_strdup_printf("brief%u", i - CHANGES_NAMES_MAX / 8);
+		one.id = g_strdup_printf("%u-an-id", i - CHANGES_NAMES_MAX / 8);
+		g_assert_true(g_str_has_prefix(take(&told, &one, 1), "restart "));
+		take(&told, NULL, 0);
+		g_free((char *)one.name);
+		g_free((char *)one.id);
+	}
+	told_clear(&told);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/serve/changes/limits", test_limits);
 	g_test_add_func("/serve/changes/lives", test_lives);
 	g_test_add_func("/serve/changes/pod", test_pod);
+	g_test_add_func("/serve/changes/many-ends", test_many_ends);
 	g_test_add_func("/serve/changes/late-name", test_late_name);
 	g_test_add_func("/serve/replay/readings", test_readings);
 	return g_test_run();

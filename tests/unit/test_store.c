@@ -169,7 +169,7 @@ static void test_database(void)
 			history_add(history, 200000 + 1000 * born, tick_of(id, 1));
 	}
 	history_stats(history, &stats);
-	g_assert_cmpuint(stats.names, <=, HISTORY_NAMES_MAX);
+	g_assert_cmpuint(stats.names, <=, HISTORY_NAMES_CACHED + 110); /* who was seen in the last minute lives */
 	history_free(history);
 	history = history_new(database_open(path, 8 << 20, &note, &error));
 	g_assert_cmpstr(history_resource(history, id + 1)->name, ==, "brief1");
@@ -516,6 +516,22 @@ static void test_strip(void)
 	strip_free(strip);
 }
 
+/* However much room there is: what is older than is asked for goes. */
+static void test_strip_age(void)
+{
+	struct strip *strip = strip_new(4 * STRIP_PIECE_BYTES, 1000);
+
+	strip_set_age_max(strip, 100);
+	strip_add_many(strip, 1, 500, 1);
+	g_assert_cmpint(strip_oldest_ms(strip), ==, 400);
+	g_assert_cmpuint(strip_count(strip), ==, 101);
+	strip_add_many(strip, 5000, 5000, 1);
+	g_assert_cmpuint(strip_count(strip), ==, 1);
+	strip_add_many(strip, 10, 10, 1); /* the clock was set back: nothing is older than that */
+	g_assert_cmpuint(strip_count(strip), ==, 2);
+	strip_free(strip);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -523,6 +539,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/damaged", test_damaged);
 	g_test_add_func("/store/mean", test_mean);
 	g_test_add_func("/store/strip", test_strip);
+	g_test_add_func("/store/strip-age", test_strip_age);
 	g_test_add_func("/store/memory", test_memory);
 	g_test_add_func("/store/database", test_database);
 	g_test_add_func("/store/pack", test_pack);
