@@ -21,7 +21,7 @@ import leftovers  # noqa: E402
 import runtimes  # noqa: E402
 from agent_client import Agent  # noqa: E402
 from churn import Churn  # noqa: E402
-from support import tool, wait_for  # noqa: E402
+from support import ROOT, tool, wait_for  # noqa: E402
 from top import exact_cpu_s, memory_kib  # noqa: E402
 
 LIFE = 6  # so many of the births live at a time
@@ -211,7 +211,7 @@ def kill_again_and_again(directory, times, arguments):
 def jump_clock(directory):
     """The wall clock of the agent alone goes an hour ahead, then an hour back."""
     library, file = Path(directory) / "clockshift.so", Path(directory) / "shift"
-    subprocess.run([tool("cc"), "-O2", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("clockshift.c")], check=True)
+    subprocess.run([tool("cc"), "-O2", "-shared", "-fPIC", "-o", library, ROOT / "tests/clockshift.c"], check=True)
     file.write_bytes(struct.pack("q", 0))
     os.environ.update(LD_PRELOAD=str(library), FATHOM_CLOCKSHIFT=str(file))
     try:

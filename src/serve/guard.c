@@ -87,6 +87,8 @@ gboolean guard_host(const char *host, const char *const *more)
 	if (!host || !host[0])
 		return FALSE;
 	length = host_name_length(host);
+	if (host[length] && host[length] != ':')
+		return FALSE; /* something behind the bracket */
 	for (guint i = 0; i < G_N_ELEMENTS(ours); i++)
 		if (host_is(host, length, ours[i]))
 			return TRUE;

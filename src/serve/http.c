@@ -20,6 +20,7 @@
 #define HTTP_GZIP_LEVEL 1
 #define HTTP_BACKLOG 128
 #define HTTP_PEM_BYTES (256u << 10)
+#define HTTP_STREAM_KERNEL_BYTES (64 << 10) /* of a stream, not sent yet */
 #define HTTP_ROUNDS 8 /* of one listener before the loop's other business gets its turn */
 
 G_DEFINE_QUARK(http - error - quark, http_error)
@@ -263,7 +264,7 @@ static void stream_wake(struct http_stream *stream)
 
 static void stream_send(struct http_stream *stream, const char *name, const char *data)
 {
-	if (stream->waiting->len + strlen(data) > HTTP_STREAM_BYTES) {
+	if (stream->waiting->len && stream->waiting->len + strlen(data) > HTTP_STREAM_BYTES) {
 		stream->dropped++;
 		stream->http->counts.stream_dropped++;
 	} else {
@@ -370,6 +371,7 @@ static struct MHD_Response *response_of(struct http_reply *reply)
 
 static enum MHD_Result reply_send(struct MHD_Connection *mhd, struct http_reply *reply)
 {
+	static const int stream_kernel_bytes = HTTP_STREAM_KERNEL_BYTES;
 	struct connection *connection = connection_of(mhd);
 	gboolean is_gzip = !reply->stream && body_gzip(mhd, reply);
 	struct MHD_Response *response = response_of(reply);
@@ -399,8 +401,13 @@ static enum MHD_Result reply_send(struct MHD_Connection *mhd, struct http_reply 
 		connection->waiting_since_ns = 0;
 		connection->replying_since_ns = reply->stream ? 0 : clock_monotonic_ns();
 	}
-	if (reply->stream)
+	if (reply->stream) {
 		reply->stream->connection = mhd;
+		/* What the kernel holds for a reader that does not read counts as ours, too: by itself it is megabytes. */
+		if (connection)
+			setsockopt(connection->fd, SOL_SOCKET, SO_SNDBUF, &stream_kernel_bytes,
+				   sizeof(stream_kernel_bytes));
+	}
 	result = microhttpd()->queue_response(mhd, reply->status, response);
 	microhttpd()->destroy_response(response);
 	return result;

@@ -12,7 +12,8 @@
 #define HTTP_REPLY_S 120 /* to take an answer; streams may last */
 #define HTTP_BODY_BYTES 1024 /* requests need no body */
 #define HTTP_STREAMS_MAX 16
-#define HTTP_STREAM_BYTES (1u << 20) /* waiting for one slow reader; beyond it he misses messages, and is told */
+/* Waiting for one slow reader, unless it is one message; beyond it he misses messages, and is told. */
+#define HTTP_STREAM_BYTES (256u << 10)
 
 #define HTTP_ERROR (http_error_quark())
 GQuark http_error_quark(void);

@@ -182,12 +182,10 @@ struct reel *reel_new(struct database *database, enum reel_kind kind)
 
 void reel_set_minutes(struct reel *reel, guint minutes)
 {
-	guint kept = MIN(minutes, HISTORY_MINUTES);
-
 	if (reel->kind == REEL_SECONDS)
-		strip_set_count_max(reel->frames, kept * 60);
-	else if (reel->database) /* older ones are read from there */
-		strip_set_age_max(reel->frames, (gint64)kept * 60 * 1000);
+		strip_set_count_max(reel->frames, MIN(minutes, HISTORY_MINUTES) * 60);
+	if (reel->database)
+		strip_set_age_max(reel->frames, (gint64)MIN(minutes, REEL_MINUTES) * 60 * 1000);
 }
 
 void reel_free(struct reel *reel)

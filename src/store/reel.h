@@ -9,6 +9,8 @@
 #include "store/history.h"
 
 #define REEL_MEMORY_BYTES (3u << 20) /* of each; a hundred containers' five minutes take half of it */
+/* In memory, where a database has the rest: what the flight recorder wants, and the windows at its edge. */
+#define REEL_MINUTES 6
 #define REEL_EVENTS_MAX 200 /* of one sum */
 
 struct reel;

@@ -535,7 +535,7 @@ def test_alerts(agent):
     assert len(panels) == 10 and [name for name in asked - quiet if not re.search(rf"^{name}[ {{]", text, re.MULTILINE)] == []
 
 
-def test_unit_file(tmp_path):
+def test_unit_forbids_much(tmp_path):
     """systemd knows every line of the unit, and how much it leaves open."""
     unit = tmp_path / "fathom.service"
     text = (ROOT / "deploy/fathom.service").read_text()
@@ -1058,6 +1058,7 @@ def test_disk_full(busy, tmp_path):
         ticks = agent.json("/api/self")["ticks"]
         wait_for(lambda: agent.json("/api/self")["ticks"] > ticks + 1, 20, "readings to go on")
         assert agent.json("/api/self")["history"]["dropped"] > 0
+        assert agent.said().count("\n") < 20, agent.said()  # what fails each second is not a line each second
         filler.unlink()
         wait_for(lambda: not agent.json("/api/self")["history"]["trouble"], 40, "writing again")
         assert agent.stop() == 0

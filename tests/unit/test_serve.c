@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serve/changes.c: readings in, what changed out; serve/replay.c: which readings of a long capture are kept. */
+/* serve/changes.c: readings in, what changed out; serve/guard.c: who may ask; serve/replay.c: which readings of a long capture are kept. */
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <string.h>
 
 #include "base/units.h"
 #include "observe/look_kept.h"
 #include "serve/changes.h"
+#include "serve/guard.h"
 #include "serve/replay.h"
 #include "store/capture.h"
 
@@ -243,12 +245,77 @@ static void test_many_ends(void)
 	told_clear(&told);
 }
 
+/* ---- who may ask ---- */
+
+static void test_token(void)
+{
+	g_autofree char *token = guard_token_new(NULL), *other = guard_token_new(NULL);
+	g_autofree char *longer = g_strconcat(token, "x", NULL), *password = guard_basic("Basic YW55Ym9keTpzZWNyZXQ=");
+
+	g_assert_cmpuint(strlen(token), ==, GUARD_TOKEN_CHARACTERS);
+	g_assert_cmpstr(token, !=, other);
+	g_assert_true(guard_token_equal(token, token));
+	g_assert_false(guard_token_equal(longer, token));
+	g_assert_false(guard_token_equal(other, token));
+	g_assert_false(guard_token_equal("", ""));
+	g_assert_false(guard_token_equal(NULL, NULL));
+	g_assert_false(guard_token_equal("x", NULL));
+	g_assert_cmpstr(guard_bearer("bEaReR  secret"), ==, "secret");
+	g_assert_null(guard_bearer("Bearer "));
+	g_assert_null(guard_bearer("Basic secret"));
+	g_assert_null(guard_bearer(NULL));
+	g_assert_cmpstr(password, ==, "secret");
+	g_assert_null(guard_basic("Basic YW55Ym9keTo=")); /* nothing behind the colon */
+	g_assert_null(guard_basic("Basic !"));
+	g_assert_null(guard_basic("Bearer secret"));
+}
+
+static void test_host(void)
+{
+	static const char *const more[] = { "node7.example", NULL };
+	static const char *const ours[] = { "127.0.0.1",   "127.0.0.1:7070", "localhost",
+					    "LOCALHOST:1", "[::1]",	     "[::1]:7070" };
+	static const char *const others[] = { "",
+					      "evil.example",
+					      "127.0.0.1.evil.example",
+					      "localhost.evil:7070",
+					      "127.0.0.2",
+					      "0.0.0.0",
+					      "[::1",
+					      "[::1].evil",
+					      "[::2]:7070",
+					      "node7.example",
+					      "::1" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(ours); i++)
+		g_assert_true(guard_host(ours[i], NULL));
+	for (guint i = 0; i < G_N_ELEMENTS(others); i++)
+		g_assert_cmpint(guard_host(others[i], NULL) ? i : 99, ==, 99);
+	g_assert_true(guard_host("node7.example:7070", more));
+	g_assert_false(guard_host("node7.example.evil", more));
+	g_assert_false(guard_host(NULL, more));
+}
+
+static void test_origin(void)
+{
+	g_assert_true(guard_origin(NULL, "127.0.0.1:7070"));
+	g_assert_true(guard_origin("http://127.0.0.1:7070", "127.0.0.1:7070"));
+	g_assert_false(guard_origin("http://127.0.0.1:7071", "127.0.0.1:7070"));
+	g_assert_false(guard_origin("http://evil.example", "127.0.0.1:7070"));
+	g_assert_false(guard_origin("null", "127.0.0.1:7070"));
+	g_assert_false(guard_origin("", "127.0.0.1:7070"));
+	g_assert_false(guard_origin("http://127.0.0.1:7070", NULL));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/serve/changes/limits", test_limits);
 	g_test_add_func("/serve/changes/lives", test_lives);
 	g_test_add_func("/serve/changes/pod", test_pod);
+	g_test_add_func("/serve/guard/token", test_token);
+	g_test_add_func("/serve/guard/host", test_host);
+	g_test_add_func("/serve/guard/origin", test_origin);
 	g_test_add_func("/serve/changes/many-ends", test_many_ends);
 	g_test_add_func("/serve/changes/late-name", test_late_name);
 	g_test_add_func("/serve/replay/readings", test_readings);
