@@ -335,9 +335,8 @@ def test_flight_recorder(agent, busy, starved, tmp_path):
     wait_for(kept, 20, "a reading of the container to be kept", interval_s=1)
     for wrong in ("../token", "..%2ftoken", "%2e%2e/token", "nothing.fathom", ""):
         assert agent.request("GET", f"/api/captures/{wrong}")[0] == 404
-    # Throttling that lasts is a reason by itself. A machine whose CPUs are fought for is one as well; after either it rests.
-    wait_for(lambda: {one["why"] for one in agent.json("/api/captures")["captures"]} & {"throttling", "cpu-pressure", "run-queue-latency"}, 60,
-             "a capture for the throttling")
+    # Throttling that lasts is a reason by itself. So is what else happens on the machine, and after each it rests. (Each alone: test_triggers.)
+    wait_for(lambda: {one["why"] for one in agent.json("/api/captures")["captures"]} - {"asked"}, 60, "a capture for the throttling")
 
 
 QUIET = ";".join(f"{name}=off" for name in ("oom", "throttling", "memory-pressure", "io-pressure", "cpu-pressure", "block-latency",
