@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 
 import pytest
 
@@ -126,7 +125,5 @@ def test_nothing_stays_attached(fathom, wait_attached, command, last):
 
 @pytest.mark.parametrize("command", MEASURING)
 def test_output_is_checked_before_measuring(fathom, command, tmp_path):
-    began = time.monotonic()
     done = fathom(command, "all", "-d", "600", "-o", str(tmp_path), timeout=20)
     assert done.returncode == 2, done.stderr
-    assert time.monotonic() - began < 20

@@ -14,7 +14,7 @@ const origin = new URL(link).origin;
 
 try {
 	const page = context.pages()[0] ?? await context.newPage();
-	page.setDefaultTimeout(30000);
+	page.setDefaultTimeout(120000);
 	page.on("pageerror", error => seen.errors.push(String(error)));
 	page.on("console", message => { if (message.type() === "error" && !/401|404|Failed to load/.test(message.text())) seen.errors.push(message.text()); });
 	page.on("dialog", dialog => { seen.dialogs++; dialog.dismiss(); });
@@ -23,7 +23,7 @@ try {
 
 	// page.waitForFunction evaluates a string inside the page, which its policy forbids, rightly
 	const until = async (what, argument) => {
-		for (const end = Date.now() + 30000; !await page.evaluate(what, argument);) {
+		for (const end = Date.now() + 120000; !await page.evaluate(what, argument);) {
 			if (Date.now() > end) throw new Error(`waited 30 s for ${what}`);
 			await new Promise(done => setTimeout(done, 50));
 		}
@@ -152,11 +152,11 @@ try {
 	await page.locator("#start").click();
 	await page.locator("progress").waitFor();
 	seen.progress = await page.locator("progress").count();
-	await page.locator("p.job a").waitFor({ timeout: 90000 });
+	await page.locator("p.job a").waitFor({ timeout: 300000 });
 	await page.locator("p.job a").click();
 	const graph = page.locator("#graph"); // in a shadow root, which locators look into
 	const drawn = async (right, what) => {
-		for (const end = Date.now() + 30000; !right(await graph.evaluate(canvas => ({ ...canvas.dataset })));) {
+		for (const end = Date.now() + 120000; !right(await graph.evaluate(canvas => ({ ...canvas.dataset })));) {
 			if (Date.now() > end) throw new Error(`waited 30 s for ${what}`);
 			await new Promise(done => setTimeout(done, 50));
 		}

@@ -23,7 +23,7 @@ try {
 	else if (page_file.endsWith(".html")) await html(page);
 	else await svg(page);
 	async function html(page) {
-		await page.waitForSelector("body[data-ready='1']", { timeout: 20000 });
+		await page.waitForSelector("body[data-ready='1']", { timeout: 80000 });
 		seen.open_ms = Date.now() - began;
 		const graph = page.locator("#graph");
 		const drawn = () => graph.evaluate(canvas => Number(canvas.dataset.drawn));
@@ -128,7 +128,7 @@ try {
 		await until(now => now === "");
 	}
 	async function svg(page) {
-		await page.waitForSelector("#search", { timeout: 20000 });
+		await page.waitForSelector("#search", { timeout: 80000 });
 		seen.open_ms = Date.now() - began;
 		const rects = page.locator("#frames rect");
 		const width = n => rects.nth(n).evaluate(rect => Number(rect.getAttribute("width")));

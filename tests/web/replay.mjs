@@ -9,11 +9,11 @@ const context = await chromium.launchPersistentContext(profile, { executablePath
 const seen = { errors: [], commands: {} };
 try {
 	const page = context.pages()[0] ?? await context.newPage();
-	page.setDefaultTimeout(30000);
+	page.setDefaultTimeout(120000);
 	await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(link).origin });
 	page.on("pageerror", error => seen.errors.push(String(error)));
 	const until = async (what, argument) => {
-		for (const end = Date.now() + 30000; !await page.evaluate(what, argument);) {
+		for (const end = Date.now() + 120000; !await page.evaluate(what, argument);) {
 			if (Date.now() > end) throw new Error(`waited 30 s for ${what}`);
 			await new Promise(done => setTimeout(done, 50));
 		}
