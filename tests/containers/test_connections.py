@@ -301,7 +301,8 @@ def test_a_port_scan_is_counted_and_stays_bounded(fathom, wait_attached, docker,
         refused = int(run("nsenter", "-t", alone.pid, "-n", "python3", "-c", SCAN).stdout)
         assert inside(server, "tcpload", "connect", "127.0.0.1", PORT, 50).stdout == "done 0\n"
     assert refused > 65000
-    assert sum(edge["failures"]["refused"] for edge in found[0]["edges"]) == refused
+    # Others on the machine may be refused now and then, too.
+    assert refused <= sum(edge["failures"]["refused"] for edge in found[0]["edges"]) < refused + 500
     assert len(found[0]["edges"]) < 1100
     check_exact(found[0], server.name, server.name, 50)
     assert not found[0]["ledger"]["items"], found[0]["ledger"]
@@ -562,8 +563,8 @@ def test_time_without_a_window(fathom, wait_attached, docker, start):
     server = start(docker, "shop", "sleep", "600")
     run("nsenter", "-t", server.pid, "-n", "ip", "link", "set", "lo", "up")
     with watching(fathom, wait_attached) as found:
-        took_s = float(run("nsenter", "-t", server.pid, "-n", "python3", "-c", UNREAD, PORT + 2, UNREAD_S).stdout)
-    edge = [e for e in found[0]["edges"] if e["target"].get("port") == PORT + 2]
+        took_s = float(run("nsenter", "-t", server.pid, "-n", "python3", "-c", UNREAD, PORT + 77, UNREAD_S).stdout)
+    edge = [e for e in found[0]["edges"] if e["target"].get("port") == PORT + 77 and e["opens"]]
     assert len(edge) == 1 and edge[0]["sent_bytes"] == 1 << 20, edge
     # Ticks are counted; the window is small while it is read, too.
     assert 0.9 * UNREAD_S < edge[0]["window_limited_ns"] / 1e9 < 1.1 * took_s, edge
