@@ -470,7 +470,7 @@ static void top_widen(struct top *top)
 
 static gboolean top_open(struct top *top, char **targets, GError **error)
 {
-	struct usage_options options = { .no_bpf = top->no_bpf };
+	struct usage_options options = { .no_bpf = top->no_bpf, .inside = guest_is_inside() };
 
 	top->registry = source_registry(error);
 	if (!top->registry)

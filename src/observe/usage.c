@@ -108,7 +108,7 @@ struct usage *usage_new(struct registry *registry, const struct usage_options *o
 	usage->budget.files_left = files_allowed();
 	usage->host = hoststat_open(root);
 	usage->host_net_fd = netdev_open(root, 1);
-	usage->host_net_namespace = procfs_host_namespace(root, NAMESPACE_NET);
+	usage->host_net_namespace = options->inside ? 0 : procfs_host_namespace(root, NAMESPACE_NET);
 	usage->entries = g_hash_table_new_full(NULL, NULL, NULL, entry_free);
 	for (guint i = 0; i < G_N_ELEMENTS(usage->readings); i++)
 		usage->readings[i] = gauges_new();

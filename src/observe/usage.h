@@ -14,6 +14,7 @@ struct usage_options {
 	gboolean all; /* units and other cgroups, too */
 	const GPtrArray *wanted; /* of const struct container *: only these; NULL: all. Must outlive the usage. */
 	gboolean no_bpf; /* leave the kernel programs out */
+	gboolean inside; /* a container, without the rights to look out of it: process 1 is its own, not the host's */
 	gboolean frugal; /* watches for ever: traffic of containers that are still may be told some readings late */
 };
 

@@ -183,6 +183,9 @@ def test_started_inside_a_container(docker, start, fathom):
         assert done.returncode == status, (command, done.returncode)
     done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", check=False)
     assert done.returncode == 2 and "fathom guest" in done.stderr and "First thing to try" not in done.stderr
+    # Process 1 is its own there: that the two share a network namespace does not make that the host's.
+    done = docker.cli("exec", inside.id, "/fathom/src/cli/fathom", "top", "--count", "1", check=False)
+    assert done.returncode == 0 and "MEM/LIMIT" in done.stdout and "host" not in done.stdout, done
     # Of one that does nothing it cannot be said from inside that nothing is wrong.
     calm = start(docker, "calm", "/bin/trouble", "busy", "1", cpus=1,
                  args=["-v", f"{build}:/fathom:ro", "-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"])
