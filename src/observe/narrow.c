@@ -15,8 +15,9 @@
 #include "kernel/sockdiag.h"
 
 #define NARROW_FILE_BYTES_MAX 4096u
-#define NARROW_THREADS_MAX 4096 /* of a container; of more nothing is said */
-#define NARROW_SOCKETS_MAX 16384
+#define NARROW_THREADS_MAX 2048 /* of a container; of more nothing is said */
+#define NARROW_SOCKETS_MAX 8192 /* likewise; and they are not listed again for a while */
+#define NARROW_SOCKETS_PAUSE 30 /* readings */
 #define NARROW_TURN_SHARE 0.1 /* of a CPU: a thread that uses less takes no turns */
 
 /* Interpreters whose lock lets one thread run at a time, by how their programs' names begin. */
@@ -40,6 +41,7 @@ struct busy {
 	guint64 threads_ns; /* when its threads were read last; 0: not since it is busy */
 	GHashTable *threads; /* tid → struct thread_time */
 	GHashTable *sockets; /* inode → struct reading */
+	guint sockets_pause; /* readings in which they are not listed: there were too many */
 	guint32 serial; /* of the last reading that saw it */
 };
 
@@ -122,8 +124,6 @@ static gboolean thread_since(struct narrow *narrow, struct busy *busy, guint32 t
 	gboolean known = before && now->run_ns >= before->run_ns && now->delay_ns >= before->delay_ns;
 
 	if (!before) {
-		if (g_hash_table_size(busy->threads) >= NARROW_THREADS_MAX)
-			return FALSE;
 		before = g_new0(struct thread_time, 1);
 		g_hash_table_insert(busy->threads, GUINT_TO_POINTER(tid), before);
 	}
@@ -140,7 +140,7 @@ static void process_read(struct narrow *narrow, struct busy *busy, guint32 pid, 
 	const struct dirent *entry;
 
 	*one = (struct busiest){ .pid = pid };
-	while (directory && (entry = readdir(directory))) {
+	while (directory && g_hash_table_size(busy->threads) < NARROW_THREADS_MAX && (entry = readdir(directory))) {
 		guint32 tid = (guint32)g_ascii_strtoull(entry->d_name, NULL, 10);
 		struct thread_time now, since;
 
@@ -266,18 +266,28 @@ static gboolean reading_is_gone(gpointer inode G_GNUC_UNUSED, gpointer value, gp
 	return ((const struct reading *)value)->serial != GPOINTER_TO_UINT(serial);
 }
 
-/* At the first look all connections are new, and nothing is known. */
+/* At the first look all connections are new, and of those that hold something nothing is known. */
 static void row_set_unread(struct narrow *narrow, struct busy *busy, struct gauge_row *row,
-			   const struct container *container, guint32 pid, gboolean is_first)
+			   const struct container *container, guint32 pid)
 {
 	struct netns netns = { .inode = (guint32)procfs_namespace(narrow->root, pid, NAMESPACE_NET), .pid = pid };
 	struct unread unread = { .narrow = narrow, .container = container, .busy = busy };
+	gboolean had_some = g_hash_table_size(busy->sockets) > 0;
 
 	unread.is_shared = row->texts[GAUGE_TEXT_NET_SHARED] != NULL;
+	if (busy->sockets_pause) {
+		busy->sockets_pause--;
+		return;
+	}
 	if (!sockdiag_each(&netns, IPPROTO_TCP, SOCKDIAG_STATE(SOCKDIAG_ESTABLISHED), TRUE, unread_take, &unread, NULL))
 		return;
 	g_hash_table_foreach_remove(busy->sockets, reading_is_gone, GUINT_TO_POINTER(narrow->serial));
-	if (!is_first)
+	if (g_hash_table_size(busy->sockets) >= NARROW_SOCKETS_MAX) {
+		busy->sockets_pause = NARROW_SOCKETS_PAUSE;
+		g_hash_table_remove_all(busy->sockets);
+		return;
+	}
+	if (had_some || unread.count == 0)
 		gauge_set(row, GAUGE_UNREAD, unread.count);
 }
 
@@ -306,7 +316,6 @@ static void row_add(struct narrow *narrow, struct gauges *gauges, struct gauge_r
 	const struct container *container = registry_by_cgroup(narrow->registry, row->key);
 	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
 	struct busy *busy = busy_of(narrow, row->key);
-	gboolean is_first = busy->threads_ns == 0;
 
 	busy->serial = narrow->serial;
 	if (!container || !busy_is_so(busy, cpu_ns)) {
@@ -316,7 +325,7 @@ static void row_add(struct narrow *narrow, struct gauges *gauges, struct gauge_r
 	registry_pids(narrow->registry, container, pids);
 	row_set_threads(narrow, busy, gauges, row, pids);
 	if (pids->len && strcmp(narrow->root, "/") == 0)
-		row_set_unread(narrow, busy, row, container, g_array_index(pids, guint32, 0), is_first);
+		row_set_unread(narrow, busy, row, container, g_array_index(pids, guint32, 0));
 }
 
 static gboolean busy_is_gone(gpointer key G_GNUC_UNUSED, gpointer value, gpointer serial)
