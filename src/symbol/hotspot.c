@@ -264,7 +264,7 @@ static gboolean target_check(struct target *target, int proc_fd, GError **error)
 		target->deaf =
 			"it does not handle SIGQUIT as HotSpot does"; /* with -Xrs its socket is open from the start */
 	else if (!cmdline || has_flag(cmdline, length, "+DisableAttachMechanism"))
-		target->deaf = "-XX:+DisableAttachMechanism";
+		target->deaf = "start it without -XX:+DisableAttachMechanism";
 	return TRUE;
 }
 

@@ -1083,6 +1083,14 @@ static gboolean map_is_old(const struct symbolizer *symbolizer, const struct lan
 	return language && language->kind == LANGUAGE_JAVA && !symbolizer->options.java_map;
 }
 
+/* Its code has no names, and nobody said yet how it could have (of a map asked for in vain that was said). */
+static gboolean process_needs_advice(const struct symbolizer *symbolizer, const struct process *process,
+				     const struct language *language)
+{
+	return process->is_left_unnamed && !process->map_failed && process_language(process) == language &&
+	       (!process->perfmap || map_is_old(symbolizer, language));
+}
+
 /* What would have named the code that has no name: one sentence for all processes of a runtime. */
 static void advise(struct symbolizer *symbolizer, const struct language *language)
 {
@@ -1095,8 +1103,7 @@ static void advise(struct symbolizer *symbolizer, const struct language *languag
 	while (g_hash_table_iter_next(&each, NULL, &value)) {
 		const struct process *process = value;
 
-		if (process->is_left_unnamed && process_language(process) == language &&
-		    (!process->perfmap || map_is_old(symbolizer, language)))
+		if (process_needs_advice(symbolizer, process, language))
 			pids_append(pids, count++, process->tgid);
 	}
 	if (count == 0)
