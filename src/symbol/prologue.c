@@ -422,6 +422,17 @@ static gboolean function_may_begin(const struct prologue *prologue, guint32 at)
 		(x86.effect == X86_EFFECT_PUSH || (x86.effect == X86_EFFECT_SP_ADD && x86.amount < 0)));
 }
 
+/* Whether what begins here makes a frame, where linkers put functions: no target of a jump table does. */
+static gboolean function_begins(const struct prologue *prologue, guint32 at)
+{
+	guint64 place = (guint64)prologue->function.start + at;
+	struct x86 x86;
+
+	return (prologue->address + place) % START_ALIGN == 0 && !bit_get(prologue->jumped, place) &&
+	       x86_read(prologue->text + place, prologue->function.length - at, 0, &x86) &&
+	       (x86.effect == X86_EFFECT_PUSH || (x86.effect == X86_EFFECT_SP_ADD && x86.amount < 0));
+}
+
 /* What no way leads to: behind the ends of those that do. */
 static void function_follow_rest(struct prologue *prologue)
 {
@@ -441,7 +452,7 @@ static void function_follow_rest(struct prologue *prologue)
 		at = function_behind_padding(prologue, i);
 		if (at >= function->length || function->at[at] || (!away && !function_may_begin(prologue, at)))
 			continue;
-		function_add_way(function, at, away ? away : &entered);
+		function_add_way(function, at, away && !function_begins(prologue, at) ? away : &entered);
 		function_follow_all(prologue);
 	}
 }
