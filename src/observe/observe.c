@@ -539,6 +539,7 @@ static struct probe_request observe_request(struct registry *registry, const str
 		.moments = options->moments,
 		.frugal = options->frugal,
 		.births_told = options->births_told,
+		.askers = options->askers,
 		.smallest = g_getenv(OBSERVE_SMALLEST) != NULL,
 		.deaf = observe_deaf(),
 		.cycles = options->cycles,

@@ -51,6 +51,7 @@ struct observe_options {
 	double budget_share; /* likewise */
 	guint64 sample_bytes; /* likewise */
 	gboolean frugal; /* likewise */
+	struct askers *askers; /* likewise */
 	gboolean births_told; /* likewise: the registry is told by somebody else (usage_watch) */
 	gboolean moments; /* likewise */
 	gboolean cycles;
@@ -118,7 +119,7 @@ struct observation;
 
 /* Starts to observe; for probes that can `collect`, for probes of events, and, with an `observation_finish` at the end,
  * for those of stacks. The `probe`, `targets`, `by`, `threshold_ns`,
- * `event…`, `frugal`, `births_told`, `rung` of the options count; what they point to must outlive it. NULL and `error` when no rung works. */
+ * `event…`, `frugal`, `askers`, `births_told`, `rung` of the options count; what they point to must outlive it. NULL and `error` when no rung works. */
 struct observation *observation_open(struct registry *registry, const struct observe_options *options, GError **error);
 /* Readable: `observation_drain` has something to do. Owned by the observation; may be -1. */
 int observation_fd(const struct observation *observation);

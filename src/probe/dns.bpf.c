@@ -19,6 +19,7 @@
 
 #include "dns.h"
 #define TABLE_CLASSES DNS_OUTCOMES
+#include "bpf/askers.bpf.h"
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
 #include "bpf/dns_packet.bpf.h"
@@ -40,6 +41,8 @@
 const volatile bool dns_names = false; /* send every answer's name, not only what may be a search list's waste */
 const volatile __u32 dns_pending_owner = DNS_PENDING / DNS_PENDING_PART;
 const volatile bool dns_chains = false; /* send those */
+const volatile bool dns_moves = false; /* where its programs hang is for askers.h to say */
+struct dns_passes dns_passes[DNS_PASSES_CPUS]; /* if so */
 __u64 dns_names_lost = 0; /* names that were not sent: their container made too many, or the ring was full */
 __u64 dns_strangers = 0; /* answers nobody waited for any more */
 bool dns_left_out = false; /* not every question was looked at: to whom an answer is strange is not known any more */
@@ -115,6 +118,11 @@ struct {
 	__type(value, struct dns_record);
 } dns_scratches SEC(".maps");
 
+enum direction {
+	SENT = 0,
+	RECEIVED = 1,
+};
+
 /* ---- messages ---- */
 
 static __always_inline enum dns_outcome message_outcome(const struct message *message)
@@ -148,6 +156,57 @@ static __always_inline u64 message_fingerprint(struct __sk_buff *skb, u32 at)
 	for (int i = 0; i < DNS_FINGERPRINT / 8; i++)
 		hash = (hash ^ words[i] ^ words[i] >> 29) * 0x9fb21c651e98df25ULL;
 	return hash;
+}
+
+/* The message seen last on this CPU, by direction. */
+struct message_last {
+	u64 which, time_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct message_last);
+} dns_last SEC(".maps");
+
+/* Where programs hang twice above a socket, which is so for moments, its packets are seen twice, one time right after the other. */
+static __always_inline bool message_again(const struct dns_key *key, const struct dns_address *address, u32 direction)
+{
+	struct message_last *last;
+	const u64 *words = (const u64 *)address->bytes;
+	u64 which, now;
+	bool again;
+
+	if (!dns_moves)
+		return false;
+	last = bpf_map_lookup_elem(&dns_last, &direction);
+	if (!last)
+		return false;
+	now = bpf_ktime_get_ns();
+	which = (key->cookie * 0x9fb21c651e98df25ULL ^ words[0]) * 0x9e3779b97f4a7c15ULL ^
+		words[1] * 0xd6e8feb86659fd93ULL ^ ((u64)key->id << 1 | key->tcp);
+	again = last->which == which && now - last->time_ns < DNS_AGAIN_NS;
+	last->which = which;
+	last->time_ns = now;
+	return again;
+}
+
+/* It is heard for as long as it goes on so, on sockets that were connected long ago, too. */
+static __always_inline void asker_asks(struct bpf_sock *sk)
+{
+	struct asker *known, fresh = {};
+	u64 key;
+
+	if (!dns_moves)
+		return;
+	key = bpf_sk_cgroup_id(sk);
+	known = bpf_map_lookup_elem(&askers, &key);
+	fresh.asked_ns = bpf_ktime_get_ns();
+	if (known)
+		known->asked_ns = fresh.asked_ns;
+	else
+		bpf_map_update_elem(&askers, &key, &fresh, BPF_NOEXIST);
 }
 
 /* ---- bounds ---- */
@@ -307,6 +366,9 @@ static __always_inline void question_seen(struct __sk_buff *skb, const struct pa
 	u32 resolver, row, many;
 
 	key.tcp = packet->protocol == IPPROTO_TCP;
+	if (!packet_address(skb, packet, false, &address) || message_again(&key, &address, SENT))
+		return;
+	asker_asks(sk);
 	many = question_pick(&key);
 	if (!many) {
 		dns_left_out = true;
@@ -314,8 +376,6 @@ static __always_inline void question_seen(struct __sk_buff *skb, const struct pa
 	}
 	if (cgroup_key == CGROUP_ROOT && v1_controller != V1_NONE)
 		cgroup_key = cgroup_key_of(task); /* a datagram leaves in the hands of who sends it */
-	if (!packet_address(skb, packet, false, &address))
-		return;
 	resolver = resolver_number(&address, owner_slot(cgroup_key));
 	table_key_init(&label, task, cgroup_key, DNS_LABEL(resolver, key.tcp));
 	row = table_row(task, &label);
@@ -464,7 +524,7 @@ static __always_inline void answer_seen(struct __sk_buff *skb, const struct pack
 	struct answer answer = {};
 
 	key.tcp = packet->protocol == IPPROTO_TCP;
-	if (!packet_address(skb, packet, true, &address))
+	if (!packet_address(skb, packet, true, &address) || message_again(&key, &address, RECEIVED))
 		return;
 	if (!answer_match(&key, &address, outcome, &answer))
 		return;
@@ -501,11 +561,6 @@ static __always_inline void server_seen(struct __sk_buff *skb, struct bpf_sock *
 }
 
 /* ---- programs ---- */
-
-enum direction {
-	SENT = 0,
-	RECEIVED = 1,
-};
 
 static __always_inline void message_seen(struct __sk_buff *skb, const struct packet *packet, struct bpf_sock *sk,
 					 enum direction direction, bool to_resolver, u32 at)
@@ -545,12 +600,20 @@ static __always_inline void messages_seen(struct __sk_buff *skb, const struct pa
 	}
 }
 
+/* By CPU: who sends may be interrupted by who receives, whose call is not counted then, once in a long while. */
+static __always_inline void pass_count(void)
+{
+	if (dns_moves)
+		dns_passes[bpf_get_smp_processor_id() & (DNS_PASSES_CPUS - 1)].count++;
+}
+
 SEC("cgroup_skb/egress")
 int dns_egress(struct __sk_buff *skb)
 {
 	struct packet packet;
 	struct bpf_sock *sk;
 
+	pass_count();
 	if (!packet_read(skb, &packet))
 		return PASS;
 	sk = skb->sk;
@@ -570,6 +633,7 @@ int dns_ingress(struct __sk_buff *skb)
 	struct packet packet;
 	struct bpf_sock *sk;
 
+	pass_count();
 	if (!packet_read(skb, &packet))
 		return PASS;
 	if (packet.source_port != DNS_PORT && packet.target_port != DNS_PORT && !packet.docker)

@@ -15,6 +15,7 @@
 #include "kernel/resolvconf.h"
 #include "model/histogram.h"
 #include "probe/allowance.h"
+#include "probe/askers.h"
 #include "probe/cgroup_root.h"
 #include "probe/filter.h"
 #include "probe/kernel_btf.h"
@@ -104,7 +105,7 @@ struct dns_run {
 	struct dns_bpf *kernel;
 	struct table *table;
 	struct ringread *ring;
-	struct bpf_link *links[DNS_LINKS];
+	struct bpf_link *links[DNS_LINKS]; /* NULL where request.askers say where programs hang */
 	int epoll_fd;
 	struct searches *searches; /* edges only */
 	struct cgroupfs *cgroupfs; /* NULL: not asked yet */
@@ -468,6 +469,18 @@ static gboolean dns_collect_pending(struct dns_run *run, GError **error)
 
 /* ---- running ---- */
 
+static gboolean dns_share_askers(struct dns_run *run, GError **error)
+{
+	struct bpf_map *map = run->kernel->maps.askers;
+	int result = run->request.askers ? bpf_map__reuse_fd(map, askers_map(run->request.askers))
+					 : bpf_map__set_max_entries(map, 1);
+
+	if (result == 0)
+		return TRUE;
+	ladder_set_error(error, "cannot share the table of who asks DNS", -result);
+	return FALSE;
+}
+
 static gboolean dns_load(struct dns_run *run, GError **error)
 {
 	static const char what[] = "cannot load the program that watches DNS";
@@ -483,9 +496,10 @@ static gboolean dns_load(struct dns_run *run, GError **error)
 	TABLE_SET(run->kernel->rodata, &values, &run->request, rows);
 	run->kernel->rodata->dns_pending_owner = pending / DNS_PENDING_PART;
 	bpf_map__set_max_entries(run->kernel->maps.dns_waiting, pending);
+	run->kernel->rodata->dns_moves = run->request.askers != NULL;
 	run->kernel->rodata->dns_chains = run->edges;
 	run->kernel->rodata->dns_names = run->edges && run->request.arguments;
-	if (!table_size(run->kernel->obj, &run->request, DNS_OUTCOMES, rows, error) ||
+	if (!table_size(run->kernel->obj, &run->request, DNS_OUTCOMES, rows, error) || !dns_share_askers(run, error) ||
 	    !kernel_btf_load(btf, run->kernel->skeleton, what, error))
 		return FALSE;
 	run->table = table_open(run->kernel->obj, &run->request,
@@ -523,14 +537,36 @@ static gboolean dns_open_ring(struct dns_run *run, GError **error)
 	}
 	if (run->request.frugal && !dns_poll(run, allowance_be_patient(run->allowance, -1), error))
 		return FALSE;
+	if (run->request.askers && !dns_poll(run, askers_fd(run->request.askers), error))
+		return FALSE;
 	return (table_fd(run->table) < 0 || dns_poll(run, table_fd(run->table), error)) &&
 	       dns_poll(run, ringread_fd(run->ring), error);
 }
 
 static void dns_detach(struct dns_run *run)
 {
+	if (run->request.askers)
+		askers_take_down(run->request.askers);
 	for (guint i = 0; i < DNS_LINKS; i++)
 		bpf_link__destroy(g_steal_pointer(&run->links[i]));
+}
+
+/* Calls of its programs. */
+static guint64 dns_passes(const struct dns_run *run)
+{
+	guint64 passes = 0;
+
+	for (guint i = 0; i < DNS_PASSES_CPUS; i++)
+		passes += __atomic_load_n(&run->kernel->bss->dns_passes[i].count, __ATOMIC_RELAXED);
+	return passes;
+}
+
+static gboolean dns_attach_movable(struct dns_run *run, GError **error)
+{
+	const int programs[ASKERS_PROGRAMS] = { bpf_program__fd(run->kernel->progs.dns_ingress),
+						bpf_program__fd(run->kernel->progs.dns_egress) };
+
+	return askers_hang(run->request.askers, programs, error);
 }
 
 /* ladder_try_fn */
@@ -539,9 +575,12 @@ static gboolean dns_attach(void *user, const struct rung *rung, GError **error)
 	struct dns_run *run = user;
 	struct bpf_program *const programs[DNS_LINKS] = { run->kernel->progs.dns_ingress,
 							  run->kernel->progs.dns_egress };
-	int root = cgroup_root_open(error);
+	int root;
 
 	(void)rung;
+	if (run->request.askers)
+		return dns_attach_movable(run, error);
+	root = cgroup_root_open(error);
 	if (root < 0)
 		return FALSE;
 	ladder_log_start();
@@ -628,6 +667,8 @@ static gboolean dns_drain(struct probe_run *opaque, GError **error)
 	int result;
 
 	allowance_step(run->allowance);
+	if (run->request.askers)
+		askers_step(run->request.askers, dns_passes(run));
 	table_drain(run->table);
 	result = ringread_consume(run->ring);
 	if (result >= 0)
@@ -642,6 +683,20 @@ static void dns_note(struct ledger *ledger, guint64 count, const char *what)
 		ledger_note(ledger, g_strdup_printf("%s: %" G_GUINT64_FORMAT, what, count));
 }
 
+static void dns_account_unheard(struct dns_run *run, struct ledger *ledger)
+{
+	guint64 unheard;
+
+	if (!run->request.askers || !askers_account(run->request.askers, &unheard))
+		return;
+	ledger_note(
+		ledger,
+		g_strdup("when there are many packets those alone are looked at of cgroups that asked DNS within the "
+			 "last minute: who had not is heard a moment after it asks, its first questions are lost"));
+	ledger->seen.events += unheard;
+	ledger_add(ledger, LEDGER_LOST_MISSED, unheard, 0);
+}
+
 static gboolean dns_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct dns_run *run = (struct dns_run *)opaque;
@@ -649,6 +704,7 @@ static gboolean dns_collect(struct probe_run *opaque, struct ledger *ledger, GEr
 	ledger_set_rung(ledger, run->rung->name, run->rung->misses);
 	run->ledger = ledger;
 	allowance_account(run->allowance, ledger);
+	dns_account_unheard(run, ledger);
 	return dns_collect_pending(run, error) && dns_drain(opaque, error) && table_collect(run->table, ledger, error);
 }
 

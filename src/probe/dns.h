@@ -17,6 +17,8 @@
 #define DNS_QUESTION 256 /* bytes behind the header that are copied: the longest name; a power of two */
 #define DNS_HEADER 12
 #define DNS_ROWS 2048
+#define DNS_AGAIN_NS 1000000ULL /* the same message on the same CPU within so long is the same packet */
+#define DNS_PASSES_CPUS 64 /* a power of two; CPUs that share one count a little less */
 
 /* How a question ended. The first ones are answers. */
 enum dns_outcome {
@@ -69,6 +71,11 @@ struct dns_pending {
 struct dns_owner {
 	__u32 pending;
 	__u32 resolvers;
+};
+
+/* Calls of its programs on one CPU: a line of memory. */
+struct dns_passes {
+	__u64 count, pad[7];
 };
 
 /* An answer whose question's name matters. `question`: as it stands in the message, hostile, perhaps cut. */

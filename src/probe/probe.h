@@ -41,6 +41,8 @@ struct probe_site {
 	guint32 call; /* enum heap_call */
 };
 
+struct askers;
+
 struct probe_request {
 	gboolean filter;
 	const struct probe_cgroup *cgroups;
@@ -70,6 +72,7 @@ struct probe_request {
 	double budget_share; /* of the machine's CPU time that the kernel half may take (allowance.h); 0: the usual one */
 	gboolean moments; /* profile: also when each sample was taken */
 	gboolean frugal; /* watches for ever: kernel maps of a size that can stay */
+	struct askers *askers; /* dns: say where its programs hang, and outlive it; NULL: on the root cgroup */
 	gboolean births_told; /* whoever asks hears of cgroups' births and deaths by himself: the probe need not */
 	gboolean smallest; /* for tests: rings and kernel maps as small as they can be */
 	guint32 deaf; /* for tests: connections: of changes of state one in so many is not heard; 0: none */

@@ -144,7 +144,7 @@ static void note_shed(struct budget *budget, const struct live *live)
 	}
 }
 
-/* What needs a capability that was given up after the start (hooks of cgroups: CAP_NET_ADMIN) stays off. */
+/* What needs a capability that was given up after the start stays off: of DNS, where no child keeps it (probe/hanger.h). */
 static void note_restored(struct budget *budget, const struct live_part_status *part)
 {
 	if (part->state == LIVE_ON)

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "observe/observe.h"
 #include "observe/usage.h"
+#include "probe/askers.h"
 #include "render/connections.h"
 #include "render/prometheus.h"
 #include "serve/changes.h"
@@ -53,6 +54,7 @@ struct live {
 	struct history *history;
 	struct usage *usage; /* hears of births and deaths, for all parts */
 	guint births_watch; /* source; 0: none */
+	struct askers *askers; /* where the part "dns" hangs its programs; NULL: nobody says */
 	GPtrArray *targets; /* all */
 	struct running running[LIVE_PARTS];
 	struct live_part_status parts[LIVE_PARTS];
@@ -310,6 +312,7 @@ static void part_start(struct live *live, enum live_part part)
 		.event_rate = LIVE_EXEC_RATE,
 		.frugal = TRUE,
 		.births_told = usage_is_watching(live->usage),
+		.askers = live->askers,
 		.remotes = { .by = live->options.names && part == LIVE_CONNECTIONS ? REMOTES_BY_NAME
 										   : REMOTES_BY_ADDRESS },
 		.stop_fd = -1,
@@ -696,6 +699,26 @@ static struct live *live_empty(const struct live_options *options, struct histor
 	return live;
 }
 
+static gboolean part_is_unwanted(const struct live_options *options, enum live_part part)
+{
+	return (part == LIVE_PROFILE && options->no_profile) ||
+	       (options->off && g_strv_contains(options->off, parts[part].name));
+}
+
+/* First of all: a child begins with what is in memory. */
+static void askers_open(struct live *live)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (live->options.no_bpf || part_is_unwanted(&live->options, LIVE_DNS))
+		return;
+	live->askers = askers_new(g_getenv(LIVE_MANY_PACKETS) ? 0 : ASKERS_SHARE, &error);
+	if (!live->askers)
+		ledger_note(&live->parts[LIVE_DNS].ledger,
+			    g_strdup_printf("all packets of the machine are looked at, however many there are: %s",
+					    error->message));
+}
+
 struct live *live_new(const struct live_options *options, struct history *history, struct reel *reel, GError **error)
 {
 	const struct usage_options usage = { .no_bpf = options->no_bpf, .frugal = TRUE };
@@ -705,6 +728,7 @@ struct live *live_new(const struct live_options *options, struct history *histor
 	if (!registry)
 		return NULL;
 	live = live_empty(options, history, reel);
+	askers_open(live);
 	live->registry = registry;
 	live->look = look_new();
 	look_again(live->look);
@@ -717,8 +741,7 @@ struct live *live_new(const struct live_options *options, struct history *histor
 		return NULL;
 	}
 	for (guint i = 0; i < LIVE_GAUGES; i++) {
-		if ((i == LIVE_PROFILE && options->no_profile) ||
-		    (options->off && g_strv_contains(options->off, parts[i].name))) {
+		if (part_is_unwanted(options, (enum live_part)i)) {
 			live->parts[i].state = LIVE_OFF;
 			live->parts[i].why = g_strdup("not asked for");
 			continue;
@@ -806,6 +829,7 @@ void live_free(struct live *live)
 	}
 	if (live->births_watch)
 		g_source_remove(live->births_watch);
+	askers_free(live->askers);
 	usage_free(live->usage);
 	gauges_free(live->changes);
 	gauges_free(live->other);

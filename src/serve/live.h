@@ -16,6 +16,9 @@
 #include "serve/totals.h"
 #include "store/reel.h"
 
+/* In the environment: however few packets there are, they are many (probe/askers.h), for tests of what is looked at then. */
+#define LIVE_MANY_PACKETS "FATHOM_MANY_PACKETS"
+
 #define LIVE_EVENTS_MAX 1000 /* remembered of each ring */
 
 /* Rings that events are remembered in: a flood pushes out only its own kind. */

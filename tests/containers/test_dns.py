@@ -308,6 +308,74 @@ def test_a_flood_is_sampled_and_its_count_is_right(fathom, pair):
     assert not shape["ledger"]["items"], shape["ledger"]
 
 
+SPREAD_S = 90  # until who asked at the root cgroup is forgotten, and a look is over
+SLOW_QUESTIONS = 280  # of 50 ms each: some 14 s, so that all packets are looked at for a moment meanwhile (every 10 s)
+
+
+def hung(agent):
+    """Cgroups (number) that hold programs of packets of the agent."""
+    found = set()
+    for info in Path(f"/proc/{agent.process.pid}/fdinfo").iterdir():
+        try:
+            text = info.read_text()
+        except OSError:
+            continue
+        if "link_type:\tcgroup" in text and re.search(r"attach_type:\t[01]\n", text):
+            found.add(int(re.search(r"cgroup_id:\t(\d+)", text)[1]))
+    return found
+
+
+def unified_id(container):
+    """The number of its cgroup in the unified hierarchy: what the kernel knows its sockets by. 1: the root."""
+    lines = Path(f"/proc/{container.pid}/cgroup").read_text().splitlines()
+    path = next((line.split(":", 2)[2] for line in lines if line.startswith("0::")), "/")
+    if path == "/":
+        return 1
+    root = next(root for root in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if (root / "cgroup.procs").exists())
+    return (root / path.lstrip("/")).stat().st_ino
+
+
+def questions_told(agent, container):
+    text = agent.request("GET", "/metrics")[2].decode()
+    return sum(float(found) for found in re.findall(rf'dns_queries_total{{[^}}]*container_name="{container.name}"[^}}]*}} (\S+)', text))
+
+
+def questions_lost(agent):
+    part = next(part for part in agent.json("/api/self")["parts"] if part["name"] == "dns")
+    return part["items"].get("lost_missed", 0), " ".join(part["notes"])
+
+
+def test_where_there_are_many_packets(pair, tmp_path, monkeypatch):
+    """The agent looks at packets of those alone that ask: at all of them from when it has heard of them, once each; and counts what it
+    did not hear."""
+    client, resolver = pair
+    if unified_id(client) == 1:
+        lack("containers' sockets belong to no cgroups of their own")
+    monkeypatch.setenv("FATHOM_MANY_PACKETS", "1")
+    agent = Agent(tmp_path, "--off", "profile").start()
+    try:
+        wait_for(lambda: 1 not in hung(agent), SPREAD_S, "the programs to leave the root cgroup")
+        assert unified_id(client) not in hung(agent)
+        assert inside(client, "dnsload", "ask", "10.78.1.2", 1, "ok.example").stdout == "answered 1\n"
+        wait_for(lambda: unified_id(client) in hung(agent), SPREAD_S, "the programs to hang where somebody asked")
+        assert unified_id(resolver) not in hung(agent)
+        wait_for(lambda: questions_told(agent, client) + questions_lost(agent)[0] >= 1, what="the first question to be told or counted as lost")
+        assert "cgroups that asked DNS" in questions_lost(agent)[1]
+        answered = int(inside(client, "dnsload", "ask", "10.78.1.2", SLOW_QUESTIONS, "slow.example", timeout=120).stdout.split()[1])
+        # What came too late for the program is told when its time is over (5 s).
+        wait_for(lambda: questions_told(agent, client) >= SLOW_QUESTIONS, what="all questions to be told")
+        # The first of all was told only if all packets were just being looked at.
+        assert questions_told(agent, client) - SLOW_QUESTIONS in (0, 1), (answered, questions_lost(agent))
+        # So of who only answered until now.
+        assert inside(resolver, "dnsload", "ask", "10.78.1.2", 1, "ok.example").stdout == "answered 1\n"
+        wait_for(lambda: unified_id(resolver) in hung(agent), SPREAD_S, "the programs to hang there, too")
+        assert inside(resolver, "dnsload", "tcp", "10.78.1.2", 7, "ok.example").stdout == "answered 7\n"
+        wait_for(lambda: questions_told(agent, resolver) >= 7, what="questions over TCP to be told")
+        assert questions_told(agent, resolver) in (7, 8)
+    finally:
+        agent.stop()
+
+
 def test_nothing_is_left_behind(fathom):
     """The links are the process's own: gone with it, however it goes."""
     process = fathom.start("dns")

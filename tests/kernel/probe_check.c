@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "probe/answers.h"
+#include "probe/askers.h"
 #include "probe/cost.h"
 #include "probe/heap.h"
 #include "probe/kernel_names.h"
@@ -892,30 +893,32 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		.pair = check_pair,
 		.cgroup_born = check_born,
 	};
+	struct askers *askers = NULL;
 	struct probe_site site = { .fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), .call = HEAP_MALLOC };
-	const struct probe_request request = { .filter = !check.rule,
-					       .sites = &site,
-					       .site_count =
-						       uprobes_find_own((guintptr)child_allocate, &site.file_offset),
-					       .sample_bytes = 1,
-					       .tgids = &check.child,
-					       .tgid_count = 1,
-					       .cgroups = nursery.cgroups,
-					       .cgroup_count = G_N_ELEMENTS(nursery.cgroups),
-					       .frequency_hz = CHECK_FREQUENCY_HZ,
-					       .every = 1,
-					       .moments = TRUE,
-					       .event_rate = CHECK_EVENT_RATE,
-					       .frugal = frugal,
-					       .births_told = frugal,
-					       .threshold_ns = check.rule ? check.rule->over_ns : 0,
-					       .rung = rung->name };
+	struct probe_request request = { .filter = !check.rule,
+					 .sites = &site,
+					 .site_count = uprobes_find_own((guintptr)child_allocate, &site.file_offset),
+					 .sample_bytes = 1,
+					 .tgids = &check.child,
+					 .tgid_count = 1,
+					 .cgroups = nursery.cgroups,
+					 .cgroup_count = G_N_ELEMENTS(nursery.cgroups),
+					 .frequency_hz = CHECK_FREQUENCY_HZ,
+					 .every = 1,
+					 .moments = TRUE,
+					 .event_rate = CHECK_EVENT_RATE,
+					 .frugal = frugal,
+					 .births_told = frugal,
+					 .threshold_ns = check.rule ? check.rule->over_ns : 0,
+					 .rung = rung->name };
 	g_autoptr(GError) error = NULL;
 	struct probe_run *run;
 	enum outcome outcome;
 
 	nursery_open(&nursery);
-	run = probe->open(&request, &listener, &error);
+	if (frugal && g_str_equal(probe->name, "dns"))
+		request.askers = askers = askers_new(ASKERS_SHARE, &error);
+	run = error ? NULL : probe->open(&request, &listener, &error);
 	if (run) {
 		outcome = check_measure(probe, run, &check, text) ? OUTCOME_OK : OUTCOME_FAIL;
 		probe->close(run);
@@ -923,6 +926,7 @@ static enum outcome check_rung(const struct probe *probe, const struct rung *run
 		outcome = error->code == PROBE_ERROR_UNSUPPORTED ? OUTCOME_ABSENT : OUTCOME_FAIL;
 		g_string_append(text, error->message);
 	}
+	askers_free(askers);
 	if (site.fd >= 0)
 		close(site.fd);
 	nursery_close(&nursery);

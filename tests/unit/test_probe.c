@@ -9,6 +9,7 @@
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
 #include "probe/allowance.h"
+#include "probe/askers.h"
 #include "probe/unlooked.h"
 #include "probe/parttime.h"
 #include "probe/answers.h"
@@ -639,6 +640,16 @@ static void test_unlooked(void)
 	g_assert_cmpuint(shares.events[3], ==, 3);
 }
 
+static void test_many_packets(void)
+{
+	/* A thousandth of two CPUs is 2 ms a second: 20,000 calls. */
+	g_assert_false(askers_too_many(0, NS_PER_S, 2, ASKERS_SHARE));
+	g_assert_false(askers_too_many(2 * NS_PER_MS / ASKERS_PASS_NS - 1, NS_PER_S, 2, ASKERS_SHARE));
+	g_assert_true(askers_too_many(2 * NS_PER_MS / ASKERS_PASS_NS, NS_PER_S, 2, ASKERS_SHARE));
+	g_assert_false(askers_too_many(2 * NS_PER_MS / ASKERS_PASS_NS, NS_PER_S, 64, ASKERS_SHARE));
+	g_assert_true(askers_too_many(0, NS_PER_S, 64, 0));
+}
+
 static void test_parttime(void)
 {
 	g_assert_cmpuint(parttime_pause_ns(50, 0.001, 0.001), ==, 0);
@@ -964,6 +975,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/budget", test_budget);
 	g_test_add_func("/probe/unlooked", test_unlooked);
 	g_test_add_func("/probe/parttime", test_parttime);
+	g_test_add_func("/probe/many_packets", test_many_packets);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
 }
