@@ -65,6 +65,22 @@ def test_capabilities_are_dropped(agent):
     assert int(status["CapBnd"], 16) >> 21 & 1 == 0
 
 
+def children(pid, name):
+    """Numbers of the process's children that bear the name."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split() if Path(f"/proc/{child}/comm").read_text().strip() == name]
+
+
+def test_child_that_hangs_programs(agent):
+    """It keeps the one capability that takes, no file but the agent's socket, and the system calls for that alone."""
+    if next(part for part in agent.json("/api/self")["parts"] if part["name"] == "dns")["state"] != "on":
+        pytest.skip("the agent may not watch DNS here")
+    (child,) = children(agent.process.pid, "fathom-hanger")
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines() if ":\t" in line)
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 1 << 12 and (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert [os.readlink(fd).split(":")[0] for fd in Path(f"/proc/{child}/fd").iterdir()] == ["socket"]
+
+
 def test_listens_on_loopback_only(agent):
     done = run(tool("ss"), "-Hltnp")
     mine = [line for line in done.stdout.splitlines() if f"pid={agent.process.pid}," in line]
