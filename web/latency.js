@@ -67,6 +67,7 @@ function latency(view) {
 	if (wanted.length === 4 && wanted.every(Number.isFinite)) region_times = wanted;
 	const who = container_select(query.get("series"), true, () => { source = ""; set_query({ series: who.value === "0" ? "" : who.value, a: "", sel: "" }); region_times = null; load(true); });
 	const whats = el("select", { id: "what", "aria-label": "What takes time", onchange: () => { what = whats.value; kind = ""; source = ""; region_times = null; set_query({ what, kind: "", a: "", sel: "" }); load(true); } }, ...latencies.map(([value, words]) => el("option", { value, selected: value === what }, words)));
+	who.classList.add("narrow");
 	const of_kind = el("select", { "aria-label": "Kind", class: "narrow", onchange: () => { kind = of_kind.value; set_query({ kind }); load(true); } });
 	const said = el("span", { class: "dim", role: "status" }), canvas = el("canvas", { id: "latency", tabindex: 0, role: "img", "aria-label": "Heat map: time to the right, longer upwards. Drag to select a region; arrow keys move the crosshair, Enter selects its column." });
 	const panel = el("section", { id: "region", "aria-label": "The selected region" }), now = el("span", { class: "dim", "aria-live": "polite" }), empty = el("p", { class: "empty", hidden: true });

@@ -151,6 +151,15 @@ function curve_at(c, t) {
 	const u = 1 - t, p = [u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t];
 	return { x: p[0] * c[0] + p[1] * c[2] + p[2] * c[4] + p[3] * c[6], y: p[0] * c[1] + p[1] * c[3] + p[2] * c[5] + p[3] * c[7] };
 }
+// Where what is said of a link stands: on its curve, and over no other's words (boxes in `taken`, which it joins). Those that must be
+// read come first, and stand where they do least harm when there is no room; of others there is none then: the table says it, too.
+const LABEL_PLACES = [0.5, 0.38, 0.62, 0.28, 0.72, 0.2, 0.8];
+function label_place(link, wide, tall, taken, must) {
+	const boxes = LABEL_PLACES.map(t => { const { x, y } = curve_at(link.curve, t); return { x, y, left: x - wide / 2, right: x + wide / 2, top: y - tall / 2, bottom: y + tall / 2 }; });
+	const box = boxes.find(a => !taken.some(b => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)) || (must ? boxes[0] : null);
+	if (box) taken.push(box);
+	return box;
+}
 
 const link_width = link => 1 + Math.min(5, Math.max(0, Math.log10(link.flow + 1) - 1));
 const link_rate = link => [link.rate ? show["1/s"](link.rate) : link.live ? `${link.live} open` : link.failed ? "" : "0/s", link.flow ? text("bytes/s", link.flow) : ""].filter(Boolean).join(" · ");
@@ -323,15 +332,20 @@ function map(view) {
 		if (scale > 0.45) {
 			pen.font = "11px system-ui, sans-serif";
 			pen.textAlign = "center";
-			for (const link of seen.filter(link => lit(link) || (link.source !== link.target && !on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2)) {
-				const { x: at, y: level } = curve_at(link.curve, 0.5), lines = [link_rate(link), link_quality(link)].filter(Boolean), wide = Math.max(...lines.map(words => pen.measureText(words).width)) + 8, tall = 14 * lines.length;
-				pen.fillStyle = css("--back"); pen.globalAlpha = 0.88;
-				pen.fillRect(at - wide / 2, level - tall / 2 - 1, wide, tall + 2);
-				pen.globalAlpha = 1;
-				lines.forEach((words, i) => {
-					pen.fillStyle = i === lines.length - 1 && link.status ? colour[link.status] : ink;
-					pen.fillText(words, at, level + 14 * (i - (lines.length - 1) / 2));
-				});
+			const taken = [], labelled = seen.filter(link => lit(link) || (link.source !== link.target && !on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2);
+			for (const link of labelled.sort((a, b) => lit(b) - lit(a) || b.status - a.status)) {
+				const lines = [link_rate(link), link_quality(link)].filter(Boolean), wide = Math.max(...lines.map(words => pen.measureText(words).width)) + 8, tall = 14 * lines.length;
+				const place = label_place(link, wide, tall + 2, taken, lit(link) || link.status);
+				if (place) {
+					const { x: at, y: level } = place;
+					pen.fillStyle = css("--back"); pen.globalAlpha = 0.88;
+					pen.fillRect(at - wide / 2, level - tall / 2 - 1, wide, tall + 2);
+					pen.globalAlpha = 1;
+					lines.forEach((words, i) => {
+						pen.fillStyle = i === lines.length - 1 && link.status ? colour[link.status] : ink;
+						pen.fillText(words, at, level + 14 * (i - (lines.length - 1) / 2));
+					});
+				}
 				arrow(pen, link, link.status ? colour[link.status] : colour[0]);
 			}
 		}

@@ -88,7 +88,7 @@ const columns = [
 	{ key: "failed", head: "Failed", width: 62, help: "connections that failed, last minute; segments sent again are in its tip", value: row => talk.by.get(row.series)?.failed,
 		cell: row => { const one = talk.by.get(row.series); return [one ? show["1"](one.failed) : "–", one?.failed > 0, null, one ? `${one.lost} segments sent again` : null, !one?.failed]; } },
 	{ key: "pids", head: "Threads", width: 76, wide: true, value: now_of("pids"), cell: row => { const one = now_of("pids")(row); return [text("1", one), false, null, null, !known(one)]; } },
-	{ key: "oom", head: "OOM", width: 50, help: "processes killed for lack of memory since it began", value: row => row.oom_kills, cell: row => [text("1", row.oom_kills), row.oom_kills > 0, null, null, !row.oom_kills] },
+	{ key: "oom", head: "OOM", width: 64, help: "processes killed for lack of memory since it began", value: row => row.oom_kills, cell: row => [text("1", row.oom_kills), row.oom_kills > 0, null, null, !row.oom_kills] },
 ];
 
 function plain(row, name, words, is_hot, top) {

@@ -60,11 +60,22 @@ char *heading_facts(const struct snapshot *snapshot, const struct shape *shape)
 	return g_string_free(facts, FALSE);
 }
 
+/* Of what the ledger counts: of connections and happenings a sample is none. */
+static char *ledger_weight(const struct shape *shape, guint64 weight)
+{
+	g_autofree char *text = NULL;
+
+	if (shape->unit != UNIT_COUNT || (shape->kind != SHAPE_EDGES && shape->kind != SHAPE_EVENTS))
+		return heading_weight(shape->unit, weight);
+	text = units_count(weight);
+	return g_strdup_printf("%s %s", text, weight == 1 ? "event" : "events");
+}
+
 static char *ledger_phrase(const struct shape *shape, enum ledger_item item)
 {
 	const struct ledger_line *line = &shape->ledger.items[item];
 	g_autofree char *events = units_count(line->events);
-	g_autofree char *weight = heading_weight(shape->unit, line->weight);
+	g_autofree char *weight = ledger_weight(shape, line->weight);
 	/* Where what is told is an estimate it may be more than what was counted. */
 	guint64 whole = MAX(shape->ledger.seen.weight, line->weight);
 	g_autofree char *share = units_percent((double)line->weight, (double)whole);
@@ -154,7 +165,7 @@ GPtrArray *heading_ledger(const struct shape *shape)
 	GPtrArray *phrases = g_ptr_array_new_with_free_func(g_free);
 	const struct ledger *ledger = &shape->ledger;
 	double coverage = ledger_coverage(ledger);
-	g_autofree char *seen = heading_weight(shape->unit, ledger->seen.weight);
+	g_autofree char *seen = ledger_weight(shape, ledger->seen.weight);
 
 	if (isnan(coverage))
 		g_ptr_array_add(phrases, g_strdup("coverage unknown"));

@@ -14,6 +14,9 @@
 #define MAP_NAME_CHARACTERS 30
 #define MAP_WHY_CHARACTERS 36 /* what fits between two nodes */
 #define MAP_WIDTH_MIN 720
+#define MAP_CHARACTER 6.0 /* of what is said of a link: wide, about */
+#define MAP_WORDS_ABOVE 18
+#define MAP_WORDS_BELOW 9
 
 static const char *const status_classes[] = { [MAP_OK] = "ok", [MAP_WARN] = "warn", [MAP_BAD] = "bad" };
 
@@ -71,67 +74,164 @@ static struct map_point curve_point(const struct map_point *from, const struct m
 	return (struct map_point){ from->x + (to->x - from->x) * x, from->y + (to->y - from->y) * y };
 }
 
-/* Numbers stand near the end where fewer links meet. */
-static struct map_point way_label(const struct map *map, const struct map_link *link)
-{
-	const struct map_point *points = (const struct map_point *)link->points->data;
-	guint out = g_array_index(map->nodes, struct map_node, link->source).out;
-	guint in = g_array_index(map->nodes, struct map_node, link->target).in;
+/* ---- what is said of a link ---- */
 
-	if (in > out)
-		return curve_point(&points[0], &points[1], 0.3);
-	return curve_point(&points[link->points->len - 2], &points[link->points->len - 1], out > in ? 0.7 : 0.5);
+/* Two lines, and where they stand: none covers another's where there is room. */
+struct svg_words {
+	char *first, *second; /* the second may be NULL */
+	struct map_point at;
+	double left, right, top, bottom;
+};
+
+static void words_free(gpointer data)
+{
+	struct svg_words *words = data;
+
+	g_free(words->first);
+	g_free(words->second);
+	g_free(words);
 }
 
-/* The way, and a place for what is said of it. */
-static struct map_point svg_way(GString *svg, const struct map *map, const struct map_link *link)
+static gboolean link_is_own(const struct map_link *link)
+{
+	return link->points->len < 2;
+}
+
+static struct svg_words *words_of(const struct map *map, const struct map_link *link)
+{
+	struct svg_words *words = g_new0(struct svg_words, 1);
+	g_autofree char *ports = map_link_ports(link), *rate = map_link_rate(map, link);
+	g_autofree char *where = words_cut(ports, MAP_NAME_CHARACTERS); /* paths of unix sockets are long */
+
+	words->first = g_strdup_printf("%s%s%s", where, where[0] ? " " : "", rate);
+	if (link->why) {
+		g_autofree char *why = words_cut(link->why, MAP_WHY_CHARACTERS);
+
+		words->second = g_strdup_printf("\342\232\240 %s", why);
+	} else if (link->numbers.rtt_high_ns) {
+		g_autofree char *rtt = units_duration(link->numbers.rtt_high_ns);
+
+		words->second = g_strdup_printf("rtt < %s", rtt);
+	}
+	return words;
+}
+
+static void words_stand(struct svg_words *words, const struct map_link *link, struct map_point at)
+{
+	double first = MAP_CHARACTER * (double)g_utf8_strlen(words->first, -1);
+	double second = words->second ? MAP_CHARACTER * (double)g_utf8_strlen(words->second, -1) : 0;
+	double width = MAX(first, second);
+
+	words->at = at;
+	words->left = link_is_own(link) ? at.x : at.x - width / 2;
+	words->right = words->left + width;
+	words->top = at.y - MAP_WORDS_ABOVE;
+	words->bottom = at.y + (words->second ? MAP_WORDS_BELOW : 0);
+}
+
+static gboolean words_are_free(const struct svg_words *words, const GPtrArray *taken)
+{
+	for (guint i = 0; i < taken->len; i++) {
+		const struct svg_words *other = g_ptr_array_index(taken, i);
+
+		if (words->left < other->right && other->left < words->right && words->top < other->bottom &&
+		    other->top < words->bottom)
+			return FALSE;
+	}
+	return TRUE;
+}
+
+/* A free place on that part of the way, or beside it. FALSE: there is none. */
+static gboolean words_move(struct svg_words *words, const struct map_link *link, const struct map_point *from,
+			   const GPtrArray *taken)
+{
+	static const double along[] = { 0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8 };
+	static const double beside[] = { 0, -14, 14, -28, 28, -42, 42 };
+
+	for (guint i = 0; i < G_N_ELEMENTS(beside); i++) {
+		for (guint j = 0; j < G_N_ELEMENTS(along); j++) {
+			struct map_point at = curve_point(from, from + 1, along[j]);
+
+			at.y += beside[i];
+			words_stand(words, link, at);
+			if (words_are_free(words, taken))
+				return TRUE;
+		}
+	}
+	return FALSE;
+}
+
+/* Near the end where fewer links meet, else where there is room. */
+static void words_place(struct svg_words *words, const struct map *map, const struct map_link *link,
+			const GPtrArray *taken)
+{
+	const struct map_node *source = &g_array_index(map->nodes, struct map_node, link->source);
+	guint out = source->out, in = g_array_index(map->nodes, struct map_node, link->target).in;
+	const struct map_point *from = (const struct map_point *)link->points->data;
+	struct map_point best;
+
+	if (link_is_own(link)) { /* beside its loop, not across it */
+		words_stand(words, link, (struct map_point){ source->x + source->width + 40, source->y + 20 });
+		return;
+	}
+	if (in <= out)
+		from += link->points->len - 2;
+	best = curve_point(from, from + 1, in > out ? 0.3 : out > in ? 0.7 : 0.5);
+	words_stand(words, link, best);
+	if (!words_are_free(words, taken) && !words_move(words, link, from, taken))
+		words_stand(words, link, best);
+}
+
+/* Of all links that are drawn, by their order: the first are worth most, and choose first. */
+static GPtrArray *words_of_all(const struct map *map)
+{
+	GPtrArray *all = g_ptr_array_new_with_free_func(words_free);
+
+	for (guint i = 0; i < map->links->len; i++) {
+		const struct map_link *link = g_ptr_array_index(map->links, i);
+		struct svg_words *words;
+
+		if (!link->drawn)
+			continue;
+		words = words_of(map, link);
+		words_place(words, map, link, all);
+		g_ptr_array_add(all, words);
+	}
+	return all;
+}
+
+static void svg_way(GString *svg, const struct map *map, const struct map_link *link)
 {
 	const struct map_node *node = &g_array_index(map->nodes, struct map_node, link->source);
 	struct map_point at;
 
-	if (link->points->len < 2) { /* to itself */
-		double x = node->x + node->width;
-
-		g_string_append_printf(svg, "M%.1f %.1fc46 -22 46 34 2 20", x, node->y + 12);
-		return (struct map_point){ x + 40, node->y + 20 };
+	if (link_is_own(link)) {
+		g_string_append_printf(svg, "M%.1f %.1fc46 -22 46 34 2 20", node->x + node->width, node->y + 12);
+		return;
 	}
 	at = g_array_index(link->points, struct map_point, 0);
 	g_string_append_printf(svg, "M%.1f %.1f", at.x, at.y);
 	for (guint i = 1; i < link->points->len; i++)
 		svg_curve(svg, &g_array_index(link->points, struct map_point, i - 1),
 			  &g_array_index(link->points, struct map_point, i));
-	return way_label(map, link);
 }
 
-static void svg_link(GString *svg, const struct map *map, const struct map_link *link)
+static void svg_link(GString *svg, const struct map *map, const struct map_link *link, const struct svg_words *words)
 {
-	g_autofree char *story = map_link_story(map, link), *rate = map_link_rate(map, link);
-	g_autofree char *ports = map_link_ports(link), *rtt = units_duration(link->numbers.rtt_high_ns);
-	g_autofree char *where = words_cut(ports, MAP_NAME_CHARACTERS); /* paths of unix sockets are long */
-	g_autofree char *first = g_strdup_printf("%s%s%s", where, where[0] ? " " : "", rate);
-	g_autofree char *second = NULL;
-	const char *own = link->points->len < 2 ? " own" : ""; /* beside its loop, not across it */
-	g_autofree char *more = g_strdup_printf("number more%s", own), *number = g_strdup_printf("number%s", own);
-	struct map_point at;
+	g_autofree char *story = map_link_story(map, link);
+	gboolean own = link_is_own(link);
 
-	if (link->why) {
-		g_autofree char *why = words_cut(link->why, MAP_WHY_CHARACTERS);
-
-		second = g_strdup_printf("\342\232\240 %s", why);
-	}
-	if (!link->why && link->numbers.rtt_high_ns)
-		second = g_strdup_printf("rtt < %s", rtt);
 	g_string_append_printf(svg, "<g class=\"link %s\" data-source=\"%u\" data-target=\"%u\" tabindex=\"0\"><title>",
 			       status_classes[link->status], link->source, link->target);
 	text_append_xml(svg, story, -1);
 	g_string_append_printf(svg,
 			       "</title><path class=\"line\" marker-end=\"url(#tip-%s)\" stroke-width=\"%.1f\" d=\"",
 			       status_classes[link->status], map_link_width(link));
-	at = svg_way(svg, map, link);
+	svg_way(svg, map, link);
 	g_string_append(svg, "\"/>");
-	svg_text(svg, at.x, at.y - (second ? 7 : 1), number, first);
-	if (second)
-		svg_text(svg, at.x, at.y + 6, more, second);
+	svg_text(svg, words->at.x, words->at.y - (words->second ? 7 : 1), own ? "number own" : "number", words->first);
+	if (words->second)
+		svg_text(svg, words->at.x, words->at.y + 6, own ? "number more own" : "number more", words->second);
 	g_string_append(svg, "</g>\n");
 }
 
@@ -150,12 +250,15 @@ static void svg_tips(GString *svg)
 
 static void svg_graph(GString *svg, const struct map *map)
 {
+	g_autoptr(GPtrArray) words = words_of_all(map);
+	guint left = words->len;
+
 	svg_tips(svg);
 	for (guint i = map->links->len; i-- > 0;) {
 		const struct map_link *link = g_ptr_array_index(map->links, i);
 
 		if (link->drawn)
-			svg_link(svg, map, link);
+			svg_link(svg, map, link, g_ptr_array_index(words, --left));
 	}
 	for (guint i = 0; i < map->nodes->len; i++)
 		svg_node(svg, map, i);

@@ -58,6 +58,25 @@ def test_formats_agree(capture, tmp_path):
     assert (groups.count("link ok"), groups.count("link bad"), groups.count("node container")) == (3, 1, 3)
 
 
+def test_words_do_not_cover_each_other(tmp_path):
+    """What is said of links that cross stands apart; numbers are as wide as they are about in a browser."""
+    ends = {name: ["container", name] for name in ("door", "shop", "client", "web", "middle", "cache")}
+    path = write(tmp_path / "town.json", [
+        edge(ends["door"], ends["web"], 80, opens=37), edge(ends["door"], ends["cache"], 80, failed_refused=11),
+        edge(ends["shop"], ends["web"], 80, opens=190), edge(ends["shop"], ends["cache"], 6379, existing=1, failed_refused=6),
+        edge(ends["client"], ends["middle"], 7002, existing=1)])
+    run(fathom_binary(), "map", path, "-o", tmp_path / "map.svg")
+    boxes = []
+    for text in xml.parse(tmp_path / "map.svg").getroot().iter("{http://www.w3.org/2000/svg}text"):
+        if text.get("class", "").startswith("number"):
+            x, y, half = float(text.get("x")), float(text.get("y")), 3 * len(text.text)
+            boxes.append((x - half, x + half, y - 10, y, text.text))
+    assert len(boxes) == 7, boxes
+    covered = [(a[4], b[4]) for i, a in enumerate(boxes) for b in boxes[:i]
+               if a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]]
+    assert not covered, boxes
+
+
 def test_hostile_names(tmp_path):
     rows = [edge(["container", name.decode(errors="replace")], ["container", "victim"], 80, opens=5) for name in HOSTILE]
     path = write(tmp_path / "hostile.json", rows)
