@@ -24,8 +24,8 @@
 
 #define GUEST_DURATION "1"
 #define GUEST_DURATION_MAX_NS (3600 * NS_PER_S)
-#define GUEST_PID_NAMESPACE                                                                                            \
-	0xEFFFFFFCU /* inode of the first pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h */
+/* Inode of the first pid namespace: PROC_PID_INIT_INO, include/linux/proc_ns.h. */
+#define GUEST_PID_NAMESPACE 0xEFFFFFFCU
 #define GUEST_MOUNTINFO_BYTES_MAX (4u << 20)
 
 struct guest {

@@ -8,8 +8,8 @@
 #include "container/registry.h"
 #include "model/gauges.h"
 
-#define NARROW_CPU_LEAST_NS                                                                                            \
-	500000000 /* a second: who uses less is not looked at, and its busiest thread uses no more */
+/* A second: who uses less is not looked at, and its busiest thread uses no more. */
+#define NARROW_CPU_LEAST_NS 500000000
 
 struct narrow;
 

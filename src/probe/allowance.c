@@ -14,8 +14,8 @@
 
 #define ALLOWANCE_WINDOW_NS (20 * NS_PER_MS) /* statistics are on at least so long … */
 #define ALLOWANCE_PAUSE_NS NS_PER_S /* … and off so long, unless it costs too much */
-#define ALLOWANCE_PAUSE_MAX_NS                                                                                         \
-	(16 * NS_PER_S) /* where nothing waits for the answer, or who watches for ever is patient */
+/* Where nothing waits for the answer, or who watches for ever is patient. */
+#define ALLOWANCE_PAUSE_MAX_NS (16 * NS_PER_S)
 #define ALLOWANCE_SAME 0.2 /* shares that differ by less are the same: looking at fewer did not help */
 #define ALLOWANCE_ROOM 0.4 /* below this share of the limit twice as many events are looked at */
 

@@ -9,8 +9,8 @@
 #include "probe/probe.h"
 
 #define COPYPLAN_WINDOW 256 /* stacks after which a length may shrink */
-#define COPYPLAN_TRUST                                                                                                 \
-	32 /* equal stacks in a row until frame pointers are relied on; four times as many after a mistake */
+/* Equal stacks in a row until frame pointers are relied on; four times as many after a mistake. */
+#define COPYPLAN_TRUST 32
 #define COPYPLAN_TRUST_MAX 8192
 #define COPYPLAN_FRAME_BYTES_MAX 16384 /* of one frame of code that keeps frame pointers, and has no table */
 #define COPYPLAN_AUDIT 64 /* of so many stacks of a process with frame pointers one is checked */

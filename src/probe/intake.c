@@ -32,8 +32,8 @@ G_STATIC_ASSERT(STACK_DEPTH == PROBE_STACK_DEPTH && STACK_COMM == PROBE_COMM);
 G_STATIC_ASSERT(sizeof(struct stack_task) == sizeof(struct probe_task));
 G_STATIC_ASSERT(G_STRUCT_OFFSET(struct stack_task, thread_comm) == G_STRUCT_OFFSET(struct probe_task, thread_comm));
 
-#define INTAKE_TAILS                                                                                                   \
-	32 /* by tid: threads on other CPUs tell theirs in between. A clash costs one stack its outer end. */
+/* By tid: threads on other CPUs tell theirs in between. A clash costs one stack its outer end. */
+#define INTAKE_TAILS 32
 
 /* The outer end of a thread's stack, told before the inner. */
 struct intake_tail {

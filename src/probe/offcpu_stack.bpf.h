@@ -28,8 +28,8 @@
 #define USER_SPAN 512 /* the words of a user path, */
 #define SCAN_SPAN 256 /* and all words */
 #define USER_FRAME 16 /* saved frame pointer, return address */
-#define USER_STACK_SPARE                                                                                               \
-	64 /* bytes copied of what lies behind a first thread's stack: the frame of its first function */
+/* Bytes copied of what lies behind a first thread's stack: the frame of its first function. */
+#define USER_STACK_SPARE 64
 #define AUDIT_EVERY 1024 /* a power of two */
 
 /* Return addresses of kernel and modules: the top 2 GiB, without small negative numbers. */

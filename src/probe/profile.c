@@ -21,8 +21,8 @@
 #define PROFILE_MISSED_MIN 0.01 /* share of skipped samples worth telling */
 #define PROFILE_RING_BYTES_PER_CPU (1 << 20)
 #define PROFILE_RING_BYTES_MAX (64 << 20)
-#define PROFILE_RING_GROWTH                                                                                            \
-	4 /* times, at most, for high rates: a ring is mapped twice, and counts twice as our memory */
+/* Times, at most, for high rates: a ring is resident as a whole. */
+#define PROFILE_RING_GROWTH 4
 #define PROFILE_LATE_NS (10 * NS_PER_S) /* so much too late a measurement may end on an overloaded machine */
 #define PROFILE_TABLE_MIN 4096 /* entries of the kernel's tables */
 #define PROFILE_SPARE 2 /* tables that forget spread their room over the CPUs */

@@ -17,8 +17,8 @@
 #include "model/events.h"
 #include "model/gauges.h"
 
-#define CHANGES_NAMES_MAX                                                                                              \
-	1024 /* of ended containers that are remembered: the latest. A return of others is told as a start */
+/* Of ended containers that are remembered: the latest. A return of others is told as a start. */
+#define CHANGES_NAMES_MAX 1024
 #define CHANGES_NAME_READINGS 4 /* an unnamed newcomer is waited for */
 
 struct changes;

@@ -18,8 +18,8 @@
 #define CFI_SECTION_BYTES_MAX (64u << 20)
 #define CFI_ROWS_MAX (8u << 20) /* before merging */
 #define CFI_REMEMBER_MAX 16 /* nested DW_CFA_remember_state */
-#define CFI_FIND_BYTES_MAX                                                                                             \
-	(64u << 10) /* of a record read alone; of those of GCC, LLVM, Node.js the longest has 20 KiB */
+/* Of a record read alone; of those of GCC, LLVM, Node.js the longest has 20 KiB. */
+#define CFI_FIND_BYTES_MAX (64u << 10)
 
 #define CFI_ERROR (cfi_error_quark())
 GQuark cfi_error_quark(void);

@@ -5,8 +5,8 @@ static const struct source *const sources[] = {
 	&source_symtab, &source_debug_file, &source_gopclntab, &source_minidebug, &source_dynsym,
 };
 
-#define LARGE_SYMBOLS                                                                                                  \
-	(64u << 10) /* from here on a walk through the table is cheaper than having it in memory, for some walks */
+/* From here on a walk through the table is cheaper than having it in memory, for some walks. */
+#define LARGE_SYMBOLS (64u << 10)
 
 static gboolean is_large(const struct source_file *file, const struct source *source)
 {

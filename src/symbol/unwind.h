@@ -12,8 +12,8 @@
 
 #include "symbol/unwind_table.h"
 
-#define UNWIND_REACH_BYTES_MAX                                                                                         \
-	(8u << 20) /* what lies farther above the copy is no stack of ours: the usual stack limit */
+/* What lies farther above the copy is no stack of ours: the usual stack limit. */
+#define UNWIND_REACH_BYTES_MAX (8u << 20)
 
 /* These cross into results and statistics: they keep their values. */
 enum unwind_end {

@@ -50,8 +50,8 @@ struct stack_task { /* = struct probe_task */
 
 /* Copies of the top of the user stack (copy.bpf.h). */
 #define STACK_COPY_BYTES_MIN 2048
-#define STACK_COPY_BYTES_FIRST                                                                                         \
-	16384 /* of a process nothing is known of, unless we know how deep the stack is: then all of it */
+/* Of a process nothing is known of, unless we know how deep the stack is: then all of it. */
+#define STACK_COPY_BYTES_FIRST 16384
 #define STACK_COPY_BYTES_MAX 131072 /* clang has deeper stacks than the 64 KiB perf copies at most */
 #define STACK_COPY_TAIL 8192 /* Ruby keeps a megabyte in a frame of each thread, a few frames from its start */
 #define STACK_COPY_RED_ZONE 128 /* bytes below the stack pointer that are in use, too (psABI) */
