@@ -145,10 +145,73 @@ void events_append(struct events *events, const struct event *event)
 	g_queue_push_tail(&events->rows, event_copy(event));
 }
 
+static guint *kind_count(GHashTable *counts, const struct event *event)
+{
+	const char *kind = event->kind ? event->kind : "";
+	guint *count = g_hash_table_lookup(counts, kind);
+
+	if (!count) {
+		count = g_new0(guint, 1);
+		g_hash_table_insert(counts, g_strdup(kind), count);
+	}
+	return count;
+}
+
+/* Of so many of each kind, how many may stay so that each kind has as many, or all it has, in `room`. `spare`: what is left. */
+static guint kind_share(GHashTable *counts, guint room, guint *spare)
+{
+	guint least = 0, most = room;
+
+	*spare = room;
+	while (least <= most) {
+		guint share = least + (most - least) / 2;
+		GHashTableIter each;
+		guint64 taken = 0;
+		gpointer count;
+
+		g_hash_table_iter_init(&each, counts);
+		while (g_hash_table_iter_next(&each, NULL, &count))
+			taken += MIN(*(const guint *)count, share);
+		if (taken <= room) {
+			*spare = room - (guint)taken;
+			least = share + 1;
+		} else {
+			most = share - 1;
+		}
+	}
+	return least - 1;
+}
+
+/* The oldest of those kinds go that there are most of: what happens often pushes out what happens seldom nowhere. */
+static void events_trim_by_kind(struct events *events)
+{
+	g_autoptr(GHashTable) counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	guint share, spare;
+
+	for (const GList *at = events->rows.head; at; at = at->next)
+		++*kind_count(counts, at->data);
+	share = kind_share(counts, events->limit, &spare);
+	g_hash_table_remove_all(counts); /* from here on: of those that stay */
+	for (GList *at = events->rows.tail, *older = NULL; at; at = older) {
+		guint *stay = kind_count(counts, at->data);
+
+		older = at->prev;
+		if (*stay < share || spare > 0) {
+			spare -= *stay < share ? 0 : 1;
+			++*stay;
+			continue;
+		}
+		event_free(at->data);
+		g_queue_delete_link(&events->rows, at);
+		events->forgotten++;
+	}
+}
+
 void events_sort(struct events *events)
 {
 	g_queue_sort(&events->rows, event_by_time, NULL);
-	events_trim(events);
+	if (g_queue_get_length(&events->rows) > events->limit)
+		events_trim_by_kind(events);
 }
 
 static guint64 *flood_of(struct events *events, const char *container)

@@ -3,7 +3,7 @@
  *
  * An event says when, who (container, process, pid on the host and inside) and what (kind), and has a few named fields,
  * each with a unit. What is not known is left out (a missing field, NULL, pid 0), never zero. Beyond `limit` the oldest
- * events are forgotten and counted in `forgotten`; what a flood made the observer leave out is counted by container in
+ * events (where lists are added up: of the kinds there are most of) are forgotten and counted in `forgotten`; what a flood made the observer leave out is counted by container in
  * `floods` (and as a loss in the ledger).
  *
  * Strings are raw bytes as observed: escape on output. An event owns all it refers to in one piece of memory. */
@@ -73,12 +73,13 @@ const char *event_list_next(const struct event_field *field, const char *at);
 /* Adds a copy at its place in time. Returns the stored event, owned by the list, valid until it is forgotten; NULL when
  * it is older than a full list. */
 const struct event *events_add(struct events *events, const struct event *event);
-/* The same without looking for the place: events_sort must follow the last. */
+/* The same without looking for the place: events_sort must follow the last, which keeps to `limit`: each kind has as much of it as any
+ * other, or all its events. */
 void events_append(struct events *events, const struct event *event);
 void events_sort(struct events *events);
 void events_flood(struct events *events, const char *container, guint64 count);
 
-/* Adds every event of `from` to `into`; the newest `into->limit` stay. */
+/* Adds every event of `from` to `into`; `into->limit` stay, as after events_sort. */
 void events_merge(struct events *into, const struct events *from);
 /* What happened since: the events of `after` that are not in `before`, and the growth of its counters. Owned by the
  * caller. */

@@ -494,6 +494,33 @@ static void test_events_merge(void)
 	g_assert_cmpuint(g_array_index(since->floods, struct event_flood, 0).events, ==, 2);
 }
 
+/* Where there is no room for all, what happened seldom stays. */
+static void test_events_kinds(void)
+{
+	static const struct {
+		const char *from; /* a kind each, by time */
+		guint limit;
+		const char *kept;
+	} cases[] = {
+		{ "baaaaa", 3, "baa" }, { "aaabaaa", 3, "baa" }, { "ababab", 4, "abab" },
+		{ "ababab", 3, "bab" }, { "abcde", 3, "cde" },	 { "aabb", 4, "aabb" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autoptr(events_t) from = events_new(0), into = events_new(cases[i].limit);
+
+		for (guint at = 0; cases[i].from[at]; at++) {
+			char kind[] = { cases[i].from[at], '\0' };
+			struct event event = event_at(at + 1, kind);
+
+			events_add(from, &event);
+		}
+		events_merge(into, from);
+		assert_kinds(into, cases[i].kept);
+		g_assert_cmpuint(into->forgotten, ==, strlen(cases[i].from) - cases[i].limit);
+	}
+}
+
 static void test_coverage(void)
 {
 	struct ledger a = { 0 }, b = { 0 };
@@ -555,6 +582,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/events/copy", test_event_copy);
 	g_test_add_func("/model/events/order", test_events_order);
 	g_test_add_func("/model/events/merge", test_events_merge);
+	g_test_add_func("/model/events/kinds", test_events_kinds);
 	g_test_add_func("/model/snapshot", test_snapshot);
 	g_test_add_func("/model/coverage", test_coverage);
 	return g_test_run();
