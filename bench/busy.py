@@ -6,6 +6,8 @@ The server has one CPU and its load another, always the same. The load never sto
 ABBA, and what was served in each, and the CPU time both containers took for it, is read at its ends. Beside the ratio of watched to alone
 stands that of the two halves of each turn alone, the same against the same: what differs less than that is noise. CPU time for a request
 tells what programs in the kernel take even where something else is at work on the machine; the agent's own time is not in it.
+With --account one more turn adds up what is taken by the kernel's own account: CPU time of the agent and its children, and run time of
+their programs, of that of all CPUs. What the kernel's statistics cost is in it; what full caches cost is not.
 """
 import argparse
 import json
@@ -24,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import runtimes  # noqa: E402
 from agent_client import Agent  # noqa: E402
 from support import run, tool, wait_for  # noqa: E402
-from top import exact_cpu_s  # noqa: E402
+from top import STATS, bpf_s, exact_cpu_s  # noqa: E402
 
 NOBODY = 65534
 SETTLE_S = 2.5
@@ -161,6 +163,44 @@ class Watch:
         return cpu, off
 
 
+def family(pid):
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
+
+
+def taken(pid):
+    """Of each of a family: CPU seconds, seconds of its programs."""
+    found = {}
+    for member in family(pid):
+        try:
+            found[member] = exact_cpu_s(member), bpf_s(member)
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def account(seconds, warm_s):
+    """What a watched turn takes of all CPUs, in percent: the agent and its children, their programs."""
+    stats = STATS.read_text()
+    watch = Watch(warm_s)
+    try:
+        STATS.write_text("1")
+        began, first = time.monotonic(), taken(watch.pid)
+        last = dict(first)
+        while time.monotonic() < began + seconds:
+            time.sleep(0.5)
+            last.update(taken(watch.pid))
+        elapsed = time.monotonic() - began
+        return [sum(last[p][i] - first.get(p, (0, 0))[i] for p in last) / elapsed / os.cpu_count() * 100 for i in range(2)]
+    finally:
+        STATS.write_text(stats)
+        watch.close()
+
+
 def whole(turns):
     """Of halves: the means."""
     return tuple(statistics.mean(half[i] for half in turns) for i in range(2))
@@ -193,6 +233,7 @@ def main():
     parser.add_argument("-p", "--pairs", type=int, default=5)
     parser.add_argument("-s", "--seconds", type=int, default=8)
     parser.add_argument("--warm", type=int, default=0, metavar="SECONDS", help="of load before the agent's turn is measured, after the first seconds")
+    parser.add_argument("--account", type=int, default=0, metavar="SECONDS", help="of one more turn, for the kernel's account")
     options = parser.parse_args()
     runtimes.compile_programs = lambda directory: None  # none of the tests' programs is needed
     if not shutil.which("wrk") or not shutil.which("nginx", path="/usr/sbin") or not POSTGRES:
@@ -204,6 +245,7 @@ def main():
             try:
                 load.turn(WARM_S)
                 pairs = [pair(load, options.seconds, i % 2 == 0, options.warm) for i in range(options.pairs)]
+                share = account(options.account, options.warm) if options.account else None
             finally:
                 load.close()
         print(f"{name}: alone {statistics.median(p['alone'][0] for p in pairs):.0f}/s and {statistics.median(p['alone'][1] for p in pairs):.2f} µs of CPU each, "
@@ -213,6 +255,8 @@ def main():
               f"  CPU time for a request, watched to alone: {spread([p['watched'][1] / p['alone'][1] for p in pairs])}\n"
               f"  the same, alone to alone:                 {spread([p['halves'][1][1] / p['halves'][0][1] for p in pairs])}\n"
               f"  the agent itself {statistics.median(p['cpu'] for p in pairs):.2f} % of a core; not on: {sorted({part for p in pairs for part in p['off']}) or 'nothing'}", flush=True)
+        if share:
+            print(f"  by the kernel's account, of all CPUs: agent and children {share[0]:.2f} %, programs {share[1]:.2f} %, together {sum(share):.2f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from agent_client import Agent
 from support import ROOT, lack, run, tool, wait_for
 
 HOUR_MS = 3600 * 1000
-MANY = 100  # containers: an interval of the stream is tens of kilobytes then
+MANY = 600  # containers: an interval of the stream is 70 kB then, and what waits has no room before the reader is sent away
 HEADERS = "Host: localhost\r\nAuthorization: Bearer {}\r\n\r\n"
 
 
