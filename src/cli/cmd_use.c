@@ -251,16 +251,31 @@ static const char *why_unknown(const struct use *use, const struct cell *cell)
 	return cell->why ? cell->why : "cannot be read";
 }
 
-/* "12.3 % of its limit", "not known: no limit"; owned by the caller. */
+/* What is used is known, and there is nothing it could be a share of: "1.2 GiB (no limit)"; NULL: not so. Owned by the caller. */
+static char *unlimited_text(const struct cell *cell, const struct gauge_row *row)
+{
+	g_autofree char *text = NULL;
+	double used, limit;
+
+	if (cell->kind == CELL_PART && row && level(row, GAUGE_CPU, &used) && !level(row, GAUGE_CPU_LIMIT, &limit))
+		return g_strdup_printf("– (%s)", cell->why);
+	if (cell->kind != CELL_SHARE || !row || !level(row, cell->a, &used) || level(row, cell->b, &limit))
+		return NULL;
+	text = look_format(cell->a == GAUGE_MEMORY ? LOOK_UNIT_BYTES : LOOK_UNIT_NUMBER, used);
+	return g_strdup_printf("%s (%s)", text, cell->why);
+}
+
+/* "12.3 % of its limit", "? (cannot be read)"; owned by the caller. */
 static char *cell_text(const struct use *use, const struct cell *cell, const struct gauge_row *row)
 {
 	struct number number = number_of(use, cell, row);
 	g_autofree char *value = look_format(number.unit, number.value), *what = number.what;
+	g_autofree char *unlimited = unlimited_text(cell, row);
 
 	if (cell->kind == CELL_NONE)
 		return g_strdup_printf("– (%s)", cell->why);
 	if (isnan(number.value))
-		return g_strdup_printf("? (%s)", why_unknown(use, cell));
+		return unlimited ? g_steal_pointer(&unlimited) : g_strdup_printf("? (%s)", why_unknown(use, cell));
 	if (what)
 		return g_strdup_printf("%s %s", what, value);
 	return g_strdup_printf("%s %s", value, cell->label);
