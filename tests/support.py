@@ -49,6 +49,12 @@ def spoilt_at_times(test):
     return attempts
 
 
+def machines_cpu_s():
+    """CPU time of the machine so far, all and what a hypervisor took of it: while it is taken time goes on for timers."""
+    values = [int(value) / os.sysconf("SC_CLK_TCK") for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(values), values[7]
+
+
 def lack(reason):
     """A thing the machine lacks is a visible skip for a person and a failure in CI."""
     import pytest  # here: benches and the kernels' table use the rest of this file without it

@@ -332,7 +332,7 @@ def test_debug_files_come_from_a_server_only_when_asked(docker, start, fathom, t
         return strip(stacks(tmp_path / "d.folded"))
 
     found = measure("--inline")
-    assert total(found, "[split: ") > 0 and total(found, "three_quarters") == 0
+    assert total(found, "[split+0x") > 0 and total(found, "three_quarters") == 0
     assert not (tmp_path / "cache").exists()
     assert total(measure("--debuginfod"), "main") > 0
     assert total(measure("--debuginfod", "--inline"), "main", "three_quarters") > 0

@@ -54,7 +54,8 @@ def test_verdict_slope_and_time_to_limit(docker, start, fathom):
     assert float(slope[1]) <= grown / MIB * 1.02
     other = next(line for line in done.stdout.splitlines() if line.startswith(calm.name))
     assert "steady" in other and "grows" not in other
-    assert "leak_here" in done.stdout
+    folded = fathom("memory", leak.name, "-q", "-d", "1", "--format", "folded")
+    assert folded.returncode == 0 and "leak_here" in folded.stdout, folded.stderr
 
 
 def test_json_has_both_shapes(docker, start, fathom):
