@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From shapes to facts: what gather.c adds up of a container, and container_facts.c turns into facts. */
-#ifndef FATHOM_DIAGNOSE_GATHER_H
-#define FATHOM_DIAGNOSE_GATHER_H
-
+#pragma once
 #include "diagnose/fact.h"
 
 /* Thread time by state, nanoseconds; part of a gathering. */
@@ -87,5 +85,3 @@ const struct gauge_row *row_in_part(const struct snapshot *part, enum gauge_reso
 
 /* All facts of `subject` that stand in the gauges and in what was gathered of it. */
 void facts_of(struct gathering *gathering, struct subject *subject);
-
-#endif

@@ -118,6 +118,7 @@ static gboolean child_confine(void)
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
 }
 
+/* Not libbpf's, which moves low descriptors by another system call. -1 and errno. */
 static int child_hang(int program, int cgroup, guint32 type)
 {
 	union bpf_attr request;

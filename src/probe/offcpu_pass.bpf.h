@@ -1,8 +1,7 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The passes over all tasks: stacks of who has been blocked since before the start, and at the end every open interval. Behind
    the accounting of offcpu.bpf.c, which they add to. */
-#ifndef FATHOM_PROBE_OFFCPU_PASS_BPF_H
-#define FATHOM_PROBE_OFFCPU_PASS_BPF_H
+#pragma once
 
 /* The user walk of the first pass; one reader at a time. */
 struct pass {
@@ -315,5 +314,3 @@ int offcpu_last(struct bpf_iter__task *ctx)
 	}
 	return thread_end(thread, task);
 }
-
-#endif

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The stack of the thread that blocks, or wakes another: recognised where that is possible, taken where not.
  *
  * Unwinding costs ten times more than all of the accounting, so a blocked stack is recognised without it.
@@ -17,8 +17,7 @@
  *   the path asks for both (never too little, at worst too much), and meeting the same stack again takes away
  *   the places that were chance.
  * Only a stack that no path recognises is unwound. One recognition in AUDIT_EVERY unwinds too and compares. */
-#ifndef FATHOM_PROBE_OFFCPU_STACK_BPF_H
-#define FATHOM_PROBE_OFFCPU_STACK_BPF_H
+#pragma once
 
 #define PATHS 65536
 #define PATH_WORDS 40 /* places a path may ask for; a stack that has more is unwound every time */
@@ -1075,5 +1074,3 @@ static __always_inline u32 waker_recognise(void *ctx, struct task_struct *task, 
 	room->sight.words = on_own_stack ? stack_words(room, regs) : INTERRUPT_WORDS;
 	return sight_recognise(room, &print, ~0ULL); /* no audit: the real one holds the interrupted stack, too */
 }
-
-#endif

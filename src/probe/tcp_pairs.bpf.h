@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What is kept of each connection, where it lies and how it is found. */
-#ifndef FATHOM_PROBE_TCP_PAIRS_BPF_H
-#define FATHOM_PROBE_TCP_PAIRS_BPF_H
+#pragma once
 
 enum pair_end {
 	PAIR_CLIENT = 0,
@@ -233,5 +232,3 @@ static __noinline void pair_leave(u64 key, struct tcp_pair *pair)
 	else if (tcp_spilled && bpf_map_delete_elem(&tcp_pairs, &key) == 0)
 		ADD(tcp_spilled, -1);
 }
-
-#endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Requests and their answers, told from what is sent after something was received. Behind the pairs, edges and sockets of
  * tcp.bpf.c. */
-#ifndef FATHOM_PROBE_TCP_REQUESTS_BPF_H
-#define FATHOM_PROBE_TCP_REQUESTS_BPF_H
+#pragma once
 
 #define TCP_HEADER_SEQ 4 /* offsets in a segment's header, in bytes */
 #define TCP_HEADER_LENGTH 12
@@ -154,5 +153,3 @@ int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 		talk_first(tcp, pair);
 	return 0;
 }
-
-#endif

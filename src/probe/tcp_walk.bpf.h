@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Walks over what was there before the start and over all that is open, and visits to each connection's entry. Behind the
  * pairs, edges and sockets of tcp.bpf.c. */
-#ifndef FATHOM_PROBE_TCP_WALK_BPF_H
-#define FATHOM_PROBE_TCP_WALK_BPF_H
+#pragma once
 
 /* ---- walks ---- */
 
@@ -332,5 +331,3 @@ int tcp_visit_spilled(struct bpf_iter__bpf_map_elem *context)
 		pair_visit(own, pair);
 	return 0;
 }
-
-#endif

@@ -135,14 +135,10 @@ def test_one_busy_thread_is_no_trouble(stage, fathom):
 
 def test_steal(stage, fathom):
     """Of a hypervisor there is none but what /proc/stat says."""
-    def books():
-        """(stolen, all) of the machine's own CPU time so far."""
-        values = [int(v) for v in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return values[7], sum(values)
     truths, culprits = set_up(stage, "cpu_steal")
-    stolen, everything = books()
+    machine = machines_cpu_s()
     done = run(*stage.before, fathom.binary, "diagnose", "-d", 2, "--files", "--json", stage.name_of("stolen"), check=False)
-    stolen, everything = (after - before for after, before in zip(books(), (stolen, everything)))
+    everything, stolen = (after - before for after, before in zip(machines_cpu_s(), machine))
     report = json.loads(done.stdout)
     check(stage, report, truths, culprits)
     found = verdict_of(stage, report, "stolen", "hypervisor steal")

@@ -73,8 +73,8 @@ def test_sample_count_is_frequency_times_cpu_seconds(docker, start, profile_all,
     due = frequency * used
     seen = capture["shapes"][0]["ledger"]["seen"]["events"]
     # A program that has the CPU only a part of the time is hit by chance; the timer goes on while the CPU is stolen.
-    chance_of = 0.03 * due + 1 + 3 * math.sqrt(due * (1 - share))
-    assert due - chance_of <= seen <= due + stolen + chance_of, (seen, due, stolen)
+    slack = 0.03 * due + 1 + 3 * math.sqrt(due * (1 - share))
+    assert due - slack <= seen <= due + stolen + slack, (seen, due, stolen)
 
 
 def test_budget_lowers_the_frequency(docker, start, fathom, profile_all, tmp_path):
