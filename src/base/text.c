@@ -191,7 +191,7 @@ char *text_cut(const char *text, guint columns)
 	return g_strdup_printf("%.*s" TEXT_ELLIPSIS, (int)text_fitting(text, columns ? columns - 1 : 0), text);
 }
 
-#define WRAP_LABEL_END 24 /* two spaces further on end no label */
+#define WRAP_LABEL_END 44 /* two spaces further on end no label */
 #define WRAP_LEAST 16 /* columns for the text itself, or it is left as it is */
 #define WRAP_INDENT 3 /* of a line that has none */
 

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/watch.h"
+#include "render/blocks.h"
 #include "render/connections.h"
 
 /* The command's own options: GOption writes here. */
@@ -17,7 +18,7 @@ struct connections {
 
 static const struct table_column columns[] = {
 	{ "FROM", FALSE },   { "TO", FALSE },  { "PORT", TRUE },    { "OPENS", TRUE },	  { "ACCEPTS", TRUE },
-	{ "CLOSES", TRUE },  { "LIVE", TRUE }, { "SENT", TRUE },    { "RECEIVED", TRUE }, { "RETRANSMITS", TRUE },
+	{ "CLOSES", TRUE },  { "LIVE", TRUE }, { "SENT", TRUE },    { "RECEIVED", TRUE }, { "RESENT", TRUE },
 	{ "CONNECT", TRUE }, { "RTT", TRUE },  { "REQUEST", TRUE }, { "FAILED", FALSE },
 };
 
@@ -46,10 +47,9 @@ static void cell_bytes(struct table *table, guint64 bytes)
 /* The median's bucket: "64–128 µs". */
 static void cell_range(struct table *table, guint64 low_ns, guint64 high_ns)
 {
-	g_autofree char *low = units_duration(low_ns), *high = units_duration(high_ns);
-	g_autofree char *text = g_strdup_printf("%s–%s", low, high);
+	g_autofree char *text = high_ns ? units_bounds(UNIT_NANOSECONDS, low_ns, high_ns) : NULL;
 
-	table_cell(table, high_ns ? text : NULL);
+	table_cell(table, text);
 }
 
 /* What looking from time to time tells of the columns from SENT on: none told is none known. */
@@ -119,8 +119,8 @@ static void connections_remark(FILE *out, const struct edges *edges, guint32 row
 	connection_numbers(edges, row, &numbers);
 	remarks = connection_remarks(&numbers, elapsed_ns);
 	if (remarks)
-		fprintf(out, "! %s \342\206\222 %s%s%s: %s\n", source, target, port ? ":" : "", port ? port : "",
-			remarks);
+		table_print_wrapped(out, "! %s \342\206\222 %s%s%s: %s\n", source, target, port ? ":" : "",
+				    port ? port : "", remarks);
 }
 
 /* watch.headline */

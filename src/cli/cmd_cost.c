@@ -103,7 +103,7 @@ static void cost_print_programs(const struct expense *expense, gboolean all)
 {
 	g_autoptr(table_t) table = table_new(program_columns, G_N_ELEMENTS(program_columns));
 	guint64 sum_ns = 0, sum_bytes = 0;
-	g_autofree char *percent = NULL, *memory = NULL;
+	g_autofree char *percent = NULL, *memory = NULL, *left_out = NULL;
 	guint idle = 0;
 
 	for (guint i = 0; i < expense->programs->len; i++) {
@@ -119,10 +119,8 @@ static void cost_print_programs(const struct expense *expense, gboolean all)
 	table_print(table, stdout);
 	percent = cost_percent(expense, sum_ns);
 	memory = units_bytes(sum_bytes);
-	printf("all: %s %% of one CPU, %s of kernel memory", percent, memory);
-	if (idle)
-		printf("; %u more did not run (--all lists them)", idle);
-	puts("");
+	left_out = idle ? g_strdup_printf("; %u more did not run (--all lists them)", idle) : g_strdup("");
+	table_print_wrapped(stdout, "all: %s %% of one CPU, %s of kernel memory%s\n", percent, memory, left_out);
 }
 
 static void cost_print_holders(const struct expense *expense)
@@ -215,8 +213,10 @@ static void cost_print_text(const struct expense *expense, gboolean all)
 {
 	g_autofree char *elapsed = units_duration(expense->elapsed_ns);
 
-	printf("BPF programs over %s, with the kernel's statistics on (some 40 ns a run more than without)\n\n",
-	       elapsed);
+	table_print_wrapped(
+		stdout,
+		"BPF programs over %s, with the kernel's statistics on (some 40 ns a run more than without)\n\n",
+		elapsed);
 	if (expense->programs->len == 0) {
 		puts("No BPF program is loaded.");
 		return;
@@ -226,14 +226,15 @@ static void cost_print_text(const struct expense *expense, gboolean all)
 	cost_print_holders(expense);
 	puts("");
 	if (expense->payers_why_not) {
-		printf("Who pays is not known: %s\n", expense->payers_why_not);
+		table_print_wrapped(stdout, "Who pays is not known: %s\n", expense->payers_why_not);
 		return;
 	}
 	cost_print_payers(expense);
 	printf("told apart: %.1f %% of the run time\n", 100 * cost_coverage(expense));
 	if (expense->left_out)
-		printf("%u more programs are beyond the limit of those watched: their payers are not known\n",
-		       expense->left_out);
+		table_print_wrapped(
+			stdout, "%u more programs are beyond the limit of those watched: their payers are not known\n",
+			expense->left_out);
 }
 
 /* ---- JSON ---- */

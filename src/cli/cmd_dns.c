@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/watch.h"
+#include "render/blocks.h"
 #include "render/resolvers.h"
 
 #define DNS_TIMEOUT_MIN_NS (10 * NS_PER_MS)
@@ -50,13 +51,8 @@ static void cell_resolver(struct table *table, const struct edges *edges, guint3
 static void cell_quantile(struct table *table, const struct histogram_counts *counts, double share)
 {
 	int bucket = counts ? histogram_quantile(counts, share) : -1;
-	g_autofree char *low = NULL, *high = NULL, *text = NULL;
+	g_autofree char *text = bucket >= 0 ? units_range(UNIT_NANOSECONDS, (guint)bucket) : NULL;
 
-	if (bucket >= 0) {
-		low = units_duration(histogram_bucket_low(UNIT_NANOSECONDS, (guint)bucket));
-		high = units_duration(histogram_bucket_high(UNIT_NANOSECONDS, (guint)bucket));
-		text = g_strdup_printf("%s–%s", low, high);
-	}
 	table_cell(table, text);
 }
 

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/table.h"
 #include "kernel/cgroupfs.h"
 #include "probe/ladder.h"
 #include "probe/probe.h"
@@ -176,7 +177,7 @@ static void doctor_print_line(const char *label, const char *value)
 {
 	g_autofree char *safe = text_terminal(value);
 
-	printf("%-*s %s\n", DOCTOR_LABEL_COLUMNS, label, safe);
+	table_print_wrapped(stdout, "%-*s  %s\n", DOCTOR_LABEL_COLUMNS - 1, label, safe);
 }
 
 static gboolean doctor_print_probe(struct doctor *doctor, const struct probe *probe)
@@ -184,17 +185,17 @@ static gboolean doctor_print_probe(struct doctor *doctor, const struct probe *pr
 	gboolean works;
 	g_autoptr(GPtrArray) reasons = doctor_examine(doctor, probe, &works);
 
-	printf("\n%s: %s\n", probe->name, probe->shows);
+	table_print_wrapped(stdout, "\n%s: %s\n", probe->name, probe->shows);
 	for (guint i = 0; i < reasons->len; i++) {
 		const struct rung *rung = &probe->rungs[i];
 		const char *reason = g_ptr_array_index(reasons, i);
 		g_autofree char *safe = reason ? text_terminal(reason) : NULL;
 
-		printf("  %-5s  %s\n", reason ? "no" : "works", rung->name);
+		table_print_wrapped(stdout, "  %-5s  %s\n", reason ? "no" : "works", rung->name);
 		if (reason)
-			printf("         because: %s\n", safe);
+			table_print_wrapped(stdout, "         because: %s\n", safe);
 		else if (rung->misses)
-			printf("         cannot see: %s\n", rung->misses);
+			table_print_wrapped(stdout, "         cannot see: %s\n", rung->misses);
 	}
 	fflush(stdout); /* trying them all takes seconds on a busy machine */
 	return works;

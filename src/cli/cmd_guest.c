@@ -255,29 +255,32 @@ static guint count_marks(const double *values)
 
 static void guest_print(const double *values, const char *mountinfo)
 {
-	puts("Inside a container, without the rights to look out of it. Seen from here:");
+	table_print_wrapped(stdout, "Inside a container, without the rights to look out of it. Seen from here:\n");
 	for (guint i = 0; i < GUEST_VALUES; i++) {
 		const struct look_meta *meta = &guest_metas[i];
 		gboolean abnormal = look_is_abnormal(meta, values[i]);
 		g_autofree char *text = look_format(meta->unit, values[i]);
 
-		printf("  %-38s %s%s\n", meta->label,
-		       !isnan(values[i])						      ? text
-		       : i == GUEST_QUOTA || i == GUEST_MEMORY_LIMIT || i == GUEST_PIDS_LIMIT ? "none that can be seen"
-											      : "not known",
-		       abnormal ? "!" : "");
+		table_print_wrapped(stdout, "  %-37s  %s%s\n", meta->label,
+				    !isnan(values[i]) ? text
+				    : i == GUEST_QUOTA || i == GUEST_MEMORY_LIMIT || i == GUEST_PIDS_LIMIT
+					    ? "none that can be seen"
+					    : "not known",
+				    abnormal ? "!" : "");
 	}
 	for (guint i = 0; i < GUEST_VALUES; i++)
 		if (look_is_abnormal(&guest_metas[i], values[i]))
-			printf("! %s: %s\n", guest_metas[i].label, guest_metas[i].meaning);
+			table_print_wrapped(stdout, "! %s: %s\n", guest_metas[i].label, guest_metas[i].meaning);
 	puts("\nThe usual tools in here:");
 	for (guint i = 0; i < G_N_ELEMENTS(tools); i++)
-		printf("  %-24s %s\n", tools[i].tool,
-		       is_overlaid(mountinfo, tools[i].file)
-			       ? "this container's values (something stands in for the file)"
-			       : "THE HOST'S values, not this container's");
-	puts("\nNot to be seen from here: neighbours, who has the CPUs and disks meanwhile, the host's processes, kernel "
-	     "stacks.\nOn the host: sudo fathom diagnose");
+		table_print_wrapped(stdout, "  %-23s  %s\n", tools[i].tool,
+				    is_overlaid(mountinfo, tools[i].file)
+					    ? "this container's values (something stands in for the file)"
+					    : "THE HOST'S values, not this container's");
+	table_print_wrapped(
+		stdout,
+		"\nNot to be seen from here: neighbours, who has the CPUs and disks meanwhile, the host's processes, kernel "
+		"stacks.\nOn the host: sudo fathom diagnose\n");
 }
 
 static void guest_print_json(const struct guest *guest, const double *values, const char *mountinfo)

@@ -154,7 +154,8 @@ static void cell_plain(struct table *table, enum look_unit unit, double number)
 static void show_load(struct host *host)
 {
 	double load = host->look->values[LOOK_LOAD_1], up_min = host->look->values[LOOK_UPTIME] / 60;
-	g_autofree char *text = look_format(LOOK_UNIT_NUMBER, load);
+	g_autofree char *text = look_format(LOOK_UNIT_NUMBER, load), *cpus = g_strdup_printf("%u", host->cpus);
+	g_autofree char *up = g_strdup_printf("%.0f h %02.0f min", floor(up_min / 60), floor(fmod(up_min, 60)));
 
 	if (host->cpus && load >= 2 * host->cpus)
 		host_mark(host, "load 1 min", text,
@@ -165,7 +166,9 @@ static void show_load(struct host *host)
 
 		print_value(host, look_metas[i].label, value, i == LOOK_LOAD_1 && host->cpus && load >= 2 * host->cpus);
 	}
-	printf("  up %.0f h %02.0f min  CPUs %u\n", floor(up_min / 60), floor(fmod(up_min, 60)), host->cpus);
+	print_value(host, "up", up, FALSE);
+	print_value(host, "CPUs", cpus, FALSE);
+	putchar('\n');
 }
 
 static void show_messages(struct host *host)
@@ -440,7 +443,7 @@ static void host_print(struct host *host)
 	show_processes(host);
 	putchar('\n');
 	if (host->marks->len == 0)
-		puts("Nothing abnormal. Is one container slow? fathom diagnose NAME");
+		table_print_wrapped(stdout, "Nothing abnormal. Is one container slow? fathom diagnose NAME\n");
 	for (guint i = 0; i < host->marks->len; i++) {
 		g_autofree char *text = text_terminal(g_ptr_array_index(host->marks, i));
 		g_autofree char *lines = wrapped("  %s", text);

@@ -111,8 +111,8 @@ static void contents_text(const struct contents *contents, const char *path)
 	g_autofree char *length = units_duration(
 		(guint64)MAX(contents->capture.last_ms - contents->capture.first_ms + 1000, 0) * NS_PER_MS);
 
-	printf("%s: %u segments from %s, %s, of %s", shown, contents->capture.segments, when, length, host);
-	printf(", %u containers\n", g_hash_table_size(contents->containers));
+	table_print_wrapped(stdout, "%s: %u segments from %s, %s, of %s, %u containers\n", shown,
+			    contents->capture.segments, when, length, host, g_hash_table_size(contents->containers));
 	for (guint i = 0; i < contents->held->len; i++) {
 		const struct held *held = g_ptr_array_index(contents->held, i);
 

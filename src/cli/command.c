@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "cli/table.h"
 
 void command_complain(const char *command, const char *format, ...)
 {
@@ -17,7 +18,7 @@ void command_complain(const char *command, const char *format, ...)
 	raw = g_strdup_vprintf(format, args);
 	va_end(args);
 	safe = text_terminal(raw);
-	fprintf(stderr, "fathom %s: %s\n", command, safe);
+	table_print_wrapped(stderr, "fathom %s: %s\n", command, safe);
 }
 
 gboolean command_parse(GOptionContext *context, int *argc, char ***argv, int *status)
@@ -44,7 +45,7 @@ gboolean command_parse(GOptionContext *context, int *argc, char ***argv, int *st
 
 		g_set_prgname(program);
 		text = g_option_context_get_help(context, TRUE, NULL);
-		fputs(text, stdout);
+		table_print_wrapped(stdout, "%s", text);
 		*status = EXIT_OK;
 		return FALSE;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/table.h"
 
 static const struct command commands[] = {
 	{ "diagnose", "Whose fault is it", "verdicts with evidence: the container, its neighbours or the host",
@@ -45,22 +46,25 @@ static void help_print(FILE *out)
 {
 	const char *group = NULL;
 
-	fprintf(out,
+	table_print_wrapped(
+		out,
 		"Usage: fathom COMMAND [OPTION…] [TARGET…]\n"
 		"Where does the time go, and whose fault is it: the container's, its neighbours', or the host's?\n");
 	for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
 		if (g_strcmp0(group, commands[i].group) != 0)
 			fprintf(out, "\n%s\n", commands[i].group);
 		group = commands[i].group;
-		fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
+		table_print_wrapped(out, "  %-11s  %s\n", commands[i].name, commands[i].summary);
 	}
-	fprintf(out, "\nA TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup path,\n"
+	table_print_wrapped(
+		out, "\nA TARGET is a container's name or id prefix, a pod, a pid, web:1 (pid inside), a cgroup path,\n"
 		     "host, or all. Options and examples of a command: fathom COMMAND --help, man fathom-COMMAND.\n");
 	if (guest_is_inside())
-		fputs("Inside a container, without the rights to look out of it, there is one to try: fathom guest.\n",
-		      out);
+		table_print_wrapped(
+			out,
+			"Inside a container, without the rights to look out of it, there is one to try: fathom guest.\n");
 	else
-		fputs("First thing to try: fathom diagnose, then fathom walltime NAME.\n", out);
+		table_print_wrapped(out, "First thing to try: fathom diagnose, then fathom walltime NAME.\n");
 }
 
 const struct command *command_find(const char *name)

@@ -7,7 +7,8 @@
 #include "base/text.h"
 
 #define GAP "  "
-#define LAST_COLUMN_MIN 4
+#define LAST_COLUMN_CUT 12 /* with less of the last column than this, rows take several lines */
+#define CONTINUED_INDENT 4 /* of the lines a row goes on in */
 #define FOLDED_COLUMN_MIN 8
 
 struct cell {
@@ -93,10 +94,10 @@ guint table_terminal_width(FILE *out)
 	return isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-static void print_cell(const struct table *table, FILE *out, guint column, const struct cell *cell, guint width,
-		       guint room)
+/* `last`: of its line. */
+static void print_cell(const struct table *table, FILE *out, guint column, gboolean last, const struct cell *cell,
+		       guint width, guint room)
 {
-	gboolean last = column + 1 == table->count;
 	int padding = (int)(width > cell->columns ? width - cell->columns : 0);
 	g_autofree char *cut = last && room && cell->columns > room ? text_cut(cell->text, room) : NULL;
 
@@ -122,27 +123,55 @@ static guint *table_widths(const struct table *table)
 	return widths;
 }
 
+/* Whether column `column` begins a line of its row, where lines hold `width` (0: any number of) columns and `used` are taken. */
+static gboolean column_goes_on(const guint *widths, guint column, guint used, guint width)
+{
+	return width && column && used + (guint)sizeof(GAP) - 1 + widths[column] > width;
+}
+
+/* One row, on as many lines as it needs. */
+static void print_row(const struct table *table, FILE *out, const struct cell *cells, const guint *widths, guint width)
+{
+	guint used = 0;
+
+	for (guint i = 0; i < table->count; i++) {
+		gboolean goes_on = column_goes_on(widths, i, used, width), last;
+
+		if (goes_on)
+			fprintf(out, "%*s", CONTINUED_INDENT, "");
+		used = goes_on ? CONTINUED_INDENT : used + (i ? (guint)sizeof(GAP) - 1 : 0);
+		last = i + 1 == table->count || column_goes_on(widths, i + 1, used + widths[i], width);
+		print_cell(table, out, i, last, &cells[i], widths[i], width ? width - MIN(used, width - 1) : 0);
+		used += widths[i];
+		if (last)
+			fputc('\n', out);
+	}
+}
+
+static struct cell *table_headings(const struct table *table)
+{
+	struct cell *headings = g_new0(struct cell, table->count);
+
+	for (guint i = 0; i < table->count; i++)
+		headings[i] = (struct cell){ .text = (char *)table->columns[i].heading,
+					     .columns = text_columns(table->columns[i].heading),
+					     .style = TABLE_STRONG };
+	return headings;
+}
+
 void table_print(const struct table *table, FILE *out)
 {
 	g_autofree guint *widths = table_widths(table);
-	guint before = 0, width = table_terminal_width(out), room;
+	g_autofree struct cell *headings = table_headings(table);
+	guint before = 0, width = table_terminal_width(out), *last = &widths[table->count - 1];
 
 	for (guint i = 0; i + 1 < table->count; i++)
 		before += widths[i] + (guint)sizeof(GAP) - 1;
-	room = width > before + LAST_COLUMN_MIN ? width - before : 0;
-	for (guint i = 0; i < table->count; i++) {
-		struct cell heading = { .text = (char *)table->columns[i].heading, .style = TABLE_STRONG };
-
-		heading.columns = text_columns(heading.text);
-		print_cell(table, out, i, &heading, widths[i], 0);
-	}
-	fputc('\n', out);
-	for (guint i = 0; i < table->cells->len; i++) {
-		print_cell(table, out, i % table->count, &g_array_index(table->cells, struct cell, i),
-			   widths[i % table->count], room);
-		if ((i + 1) % table->count == 0)
-			fputc('\n', out);
-	}
+	if (!table->columns[table->count - 1].right && width >= before + MIN(*last, LAST_COLUMN_CUT))
+		*last = MIN(*last, width - before);
+	print_row(table, out, headings, widths, width);
+	for (guint i = 0; i < table->cells->len; i += table->count)
+		print_row(table, out, &g_array_index(table->cells, struct cell, i), widths, width);
 }
 
 /* ---- folded ---- */
@@ -214,7 +243,7 @@ static void print_row_folded(const struct table *table, FILE *out, const struct 
 			const char *text = line < lines->len ? g_ptr_array_index(lines, line) : "";
 			struct cell part = { (char *)text, text_columns(text), cells[i].style };
 
-			print_cell(table, out, i, &part, widths[i], 0);
+			print_cell(table, out, i, i + 1 == table->count, &part, widths[i], 0);
 		}
 		fputc('\n', out);
 	}
@@ -224,15 +253,27 @@ void table_print_folded(const struct table *table, FILE *out)
 {
 	g_autofree guint *widths = table_widths(table);
 	guint width = table_terminal_width(out);
-	g_autofree struct cell *headings = g_new0(struct cell, table->count);
+	g_autofree struct cell *headings = table_headings(table);
 
 	if (!width || !widths_fit(widths, table->count, width)) {
 		table_print(table, out);
 		return;
 	}
-	for (guint i = 0; i < table->count; i++)
-		headings[i] = (struct cell){ .text = (char *)table->columns[i].heading, .style = TABLE_STRONG };
 	print_row_folded(table, out, headings, widths);
 	for (guint i = 0; i < table->cells->len; i += table->count)
 		print_row_folded(table, out, &g_array_index(table->cells, struct cell, i), widths);
+}
+
+/* ---- lines ---- */
+
+void table_print_wrapped(FILE *out, const char *format, ...)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	va_list arguments;
+
+	va_start(arguments, format);
+	g_string_vprintf(text, format, arguments);
+	va_end(arguments);
+	text_wrap(text, 0, table_terminal_width(out));
+	fputs(text->str, out);
 }

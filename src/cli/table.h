@@ -32,11 +32,15 @@ void table_cell(struct table *table, const char *text);
 void table_cell_styled(struct table *table, const char *text, enum table_style style);
 void table_cell_number(struct table *table, guint64 number, gboolean known);
 
-/* A heading and the rows; the last row must be complete. */
+/* A heading and the rows; the last row must be complete. On a terminal that is too narrow for all columns rows take several lines, broken between
+ * columns, and so does the heading. */
 void table_print(const struct table *table, FILE *out);
 
 /* The same, and on a terminal that is too narrow cells take several lines, at spaces, the widest columns first. */
 void table_print_folded(const struct table *table, FILE *out);
+
+/* printf whose lines are broken between words where the terminal is too narrow for them. Already escaped. */
+void table_print_wrapped(FILE *out, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* Columns of the terminal; 0 when `out` is none. */
 guint table_terminal_width(FILE *out);

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/source.h"
 #include "cli/measure.h"
+#include "cli/table.h"
 #include "container/registry.h"
 #include "probe/probe.h"
 #include "render/render.h"
@@ -53,7 +54,8 @@ static void watch_print(const struct watch_run *run, const struct edges *edges, 
 		fputs(WATCH_CLEAR, stdout);
 	else if (run->shown)
 		putchar('\n');
-	printf("%s in %s\n", watch->headline ? watch->headline(watch->user, ledger) : watch->heading, elapsed);
+	table_print_wrapped(stdout, "%s in %s\n",
+			    watch->headline ? watch->headline(watch->user, ledger) : watch->heading, elapsed);
 	if (edges->rows->len)
 		watch->print(stdout, edges, &view);
 	else

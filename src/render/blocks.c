@@ -22,13 +22,20 @@ static guint64 range_split(enum unit unit, guint64 value, const char **suffix)
 
 char *units_range(enum unit unit, guint bucket)
 {
-	const char *low_unit, *high_unit;
-	guint64 low, high;
+	const char *low_unit;
+	guint64 low = range_split(unit, histogram_bucket_low(unit, bucket), &low_unit);
 
-	high = range_split(unit, histogram_bucket_high(unit, bucket), &high_unit);
-	low = range_split(unit, histogram_bucket_low(unit, bucket), &low_unit);
 	if (bucket + 1 == HISTOGRAM_BUCKETS)
 		return g_strdup_printf("over %" G_GUINT64_FORMAT "%s", low, low_unit);
+	return units_bounds(unit, histogram_bucket_low(unit, bucket), histogram_bucket_high(unit, bucket));
+}
+
+char *units_bounds(enum unit unit, guint64 low, guint64 high)
+{
+	const char *low_unit, *high_unit;
+
+	high = range_split(unit, high, &high_unit);
+	low = range_split(unit, low, &low_unit);
 	if (low == 0 || strcmp(low_unit, high_unit) == 0)
 		low_unit = "";
 	return g_strdup_printf("%" G_GUINT64_FORMAT "%s" DASH "%" G_GUINT64_FORMAT "%s", low, low_unit, high,

@@ -9,6 +9,8 @@
 
 /* What a bucket holds: "2–4 ms", "512 µs–1 ms", "over 128000 s". Owned by the caller. */
 char *units_range(enum unit unit, guint bucket);
+/* The same of a bucket whose bounds are known. */
+char *units_bounds(enum unit unit, guint64 low, guint64 high);
 
 /* What one block shows: all rows that agree in all labels but the last. */
 struct block {

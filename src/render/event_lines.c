@@ -16,6 +16,7 @@
 #define LINES_WIDEST 40 /* columns; a longer text moves the rest of its own line only */
 #define LINES_FIELDS_MAX 10 /* more do not fit on a line */
 #define LINES_NAME_COLUMNS 20
+#define LINES_CONTINUED 14 /* where a line goes on that is too wide for the terminal: behind the time */
 
 struct event_column {
 	char *name; /* of a field */
@@ -30,6 +31,7 @@ struct event_lines {
 	GArray *columns; /* of struct event_column */
 	guint container_width, process_width;
 	GString *line;
+	guint room, used; /* columns of the terminal (0: any number), of the line that is being made */
 };
 
 static void column_clear(gpointer column)
@@ -48,6 +50,7 @@ struct event_lines *event_lines_new(FILE *out, const struct render_options *opti
 	lines->container_width = LINES_CONTAINER_COLUMNS;
 	lines->process_width = LINES_PROCESS_COLUMNS;
 	lines->line = g_string_new(NULL);
+	lines->room = options->columns;
 	return lines;
 }
 
@@ -61,21 +64,28 @@ void event_lines_free(struct event_lines *lines)
 	g_free(lines);
 }
 
-/* `text` is safe. Pads to `width` columns: before it when `right`, after it otherwise. */
-static void line_pad(GString *line, const char *text, guint width, gboolean right)
+/* `text` is safe. Pads to `width` columns: before it when `right`, after it otherwise. Lines too wide for a terminal are broken
+ * between columns, all in the same places while the columns stay as wide as they are. */
+static void line_pad(struct event_lines *lines, const char *text, guint width, gboolean right)
 {
 	guint columns = text_columns(text), gap = columns < width ? width - columns : 0;
+	GString *line = lines->line;
 
-	if (line->len > 0)
+	if (lines->room && line->len > 0 && lines->used + 2 + columns + gap > lines->room) {
+		g_string_append_printf(line, "\n%*s", LINES_CONTINUED, "");
+		lines->used = LINES_CONTINUED - 2;
+	} else if (line->len > 0) {
 		g_string_append(line, "  ");
+	}
+	lines->used += (line->len > 0 ? 2 : 0) + columns + gap;
 	g_string_append_printf(line, "%*s%s%*s", right ? (int)gap : 0, "", text, right ? 0 : (int)gap, "");
 }
 
-static void line_raw(GString *line, const char *text, guint width)
+static void line_raw(struct event_lines *lines, const char *text, guint width)
 {
 	g_autofree char *safe = text_terminal(text && *text ? text : "-");
 
-	line_pad(line, safe, width, FALSE);
+	line_pad(lines, safe, width, FALSE);
 }
 
 static void widen(guint *width, const char *text)
@@ -87,11 +97,11 @@ static void widen(guint *width, const char *text)
 		*width = MAX(*width, columns);
 }
 
-static void line_number(GString *line, guint64 number, guint width)
+static void line_number(struct event_lines *lines, guint64 number, guint width)
 {
 	g_autofree char *text = number ? g_strdup_printf("%" G_GUINT64_FORMAT, number) : g_strdup("-");
 
-	line_pad(line, text, width, TRUE);
+	line_pad(lines, text, width, TRUE);
 }
 
 /* Strings as a shell would take them, so that where one ends can be seen. */
@@ -139,13 +149,13 @@ static guint column_width(const char *name, gboolean number)
 	return MAX((guint)strlen(name), number ? LINES_NUMBER_COLUMNS : LINES_TEXT_COLUMNS);
 }
 
-static void line_field(GString *line, const struct event_field *field, struct event_column *column)
+static void line_field(struct event_lines *lines, const struct event_field *field, struct event_column *column)
 {
 	g_autofree char *text = field_text(field);
 	g_autofree char *safe = text_terminal(text);
 
 	widen(&column->width, text);
-	line_pad(line, safe, column->width, unit_is_number(field->unit));
+	line_pad(lines, safe, column->width, unit_is_number(field->unit));
 }
 
 /* "argument_count" → "ARGUMENT-COUNT" */
@@ -163,26 +173,36 @@ static void line_print(struct event_lines *lines, const char *before, const char
 		g_string_truncate(lines->line, lines->line->len - 1);
 	fprintf(lines->out, "%s%s%s\n", before, lines->line->str, after);
 	g_string_truncate(lines->line, 0);
+	lines->used = 0;
+}
+
+/* The path of a cgroup is long: no column, and told only where no container's name says whose it is. JSON always has it. */
+static gboolean field_is_aside(const struct event *event, const struct event_field *field)
+{
+	return g_str_equal(field->name, "cgroup") && event_find(event, "scope");
+}
+
+static gboolean field_is_told(const struct event *event, const struct event_field *field)
+{
+	return !field_is_aside(event, field) || g_strcmp0(event_find(event, "scope")->text, "container") != 0;
 }
 
 static void lines_head(struct event_lines *lines, const struct event *event)
 {
-	GString *line = lines->line;
-
 	if (lines->kind) { /* the first needs no name: it is what was asked for */
-		line_raw(line, event->kind, 0);
+		line_raw(lines, event->kind, 0);
 		line_print(lines, "", "");
 	}
 	g_free(lines->kind);
 	lines->kind = g_strdup(event->kind ? event->kind : "");
 	g_array_set_size(lines->columns, 0);
-	line_pad(line, "TIME", strlen("12:00:00.000"), FALSE);
+	line_pad(lines, "TIME", strlen("12:00:00.000"), FALSE);
 	widen(&lines->container_width, event->container);
 	widen(&lines->process_width, event->process);
-	line_pad(line, "CONTAINER", lines->container_width, FALSE);
-	line_pad(line, "PROCESS", lines->process_width, FALSE);
-	line_pad(line, "PID", LINES_PID_COLUMNS, TRUE);
-	line_pad(line, "INNER", LINES_PID_COLUMNS, TRUE);
+	line_pad(lines, "CONTAINER", lines->container_width, FALSE);
+	line_pad(lines, "PROCESS", lines->process_width, FALSE);
+	line_pad(lines, "PID", LINES_PID_COLUMNS, TRUE);
+	line_pad(lines, "INNER", LINES_PID_COLUMNS, TRUE);
 	for (guint32 i = 0; i < event->field_count; i++) {
 		const struct event_field *field = &event->fields[i];
 		g_autofree char *heading = column_heading(field->name);
@@ -191,9 +211,13 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 		gboolean number = unit_is_number(field->unit);
 		struct event_column column = { g_strdup(field->name), column_width(field->name, number), number };
 
+		if (field_is_aside(event, field)) {
+			column_clear(&column);
+			continue;
+		}
 		widen(&column.width, text);
 		g_array_append_val(lines->columns, column);
-		line_pad(line, safe, column.width, number);
+		line_pad(lines, safe, column.width, number);
 	}
 	line_print(lines, lines->colour ? "\033[1m" : "", lines->colour ? "\033[0m" : "");
 }
@@ -206,47 +230,45 @@ static gboolean lines_have(const struct event_lines *lines, const char *name)
 	return FALSE;
 }
 
-static void line_time(GString *line, guint64 realtime_ns)
+static void line_time(struct event_lines *lines, guint64 realtime_ns)
 {
 	g_autoptr(GDateTime) when = g_date_time_new_from_unix_local((gint64)(realtime_ns / NS_PER_S));
 	g_autofree char *second = when ? g_date_time_format(when, "%H:%M:%S") : g_strdup("-");
 
-	g_string_append_printf(line, "%s.%03u", second, (guint)(realtime_ns % NS_PER_S / NS_PER_MS));
+	g_string_append_printf(lines->line, "%s.%03u", second, (guint)(realtime_ns % NS_PER_S / NS_PER_MS));
+	lines->used = text_columns(lines->line->str);
 }
 
 static void lines_extras(struct event_lines *lines, const struct event *event)
 {
 	for (guint32 i = 0; i < event->field_count; i++) {
 		const struct event_field *field = &event->fields[i];
-		g_autofree char *text = NULL;
+		g_autofree char *text = NULL, *named = NULL, *safe = NULL;
 
-		if (lines_have(lines, field->name))
+		if (lines_have(lines, field->name) || !field_is_told(event, field))
 			continue;
 		text = field_text(field);
-		g_string_append(lines->line, "  ");
-		text_append_terminal(lines->line, field->name, -1);
-		g_string_append_c(lines->line, '=');
-		text_append_terminal(lines->line, text, -1);
+		named = g_strdup_printf("%s=%s", field->name, text);
+		safe = text_terminal(named);
+		line_pad(lines, safe, 0, FALSE);
 	}
 }
 
 static void line_who(struct event_lines *lines, const struct event *event)
 {
-	GString *line = lines->line;
-
 	widen(&lines->container_width, event->container);
 	widen(&lines->process_width, event->process);
-	line_time(line, event->realtime_ns);
-	line_raw(line, event->container, lines->container_width);
-	line_raw(line, event->process, lines->process_width);
-	line_number(line, event->pid, LINES_PID_COLUMNS);
-	line_number(line, event->inner_pid, LINES_PID_COLUMNS);
+	line_time(lines, event->realtime_ns);
+	line_raw(lines, event->container, lines->container_width);
+	line_raw(lines, event->process, lines->process_width);
+	line_number(lines, event->pid, LINES_PID_COLUMNS);
+	line_number(lines, event->inner_pid, LINES_PID_COLUMNS);
 }
 
 static void lines_block(struct event_lines *lines, const struct event *event)
 {
 	line_who(lines, event);
-	line_raw(lines->line, event->kind, 0);
+	line_raw(lines, event->kind, 0);
 	line_print(lines, lines->colour ? "\033[1m" : "", lines->colour ? "\033[0m" : "");
 	for (guint32 i = 0; i < event->field_count; i++) {
 		const struct event_field *field = &event->fields[i];
@@ -255,6 +277,7 @@ static void lines_block(struct event_lines *lines, const struct event *event)
 		g_autofree char *safe = text_terminal(text);
 
 		g_string_append_printf(lines->line, "  %-*s %s", LINES_NAME_COLUMNS, name, safe);
+		text_wrap(lines->line, 0, lines->room);
 		line_print(lines, "", "");
 	}
 	g_clear_pointer(&lines->kind, g_free);
@@ -263,8 +286,6 @@ static void lines_block(struct event_lines *lines, const struct event *event)
 
 void event_lines_put(struct event_lines *lines, const struct event *event)
 {
-	GString *line = lines->line;
-
 	if (event->field_count > LINES_FIELDS_MAX) {
 		lines_block(lines, event);
 		return;
@@ -277,9 +298,9 @@ void event_lines_put(struct event_lines *lines, const struct event *event)
 		const struct event_field *field = event_find(event, column->name);
 
 		if (field)
-			line_field(line, field, column);
+			line_field(lines, field, column);
 		else
-			line_pad(line, "-", column->width, column->is_number);
+			line_pad(lines, "-", column->width, column->is_number);
 	}
 	lines_extras(lines, event);
 	line_print(lines, "", "");

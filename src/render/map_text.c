@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "render/blocks.h"
 #include "render/map_formats.h"
 #include "render/text_page.h"
 
@@ -14,6 +15,8 @@ struct tree {
 	struct text_page page;
 	const struct map *map;
 	gboolean *told; /* by node: its links have been shown */
+	GString *line; /* that is being made */
+	const char *hang; /* before what does not fit on it */
 };
 
 static const struct map_node *tree_node(const struct tree *tree, guint node)
@@ -21,44 +24,72 @@ static const struct map_node *tree_node(const struct tree *tree, guint node)
 	return &g_array_index(tree->map->nodes, struct map_node, node);
 }
 
+static void tree_end(struct tree *tree)
+{
+	text_wrap(tree->line, 0, tree->page.options->columns);
+	fprintf(tree->page.out, "%s\n", tree->line->str);
+	g_string_truncate(tree->line, 0);
+}
+
+/* What does not fit on the line of a terminal goes on below it. `text` is safe and may have colours. */
+static void tree_put(struct tree *tree, const char *text)
+{
+	guint room = tree->page.options->columns, gap = 2;
+
+	if (room && text_columns(tree->line->str) + gap + text_columns(text) > room) {
+		tree_end(tree);
+		g_string_append(tree->line, tree->hang);
+	}
+	g_string_append_printf(tree->line, "  %s", text);
+}
+
 static void tree_name(const struct tree *tree, const struct map_node *node)
 {
 	g_autofree char *safe = text_terminal(node->end.name), *cut = text_cut(safe, TREE_NAME_COLUMNS);
 	gboolean strong = node->end.kind == EDGE_END_CONTAINER;
 
-	fprintf(tree->page.out, "%s%s%s", strong ? page_colour(&tree->page, "\033[1;35m") : "", cut,
-		strong ? page_colour(&tree->page, "\033[0m") : "");
+	g_string_append_printf(tree->line, "%s%s%s", strong ? page_colour(&tree->page, "\033[1;35m") : "", cut,
+			       strong ? page_colour(&tree->page, "\033[0m") : "");
 	if (node->folded)
-		fprintf(tree->page.out, " (%u)", node->folded);
+		g_string_append_printf(tree->line, " (%u)", node->folded);
 	if (node->end.kind == EDGE_END_TOLD)
-		fprintf(tree->page.out, " %s(by DNS)%s", page_colour(&tree->page, "\033[2m"),
-			page_colour(&tree->page, "\033[0m"));
+		g_string_append_printf(tree->line, " %s(by DNS)%s", page_colour(&tree->page, "\033[2m"),
+				       page_colour(&tree->page, "\033[0m"));
 }
 
-static void tree_range(const struct tree *tree, const char *what, guint64 low_ns, guint64 high_ns)
+static void tree_range(struct tree *tree, const char *what, guint64 low_ns, guint64 high_ns)
 {
-	g_autofree char *low = units_duration(low_ns), *high = units_duration(high_ns);
+	g_autofree char *range = high_ns ? units_bounds(UNIT_NANOSECONDS, low_ns, high_ns) : NULL;
+	g_autofree char *text = g_strdup_printf("%s %s", what, range);
 
-	if (high_ns)
-		fprintf(tree->page.out, "  %s %s\342\200\223%s", what, low, high);
+	if (range)
+		tree_put(tree, text);
 }
 
-static void tree_numbers(const struct tree *tree, const struct map_link *link)
+static void tree_why(struct tree *tree, const struct map_link *link)
+{
+	g_autofree char *text =
+		g_strdup_printf("%s%s %s%s",
+				page_colour(&tree->page, link->status == MAP_BAD ? "\033[1;31m" : "\033[33m"),
+				link->status == MAP_BAD ? "!!" : "!", link->why, page_colour(&tree->page, "\033[0m"));
+
+	tree_put(tree, text);
+}
+
+static void tree_numbers(struct tree *tree, const struct map_link *link)
 {
 	g_autofree char *rate = map_link_rate(tree->map, link);
 	guint64 bytes = link->numbers.sent_bytes + link->numbers.received_bytes;
 	g_autofree char *size = units_bytes(bytes);
 
-	fprintf(tree->page.out, "  %s", rate);
+	tree_put(tree, rate);
 	if (bytes)
-		fprintf(tree->page.out, "  %s", size);
+		tree_put(tree, size);
 	tree_range(tree, "connect", link->numbers.connect_low_ns, link->numbers.connect_high_ns);
 	tree_range(tree, "rtt", link->numbers.rtt_low_ns, link->numbers.rtt_high_ns);
 	tree_range(tree, "request", link->numbers.request_low_ns, link->numbers.request_high_ns);
 	if (link->why)
-		fprintf(tree->page.out, "  %s%s %s%s",
-			page_colour(&tree->page, link->status == MAP_BAD ? "\033[1;31m" : "\033[33m"),
-			link->status == MAP_BAD ? "!!" : "!", link->why, page_colour(&tree->page, "\033[0m"));
+		tree_why(tree, link);
 }
 
 static void tree_links(struct tree *tree, guint node, const char *indent, guint depth);
@@ -70,15 +101,17 @@ static void tree_link(struct tree *tree, const struct map_link *link, const char
 	g_autofree char *safe = text_terminal(ports);
 	g_autofree char *deeper = g_strconcat(indent, last ? "   " : "\342\224\202  ", NULL);
 
-	fprintf(tree->page.out, "%s%s ", indent, last ? "\342\224\224\342\224\200" : "\342\224\234\342\224\200");
+	tree->hang = deeper;
+	g_string_append_printf(tree->line, "%s%s ", indent,
+			       last ? "\342\224\224\342\224\200" : "\342\224\234\342\224\200");
 	tree_name(tree, target);
-	fprintf(tree->page.out, "%s%s", safe[0] ? " " : "", safe);
+	g_string_append_printf(tree->line, "%s%s", safe[0] ? " " : "", safe);
 	tree_numbers(tree, link);
 	if (link->target == link->source)
-		fputs("  (itself)", tree->page.out);
+		tree_put(tree, "(itself)");
 	else if (target->out && tree->told[link->target])
-		fputs("  (see above)", tree->page.out);
-	fputc('\n', tree->page.out);
+		tree_put(tree, "(see above)");
+	tree_end(tree);
 	if (!tree->told[link->target] && depth < TREE_DEPTH_MAX)
 		tree_links(tree, link->target, deeper, depth + 1);
 }
@@ -106,8 +139,9 @@ static void tree_roots(struct tree *tree, gboolean only_sources)
 			continue;
 		fputc('\n', tree->page.out);
 		tree_name(tree, node);
-		fprintf(tree->page.out, "  %s%s%s\n", page_colour(&tree->page, "\033[2m"),
-			map_kind_name(node->end.kind), page_colour(&tree->page, "\033[0m"));
+		g_string_append_printf(tree->line, "  %s%s%s", page_colour(&tree->page, "\033[2m"),
+				       map_kind_name(node->end.kind), page_colour(&tree->page, "\033[0m"));
+		tree_end(tree);
 		tree_links(tree, i, "", 0);
 	}
 }
@@ -129,12 +163,14 @@ gboolean map_write_text(const struct snapshot *snapshot, const struct render_opt
 	if (!map)
 		return FALSE;
 	tree.told = g_new0(gboolean, map->nodes->len + 1);
+	tree.line = g_string_new(NULL);
 	page_heading(&tree.page, render_title(snapshot, options));
 	if (!map->links->len)
 		fputs("\nNo connection was seen.\n", out);
 	tree_roots(&tree, TRUE);
 	tree_roots(&tree, FALSE);
 	page_ledger(&tree.page);
+	g_string_free(tree.line, TRUE);
 	g_free(tree.told);
 	return TRUE;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The terminal summary: hottest paths and hottest functions, then what the numbers rest on. Data for eyes, so it fits
  * the width of the terminal; names pass text_terminal. */
+#include <string.h>
+
 #include "base/text.h"
 #include "render/flame.h"
 #include "render/formats.h"
@@ -11,6 +13,10 @@
 #define TEXT_COLUMNS 100 /* when the output is not a terminal */
 #define TEXT_COLUMNS_MIN 40
 #define TEXT_TOP 10
+#define NAME_COLUMNS_MIN 12
+#define TEXT_CALLER_ROOM 24 /* with less a long name stands alone */
+#define FUNCTION_COLUMNS 43 /* before the name of a function */
+#define CHANGE_COLUMNS 57
 #define ARROW " \342\206\222 "
 #define TEXT_ARROW_COLUMNS 3
 #define TEXT_BRIEF 3 /* names that take more than this part of a line leave out what stands in their brackets */
@@ -35,7 +41,7 @@ struct path {
 	GArray *frames; /* of guint32, root first */
 	GPtrArray *names; /* as safe text */
 	gboolean *is_shown;
-	guint room; /* columns left */
+	guint room; /* columns */
 };
 
 static void path_init(struct path *path, const struct calltree *tree, guint32 node, guint columns)
@@ -66,18 +72,57 @@ static enum frame_kind path_kind(const struct path *path, guint i)
 	return path->tree->frames[g_array_index(path->frames, guint32, i)].kind;
 }
 
+/* Columns of what is shown, with the gaps that leaves; the last is always shown. */
+static guint path_columns(const struct path *path)
+{
+	guint columns = 0;
+
+	for (guint i = 0; i < path->names->len; i++) {
+		if (path->is_shown[i])
+			columns += text_columns(g_ptr_array_index(path->names, i)) + TEXT_ARROW_COLUMNS;
+		else if (i == 0 || path->is_shown[i - 1])
+			columns += 1 + TEXT_ARROW_COLUMNS;
+	}
+	return columns - TEXT_ARROW_COLUMNS;
+}
+
 /* FALSE when there is no room for it any more. */
 static gboolean path_show(struct path *path, guint i)
 {
-	guint width = text_columns(g_ptr_array_index(path->names, i)) + TEXT_ARROW_COLUMNS;
-
 	if (path->is_shown[i])
 		return TRUE;
-	if (width > path->room)
-		return FALSE;
-	path->room -= width;
 	path->is_shown[i] = TRUE;
-	return TRUE;
+	if (path_columns(path) > path->room)
+		path->is_shown[i] = FALSE;
+	return path->is_shown[i];
+}
+
+static void path_cut(struct path *path, guint i, guint columns)
+{
+	char **name = (char **)&g_ptr_array_index(path->names, i);
+	char *cut = text_cut(*name, columns);
+
+	g_free(*name);
+	*name = cut;
+}
+
+/* A long name leaves room for its caller's, which may be cut, too. */
+static void path_cut_ends(struct path *path, guint caller)
+{
+	guint last = path->names->len - 1, gap = 1 + TEXT_ARROW_COLUMNS;
+	guint gaps = path->room < TEXT_CALLER_ROOM ? gap : 2 * gap + TEXT_ARROW_COLUMNS;
+	guint room = path->room > gaps ? path->room - gaps : 1;
+	guint of_caller = caller < last && path->room >= TEXT_CALLER_ROOM
+				  ? text_columns(g_ptr_array_index(path->names, caller))
+				  : 0;
+	guint of_last = text_columns(g_ptr_array_index(path->names, last));
+
+	if (of_last + of_caller <= room)
+		return;
+	path_cut(path, last, MAX(room - MIN(of_caller, room * 2 / 5), 1));
+	if (!of_caller)
+		return;
+	path_cut(path, caller, MAX(room - MIN(text_columns(g_ptr_array_index(path->names, last)), room - 1), 1));
 }
 
 /* The innermost frame that is the program's own, with a name where any has one; of a path that ends in it, or has none, its end. */
@@ -101,22 +146,20 @@ static guint path_own_end(const struct path *path, guint owners)
  * kernel (whose ways to sleep are few, and look all the same), why it waits, and callers. */
 static void path_fit(struct path *path)
 {
-	guint count = path->frames->len, owners = 0, own;
-	guint columns = 0;
+	guint count = path->frames->len, owners = 0, own, caller;
 
-	for (guint i = 0; i < count; i++)
-		columns += text_columns(g_ptr_array_index(path->names, i)) + (i ? TEXT_ARROW_COLUMNS : 0);
-	if (columns <= path->room)
-		path->room = G_MAXUINT;
-	else /* two gaps; the last name has no arrow */
-		path->room -= MIN(path->room, 2 * (TEXT_ARROW_COLUMNS + 1) - TEXT_ARROW_COLUMNS);
-	path->is_shown[count - 1] = TRUE;
-	path->room -= MIN(path->room, text_columns(g_ptr_array_index(path->names, count - 1)) + TEXT_ARROW_COLUMNS);
+	memset(path->is_shown, TRUE, count * sizeof(*path->is_shown));
+	if (path_columns(path) <= path->room)
+		return;
+	memset(path->is_shown, FALSE, (count - 1) * sizeof(*path->is_shown));
 	while (owners < count && !frame_is_code(path_kind(path, owners)))
 		owners++;
 	own = path_own_end(path, owners);
-	path_show(path, 0);
+	caller = own + 1 < count ? own : count - 1 > owners ? count - 2 : count - 1;
+	path_cut_ends(path, caller);
 	path_show(path, own);
+	path_show(path, caller);
+	path_show(path, 0);
 	for (guint i = 1; i < owners; i++)
 		path_show(path, i);
 	for (guint i = own + 1; i-- > owners;)
@@ -138,17 +181,15 @@ static void page_path(const struct text_page *page, guint32 node, guint columns)
 	else
 		path_fit(&path);
 	for (guint i = 0; i < path.names->len; i++) {
-		g_autofree char *name = NULL;
-
 		if (!path.is_shown[i]) {
 			fputs(is_gap ? "" : TEXT_ELLIPSIS ARROW, page->out);
 			is_gap = TRUE;
 			continue;
 		}
 		is_gap = FALSE;
-		name = text_cut(g_ptr_array_index(path.names, i), columns);
-		fprintf(page->out, "%s%s%s%s", page_colour(page, text_colours[path_kind(&path, i)]), name,
-			page_colour(page, "\033[0m"), i + 1 < path.names->len ? ARROW : "");
+		fprintf(page->out, "%s%s%s%s", page_colour(page, text_colours[path_kind(&path, i)]),
+			(const char *)g_ptr_array_index(path.names, i), page_colour(page, "\033[0m"),
+			i + 1 < path.names->len ? ARROW : "");
 	}
 	fputc('\n', page->out);
 	path_clear(&path);
@@ -188,7 +229,7 @@ static void page_paths(const struct text_page *page)
 		page_bar(page, tree->self[best[i]]);
 		page_weight(page, tree->self[best[i]], 10);
 		fputs("  ", page->out);
-		page_path(page, best[i], page->columns - MIN(fixed, page->columns - 20));
+		page_path(page, best[i], page->columns - MIN(fixed, page->columns - NAME_COLUMNS_MIN));
 	}
 }
 
@@ -216,7 +257,7 @@ static char *frame_label(const struct calltree_frame *frame, guint columns)
 static void page_function(const struct text_page *page, const struct function_row *row)
 {
 	const struct calltree_frame *frame = &page->shape->calltree->frames[row->frame];
-	guint columns = page->columns > 64 ? page->columns - 44 : 20;
+	guint columns = page->columns - MIN(FUNCTION_COLUMNS, page->columns - NAME_COLUMNS_MIN);
 	g_autofree char *label = frame_label(frame, columns);
 	g_autofree char *cut = text_cut(label, columns);
 
@@ -424,7 +465,7 @@ static void page_changes(const struct text_page *page)
 		page_colour(page, "\033[2m"), page_colour(page, "\033[0m"));
 	for (guint i = 0; i < MIN(changes->len, page->top * 2); i++) {
 		const struct change_row *row = &g_array_index(changes, struct change_row, i);
-		guint columns = page->columns > 76 ? page->columns - 58 : 20;
+		guint columns = page->columns - MIN(CHANGE_COLUMNS, page->columns - NAME_COLUMNS_MIN);
 		g_autofree char *label = frame_label(&tree->frames[row->frame], columns);
 		g_autofree char *cut = text_cut(label, columns);
 
@@ -453,7 +494,7 @@ static void text_calltree(struct text_page *page)
 		page_paths(page);
 		page_functions(page);
 	} else {
-		fputs("\nNothing was seen: the target did nothing of this kind in that time.\n", page->out);
+		page_wrapped(page, "\nNothing was seen: the target did nothing of this kind in that time.\n");
 	}
 }
 
@@ -472,7 +513,8 @@ gboolean render_text(const struct snapshot *snapshot, const struct render_option
 	facts = heading_facts(snapshot, shape);
 	safe_facts = text_terminal(facts);
 	title = text_terminal(render_title(snapshot, options));
-	fprintf(out, "%s%s%s\n%s\n", page_colour(&page, "\033[1m"), title, page_colour(&page, "\033[0m"), safe_facts);
+	page_wrapped(&page, "%s%s%s\n%s\n", page_colour(&page, "\033[1m"), title, page_colour(&page, "\033[0m"),
+		     safe_facts);
 	if (shape->calltree)
 		text_calltree(&page);
 	else if (shape->histogram)

@@ -58,6 +58,18 @@ void page_percent(const struct text_page *page, guint64 weight, guint width)
 	page_right(page, text, width);
 }
 
+void page_wrapped(const struct text_page *page, const char *format, ...)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	va_list arguments;
+
+	va_start(arguments, format);
+	g_string_vprintf(text, format, arguments);
+	va_end(arguments);
+	text_wrap(text, 0, page->options->columns);
+	fputs(text->str, page->out);
+}
+
 void page_ledger(const struct text_page *page)
 {
 	g_autoptr(GPtrArray) phrases = heading_ledger(page->shape);
@@ -68,12 +80,12 @@ void page_ledger(const struct text_page *page)
 	for (guint i = 0; i < phrases->len; i++) {
 		g_autofree char *safe = text_terminal(g_ptr_array_index(phrases, i));
 
-		fprintf(page->out, "  %s\n", safe);
+		page_wrapped(page, "  %s\n", safe);
 	}
 	for (guint i = 0; notes && i < notes->len; i++) {
 		g_autofree char *safe = text_terminal(g_ptr_array_index(notes, i));
 
-		fprintf(page->out, "  note: %s\n", safe);
+		page_wrapped(page, "  note: %s\n", safe);
 	}
 	if (warning)
 		fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1;31m"), warning,

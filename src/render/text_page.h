@@ -25,6 +25,8 @@ void page_bar(const struct text_page *page, guint64 weight);
 void page_right(const struct text_page *page, const char *text, guint width);
 void page_left(const struct text_page *page, const char *text, guint width);
 void page_percent(const struct text_page *page, guint64 weight, guint width);
+/* printf whose lines are broken between words where a terminal is too narrow for them. */
+void page_wrapped(const struct text_page *page, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void page_ledger(const struct text_page *page);
 
 void text_histogram(struct text_page *page);

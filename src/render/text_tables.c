@@ -11,13 +11,14 @@
 
 #define BLOCK_EMPTY_SHOWN 3 /* so many empty buckets in a row become one line */
 
-static void block_quantile(const struct text_page *page, const struct block *block, const char *name, double share)
+static void block_quantile(const struct text_page *page, const struct block *block, GString *line, const char *name,
+			   double share)
 {
 	int bucket = histogram_quantile(&block->all, share);
 	g_autofree char *range = bucket < 0 ? NULL : units_range(page->shape->unit, bucket);
 
 	if (range)
-		fprintf(page->out, ", %s %s", name, range);
+		g_string_append_printf(line, ", %s %s", name, range);
 }
 
 static void block_heading(const struct text_page *page, const struct block *block)
@@ -27,14 +28,15 @@ static void block_heading(const struct text_page *page, const struct block *bloc
 	g_autofree char *mean = units_weight(unit, block->all.count ? block->all.sum / block->all.count : 0);
 	g_autofree char *max = units_weight(unit, block->all.max);
 	g_autofree char *safe = text_terminal(block->name), *name = text_cut(safe, page->columns);
+	g_autoptr(GString) line = g_string_new(NULL);
 
-	fprintf(page->out, "\n%s%s%s\n  %s in all, %s together, mean %s", page_colour(page, "\033[1;35m"), name,
-		page_colour(page, "\033[0m"), count, sum, mean);
-	block_quantile(page, block, "p50", 0.5);
-	block_quantile(page, block, "p99", 0.99);
+	fprintf(page->out, "\n%s%s%s\n", page_colour(page, "\033[1;35m"), name, page_colour(page, "\033[0m"));
+	g_string_append_printf(line, "  %s in all, %s together, mean %s", count, sum, mean);
+	block_quantile(page, block, line, "p50", 0.5);
+	block_quantile(page, block, line, "p99", 0.99);
 	if (block->all.max)
-		fprintf(page->out, ", longest %s", max);
-	fputc('\n', page->out);
+		g_string_append_printf(line, ", longest %s", max);
+	page_wrapped(page, "%s\n", line->str);
 }
 
 /* What a value of the last label is called; an error that there was not is "ok". Safe; owned by the caller. */
@@ -200,7 +202,7 @@ void text_histogram(struct text_page *page)
 			block_buckets(page, block);
 	}
 	if (!blocks->len)
-		fputs("\nNothing was seen: the target did nothing of this kind in that time.\n", page->out);
+		page_wrapped(page, "\nNothing was seen: the target did nothing of this kind in that time.\n");
 	if (shown < blocks->len)
 		fprintf(page->out, "\n\342\200\246 and %u more (--top)\n", blocks->len - shown);
 	if (histogram->overflow)
@@ -245,7 +247,7 @@ void text_edges(struct text_page *page)
 	g_autoptr(GPtrArray) sources = sources_of(edges);
 
 	if (!edges->counter_count || !sources->len)
-		fputs("\nNothing was seen: the target did nothing of this kind in that time.\n", page->out);
+		page_wrapped(page, "\nNothing was seen: the target did nothing of this kind in that time.\n");
 	for (guint i = 0; edges->counter_count && i < sources->len && i < page->top; i++)
 		source_print(page, g_ptr_array_index(sources, i));
 	if (sources->len > page->top)

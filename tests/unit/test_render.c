@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "import/import.h"
+#include "base/text.h"
 #include "render/flame.h"
 #include "render/heatmap.h"
 #include "render/map.h"
@@ -170,6 +171,39 @@ static void test_long_paths(void)
 				      "schedule_x\n"));
 	g_assert_nonnull(strstr(text, "\342\206\222 WaitLatch \342\206\222 \342\200\246 \342\206\222 "
 				      "schedule_x\n")); /* the innermost that has a name */
+}
+
+static guint widest_line(const char *text)
+{
+	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+	guint widest = 0;
+
+	for (guint i = 0; lines[i]; i++)
+		widest = MAX(widest, text_columns(lines[i]));
+	return widest;
+}
+
+/* A long name at the end does not take its caller's place, nor more than the terminal's width. */
+static void test_narrow(void)
+{
+	static const char *const names[] = { "db", "postgres", "main", "the_caller_whose_name_is_long_but_says_why",
+					     "a_leaf_with_a_name_that_would_take_all_of_a_line_of_a_narrow_terminal" };
+	static const enum frame_kind kinds[] = { FRAME_CONTAINER, FRAME_PROCESS, FRAME_USER, FRAME_USER, FRAME_USER };
+	g_autoptr(snapshot_t) snapshot = sample();
+	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
+
+	calltree_add(shape->calltree, stack(shape->calltree, names, kinds, G_N_ELEMENTS(names)), 5000);
+	ledger_note(&shape->ledger,
+		    g_strdup("a note that is longer than a line of a narrow terminal, and is told on several"));
+	for (guint columns = 60; columns <= 160; columns++) {
+		struct render_options options = { .columns = columns };
+		g_autofree char *text =
+			render_write_string(snapshot, render_format_find("text", NULL), &options, NULL, NULL);
+
+		g_assert_cmpuint(widest_line(text), <=, columns);
+		g_assert_nonnull(strstr(text, "the_"));
+		g_assert_nonnull(strstr(text, "a_leaf_"));
+	}
 }
 
 static void test_inconclusive(void)
@@ -585,9 +619,9 @@ static void test_tables_pictures(void)
 
 /* ---- events as lines ---- */
 
-static char *lines_of(const struct event *events, guint count)
+static char *lines_within(guint columns, const struct event *events, guint count)
 {
-	const struct render_options options = { 0 };
+	const struct render_options options = { .columns = columns };
 	char *text = NULL;
 	gsize length = 0;
 	FILE *out = open_memstream(&text, &length);
@@ -598,6 +632,42 @@ static char *lines_of(const struct event *events, guint count)
 	event_lines_free(lines);
 	fclose(out);
 	return text;
+}
+
+static char *lines_of(const struct event *events, guint count)
+{
+	return lines_within(0, events, count);
+}
+
+/* On a narrow terminal lines go on below, heading and rows in the same places; a cgroup that is a container's is not told. */
+static void test_event_lines_narrow(void)
+{
+	struct event_field fields[] = {
+		{ .name = "duration", .unit = EVENT_NANOSECONDS, .number = 97800000 },
+		{ .name = "limit_of", .unit = EVENT_TEXT, .text = "a-container-with-a-long-name" },
+		{ .name = "scope", .unit = EVENT_TEXT, .text = "container" },
+		{ .name = "cgroup", .unit = EVENT_TEXT, .text = "/docker/aadd1eeaaad7332f5fd5100a227a5ee6" },
+	};
+	struct event event = {
+		.kind = "throttle", .container = "web", .process = "sh", .fields = fields, .field_count = 4
+	};
+
+	for (guint columns = 60; columns <= 160; columns += 20) {
+		char *text = lines_within(columns, &event, 1);
+		g_auto(GStrv) rows = g_strsplit(text, "\n", -1);
+		guint half = g_strv_length(rows) / 2;
+
+		g_assert_cmpuint(widest_line(text), <=, columns);
+		g_assert_true(g_str_has_prefix(rows[0], "TIME") && strstr(rows[half], "web"));
+		g_assert_nonnull(strstr(text, "a-container-with-a-long-name"));
+		g_assert_null(strstr(text, "/docker/"));
+		free(text);
+	}
+	fields[2].text = "parent";
+	char *text = lines_of(&event, 1);
+
+	g_assert_nonnull(strstr(text, "cgroup=/docker/"));
+	free(text);
 }
 
 static void test_event_lines(void)
@@ -853,6 +923,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/map-many", test_map_many);
 	g_test_add_func("/render/connection-remarks", test_connection_remarks);
 	g_test_add_func("/render/events/lines", test_event_lines);
+	g_test_add_func("/render/events/narrow", test_event_lines_narrow);
+	g_test_add_func("/render/text/narrow", test_narrow);
 	g_test_add_func("/render/events/without-a-number", test_event_without_a_number);
 	g_test_add_func("/render/events/columns", test_event_columns);
 	g_test_add_func("/render/events/block", test_event_block);
