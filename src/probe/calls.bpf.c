@@ -15,6 +15,7 @@
 #include "bpf/event.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/path.bpf.h"
 #include "bpf/syscall.bpf.h"
 #include "bpf/table.bpf.h"
@@ -31,7 +32,6 @@
 const volatile __u32 calls_mode = CALLS_SYSCALL;
 const volatile __u32 openat_number = 0, openat2_number = 0; /* their path is argument 1 */
 const volatile __u64 calls_over_ns = 0; /* slow: only what takes this long */
-const volatile __u8 calls_counted = 0; /* how many calls there are is asked */
 __u64 calls_heard_ns = 0; /* since then without a break: names the stretch of time that is heard now */
 const volatile __u8 calls_classes[CALLS_NUMBERS] = {}; /* enum calls_class by number */
 
@@ -62,22 +62,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct calls_record);
 } calls_scratches SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, u64);
-} calls_entered SEC(".maps"); /* all of the machine */
-
-static __always_inline void call_count(void)
-{
-	u32 zero = 0;
-	u64 *entered = bpf_map_lookup_elem(&calls_entered, &zero);
-
-	if (entered)
-		(*entered)++;
-}
 
 static __always_inline u32 call_class(u64 number)
 {
@@ -111,27 +95,24 @@ static __always_inline bool call_has_file(u32 class)
 	return class >= CALLS_READ && class <= CALLS_FILE;
 }
 
-SEC("btf_tp/sys_enter")
-int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
+static __always_inline void call_begins(struct pt_regs *regs, long number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 class = call_class(number);
 	struct call *call;
 	u32 many;
 
-	if (calls_counted)
-		call_count();
 	if (!call_matters(class))
-		return 0;
+		return;
 	many = call_is_slow_mode() ? 1 : budget_pick();
 	if (!many)
-		return 0;
+		return;
 	if (filter_on && !filter_wants(task, cgroup_key_current()))
-		return 0;
+		return;
 	call = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call) {
 		loss_add(LOSS_STORAGE, 1, 0);
-		return 0;
+		return;
 	}
 	call->number = number;
 	call->many = many;
@@ -144,6 +125,15 @@ int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
 		call->offset = file ? BPF_CORE_READ(file, f_pos) : -1;
 	}
 	call->start_ns = bpf_ktime_get_ns();
+}
+
+SEC("btf_tp/sys_enter")
+int BPF_PROG(calls_enter, struct pt_regs *regs, long number)
+{
+	u64 since_ns = pace_begin(0);
+
+	call_begins(regs, number);
+	pace_end(0, since_ns);
 	return 0;
 }
 
@@ -245,8 +235,8 @@ static __always_inline bool futex_waits(struct pt_regs *regs)
 	}
 }
 
-static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *regs, u32 class, long result, u64 ns,
-				      s64 offset)
+static __always_inline void calls_tell(struct task_struct *task, struct pt_regs *regs, u32 class, long result, u64 ns,
+				       s64 offset)
 {
 	struct super_block *sb = NULL;
 	struct calls_record *record;
@@ -255,14 +245,14 @@ static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *
 	u32 zero = 0, bytes, mode = 0;
 
 	if (calls_mode == CALLS_SLOW_FUTEX && !futex_waits(regs))
-		return 0;
+		return;
 	file = fs_file(task, regs, class, result, &sb, &mode);
 	if (calls_mode == CALLS_SLOW_FS && class != CALLS_OPEN && (!file || (mode != S_IFREG && mode != S_IFDIR)))
-		return 0;
+		return;
 	loss_add(LOSS_SEEN, 1, 1);
 	record = bpf_map_lookup_elem(&calls_scratches, &zero);
 	if (!record || !event_allowed(key))
-		return 0;
+		return;
 	event_head_fill(&record->head, task, key, calls_mode);
 	record->latency_ns = ns;
 	record->result = result;
@@ -291,7 +281,6 @@ static __always_inline int calls_tell(struct task_struct *task, struct pt_regs *
 	if (bytes > sizeof(record->path.text))
 		bytes = sizeof(record->path.text);
 	event_send(record, __builtin_offsetof(struct calls_record, path.text) + bytes);
-	return 0;
 }
 
 static __always_inline void futex_count(struct task_struct *task, struct pt_regs *regs, long result, u64 ns, u32 many)
@@ -342,8 +331,7 @@ int calls_asleep(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-SEC("btf_tp/sys_exit")
-int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
+static __always_inline void call_ends(struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u64 number = syscall_number(regs), ns;
@@ -351,10 +339,10 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 	struct call *call;
 
 	if (!call_matters(class))
-		return 0;
+		return;
 	call = bpf_task_storage_get(&calls, task, 0, 0);
 	if (!call || !call->start_ns || call->number != number || call->heard_ns != calls_heard_ns)
-		return 0;
+		return;
 	ns = bpf_ktime_get_ns() - call->start_ns;
 	call->start_ns = 0;
 	if (calls_mode == CALLS_SYSCALL)
@@ -366,6 +354,15 @@ int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
 		futex_count(task, regs, result, ns, call->many);
 	else if (ns >= calls_over_ns)
 		calls_tell(task, regs, class, result, ns, call->offset);
+}
+
+SEC("btf_tp/sys_exit")
+int BPF_PROG(calls_exit, struct pt_regs *regs, long result)
+{
+	u64 since_ns = pace_begin(1);
+
+	call_ends(regs, result);
+	pace_end(1, since_ns);
 	return 0;
 }
 

@@ -22,9 +22,8 @@
 #include "probe/ladder.h"
 #include "probe/parttime.h"
 
-/* What a system call takes longer while somebody hears of all of them: the kernel's own detour and two calls of programs (150 to 200 ns by
- * the kernel's statistics, docs/overhead.md). */
-#define CALLS_DETOUR_NS 200
+/* What a system call takes longer while somebody hears of all of them, without what the programs do. */
+#define CALLS_DETOUR_NS 100
 /* Who watches for ever does not take more than this share of the machine's CPU time from others that way. */
 #define CALLS_SHARE 0.001
 #define CALLS_EVENT_ROWS 64 /* the table is not used then */
@@ -319,7 +318,7 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	EVENTRING_SET(run->kernel->rodata, setup->request);
 	bpf_program__set_autoload(run->kernel->progs.calls_asleep, setup->request->frugal);
 	run->kernel->rodata->calls_mode = run->mode;
-	run->kernel->rodata->calls_counted = setup->request->frugal;
+	run->kernel->rodata->pace_on = setup->request->frugal;
 	run->kernel->rodata->calls_over_ns = setup->request->threshold_ns;
 	run->kernel->rodata->openat_number = SYS_openat;
 	run->kernel->rodata->openat2_number = SYS_openat2;
@@ -334,15 +333,20 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 
 static gboolean calls_attach_parttime(struct calls_run *run, GError **error)
 {
-	struct bpf_program *const programs[] = { run->kernel->progs.calls_enter, run->kernel->progs.calls_exit };
+	const struct parttime_setup setup = {
+		.programs = { run->kernel->progs.calls_enter, run->kernel->progs.calls_exit },
+		.paces = run->kernel->bss->paces,
+		.detour_ns = CALLS_DETOUR_NS,
+		.limit = CALLS_SHARE,
+	};
 
-	gather_unmeasured(&run->gather); /* calls are counted, and what one costs is known: no need of statistics */
+	gather_unmeasured(&run->gather); /* they time themselves: no need of statistics */
 	run->asleep = bpf_program__attach_iter(run->kernel->progs.calls_asleep, NULL);
 	if (!run->asleep) {
 		ladder_set_error(error, "cannot look at all threads", errno);
 		return FALSE;
 	}
-	run->calls = parttime_new(programs, G_N_ELEMENTS(programs), CALLS_SHARE, CALLS_DETOUR_NS);
+	run->calls = parttime_new(&setup);
 	run->fd = run->calls ? parttime_fd_with(run->calls, gather_fd(&run->gather)) : -1;
 	if (run->fd < 0) {
 		ladder_set_error(error, "cannot attach to system calls", errno);
@@ -511,23 +515,9 @@ static void calls_account(const struct calls_run *run, struct ledger *ledger)
 		ledger_note(ledger, g_strdup_printf("not used: %s", run->why_not));
 }
 
-/* System calls of all threads since the start, while they were heard. */
-static guint64 calls_entered(const struct calls_run *run)
-{
-	int cpus = libbpf_num_possible_cpus();
-	g_autofree guint64 *entered = g_new0(guint64, MAX(cpus, 1));
-	guint32 zero = 0;
-	guint64 sum = 0;
-
-	bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.calls_entered), &zero, entered);
-	for (int i = 0; i < cpus; i++)
-		sum += entered[i];
-	return sum;
-}
-
 static void calls_listen_when_due(struct calls_run *run)
 {
-	if (!run->calls || !parttime_step(run->calls, calls_entered(run)))
+	if (!run->calls || !parttime_step(run->calls))
 		return;
 	__atomic_store_n(&run->kernel->bss->calls_heard_ns, clock_monotonic_ns(), __ATOMIC_RELEASE);
 	if (parttime_turn(run->calls) && parttime_is_on(run->calls))

@@ -2,6 +2,7 @@
 /* System calls, and through them files: what both halves agree on. */
 #pragma once
 #include "bpf/event.h"
+#include "bpf/pace.h"
 #include "bpf/table.h"
 
 #define CALLS_NUMBERS 512 /* a power of two; above the highest number of a system call */

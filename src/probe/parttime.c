@@ -12,27 +12,115 @@
 #include "probe/kernel_btf.h"
 
 struct parttime {
-	struct bpf_program *programs[PARTTIME_PROGRAMS];
-	struct bpf_link *links[PARTTIME_PROGRAMS]; /* [0] NULL: off */
-	guint count;
+	struct parttime_setup setup;
+	struct bpf_link *links[PACE_PROGRAMS];
+	gboolean is_on, is_over;
 	int timer;
 	int both; /* epoll: the timer, and somebody else's descriptor; -1: none */
-	double limit;
-	guint64 run_ns;
-	guint64 runs, began_ns; /* when the window began (CLOCK_MONOTONIC) */
+	struct pace before; /* when the stretch began, of all CPUs */
+	struct pace timed; /* `call_ns` is of what was timed since */
+	double call_ns; /* 0: nothing was timed yet */
+	double calls_per_s; /* in the last stretch */
+	double turn_ns; /* CPU time of the last two turns */
+	guint64 cycle_ns, began_ns; /* when the cycle began (CLOCK_MONOTONIC), and the stretch */
+	guint64 window_ns; /* how long it is on before it is asked whether it may stay */
 	guint64 resume_ns; /* off: on again then */
 	guint64 since_ns; /* the last take, or that before when nothing was heard between the two */
 	guint64 on_ns, counted_ns; /* on since then, but for what came after this moment */
 	double factor, carry;
-	gboolean is_over;
 	guint one_in; /* the least part of the time, a power of two: it is told */
 };
 
-guint64 parttime_pause_ns(guint64 window_ns, double share, double limit)
+/* Part of a cycle at its beginning and its end: whoever takes the counts once a cycle is not always on time. */
+#define PARTTIME_MARGIN_NS (50 * NS_PER_MS)
+#define PARTTIME_TIMED_ENOUGH 256 /* calls: then what was timed before counts for half */
+#define PARTTIME_CLOSED_NS 30 /* a call of a program that does nothing */
+
+struct parttime_plan parttime_plan(double share, double off, double limit)
 {
+	struct parttime_plan plan = { .on_ns = PARTTIME_WINDOW_NS };
+	double room, on_ns = 0;
+
 	if (limit <= 0 || share <= limit)
-		return 0;
-	return (guint64)MIN((double)window_ns * (share / limit - 1), (double)PARTTIME_PAUSE_MAX_NS);
+		return plan;
+	for (guint cycles = 1; cycles <= PARTTIME_CYCLES; cycles++) {
+		plan.cycles = cycles;
+		room = limit * cycles - off;
+		on_ns = (double)PARTTIME_CYCLE_NS * room / share;
+		if (room >= off && on_ns >= (double)PARTTIME_WINDOW_NS)
+			break;
+	}
+	plan.on_ns =
+		(guint64)CLAMP(on_ns, (double)PARTTIME_WINDOW_NS, (double)(PARTTIME_CYCLE_NS - 2 * PARTTIME_MARGIN_NS));
+	return plan;
+}
+
+double parttime_call_ns(const struct pace *now, const struct pace *before)
+{
+	double sum = 0;
+
+	for (guint i = 0; i < PACE_PROGRAMS; i++) {
+		guint64 timed = (now->runs[i] - before->runs[i]) / PACE_TIMED;
+
+		if (timed > 0)
+			sum += (double)(now->timed_ns[i] - before->timed_ns[i]) / (double)timed;
+	}
+	return sum;
+}
+
+static struct pace parttime_pace(const struct parttime *parttime)
+{
+	struct pace sum = { 0 };
+
+	for (guint cpu = 0; cpu < PACE_CPUS; cpu++)
+		for (guint i = 0; i < PACE_PROGRAMS; i++) {
+			sum.runs[i] += __atomic_load_n(&parttime->setup.paces[cpu].runs[i], __ATOMIC_RELAXED);
+			sum.timed_ns[i] += __atomic_load_n(&parttime->setup.paces[cpu].timed_ns[i], __ATOMIC_RELAXED);
+		}
+	return sum;
+}
+
+/* CPU time of all CPUs in so long. */
+static double parttime_cpu_ns(guint64 elapsed_ns)
+{
+	return (double)elapsed_ns * (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+}
+
+/* Of the machine's CPU time, while it has been on since `before`. */
+static double parttime_share(struct parttime *parttime, const struct pace *now, guint64 elapsed_ns)
+{
+	guint64 timed = (now->runs[0] - parttime->timed.runs[0]) / PACE_TIMED;
+	double calls = (double)(now->runs[0] - parttime->before.runs[0]);
+	double call_ns = parttime_call_ns(now, &parttime->timed);
+
+	if (timed >= PARTTIME_TIMED_ENOUGH) {
+		parttime->call_ns = parttime->call_ns > 0 ? (parttime->call_ns + call_ns) / 2 : call_ns;
+		parttime->timed = *now;
+	}
+	if (parttime->call_ns > 0)
+		call_ns = parttime->call_ns;
+	parttime->calls_per_s = calls * (double)NS_PER_S / (double)elapsed_ns;
+	return calls * (call_ns + (double)parttime->setup.detour_ns) / parttime_cpu_ns(elapsed_ns);
+}
+
+/* Of the machine's CPU time, for programs that are called while they are off. */
+static double parttime_closed_share(const struct parttime *parttime)
+{
+	return parttime->calls_per_s * PARTTIME_CLOSED_NS / parttime_cpu_ns(NS_PER_S);
+}
+
+/* Off, but on their hooks? */
+static gboolean parttime_may_be_called(const struct parttime *parttime)
+{
+	return parttime->setup.open && parttime_closed_share(parttime) <= parttime->setup.limit / 2;
+}
+
+/* Of the machine's CPU time in a cycle, besides what is taken while they are on. */
+static double parttime_off_share(const struct parttime *parttime)
+{
+	double turning = parttime->turn_ns / parttime_cpu_ns(PARTTIME_CYCLE_NS);
+
+	return parttime_may_be_called(parttime) ? turning + parttime_closed_share(parttime) : turning;
 }
 
 /* `after_ns` 0: never. */
@@ -43,43 +131,51 @@ static void parttime_wake(const struct parttime *parttime, guint64 after_ns)
 	timerfd_settime(parttime->timer, 0, &when, NULL);
 }
 
+static void parttime_open(struct parttime *parttime, gboolean open)
+{
+	parttime->is_on = open;
+	if (parttime->setup.open)
+		__atomic_store_n(parttime->setup.open, open, __ATOMIC_RELEASE);
+}
+
 static void parttime_detach(struct parttime *parttime)
 {
 	int reason = errno;
 
-	for (guint i = parttime->count; i-- > 0;)
+	for (guint i = PACE_PROGRAMS; i-- > 0;)
 		bpf_link__destroy(g_steal_pointer(&parttime->links[i]));
 	errno = reason;
 }
 
 static gboolean parttime_attach(struct parttime *parttime)
 {
-	for (guint i = 0; i < parttime->count; i++) {
-		parttime->links[i] = kernel_btf_attach(parttime->programs[i]);
+	for (guint i = 0; i < PACE_PROGRAMS && parttime->setup.programs[i]; i++) {
+		if (parttime->links[i])
+			continue;
+		parttime->links[i] = kernel_btf_attach(parttime->setup.programs[i]);
 		if (!parttime->links[i]) {
 			parttime_detach(parttime);
 			return FALSE;
 		}
 	}
+	parttime_open(parttime, TRUE);
 	return TRUE;
 }
 
-struct parttime *parttime_new(struct bpf_program *const *programs, guint count, double limit, guint64 run_ns)
+struct parttime *parttime_new(const struct parttime_setup *setup)
 {
 	struct parttime *parttime = g_new0(struct parttime, 1);
 
-	g_return_val_if_fail(count <= PARTTIME_PROGRAMS, NULL);
-	memcpy(parttime->programs, programs, count * sizeof(programs[0]));
-	parttime->count = count;
-	parttime->limit = limit;
-	parttime->run_ns = run_ns;
+	parttime->setup = *setup;
+	parttime->before = parttime->timed = parttime_pace(parttime);
+	parttime->window_ns = PARTTIME_WINDOW_NS;
 	parttime->factor = 1;
 	parttime->one_in = 1;
 	parttime->both = -1;
-	parttime->began_ns = parttime->since_ns = parttime->counted_ns = clock_monotonic_ns();
+	parttime->cycle_ns = parttime->began_ns = parttime->since_ns = parttime->counted_ns = clock_monotonic_ns();
 	parttime->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (parttime->timer >= 0 && parttime_attach(parttime)) {
-		if (limit > 0) /* so that a machine that is busy already pays for one window, not for a second */
+		if (setup->limit > 0) /* so that a machine that is busy already pays for one window, not for a second */
 			parttime_wake(parttime, PARTTIME_WINDOW_NS);
 		return parttime;
 	}
@@ -122,32 +218,41 @@ int parttime_fd_with(struct parttime *parttime, int fd)
 
 gboolean parttime_is_on(const struct parttime *parttime)
 {
-	return parttime->links[0] != NULL;
+	return parttime->is_on;
 }
 
-gboolean parttime_step(struct parttime *parttime, guint64 runs)
+/* It is on again somewhere in the cycle that begins at `cycle_ns`. */
+static void parttime_resume_in(struct parttime *parttime, guint64 cycle_ns)
 {
-	guint64 now_ns = clock_monotonic_ns(), window_ns = now_ns - parttime->began_ns, expired, pause_ns;
+	guint64 room_ns = PARTTIME_CYCLE_NS - 2 * PARTTIME_MARGIN_NS - parttime->window_ns;
+
+	parttime->cycle_ns = cycle_ns;
+	parttime->resume_ns = cycle_ns + PARTTIME_MARGIN_NS + (guint64)(g_random_double() * (double)room_ns);
+}
+
+gboolean parttime_step(struct parttime *parttime)
+{
+	guint64 now_ns = clock_monotonic_ns(), window_ns = now_ns - parttime->began_ns, expired;
+	struct parttime_plan plan;
+	struct pace pace;
 	double share;
 
 	if (parttime->is_over || (read(parttime->timer, &expired, sizeof(expired)) < 0 && errno != EAGAIN))
 		return FALSE;
-	if (!parttime->links[0]) {
-		parttime->runs = runs;
+	if (!parttime->is_on)
 		return now_ns >= parttime->resume_ns;
-	}
-	if (window_ns < PARTTIME_WINDOW_NS)
+	if (parttime->setup.limit <= 0 || window_ns < parttime->window_ns)
 		return FALSE;
-	share = (double)((runs - parttime->runs) * parttime->run_ns) /
-		((double)window_ns * (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
-	window_ns = MIN(window_ns, PARTTIME_WINDOW_NS); /* a flood may be over before a pause after a long one is */
-	pause_ns = parttime_pause_ns(window_ns, share, parttime->limit);
+	pace = parttime_pace(parttime);
+	share = parttime_share(parttime, &pace, window_ns);
+	plan = parttime_plan(share, parttime_off_share(parttime), parttime->setup.limit);
 	parttime->began_ns = now_ns;
-	parttime->runs = runs;
-	if (pause_ns == 0)
+	parttime->before = pace;
+	parttime->window_ns = plan.on_ns;
+	if (plan.cycles == 0)
 		return FALSE;
-	parttime->resume_ns = now_ns + pause_ns;
-	while (parttime->one_in < 1 + pause_ns / window_ns)
+	parttime_resume_in(parttime, parttime->cycle_ns + plan.cycles * PARTTIME_CYCLE_NS);
+	while (parttime->one_in * plan.on_ns < plan.cycles * PARTTIME_CYCLE_NS)
 		parttime->one_in *= 2;
 	return TRUE;
 }
@@ -157,7 +262,7 @@ static void parttime_count(struct parttime *parttime)
 {
 	guint64 now_ns = clock_monotonic_ns();
 
-	if (parttime->links[0])
+	if (parttime->is_on)
 		parttime->on_ns += now_ns - parttime->counted_ns;
 	parttime->counted_ns = now_ns;
 }
@@ -165,7 +270,9 @@ static void parttime_count(struct parttime *parttime)
 static void parttime_pause(struct parttime *parttime)
 {
 	parttime_count(parttime);
-	parttime_detach(parttime);
+	parttime_open(parttime, FALSE);
+	if (parttime->is_over || !parttime_may_be_called(parttime))
+		parttime_detach(parttime);
 }
 
 void parttime_stop(struct parttime *parttime)
@@ -174,22 +281,47 @@ void parttime_stop(struct parttime *parttime)
 	parttime_pause(parttime);
 }
 
-gboolean parttime_turn(struct parttime *parttime)
+static gboolean parttime_resume(struct parttime *parttime)
 {
-	if (parttime->links[0]) {
-		parttime_pause(parttime);
-		parttime_wake(parttime, MAX(parttime->resume_ns, parttime->counted_ns + 1) - parttime->counted_ns);
-		return TRUE;
-	}
 	parttime_count(parttime);
 	parttime->began_ns = parttime->counted_ns;
-	if (!parttime_attach(parttime)) {
-		parttime->resume_ns = parttime->began_ns + PARTTIME_PAUSE_MAX_NS;
-		parttime_wake(parttime, PARTTIME_PAUSE_MAX_NS);
-		return FALSE;
+	parttime->before = parttime_pace(parttime);
+	return parttime_attach(parttime);
+}
+
+gboolean parttime_turn(struct parttime *parttime)
+{
+	guint64 before_ns = clock_thread_ns();
+	gboolean ok = TRUE;
+
+	if (parttime->is_on) {
+		parttime_pause(parttime);
+	} else {
+		ok = parttime_resume(parttime);
+		if (!ok)
+			parttime->resume_ns = parttime->began_ns + PARTTIME_CYCLE_NS;
 	}
-	parttime_wake(parttime, PARTTIME_WINDOW_NS);
-	return TRUE;
+	parttime->turn_ns = parttime->turn_ns / 2 + (double)(clock_thread_ns() - before_ns);
+	parttime_wake(parttime, parttime->is_on
+					? parttime->window_ns
+					: MAX(parttime->resume_ns, parttime->counted_ns + 1) - parttime->counted_ns);
+	return ok;
+}
+
+/* The cycle begins when counts are taken, if one was about to begin or has just begun. */
+static void parttime_align(struct parttime *parttime)
+{
+	guint64 now_ns = parttime->counted_ns;
+
+	if (parttime->is_over)
+		return;
+	if (parttime->is_on) {
+		if (now_ns >= parttime->cycle_ns + PARTTIME_CYCLE_NS / 2)
+			parttime->cycle_ns = now_ns;
+	} else if (now_ns + PARTTIME_CYCLE_NS / 2 >= parttime->cycle_ns) {
+		parttime_resume_in(parttime, now_ns);
+		parttime_wake(parttime, parttime->resume_ns - now_ns);
+	}
 }
 
 void parttime_take(struct parttime *parttime)
@@ -197,6 +329,7 @@ void parttime_take(struct parttime *parttime)
 	guint64 whole_ns;
 
 	parttime_count(parttime);
+	parttime_align(parttime);
 	if (parttime->on_ns == 0)
 		return;
 	whole_ns = parttime->counted_ns - parttime->since_ns;
@@ -233,5 +366,5 @@ void parttime_account(const struct parttime *parttime, const char *what, struct 
 				"to stay within the budget (%.3g %% of the machine's CPU time) %s were looked at for "
 				"part of the time only, down to one part in %u, each of which stands for as many: "
 				"their numbers are estimates",
-				100 * parttime->limit, what, parttime->one_in));
+				100 * parttime->setup.limit, what, parttime->one_in));
 }

@@ -32,6 +32,7 @@
 #include "bpf/births.bpf.h"
 #include "bpf/blame.bpf.h"
 #include "bpf/budget.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 #include "bpf/throttle.bpf.h"
 
@@ -103,6 +104,18 @@ static __always_inline u32 wait_pick(u32 one_in, struct task_struct *task)
 #define CLOCK_NO_RATE_NS 4000000 /* without a rate a note is good for so long */
 #define CLOCK_WAIT_MAX_NS 1000000 /* whoever takes the CPU at once has not waited longer */
 
+/* What a CPU's two clocks say, ours and its run queue's. */
+struct clock_pair {
+	u64 ours, rq;
+};
+
+struct clock_note {
+	struct clock_pair last, first; /* `first`: since when the rate is taken */
+	u64 rate; /* how much they drift apart: 2^-32 */
+	u32 slower; /* than ours: the scheduler's */
+	u32 known; /* is `rate` */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -152,7 +165,6 @@ static __always_inline u64 clock_now(u64 queued, u64 now)
 
 	if (!note)
 		return now;
-	note->switches++;
 	if (queued && now == queued)
 		return clock_guess(note, now);
 	if (now - note->last.rq > CLOCK_NOTE_NS)
@@ -596,8 +608,7 @@ static __always_inline u64 hooked_queued(struct task_struct *task)
 	return queued;
 }
 
-SEC("btf_tp/sched_switch")
-int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+static __always_inline void switch_look(bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct cfs_rq *next_queue = NULL;
 	struct cpu_slices *cpu = NULL;
@@ -621,7 +632,7 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 	if (blame_on) {
 		cpu = blame_cpu(bpf_get_smp_processor_id());
 		if (!cpu)
-			return 0;
+			return;
 	}
 	if (!next->pid)
 		goto end;
@@ -649,6 +660,18 @@ int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_st
 end:
 	if (blame_on && cpu)
 		blame_switch(cpu, row, now);
+}
+
+SEC("btf_tp/sched_switch")
+int BPF_PROG(runq_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	u64 since_ns;
+
+	if (pace_is_closed())
+		return 0;
+	since_ns = pace_begin(0);
+	switch_look(preempt, prev, next);
+	pace_end(0, since_ns);
 	return 0;
 }
 

@@ -20,7 +20,6 @@
 /* Who watches for ever takes no more than this share of the machine's CPU time for switches of a thread; what one costs
  * (docs/overhead.md). */
 #define RUNQ_SWITCHES_SHARE 0.001
-#define RUNQ_SWITCH_NS 100
 
 const struct rung runq_rungs[] = {
 	{ .name = "tp_btf/sched_switch",
@@ -59,6 +58,7 @@ static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **err
 	TABLE_SET(run->kernel->rodata, &values, &run->request, run->rows);
 	run->kernel->rodata->blame_on = run->blame;
 	run->kernel->rodata->two_hooks = two_hooks;
+	run->kernel->rodata->pace_on = run->request.frugal && !two_hooks;
 	bpf_program__set_autoload(run->kernel->progs.runq_wakeup, two_hooks);
 	bpf_program__set_autoload(run->kernel->progs.runq_wakeup_new, two_hooks);
 	bpf_program__set_autoload(run->kernel->progs.runq_migrate, !two_hooks);
@@ -93,10 +93,16 @@ static gboolean runq_attach_programs(struct runq_run *run, gboolean two_hooks, G
 	struct bpf_program *const two[] = { run->kernel->progs.runq_wakeup, run->kernel->progs.runq_wakeup_new,
 					    run->kernel->progs.runq_switch, NULL };
 	struct bpf_program *const *programs = two_hooks ? two : one;
+	const struct parttime_setup setup = {
+		.programs = { run->kernel->progs.runq_switch },
+		.paces = run->kernel->bss->paces,
+		.open = &run->kernel->bss->pace_open,
+		.limit = RUNQ_SWITCHES_SHARE,
+	};
 
 	ladder_log_start();
 	if (run->request.frugal && !two_hooks) {
-		run->switches = parttime_new(one, 1, RUNQ_SWITCHES_SHARE, RUNQ_SWITCH_NS);
+		run->switches = parttime_new(&setup);
 		run->fd = run->switches ? parttime_fd_with(run->switches, run->fd) : -1;
 		if (run->fd < 0) {
 			ladder_set_error(error, "cannot attach to the scheduler's tracepoints", errno);
@@ -155,7 +161,7 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 				     error)) &&
 	    (run->fd = table_fd(run->table), runq_attach_programs(run, two_hooks, error)) &&
 	    (two_hooks || runq_look_at_sleepers(run, error)) && runq_check(run, error)) {
-		if (!run->switches) /* else switches are counted, and what one costs is known: no need of statistics */
+		if (!run->switches) /* else it times itself: no need of statistics */
 			run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
 		if (!run->allowance || !run->request.frugal ||
 		    (run->fd = allowance_be_patient(run->allowance, run->fd)) >= 0)
@@ -193,25 +199,9 @@ void runq_run_close(struct runq_run *run)
 	g_free(run);
 }
 
-G_STATIC_ASSERT(sizeof(struct clock_note) % 8 == 0); /* of each CPU the kernel tells a multiple of that */
-
-/* Of all threads since the start, while they were looked at. */
-static guint64 runq_switches(const struct runq_run *run)
-{
-	guint cpus = (guint)MAX(libbpf_num_possible_cpus(), 1);
-	g_autofree struct clock_note *notes = g_new0(struct clock_note, cpus);
-	guint64 sum = 0;
-	guint32 zero = 0;
-
-	bpf_map_lookup_elem(bpf_map__fd(run->kernel->maps.clock_notes), &zero, notes);
-	for (guint i = 0; i < cpus; i++)
-		sum += notes[i].switches;
-	return sum;
-}
-
 static void runq_look_when_due(struct runq_run *run)
 {
-	if (run->switches && parttime_step(run->switches, runq_switches(run)))
+	if (run->switches && parttime_step(run->switches))
 		parttime_turn(run->switches);
 }
 

@@ -2,19 +2,7 @@
 /* What the two halves of the run-queue probes (runq, blame) share. */
 #pragma once
 #include "bpf/blame.h"
-
-/* What a CPU's two clocks say, ours and its run queue's. */
-struct clock_pair {
-	__u64 ours, rq;
-};
-
-struct clock_note {
-	__u64 switches; /* seen on this CPU */
-	struct clock_pair last, first; /* `first`: since when the rate is taken */
-	__u64 rate; /* how much they drift apart: 2^-32 */
-	__u32 slower; /* than ours: the scheduler's */
-	__u32 known; /* is `rate` */
-};
+#include "bpf/pace.h"
 
 #ifndef __bpf__
 #include "probe/probe.h"

@@ -12,6 +12,7 @@
 #include "bpf/cgroup.bpf.h"
 #include "bpf/loss.bpf.h"
 #include "bpf/owners.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/refusals.bpf.h"
 #include "tcp.h"
 
@@ -19,7 +20,6 @@ const volatile __u32 tcp_edges_max = TCP_EDGES;
 const volatile __u32 tcp_near_bits = TCP_NEAR_BITS; /* of the number of buckets of pairs: those tried first, */
 const volatile __u32 tcp_bucket_bits = TCP_BUCKET_BITS; /* and the others */
 const volatile bool tcp_by_process = false; /* edges by the ends' process names, too */
-const volatile bool tcp_counts_segments = false; /* those that are looked at */
 const volatile __u32 tcp_deaf = 0; /* of beginnings and ends one in so many is left out; 0: none */
 __u64 tcp_changes = 0, tcp_left_out = 0; /* if so */
 __u32 tcp_edges_used = 1; /* number 0 holds what finds no other */

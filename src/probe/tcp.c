@@ -209,7 +209,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
-	run->kernel->rodata->tcp_counts_segments = run->request.frugal;
+	run->kernel->rodata->pace_on = run->request.frugal;
 	run->kernel->rodata->tcp_deaf = run->request.deaf;
 	run->kernel->rodata->tcp_edges_max = run->edges_max;
 	run->kernel->rodata->tcp_near_bits = run->sizes->near_bits;
@@ -297,6 +297,13 @@ static gboolean tcp_wait_for_all(struct tcp_run *run)
 
 static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 {
+	const struct parttime_setup segments = {
+		.programs = { run->kernel->progs.tcp_segment },
+		.paces = run->kernel->bss->paces,
+		.open = &run->kernel->bss->pace_open,
+		.limit = run->request.frugal ? TCP_SEGMENTS_SHARE : 0,
+	};
+
 	ladder_log_start();
 	run->births = births_open(run->kernel->obj, &run->listener, error);
 	if (!run->births)
@@ -305,8 +312,7 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 	if (run->state)
 		run->retransmit = kernel_btf_attach(run->kernel->progs.tcp_retransmit);
 	if (run->retransmit)
-		run->segments = parttime_new(&run->kernel->progs.tcp_segment, 1,
-					     run->request.frugal ? TCP_SEGMENTS_SHARE : 0, TCP_SEGMENT_NS);
+		run->segments = parttime_new(&segments);
 	if (run->segments)
 		run->answered_again = kernel_btf_attach(run->kernel->progs.tcp_answered_again);
 	if (run->answered_again)
@@ -456,13 +462,8 @@ static gboolean tcp_walk_when_due(struct tcp_run *run, gboolean last, GError **e
 static void tcp_listen_when_due(struct tcp_run *run)
 {
 	struct tcp_bpf *kernel = run->kernel;
-	guint64 segments = 0;
 
-	if (!run->request.frugal)
-		return;
-	for (guint i = 0; i < TCP_WAITING_CPUS; i++)
-		segments += __atomic_load_n(&kernel->bss->tcp_waiting[i].segments, __ATOMIC_RELAXED);
-	if (!parttime_step(run->segments, segments))
+	if (!run->request.frugal || !parttime_step(run->segments))
 		return;
 	__atomic_store_n(&kernel->bss->tcp_heard_us, TCP_DEAF, __ATOMIC_RELEASE);
 	if (parttime_turn(run->segments) && parttime_is_on(run->segments))

@@ -7,6 +7,7 @@
  * their clients' namespaces tell them apart. The ends are named by the cgroup that owns the socket, never by who happens to run. */
 #pragma once
 #include "bpf/histogram.h"
+#include "bpf/pace.h"
 #include "bpf/shared.h"
 
 #define TCP_EDGES 8192 /* kept at a time, for the whole machine */
@@ -157,17 +158,15 @@ struct tcp_name {
 };
 
 /* Connected clients that count in no edge yet: their servers have not been seen. The sum over all CPUs; by CPU because
- * everybody counts here. And segments that were looked at. */
+ * everybody counts here. */
 #define TCP_WAITING_CPUS 256 /* a power of two; more share */
 
 struct tcp_waiting {
 	__s64 clients;
-	__u64 segments;
-	__s64 pad[6];
+	__s64 pad[7];
 };
 
 /* Segments are looked at for part of the time only, where who watches for ever would take more of the machine's CPU time. */
-#define TCP_SEGMENT_NS 150 /* what a look takes, being called included */
 #define TCP_SEGMENTS_SHARE 0.001
 #define TCP_DEAF (~0ULL) /* tcp_heard_us: they are not looked at now */
 

@@ -125,31 +125,40 @@ static __always_inline void talk_goes_on(struct tcp_sock *tcp, struct tcp_pair *
 	}
 }
 
-/* A segment has come, and nothing of it has been taken into account yet. */
-SEC("btf_tp/tcp_probe")
-int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
+static __always_inline void segment_look(struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct tcp_pair *pair;
 	bool carries;
 
 	if (!tcp)
-		return 0;
+		return;
 	if (!tcp_stirred)
 		tcp_stirred = 1;
-	if (tcp_counts_segments)
-		tcp_waiting[bpf_get_smp_processor_id() & (TCP_WAITING_CPUS - 1)].segments++;
 	carries = segment_carries(tcp, skb);
 	if (!carries && (!tcp->packets_out || !tcp->bytes_received))
-		return 0;
+		return;
 	pair = talk_pair(sk, tcp);
 	if (!pair)
-		return 0;
+		return;
 	if (!carries && talk_awaits_ack(tcp, pair))
 		talk_served(tcp, pair);
 	else if (carries && tcp->bytes_received)
 		talk_goes_on(tcp, pair);
 	else if (carries)
 		talk_first(tcp, pair);
+}
+
+/* A segment has come, and nothing of it has been taken into account yet. */
+SEC("btf_tp/tcp_probe")
+int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
+{
+	u64 since_ns;
+
+	if (pace_is_closed())
+		return 0;
+	since_ns = pace_begin(0);
+	segment_look(sk, skb);
+	pace_end(0, since_ns);
 	return 0;
 }

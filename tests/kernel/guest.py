@@ -166,6 +166,13 @@ class Initramfs:
                 self.libraries.add(found[1])
                 self.add(os.path.realpath(found[1]), found[1], 0o755)
 
+    def add_library(self, name):
+        """One that programs load when they need it."""
+        found = re.search(rf"^\s*{re.escape(name)} .*=> (\S+)$", run("/sbin/ldconfig", "-p").stdout, re.M)
+        if not found:
+            raise Missing(name)
+        self.add_program(os.path.realpath(found[1]), found[1])
+
     def add_tree(self, source, inside):
         target = self.root / str(inside).lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,7 @@ def image_for(directory):
     image = guest.Initramfs(Path(directory) / "root")
     image.add_program(fathom_binary(), "/usr/bin/fathom")
     image.add_program(probe_check(), "/usr/bin/probe_check")
+    image.add_library("libmicrohttpd.so.12")
     image.add_program(tool("crun"))
     for name in ("ext4dist", "mkfs.ext4"):
         image.add_program(tool(name))
@@ -93,6 +94,13 @@ def image_for(directory):
     image.write("/srv/high/config.json", bundle_spec("high", "/bin/trouble", "lru", "96", high=HIGH))
     return image
 
+
+# The agent, until it has a reading of all that it always watches: its books and the containers it lists.
+AGENT = """
+fathom serve --state /tmp/agent --listen 127.0.0.1:7070 --cpu-percent 0 --memory-mib 0 --map-mib 0 >/tmp/agent.log 2>&1 & p=$!
+ask() { wget -q -O - --header "Authorization: Bearer $(cat /tmp/agent/token)" http://127.0.0.1:7070/api/$1; }
+n=0; until [ "$(ask self | grep -o '"ticks":[0-9]*' | cut -d: -f2)" -ge 5 ] 2>/dev/null || [ $n -ge 100 ]; do sleep 1; n=$((n+1)); done
+ask self; echo; ask containers; echo; kill $p; wait $p; s=$?; cat /tmp/agent.log; exit $s"""
 
 # slowops on ext4, watched by ext4dist and by fathom on both rungs, all at once. Each says when it watches: fathom with its
 # first interval, ext4dist by the descriptors it holds.
@@ -148,6 +156,7 @@ TASKS = (
     ("heap", HEAP),
     ("top", "cat /sys/fs/cgroup/crunweb/cpu.stat; fathom top --json --count 2; cat /sys/fs/cgroup/crunweb/cpu.stat"),
     ("top_processes", "fathom top --json --processes --count 2"),
+    ("agent", AGENT),
     ("left", "find /sys/fs/bpf -mindepth 1"),
 )
 

@@ -94,6 +94,16 @@ def test_cost_knows_who_pays(answers):
     assert charged > 0 and found["uncharged_ns"] <= 0.2 * (charged + found["uncharged_ns"]), answer.text
 
 
+def test_agent_watches_all(answers):
+    """What it always watches, with the programs that are on for part of the time, loads on this kernel, and its containers are there."""
+    answer = answers["agent"]
+    assert answer.status == 0, answer.text
+    books, listed = json_lines(answer.text)
+    assert books["ticks"] >= 5 and {part["name"]: (part["state"], part["why"]) for part in books["parts"]} == \
+        dict.fromkeys((part["name"] for part in books["parts"]), ("on", None)), answer.text
+    assert {"crunweb", "podweb"} <= {container["name"] for container in listed["containers"]}, answer.text
+
+
 def test_walltime_finds_running_time(answers):
     answer = answers["walltime_crun"]
     assert answer.status == 0, answer.text

@@ -652,11 +652,38 @@ static void test_many_packets(void)
 
 static void test_parttime(void)
 {
-	g_assert_cmpuint(parttime_pause_ns(50, 0.001, 0.001), ==, 0);
-	g_assert_cmpuint(parttime_pause_ns(50, 0.01, 0), ==, 0); /* no limit */
-	g_assert_cmpuint(parttime_pause_ns(50 * NS_PER_MS, 0.01, 0.001), >=, 449 * NS_PER_MS); /* one part in ten */
-	g_assert_cmpuint(parttime_pause_ns(50 * NS_PER_MS, 0.01, 0.001), <=, 451 * NS_PER_MS);
-	g_assert_cmpuint(parttime_pause_ns(NS_PER_S, 1, 0.001), ==, PARTTIME_PAUSE_MAX_NS);
+	static const struct {
+		double share, off, limit, on_s;
+		guint cycles;
+	} rows[] = {
+		{ 0.001, 0, 0.001, 0.05, 0 }, /* it may stay */
+		{ 0.01, 0, 0, 0.05, 0 }, /* no limit */
+		{ 0.00101, 0, 0.001, 0.9, 1 }, /* a little too much: room is left for who takes the counts */
+		{ 0.004, 0, 0.001, 0.25, 1 },
+		{ 0.004, 0.0002, 0.001, 0.2, 1 }, /* turning is paid for, too */
+		{ 0.004, 0.001, 0.001, 0.25, 2 }, /* it would take all of it: seldomer */
+		{ 0.04, 0, 0.001, 0.05, 2 }, /* not for less than that: seldomer */
+		{ 0.5, 0, 0.001, 0.05, PARTTIME_CYCLES },
+		{ 0.5, 1, 0.001, 0.05, PARTTIME_CYCLES },
+	};
+
+	for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct parttime_plan plan = parttime_plan(rows[i].share, rows[i].off, rows[i].limit);
+
+		g_assert_cmpfloat_with_epsilon((double)plan.on_ns / 1e9, rows[i].on_s, 1e-6);
+		g_assert_cmpuint(plan.cycles, ==, rows[i].cycles);
+	}
+}
+
+static void test_parttime_call(void)
+{
+	static const struct pace before = { .runs = { 64, 128 }, .timed_ns = { 1000, 2000 } };
+	static const struct pace now = { .runs = { 64 + 640, 128 + 64 }, .timed_ns = { 1000 + 3000, 2000 + 70 } };
+	struct pace few = before;
+
+	few.runs[0] += PACE_TIMED - 1;
+	g_assert_cmpfloat(parttime_call_ns(&now, &before), ==, 370); /* 3,000 of ten, and 70 of one */
+	g_assert_cmpfloat(parttime_call_ns(&few, &before), ==, 0);
 }
 
 static void test_searches_name(void)
@@ -975,6 +1002,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/budget", test_budget);
 	g_test_add_func("/probe/unlooked", test_unlooked);
 	g_test_add_func("/probe/parttime", test_parttime);
+	g_test_add_func("/probe/parttime-call", test_parttime_call);
 	g_test_add_func("/probe/many_packets", test_many_packets);
 	g_test_add_func("/probe/histogram-cells", test_histogram_cells);
 	return g_test_run();
