@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,7 +17,9 @@
 #include "serve/live.h"
 #include "store/capture.h"
 
-#define RECORD_TICK_MS 1000
+#define RECORD_TICK_NS NS_PER_S
+#define RECORD_TICK_MIN_NS (RECORD_TICK_NS / 4) /* a second of which less is left belongs to the next */
+#define RECORD_NICE (-10) /* an interval ends in time where all others want the CPU, too */
 #define RECORD_REST_MIN_NS (50 * NS_PER_MS)
 #define RECORD_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define RECORD_FREQUENCY_HZ 99
@@ -58,6 +61,8 @@ struct record {
 	gint64 written_ms;
 	guint64 read_ns; /* when the interval that runs began */
 	guint intervals;
+	guint tick; /* source */
+	guint64 longest_ns; /* of all intervals */
 	GError *error;
 };
 
@@ -140,8 +145,11 @@ static void record_look(struct record *record, gint64 time_ms)
 
 static void record_interval(struct record *record)
 {
+	guint64 began_ns = record->read_ns;
+
 	record_taken(record);
 	record->read_ns = clock_monotonic_ns();
+	record->longest_ns = MAX(record->longest_ns, record->read_ns - began_ns);
 	if (live_tick(record->live, record->error ? NULL : &record->error)) {
 		reel_each_packed(record->reel, record->written_ms, G_MAXINT64, record_frame, record);
 		record_look(record, record->written_ms);
@@ -155,6 +163,19 @@ static void record_rest(struct record *record)
 		record_interval(record);
 }
 
+static gboolean record_tick(gpointer data);
+
+/* Intervals end at whole seconds since the start: one that ended late is followed by a shorter one. */
+static void record_schedule(struct record *record)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	guint64 left_ns = RECORD_TICK_NS - (now_ns - record->start_ns) % RECORD_TICK_NS;
+
+	if (left_ns < RECORD_TICK_MIN_NS)
+		left_ns += RECORD_TICK_NS;
+	record->tick = g_timeout_add((guint)((left_ns + NS_PER_MS - 1) / NS_PER_MS), record_tick, record);
+}
+
 /* GSourceFunc: one interval is over. */
 static gboolean record_tick(gpointer data)
 {
@@ -166,7 +187,8 @@ static gboolean record_tick(gpointer data)
 			(double)capture_written(record->writer) / (1 << 20));
 	if (record->error || (record->duration_ns && clock_monotonic_ns() - record->start_ns >= record->duration_ns))
 		g_main_loop_quit(record->loop);
-	return G_SOURCE_CONTINUE;
+	record_schedule(record);
+	return G_SOURCE_REMOVE;
 }
 
 /* GSourceFunc of signals. */
@@ -272,8 +294,9 @@ static gboolean record_open(struct record *record, struct history *history, GErr
 
 static void record_loop(struct record *record)
 {
-	guint sources[3];
+	guint sources[2];
 
+	setpriority(PRIO_PROCESS, 0, MIN(RECORD_NICE, getpriority(PRIO_PROCESS, 0))); /* if it may */
 	record->lore = observe_lore_new();
 	for (guint i = 0; i < G_N_ELEMENTS(asides) && !record->no_bpf; i++)
 		if (!asides[i].has_stacks || !record->no_stacks)
@@ -285,8 +308,9 @@ static void record_loop(struct record *record)
 	record->processes = usage_new(live_registry(record->live), &(struct usage_options){ .no_bpf = TRUE });
 	sources[0] = g_unix_signal_add(SIGINT, record_stop, record);
 	sources[1] = g_unix_signal_add(SIGTERM, record_stop, record);
-	sources[2] = g_timeout_add(RECORD_TICK_MS, record_tick, record);
+	record_schedule(record);
 	g_main_loop_run(record->loop);
+	g_source_remove(record->tick);
 	for (guint i = 0; i < G_N_ELEMENTS(sources); i++)
 		g_source_remove(sources[i]);
 	g_main_loop_unref(record->loop);
@@ -301,6 +325,19 @@ static void record_loop(struct record *record)
 		fputs("\r\033[K", stderr);
 }
 
+/* What it has; and where intervals were not a second, how long they were. */
+static void record_say(const struct record *record, guint64 bytes)
+{
+	g_autofree char *size = units_bytes(bytes);
+
+	fprintf(stderr, "wrote %s: %u intervals, %s\n", record->output, record->intervals, size);
+	if (record->longest_ns > RECORD_TICK_NS + RECORD_TICK_MIN_NS)
+		fprintf(stderr,
+			"the longest interval took %.1f s instead of 1, since the recorder had no CPU in time: all that "
+			"happened is in it, but not when\n",
+			(double)record->longest_ns / (double)NS_PER_S);
+}
+
 static int record_run(struct record *record)
 {
 	struct history *history = history_new(NULL);
@@ -308,6 +345,8 @@ static int record_run(struct record *record)
 	int status = EXIT_FAILED;
 
 	record->reel = reel_new(NULL, REEL_SECONDS);
+	history_set_minutes(history, 1); /* nobody asks: all is written at once */
+	reel_set_minutes(record->reel, 1);
 	if (record_open(record, history, &error)) {
 		guint64 bytes;
 
@@ -316,11 +355,8 @@ static int record_run(struct record *record)
 		if (record->error)
 			g_propagate_error(&error, g_steal_pointer(&record->error));
 		if (capture_close(record->writer, error ? NULL : &error) && !error) {
-			g_autofree char *size = units_bytes(bytes);
-
 			if (!record->quiet)
-				fprintf(stderr, "wrote %s: %u intervals, %s\n", record->output, record->intervals,
-					size);
+				record_say(record, bytes);
 			status = EXIT_OK;
 		}
 	}
