@@ -426,6 +426,8 @@ static void write_parts(struct json_writer *json, const struct api *api)
 		json_string(json, "shows", part->shows);
 		json_string(json, "state", states[part->state]);
 		json_string(json, "why", part->why);
+		if (part->retry_ms)
+			json_int(json, "retry_ms", part->retry_ms);
 		json_string(json, "rung", part->ledger.rung);
 		json_string(json, "misses", part->ledger.misses);
 		json_uint(json, "seen", part->ledger.seen.events);

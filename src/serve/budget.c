@@ -27,6 +27,11 @@ struct budget {
 	double part_cores[LIVE_PARTS]; /* over the last whole window */
 	guint64 children_ns;
 	gboolean is_shed[LIVE_PARTS]; /* when it was looked last */
+	struct retry {
+		guint attempts; /* in vain */
+		guint64 due_ns; /* 0: it is not refused */
+		guint64 on_ns; /* since when it has been on again */
+	} retries[LIVE_PARTS];
 	GPtrArray *notes;
 };
 
@@ -144,17 +149,6 @@ static void note_shed(struct budget *budget, const struct live *live)
 	}
 }
 
-/* What needs a capability that was given up after the start stays off: of DNS, where no child keeps it (probe/hanger.h). */
-static void note_restored(struct budget *budget, const struct live_part_status *part)
-{
-	if (part->state == LIVE_ON)
-		note(budget, g_strdup_printf("%s is watched again: there is room", part->name));
-	else
-		note(budget,
-		     g_strdup_printf("there is room for %s, but it stays off until the agent is started again: %s",
-				     part->name, part->why));
-}
-
 static void restore_one(struct budget *budget, struct live *live)
 {
 	const struct budget_limits *limits = &budget->limits;
@@ -169,10 +163,71 @@ static void restore_one(struct budget *budget, struct live *live)
 		    (limits->map_bytes && (double)budget->usage.map_bytes > (double)limits->map_bytes * BUDGET_ROOM))
 			return;
 		live_shed(live, (enum live_part)i, FALSE, NULL);
-		note_restored(budget, live_part(live, (enum live_part)i));
+		if (live_part(live, (enum live_part)i)->state == LIVE_ON) /* else it is refused, and tried again */
+			note(budget, g_strdup_printf("%s is watched again: there is room",
+						     live_part(live, (enum live_part)i)->name));
 		return;
 	}
 }
+
+/* ---- what was refused ---- */
+
+guint64 budget_retry_wait_ns(guint attempts)
+{
+	return attempts < 9 ? MIN(BUDGET_RETRY_FIRST_NS << attempts, BUDGET_RETRY_LAST_NS) : BUDGET_RETRY_LAST_NS;
+}
+
+static void retry_plan(struct budget *budget, struct live *live, enum live_part part, guint64 now_ns)
+{
+	const struct live_part_status *status = live_part(live, part);
+	struct retry *retry = &budget->retries[part];
+	guint64 wait_ns = budget_retry_wait_ns(retry->attempts);
+
+	retry->due_ns = now_ns + wait_ns;
+	live_retry_at(live, part, (gint64)((clock_realtime_ns() + wait_ns) / NS_PER_MS));
+	note(budget, g_strdup_printf("%s is not watched: %s; it is tried again in %u s", status->name, status->why,
+				     (guint)(wait_ns / NS_PER_S)));
+}
+
+static void retry_one(struct budget *budget, struct live *live, enum live_part part, guint64 now_ns)
+{
+	struct retry *retry = &budget->retries[part];
+
+	retry->attempts++;
+	live_retry(live, part);
+	if (live_part(live, part)->state != LIVE_ON) {
+		retry_plan(budget, live, part, now_ns);
+		return;
+	}
+	retry->due_ns = 0;
+	retry->on_ns = now_ns;
+	note(budget,
+	     g_strdup_printf("%s is watched again, at attempt %u", live_part(live, part)->name, retry->attempts));
+}
+
+/* What broke off soon after it was on again goes on waiting longer. One attempt a tick: each takes up to a second. What needs
+ * a capability that was given up after the start is refused again, and the note says so (of DNS, where no child keeps it:
+ * probe/hanger.h). */
+static void retry_refused(struct budget *budget, struct live *live, guint64 now_ns)
+{
+	for (guint i = 0; i < LIVE_GAUGES; i++) {
+		struct retry *retry = &budget->retries[i];
+
+		if (live_part(live, (enum live_part)i)->state != LIVE_REFUSED)
+			continue;
+		if (retry->due_ns && now_ns >= retry->due_ns) {
+			retry_one(budget, live, (enum live_part)i, now_ns);
+			return;
+		}
+		if (retry->due_ns)
+			continue;
+		if (now_ns - retry->on_ns > BUDGET_RETRY_LAST_NS)
+			retry->attempts = 0;
+		retry_plan(budget, live, (enum live_part)i, now_ns);
+	}
+}
+
+/* ---- ticks ---- */
 
 /* A window is over: what each part took in it. */
 static void window_end(struct budget *budget, struct live *live, guint64 now_ns)
@@ -212,6 +267,7 @@ void budget_tick(struct budget *budget, struct live *live)
 		budget->maps_ns = now_ns;
 	}
 	note_shed(budget, live);
+	retry_refused(budget, live, now_ns);
 	if (now_ns - budget->window_ns < BUDGET_WINDOW_NS) {
 		if (budget->usage.uptime_ns && budget->usage.uptime_ns < BUDGET_WINDOW_NS)
 			budget->usage.cpu_cores =

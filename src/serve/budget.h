@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the agent itself takes, and keeping that within bounds: CPU time of the process, resident memory, memory of its
  * kernel maps. When a bound is passed for a minute, the dearest part is shed; when there is room again, it comes back.
- * Every such step is remembered, so that people see why something is missing. */
+ * What the kernel refused, or what broke off, is tried again: soon at first, then ever more seldom. Every such step is remembered, so that people see why something is missing. */
 #pragma once
 #include <glib.h>
 
+#include "base/units.h"
 #include "serve/live.h"
 
 #define BUDGET_NOTES_MAX 32
+
+/* When a part is tried again after so many attempts in vain since it was on for long. */
+#define BUDGET_RETRY_FIRST_NS (10 * NS_PER_S)
+#define BUDGET_RETRY_LAST_NS (3600 * NS_PER_S)
+guint64 budget_retry_wait_ns(guint attempts);
 
 struct budget_limits {
 	double cpu_cores; /* of one core: 0.01; 0: no bound, and so below */

@@ -388,6 +388,20 @@ void live_shed(struct live *live, enum live_part part, gboolean off, const char 
 	}
 }
 
+void live_retry(struct live *live, enum live_part part)
+{
+	g_return_if_fail(part < LIVE_GAUGES);
+	if (live->parts[part].state != LIVE_REFUSED)
+		return;
+	live->parts[part].retry_ms = 0;
+	part_start(live, part);
+}
+
+void live_retry_at(struct live *live, enum live_part part, gint64 time_ms)
+{
+	live->parts[part].retry_ms = time_ms;
+}
+
 static struct histogram_counts *counts_of(struct histogram_counts **counts)
 {
 	if (!*counts)

@@ -51,7 +51,7 @@ enum live_part {
 enum live_state {
 	LIVE_ON = 0,
 	LIVE_OFF = 1, /* asked for in the configuration */
-	LIVE_REFUSED = 2, /* by the kernel: `why` says it */
+	LIVE_REFUSED = 2, /* by the kernel, at the start or later: `why` says it. The budget tries again (budget.h). */
 	LIVE_SHED = 3, /* to keep the budget */
 };
 
@@ -64,6 +64,7 @@ struct live_part_status {
 	char *why; /* NULL: on */
 	struct ledger ledger; /* since the start */
 	guint64 cost_ns; /* of our own CPU time reading it, since the start */
+	gint64 retry_ms; /* since 1970: when it is tried again; 0: it is not */
 };
 
 /* A container, a unit or the host. */
@@ -159,3 +160,7 @@ void live_note(struct live *live, const struct event *event);
 
 /* Turns a part off to save its cost, or on again. */
 void live_shed(struct live *live, enum live_part part, gboolean off, const char *why);
+/* Starts a part that was refused; it is on then, or refused again. */
+void live_retry(struct live *live, enum live_part part);
+/* When that is going to be, for people; since 1970. */
+void live_retry_at(struct live *live, enum live_part part, gint64 time_ms);

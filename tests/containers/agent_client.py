@@ -18,9 +18,10 @@ class Agent:
         self.socket = Path(directory) / "fathom.sock"
         self.arguments = arguments
         self.process = None
+        self.wrapper = []  # a command that runs its arguments
 
     def start(self):
-        command = [fathom_binary(), "serve", "--state", self.state, "--socket", self.socket,
+        command = [*self.wrapper, fathom_binary(), "serve", "--state", self.state, "--socket", self.socket,
                    "--listen", "127.0.0.1:0", *self.arguments]
         log = open(self.state.parent / "agent.err", "w")
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

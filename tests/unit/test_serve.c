@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "observe/look_kept.h"
+#include "serve/budget.h"
 #include "serve/changes.h"
 #include "serve/guard.h"
 #include "serve/replay.h"
@@ -307,6 +308,22 @@ static void test_origin(void)
 	g_assert_false(guard_origin("http://127.0.0.1:7070", NULL));
 }
 
+/* Soon at first, never less patient, an hour at most. */
+static void test_retry_waits(void)
+{
+	guint64 before_ns = 0;
+
+	g_assert_cmpuint(budget_retry_wait_ns(0), ==, BUDGET_RETRY_FIRST_NS);
+	for (guint attempts = 0; attempts < 100; attempts++) {
+		guint64 wait_ns = budget_retry_wait_ns(attempts);
+
+		g_assert_cmpuint(wait_ns, <=, BUDGET_RETRY_LAST_NS);
+		g_assert_true(wait_ns > before_ns || wait_ns == BUDGET_RETRY_LAST_NS);
+		before_ns = wait_ns;
+	}
+	g_assert_cmpuint(budget_retry_wait_ns(G_MAXUINT), ==, BUDGET_RETRY_LAST_NS);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -319,5 +336,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/serve/changes/many-ends", test_many_ends);
 	g_test_add_func("/serve/changes/late-name", test_late_name);
 	g_test_add_func("/serve/replay/readings", test_readings);
+	g_test_add_func("/serve/retry-waits", test_retry_waits);
 	return g_test_run();
 }
