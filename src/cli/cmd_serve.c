@@ -48,7 +48,7 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		{ "history-mib", 0, 0, G_OPTION_ARG_INT, &given->history_mib,
 		  "Room for history on disk (default 256); 0: in memory only", "MIB" },
 		{ "memory-minutes", 0, 0, G_OPTION_ARG_INT, &given->memory_minutes,
-		  "Of history that stand in memory, too (default 15)", "MINUTES" },
+		  "Of history that stand in memory where none is on disk (default 15)", "MINUTES" },
 		{ "cpu-percent", 0, 0, G_OPTION_ARG_DOUBLE, &given->cpu_percent,
 		  "Of one CPU that the agent may take before it sheds probes (default 1); 0: no bound", "PERCENT" },
 		{ "memory-mib", 0, 0, G_OPTION_ARG_INT, &given->memory_mib, "Likewise its memory (default 40)", "MIB" },

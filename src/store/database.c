@@ -7,7 +7,6 @@
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zstd.h>
 
 #define DATABASE_VERSION 1
 #define DATABASE_APPLICATION 0x6661746d /* "fatm": tells our files from others */
@@ -16,8 +15,11 @@
 #define DATABASE_RETRY_US (5 * G_USEC_PER_SEC) /* after trouble */
 #define DATABASE_PAGE_BYTES 4096
 #define DATABASE_WAL_PAGES 256
-#define DATABASE_TICK_BYTES (16u << 20) /* of one tick, unpacked: more is damaged */
-#define DATABASE_ZSTD_LEVEL 1
+#define DATABASE_GATHER_US (30 * 1000) /* what comes so soon after another goes with it */
+#define DATABASE_BATCH_MAX 64 /* items of one transaction */
+#define DATABASE_FORGET_EVERY 32 /* ticks of a table */
+#define DATABASE_BEHIND 40 /* items that wait */
+#define DATABASE_BEHIND_US (15 * 60 * G_USEC_PER_SEC) /* after something was dropped */
 #define DATABASE_TRIM_SHARE 20 /* 1/20 of the ticks go when the budget is used up */
 #define DATABASE_BUSY_MS 200
 
@@ -33,7 +35,7 @@ struct item {
 	enum item_kind kind;
 	enum database_lane lane;
 	enum history_resolution resolution;
-	gint64 time_ms;
+	gint64 id, time_ms;
 	GBytes *tick;
 	struct history_resource resource;
 };
@@ -42,17 +44,16 @@ struct database {
 	sqlite3 *reader;
 	char *path;
 	guint64 budget_bytes;
-	guint64 damaged; /* the reader's */
 	GAsyncQueue *queue; /* of struct item */
 	GThread *thread;
 	/* the writer's own */
 	sqlite3 *writer;
 	GHashTable *statements; /* SQL → sqlite3_stmt *: there are few, and each is run again and again */
-	ZSTD_CCtx *compressor;
-	guint64 writes;
+	guint written[DATABASE_LANES][HISTORY_RESOLUTIONS]; /* ticks */
 	/* behind `lock` */
 	GMutex lock;
 	guint64 dropped, bytes;
+	gint64 dropped_us; /* when last; 0: never */
 	char *trouble;
 	char *kept_ids; /* with commas between; NULL: none */
 	char *trouble_shown; /* the reader's copy */
@@ -161,48 +162,48 @@ static int write_resource(struct database *database, const struct history_resour
 	return run_prepared(statement);
 }
 
-static GBytes *pack(struct database *database, GBytes *tick)
+/* Beyond what is kept of each resolution the oldest go. */
+static int forget_ticks(struct database *database, const char *table, enum history_resolution resolution)
 {
-	gsize length, room, packed;
-	const void *bytes = g_bytes_get_data(tick, &length);
-	void *buffer;
+	g_autofree char *forget = g_strdup_printf("DELETE FROM %s WHERE id <= (SELECT max(id) FROM %s) - %u", table,
+						  table, history_ticks_kept[resolution]);
 
-	room = ZSTD_compressBound(length);
-	buffer = g_malloc(room);
-	packed = ZSTD_compressCCtx(database->compressor, buffer, room, bytes, length, DATABASE_ZSTD_LEVEL);
-	if (ZSTD_isError(packed)) {
-		g_free(buffer);
-		return NULL;
-	}
-	return g_bytes_new_take(g_realloc(buffer, packed), packed);
+	return run_again(database, forget);
 }
 
 static int write_tick(struct database *database, const struct item *item)
 {
 	const char *table = tables[item->lane][item->resolution];
-	g_autofree char *insert = g_strdup_printf("INSERT INTO %s (time_ms, data) VALUES (?,?)", table);
-	g_autofree char *forget = g_strdup_printf("DELETE FROM %s WHERE id <= (SELECT max(id) FROM %s) - %u", table,
-						  table, history_ticks_kept[item->resolution]);
-	g_autoptr(GBytes) packed = pack(database, item->tick);
+	g_autofree char *insert = g_strdup_printf("INSERT INTO %s (id, time_ms, data) VALUES (?,?,?)", table);
 	sqlite3_stmt *statement;
-	int status = packed ? prepare(database, insert, &statement) : SQLITE_NOMEM;
+	int status = prepare(database, insert, &statement);
 
 	if (status != SQLITE_OK)
 		return status;
-	sqlite3_bind_int64(statement, 1, item->time_ms);
-	sqlite3_bind_blob(statement, 2, g_bytes_get_data(packed, NULL), (int)g_bytes_get_size(packed), SQLITE_STATIC);
+	if (item->id)
+		sqlite3_bind_int64(statement, 1, item->id);
+	sqlite3_bind_int64(statement, 2, item->time_ms);
+	sqlite3_bind_blob(statement, 3, g_bytes_get_data(item->tick, NULL), (int)g_bytes_get_size(item->tick),
+			  SQLITE_STATIC);
 	status = run_prepared(statement);
-	return status == SQLITE_OK ? run_again(database, forget) : status;
+	if (status == SQLITE_OK && database->written[item->lane][item->resolution]++ % DATABASE_FORGET_EVERY == 0)
+		status = forget_ticks(database, table, item->resolution);
+	return status;
 }
 
-/* One item, one transaction. */
-static int write_item(struct database *database, const struct item *item)
+/* One transaction. */
+static int write_items(struct database *database, const GPtrArray *items)
 {
 	int status = run_again(database, "BEGIN IMMEDIATE");
 
 	if (status != SQLITE_OK)
 		return status;
-	status = item->kind == ITEM_TICK ? write_tick(database, item) : write_resource(database, &item->resource);
+	for (guint i = 0; i < items->len && status == SQLITE_OK; i++) {
+		const struct item *item = g_ptr_array_index(items, i);
+
+		status = item->kind == ITEM_TICK ? write_tick(database, item)
+						 : write_resource(database, &item->resource);
+	}
 	if (status == SQLITE_OK)
 		status = run_again(database, "COMMIT");
 	if (status != SQLITE_OK)
@@ -256,7 +257,14 @@ static gboolean is_over_budget(struct database *database)
 	return (guint64)(pages - spare) * DATABASE_PAGE_BYTES > database->budget_bytes / 10 * 9;
 }
 
-static void note_state(struct database *database, const char *trouble)
+/* Behind the lock. */
+static void note_dropped(struct database *database, guint count)
+{
+	database->dropped += count;
+	database->dropped_us = g_get_monotonic_time();
+}
+
+static void note_state(struct database *database, const char *trouble, guint count)
 {
 	guint64 bytes = file_bytes(database->path, "") + file_bytes(database->path, "-wal");
 
@@ -265,45 +273,61 @@ static void note_state(struct database *database, const char *trouble)
 		g_free(database->trouble);
 		database->trouble = g_strdup(trouble);
 	}
-	database->dropped += trouble != NULL;
+	if (trouble)
+		note_dropped(database, count);
 	database->bytes = bytes;
 	g_mutex_unlock(&database->lock);
 }
 
 /* TRUE when written. */
-static gboolean take_item(struct database *database, const struct item *item)
+static gboolean take_items(struct database *database, const GPtrArray *items)
 {
-	int status = write_item(database, item);
+	int status = write_items(database, items);
 
 	if (status == SQLITE_FULL && is_over_budget(database) && trim(database))
-		status = write_item(database, item);
-	note_state(database, status == SQLITE_OK ? NULL : sqlite3_errmsg(database->writer));
+		status = write_items(database, items);
+	note_state(database, status == SQLITE_OK ? NULL : sqlite3_errmsg(database->writer), items->len);
 	return status == SQLITE_OK;
+}
+
+/* What comes together. FALSE: it is the last. */
+static gboolean gather(struct database *database, GPtrArray *items)
+{
+	struct item *item = g_async_queue_pop(database->queue);
+
+	while (item && item->kind != ITEM_END) {
+		g_ptr_array_add(items, item);
+		item = items->len < DATABASE_BATCH_MAX ? g_async_queue_timeout_pop(database->queue, DATABASE_GATHER_US)
+						       : NULL;
+	}
+	if (!item)
+		return TRUE;
+	item_free(item);
+	return FALSE;
 }
 
 /* GThreadFunc */
 static gpointer writer_run(gpointer data)
 {
 	struct database *database = data;
+	g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)item_free);
+	gboolean goes_on = TRUE;
 	gint64 retry_us = 0;
 
-	for (;;) {
-		struct item *item = g_async_queue_pop(database->queue);
-		enum item_kind kind = item->kind;
-
-		if (kind != ITEM_END && g_get_monotonic_time() >= retry_us) {
-			gboolean ok = take_item(database, item);
+	while (goes_on) {
+		g_ptr_array_set_size(items, 0);
+		goes_on = gather(database, items);
+		if (items->len && g_get_monotonic_time() >= retry_us) {
+			gboolean ok = take_items(database, items);
 
 			retry_us = ok ? 0 : g_get_monotonic_time() + DATABASE_RETRY_US;
-		} else if (kind != ITEM_END) {
+		} else if (items->len) {
 			g_mutex_lock(&database->lock);
-			database->dropped++;
+			note_dropped(database, items->len);
 			g_mutex_unlock(&database->lock);
 		}
-		item_free(item);
-		if (kind == ITEM_END)
-			return NULL;
 	}
+	return NULL;
 }
 
 static void enqueue(struct database *database, struct item *item)
@@ -315,17 +339,17 @@ static void enqueue(struct database *database, struct item *item)
 	}
 	item_free(item);
 	g_mutex_lock(&database->lock);
-	database->dropped++;
+	note_dropped(database, 1);
 	g_mutex_unlock(&database->lock);
 }
 
-void database_add(struct database *database, enum database_lane lane, enum history_resolution resolution,
+void database_add(struct database *database, enum database_lane lane, enum history_resolution resolution, gint64 id,
 		  gint64 time_ms, GBytes *tick)
 {
 	struct item *item = g_new0(struct item, 1);
 
 	*item = (struct item){
-		.kind = ITEM_TICK, .lane = lane, .resolution = resolution, .time_ms = time_ms, .tick = tick
+		.kind = ITEM_TICK, .lane = lane, .resolution = resolution, .id = id, .time_ms = time_ms, .tick = tick
 	};
 	enqueue(database, item);
 }
@@ -342,39 +366,24 @@ void database_add_resource(struct database *database, const struct history_resou
 
 /* ---- the reader ---- */
 
-static gboolean unpack(sqlite3_stmt *statement, int column, GByteArray *into)
-{
-	const void *packed = sqlite3_column_blob(statement, column);
-	gsize length = (gsize)sqlite3_column_bytes(statement, column);
-	unsigned long long size = packed ? ZSTD_getFrameContentSize(packed, length) : ZSTD_CONTENTSIZE_ERROR;
-	gsize got;
-
-	if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > DATABASE_TICK_BYTES)
-		return FALSE;
-	g_byte_array_set_size(into, (guint)size);
-	got = ZSTD_decompress(into->data, into->len, packed, length);
-	return !ZSTD_isError(got) && got == size;
-}
-
 void database_read(struct database *database, enum database_lane lane, enum history_resolution resolution,
-		   gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user)
+		   gint64 before_id, gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user)
 {
-	g_autofree char *sql = g_strdup_printf(
-		"SELECT time_ms, data FROM %s WHERE time_ms > ? AND time_ms <= ? ORDER BY time_ms, id LIMIT ?",
-		tables[lane][resolution]);
-	g_autoptr(GByteArray) bytes = g_byte_array_new();
+	g_autofree char *sql = g_strdup_printf("SELECT time_ms, data FROM %s WHERE time_ms > ? AND time_ms <= ? AND"
+					       " id < ? ORDER BY time_ms, id LIMIT ?",
+					       tables[lane][resolution]);
 	sqlite3_stmt *statement = NULL;
 
 	if (sqlite3_prepare_v2(database->reader, sql, -1, &statement, NULL) != SQLITE_OK)
 		return;
 	sqlite3_bind_int64(statement, 1, from_ms);
 	sqlite3_bind_int64(statement, 2, to_ms);
-	sqlite3_bind_int64(statement, 3, limit);
+	sqlite3_bind_int64(statement, 3, before_id);
+	sqlite3_bind_int64(statement, 4, limit);
 	while (sqlite3_step(statement) == SQLITE_ROW) {
-		if (unpack(statement, 1, bytes))
-			each(user, sqlite3_column_int64(statement, 0), bytes->data, bytes->len);
-		else
-			database->damaged++;
+		const guint8 *bytes = sqlite3_column_blob(statement, 1);
+
+		each(user, sqlite3_column_int64(statement, 0), bytes, (gsize)sqlite3_column_bytes(statement, 1));
 	}
 	sqlite3_finalize(statement);
 }
@@ -443,6 +452,13 @@ void database_keep_resources(struct database *database, const guint32 *ids, guin
 	g_mutex_unlock(&database->lock);
 }
 
+gint64 database_last_id(struct database *database, enum database_lane lane, enum history_resolution resolution)
+{
+	g_autofree char *sql = g_strdup_printf("SELECT max(id) FROM %s", tables[lane][resolution]);
+
+	return query_number(database->reader, sql, 0);
+}
+
 gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution)
 {
 	g_autofree char *sql = g_strdup_printf("SELECT min(time_ms) FROM %s", tables[lane][resolution]);
@@ -470,6 +486,17 @@ enum history_resolution database_resolution(struct database *database, enum data
 	return HISTORY_MINUTE;
 }
 
+gboolean database_is_behind(struct database *database)
+{
+	gboolean is_behind = g_async_queue_length(database->queue) > DATABASE_BEHIND;
+
+	g_mutex_lock(&database->lock);
+	is_behind |= database->trouble ||
+		     (database->dropped_us && g_get_monotonic_time() - database->dropped_us < DATABASE_BEHIND_US);
+	g_mutex_unlock(&database->lock);
+	return is_behind;
+}
+
 void database_stats(struct database *database, struct database_stats *stats)
 {
 	g_mutex_lock(&database->lock);
@@ -478,7 +505,6 @@ void database_stats(struct database *database, struct database_stats *stats)
 	*stats = (struct database_stats){ .bytes = database->bytes,
 					  .budget_bytes = database->budget_bytes,
 					  .dropped = database->dropped,
-					  .damaged = database->damaged,
 					  .trouble = database->trouble_shown };
 	g_mutex_unlock(&database->lock);
 }
@@ -606,7 +632,6 @@ struct database *database_open(const char *path, guint64 budget_bytes, char **no
 	database->path = g_strdup(path);
 	database->budget_bytes = MAX(budget_bytes, DATABASE_BUDGET_MIN);
 	database->queue = g_async_queue_new();
-	database->compressor = ZSTD_createCCtx();
 	database->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, statement_free);
 	g_mutex_init(&database->lock);
 	if (!open_file(database, note, error)) {
@@ -632,7 +657,6 @@ void database_close(struct database *database)
 	sqlite3_close(database->reader);
 	g_hash_table_unref(database->statements);
 	sqlite3_close(database->writer);
-	ZSTD_freeCCtx(database->compressor);
 	g_async_queue_unref(database->queue);
 	g_mutex_clear(&database->lock);
 	g_free(database->trouble);

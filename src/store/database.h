@@ -3,8 +3,9 @@
  * opens, at most without its last transaction. Writing happens in a thread of its own, fed by a queue; when the disk is
  * full or fails it stops, says why, and tries again later, while everything else goes on.
  *
- * The file never exceeds its budget: beyond it the oldest ticks go first. Ticks are packed (series.h) and compressed
- * with zstd; what is read back is checked, a damaged tick is left out and counted. */
+ * What waits together, as what one reading brings, is one transaction. The file never exceeds its budget: beyond it the
+ * oldest ticks go first. Ticks come packed (series.h, pack.h) and compressed (pack_compress), and are handed out so; whoever
+ * reads one checks it. */
 #pragma once
 #include <glib.h>
 
@@ -32,16 +33,17 @@ enum database_lane {
 	DATABASE_LANES = 3,
 };
 
-/* Both take what they are given over and return at once; when the queue is full, the tick is dropped and counted. */
-void database_add(struct database *database, enum database_lane lane, enum history_resolution resolution,
+/* Both take what they are given over and return at once; when the queue is full, the tick is dropped and counted. `id`: the
+ * tick's number in its table, above all before it; 0: the next. */
+void database_add(struct database *database, enum database_lane lane, enum history_resolution resolution, gint64 id,
 		  gint64 time_ms, GBytes *tick);
 void database_add_resource(struct database *database, const struct history_resource *resource);
 
 /* Called for each, in order of arrival. */
 typedef void (*database_tick_fn)(void *user, gint64 time_ms, const guint8 *bytes, gsize length);
-/* Ticks with from_ms < time ≤ to_ms, at most `limit`. */
+/* Ticks with from_ms < time ≤ to_ms and a number below `before_id`, at most `limit`. */
 void database_read(struct database *database, enum database_lane lane, enum history_resolution resolution,
-		   gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user);
+		   gint64 before_id, gint64 from_ms, gint64 to_ms, guint limit, database_tick_fn each, void *user);
 typedef void (*database_resource_fn)(void *user, const struct history_resource *resource);
 /* The newest, at most `limit`. */
 void database_read_resources(struct database *database, guint limit, database_resource_fn each, void *user);
@@ -50,6 +52,8 @@ void database_find_resource(struct database *database, const struct history_reso
 			    void *user);
 /* Their names are kept, however old, until the next call. */
 void database_keep_resources(struct database *database, const guint32 *ids, guint count);
+/* Number of the newest tick; 0 when there is none. */
+gint64 database_last_id(struct database *database, enum database_lane lane, enum history_resolution resolution);
 /* Time of the oldest tick; 0 when there is none. */
 gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution);
 
@@ -58,8 +62,12 @@ gint64 database_oldest_ms(struct database *database, enum database_lane lane, en
 enum history_resolution database_resolution(struct database *database, enum database_lane lane, gint64 from_ms,
 					    gint64 to_ms, guint step_ms);
 
+/* Is there more than a few seconds that it does not have: does much wait, is there trouble, was something dropped within
+ * the last quarter of an hour? */
+gboolean database_is_behind(struct database *database);
+
 struct database_stats {
-	guint64 bytes, budget_bytes, dropped, damaged;
+	guint64 bytes, budget_bytes, dropped;
 	const char *trouble; /* NULL: none. Valid until the next call. */
 };
 void database_stats(struct database *database, struct database_stats *stats);

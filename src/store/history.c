@@ -3,18 +3,20 @@
 
 #include <string.h>
 
-#include "store/database.h"
-#include "store/strip.h"
+#include "store/pack.h"
+#include "store/recent.h"
 
 const guint history_resolution_ms[HISTORY_RESOLUTIONS] = { 1000, 10000, 60000 };
 const guint history_ticks_kept[HISTORY_RESOLUTIONS] = { 900, 8640, 40320 };
 
+#define HISTORY_TICK_BYTES (16u << 20) /* of one, unpacked: more is damaged */
 #define HISTORY_KEEP_EVERY 60 /* intervals: the database is told who lives */
 #define HISTORY_LIVES_MS 60000 /* who was seen this long ago may still be there: readings may be late */
 
 struct history {
 	struct database *database; /* NULL: none */
-	struct strip *ticks;
+	struct recent *ticks;
+	guint64 damaged;
 	struct series_mean *means[HISTORY_RESOLUTIONS]; /* of what the next coarser tick will be; [0] unused */
 	gint64 mean_end_ms[HISTORY_RESOLUTIONS]; /* when it ends; 0: nothing in it */
 	GHashTable *by_identity, *by_id; /* of struct history_resource */
@@ -161,68 +163,67 @@ const struct history_resource *history_resource(struct history *history, guint32
 /* The mean of resolution `which` is over: away with it. */
 static void mean_flush(struct history *history, guint which)
 {
-	GByteArray *tick = series_mean_take(history->means[which]);
+	g_autoptr(GByteArray) tick = series_mean_take(history->means[which]);
 	gint64 end_ms = history->mean_end_ms[which];
 
 	history->mean_end_ms[which] = 0;
-	if (!tick)
-		return;
-	if (history->database)
-		database_add(history->database, DATABASE_SERIES, (enum history_resolution)which, end_ms,
-			     g_byte_array_free_to_bytes(tick));
-	else
-		g_byte_array_unref(tick);
+	if (tick && history->database)
+		database_add(history->database, DATABASE_SERIES, (enum history_resolution)which, 0, end_ms,
+			     pack_compress(tick->data, tick->len));
 }
 
-static void mean_add(struct history *history, guint which, gint64 time_ms, GBytes *tick)
+static void mean_add(struct history *history, guint which, gint64 time_ms, const GByteArray *tick)
 {
 	gint64 step_ms = history_resolution_ms[which];
 	gint64 end_ms = (time_ms + step_ms - 1) / step_ms * step_ms;
 	struct series_reader reader;
 	struct series_point point;
-	gsize length;
-	const guint8 *bytes = g_bytes_get_data(tick, &length);
 
 	if (history->mean_end_ms[which] && history->mean_end_ms[which] != end_ms)
 		mean_flush(history, which);
 	history->mean_end_ms[which] = end_ms;
-	series_reader_init(&reader, bytes, length);
+	series_reader_init(&reader, tick->data, tick->len);
 	while (series_reader_next(&reader, &point))
 		series_mean_add(history->means[which], &point);
 }
 
 void history_add(struct history *history, gint64 time_ms, GByteArray *packed)
 {
-	g_autoptr(GBytes) tick = g_byte_array_free_to_bytes(packed);
-	gsize length;
-	const guint8 *bytes = g_bytes_get_data(tick, &length);
+	g_autoptr(GByteArray) tick = packed;
 
 	history->now_ms = MAX(time_ms, 1);
-	strip_add(history->ticks, time_ms, bytes, length);
+	recent_add(history->ticks, time_ms, tick->data, tick->len);
 	if (!history->database)
 		return;
 	if (history->intervals++ % HISTORY_KEEP_EVERY == 0)
 		resources_keep(history);
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		mean_add(history, i, time_ms, tick);
-	database_add(history->database, DATABASE_SERIES, HISTORY_SECOND, time_ms, g_bytes_ref(tick));
 }
 
 /* ---- questions ---- */
 
 struct query {
+	struct history *history;
 	guint32 id; /* 0: all */
 	history_point_fn each;
 	void *user;
 };
 
-/* database_tick_fn, strip_fn */
-static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+/* database_tick_fn */
+static void query_tick(void *user, gint64 time_ms, const guint8 *packed, gsize size)
 {
 	const struct query *query = user;
+	g_autoptr(GBytes) tick = pack_decompress(packed, size, HISTORY_TICK_BYTES, NULL);
 	struct series_reader reader;
 	struct series_point point;
+	gsize length;
+	const guint8 *bytes = tick ? g_bytes_get_data(tick, &length) : NULL;
 
+	if (!bytes) {
+		query->history->damaged++;
+		return;
+	}
 	series_reader_init(&reader, bytes, length);
 	while (series_reader_next(&reader, &point)) {
 		if (query->id && point.id != query->id)
@@ -236,17 +237,16 @@ static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize le
 enum history_resolution history_each(struct history *history, guint32 id, gint64 from_ms, gint64 to_ms, guint step_ms,
 				     history_point_fn each, void *user)
 {
-	struct query query = { .id = id, .each = each, .user = user };
-	gint64 oldest_ms = strip_oldest_ms(history->ticks);
-	enum history_resolution resolution;
+	struct query query = { .history = history, .id = id, .each = each, .user = user };
+	enum history_resolution resolution = HISTORY_SECOND;
 
-	if (!history->database || (oldest_ms && oldest_ms <= from_ms + history_resolution_ms[HISTORY_SECOND])) {
-		strip_each(history->ticks, from_ms, to_ms, query_tick, &query);
-		return HISTORY_SECOND;
-	}
-	resolution = database_resolution(history->database, DATABASE_SERIES, from_ms, to_ms, step_ms);
-	database_read(history->database, DATABASE_SERIES, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick,
-		      &query);
+	if (history->database && !recent_reaches(history->ticks, from_ms))
+		resolution = database_resolution(history->database, DATABASE_SERIES, from_ms, to_ms, step_ms);
+	if (resolution == HISTORY_SECOND)
+		recent_each(history->ticks, from_ms, to_ms, query_tick, &query);
+	else
+		database_read(history->database, DATABASE_SERIES, resolution, G_MAXINT64, from_ms, to_ms,
+			      HISTORY_TICKS_MAX, query_tick, &query);
 	return resolution;
 }
 
@@ -257,15 +257,16 @@ void history_stats(struct history *history, struct history_stats *stats)
 	if (history->database)
 		database_stats(history->database, &database);
 	*stats = (struct history_stats){
-		.memory_bytes = strip_memory_bytes(history->ticks),
-		.ticks = strip_count(history->ticks),
+		.memory_bytes = recent_memory_bytes(history->ticks),
+		.ticks = recent_count(history->ticks),
 		.names = g_hash_table_size(history->by_id),
-		.oldest_ms = strip_oldest_ms(history->ticks),
+		.oldest_ms = recent_oldest_ms(history->ticks),
 		.has_database = history->database != NULL,
 		.trouble = database.trouble,
 		.database_bytes = database.bytes,
 		.budget_bytes = database.budget_bytes,
 		.dropped = database.dropped,
+		.damaged = history->damaged,
 	};
 }
 
@@ -275,7 +276,8 @@ struct history *history_new(struct database *database)
 
 	history->database = database;
 	history->now_ms = 1;
-	history->ticks = strip_new(HISTORY_MEMORY_BYTES, history_ticks_kept[HISTORY_SECOND]);
+	history->ticks = recent_new(database, DATABASE_SERIES, HISTORY_SECOND, HISTORY_MEMORY_BYTES,
+				    history_ticks_kept[HISTORY_SECOND]);
 	history->by_identity = g_hash_table_new_full(identity_hash, identity_equal, resource_free, NULL);
 	history->by_id = g_hash_table_new(NULL, NULL);
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
@@ -287,7 +289,7 @@ struct history *history_new(struct database *database)
 
 void history_set_minutes(struct history *history, guint minutes)
 {
-	strip_set_count_max(history->ticks, MIN(minutes, HISTORY_MINUTES) * 60);
+	recent_set_limits(history->ticks, MIN(minutes, HISTORY_MINUTES) * 60, minutes);
 }
 
 void history_free(struct history *history)
@@ -299,7 +301,7 @@ void history_free(struct history *history)
 		series_mean_free(history->means[i]);
 	}
 	database_close(history->database);
-	strip_free(history->ticks);
+	recent_free(history->ticks);
 	g_hash_table_unref(history->by_id);
 	g_hash_table_unref(history->by_identity);
 	g_free(history);

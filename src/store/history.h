@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* History: what every container used, at three resolutions. The last minutes at full resolution stand in memory, within
  * a budget of bytes (with many containers the window is shorter, never the resolution worse). A database
- * (database.h), where there is one, keeps all of it across restarts and the coarser ones for longer.
+ * (database.h), where there is one, keeps all of it across restarts and the coarser ones for longer; then memory holds
+ * only what is newest (recent.h).
  *
  * Times are milliseconds since 1970, for people; order is that of arrival, so a clock that jumps back loses nothing. */
 #pragma once
@@ -23,7 +24,7 @@ extern const guint history_resolution_ms[HISTORY_RESOLUTIONS];
 /* Ticks kept on disk: 15 minutes, a day, four weeks. */
 extern const guint history_ticks_kept[HISTORY_RESOLUTIONS];
 
-#define HISTORY_MEMORY_BYTES (8u << 20)
+#define HISTORY_MEMORY_BYTES (6u << 20) /* compressed */
 #define HISTORY_TICKS_MAX 2000 /* read for one answer */
 #define HISTORY_RESOURCES_MAX 20000 /* names on disk, once its budget is used up: the newest, and whoever lives */
 #define HISTORY_NAMES_MAX 4096 /* names in memory, but for the living */
@@ -41,7 +42,8 @@ struct history_resource {
 struct history *history_new(struct database *database);
 void history_free(struct history *history);
 
-/* So many minutes stand in memory (15 unless it is told; no more), as far as there is room. */
+/* So many minutes stand in memory (15 unless it is told; no more), as far as there is room; of a database's, RECENT_MINUTES
+ * at most. */
 #define HISTORY_MINUTES 15
 void history_set_minutes(struct history *history, guint minutes);
 
@@ -67,5 +69,6 @@ struct history_stats {
 	gboolean has_database;
 	guint64 database_bytes, budget_bytes;
 	guint64 dropped; /* ticks that were not written */
+	guint64 damaged; /* that could not be read back */
 };
 void history_stats(struct history *history, struct history_stats *stats);

@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/reel.h"
 
-#include "store/database.h"
 #include "store/pack.h"
-#include "store/strip.h"
+#include "store/recent.h"
 
 struct reel {
 	struct database *database; /* NULL: none */
 	enum reel_kind kind;
-	struct strip *frames; /* packed, compressed */
+	struct recent *frames;
 	struct snapshot *sums[HISTORY_RESOLUTIONS]; /* what the next coarser one will be; [0] unused */
 	gint64 sum_end_ms[HISTORY_RESOLUTIONS];
 	guint64 damaged;
 };
-
-static void reel_keep(struct reel *reel, gint64 time_ms, GBytes *raw)
-{
-	gsize length;
-	const guint8 *bytes = g_bytes_get_data(raw, &length);
-	g_autoptr(GBytes) packed = pack_compress(bytes, length);
-
-	bytes = g_bytes_get_data(packed, &length);
-	strip_add(reel->frames, time_ms, bytes, length);
-}
 
 static void sum_add(struct reel *reel, guint which, gint64 time_ms, struct snapshot *snapshot);
 
@@ -33,8 +22,8 @@ static void sum_flush(struct reel *reel, guint which)
 
 	if (!sum)
 		return;
-	database_add(reel->database, DATABASE_SHAPES, (enum history_resolution)which, reel->sum_end_ms[which],
-		     pack_snapshot(sum));
+	database_add(reel->database, DATABASE_SHAPES, (enum history_resolution)which, 0, reel->sum_end_ms[which],
+		     pack_snapshot_compressed(sum));
 	if (which + 1 < HISTORY_RESOLUTIONS)
 		sum_add(reel, which + 1, reel->sum_end_ms[which], g_steal_pointer(&sum));
 }
@@ -63,19 +52,14 @@ static void sum_add(struct reel *reel, guint which, gint64 time_ms, struct snaps
 void reel_add(struct reel *reel, gint64 time_ms, struct snapshot *snapshot)
 {
 	g_autoptr(GBytes) raw = pack_snapshot(snapshot);
+	gsize length;
+	const guint8 *bytes = g_bytes_get_data(raw, &length);
 
-	reel_keep(reel, time_ms, raw);
-	if (!reel->database) {
+	recent_add(reel->frames, time_ms, bytes, length);
+	if (reel->database && reel->kind == REEL_SECONDS)
+		sum_add(reel, HISTORY_TEN_SECONDS, time_ms, snapshot);
+	else
 		snapshot_free(snapshot);
-		return;
-	}
-	if (reel->kind == REEL_STACKS) {
-		database_add(reel->database, DATABASE_STACKS, HISTORY_MINUTE, time_ms, g_bytes_ref(raw));
-		snapshot_free(snapshot);
-		return;
-	}
-	database_add(reel->database, DATABASE_SHAPES, HISTORY_SECOND, time_ms, g_bytes_ref(raw));
-	sum_add(reel, HISTORY_TEN_SECONDS, time_ms, snapshot);
 }
 
 /* ---- questions ---- */
@@ -86,19 +70,7 @@ struct query {
 	void *user;
 };
 
-/* database_tick_fn: what the database has decompressed. */
-static void query_tick(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
-{
-	const struct query *query = user;
-	g_autoptr(snapshot_t) snapshot = pack_read(bytes, length, NULL);
-
-	if (snapshot)
-		query->each(query->user, time_ms, snapshot);
-	else
-		query->reel->damaged++;
-}
-
-/* reel_packed_fn */
+/* reel_packed_fn, database_tick_fn */
 static void query_packed(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
 {
 	const struct query *query = user;
@@ -112,7 +84,17 @@ static void query_packed(void *user, gint64 time_ms, const guint8 *bytes, gsize 
 
 void reel_each_packed(struct reel *reel, gint64 from_ms, gint64 to_ms, reel_packed_fn each, void *user)
 {
-	strip_each(reel->frames, from_ms, to_ms, each, user);
+	recent_each(reel->frames, from_ms, to_ms, each, user);
+}
+
+/* Of a range that reaches back beyond what is in memory. */
+static enum history_resolution resolution_for(struct reel *reel, gint64 from_ms, gint64 to_ms, guint step_ms)
+{
+	if (reel->kind == REEL_STACKS)
+		return HISTORY_MINUTE;
+	if (to_ms - from_ms <= (gint64)REEL_MINUTES * 60 * 1000 && recent_reaches(reel->frames, from_ms))
+		return HISTORY_SECOND;
+	return database_resolution(reel->database, DATABASE_SHAPES, from_ms, to_ms, step_ms);
 }
 
 enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_ms, guint step_ms, reel_fn each,
@@ -120,20 +102,15 @@ enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_m
 {
 	struct query query = { .reel = reel, .each = each, .user = user };
 	gint64 oldest_ms = reel_oldest_ms(reel);
-	enum history_resolution resolution;
+	enum history_resolution resolution = HISTORY_SECOND;
 
-	if (!reel->database || (oldest_ms && oldest_ms <= from_ms + history_resolution_ms[HISTORY_SECOND])) {
-		reel_each_packed(reel, from_ms, to_ms, query_packed, &query);
-		return HISTORY_SECOND;
-	}
-	if (reel->kind == REEL_STACKS) {
-		database_read(reel->database, DATABASE_STACKS, HISTORY_MINUTE, from_ms, to_ms, HISTORY_TICKS_MAX,
-			      query_tick, &query);
-		return HISTORY_MINUTE;
-	}
-	resolution = database_resolution(reel->database, DATABASE_SHAPES, from_ms, to_ms, step_ms);
-	database_read(reel->database, DATABASE_SHAPES, resolution, from_ms, to_ms, HISTORY_TICKS_MAX, query_tick,
-		      &query);
+	if (reel->database && !(oldest_ms && oldest_ms <= from_ms + history_resolution_ms[HISTORY_SECOND]))
+		resolution = resolution_for(reel, from_ms, to_ms, step_ms);
+	if (resolution == HISTORY_SECOND || reel->kind == REEL_STACKS)
+		recent_each(reel->frames, from_ms, to_ms, query_packed, &query);
+	else
+		database_read(reel->database, DATABASE_SHAPES, resolution, G_MAXINT64, from_ms, to_ms,
+			      HISTORY_TICKS_MAX, query_packed, &query);
 	return resolution;
 }
 
@@ -156,12 +133,12 @@ struct snapshot *reel_sum(struct reel *reel, gint64 from_ms, gint64 to_ms, enum 
 
 gint64 reel_oldest_ms(const struct reel *reel)
 {
-	return strip_oldest_ms(reel->frames);
+	return recent_oldest_ms(reel->frames);
 }
 
 gsize reel_bytes(const struct reel *reel)
 {
-	return strip_memory_bytes(reel->frames);
+	return recent_memory_bytes(reel->frames);
 }
 
 guint64 reel_damaged(const struct reel *reel)
@@ -175,17 +152,20 @@ struct reel *reel_new(struct database *database, enum reel_kind kind)
 
 	reel->database = database;
 	reel->kind = kind;
-	reel->frames = strip_new(REEL_MEMORY_BYTES, history_ticks_kept[HISTORY_SECOND]);
+	reel->frames = kind == REEL_STACKS ? recent_new(database, DATABASE_STACKS, HISTORY_MINUTE, REEL_MEMORY_BYTES,
+							history_ticks_kept[HISTORY_SECOND])
+					   : recent_new(database, DATABASE_SHAPES, HISTORY_SECOND, REEL_MEMORY_BYTES,
+							history_ticks_kept[HISTORY_SECOND]);
 	reel_set_minutes(reel, HISTORY_MINUTES);
 	return reel;
 }
 
 void reel_set_minutes(struct reel *reel, guint minutes)
 {
-	if (reel->kind == REEL_SECONDS)
-		strip_set_count_max(reel->frames, MIN(minutes, HISTORY_MINUTES) * 60);
-	if (reel->database)
-		strip_set_age_max(reel->frames, (gint64)MIN(minutes, REEL_MINUTES) * 60 * 1000);
+	guint count =
+		reel->kind == REEL_SECONDS ? MIN(minutes, HISTORY_MINUTES) * 60 : history_ticks_kept[HISTORY_SECOND];
+
+	recent_set_limits(reel->frames, count, minutes);
 }
 
 void reel_free(struct reel *reel)
@@ -194,6 +174,6 @@ void reel_free(struct reel *reel)
 		return;
 	for (guint i = HISTORY_TEN_SECONDS; i < HISTORY_RESOLUTIONS; i++)
 		sum_flush(reel, i);
-	strip_free(reel->frames);
+	recent_free(reel->frames);
 	g_free(reel);
 }

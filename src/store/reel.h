@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A reel: one snapshot an interval (connections, latencies, events, gauges), for as long as there is room. The last
- * minutes stand packed in memory at full resolution, within a budget of bytes; a database, where there is one, keeps them
- * across restarts, and sums of ten seconds and of a minute for longer. */
+ * minutes are kept packed at full resolution (recent.h); a database, where there is one, keeps them across restarts, and sums
+ * of ten seconds and of a minute for longer. */
 #pragma once
 #include <glib.h>
 
@@ -9,8 +9,7 @@
 #include "store/history.h"
 
 #define REEL_MEMORY_BYTES (3u << 20) /* of each; a hundred containers' five minutes take half of it */
-/* In memory, where a database has the rest: what the flight recorder wants, and the windows at its edge. */
-#define REEL_MINUTES 6
+#define REEL_MINUTES 6 /* a range so short is answered at full resolution */
 #define REEL_EVENTS_MAX 200 /* of one sum */
 
 struct reel;
@@ -36,7 +35,7 @@ enum history_resolution reel_each(struct reel *reel, gint64 from_ms, gint64 to_m
 /* All of them as one; owned by the caller; never NULL. */
 struct snapshot *reel_sum(struct reel *reel, gint64 from_ms, gint64 to_ms, enum history_resolution *resolution);
 
-/* The packed, compressed snapshots in memory with from_ms < time ≤ to_ms, oldest first. */
+/* The packed, compressed snapshots at full resolution with from_ms < time ≤ to_ms, oldest first. */
 typedef void (*reel_packed_fn)(void *user, gint64 time_ms, const guint8 *bytes, gsize length);
 void reel_each_packed(struct reel *reel, gint64 from_ms, gint64 to_ms, reel_packed_fn each, void *user);
 

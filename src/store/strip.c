@@ -132,6 +132,11 @@ struct strip *strip_new(gsize bytes_max, guint count_max)
 	return strip;
 }
 
+void strip_set_bytes_max(struct strip *strip, gsize bytes_max)
+{
+	strip->bytes_max = bytes_max;
+}
+
 void strip_set_count_max(struct strip *strip, guint count_max)
 {
 	strip->count_max = count_max;

@@ -13,6 +13,7 @@ struct strip;
 
 /* Takes at most `bytes_max` bytes of memory, and holds at most `count_max` strings; but one in any case. */
 struct strip *strip_new(gsize bytes_max, guint count_max);
+void strip_set_bytes_max(struct strip *strip, gsize bytes_max); /* from the next piece on */
 void strip_set_count_max(struct strip *strip, guint count_max); /* from the next one on */
 /* Those go that are older than the newest by more than `age_max_ms`; 0: however old. From the next one on. */
 void strip_set_age_max(struct strip *strip, gint64 age_max_ms);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* History: what is packed comes back, damaged ticks do no harm, coarser points are means, a database survives. */
 #include <glib/gstdio.h>
+#include <sqlite3.h>
 #include <string.h>
 
 #include "store/capture.h"
 #include "store/database.h"
 #include "store/history.h"
 #include "store/pack.h"
+#include "store/recent.h"
 #include "store/reel.h"
 #include "store/strip.h"
 
@@ -346,6 +348,18 @@ static void test_pack_damaged(void)
 	}
 }
 
+static void remove_database(const char *directory, const char *path)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+		g_autofree char *file = g_strconcat(path, suffixes[i], NULL);
+
+		g_unlink(file);
+	}
+	g_rmdir(directory);
+}
+
 /* reel_fn */
 static void sum_up(void *user, gint64 time_ms, struct snapshot *snapshot)
 {
@@ -385,13 +399,138 @@ static void test_reel(void)
 	}
 	reel_free(reel);
 	history_free(history);
-	for (guint i = 0; i < 3; i++) {
-		static const char *const suffixes[] = { "", "-wal", "-shm" };
-		g_autofree char *file = g_strconcat(path, suffixes[i], NULL);
+	remove_database(directory, path);
+}
 
-		g_unlink(file);
+/* ---- what is newest ---- */
+
+#define RECENT_STRING_BYTES 4000 /* that no compressor makes smaller */
+#define RECENT_DEADLINE_US (120 * G_USEC_PER_SEC) /* for what hangs */
+
+/* How often each string was handed out. */
+struct told {
+	guint8 times[4096];
+	guint count;
+};
+
+static void recent_add_numbered(struct recent *recent, GRand *random, guint32 number, gint64 time_ms)
+{
+	guint32 words[RECENT_STRING_BYTES / 4];
+
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		words[i] = g_rand_int(random);
+	words[0] = number;
+	recent_add(recent, time_ms, (const guint8 *)words, sizeof(words));
+}
+
+/* database_tick_fn */
+static void told_note(void *user, gint64 time_ms, const guint8 *bytes, gsize length)
+{
+	struct told *told = user;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) string = pack_decompress(bytes, length, RECENT_STRING_BYTES, &error);
+	guint32 number;
+
+	(void)time_ms;
+	g_assert_no_error(error);
+	g_assert_cmpuint(g_bytes_get_size(string), ==, RECENT_STRING_BYTES);
+	memcpy(&number, g_bytes_get_data(string, NULL), sizeof(number));
+	g_assert_cmpuint(number, <, G_N_ELEMENTS(told->times));
+	told->times[number]++;
+	told->count++;
+}
+
+/* All that were added, `count` of them, are told once each. */
+static void assert_all_told(const struct recent *recent, guint count)
+{
+	struct told told = { 0 };
+
+	recent_each(recent, 0, G_MAXINT64, told_note, &told);
+	for (guint i = 0; i < count; i++)
+		g_assert_cmpuint(told.times[i], ==, 1);
+	g_assert_cmpuint(told.count, ==, count);
+}
+
+static void await_behind(struct database *database, gboolean is_behind)
+{
+	gint64 deadline_us = g_get_monotonic_time() + RECENT_DEADLINE_US;
+
+	while (database_is_behind(database) != is_behind) {
+		g_assert_cmpint(g_get_monotonic_time(), <, deadline_us);
+		g_usleep(1000);
 	}
-	g_rmdir(directory);
+}
+
+/* Memory holds the newest alone, the database the rest; whatever the clock does, each is told once, after a restart, too. */
+static void test_recent(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "history.db", NULL), *note = NULL;
+	struct database *database = database_open(path, 64 << 20, &note, NULL);
+	struct recent *recent = recent_new(database, DATABASE_SERIES, HISTORY_SECOND, 16 << 20, 2000);
+	g_autoptr(GRand) random = g_rand_new_with_seed(1);
+	guint count = 0;
+
+	g_assert_false(recent_reaches(recent, 0));
+	for (; count < 700; count++) {
+		await_behind(database, FALSE);
+		recent_add_numbered(recent, random, count, 10000000 + (gint64)count * 1000);
+		g_assert_cmpuint(recent_memory_bytes(recent), <=, RECENT_BYTES);
+	}
+	g_assert_cmpuint(recent_count(recent), <=, RECENT_MINUTES * 60 + 1);
+	g_assert_true(recent_reaches(recent, 10000000));
+	g_assert_false(recent_reaches(recent, 9000000));
+	assert_all_told(recent, count);
+	for (; count < 800; count++) { /* the clock was set back an hour */
+		await_behind(database, FALSE);
+		recent_add_numbered(recent, random, count, 6400000 + (gint64)count * 1000);
+	}
+	assert_all_told(recent, count);
+	recent_free(recent);
+	database_close(database);
+
+	database = database_open(path, 64 << 20, &note, NULL);
+	recent = recent_new(database, DATABASE_SERIES, HISTORY_SECOND, 16 << 20, 2000);
+	recent_add_numbered(recent, random, count, 20000000);
+	assert_all_told(recent, count + 1);
+	recent_free(recent);
+	database_close(database);
+	remove_database(directory, path);
+}
+
+/* While nothing can be written, and after it, memory keeps what is nowhere else. */
+static void test_recent_trouble(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "history.db", NULL), *note = NULL;
+	struct database *database = database_open(path, 64 << 20, &note, NULL);
+	struct recent *recent = recent_new(database, DATABASE_SERIES, HISTORY_SECOND, 16 << 20, 2000);
+	g_autoptr(GRand) random = g_rand_new_with_seed(1);
+	sqlite3 *other = NULL;
+	guint count = 0;
+
+	for (; count < 200; count++) {
+		await_behind(database, FALSE);
+		recent_add_numbered(recent, random, count, 1000 + (gint64)count * 1000);
+	}
+	g_assert_cmpint(sqlite3_open(path, &other), ==, SQLITE_OK);
+	sqlite3_busy_timeout(other, RECENT_DEADLINE_US / 1000);
+	g_assert_cmpint(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), ==, SQLITE_OK);
+	recent_add_numbered(recent, random, count, 1000 + (gint64)count * 1000);
+	count++;
+	await_behind(database, TRUE);
+	for (; count < 600; count++)
+		recent_add_numbered(recent, random, count, 1000 + (gint64)count * 1000);
+	assert_all_told(recent, count);
+	g_assert_cmpuint(recent_count(recent), >=, 400);
+	g_assert_cmpint(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), ==, SQLITE_OK);
+	sqlite3_close(other);
+	for (; count < 800; count++)
+		recent_add_numbered(recent, random, count, 1000 + (gint64)count * 1000);
+	assert_all_told(recent, count);
+	recent_free(recent);
+	database_close(database);
+	remove_database(directory, path);
 }
 
 /* ---- capture files ---- */
@@ -540,6 +679,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/mean", test_mean);
 	g_test_add_func("/store/strip", test_strip);
 	g_test_add_func("/store/strip-age", test_strip_age);
+	g_test_add_func("/store/recent", test_recent);
+	g_test_add_func("/store/recent-trouble", test_recent_trouble);
 	g_test_add_func("/store/memory", test_memory);
 	g_test_add_func("/store/database", test_database);
 	g_test_add_func("/store/pack", test_pack);
