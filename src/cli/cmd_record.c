@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fathom record: everything the agent watches, and stacks, second by second into a capture file. */
 #include <glib-unix.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/own.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "observe/look_kept.h"
@@ -20,6 +22,11 @@
 #define RECORD_TICK_NS NS_PER_S
 #define RECORD_TICK_MIN_NS (RECORD_TICK_NS / 4) /* a second of which less is left belongs to the next */
 #define RECORD_NICE (-10) /* an interval ends in time where all others want the CPU, too */
+/* Stacks of programs that come and go add up: from so much memory on they are written, and begun anew, at most once in so long. */
+#define RECORD_MEMORY_MIB 256
+#define RECORD_MEMORY_MIB_MAX (1 << 20)
+#define RECORD_ANEW_NS (20 * NS_PER_S)
+#define RECORD_TRIM_TICKS 10
 #define RECORD_REST_MIN_NS (50 * NS_PER_MS)
 #define RECORD_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
 #define RECORD_FREQUENCY_HZ 99
@@ -45,7 +52,7 @@ struct watched {
 struct record {
 	char *output, *duration;
 	gboolean no_stacks, no_bpf, quiet;
-	int frequency_hz;
+	int frequency_hz, memory_mib;
 	guint64 duration_ns; /* 0: until told to stop */
 	guint64 start_ns;
 	GMainLoop *loop;
@@ -63,6 +70,8 @@ struct record {
 	guint intervals;
 	guint tick; /* source */
 	guint64 longest_ns; /* of all intervals */
+	guint64 anew_ns; /* when the stacks were begun anew last */
+	guint anew; /* how often */
 	GError *error;
 };
 
@@ -75,6 +84,9 @@ static gboolean record_check(struct record *record, GError **error)
 		return command_fail(error, "a duration of %s is out of range: 1s to 24h", record->duration);
 	if (record->frequency_hz < 1 || record->frequency_hz > 1000)
 		return command_fail(error, "a frequency of %d Hz is out of range: 1 to 1000", record->frequency_hz);
+	if (record->memory_mib < 1 || record->memory_mib > RECORD_MEMORY_MIB_MAX)
+		return command_fail(error, "--memory-mib of %d is out of range: 1 to %d", record->memory_mib,
+				    RECORD_MEMORY_MIB_MAX);
 	if (!record->output)
 		return command_fail(error, "say where to: --output FILE" CAPTURE_SUFFIX);
 	return render_output_check(record->output, error);
@@ -163,34 +175,6 @@ static void record_rest(struct record *record)
 		record_interval(record);
 }
 
-static gboolean record_tick(gpointer data);
-
-/* Intervals end at whole seconds since the start: one that ended late is followed by a shorter one. */
-static void record_schedule(struct record *record)
-{
-	guint64 now_ns = clock_monotonic_ns();
-	guint64 left_ns = RECORD_TICK_NS - (now_ns - record->start_ns) % RECORD_TICK_NS;
-
-	if (left_ns < RECORD_TICK_MIN_NS)
-		left_ns += RECORD_TICK_NS;
-	record->tick = g_timeout_add((guint)((left_ns + NS_PER_MS - 1) / NS_PER_MS), record_tick, record);
-}
-
-/* GSourceFunc: one interval is over. */
-static gboolean record_tick(gpointer data)
-{
-	struct record *record = data;
-
-	record_interval(record);
-	if (!record->quiet && isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%u s, %.1f MiB (Ctrl-C ends) ", record->intervals,
-			(double)capture_written(record->writer) / (1 << 20));
-	if (record->error || (record->duration_ns && clock_monotonic_ns() - record->start_ns >= record->duration_ns))
-		g_main_loop_quit(record->loop);
-	record_schedule(record);
-	return G_SOURCE_REMOVE;
-}
-
 /* GSourceFunc of signals. */
 static gboolean record_stop(gpointer data)
 {
@@ -265,11 +249,72 @@ static void watched_end(struct record *record, struct watched *watched)
 		g_source_remove(watched->tick);
 	snapshot = observation_finish(watched->observation, &error);
 	observation_close(watched->observation);
+	*watched = (struct watched){ .aside = watched->aside };
 	if (!snapshot) {
 		command_complain("record", "%s is left out: %s", watched->aside->probe, error->message);
 		return;
 	}
 	record_segment(record, MAX(record->written_ms, 1), snapshot);
+}
+
+static void asides_start(struct record *record)
+{
+	record->lore = observe_lore_new();
+	record->anew_ns = clock_monotonic_ns();
+	for (guint i = 0; i < G_N_ELEMENTS(asides) && !record->no_bpf; i++)
+		if (!asides[i].has_stacks || !record->no_stacks)
+			watched_start(record, &record->watched[i], &asides[i]);
+}
+
+static void asides_end(struct record *record)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(asides); i++)
+		watched_end(record, &record->watched[i]);
+	g_clear_pointer(&record->lore, observe_lore_free);
+}
+
+/* What happens between the two is in no stack; a reader sees it by the segments' times. */
+static void record_bound(struct record *record)
+{
+	if (own_resident_bytes() < (guint64)record->memory_mib << 20 ||
+	    clock_monotonic_ns() - record->anew_ns < RECORD_ANEW_NS)
+		return;
+	asides_end(record);
+	malloc_trim(0);
+	asides_start(record);
+	record->anew++;
+}
+
+static gboolean record_tick(gpointer data);
+
+/* Intervals end at whole seconds since the start: one that ended late is followed by a shorter one. */
+static void record_schedule(struct record *record)
+{
+	guint64 now_ns = clock_monotonic_ns();
+	guint64 left_ns = RECORD_TICK_NS - (now_ns - record->start_ns) % RECORD_TICK_NS;
+
+	if (left_ns < RECORD_TICK_MIN_NS)
+		left_ns += RECORD_TICK_NS;
+	record->tick = g_timeout_add((guint)((left_ns + NS_PER_MS - 1) / NS_PER_MS), record_tick, record);
+}
+
+/* GSourceFunc: one interval is over. */
+static gboolean record_tick(gpointer data)
+{
+	struct record *record = data;
+
+	record_interval(record);
+	if (record->intervals % RECORD_TRIM_TICKS == 0) {
+		malloc_trim(0); /* programs that come and go leave the heap in pieces */
+		record_bound(record);
+	}
+	if (!record->quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%u s, %.1f MiB (Ctrl-C ends) ", record->intervals,
+			(double)capture_written(record->writer) / (1 << 20));
+	if (record->error || (record->duration_ns && clock_monotonic_ns() - record->start_ns >= record->duration_ns))
+		g_main_loop_quit(record->loop);
+	record_schedule(record);
+	return G_SOURCE_REMOVE;
 }
 
 static gboolean record_open(struct record *record, struct history *history, GError **error)
@@ -297,10 +342,7 @@ static void record_loop(struct record *record)
 	guint sources[2];
 
 	setpriority(PRIO_PROCESS, 0, MIN(RECORD_NICE, getpriority(PRIO_PROCESS, 0))); /* if it may */
-	record->lore = observe_lore_new();
-	for (guint i = 0; i < G_N_ELEMENTS(asides) && !record->no_bpf; i++)
-		if (!asides[i].has_stacks || !record->no_stacks)
-			watched_start(record, &record->watched[i], &asides[i]);
+	asides_start(record);
 	record->loop = g_main_loop_new(NULL, FALSE);
 	record->start_ns = clock_monotonic_ns();
 	record->read_ns = record->start_ns;
@@ -318,9 +360,7 @@ static void record_loop(struct record *record)
 	live_look(record->live); /* so that there are two of them, however short it was */
 	if (record->written_ms)
 		record_look(record, record->written_ms);
-	for (guint i = 0; i < G_N_ELEMENTS(asides); i++)
-		watched_end(record, &record->watched[i]);
-	g_clear_pointer(&record->lore, observe_lore_free);
+	asides_end(record);
 	if (!record->quiet && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 }
@@ -336,6 +376,11 @@ static void record_say(const struct record *record, guint64 bytes)
 			"the longest interval took %.1f s instead of 1, since the recorder had no CPU in time: all that "
 			"happened is in it, but not when\n",
 			(double)record->longest_ns / (double)NS_PER_S);
+	if (record->anew)
+		fprintf(stderr,
+			"stacks were written and begun anew %u times, lest they take too much memory: each time some tenths "
+			"of a second are in none\n",
+			record->anew);
 }
 
 static int record_run(struct record *record)
@@ -373,13 +418,15 @@ static int record_run(struct record *record)
 
 int cmd_record(int argc, char **argv)
 {
-	struct record record = { .frequency_hz = RECORD_FREQUENCY_HZ };
+	struct record record = { .frequency_hz = RECORD_FREQUENCY_HZ, .memory_mib = RECORD_MEMORY_MIB };
 	const GOptionEntry entries[] = {
 		{ "output", 'o', 0, G_OPTION_ARG_FILENAME, &record.output, "The capture file to write", "FILE" },
 		{ "duration", 'd', 0, G_OPTION_ARG_STRING, &record.duration,
 		  "How long: seconds, or with a unit: 30s, 2m (default: until Ctrl-C)", "SECONDS" },
 		{ "frequency", 'F', 0, G_OPTION_ARG_INT, &record.frequency_hz,
 		  "Stacks of running threads: samples per second and CPU (default 99)", "HZ" },
+		{ "memory-mib", 0, 0, G_OPTION_ARG_INT, &record.memory_mib,
+		  "Memory from which on stacks are written and begun anew (default 256)", "MIB" },
 		{ "no-stacks", 0, 0, G_OPTION_ARG_NONE, &record.no_stacks, "No stacks: smaller, and cheaper", NULL },
 		{ "no-bpf", 0, 0, G_OPTION_ARG_NONE, &record.no_bpf, "From files alone, without kernel programs",
 		  NULL },

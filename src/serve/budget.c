@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/own.h"
 #include "base/units.h"
 
 #define BUDGET_WINDOW_NS (60 * NS_PER_S) /* CPU is judged over so long */
@@ -42,17 +43,6 @@ static guint64 process_cpu_ns(void)
 	getrusage(RUSAGE_SELF, &used);
 	return (guint64)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * NS_PER_S +
 	       (guint64)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * NS_PER_US;
-}
-
-static guint64 resident_bytes(void)
-{
-	g_autofree char *text = file_read("/proc/self/statm", BUDGET_FILE_BYTES, NULL, NULL);
-	char *end = NULL;
-
-	if (!text)
-		return 0;
-	g_ascii_strtoull(text, &end, 10);
-	return g_ascii_strtoull(end, NULL, 10) * (guint64)sysconf(_SC_PAGESIZE);
 }
 
 static guint64 map_bytes(const char *descriptor)
@@ -259,7 +249,7 @@ void budget_tick(struct budget *budget, struct live *live)
 		budget->start_ns = budget->window_ns = now_ns;
 		budget->start_cpu_ns = budget->window_cpu_ns = budget->usage.cpu_ns;
 	}
-	budget->usage.resident_bytes = resident_bytes();
+	budget->usage.resident_bytes = own_resident_bytes();
 	budget->usage.resident_peak_bytes = (guint64)used.ru_maxrss << 10;
 	budget->usage.uptime_ns = now_ns - budget->start_ns;
 	if (!budget->maps_ns || now_ns - budget->maps_ns > BUDGET_MAPS_EVERY_NS) {

@@ -26,7 +26,7 @@ def capture(docker, tmp_path_factory):
     wait_for(lambda: path.exists() and path.stat().st_size > 100, 60, "the first interval")
     docker.cli("exec", talk.id, "tcpload", "connect", "127.0.0.1", "7000", "50")
     # Born meanwhile: it connects before its name is known, or not, as it happens.
-    late = docker.run("reclate", "sh", "-c", "tcpload connect 127.0.0.1 7000 5; sleep 600", network=f"container:{talk.id}")
+    late = docker.run("reclate", "sh", "-c", "tcpload connect 127.0.0.1 7000 5; while :; do sleep 0.2; done", network=f"container:{talk.id}")
     docker.cli("exec", "-d", talk.id, "dnsload", "serve", "127.0.0.1")
     wait_for(lambda: "answered 2" in docker.cli("exec", talk.id, "dnsload", "ask", "127.0.0.1", "2", "ok.example").stdout, 20, "a resolver")
     docker.cli("exec", talk.id, "dnsload", "ask", "127.0.0.1", "7", "nx.example")
@@ -75,6 +75,28 @@ def test_contents(capture, readable):
     held = {one["name"]: one for one in found["holds"]}
     assert {"usage", "connections", "runq", "fs", "block", "profile", "offcpu", "memory", "resolvers", "host"} <= set(held)
     assert found["cut_bytes"] == 0 and held["usage"]["intervals"] >= 2
+
+
+def test_memory_is_bounded(docker, tmp_path):
+    """Beyond the bound stacks are written and begun anew: those of before and after are in the file."""
+    path = tmp_path / "b.fathom"
+    busy = docker.run("recbound", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m")
+
+    def held():
+        return {one["name"]: one for one in json.loads(run(fathom_binary(), "replay", "--json", path).stdout)["holds"]}
+
+    process = subprocess.Popen([fathom_binary(), "record", "--memory-mib", "1", "-o", path], stdin=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: path.exists() and path.stat().st_size > 100, 60, "the first interval")
+    wait_for(lambda: "profile" in held(), STOP_S, "stacks while it goes on", 1)
+    before = held()["usage"]["intervals"]
+    wait_for(lambda: held()["usage"]["intervals"] >= before + 3, STOP_S, "intervals after it", 0.5)
+    process.terminate()
+    said = process.communicate(timeout=STOP_S)[1]
+    docker.rm(busy)
+    assert process.returncode == 0 and "begun anew" in said, said
+    assert held()["profile"]["intervals"] >= 2 and held()["offcpu"]["intervals"] >= 2
+    assert busy.name in run(fathom_binary(), "replay", path, "profile", "--format", "folded").stdout
 
 
 def test_commands(capture, readable):
