@@ -58,6 +58,11 @@ const show = {
 };
 const text = (unit, value) => known(value) ? show[unit](value) : "–";
 const trimmed = words => words.replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, ""); // 64.0 ms → 64 ms, of numbers that are exact
+// A bucket of times by its lower bound: doubling, with round numbers at each thousand (1 2 4 … 512 µs, 1 ms …).
+function bucket_words(low) {
+	const [number, unit] = trimmed(show.ns(low)).split(" "), end = trimmed(show.ns(!low ? 1 : number === "512" ? low / 512 * 1000 : 2 * low));
+	return `${number}${low && end.endsWith(` ${unit}`) ? "" : low ? ` ${unit}` : ""}–${end}`;
+}
 const clock = ms => new Date(ms).toLocaleTimeString([], { hour12: false });
 
 // ---- asking the agent
@@ -65,7 +70,7 @@ const clock = ms => new Date(ms).toLocaleTimeString([], { hour12: false });
 let token = sessionStorage.getItem("token") || "";
 
 async function ask(path, options = {}) {
-	const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${token}` }, cache: "no-store" });
+	const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${token}` }, cache: "no-store" }).catch(error => { throw error.name === "AbortError" ? error : new Error("the agent does not answer"); });
 	if (answer.status === 401) { login(); throw new Error("the token is missing or wrong"); }
 	if (!answer.ok) {
 		let why = `the agent answered ${answer.status}`;
@@ -97,12 +102,18 @@ function csv_of(rows) {
 
 const json_blob = value => new Blob([JSON.stringify(value)], { type: "application/json" });
 
+// The part of a capture that is shown (that of the address, or `span`), as options: seconds since its beginning.
+function part_of_capture(span) {
+	const { query } = address(), { from_ms, to_ms } = model.replay, to = Math.min(span?.to || Number(query.get("to")) || to_ms, to_ms), from = Math.max(span ? span.from : to - (Number(query.get("range")) * 1000 || to_ms - from_ms), from_ms), seconds = ms => Math.round((ms - from_ms) / 1000);
+	return [from - from_ms >= 500 ? `--from ${seconds(from)} ` : "", to_ms - to >= 500 ? `--to ${seconds(to)} ` : ""].join("");
+}
+
 // Of a capture: the same command on it, where there is one, or the one that comes nearest.
-function command_here(command) {
-	if (!model.replay) return command;
-	const { 0: name, 1: rest } = /^fathom (\S+)(.*)$/.exec(command)?.slice(1) || ["", ""], file = `fathom replay ${quote(model.replay.name)}`, arguments_left = rest.replace(/ -d \S+/, "");
-	if (["profile", "offcpu", "map", "diagnose", "top", "host", "walltime", "memory"].includes(name) || (name === "latency" && /^ (runq|block|fs|dns) /.test(`${rest} `))) return `${file} ${name}${arguments_left}`;
-	return name === "latency" || name === "tcp" ? `${file} connections` : name === "use" ? `${file} top${arguments_left}` : file;
+function command_here(command, span) {
+	if (!model.replay || command.startsWith("fathom replay ")) return command;
+	const { 0: name, 1: rest } = /^fathom (\S+)(.*)$/.exec(command)?.slice(1) || ["", ""], file = `fathom replay ${part_of_capture(span)}${quote(model.replay.name)}`, arguments_left = rest.replace(/ -d \S+/, "");
+	if (["profile", "offcpu", "map", "diagnose", "top", "use", "host", "walltime", "memory"].includes(name) || (name === "latency" && /^ (runq|block|fs|dns) /.test(`${rest} `))) return `${file} ${name}${arguments_left}`;
+	return name === "tcp" || (name === "latency" && /^ (rtt|connect) /.test(rest)) ? `${file} connections` : file;
 }
 
 function copy_button(words) {

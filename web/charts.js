@@ -18,15 +18,30 @@ function prepare(canvas) {
 const LEFT = 62, BOTTOM = 16;
 const time_x = (data, width, step) => LEFT + (width - LEFT) * (step + 0.5) / data.steps;
 
-function draw_axis(pen, data, width, height) {
-	const span = data.steps * data.step_ms, count = 5;
-	pen.fillStyle = css("--dim");
-	pen.textAlign = "center";
-	for (let i = 1; i < count; i++) {
-		const time = data.from_ms + span * i / count;
-		const words = span > 86400e3 ? new Date(time).toLocaleDateString([], { month: "short", day: "numeric" }) : clock(time);
-		pen.fillText(words, LEFT + (width - LEFT) * i / count, height - 4);
+// Round times of the place's own clock that leave room for their words: [[time, words]].
+const TICK_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+const TICK_WIDTH = 84;
+function time_ticks(data, width) {
+	const span = data.steps * data.step_ms, room = Math.max(Math.floor((width - LEFT) / TICK_WIDTH), 1), step = 1000 * (TICK_SECONDS.find(seconds => span / 1000 / seconds <= room) || TICK_SECONDS.at(-1));
+	const offset = -60000 * new Date(data.from_ms).getTimezoneOffset(), ticks = [];
+	for (let time = Math.ceil((data.from_ms + offset) / step) * step - offset; time <= data.from_ms + span; time += step) {
+		const is_day = step >= 86400e3 || (span > 86400e3 && (time + offset) % 86400e3 === 0);
+		ticks.push([time, is_day ? new Date(time).toLocaleDateString([], { month: "short", day: "numeric" }) : clock(time).slice(0, step % 60000 ? 8 : 5)]);
 	}
+	return ticks;
+}
+
+function draw_axis(pen, data, width, height) {
+	pen.fillStyle = pen.strokeStyle = css("--dim");
+	pen.lineWidth = 1;
+	pen.textAlign = "center";
+	pen.beginPath();
+	for (const [time, words] of time_ticks(data, width)) {
+		const x = LEFT + (width - LEFT) * (time - data.from_ms) / (data.steps * data.step_ms), half = pen.measureText(words).width / 2;
+		pen.moveTo(x, height - BOTTOM); pen.lineTo(x, height - BOTTOM + 3);
+		if (x - half > LEFT - 8 && x + half < width) pen.fillText(words, x, height - 3);
+	}
+	pen.stroke();
 }
 
 // The least round number that holds it: 1, 2, 2.5 or 5 times a power of ten; of bytes a power of two.
@@ -53,12 +68,17 @@ function draw_stack(canvas, chart, data, values, cross, hidden) {
 	for (const { line, from, to } of layers) {
 		pen.fillStyle = css(`--at-${chart.lines.indexOf(line)}`);
 		const whole = layers.at(-1).to;
+		// one shape for each run of steps that are known
 		for (let step = 0; step < data.steps; step++) {
 			if (!Number.isFinite(whole[step])) continue;
-			// to the middle of the next one, or as wide as the step is
-			const next = step + 1 < data.steps && Number.isFinite(whole[step + 1]), x = time_x(data, width, step), end = next ? time_x(data, width, step + 1) : time_x(data, width, step + 0.5);
+			const first = step;
+			while (step + 1 < data.steps && Number.isFinite(whole[step + 1])) step++;
 			pen.beginPath();
-			pen.moveTo(x, y(from[step])); pen.lineTo(x, y(to[step])); pen.lineTo(end + 0.3, y(next ? to[step + 1] : to[step])); pen.lineTo(end + 0.3, y(next ? from[step + 1] : from[step]));
+			pen.moveTo(time_x(data, width, first - 0.5), y(to[first]));
+			for (let i = first; i <= step; i++) pen.lineTo(time_x(data, width, i), y(to[i]));
+			pen.lineTo(time_x(data, width, step + 0.5), y(to[step])); pen.lineTo(time_x(data, width, step + 0.5), y(from[step]));
+			for (let i = step; i >= first; i--) pen.lineTo(time_x(data, width, i), y(from[i]));
+			pen.lineTo(time_x(data, width, first - 0.5), y(from[first]));
 			pen.fill();
 		}
 	}
@@ -94,7 +114,7 @@ function draw_chart(canvas, chart, data, values, cross, base) {
 }
 
 // Round numbers, exact however small.
-const axis_words = (unit, value) => ["cores", "threads"].includes(unit) ? String(Number(value.toPrecision(3))) : trimmed(show[unit](value));
+const axis_words = (unit, value) => ["cores", "threads"].includes(unit) ? String(Number(value.toPrecision(3))) : unit === "1/s" ? `${axis_words("1", value)}/s` : trimmed(show[unit](value));
 
 // Scale, axis and gaps of a chart from 0 to `top`.
 function chart_ground(canvas, chart, data, top) {
@@ -154,16 +174,22 @@ function draw_cross(pen, data, width, height, cross) {
 	cross = cross.step ?? cross;
 	pen.strokeStyle = css("--text");
 	pen.lineWidth = 0.5;
-	pen.beginPath(); pen.moveTo(time_x(data, width, cross), 0); pen.lineTo(time_x(data, width, cross), height - BOTTOM); pen.stroke();
+	const x = time_x(data, width, cross), words = clock(data.from_ms + (cross + 1) * data.step_ms), half = pen.measureText(words).width / 2 + 4, middle = Math.min(Math.max(x, LEFT + half), width - half);
+	pen.beginPath(); pen.moveTo(x, 0); pen.lineTo(x, height - BOTTOM); pen.stroke();
+	pen.fillStyle = css("--text");
+	pen.fillRect(middle - half, height - BOTTOM + 1, 2 * half, BOTTOM - 1);
+	pen.fillStyle = css("--back");
+	pen.textAlign = "center";
+	pen.fillText(words, middle, height - 4);
 }
 
 const charts = [
-	{ title: "CPU", unit: "cores", least: 0.01, lines: [{ name: "cpu", says: "used" }, { name: "cpu_limit", says: "limit", limit: true }] },
+	{ title: "CPU, in cores", unit: "cores", least: 0.01, lines: [{ name: "cpu", says: "used" }, { name: "cpu_limit", says: "limit", limit: true }] },
 	{ title: "Where its threads are", unit: "threads", least: 0.01, stack: true, lines: [{ name: "cpu", says: "running" }, { name: "runqueue_wait", says: "waiting for a CPU" }, { name: "offcpu_io", says: "disk, files" }, { name: "offcpu_net", says: "network" },
 		{ name: "offcpu_futex", says: "lock" }, { name: "offcpu_pagefault", says: "page fault" }, { name: "offcpu_pipe", says: "pipe" }, { name: "offcpu_other", says: "other" }, { name: "offcpu_poll", says: "poll", idle: true }, { name: "offcpu_sleep", says: "sleep", idle: true }] },
 	{ title: "Threads held up", unit: "threads", least: 0.01, lines: [{ name: "runqueue_wait", says: "waiting for a CPU" }, { name: "throttled", says: "throttled" }, { name: "disk_wait", says: "on a disk" }] },
 	{ title: "Memory", unit: "bytes", least: 4096, lines: [{ name: "memory", says: "charged" }, { name: "memory_limit", says: "limit", limit: true }, { name: "working_set", says: "working set" }] },
-	{ title: "Pressure (some)", unit: "ratio", least: 0.01, lines: [{ name: "pressure_cpu", says: "CPU" }, { name: "pressure_memory", says: "memory" }, { name: "pressure_io", says: "I/O" }] },
+	{ title: "Pressure: some thread waits", unit: "ratio", least: 0.01, lines: [{ name: "pressure_cpu", says: "CPU" }, { name: "pressure_memory", says: "memory" }, { name: "pressure_io", says: "I/O" }] },
 	{ title: "Disk", unit: "bytes/s", least: 1000, lines: [{ name: "io_read", says: "read" }, { name: "io_write", says: "written" }] },
 	{ title: "Network", unit: "bytes/s", least: 1000, lines: [{ name: "net_received", says: "received" }, { name: "net_sent", says: "sent" }] },
 	{ title: "Threads", unit: "1", least: 1, lines: [{ name: "pids", says: "threads" }, { name: "pids_limit", says: "limit", limit: true }] },

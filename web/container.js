@@ -20,19 +20,23 @@ const THROTTLED_LEAST = 0.05; // of the time: less is not marked
 function use_of(now, row, talk) {
 	const part = (name, limit, unit, words = "") => known(now[name]) ? known(now[limit]) ? `${text(unit, now[name])} of ${trimmed(text(unit, now[limit]))}${words}` : `${text(unit, now[name])}${words}, no limit` : "not known";
 	const ratio = (name, words) => [known(now[name]) ? `${percent(now[name])} ${words}` : "not known", now[name] > 0.05], threads = (name, words) => [known(now[name]) ? `${show.threads(now[name])} threads ${words}` : "not known", now[name] > 0.5], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : "not known", now[name] > 0];
+	const both = (...cells) => [[...new Set(cells.map(([words]) => words))].join(", "), cells.some(([, hot]) => hot)];
 	return [
 		["CPU", [part("cpu", "cpu_limit", "cores", " cores"), known(now.cpu_limit) && now.cpu > 0.9 * now.cpu_limit], threads("runqueue_wait", "wait for one"), ratio("throttled", "throttled")],
-		["Memory", [part("memory", "memory_limit", "bytes"), known(now.memory_limit) && now.memory > 0.9 * now.memory_limit], ratio("pressure_memory", "some thread stalled"), [known(row?.oom_kills) ? `${row.oom_kills} OOM kills` : "not known", row?.oom_kills > 0]],
+		["Memory", [part("memory", "memory_limit", "bytes"), known(now.memory_limit) && now.memory > 0.9 * now.memory_limit], both(ratio("pressure_memory", "some thread stalled"), count("faults_major", "major faults"), count("refaults", "pages came back")), [known(kills_of(row)) ? `${show["1"](kills_of(row))} OOM kills` : "not known", kills_of(row) > 0]],
 		["Disk", [known(now.io_read) ? `${show["bytes/s"](now.io_read)} read, ${text("bytes/s", now.io_write)} written` : "not known"], ratio("pressure_io", "some thread stalled"), ["not known by container"]],
 		["Network", [known(now.net_received) ? `${show["bytes/s"](now.net_received)} in, ${text("bytes/s", now.net_sent)} out` : "not known"], talk ? [talk.segments ? `${percent(talk.lost / talk.segments)} of segments sent again` : "nothing sent by TCP", talk.lost > 0.01 * talk.segments] : ["not known"],
 			talk ? [`${show["1"](talk.failed)} connections failed`, talk.failed > 0] : ["not known"]],
-		["Threads", [part("pids", "pids_limit", "1"), known(now.pids_limit) && now.pids > 0.9 * now.pids_limit], count("faults_major", "major faults"), count("refaults", "pages came back")],
+		["Threads", [part("pids", "pids_limit", "1"), known(now.pids_limit) && now.pids > 0.9 * now.pids_limit], ["none: fork fails or does not"], ["not recorded: fathom use"]],
 	];
 }
 
+// A sentence that begins with the rule's name, which stands before it, goes on without it.
+const said_once = (rule, sentence) => sentence?.startsWith(`${rule}: `) ? sentence.slice(rule.length + 2) : sentence;
+
 function verdict_box(one) {
 	const facts = [one.culprit || { container: "its own fault", neighbour: "a neighbour's fault", host: "the host's fault", peer: "a peer's fault" }[one.fault] || one.fault, `confidence ${one.confidence}`, one.since_ms ? `since ${clock(one.since_ms)}` : ""];
-	return el("article", { class: `verdict-box ${/^\w+$/.test(one.severity) ? one.severity : ""}` }, el("h3", {}, one.rule, " ", el("span", { class: "dim" }, facts.filter(Boolean).join(" · "))), el("p", {}, one.title),
+	return el("article", { class: `verdict-box ${/^\w+$/.test(one.severity) ? one.severity : ""}` }, el("h3", {}, one.rule, " ", el("span", { class: "dim" }, facts.filter(Boolean).join(" · "))), el("p", {}, said_once(one.rule, one.title)),
 		one.advice ? el("p", {}, el("b", {}, "Try: "), one.advice) : null,
 		el("details", {}, el("summary", {}, "Evidence"), el("ul", {}, (one.evidence || []).map(words => el("li", {}, words))), one.disproof ? el("p", {}, el("b", {}, "What would disprove it: "), one.disproof) : null, one.more ? el("p", {}, el("b", {}, "Look closer: "), el("code", {}, command_here(one.more))) : null));
 }
@@ -80,7 +84,7 @@ function container(view, id) {
 		const canvas = el("canvas", { id: what === "runq" ? "heat" : null, role: "img", "aria-label": `${title}, by length, over time` }), now = el("span", { class: "dim" });
 		return { what, canvas, now, box: el("section", { class: `chart${what === "runq" ? " wide" : ""}`, hidden: what !== "runq" }, el("header", {}, el("strong", {}, el("a", { href: `#/latency?series=${series}&what=${what}` }, title)), now), canvas) };
 	});
-	const marks = el("canvas", { id: "marks", role: "img", "aria-label": "Events over time" }), marks_now = el("span", { class: "dim" });
+	const marks = el("canvas", { id: "marks", tabindex: 0, role: "img", "aria-label": "Events over time. Arrow keys move the crosshair of all charts, Enter marks the beginning of a range and then its end" }), marks_now = el("span", { class: "dim" });
 	const marks_box = el("section", { class: "chart wide marks" }, el("header", {}, el("strong", {}, "What happened"), marks_now), marks);
 	const grid = el("div", { class: "charts" }, marks_box, ...[panels[1], panels[0], panels[2]].map(panel => panel.box), maps[0].box, ...panels.slice(3).map(panel => panel.box), ...maps.slice(1).map(one => one.box));
 	const jobs = el("div", {}), list = el("table", { "aria-label": "Events" }), talks = el("table", { "aria-label": "Connections" }), processes = el("div", {});
@@ -97,10 +101,10 @@ function container(view, id) {
 
 	function title() {
 		const one = row(), { from, to } = time.span();
-		heading.textContent = one?.name || data?.resources[0]?.name || "…";
+		heading.textContent = one?.name || data?.resources[0]?.name || (data ? `Nothing is known of series ${series}` : "…");
 		flame_link.href = `#/flame?${new URLSearchParams({ a: range_source(series, "profile", Math.max(from, to - 60000), to) })}`;
 		fill(facts, [["runtime", one?.runtime], ["image", one?.image], ["id", one?.id?.slice?.(0, 12)], ["pod", one?.pod], ["cgroup", one?.cgroup],
-			["", one && !one.dead ? "" : model.replay ? "ended" : data ? "not running now" : ""]].filter(([, value]) => value).map(([key, value]) => el("span", {}, key ? `${key} ` : "", el("b", {}, String(value)))));
+			["", one && !one.dead || !data ? "" : !one && !data.resources.length ? `no container has had this number${model.replay ? " in this capture" : ""}` : model.replay ? "ended" : "not running now"]].filter(([, value]) => value).map(([key, value]) => el("span", {}, key ? `${key} ` : "", el("b", {}, String(value)))));
 		const now = cross !== null && data?.resources[0] ? Object.fromEntries(Object.entries(data.resources[0].values).map(([name, values]) => [name, values[cross]])) : latest(one?.series || series);
 		fill(use, el("thead", {}, el("tr", {}, ["Resource", "Utilisation", "Saturation", "Errors"].map(words => el("th", { scope: "col", class: "text" }, words)))),
 			el("tbody", {}, use_of(now, one, talk).map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), cells.map(([words, hot]) => el("td", { class: `text${hot ? " hot" : ""}` }, words))))));
@@ -114,7 +118,8 @@ function container(view, id) {
 			if (chart.stack) box.hidden = !has_classes; else if (chart.title.startsWith("Threads held")) box.hidden = has_classes; // the former says more
 			if (box.hidden) continue;
 			if (chart.stack) {
-				draw_stack(canvas, chart, data, shifted(threads, data), cross, hidden);
+				const values = shifted(threads, data);
+				draw_stack(canvas, chart, { ...data, gaps: gaps_of(data, chart.lines.map(line => values[line.name] || [])) }, values, cross, hidden);
 				for (const one of box.querySelectorAll("[data-line]")) set_attribute(one, "aria-pressed", String(!hidden.has(one.dataset.line)));
 			} else draw_chart(canvas, chart, data, resource?.values, cross);
 			mark_events(canvas);
@@ -128,15 +133,15 @@ function container(view, id) {
 			const heat = heat_data.get(one.what);
 			one.box.hidden = !heat || (one.what !== "runq" && !heat.cells.length);
 			if (one.box.hidden) continue;
-			const step = cross === null ? null : { step: Math.floor((data.from_ms + (cross + 0.5) * data.step_ms - heat.from_ms) / heat.step_ms) };
-			draw_latency(one.canvas, heat, heat_rows(heat), { cross: step && step.step >= 0 && step.step < heat.steps ? step : null });
-			one.now.textContent = step ? `${heat.cells.filter(cell => cell[0] === step.step).reduce((sum, cell) => sum + cell[2], 0)} of them` : "";
+			const step = cross === null ? null : Math.floor((data.from_ms + (cross + 0.5) * data.step_ms - heat.from_ms) / heat.step_ms);
+			draw_latency(one.canvas, heat, heat_rows(heat), { cross, axis: data });
+			one.now.textContent = step === null ? heat_legend(heat) : `${show["1"](heat.cells.filter(cell => cell[0] === step).reduce((sum, cell) => sum + cell[2], 0))} in ${duration(heat.step_ms / 1000)}`;
 		}
 		for (const one of maps) if (!one.box.hidden) mark_events(one.canvas);
 		draw_marks();
 		grid.dataset.drawn = String(data.from_ms);
 		said.textContent = !resource ? "nothing is known of it in this range" : cross === null ? `${data.step_ms / 1000} s a point${base ? `; means (${against.selectedOptions[0]?.textContent})` : ""}` : clock(data.from_ms + (cross + 1) * data.step_ms);
-		if (drag && cross !== null) for (const { canvas, box } of panels) if (!box.hidden) shade(canvas);
+		if (drag && cross !== null) for (const { canvas, box } of [...panels, ...maps, { canvas: marks, box: marks_box }]) if (!box.hidden) shade(canvas);
 	}
 	// Values of another answer, at the steps of this one: it may be some seconds older.
 	let moved = null;
@@ -253,7 +258,7 @@ function container(view, id) {
 			// One that was there before under another number, or is again.
 			if (!several && (row()?.series !== series || events.some(event => ["restart", "deploy", "stop"].includes(event.kind)))) { several = true; load(true); }
 			if (list.childElementCount && before === (events.length ? `${events.length} ${events[0].time_ms}` : "")) return;
-			if (events.length) fill(list, el("thead", {}, el("tr", {}, ["Time", "What", "Process", ""].map(words => el("th", { class: "text", scope: "col" }, words)))), el("tbody", {}, events.slice(0, 50).map(({ container: _, ...event }) => event_row(event))));
+			if (events.length) fill(list, el("thead", {}, el("tr", {}, ["Time", "What", "Process", "Details"].map(words => el("th", { class: "text", scope: "col" }, words)))), el("tbody", {}, starts_together(events).slice(0, 50).map(({ container: _, ...event }) => event_row(event))));
 			else fill(list, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
 			paint();
 		} catch { /* the banner says what is wrong with the connection */ }
@@ -273,7 +278,7 @@ function container(view, id) {
 			const graph = map_graph(edges, "none", new Set());
 			talk = graph.links.reduce((all, link) => ({ segments: all.segments + link.segments, lost: all.lost + link.lost, failed: all.failed + link.failed }), { segments: 0, lost: 0, failed: 0 });
 			fill(talks, el("thead", {}, el("tr", {}, ["From → to", "Ports", "Opened", "Failed", "Bytes", "Round trip"].map((words, i) => el("th", { scope: "col", class: i < 2 ? "text" : "" }, words)))), el("tbody", {}, graph.links.slice(0, 50).map(link => el("tr", { class: link.status === 2 ? "bad" : link.status ? "warn" : "" },
-				el("td", {}, el("a", { href: `#/map?sel=${encodeURIComponent(link_name(link))}` }, link_name(link))), el("td", { class: "text" }, [...link.ports].slice(0, 8).join(", ")), el("td", {}, show["1/s"](link.rate)), el("td", {}, show["1"](link.failed)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? trimmed(text("ns", link.rtt)) : "–")))));
+				el("td", {}, el("a", { href: `#/map?sel=${encodeURIComponent(link_name(link))}` }, link_name(link))), el("td", { class: "text" }, [...link.ports].slice(0, 8).join(", ")), el("td", {}, show["1/s"](link.rate)), el("td", {}, show["1"](link.failed)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, rtt_words(link))))));
 			if (!graph.links.length) fill(talks, el("tbody", {}, el("tr", {}, el("td", { class: "dim" }, "None in this range."))));
 		} else talks.hidden = true;
 		paint();
@@ -287,7 +292,7 @@ function container(view, id) {
 			if (job.state === "failed") throw new Error(job.error);
 			const read = await json(`/api/profiles/${job.id}/result`), mine = read.processes.filter(one => words_of(one.container) === row()?.name);
 			if (gone) return;
-			fill(processes, mine.length ? el("table", { "aria-label": "Processes" }, el("thead", {}, el("tr", {}, ["Process", "Pid", "State", "CPU", "Memory"].map(words => el("th", { scope: "col" }, words)))), el("tbody", {}, mine.slice(0, 50).map(one => el("tr", {}, el("td", {}, button(words_of(one.command), () => profile_process(words_of(one.command)), { class: "plain", title: "Measure on CPU for 2 s and show this process" })), el("td", {}, String(one.pid)), el("td", {}, one.state), el("td", {}, text("cores", one.cpu)), el("td", {}, text("bytes", one.memory_bytes)))))) : el("p", { class: "dim" }, "None could be seen."));
+			fill(processes, mine.length ? el("table", { "aria-label": "Processes" }, el("thead", {}, el("tr", {}, ["Process", "Pid", "State", "CPU, cores", "Memory"].map(words => el("th", { scope: "col" }, words)))), el("tbody", {}, mine.slice(0, 50).map(one => el("tr", {}, el("td", {}, button(words_of(one.command), () => profile_process(words_of(one.command)), { class: "plain", title: "Measure wall time for 2 s and show this process" })), el("td", {}, String(one.pid)), el("td", {}, one.state), el("td", {}, text("cores", one.cpu)), el("td", {}, text("bytes", one.memory_bytes)))))) : el("p", { class: "dim" }, "None could be seen."));
 		} catch (error) { if (!gone) fill(processes, el("p", { class: "hot" }, error.message)); }
 		if (!gone) $("look").disabled = false;
 	}
@@ -331,6 +336,10 @@ function container(view, id) {
 		}
 		return sheet;
 	}
+	function select_range(a, b) {
+		cross = drag = null;
+		time.choose(data.from_ms + Math.min(a, b) * data.step_ms, data.from_ms + (Math.max(a, b) + 1) * data.step_ms);
+	}
 	for (const canvas of [...panels.map(panel => panel.canvas), ...maps.map(one => one.canvas), marks]) {
 		const step_at = event => { const box = canvas.getBoundingClientRect(), step = Math.floor((event.clientX - box.left - LEFT) / (box.width - LEFT) * data.steps); return step >= 0 && step < data.steps ? step : null; };
 		canvas.addEventListener("pointerdown", event => { const step = data && step_at(event); if (step !== null) { drag = { step }; canvas.setPointerCapture(event.pointerId); } });
@@ -338,17 +347,28 @@ function container(view, id) {
 		canvas.addEventListener("pointerup", event => {
 			const was = drag, step = data && step_at(event);
 			drag = null;
-			if (was && step !== null && Math.abs(step - was.step) >= 2) time.choose(data.from_ms + Math.min(step, was.step) * data.step_ms, data.from_ms + (Math.max(step, was.step) + 1) * data.step_ms);
+			if (was && step !== null && Math.abs(step - was.step) >= 2) select_range(step, was.step);
 		});
 		canvas.addEventListener("pointerleave", () => { if (!drag) { cross = null; paint(); title(); } });
 	}
+	marks.addEventListener("keydown", event => {
+		const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key] * (event.shiftKey ? 10 : 1);
+		if (!data || (!by && event.key !== "Enter")) return;
+		if (by) cross = Math.min(Math.max((cross ?? data.steps - 1) + by, 0), data.steps - 1);
+		else if (cross !== null && !drag) drag = { step: cross };
+		else if (drag && Math.abs(cross - drag.step) >= 2) select_range(drag.step, cross);
+		paint();
+		title();
+		event.preventDefault(); event.stopPropagation();
+	});
+	marks.addEventListener("blur", () => { cross = drag = null; paint(); title(); });
 	const sized = new ResizeObserver(paint);
 	sized.observe(grid);
 	fill_against();
 	load(true);
 	load_events(true);
 	load_lists(true);
-	return { period: time, theme: paint, refresh: () => load_lists(true),
+	return { period: time, theme: paint, refresh: () => load_lists(true), escape: () => { if (drag || cross !== null) { cross = drag = null; paint(); title(); } else history.back(); },
 		live: () => {
 			fill_against();
 			if (!drag && cross === null) title();

@@ -238,10 +238,11 @@ function flame_graph_view(view, query) {
 	// What was not recorded can be measured now.
 	function no_graph(error) {
 		const [, series, kind] = /^r,(\d+),(\w+),/.exec(query.get("a")) || [];
-		heading.textContent = "No flame graph";
-		fill(said, error.message, kind && !query.get("b") && !model.replay ? [" ", button("Measure now, for 5 s", async () => {
-			try { location.hash = `#/flame?a=p${(await json(`/api/profiles?series=${series}&seconds=5&kind=${kind}`, { method: "POST" })).id}`; } catch (problem) { said.textContent = problem.message; }
-		})] : null);
+		heading.textContent = heading.textContent === "…" ? "No flame graph" : `No flame graph of ${heading.textContent}`;
+		fill(said, `${error.message}. `);
+		if (kind === "profile") sampler_words().then(words => { if (words.startsWith("Not")) fill(said, words); }, () => {});
+		fill(bar, el("a", { class: "button", href: `#/flame?series=${series || 0}` }, "Choose another"), kind && !query.get("b") && !model.replay ? button("Measure now, for 5 s", event => measure_now(event.target, series, kind, 5), { class: "strong" }) : null,
+			el("span", { class: "grow" }), kind ? copy_button(() => command_of(kind, 5, row_of(series)?.name)) : null);
 	}
 	function show(sources, captures) {
 		const last = captures.at(-1), [first] = captures;
@@ -281,7 +282,10 @@ function flame_graph_view(view, query) {
 			export_menu([["SVG", () => graph && save(new Blob([graph.picture()], { type: "image/svg+xml" }), file("svg"))], ["PNG", () => host?.shadowRoot.getElementById("graph").toBlob(blob => save(blob, file("png")))],
 				["CSV", () => save(csv_of([["function", "self", "total", "self before", "total before"], ...graph_data(tree).top.map(row => [row[5], row[1], row[2], row[3], row[4]])]), file("csv"))],
 				["folded", () => save(new Blob([folded_of(tree)], { type: "text/plain" }), file("folded"))], ...(sources.length > 1 ? [] : [["pprof", fetched("pprof")], ["JSON", fetched("json")]])]),
-			copy_button(() => sources.length > 1 ? `${sources[0].command} -o a.json && ${last.command} -o b.json && fathom diff a.json b.json` : last.command));
+			copy_button(() => {
+				const [a, b = a] = sources.map(source => command_here(source.command, source.from && source));
+				return sources.length > 1 ? `${a} -o a.json && ${b} -o b.json && fathom diff a.json b.json` : a;
+			}));
 	}
 	async function measure_now(pressed, series, kind, seconds) {
 		pressed.disabled = true;
@@ -334,7 +338,7 @@ function range_picker(series, changed) {
 	});
 	const sized = new ResizeObserver(paint);
 	sized.observe(canvas);
-	return { box: el("section", { class: "chart low" }, el("header", {}, el("strong", {}, `CPU${model.replay ? "" : ", last 15 minutes"}: drag to choose a range`), said), canvas), span, load, paint, leave: () => { gone = true; sized.disconnect(); } };
+	return { box: el("section", { class: "chart low" }, el("header", {}, el("strong", {}, `CPU, in cores${model.replay ? "" : ", last 15 minutes"}: drag to choose a range`), said), canvas), span, load, paint, leave: () => { gone = true; sized.disconnect(); } };
 }
 
 // Whether there are stacks of all times, and why not.

@@ -28,30 +28,36 @@ function heat_rows(data) {
 	return used.length ? { low, high: Math.max(high, low + 5) } : { low: 9, high: 24 };
 }
 
-function draw_latency(canvas, data, rows, { cross = null, region = null, draft = null } = {}) {
-	const { pen, width, height } = prepare(canvas), count = rows.high - rows.low + 1, tall = (height - BOTTOM) / count, wide = (width - LEFT) / data.steps;
-	draw_gaps(pen, data, width, height);
+// `axis`: the time it is drawn over, where that is not its own.
+function draw_latency(canvas, data, rows, { cross = null, region = null, draft = null, axis = data } = {}) {
+	const { pen, width, height } = prepare(canvas), count = rows.high - rows.low + 1, tall = (height - BOTTOM) / count;
+	const x = step => LEFT + (width - LEFT) * Math.min(Math.max((data.from_ms + step * data.step_ms - axis.from_ms) / (axis.steps * axis.step_ms), 0), 1), end_ms = axis.from_ms + axis.steps * axis.step_ms, seen_ms = data.from_ms + data.steps * data.step_ms;
+	draw_gaps(pen, { ...axis, gaps: [...data.gaps || [], ...seen_ms < end_ms ? [[seen_ms, end_ms]] : []] }, width, height);
 	const most = Math.max(...data.cells.map(cell => cell[2]), 1);
 	pen.fillStyle = css("--accent");
 	for (const [step, bucket, number] of data.cells) {
 		if (bucket < rows.low || bucket > rows.high) continue;
 		pen.globalAlpha = 0.14 + 0.86 * Math.log1p(number) / Math.log1p(most);
-		pen.fillRect(LEFT + step * wide, height - BOTTOM - (bucket - rows.low + 1) * tall, Math.max(wide, 1) + 0.3, tall - (tall > 6 ? 0.5 : 0));
+		const left = Math.round(x(step)), right = Math.round(x(step + 1));
+		if (right > left || x(step + 1) > LEFT) pen.fillRect(left, height - BOTTOM - (bucket - rows.low + 1) * tall, Math.max(right - left, 1), tall - (tall > 6 ? 0.5 : 0));
 	}
 	pen.globalAlpha = 1;
 	pen.fillStyle = css("--dim");
 	pen.textAlign = "right";
 	const every = Math.max(1, Math.ceil(16 / tall));
 	for (let bucket = rows.low; bucket <= rows.high; bucket++) if ((bucket - rows.low) % every === 0) pen.fillText(data.bounds_ns[bucket] ? trimmed(show.ns(data.bounds_ns[bucket])) : "0", LEFT - 6, Math.max(height - BOTTOM - (bucket - rows.low) * tall + 1, 9));
-	draw_axis(pen, data, width, height);
-	draw_cross(pen, data, width, height, cross);
+	draw_axis(pen, axis, width, height);
+	draw_cross(pen, axis, width, height, cross);
 	for (const [box, colour] of [[region, css("--text")], [draft, css("--warm")]]) {
 		if (!box) continue;
 		pen.strokeStyle = colour;
 		pen.lineWidth = 1.5;
-		pen.strokeRect(LEFT + box.step * wide, height - BOTTOM - (box.high - rows.low + 1) * tall, (box.last - box.step + 1) * wide, (box.high - box.low + 1) * tall);
+		pen.strokeRect(x(box.step), height - BOTTOM - (box.high - rows.low + 1) * tall, x(box.last + 1) - x(box.step), (box.high - box.low + 1) * tall);
 	}
 }
+
+// What its colours mean: the darkest cell, the others by the logarithm.
+const heat_legend = heat => heat.cells.length ? `darkest: ${show["1"](Math.max(...heat.cells.map(cell => cell[2])))} in ${duration(heat.step_ms / 1000)}` : "";
 
 function heat_at(event, canvas, data, rows) {
 	const box = canvas.getBoundingClientRect(), step = Math.floor((event.clientX - box.left - LEFT) / (box.width - LEFT) * data.steps), tall = (box.height - BOTTOM) / (rows.high - rows.low + 1);
@@ -68,7 +74,7 @@ function latency(view) {
 	const who = container_select(query.get("series"), true, () => { source = ""; set_query({ series: who.value === "0" ? "" : who.value, a: "", sel: "" }); region_times = null; load(true); });
 	const whats = el("select", { id: "what", "aria-label": "What takes time", onchange: () => { what = whats.value; kind = ""; source = ""; region_times = null; set_query({ what, kind: "", a: "", sel: "" }); load(true); } }, ...latencies.map(([value, words]) => el("option", { value, selected: value === what }, words)));
 	who.classList.add("narrow");
-	const of_kind = el("select", { "aria-label": "Kind", class: "narrow", onchange: () => { kind = of_kind.value; set_query({ kind }); load(true); } });
+	const of_kind = el("select", { "aria-label": "Kind", class: "narrow", hidden: true, onchange: () => { kind = of_kind.value; set_query({ kind }); load(true); } });
 	const said = el("span", { class: "dim", role: "status" }), canvas = el("canvas", { id: "latency", tabindex: 0, role: "img", "aria-label": "Heat map: time to the right, longer upwards. Drag to select a region; arrow keys move the crosshair, Enter selects its column." });
 	const panel = el("section", { id: "region", "aria-label": "The selected region" }), now = el("span", { class: "dim", "aria-live": "polite" }), empty = el("p", { class: "empty", hidden: true });
 	const time = period_control(300, () => { source = ""; region_times = null; set_query({ a: "", sel: "" }); load(true); });
@@ -93,6 +99,7 @@ function latency(view) {
 				data = heat_of_capture(await json(`${found.path}format=json`), kind);
 			} else if (measured_only.has(what)) {
 				data = null;
+				of_kind.hidden = true;
 				fill(empty, model.replay ? "This is dear and not recorded." : "This is dear and not watched all the time: measure it.");
 				paint();
 				return;
@@ -103,7 +110,7 @@ function latency(view) {
 		fill(of_kind, el("option", { value: "" }, "all kinds"), (data.kinds || []).map(one => el("option", { value: one.name, selected: one.name === kind }, `${one.name} (${show["1"](one.count)})`)));
 		of_kind.hidden = !(data.kinds?.length > 1) && !kind;
 		const total = data.cells.reduce((sum, cell) => sum + cell[2], 0);
-		said.textContent = data.state && data.state !== "on" ? `${data.state}: ${data.why || ""}` : `${show["1"](total)} in all; 99 % within ${quantile_words(0.99)}`;
+		said.textContent = `${data.state && data.state !== "on" ? `${data.state}: ${data.why || ""}; ` : ""}${show["1"](total)} in all${total ? `; 99 % within ${quantile_words(0.99)}; ${heat_legend(data)}` : ""}`;
 		said.title = `${data.rung ? `by ${data.rung}` : ""}${data.misses ? `, which misses ${data.misses}` : ""}`;
 		paint();
 		if (force || region_times) region();
@@ -126,7 +133,7 @@ function latency(view) {
 		if (!data) return;
 		draw_latency(canvas, data, rows, { cross, region: chosen(), draft });
 		canvas.dataset.cells = String(data.cells.length);
-		now.textContent = cross === null ? "Drag to select a region." : `${clock(data.from_ms + cross.step * data.step_ms)} · ${bounds_words(data, cross.bucket, cross.bucket)}: ${data.cells.find(cell => cell[0] === cross.step && cell[1] === cross.bucket)?.[2] || 0}`;
+		now.textContent = cross === null ? "Drag to select a region." : `${clock(data.from_ms + (cross.step + 1) * data.step_ms)} · ${bounds_words(data, cross.bucket, cross.bucket)}: ${data.cells.find(cell => cell[0] === cross.step && cell[1] === cross.bucket)?.[2] || 0}`;
 	}
 	function select(box) {
 		region_times = [Math.round(data.from_ms + box.step * data.step_ms), Math.round(data.from_ms + (box.last + 1) * data.step_ms), box.low, box.high];
@@ -146,7 +153,7 @@ function latency(view) {
 				slow_kinds[what] && !model.replay ? button("List slow ones for 5 s", () => catch_slow(slow, series)) : null, button("Clear", () => { region_times = null; set_query({ sel: "" }); paint(); region(); })), slow, el("h3", {}, "Events"), events);
 		try {
 			const found = await json(`/api/events?from_ms=${from}&to_ms=${to}${one ? `&container=${encodeURIComponent(one.name)}` : ""}`), inside = found.events;
-			fill(events, el("tbody", {}, inside.slice(0, 100).map(event_row)));
+			fill(events, el("thead", {}, el("tr", {}, ["Time", "What", "Container", "Process", "Details"].map(words => el("th", { class: "text", scope: "col" }, words)))), el("tbody", {}, starts_together(inside).slice(0, 100).map(event => event_row({ container: "", ...event }))));
 			if (!inside.length) events.replaceWith(el("p", { class: "dim" }, "None in this time."));
 		} catch { /* the banner says what is wrong with the connection */ }
 	}
@@ -195,8 +202,31 @@ function container_select(chosen, with_machine, changed) {
 	return select;
 }
 
+// What an event's numbers are where they are no plain counts; times are nanoseconds, as everywhere.
+const event_bytes = new Set(["usage", "limit", "resident", "anon", "file", "shmem", "swap", "processes_resident", "1s_before", "5s_before", "bytes"]);
+function field_words([key, value]) {
+	const number = typeof value === "number", words = number && event_bytes.has(key) ? show.bytes(value) : number && /^(duration|latency|latency_ns)$/.test(key) ? show.ns(value) : typeof value === "string" ? value : words_of(value) || String(value);
+	return `${key.replace(/_ns$/, "").replace(/^(\d)s_before$/, "$1 s before").replaceAll("_", " ")} ${words}`;
+}
+
+// Programs that were started one after the other, more than three, are one row: they would hide what happens seldom.
+function starts_together(events) {
+	const rows = [];
+	for (let at = 0, end; at < events.length; at = end) {
+		for (end = at; end < events.length && events[end].kind === "exec";) end++;
+		if (end - at > 3) {
+			const counts = new Map();
+			for (const { process } of events.slice(at, end)) counts.set(process || "?", (counts.get(process || "?") || 0) + 1);
+			const ranked = [...counts].sort((a, b) => b[1] - a[1]);
+			rows.push({ ...events[at], kind: `${end - at} programs started`, process: "", pid: null, fields: { change: `${ranked.slice(0, 8).map(([name, count]) => count > 1 ? `${name} × ${count}` : name).join(", ")}${ranked.length > 8 ? ` and ${ranked.length - 8} others` : ""}; since ${clock(events[end - 1].time_ms)}` } });
+		} else if (end > at) rows.push(...events.slice(at, end));
+		else rows.push(events[end++]);
+	}
+	return rows;
+}
+
 function event_row(event) {
-	if (event.kind === "measured" && kinds[event.fields.what]) return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, "measured"), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", {}, ""), el("td", { class: "text" }, el("a", { href: `#/flame?a=${encodeURIComponent(measured_source(event))}` }, `${kinds[event.fields.what]}, ${event.fields.duration / 1e9} s: flame graph`)));
-	const said = event.fields?.change || Object.entries(event.fields || {}).map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`).join(", ");
-	return el("tr", {}, el("td", { class: "text" }, clock(event.time_ms)), el("td", { class: "text" }, event.kind), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", { class: "text" }, `${event.process || ""} ${event.pid || ""}`), el("td", { class: "text" }, said));
+	if (event.kind === "measured" && kinds[event.fields.what]) return el("tr", {}, el("td", { class: "text whole" }, clock(event.time_ms)), el("td", { class: "text" }, "measured"), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", {}, ""), el("td", { class: "text" }, el("a", { href: `#/flame?a=${encodeURIComponent(measured_source(event))}` }, `${kinds[event.fields.what]}, ${event.fields.duration / 1e9} s: flame graph`)));
+	const said = event.fields?.change || Object.entries(event.fields || {}).filter(([key]) => key !== "cgroup").map(field_words).join(", ");
+	return el("tr", {}, el("td", { class: "text whole" }, clock(event.time_ms)), el("td", { class: "text whole" }, event.kind), "container" in event ? el("td", { class: "text" }, event.container || "") : null, el("td", { class: "text whole" }, `${event.process || ""} ${event.pid || ""}`), el("td", { class: "text" }, said));
 }

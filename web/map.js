@@ -77,7 +77,7 @@ function map_graph(data, by, opened) {
 		for (const name of ["opens", "failed", "bytes_sent", "bytes_received", "lost", "segments"]) link[name] += edge[name] || 0;
 		if (known(edge.live)) link.live = (link.live || 0) + edge.live;
 		const rtt = edge.rtt_p50_ns ?? edge.rtt_ns;
-		if (known(rtt)) link.rtt = Math.max(link.rtt || 0, rtt);
+		if (known(rtt) && !(rtt <= link.rtt)) { link.rtt = rtt; link.is_bucket = known(edge.rtt_p50_ns); }
 	}
 	for (const link of links.values()) {
 		link.bytes = link.bytes_sent + link.bytes_received;
@@ -163,7 +163,8 @@ function label_place(link, wide, tall, taken, must) {
 
 const link_width = link => 1 + Math.min(5, Math.max(0, Math.log10(link.flow + 1) - 1));
 const link_rate = link => [link.rate ? show["1/s"](link.rate) : link.live ? `${link.live} open` : link.failed ? "" : "0/s", link.flow ? text("bytes/s", link.flow) : ""].filter(Boolean).join(" · ");
-const link_quality = link => [link.rtt ? trimmed(text("ns", link.rtt)) : "", link.why].filter(Boolean).join(" · ");
+const rtt_words = ({ rtt, is_bucket }) => !known(rtt) ? "–" : is_bucket ? bucket_words(rtt) : trimmed(show.ns(rtt));
+const link_quality = link => [known(link.rtt) ? rtt_words(link) : "", link.why].filter(Boolean).join(" · ");
 const link_words = link => [link_rate(link), link_quality(link)].filter(Boolean).join(" · ");
 const link_name = link => `${link.source.name} → ${link.target.name}`;
 const end_words = node => node.kind === "group" ? `${node.members} ends` : { container: "container", host: "the machine", external: "address", told: "outside, named by DNS", quota: "limit", unknown: "not known" }[node.kind] || node.kind;
@@ -218,7 +219,7 @@ function map(view) {
 		const measure = button("Watch connections for 5 s", async () => {
 			try { source = `p${(await json("/api/profiles?series=0&seconds=5&kind=connections", { method: "POST" })).id}`; set_query({ a: source }); empty.replaceChildren("Watching…"); load(true); } catch (problem) { empty.append(el("br", {}), problem.message); }
 		});
-		fill(empty, "Nothing is recorded about connections", `: ${error.message}`, el("br", {}), model.replay ? null : measure);
+		fill(empty, `No map: ${error.message}`, el("br", {}), model.replay || !model.connected ? null : measure);
 		empty.hidden = false;
 	}
 
@@ -248,7 +249,7 @@ function map(view) {
 		const node = chosen_node(), links = node ? graph.links.filter(link => link.source === node || link.target === node) : graph.links, focus = document.activeElement?.dataset?.link;
 		fill(body, links.slice(0, MAP_ROWS_MAX).map(link => el("tr", { class: link.status === 2 ? "bad" : link.status ? "warn" : "" },
 			el("td", {}, el("button", { type: "button", class: "plain", "data-link": link_name(link), onclick: () => choose(link_name(link)) }, link_name(link)), el("span", { class: "under" }, [[...link.ports].slice(0, 4).map(port => `:${port}`).join(" "), link.why].filter(Boolean).join(" · "))),
-			el("td", {}, show["1/s"](link.rate)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, link.rtt ? trimmed(text("ns", link.rtt)) : "–"))));
+			el("td", {}, show["1/s"](link.rate)), el("td", {}, text("bytes/s", link.flow)), el("td", {}, rtt_words(link)))));
 		if (focus) body.querySelector(`[data-link="${CSS.escape(focus)}"]`)?.focus();
 		canvas.dataset.ports = graph.links.length <= MAP_LABELS_MAX ? graph.links.flatMap(link => [...link.ports].map(port => `:${port}`)).join(" ") : "";
 		canvas.dataset.nodes = String(graph.nodes.length);
@@ -259,7 +260,7 @@ function map(view) {
 		if (!node && !link) { fill(story, el("span", { class: "dim" }, `${graph.nodes.length} ends, ${graph.links.length} edges. Click one; drag an end to pin it.`)); return; }
 		if (link) {
 			fill(story, el("b", {}, link_name(link)), el("dl", {}, ...[["opened", `${show["1"](link.opens)}, ${digits(link.rate)}/s`], ["failed", show["1"](link.failed)], ["open now", link.live === null ? "–" : show["1"](link.live)], ["sent", show.bytes(link.bytes_sent)], ["received", show.bytes(link.bytes_received)],
-				["round trip", link.rtt ? show.ns(link.rtt) : "–"], ["sent again", `${show["1"](link.lost)} of ${show["1"](link.segments)} segments`], ["ports", [...link.ports].slice(0, 20).join(", ") || "–"]].flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, value)])),
+				["round trip, median", rtt_words(link)], ["sent again", `${show["1"](link.lost)} of ${show["1"](link.segments)} segments`], ["ports", [...link.ports].slice(0, 20).join(", ") || "–"]].flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, value)])),
 			el("div", { class: "bar" }, button(link.source.name, () => choose(link.source.key.replace("\0", ":"))), button(link.target.name, () => choose(link.target.key.replace("\0", ":"))), button("All", () => choose(""))));
 			return;
 		}

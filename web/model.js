@@ -73,8 +73,9 @@ async function stream() {
 			await read_events(answer.body.getReader(), control);
 		} catch (error) {
 			if (control.signal.aborted || !token) return;
-			banner(`No connection to the agent: ${error.message}. What is shown is old; trying again…`);
-			if (!current) draw();
+			model.connected = false;
+			banner(`No connection: ${error.message}. What is shown is old; trying again…`);
+			current ? draw_live() : draw();
 		}
 		model.connected = false;
 		await new Promise(done => setTimeout(done, 1000));
@@ -210,7 +211,7 @@ function draw_live() {
 	const age = Date.now() - model.last;
 	const { replay } = model;
 	$("state").title = replay ? `${replay.name}${replay.host ? `, recorded on ${replay.host}` : ""}` : "";
-	$("state").textContent = !model.last ? "" : replay ? `capture ${replay.name.length > 28 ? `${replay.name.slice(0, 27)}…` : replay.name} · ${new Date(replay.from_ms).toLocaleDateString()} ${clock(replay.from_ms)}–${clock(replay.to_ms)}` : model.paused ? "paused" : age > STALE_MS ? "no news" : `live · ${clock(model.self.time_ms)}`;
+	$("state").textContent = !model.last ? "" : replay ? `capture ${replay.name.length > 28 ? `${replay.name.slice(0, 27)}…` : replay.name} · ${new Date(replay.from_ms).toLocaleDateString()} ${clock(replay.from_ms)}–${clock(replay.to_ms)}` : model.paused ? "paused" : !model.connected ? `not connected · ${clock(model.self.time_ms)}` : age > STALE_MS ? "no news" : `live · ${clock(model.self.time_ms)}`;
 	current?.live?.();
 }
 

@@ -17,16 +17,9 @@ function wait_quantile(series, share) {
 	return null;
 }
 
-// Lower bound of a bucket: doubling, with round numbers at each thousand (1 2 4 … 512 µs, 1 ms …).
-function wait_low(bucket) {
-	const at = bucket + 9;
-	return 2 ** (at % 10) * 1000 ** Math.floor(at / 10);
-}
-function wait_text(bucket) {
-	if (bucket === null) return "–";
-	const [low, unit] = bucket ? [wait_low(bucket), show.ns(wait_low(bucket)).split(" ")[1]] : [0, ""], high = show.ns(wait_low(bucket + 1)).split(" ");
-	return `${bucket ? Number(show.ns(low).split(" ")[0]) : 0}${bucket && unit !== high[1] ? ` ${unit}` : ""}–${Number(high[0])} ${high[1]}`;
-}
+// Bucket 0 is below 1 µs.
+const wait_low = bucket => 2 ** ((bucket + 9) % 10) * 1000 ** Math.floor((bucket + 9) / 10);
+const wait_text = bucket => bucket === null ? "–" : bucket ? bucket_words(wait_low(bucket)) : "0–1 µs";
 
 // "231 / 256 MiB" where both have the same unit
 function of_words(unit, value, limit) {
@@ -59,7 +52,7 @@ async function load_talk() {
 				if (!series) continue;
 				const one = by.get(series) || { rtt: null, failed: 0, lost: 0 };
 				by.set(series, one);
-				if (known(rtt)) one.rtt = Math.max(one.rtt || 0, rtt);
+				if (known(rtt) && !(rtt <= one.rtt)) { one.rtt = rtt; one.is_bucket = known(edge.rtt_p50_ns); }
 				one.failed += edge.failed || 0; one.lost += edge.lost || 0;
 			}
 		}
@@ -75,21 +68,24 @@ const percent = value => !value ? "0 %" : value < 0.0005 ? "<0.1 %" : value < 0.
 const columns = [
 	{ key: "name", head: "Container", value: row => row.name },
 	{ key: "verdict", head: "Verdict", help: "what is wrong, and whose fault it is; every ten seconds", value: row => row.verdict ? { host: 3, neighbour: 2, peer: 2 }[row.verdict_fault] || 1 : known_verdict(row) ? 0 : null },
-	{ key: "cpu", head: "CPU", width: 104, help: "cores used, of the limit; the line is the last five minutes, dashed the limit", value: now_of("cpu"), cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
+	{ key: "cpu", head: "CPU", width: 96, help: "cores used, of the limit; the line is the last five minutes, dashed the limit", value: now_of("cpu"), cell: row => used_cell(row, "cpu", "cpu_limit", "cores") },
 	{ key: "throttled", head: "Throttled", width: 82, help: "share of time held back by the CPU limit", value: now_of("throttled"), cell: row => plain(row, "throttled", percent, value => value > 0.05, 1) },
-	{ key: "p99", head: "Wait p99", width: 110, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
+	{ key: "p99", head: "Wait p99", width: 114, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
-	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "threads that were ready and had no CPU, on average", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", value => digits(value), value => value > 0.5, null) },
-	{ key: "memory", head: "Memory", width: 146, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
-	{ key: "pressure", head: "Stall", width: 62, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
-	{ key: "disk", head: "Disk", width: 92, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
-	{ key: "net", head: "Network", width: 94, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
-	{ key: "rtt", head: "RTT", width: 74, help: "the longest median round trip of its TCP edges, last minute", value: row => talk.by.get(row.series)?.rtt, cell: row => { const one = talk.by.get(row.series)?.rtt; return [known(one) ? trimmed(show.ns(one)) : "–", false, null, null, !known(one)]; } },
-	{ key: "failed", head: "Failed", width: 62, help: "connections that failed, last minute; segments sent again are in its tip", value: row => talk.by.get(row.series)?.failed,
+	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "threads that were ready and had no CPU, on average", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", value => show.threads(value), value => value > 0.5, null) },
+	{ key: "memory", head: "Memory", width: 140, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
+	{ key: "pressure", head: "Stall", width: 58, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
+	{ key: "disk", head: "Disk", width: 86, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
+	{ key: "net", head: "Network", width: 88, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
+	{ key: "rtt", head: "RTT", width: 108, help: "the longest median round trip of its TCP edges, last minute", value: row => talk.by.get(row.series)?.rtt, cell: row => { const one = talk.by.get(row.series) || {}; return [rtt_words(one), false, null, null, !known(one.rtt)]; } },
+	{ key: "failed", head: "Failed", width: 58, help: "connections that failed, last minute; segments sent again are in its tip", value: row => talk.by.get(row.series)?.failed,
 		cell: row => { const one = talk.by.get(row.series); return [one ? show["1"](one.failed) : "–", one?.failed > 0, null, one ? `${one.lost} segments sent again` : null, !one?.failed]; } },
 	{ key: "pids", head: "Threads", width: 76, wide: true, value: now_of("pids"), cell: row => { const one = now_of("pids")(row); return [text("1", one), false, null, null, !known(one)]; } },
-	{ key: "oom", head: "OOM", width: 64, help: "processes killed for lack of memory since it began", value: row => row.oom_kills, cell: row => [text("1", row.oom_kills), row.oom_kills > 0, null, null, !row.oom_kills] },
+	{ key: "oom", head: "OOM", width: 56, help: "processes killed for lack of memory since it began; of a capture in its time", value: row => kills_of(row), cell: row => [text("1", kills_of(row)), kills_of(row) > 0, null, null, !kills_of(row)] },
 ];
+
+// A capture does not know of those before it.
+const kills_of = row => !row ? null : model.replay ? Math.round((model.lanes.get(row.series) || []).reduce((sum, point) => sum + (point.values.oom_kills || 0) * point.step / 1000, 0)) : row.oom_kills;
 
 function plain(row, name, words, is_hot, top) {
 	const value = latest(row.series)[name];
@@ -158,7 +154,7 @@ function table_row(first) {
 		set_attribute(verdict, "class", row.verdict ? `badge fault-${/^\w+$/.test(row.verdict_fault) ? row.verdict_fault : "container"}` : "badge none");
 		set_attribute(verdict, "href", `#/container/${row.series}`);
 		set_attribute(verdict, "title", row.verdict_sentence || null);
-		set_text(sentence, row.verdict ? row.verdict_sentence || "" : "");
+		set_text(sentence, row.verdict ? said_once(row.verdict, row.verdict_sentence) || "" : "");
 		set_attribute(sentence, "title", row.verdict_sentence || null);
 		for (const one of cells) {
 			if (!one) continue;
@@ -210,7 +206,7 @@ function overview(view) {
 	const { query } = address();
 	let sort = query.get("sort") || "cpu", ascending = query.get("up") === "1", items = [], order = new Map(), gone = false;
 	const filter = el("input", { type: "search", id: "filter", value: query.get("filter") || "", "aria-label": "Filter",
-		placeholder: "Filter: web  /^db/  cpu>0.5  memory>100MiB", oninput: () => { set_query({ filter: filter.value }); live(true); } });
+		placeholder: "web  /^db/  cpu>0.5  memory>100MiB", title: "part of a name, image, pod or id; /an expression/; a column and a bound. All must hold.", oninput: () => { set_query({ filter: filter.value }); live(true); } });
 	const count = el("span", { class: "dim", role: "status" }), together = el("select", { "aria-label": "Grouping", onchange: () => { set_query({ group: together.value }); live(true); } },
 		...row_groups.map(([value, words]) => el("option", { value, selected: value === (query.get("group") || "") }, words)));
 	const heads = el("tr", {}), body = el("tbody", {}), chips = el("div", { class: "chips", role: "group", "aria-label": "Verdicts" });

@@ -52,7 +52,8 @@ function flame_scope(view, query) {
 			data = read;
 		} catch (error) { if (!gone) { data = null; fill(empty, error.message); paint(); } return; }
 		seen_to = data.from_ms + 1000 * data.columns;
-		said.textContent = !data.samples ? "no samples in this range" : `${show["1"](data.samples)} samples${data.samples_without_time ? `, and ${show["1"](data.samples_without_time)} of which the moment is not known` : ""}; at ${data.frequency_hz} Hz a CPU`;
+		if (!data.samples && data.samples_without_time) data.gaps = [[data.from_ms, data.from_ms + 1000 * data.columns]];
+		said.textContent = !data.samples ? data.samples_without_time ? `${show["1"](data.samples_without_time)} samples without their times: see the flame graph` : "no samples in this range" : `${show["1"](data.samples)} samples${data.samples_without_time ? `, and ${show["1"](data.samples_without_time)} of which the moment is not known` : ""}; at ${data.frequency_hz} Hz a CPU`;
 		paint();
 	}
 	const moment = cell => data.from_ms + 1000 * Math.floor(cell / data.rows) + data.cell_ms * (cell % data.rows);

@@ -6,7 +6,7 @@ document.addEventListener("keydown", event => {
 	if ($("keys").open) { if (event.key === "?") show_keys(); return; }
 	const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
 	if (current?.key && event.composedPath()[0] !== document.body && event.composedPath().some(one => one.id === "graph-host")) { current.key(event); return; }
-	if (event.key === "Escape") { if (typing) event.target.blur(); else if (current?.escape) current.escape(); else history.back(); return; }
+	if (event.key === "Escape") { if (typing) event.target.blur(); else if (current?.escape) current.escape(); else if (address().path !== "/") history.back(); return; }
 	if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
 	if (event.key === "?") show_keys();
 	else if (event.key === "t" && !current?.key) $("theme").click();
@@ -23,7 +23,7 @@ document.addEventListener("keydown", event => {
 	}
 });
 const key_list = [["/", "filter or search"], ["p", "pause, or live again"], ["o m f l h s", "Overview, Map, Flame, Latency, Host, Self"], ["↑ ↓ Enter", "rows: walk, open"], ["[ ]", "shorter or longer range"], ["< >", "earlier, later"], ["Esc", "leave a field, a choice, a view"], ["t", "dark or light"],
-	["← ↑ ↓ → Enter", "in heat maps, maps and flame graphs: walk, choose, zoom"], ["+ − 0", "map: zoom, fit"], ["i s f", "flame graph: icicle, sandwich, list of functions"], ["?", "this list"]];
+	["← ↑ ↓ → Enter", "in charts, heat maps, maps and flame graphs: walk, choose, zoom"], ["+ − 0", "map: zoom, fit"], ["i s f", "flame graph: icicle, sandwich, list of functions"], ["?", "this list"]];
 function show_keys() {
 	const box = $("keys");
 	if (box.open) { box.close(); return; }

@@ -201,6 +201,22 @@ static gboolean none_such(const GPtrArray *all, const char *text, GError **error
 
 /* ---- resolving ---- */
 
+/* Whether they are the lives of one container: in a capture one that was started anew is there with a cgroup for each. */
+static gboolean is_one_container(const GPtrArray *found)
+{
+	const struct container *first = g_ptr_array_index(found, 0);
+
+	if (!container_is_container(first) || first->runtime == RUNTIME_OTHER || !first->id)
+		return FALSE;
+	for (guint i = 1; i < found->len; i++) {
+		const struct container *other = g_ptr_array_index(found, i);
+
+		if (other->runtime != first->runtime || g_strcmp0(other->id, first->id) != 0)
+			return FALSE;
+	}
+	return TRUE;
+}
+
 static gboolean is_number(const char *text, guint32 *number)
 {
 	guint64 value;
@@ -331,6 +347,11 @@ gboolean target_resolve(struct registry *registry, const char *text, GPtrArray *
 		return resolve_pid(registry, pid, text, targets, error);
 	if (container) {
 		target_add(targets, TARGET_CONTAINER, container, 0, text);
+		return TRUE;
+	}
+	if (found->len > 1 && is_one_container(found)) {
+		for (guint i = 0; i < found->len; i++)
+			target_add(targets, TARGET_CONTAINER, g_ptr_array_index(found, i), 0, text);
 		return TRUE;
 	}
 	if (found->len > 1)

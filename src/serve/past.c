@@ -219,8 +219,10 @@ static void edges_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
 	struct edges_question *question = user;
 	const struct shape *shape = snapshot_find(snapshot, SHAPE_EDGES);
 
+	if (!shape) /* nobody watched */
+		return;
 	g_array_append_val(question->times.times_ms, time_ms);
-	edges_add_up(question, shape ? shape->edges : NULL);
+	edges_add_up(question, shape->edges);
 }
 
 /* Connections that live now: also of edges on which nothing happened in the range. */
@@ -483,19 +485,22 @@ static void latency_frame(void *user, gint64 time_ms, struct snapshot *snapshot)
 	struct latency_question *question = user;
 	const struct past_range *range = question->times.range;
 	gint64 step = (time_ms - range->from_ms) / range->step_ms;
+	gboolean is_watched = FALSE; /* one that saw nothing left an empty shape, one that was off none */
 
-	g_array_append_val(question->times.times_ms, time_ms);
 	question->step = (guint32)CLAMP(step, 0, (gint64)range->steps - 1);
 	for (guint i = 0; i < snapshot->shapes->len; i++) {
 		const struct shape *shape = g_ptr_array_index(snapshot->shapes, i);
 
 		if (g_strcmp0(shape->probe, question->source->probe) != 0)
 			continue;
+		is_watched = TRUE;
 		if (shape->histogram && !question->source->times)
 			latency_histogram(question, shape->histogram);
 		else if (shape->edges && question->source->times)
 			latency_edges(question, shape->edges);
 	}
+	if (is_watched)
+		g_array_append_val(question->times.times_ms, time_ms);
 }
 
 static void latency_write(struct json_writer *json, const struct latency_question *question)

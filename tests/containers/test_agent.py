@@ -1047,6 +1047,12 @@ def test_parts_that_are_off(tmp_path):
         assert {name for name, (state, _) in states.items() if state == "off"} == {"dns", "profile"}
         assert states["dns"][1] == "not asked for"
         assert agent.json("/api/latency?what=dns")["state"] == "off"
+        # All of its time is a gap; that of one that is watched, and may have seen nothing, is known to its last seconds.
+        def ends(what):
+            read = agent.json(f"/api/latency?what={what}&seconds=60")
+            return read["to_ms"] - max((to_ms for _, to_ms in read["gaps"]), default=read["from_ms"])
+        wait_for(lambda: ends("dns") < 3000, 60, "all of its time to be a gap")
+        wait_for(lambda: ends("runq") > 3000, 60, "what is known of waits")
     finally:
         assert agent.stop() == 0
 

@@ -106,7 +106,8 @@ def test_host(seen):
 
 def test_self_and_lost_connection(seen):
     assert seen["probes"] == len(seen["agent"].json("/api/self")["parts"])
-    assert "No connection" in seen["banner"]
+    assert "No connection: the agent does not answer" in seen["banner"]
+    assert seen["lost_offers"] == 0 and seen["lost_scrolls"] <= 0  # nothing that cannot work; the map's legend is in the window
 
 
 def test_is_small(seen):
@@ -114,6 +115,22 @@ def test_is_small(seen):
     agent = seen["agent"]
     assert sum(len(gzip.compress(agent.request("GET", path)[2])) for path in
                ("/", "/app.js", "/app.css", "/flame.js", "/flame.css")) <= 150_000
+
+
+def check_drawing(it):
+    """Times on the axis are round, heat maps stand at their time on an axis of another's, buckets are ranges, numbers of events have units."""
+    drawn = it["drawn"]
+    assert drawn["heat"][0] == pytest.approx(62 + 100, abs=1) and drawn["heat"][1] == pytest.approx(62 + 150, abs=1)
+    for ticks in drawn["ticks"]:
+        steps = {b[0] - a[0] for a, b in zip(ticks, ticks[1:])}
+        assert 3 <= len(ticks) <= 14 and len(steps) == 1, ticks
+        step = steps.pop()
+        # of an hour and less, whatever zone the browser is in; longer ones are round there alone
+        assert all(time % min(step, 900_000) == 0 for time, _ in ticks), ticks
+    assert drawn["ticks"][0][0][1].count(":") == 2 and drawn["ticks"][2][0][1].count(":") == 1
+    assert drawn["buckets"] == ["0–1 ns", "1–2 µs", "64–128 µs", "512 µs–1 ms", "2–4 ms"]
+    assert [kind for kind, _ in drawn["rows"]] == ["9 programs started", "oom"] and drawn["rows"][0][1].startswith("sh × 6, cat × 3; since ")
+    assert drawn["fields"] == ["usage 1.00 MiB", "1 s before 1.00 KiB", "file /bin/sh"]
 
 
 def test_capture(seen):
@@ -154,10 +171,13 @@ def test_capture(seen):
     rules = {(one["container"], one["rule"]) for one in judged["verdicts"] if one["severity"] != "info"}
     assert rules == {(one["container"], one["verdict"]) for one in said["findings"]}, (judged, said)
     assert any(name == seen["name"] for name, _ in rules) and it["verdict"] not in ("", "not judged")
+    check_drawing(it)
+    assert re.search(r"range=4&to=", it["key_range"]) and "--to " in it["commands"]["part"] and "--from " in it["commands"]["part"]
+    assert it["commands"]["compared"].count("fathom replay ") == 2 and it["widest"] == "4" and not it["kind_shown"]
     assert it["self"] == "What the capture rests on" and "mpstat" in it["host"] and "NaN" not in it["host"]
     for view, command in it["commands"].items():
-        assert command.startswith(f"fathom replay {name} "), view
-        command = command.replace("fathom ", f"{fathom_binary()} ", 1)
+        assert re.match(rf"fathom replay (--from \d+ )?(--to \d+ )?{re.escape(name)} ", command), (view, command)
+        command = re.sub(r"(^|&& )fathom ", rf"\1{fathom_binary()} ", command)
         assert run("sh", "-c", command, cwd=seen["base"], timeout=60, check=False).returncode in (0, 3), command
 
 

@@ -638,6 +638,32 @@ static void test_recorded_late(void)
 	registry_free(registry);
 }
 
+/* A container that was started anew has two cgroups in a recording: its name means both; two of one name are two. */
+static void test_recorded_again(void)
+{
+	struct registry *registry = registry_new_recorded();
+	struct container seen = { .cgroup_key = 77,
+				  .runtime = RUNTIME_DOCKER,
+				  .id = ID_A,
+				  .name = (char *)"web",
+				  .cgroup = "/docker/" ID_A };
+	g_autoptr(GPtrArray) targets = target_array_new(), none = target_array_new();
+	g_autoptr(GError) error = NULL;
+
+	registry_record(registry, &seen);
+	seen.cgroup_key = 78;
+	registry_record(registry, &seen);
+	g_assert_true(target_resolve(registry, "web", targets, &error));
+	g_assert_no_error(error);
+	g_assert_cmpuint(targets->len, ==, 2);
+	seen.cgroup_key = 79;
+	seen.id = ID_B;
+	registry_record(registry, &seen);
+	g_assert_false(target_resolve(registry, "web", none, &error));
+	g_assert_error(error, TARGET_ERROR, TARGET_ERROR_AMBIGUOUS);
+	registry_free(registry);
+}
+
 static void test_churn(void)
 {
 	g_autoptr(GPtrArray) list = NULL;
@@ -842,6 +868,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/container/late-name", test_late_name);
 	g_test_add_func("/container/late-state", test_late_state);
 	g_test_add_func("/container/recorded-late", test_recorded_late);
+	g_test_add_func("/container/recorded-again", test_recorded_again);
 	g_test_add_func("/container/churn", test_churn);
 	g_test_add_func("/container/churn-above", test_churn_above);
 	g_test_add_func("/container/hybrid-v1-only", test_hybrid_v1_only);

@@ -296,6 +296,11 @@ try {
 	await page.evaluate(() => { stream(); });
 	await page.locator("#banner:not([hidden])").waitFor();
 	seen.banner = await page.locator("#banner").textContent();
+	await until(() => /^not connected/.test(document.getElementById("state").textContent));
+	await page.evaluate(() => { location.hash = "#/map"; });
+	await page.getByText("No map: the agent does not answer").waitFor();
+	seen.lost_offers = await page.getByRole("button", { name: /^Watch connections/ }).count();
+	seen.lost_scrolls = await page.evaluate(() => document.documentElement.scrollHeight - innerHeight);
 	await picture("lost");
 	await page.unroute("**/api/**");
 	await until(() => document.getElementById("banner").hidden);

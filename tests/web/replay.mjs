@@ -61,11 +61,54 @@ try {
 	await page.locator("#picker").waitFor();
 	await go(`#/flame?${new URLSearchParams({ a: await page.evaluate(() => range_source(0, "profile", model.replay.from_ms, model.replay.to_ms)) })}`);
 	await page.locator("#view[data-ready]").waitFor();
+	await copied("flame range");
 	seen.flame = await page.locator("h1").innerText();
 	await copied("flame");
 	await go("#/flame?scope=1");
 	await until(() => document.getElementById("scope")?.dataset.cells);
 	seen.scope = Number(await page.locator("#scope").getAttribute("data-cells"));
+	// two ranges beside each other, as commands on the capture
+	const half = await page.evaluate(() => { const { from_ms, to_ms } = model.replay, middle = Math.round((from_ms + to_ms) / 2); return new URLSearchParams({ a: range_source(0, "profile", from_ms, middle), b: range_source(0, "profile", from_ms, to_ms) }).toString(); });
+	await go(`#/flame?${half}`);
+	await page.locator("#view[data-ready]").waitFor();
+	await copied("compared");
+	// a part of it by keyboard alone: begin and end with Enter, arrows between
+	const series = await page.evaluate(name => model.rows.find(one => one.name === name).series, container);
+	await go(`#/container/${series}`);
+	await until(() => document.querySelector(".charts")?.dataset.drawn);
+	await page.locator("#marks").focus();
+	for (const key of ["ArrowLeft", "ArrowLeft", "Enter", "ArrowLeft", "ArrowLeft", "ArrowLeft", "Enter"]) await page.keyboard.press(key);
+	await until(() => location.hash.includes("to="));
+	seen.key_range = await page.evaluate(() => location.hash);
+	await copied("part");
+	// what is not there says so
+	await go("#/container/999999");
+	await until(() => /999999/.test(document.querySelector("h1").textContent));
+	await go("#/latency?what=syscall");
+	await page.getByText("This is dear").waitFor();
+	seen.kind_shown = await page.getByLabel("Kind").isVisible();
+	// several frames of one name: the one that weighs most is gone to
+	const node = (parent, frame, self) => [parent, frame, self];
+	await page.route("**/api/flame?**", route => route.fulfill({ json: { start_realtime_ns: 0, duration_ns: 1e9, shapes: [{ kind: "calltree", unit: "count", frames: [["function", "little", ""], ["function", "much", ""], ["process", "same", ""]],
+		nodes: [node(0, 0, 0), node(0, 0, 0), node(1, 2, 1), node(0, 1, 0), node(3, 2, 9)], ledger: { coverage: 1, rung: "", misses: "", notes: [] } }] } }));
+	await go("#/flame?a=r,0,profile,1000,2000&at=same");
+	await page.locator("#view[data-ready]").waitFor();
+	await until(() => location.hash.includes("z="));
+	seen.widest = await page.evaluate(() => address().query.get("z"));
+	await page.unroute("**/api/flame?**");
+	seen.drawn = await page.evaluate(() => {
+		// a heat map of ten seconds' axis whose own time begins two seconds later: its first cell stands in the third second
+		const canvas = el("canvas", {});
+		canvas.style.cssText = "position: fixed; left: 0; top: 0; width: 562px; height: 116px";
+		document.body.append(canvas);
+		draw_latency(canvas, { from_ms: 2000, step_ms: 1000, steps: 8, bounds_ns: [0, 1, 2, 4, 8, 16, 32, 64], cells: [[0, 3, 5]] }, { low: 0, high: 7 }, { axis: { from_ms: 0, step_ms: 1000, steps: 10 } });
+		const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 100), columns = new Set();
+		for (let i = 3; i < data.length; i += 4) { const x = (i >> 2) % canvas.width; if (data[i] && x > LEFT) columns.add(x); }
+		canvas.remove();
+		const odd = Date.UTC(2026, 0, 5, 10, 3, 17), bursts = Array.from({ length: 9 }, (_, i) => ({ kind: "exec", time_ms: 1000 * (9 - i), process: i % 3 ? "sh" : "cat" }));
+		return { heat: [Math.min(...columns), Math.max(...columns)], ticks: [60, 300, 3600, 86400, 30 * 86400].map(seconds => time_ticks({ from_ms: odd, step_ms: 1000, steps: seconds }, 1200)), buckets: [0, 1000, 64e3, 512e3, 2e6].map(bucket_words),
+			rows: starts_together([...bursts, { kind: "oom", time_ms: 0, fields: {} }]).map(one => [one.kind, one.fields?.change]), fields: [field_words(["usage", 2 ** 20]), field_words(["1s_before", 1024]), field_words(["file", "/bin/sh"])] };
+	});
 	await go("#/host");
 	await page.locator("#view[data-ready]").waitFor();
 	seen.host = await page.getByRole("table", { name: "The first sixty seconds" }).innerText();

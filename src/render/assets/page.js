@@ -5,7 +5,7 @@
    there and nowhere above.
 
    It is a page of its own, or a part of another one: then `root` is a shadow root that holds the elements of html.c, and
-   `options` has hash (URLSearchParams of the state), remember(URLSearchParams), dark, theme() and start (name of a function to zoom to). What is
+   `options` has hash (URLSearchParams of the state), remember(URLSearchParams), dark, theme() and start (name of a function to zoom to, where it weighs most). What is
    returned steers it: key(event), theme(dark), picture() (an SVG), center(name) (sandwich), stop(). */
 /* include names.js */
 function flame_graph(root, data, options) {
@@ -690,7 +690,9 @@ function flame_graph(root, data, options) {
 	if (Number.isInteger(wanted) && wanted > 0 && wanted < count) zoom(wanted);
 	byId("reset").disabled = !zoomed;
 	if (!hash.has("z") && options.start) {
-		for (let i = 1; i < count && !zoomed; i++) if (data.names[frame[i]] === options.start) zoom(i);
+		let widest = 0; /* of several of that name */
+		for (let i = 1; i < count; i++) if (data.names[frame[i]] === options.start && (!widest || weight[i] > weight[widest])) widest = i;
+		if (widest) zoom(widest);
 	}
 	if (hash.has("s")) center(Number(hash.get("s")));
 	draw();
