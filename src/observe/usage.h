@@ -42,7 +42,7 @@ struct gauges *usage_read(struct usage *usage, GError **error);
 const GPtrArray *usage_missed(const struct usage *usage);
 
 /* Processes and (wanted) threads of the container with that key, of all that are wanted when it is 0: what they did since the
- * call before, in `changes` (cleared before). The first call knows no counters. From the kernel's iterator or, where
+ * call before, in `changes` (cleared before); of the host those of no container. The first call knows no counters. From the kernel's iterator or, where
  * that is refused, from /proc. */
 gboolean usage_processes(struct usage *usage, guint64 cgroup_key, gboolean threads, struct gauges *changes,
 			 GError **error);

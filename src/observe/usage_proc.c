@@ -41,11 +41,13 @@ void usage_proc_list(struct registry *registry, guint64 cgroup_key, tasks_record
 {
 	g_autoptr(GPtrArray) living = registry_list_living(registry);
 	g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	gboolean of_host = cgroup_key == registry_host(registry)->cgroup_key;
 
 	for (guint i = 0; i < living->len; i++) {
 		const struct container *container = g_ptr_array_index(living, i);
 
-		if (cgroup_key && container->cgroup_key != cgroup_key)
+		if (cgroup_key && container->cgroup_key != cgroup_key &&
+		    (!of_host || container_is_container(container)))
 			continue;
 		g_array_set_size(pids, 0);
 		registry_pids(registry, container, pids);

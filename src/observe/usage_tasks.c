@@ -233,16 +233,29 @@ static guint32 process_row(struct usage_tasks *list, const struct tasks_record *
 	return seen->row;
 }
 
+/* Whether what `owner` has is meant by `whom`: the host's are those of no container, in units and other cgroups, too. */
+static gboolean is_meant(const struct container *owner, const struct container *whom)
+{
+	return owner == whom || (whom->runtime == RUNTIME_HOST && !container_is_container(owner));
+}
+
 static gboolean is_wanted(struct usage_tasks *list, guint64 cgroup_key)
 {
-	const struct container *owner;
+	const struct container *owner, *whom;
 
 	if (!list->cgroup_key && !list->wanted)
 		return TRUE;
 	owner = registry_by_cgroup(list->registry, cgroup_key);
-	if (list->cgroup_key)
-		return owner && owner->cgroup_key == list->cgroup_key;
-	return owner && g_ptr_array_find((GPtrArray *)list->wanted, owner, NULL);
+	if (!owner)
+		return FALSE;
+	if (list->cgroup_key) {
+		whom = registry_by_cgroup(list->registry, list->cgroup_key);
+		return whom && is_meant(owner, whom);
+	}
+	for (guint i = 0; i < list->wanted->len; i++)
+		if (is_meant(owner, g_ptr_array_index(list->wanted, i)))
+			return TRUE;
+	return FALSE;
 }
 
 static void thread_row(struct usage_tasks *list, const struct tasks_record *record, const struct tasks_record *before,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/units.h"
 #include "probe/filter.h"
 #include "probe/gather.h"
 #include "probe/kernel_btf.h"
@@ -39,6 +40,8 @@ struct reclaim_run {
 	GHashTable *given_up; /* cgroup key → pages given up at its limit, guint64, since the beginning */
 	guint64 machine_before; /* pages that the machine had given up at the beginning */
 	struct ledger_line told;
+	guint64 taken_pages; /* since the beginning */
+	gboolean has_told;
 };
 
 static const struct rung reclaim_rungs[] = {
@@ -110,6 +113,7 @@ static void reclaim_bucket(void *user, const struct probe_bucket *bucket)
 	};
 
 	if (kind == kinds[RECLAIM_TAKEN]) {
+		run->taken_pages += taker.pages;
 		g_array_append_val(run->takers, taker);
 		return;
 	}
@@ -279,6 +283,26 @@ static gboolean reclaim_drain(struct probe_run *run, GError **error)
 	return gather_drain(&((struct reclaim_run *)run)->gather, error);
 }
 
+/* Where nobody waited this is all there is to tell. */
+static void reclaim_note(struct reclaim_run *run, struct ledger *ledger)
+{
+	guint64 page = (guint64)sysconf(_SC_PAGESIZE), limits = 0, machine = reclaim_machine_pages();
+	g_autofree char *taken = units_bytes(run->taken_pages * page), *of_machine = NULL, *of_limits = NULL;
+	GHashTableIter each;
+	gpointer pages;
+
+	g_hash_table_iter_init(&each, run->given_up);
+	while (g_hash_table_iter_next(&each, NULL, &pages))
+		limits += *(guint64 *)pages;
+	of_machine = units_bytes((machine - MIN(run->machine_before, machine)) * page);
+	of_limits = units_bytes(limits * page);
+	ledger_note(
+		ledger,
+		g_strdup_printf("memory taken since watching began: %s; given up: %s because the machine was short, "
+				"%s at limits of those watched",
+				taken, of_machine, of_limits));
+}
+
 static gboolean reclaim_collect(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
 	struct reclaim_run *run = (struct reclaim_run *)opaque;
@@ -289,12 +313,13 @@ static gboolean reclaim_collect(struct probe_run *opaque, struct ledger *ledger,
 	lost.seen = run->told;
 	for (guint item = 0; item < LEDGER_LOST_END; item++)
 		lost.seen.events += lost.items[item].events;
-	run->told = (struct ledger_line){ 0 };
 	ledger_set_rung(ledger, reclaim_rungs[0].name, reclaim_rungs[0].misses);
 	if (access("/proc/pressure/memory", F_OK) != 0)
 		ledger_note(ledger,
 			    g_strdup("this kernel keeps no pressure stall information (psi=1): waits for pages that "
 				     "are read again are not known"));
+	run->has_told |= run->told.events > 0;
+	run->told = (struct ledger_line){ 0 };
 	ledger_merge(ledger, &lost);
 	ledger_clear(&lost);
 	return right;
@@ -302,8 +327,14 @@ static gboolean reclaim_collect(struct probe_run *opaque, struct ledger *ledger,
 
 static gboolean reclaim_finish(struct probe_run *opaque, struct ledger *ledger, GError **error)
 {
-	gather_detach(&((struct reclaim_run *)opaque)->gather);
-	return reclaim_collect(opaque, ledger, error);
+	struct reclaim_run *run = (struct reclaim_run *)opaque;
+	gboolean right;
+
+	gather_detach(&run->gather);
+	right = reclaim_collect(opaque, ledger, error);
+	if (!run->has_told)
+		reclaim_note(run, ledger);
+	return right;
 }
 
 const struct probe probe_blame_memory = {

@@ -10,6 +10,8 @@
 #include "render/heading.h"
 #include "render/map_formats.h"
 
+#define MAP_NOTE_MARGIN 24
+#define MAP_NOTE_LETTER 6.4 /* of the widest lines there are, not of the widest letter */
 #define MAP_TOP 64
 #define MAP_NAME_CHARACTERS 30
 #define MAP_WHY_CHARACTERS 36 /* what fits between two nodes */
@@ -266,6 +268,24 @@ static void svg_graph(GString *svg, const struct map *map)
 		svg_text(svg, 24, 32, "name", "No connection was seen.");
 }
 
+/* As lines of a picture that is so wide; array of char *. */
+static GPtrArray *notes_lines(const GPtrArray *notes, double width)
+{
+	GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+
+	for (guint i = 0; i < notes->len; i++) {
+		g_autofree char *safe = text_terminal(g_ptr_array_index(notes, i));
+		g_autoptr(GString) text = g_string_new(safe);
+		g_auto(GStrv) parts = NULL;
+
+		text_wrap(text, 0, (guint)((width - 2 * MAP_NOTE_MARGIN) / MAP_NOTE_LETTER));
+		parts = g_strsplit(text->str, "\n", -1);
+		for (guint j = 0; parts[j]; j++)
+			g_ptr_array_add(lines, g_strdup(parts[j]));
+	}
+	return lines;
+}
+
 /* What stands below the picture: what it rests on, and what is not in it. Array of char *. */
 static GPtrArray *map_notes(const struct map *map, const struct shape *shape)
 {
@@ -285,17 +305,18 @@ gboolean map_write_svg(const struct snapshot *snapshot, const struct render_opti
 	struct shape *shape = map_shape(snapshot, error);
 	g_autoptr(map_t) map = shape ? map_new(shape->edges, snapshot->duration_ns) : NULL;
 	g_autoptr(GString) svg = g_string_new("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-	g_autoptr(GPtrArray) notes = NULL;
+	g_autoptr(GPtrArray) told = NULL, notes = NULL;
 	g_autofree char *facts = NULL, *warning = NULL;
 	double width, height, y;
 
 	if (!map)
 		return FALSE;
 	map_layout(map);
-	notes = map_notes(map, shape);
+	width = MAX(map->width, MAP_WIDTH_MIN);
+	told = map_notes(map, shape);
+	notes = notes_lines(told, width);
 	facts = heading_facts(snapshot, shape);
 	warning = heading_warning(shape);
-	width = MAX(map->width, MAP_WIDTH_MIN);
 	height = MAP_TOP + MAX(map->height, 60) + 24 + notes->len * 15 + (warning ? 20 : 0);
 	g_string_append_printf(svg,
 			       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 "
@@ -313,7 +334,7 @@ gboolean map_write_svg(const struct snapshot *snapshot, const struct render_opti
 		y += 20;
 	}
 	for (guint i = 0; i < notes->len; i++)
-		svg_text(svg, 24, y + 15 * i, "facts", g_ptr_array_index(notes, i));
+		svg_text(svg, MAP_NOTE_MARGIN, y + 15 * i, "facts", g_ptr_array_index(notes, i));
 	g_string_append(svg, "</svg>\n");
 	fwrite(svg->str, 1, svg->len, out);
 	return TRUE;

@@ -247,7 +247,7 @@ void text_edges(struct text_page *page)
 	g_autoptr(GPtrArray) sources = sources_of(edges);
 
 	if (!edges->counter_count || !sources->len)
-		page_wrapped(page, "\nNothing was seen: the target did nothing of this kind in that time.\n");
+		page_wrapped(page, "\nNobody waited: of those asked for nobody had to in that time.\n");
 	for (guint i = 0; edges->counter_count && i < sources->len && i < page->top; i++)
 		source_print(page, g_ptr_array_index(sources, i));
 	if (sources->len > page->top)

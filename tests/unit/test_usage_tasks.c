@@ -133,11 +133,50 @@ static void test_threads(void)
 	looks_clear(&looks);
 }
 
+/* The host's own processes are those of no container, whichever cgroup they are in. */
+static void test_of_the_host(void)
+{
+	static const char unit[] = "/system.slice/sshd.service";
+	static const char held[] = "/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	const struct tree_process processes[] = {
+		{ .pid = 20, .ppid = 1, .comm = "sshd", .v2 = unit },
+		{ .pid = 30, .ppid = 1, .comm = "web", .v2 = held, .contained = TRUE, .inner = 1 },
+	};
+	g_autoptr(GPtrArray) wanted = g_ptr_array_new();
+	guint64 keys[G_N_ELEMENTS(processes)];
+	struct looks looks;
+
+	looks_init(&looks);
+	for (guint i = 0; i < G_N_ELEMENTS(processes); i++) {
+		g_autofree char *path = g_strconcat(tree_v2(TREE_MODE_V2), processes[i].v2, NULL);
+
+		tree_process(looks.root, TREE_MODE_V2, &processes[i]);
+		keys[i] = tree_inode(looks.root, path);
+	}
+	registry_refresh(looks.registry, NULL);
+	g_assert_true(container_is_container(registry_by_cgroup(looks.registry, keys[1])));
+	g_assert_cmpint(registry_by_cgroup(looks.registry, keys[0])->runtime, !=, RUNTIME_HOST);
+	usage_tasks_free(looks.list);
+	g_ptr_array_add(wanted, (gpointer)registry_host(looks.registry));
+	looks.list = usage_tasks_new(looks.registry, wanted);
+	usage_tasks_begin(looks.list, 0, FALSE, looks.changes);
+	for (guint i = 0; i < G_N_ELEMENTS(keys); i++)
+		usage_tasks_take(looks.list, &(struct tasks_record){ .tgid = processes[i].pid,
+								     .tid = processes[i].pid,
+								     .start_ns = 1,
+								     .cgroup_key = keys[i] });
+	usage_tasks_end(looks.list);
+	g_assert_cmpuint(looks.changes->rows->len, ==, 1);
+	g_assert_cmpuint(gauges_row(looks.changes, 0)->key, ==, 20);
+	looks_clear(&looks);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/usage_tasks/threads-end", test_threads_end);
 	g_test_add_func("/usage_tasks/numbers-used-again", test_numbers_used_again);
 	g_test_add_func("/usage_tasks/threads", test_threads);
+	g_test_add_func("/usage_tasks/of-the-host", test_of_the_host);
 	return g_test_run();
 }
