@@ -136,9 +136,11 @@ const MEASURED_MOST_MS = 60e3;
 const events_of = async query => (await json(`/api/events?${query}`)).events;
 async function measured_between(from, to, container) {
 	if (model.replay) return new Set(model.replay.stacks.filter(kind => kinds[kind]));
+	const looked = (await part_of("offcpu").catch(() => null))?.state === "on" ? ["offcpu"] : [];
 	const events = await events_of(`kind=measured&from_ms=${Math.round(from - MEASURED_MOST_MS)}&to_ms=${Math.round(to)}`).catch(() => []);
-	return new Set(events.filter(event => kinds[event.fields.what] && event.time_ms + event.fields.duration / 1e6 > from && (!container || !event.container || event.container === container)).map(event => event.fields.what));
+	return new Set(events.filter(event => kinds[event.fields.what] && event.time_ms + event.fields.duration / 1e6 > from && (!container || !event.container || event.container === container)).map(event => event.fields.what).concat(looked));
 }
+const part_of = async name => (await json("/api/self")).parts.find(one => one.name === name);
 const measured_source = event => range_source(model.rows.find(row => row.name === event.container)?.series || 0, event.fields.what, event.time_ms - 500, event.time_ms + event.fields.duration / 1e6 + 500);
 const range_source = (series, kind, from, to) => `r,${series},${kind},${Math.round(from)},${Math.round(to)}`;
 const row_of = series => model.rows.find(row => row.series === Number(series));
@@ -205,11 +207,11 @@ function flame_graph_view(view, query) {
 		if (!shape) throw new Error("it holds no stacks");
 		return { capture, shape, tree: tree_of(shape) };
 	}
-	function ledger_words({ shape }) {
+	function ledger_words({ shape, capture }) {
 		const { coverage, rung, misses, notes } = shape.ledger, sum = shape.nodes.reduce((all, node) => all + node[2], 0);
 		const how = [rung ? `Measured by ${words_of(rung)}.` : "", misses ? `That misses ${words_of(misses)}.` : "", ...(notes || []).slice(0, 6).map(words_of).filter(words => !words.startsWith("of "))].filter(Boolean);
 		const part = (notes || []).map(words_of).find(words => words.startsWith("of ") && words.includes(" in this range"));
-		return el("details", { class: "how" }, el("summary", {}, [part ? `Stacks ${part}` : shape.frames.length && !has_stacks(shape) ? "By what threads waited for, without stacks" : "", `${weight_text(shape.unit, sum)} in all`, coverage === null ? "" : `${digits(100 * coverage)} % accounted for`].filter(Boolean).join(", ")), el("ul", {}, how.map(words => el("li", {}, words))));
+		return el("details", { class: "how" }, el("summary", {}, [part ? `Stacks ${part}` : shape.frames.length && !has_stacks(shape) ? "By what threads waited for, without stacks" : "", `${weight_text(shape.unit, sum)} in all`, capture.looked_ns && shape.unit === "nanoseconds" ? `${digits(sum / capture.looked_ns)} threads at a time` : "", coverage === null ? "" : `${digits(100 * coverage)} % accounted for`].filter(Boolean).join(", ")), el("ul", {}, how.map(words => el("li", {}, words))));
 	}
 	async function load() {
 		try {
@@ -250,7 +252,7 @@ function flame_graph_view(view, query) {
 		if (captures.length > 1 && sources[0].container !== sources[1].container) for (const { tree } of captures) tree.frames = tree.frames.map(one => one[0] === "container" ? ["container", `${sources[0].container} → ${sources[1].container}`, ""] : one);
 		if (captures.length > 1 && first.shape.unit !== last.shape.unit) throw new Error("these two measure different things");
 		const shares = query.get("n") === "1", all = one => one.tree.self.reduce((sum, value) => sum + value, 0);
-		const scale = captures.length > 1 && shares ? all(last) / Math.max(all(first), 1) : captures.length > 1 && first.capture.duration_ns && last.capture.duration_ns ? last.capture.duration_ns / first.capture.duration_ns : 1;
+		const looked = one => one.capture.looked_ns || one.capture.duration_ns, scale = captures.length > 1 && shares ? all(last) / Math.max(all(first), 1) : captures.length > 1 && looked(first) && looked(last) ? looked(last) / looked(first) : 1;
 		const tree = captures.length > 1 ? compare_trees(first.tree, last.tree, scale) : last.tree;
 		fill(said, captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is taken times ${digits(scale)}, ${shares ? "so that both weigh the same" : "for it lasted otherwise"}.` : ""} ${covers(sources, captures)}` : [ledger_words(last), covers(sources, captures)]);
 		actions(sources, tree, captures.length > 1 || has_stacks(last.shape));
@@ -343,8 +345,9 @@ function range_picker(series, changed) {
 
 // Whether there are stacks of all times, and why not.
 async function sampler_words() {
-	const { parts, replay } = await json("/api/self"), part = parts.find(one => one.name === "profile");
-	return replay ? "" : part.state === "on" ? "Sampled 19 times a second, all the time." : `Not sampled now: ${part.state}${part.why ? `: ${part.why}` : ""}.`;
+	const { parts, replay } = await json("/api/self"), part = parts.find(one => one.name === "profile"), blocked = parts.find(one => one.name === "offcpu");
+	const looked = blocked.state !== "on" ? "" : blocked.looked_ratio === null ? " Stacks of blocked threads: soon." : ` Stacks of blocked threads: looked at for ${text("ratio", blocked.looked_ratio)} of the time.`;
+	return replay ? "" : (part.state === "on" ? "Sampled 19 times a second, all the time." : `Not sampled now: ${part.state}${part.why ? `: ${part.why}` : ""}.`) + looked;
 }
 
 // Without a capture: what there is, and how to get one.

@@ -319,7 +319,9 @@ static gboolean record_tick(gpointer data)
 
 static gboolean record_open(struct record *record, struct history *history, GError **error)
 {
-	const struct live_options options = { .no_bpf = record->no_bpf, .no_profile = TRUE, .exported_max = 1 };
+	const struct live_options options = {
+		.no_bpf = record->no_bpf, .no_profile = TRUE, .no_offcpu = TRUE, .exported_max = 1
+	};
 
 	record->live = live_new(&options, history, record->reel, error);
 	if (!record->live)

@@ -39,10 +39,15 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		{ "names", 0, 0, G_OPTION_ARG_NONE, &given->names,
 		  "Peers outside by what DNS told the container (two ports of every packet are looked at)", NULL },
 		{ "off", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given->off,
-		  "A part that is not watched: profile, fs, dns, exec, connections, block, runq, oom; may be repeated",
+		  "A part that is not watched: profile, offcpu, fs, dns, exec, connections, block, runq, oom; may be repeated",
 		  "PART" },
 		{ "profile-seconds", 0, 0, G_OPTION_ARG_INT, &given->profile_seconds,
 		  "Length of a window of sampled stacks (default 60); 0: none", "SECONDS" },
+		{ "offcpu-seconds", 0, 0, G_OPTION_ARG_INT, &given->offcpu_seconds,
+		  "Length of a window of stacks of blocked threads, at most (default 10); 0: none", "SECONDS" },
+		{ "offcpu-percent", 0, 0, G_OPTION_ARG_DOUBLE, &given->offcpu_percent,
+		  "Of one core that these windows may take on average (default 0.1): it says how often there is one",
+		  "PERCENT" },
 		{ "metrics-containers", 0, 0, G_OPTION_ARG_INT, &given->exported_containers,
 		  "Containers with labels of their own in /metrics (default 200); more are \"other\"", "N" },
 		{ "history-mib", 0, 0, G_OPTION_ARG_INT, &given->history_mib,
@@ -62,6 +67,8 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
 	*given = (struct config){ .profile_seconds = -1,
+				  .offcpu_seconds = -1,
+				  .offcpu_percent = -1,
 				  .exported_containers = -1,
 				  .history_mib = -1,
 				  .memory_minutes = -1,
@@ -116,6 +123,10 @@ static void serve_override(struct config *config, const struct config *given)
 	}
 	if (given->profile_seconds != -1)
 		config->profile_seconds = given->profile_seconds;
+	if (given->offcpu_seconds != -1)
+		config->offcpu_seconds = given->offcpu_seconds;
+	if (given->offcpu_percent != -1)
+		config->offcpu_percent = given->offcpu_percent;
 	if (given->exported_containers != -1)
 		config->exported_containers = given->exported_containers;
 	if (given->history_mib != -1)

@@ -137,6 +137,8 @@ struct replay {
 	struct shape *shape; /* of it */
 	gint64 first_ms; /* of the snapshot; 0: nothing yet */
 	guint64 due_ns; /* interval that is full then */
+	guint windows; /* of stacks */
+	guint64 looked_ns, taken_to_ns; /* they are of so much time; the last ended then (since 1970) */
 	gboolean found, stopped;
 	gboolean has_gauges; /* so memory has its table without stacks, too */
 	struct calltree *waits; /* of time by its causes, where the capture has no stacks of it; NULL: not asked for */
@@ -315,6 +317,25 @@ static gboolean replay_with_waits(struct replay *replay)
 	return TRUE;
 }
 
+/* Stacks of time that a window before holds already (somebody asked for a measurement meanwhile) would count twice. Those that are
+ * always sampled never are. */
+static gboolean window_take(struct replay *replay, const struct snapshot *snapshot, const struct shape *shape)
+{
+	guint64 end_ns = snapshot->start_realtime_ns + snapshot->duration_ns;
+
+	if (shape->kind != SHAPE_CALLTREE)
+		return TRUE;
+	if (shape->unit != UNIT_COUNT && snapshot->start_realtime_ns < replay->taken_to_ns) {
+		ledger_note(&replay->shape->ledger,
+			    g_strdup("stacks measured at the same time as others are left out"));
+		return FALSE;
+	}
+	replay->taken_to_ns = MAX(replay->taken_to_ns, end_ns);
+	replay->looked_ns += snapshot->duration_ns;
+	replay->windows++;
+	return TRUE;
+}
+
 /* TRUE when this shape is what the command wants. */
 static gboolean is_wanted(const struct replay *replay, const struct shape *shape)
 {
@@ -383,7 +404,7 @@ static gboolean replay_frame(void *user, gint64 time_ms, struct snapshot *snapsh
 
 		take_waits(replay, shape);
 		replay->has_gauges |= shape->kind == SHAPE_GAUGES;
-		if (!is_wanted(replay, shape))
+		if (!is_wanted(replay, shape) || !window_take(replay, snapshot, shape))
 			continue;
 		replay->found = TRUE;
 		if (!replay->snapshot->frequency_hz)
@@ -431,6 +452,8 @@ struct snapshot *source_observe(struct registry *registry, const struct observe_
 		if (replay.found || options->probe->shape == SHAPE_EVENTS || replay_with_waits(&replay)) {
 			calltree_free(replay.waits);
 			replay_fill(&replay);
+			snapshot_set_looked(replay.snapshot, replay.shape, replay.windows, replay.looked_ns,
+					    replay.snapshot->duration_ns);
 			return replay.snapshot;
 		}
 		command_fail(error, "the capture does not hold %s: fathom replay %s says what it holds",

@@ -520,6 +520,8 @@ static gboolean capture_member(struct pull *pull, struct snapshot *snapshot, gui
 	if (strcmp(key, "shapes") == 0)
 		return *version ? pull_array(pull, capture_shape, snapshot, error)
 				: pull_fail(pull, error, "not a fathom capture: \"version\" must come first");
+	if (strcmp(key, "looked_ns") == 0)
+		return pull_uint(pull, &snapshot->looked_ns, error);
 	if (strcmp(key, "frequency_hz") != 0)
 		return pull_skip(pull, error);
 	if (!pull_uint(pull, &frequency, error))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/snapshot.h"
 
+#define SNAPSHOT_WHOLE 0.95 /* looked at for so much of the time is all of it: windows have edges */
+
 static const struct {
 	enum shape_kind kind;
 	const char *name;
@@ -102,6 +104,20 @@ void snapshot_free(struct snapshot *snapshot)
 	g_free(snapshot->host);
 	g_ptr_array_unref(snapshot->shapes);
 	g_free(snapshot);
+}
+
+void snapshot_set_looked(struct snapshot *snapshot, struct shape *shape, guint windows, guint64 looked_ns,
+			 guint64 whole_ns)
+{
+	if (!windows || (double)looked_ns >= SNAPSHOT_WHOLE * (double)whole_ns)
+		return;
+	snapshot->looked_ns = looked_ns;
+	ledger_note(
+		&shape->ledger,
+		g_strdup_printf("of %u window%s in this range, %.1f s of its %.0f s: weights are of those seconds, not "
+				"scaled up",
+				windows, windows == 1 ? "" : "s", (double)looked_ns / (double)NS_PER_S,
+				(double)whole_ns / (double)NS_PER_S));
 }
 
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind)

@@ -38,6 +38,7 @@ struct snapshot {
 	char *host;
 	guint64 start_realtime_ns; /* 0: not known (foreign input) */
 	guint64 duration_ns; /* 0: not known */
+	guint64 looked_ns; /* for so much of it somebody looked, and weights are of that alone; 0: all of it */
 	guint32 frequency_hz; /* sampling rate; 0: not sampled */
 	GPtrArray *shapes; /* of struct shape *, owned */
 };
@@ -54,6 +55,10 @@ struct snapshot *snapshot_new(const char *title);
 void snapshot_free(struct snapshot *snapshot);
 typedef struct snapshot snapshot_t; /* for g_autoptr(snapshot_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot_t, snapshot_free)
+
+/* `windows` of stacks are `looked_ns` of `whole_ns`: where that is not all of it, the snapshot and the shape's ledger say so. */
+void snapshot_set_looked(struct snapshot *snapshot, struct shape *shape, guint windows, guint64 looked_ns,
+			 guint64 whole_ns);
 
 /* The first shape of `kind`, NULL when absent; owned by the snapshot. */
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind);

@@ -44,9 +44,11 @@ char *heading_facts(const struct snapshot *snapshot, const struct shape *shape)
 			facts_add(facts, text);
 	}
 	if (snapshot->duration_ns) {
-		g_autofree char *text = units_duration(snapshot->duration_ns);
+		g_autofree char *whole = units_duration(snapshot->duration_ns);
+		g_autofree char *looked = units_duration(snapshot->looked_ns);
+		g_autofree char *text = snapshot->looked_ns ? g_strdup_printf("%s of %s", looked, whole) : NULL;
 
-		facts_add(facts, text);
+		facts_add(facts, text ? text : whole);
 	}
 	if (snapshot->frequency_hz) {
 		g_autofree char *text = g_strdup_printf("%u Hz", snapshot->frequency_hz);

@@ -209,6 +209,8 @@ gboolean render_json(const struct snapshot *snapshot, const struct render_option
 	json_bytes(&json, "host", snapshot->host);
 	json_uint(&json, "start_realtime_ns", snapshot->start_realtime_ns);
 	json_uint(&json, "duration_ns", snapshot->duration_ns);
+	if (snapshot->looked_ns)
+		json_uint(&json, "looked_ns", snapshot->looked_ns);
 	json_uint(&json, "frequency_hz", snapshot->frequency_hz);
 	json_begin_array(&json, "shapes");
 	for (guint i = 0; i < snapshot->shapes->len; i++) {

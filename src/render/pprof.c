@@ -228,7 +228,8 @@ static void pprof_write(struct pprof *pprof, const struct snapshot *snapshot, co
 	if (snapshot->start_realtime_ns)
 		put_uint(pprof->message, PROFILE_TIME_NANOS, snapshot->start_realtime_ns);
 	if (snapshot->duration_ns)
-		put_uint(pprof->message, PROFILE_DURATION_NANOS, snapshot->duration_ns);
+		put_uint(pprof->message, PROFILE_DURATION_NANOS,
+			 snapshot->looked_ns ? snapshot->looked_ns : snapshot->duration_ns); /* what shares are of */
 	pprof_comments(pprof, snapshot, options, shape);
 	for (guint i = 0; i < pprof->strings->len; i++) {
 		const char *text = g_ptr_array_index(pprof->strings, i);

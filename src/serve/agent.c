@@ -30,7 +30,7 @@
 struct agent {
 	GMainLoop *loop;
 	struct measured measured;
-	struct sampler *sampler; /* NULL of a capture, as the recorder */
+	struct sampler *samplers[2]; /* on CPU, blocked; NULL of a capture, as the recorder */
 	struct replay *replay; /* NULL: this machine is watched */
 	struct database *database; /* owned by the history; NULL: none */
 	struct api api;
@@ -91,10 +91,12 @@ static gboolean agent_tick(gpointer data)
 	agent->api.trouble = agent->trouble;
 	if (!agent->trouble)
 		verdicts_tick(agent->api.verdicts);
-	sampler_tick(agent->sampler);
+	for (guint i = 0; i < G_N_ELEMENTS(agent->samplers); i++)
+		sampler_tick(agent->samplers[i]);
 	if (!agent->trouble)
 		recorder_tick(agent->api.recorder);
-	budget_count_children(agent->api.budget, sampler_cpu_ns(agent->sampler));
+	budget_count_children(agent->api.budget,
+			      sampler_cpu_ns(agent->samplers[0]) + sampler_cpu_ns(agent->samplers[1]));
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);
 	api_tick(&agent->api);
@@ -214,8 +216,13 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	const struct live_options options = { .no_bpf = config->no_bpf,
 					      .exported_max = (guint)config->exported_containers,
 					      .no_profile = config->profile_seconds == 0,
+					      .no_offcpu = config->offcpu_seconds == 0,
 					      .names = config->names,
 					      .off = (const char *const *)config->off };
+	const struct sampler_options on_cpu = { .part = LIVE_PROFILE, .window_s = (guint)config->profile_seconds };
+	const struct sampler_options blocked = { .part = LIVE_OFFCPU,
+						 .window_s = (guint)config->offcpu_seconds,
+						 .share = config->offcpu_percent / 100 };
 	struct triggers triggers;
 
 	agent->api.live = live_new(&options, agent->api.history, agent->api.reel, error);
@@ -223,7 +230,8 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 		return FALSE;
 	profiles = g_build_filename(config->state, AGENT_PROFILES, NULL);
 	captures = g_build_filename(config->state, AGENT_CAPTURES, NULL);
-	agent->sampler = sampler_new(agent->api.live, agent->api.stacks, profiles, (guint)config->profile_seconds);
+	agent->samplers[0] = sampler_new(agent->api.live, agent->api.stacks, profiles, &on_cpu);
+	agent->samplers[1] = sampler_new(agent->api.live, agent->api.stacks, profiles, &blocked);
 	agent->measured = (struct measured){ .live = agent->api.live, .stacks = agent->api.stacks };
 	jobs_watch(agent->api.jobs, measured_keep, &agent->measured);
 	if (!config_triggers(config, &triggers, error))
@@ -333,7 +341,8 @@ void agent_free(struct agent *agent)
 	http_free(agent->api.http);
 	jobs_free(agent->api.jobs);
 	verdicts_free(agent->api.verdicts);
-	sampler_free(agent->sampler);
+	for (guint i = 0; i < G_N_ELEMENTS(agent->samplers); i++)
+		sampler_free(agent->samplers[i]);
 	recorder_free(agent->api.recorder);
 	live_free(agent->api.live);
 	replay_free(agent->replay);

@@ -433,6 +433,9 @@ static void write_parts(struct json_writer *json, const struct api *api)
 		json_uint(json, "seen", part->ledger.seen.events);
 		json_double(json, "coverage", ledger_coverage(&part->ledger));
 		json_double(json, "cost_seconds", api->replay ? NAN : (double)part->cost_ns / (double)NS_PER_S);
+		/* For which part of the time it looked; null: for all of it, or it is not known yet. */
+		json_double(json, "looked_ratio",
+			    part->waited_ns ? (double)part->looked_ns / (double)part->waited_ns : NAN);
 		write_ledger_items(json, &part->ledger);
 		json_end_object(json);
 	}

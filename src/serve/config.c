@@ -37,6 +37,8 @@ static const struct {
 	{ "names", CONFIG_FLAG, offsetof(struct config, names) },
 	{ "off", CONFIG_LIST, offsetof(struct config, off) },
 	{ "profile-seconds", CONFIG_INTEGER, offsetof(struct config, profile_seconds) },
+	{ "offcpu-seconds", CONFIG_INTEGER, offsetof(struct config, offcpu_seconds) },
+	{ "offcpu-percent", CONFIG_REAL, offsetof(struct config, offcpu_percent) },
 	{ "metrics-containers", CONFIG_INTEGER, offsetof(struct config, exported_containers) },
 	{ "history-mib", CONFIG_INTEGER, offsetof(struct config, history_mib) },
 	{ "memory-minutes", CONFIG_INTEGER, offsetof(struct config, memory_minutes) },
@@ -54,6 +56,8 @@ void config_init(struct config *config)
 		.socket = g_strdup(CONFIG_SOCKET),
 		.exported_containers = 200,
 		.profile_seconds = 60,
+		.offcpu_seconds = 10,
+		.offcpu_percent = 0.1,
 		.history_mib = 256,
 		.memory_minutes = HISTORY_MINUTES,
 		.cpu_percent = 1,
@@ -217,6 +221,10 @@ gboolean config_check(const struct config *config, GError **error)
 		return fail(error, "metrics-containers is a number from 1 to 10000");
 	if (config->profile_seconds != 0 && (config->profile_seconds < 5 || config->profile_seconds > 600))
 		return fail(error, "profile-seconds is 0 (none), or from 5 to 600");
+	if (config->offcpu_seconds < 0 || config->offcpu_seconds > 60)
+		return fail(error, "offcpu-seconds is 0 (none), or from 1 to 60");
+	if (!(config->offcpu_percent >= 0.001 && config->offcpu_percent <= 100))
+		return fail(error, "offcpu-percent is a share of one core, from 0.001 to 100");
 	if (config->history_mib < 0 || config->history_mib > (1 << 20) ||
 	    (config->history_mib > 0 && config->history_mib < 4))
 		return fail(error, "history-mib is 0 (none), or from 4 to 1048576");

@@ -20,6 +20,8 @@ struct config {
 	gboolean no_bpf, names;
 	GStrv off; /* parts that are not watched (live_part_find); NULL: none */
 	gint profile_seconds; /* length of a window of stacks; 0: none */
+	gint offcpu_seconds; /* likewise of blocked threads */
+	double offcpu_percent; /* of one core, that these may take on average */
 	gint exported_containers; /* with labels of their own in /metrics */
 	gint history_mib; /* on disk; 0: none */
 	gint memory_minutes; /* of it in memory */

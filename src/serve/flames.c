@@ -17,6 +17,7 @@
 #define FLAMES_SECOND_MS 1000
 #define FLAMES_COLUMNS_MAX 3600
 #define FLAMES_CELL_MIN_MS 5
+#define FLAMES_NOTES_MAX 24 /* sentences of the windows' ledgers; many have their window's numbers in them */
 #define FLAMES_SAMPLED "profile" /* what is always sampled; of others there are measurements in the history */
 
 /* ---- where stacks come from ---- */
@@ -222,6 +223,12 @@ static gboolean flame_wants(struct flame_sum *sum, const struct snapshot *snapsh
 	return TRUE;
 }
 
+static void notes_limit(struct ledger *ledger)
+{
+	if (ledger->notes && ledger->notes->len > FLAMES_NOTES_MAX)
+		g_ptr_array_set_size(ledger->notes, FLAMES_NOTES_MAX);
+}
+
 /* window_fn */
 static void flame_window(void *user, struct snapshot *snapshot, struct shape *shape)
 {
@@ -235,6 +242,7 @@ static void flame_window(void *user, struct snapshot *snapshot, struct shape *sh
 	weights = weights_within(sum->source, snapshot, shape->calltree);
 	flame_add(sum->shape->calltree, shape->calltree, weights, wanted);
 	ledger_merge(&sum->shape->ledger, &shape->ledger);
+	notes_limit(&sum->shape->ledger);
 	sum->shape->unit = shape->unit;
 	sum->snapshot->frequency_hz = snapshot->frequency_hz;
 	if (!sum->snapshot->start_realtime_ns)
@@ -243,28 +251,30 @@ static void flame_window(void *user, struct snapshot *snapshot, struct shape *sh
 		sum->snapshot->duration_ns = end_ns - sum->snapshot->start_realtime_ns;
 }
 
-/* Of a cut the range is what was looked at, not the windows it was cut from. */
+/* Of a cut the range is what was looked at, not the windows it was cut from. What cannot be cut is of the range and of all that its
+ * windows hold besides. */
 static void flame_bound(struct flame_sum *sum)
 {
 	guint64 from_ns = (guint64)sum->source->range.from_ms * NS_PER_MS;
 	guint64 to_ns = (guint64)sum->source->range.to_ms * NS_PER_MS;
 	guint64 end_ns = sum->snapshot->start_realtime_ns + sum->snapshot->duration_ns;
 
-	sum->snapshot->start_realtime_ns = MAX(sum->snapshot->start_realtime_ns, from_ns);
-	end_ns = MIN(end_ns, to_ns);
+	if (is_sampled(sum->source)) {
+		sum->snapshot->start_realtime_ns = MAX(sum->snapshot->start_realtime_ns, from_ns);
+		end_ns = MIN(end_ns, to_ns);
+	} else if (sum->windows) {
+		sum->snapshot->start_realtime_ns = MIN(sum->snapshot->start_realtime_ns, from_ns);
+		end_ns = MAX(end_ns, to_ns);
+	}
 	sum->snapshot->duration_ns = end_ns - MIN(sum->snapshot->start_realtime_ns, end_ns);
 }
 
-/* Measurements seldom cover the range: how much of it they are of is said. */
+/* Windows and measurements seldom cover the range: how much of it they are of is said. */
 static void flame_say(struct flame_sum *sum)
 {
-	if (!sum->windows)
-		return;
-	ledger_note(&sum->shape->ledger,
-		    g_strdup_printf("of %u measurement%s in this range, %.0f s of its %.0f s%s", sum->windows,
-				    sum->windows == 1 ? "" : "s", (double)sum->covered_ns / (double)NS_PER_S,
-				    (double)(sum->source->range.to_ms - sum->source->range.from_ms) / 1000,
-				    sum->left_out ? "; others at the same time are left out" : ""));
+	snapshot_set_looked(sum->snapshot, sum->shape, sum->windows, sum->covered_ns, sum->snapshot->duration_ns);
+	if (sum->left_out)
+		ledger_note(&sum->shape->ledger, g_strdup("stacks measured at the same time as others are left out"));
 }
 
 static struct snapshot *flame_sum(const struct api *api, struct source *source)
@@ -354,7 +364,14 @@ static struct snapshot *flame_of(const struct api *api, struct source *source, e
 	if (!has_classes(source) || detail == DETAIL_STACKS || snapshot_tree(sum)->node_count > 1)
 		return sum;
 	snapshot_free(sum);
-	return flame_classes(api, source, source->kind);
+	sum = flame_classes(api, source, source->kind);
+	if (strcmp(source->kind, "offcpu") == 0 && live_part(api->live, LIVE_OFFCPU)->state == LIVE_ON)
+		ledger_note(
+			&snapshot_find(sum, SHAPE_CALLTREE)->ledger,
+			g_strdup(
+				"stacks of blocked threads are looked at now and then (/api/self says for which part of the "
+				"time): never in this range"));
+	return sum;
 }
 
 /* Anything but who and why. */

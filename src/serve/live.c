@@ -21,6 +21,7 @@ static const struct {
 	const char *name, *shows, *probe;
 	enum observe_by by;
 } parts[LIVE_PARTS] = {
+	[LIVE_OFFCPU] = { "offcpu", "stacks of blocked threads, for some of the time", NULL, OBSERVE_BY_PROCESS },
 	[LIVE_PROFILE] = { "profile", "stacks of running threads, sampled", NULL, OBSERVE_BY_PROCESS },
 	[LIVE_FS] = { "fs", "file operations, by length", "fs", OBSERVE_BY_CONTAINER },
 	[LIVE_DNS] = { "dns", "questions of DNS, by length and outcome", "dns", OBSERVE_BY_CONTAINER },
@@ -376,6 +377,12 @@ void live_account(struct live *live, enum live_part part, const struct shape *sh
 		part_account(live, part, &shape->ledger);
 }
 
+void live_account_looked(struct live *live, enum live_part part, guint64 looked_ns, guint64 waited_ns)
+{
+	live->parts[part].looked_ns += looked_ns;
+	live->parts[part].waited_ns += waited_ns;
+}
+
 void live_shed(struct live *live, enum live_part part, gboolean off, const char *why)
 {
 	g_return_if_fail(part < LIVE_GAUGES);
@@ -715,7 +722,7 @@ static struct live *live_empty(const struct live_options *options, struct histor
 
 static gboolean part_is_unwanted(const struct live_options *options, enum live_part part)
 {
-	return (part == LIVE_PROFILE && options->no_profile) ||
+	return (part == LIVE_PROFILE && options->no_profile) || (part == LIVE_OFFCPU && options->no_offcpu) ||
 	       (options->off && g_strv_contains(options->off, parts[part].name));
 }
 
@@ -774,7 +781,9 @@ struct live *live_new(const struct live_options *options, struct history *histor
 
 struct live *live_new_replay(struct history *history, struct reel *reel)
 {
-	const struct live_options options = { .no_bpf = TRUE, .no_profile = TRUE, .exported_max = G_MAXUINT };
+	const struct live_options options = {
+		.no_bpf = TRUE, .no_profile = TRUE, .no_offcpu = TRUE, .exported_max = G_MAXUINT
+	};
 	struct live *live = live_empty(&options, history, reel);
 
 	for (guint i = 0; i < LIVE_GAUGES; i++) {

@@ -36,16 +36,17 @@ enum live_event_ring {
 
 /* The parts that can be shed, the dearest first. */
 enum live_part {
-	LIVE_PROFILE = 0, /* sampler.h */
-	LIVE_FS = 1,
-	LIVE_DNS = 2,
-	LIVE_EXEC = 3,
-	LIVE_CONNECTIONS = 4,
-	LIVE_BLOCK = 5,
-	LIVE_RUNQ = 6,
-	LIVE_OOM = 7,
-	LIVE_GAUGES = 8, /* never shed */
-	LIVE_PARTS = 9,
+	LIVE_OFFCPU = 0, /* sampler.h, and so the next */
+	LIVE_PROFILE = 1,
+	LIVE_FS = 2,
+	LIVE_DNS = 3,
+	LIVE_EXEC = 4,
+	LIVE_CONNECTIONS = 5,
+	LIVE_BLOCK = 6,
+	LIVE_RUNQ = 7,
+	LIVE_OOM = 8,
+	LIVE_GAUGES = 9, /* never shed */
+	LIVE_PARTS = 10,
 };
 
 enum live_state {
@@ -65,6 +66,8 @@ struct live_part_status {
 	struct ledger ledger; /* since the start */
 	guint64 cost_ns; /* of our own CPU time reading it, since the start */
 	gint64 retry_ms; /* since 1970: when it is tried again; 0: it is not */
+	/* Of a part that looks for some of the time: so much of the time since the start of its first window; `waited_ns` 0: all. */
+	guint64 looked_ns, waited_ns;
 };
 
 /* A container, a unit or the host. */
@@ -85,7 +88,7 @@ struct live_resource {
 
 struct live_options {
 	gboolean no_bpf; /* files alone */
-	gboolean no_profile; /* nobody samples stacks */
+	gboolean no_profile, no_offcpu; /* nobody samples stacks */
 	const char *const *off; /* names of parts; NULL: none */
 	gboolean names; /* peers outside have the names DNS told the container */
 	guint exported_max; /* containers with labels of their own */
@@ -152,8 +155,10 @@ guint64 live_events_total(const struct live *live, enum live_part part); /* LIVE
 gboolean live_peek(struct live *live);
 const struct edges *live_peeked(const struct live *live); /* NULL: nothing since the last tick */
 
-/* Of a part that somebody else runs (LIVE_PROFILE): what it saw (may be NULL), and CPU time it took. */
+/* Of a part that somebody else runs (LIVE_PROFILE, LIVE_OFFCPU): what it saw (may be NULL), and CPU time it took. */
 void live_account(struct live *live, enum live_part part, const struct shape *shape, guint64 cost_ns);
+/* Such a one looked for `looked_ns` more, and the next time after `waited_ns` from when it began to. */
+void live_account_looked(struct live *live, enum live_part part, guint64 looked_ns, guint64 waited_ns);
 
 /* Something that happened besides what the parts see: goes where events go. */
 void live_note(struct live *live, const struct event *event);

@@ -101,8 +101,10 @@ static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 	if (!stacks) {
 		live_replay(loading->live, time_ms, snapshot_steal(snapshot));
 	} else {
-		if (strcmp(stacks->probe, "profile") == 0)
-			live_account(loading->live, LIVE_PROFILE, stacks, 0);
+		enum live_part part = live_part_find(stacks->probe);
+
+		if (part == LIVE_PROFILE || part == LIVE_OFFCPU)
+			live_account(loading->live, part, stacks, 0);
 		if (!g_ptr_array_find_with_equal_func(replay->stacks, stacks->probe, g_str_equal, NULL))
 			g_ptr_array_add(replay->stacks, g_strdup(stacks->probe));
 		reel_add(loading->stacks, time_ms, snapshot_steal(snapshot));

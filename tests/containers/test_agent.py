@@ -287,6 +287,48 @@ def test_flame_of_the_past(busy, docker, start, tmp_path):
         assert agent.stop() == 0
 
 
+def test_blocked_stacks_of_the_past(docker, start, tmp_path):
+    """Of blocked threads there are stacks of some seconds of any range: it is said of how many, nothing is scaled up to the rest, and a
+    capture of the flight recorder has them, too. Who wants none has none."""
+    agent = Agent(tmp_path, "--offcpu-seconds", "1", "--offcpu-percent", "100", "--profile-seconds", "0", "--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0").start()
+    try:
+        sleeper = start(docker, "agentblocked", "sleep", "1000")
+        wait_for(lambda: agent.container(sleeper.name), 30, "the container")
+
+        def part():
+            return next(one for one in agent.json("/api/self")["parts"] if one["name"] == "offcpu")
+        path = f"/api/flame?kind=offcpu&detail=stacks&seconds=600&series={agent.container(sleeper.name)['series']}"
+        wait_for(lambda: agent.request("GET", path)[0] == 200, 120, "a window")
+        capture = agent.json(path)
+        shape, seconds = capture["shapes"][0], capture["looked_ns"] / 1e9
+        assert shape["probe"] == "offcpu" and shape["unit"] == "nanoseconds" and {"container", "cause", "kernel"} <= {frame[0] for frame in shape["frames"]}
+        windows, told, whole = next(map(float, found.groups()) for note in shape["ledger"]["notes"]
+                                    if (found := re.match(r"of (\d+) windows? in this range, ([\d.]+) s of its (\d+) s", note)))
+        assert windows >= 1 and abs(told - seconds) < 0.1 and seconds < whole <= 601 and abs(capture["duration_ns"] / 1e9 - whole) < 1
+        # One thread, always blocked: as long as was looked at (or a little longer: windows have edges), which is next to nothing of ten minutes.
+        blocked = sum(node[2] for node in shape["nodes"]) / 1e9
+        assert 0.9 * seconds < blocked < whole / 2, (blocked, seconds, whole)
+        state = part()
+        assert state["state"] == "on" and state["seen"] > 0 and 0 < state["looked_ratio"] <= 1 and state["cost_seconds"] > 0
+        status, _, pprof = agent.request("GET", path + "&format=pprof")
+        assert status == 200 and pprof[:2] == b"\x1f\x8b"
+        folded = agent.request("GET", path + "&format=folded")[2].decode()
+        assert all(line.startswith(sleeper.name + ";") for line in folded.splitlines()) and "blocked: sleep" in folded
+        # without stacks there is all of the range
+        assert {frame[0] for frame in agent.json(path.replace("stacks", "classes"))["shapes"][0]["frames"]} <= {"container", "cause"}
+        file = agent.state / "captures" / agent.json("/api/captures", method="POST", status=201)["name"]
+        kept = json.loads(run(fathom_binary(), "replay", file, "offcpu", "--json").stdout)
+        assert any(frame[1] == sleeper.name for frame in kept["shapes"][0]["frames"]) and 0 < kept["looked_ns"] < kept["duration_ns"]
+    finally:
+        assert agent.stop() == 0
+    without = Agent(tmp_path, "--offcpu-seconds", "0", "--offcpu-percent", "100", "--profile-seconds", "0").start()
+    try:
+        state, = [one for one in without.json("/api/self")["parts"] if one["name"] == "offcpu"]
+        assert (state["state"], state["why"], state["looked_ratio"]) == ("off", "not asked for", None)
+    finally:
+        assert without.stop() == 0
+
+
 def children_of(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
@@ -478,7 +520,7 @@ def test_waits_by_reason(agent, waiting, busy):
     series = agent.container(waiting.name)["series"]
 
     def past(kind):
-        status, _, text = agent.request("GET", f"/api/flame?series={series}&seconds=6&format=folded&kind={kind}")
+        status, _, text = agent.request("GET", f"/api/flame?series={series}&seconds=6&format=folded&detail=classes&kind={kind}")
         return {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) / 1e6 for line in text.decode().splitlines()} if status == 200 else {}
     found = wait_for(lambda: (p := past("offcpu")).get(f"{waiting.name};blocked: sleep", 0) > 9 and p, 30, "six seconds of the past")
     assert 0.25 < found[f"{waiting.name};blocked: pipe"] / found[f"{waiting.name};blocked: sleep"] < 0.42
@@ -987,7 +1029,7 @@ def check_kept(agent, busy, series):
     capture = agent.json(around)
     assert {"container", "process", "cause"} < kinds(capture) and kinds(capture) & {"kernel", "user", "unresolved"}
     ran = capture["shapes"][0]
-    assert 1e9 < sum(node[2] for node in ran["nodes"]) < 8e9 and any("of 1 measurement in this range" in note for note in ran["ledger"]["notes"])
+    assert 1e9 < sum(node[2] for node in ran["nodes"]) < 8e9 and any("of 1 window in this range" in note for note in ran["ledger"]["notes"])
     assert kinds(agent.json(around + "&detail=classes")) == {"container", "cause"}
     before = agent.json(f"{around}&before_from_ms={begin - 60000}&before_to_ms={begin - 1000}")
     assert kinds(before) == {"container", "cause"}
@@ -1032,7 +1074,7 @@ def test_clean_stop_and_kill(busy, tmp_path):
     (["--config", "/nonexistent"], "nonexistent"), (["--trigger", "nonsense"], "NAME=BOUND"), (["--trigger", "warmth=1"], "one of oom,"),
     (["--trigger", "throttling=1.5"], "at most 1"), (["--trigger", "throttling=nan"], "at most 1"), (["--trigger", "throttling=0.5/0"], "1 to 3600"),
     (["--trigger", "block-latency=20"], "20ms"), (["--trigger", "block-latency=2h"], "an hour"), (["--trigger", "oom=1"], "on or off"),
-    (["--trigger", "oom=on/3"], "no readings"), (["--off", "gauges"], "no part called"), (["--memory-minutes", "16"], "1 to 15"), (["--listen", "none", "--socket", "none"], "nobody"),
+    (["--trigger", "oom=on/3"], "no readings"), (["--off", "gauges"], "no part called"), (["--memory-minutes", "16"], "1 to 15"), (["--offcpu-seconds", "61"], "1 to 60"), (["--offcpu-percent", "0"], "offcpu-percent"), (["--listen", "none", "--socket", "none"], "nobody"),
 ])
 def test_bad_usage(arguments, words, tmp_path):
     done = run(fathom_binary(), "serve", "--state", tmp_path / "s", "--socket", "none", *arguments, check=False)

@@ -33,7 +33,7 @@ def seen(docker, tmp_path_factory):
     pictures = Path(os.environ.get("FATHOM_PICTURES", base))
     container = docker.run("agentpage", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m",
                            labels={"evil": "<img src=x onerror=alert(1)>"})
-    agent = Agent(base, "--profile-seconds=5", "--cpu-percent=0").start()
+    agent = Agent(base, "--profile-seconds=5", "--offcpu-seconds=1", "--offcpu-percent=20", "--cpu-percent=0").start()
     try:
         wait_for(lambda: agent.container(container.name), 30, "the container")
         docker.cli("update", "--pids-limit=500", container.name)
@@ -253,3 +253,10 @@ def test_recorded_stacks(seen):
     # (Or the one that says that both are the same.)
     assert seen["compared"]["ranges"]["rows"] > 0 and "→" in seen["compared"]["ranges"]["says"]
     assert seen["compared"]["containers"]["says"].startswith("the whole machine")
+
+
+def test_blocked_stacks_of_the_past(seen):
+    """A range of blocked threads has stacks of some of its seconds, and says of how many; and back to all of it without stacks."""
+    said = seen["blocked"]["said"]
+    windows, looked, whole = map(float, re.search(r"Stacks of (\d+) windows? in this range, ([\d.]+) s of its (\d+) s", said).groups())
+    assert windows >= 1 and 0 < looked < whole and "not scaled up" in said and "threads at a time" in said

@@ -11,6 +11,7 @@
 #include "import/import.h"
 #include "base/text.h"
 #include "render/flame.h"
+#include "render/heading.h"
 #include "render/heatmap.h"
 #include "render/map.h"
 #include "render/events.h"
@@ -320,6 +321,32 @@ static void test_hostile_round_trip(void)
 		g_assert_cmpstr(tree->frames[i].name, ==, hostile[i]);
 	again = render(back, "json", &again_length);
 	g_assert_cmpmem(text, length, again, again_length);
+}
+
+/* Windows that are some of the time: sentence, heading and capture say of how much, and what is all of it says nothing. */
+static void test_looked(void)
+{
+	g_autoptr(snapshot_t) snapshot = sample(), back = NULL;
+	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
+	g_autofree char *json = NULL, *heading = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize length;
+
+	snapshot->duration_ns = 300 * NS_PER_S;
+	snapshot_set_looked(snapshot, shape, 5, 299 * NS_PER_S, 300 * NS_PER_S);
+	snapshot_set_looked(snapshot, shape, 0, 0, 300 * NS_PER_S);
+	g_assert_cmpuint(snapshot->looked_ns, ==, 0);
+	g_assert_cmpuint(shape->ledger.notes->len, ==, 1);
+	snapshot_set_looked(snapshot, shape, 2, 20 * NS_PER_S, 300 * NS_PER_S);
+	g_assert_cmpstr(g_ptr_array_index(shape->ledger.notes, 1), ==,
+			"of 2 windows in this range, 20.0 s of its 300 s: weights are of those seconds, not scaled up");
+	heading = heading_facts(snapshot, shape);
+	g_assert_nonnull(strstr(heading, "20.0 s of 300 s"));
+	json = render(snapshot, "json", &length);
+	back = import_bytes(json, length, NULL, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(back->looked_ns, ==, 20 * NS_PER_S);
+	g_assert_cmpuint(back->duration_ns, ==, 300 * NS_PER_S);
 }
 
 /* 0.6 µs each: none may vanish, and the total must be right to the microsecond. */
@@ -908,6 +935,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/render/inconclusive", test_inconclusive);
 	g_test_add_func("/render/hostile", test_hostile);
 	g_test_add_func("/render/hostile-round-trip", test_hostile_round_trip);
+	g_test_add_func("/render/looked", test_looked);
 	g_test_add_func("/render/folded-rounding", test_folded_rounding);
 	g_test_add_func("/render/flame-layout", test_flame_layout);
 	g_test_add_func("/render/recursion", test_recursion);

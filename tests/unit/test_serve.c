@@ -10,6 +10,7 @@
 #include "serve/changes.h"
 #include "serve/guard.h"
 #include "serve/replay.h"
+#include "serve/sampler.h"
 #include "store/capture.h"
 
 #define NOW_NS (G_GUINT64_CONSTANT(1700000000) * NS_PER_S)
@@ -324,12 +325,44 @@ static void test_retry_waits(void)
 	g_assert_cmpuint(budget_retry_wait_ns(G_MAXUINT), ==, BUDGET_RETRY_LAST_NS);
 }
 
+/* Windows of stacks of blocked threads: how long, and how often. */
+static void test_sampler(void)
+{
+	const guint64 longest_ns = 10 * NS_PER_S;
+	guint64 few, many, length_ns;
+
+	/* Nobody is switched, and next to nobody: all of it. The more, the shorter, down to a bound; more CPUs bear more. */
+	g_assert_cmpuint(sampler_length_ns(longest_ns, 0, 2), ==, longest_ns);
+	g_assert_cmpuint(sampler_length_ns(longest_ns, 1000, 2), ==, longest_ns);
+	length_ns = sampler_length_ns(longest_ns, 200000, 2);
+	g_assert_cmpuint(length_ns, >, NS_PER_S);
+	g_assert_cmpuint(length_ns, <, 5 * NS_PER_S);
+	g_assert_cmpuint(sampler_length_ns(longest_ns, 400000, 4), ==, length_ns);
+	g_assert_cmpuint(sampler_length_ns(longest_ns, 1000000000, 2), ==, 300 * NS_PER_MS);
+	g_assert_cmpuint(sampler_length_ns(100 * NS_PER_MS, 1000000000, 2), ==, 100 * NS_PER_MS);
+	/* What is cold is dear, and of a flood little is; the rate counts, not the number. */
+	few = sampler_kernel_ns(1000, NS_PER_S, 1);
+	many = sampler_kernel_ns(1000000, NS_PER_S, 1);
+	g_assert_cmpuint(few, >, 1000 * 1000);
+	g_assert_cmpuint(many, >, few);
+	g_assert_cmpuint(many, <, 1000 * few / 5);
+	g_assert_cmpuint(sampler_kernel_ns(10000, 10 * NS_PER_S, 1), ==, 10 * few);
+	/* The share holds whatever a window takes: 0.2 s at a thousandth of a core is one in 200 s. */
+	g_assert_cmpuint(sampler_period_ns(NS_PER_S / 5, 0, 2, 0.001), ==, 200 * NS_PER_S);
+	g_assert_cmpuint(sampler_period_ns(NS_PER_S / 5, NS_PER_S / 5, 2, 0.001), ==, 300 * NS_PER_S);
+	g_assert_cmpuint(sampler_period_ns(NS_PER_S, NS_PER_S, 2, 0), ==, 0);
+	/* What is not known of the CPUs is no division by zero. */
+	g_assert_cmpuint(sampler_period_ns(NS_PER_S, 0, 0, 1), ==, NS_PER_S);
+	g_assert_cmpuint(sampler_length_ns(longest_ns, 0, 0), ==, longest_ns);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/serve/changes/limits", test_limits);
 	g_test_add_func("/serve/changes/lives", test_lives);
 	g_test_add_func("/serve/changes/pod", test_pod);
+	g_test_add_func("/serve/sampler", test_sampler);
 	g_test_add_func("/serve/guard/token", test_token);
 	g_test_add_func("/serve/guard/host", test_host);
 	g_test_add_func("/serve/guard/origin", test_origin);

@@ -287,6 +287,21 @@ try {
 		await files(`compared ${name}`);
 	}
 	await picture("compared-dark");
+	// blocked threads: stacks of some seconds of a range, and for how many; all of it without stacks
+	await until(async number => {
+		const to = Date.now(), shape = await json(`/api/flame?kind=offcpu&detail=stacks&series=${number}&from_ms=${to - 60000}&to_ms=${to}`).then(one => one.shapes[0], () => null);
+		return shape && shape.frames.some(([kind]) => kind === "user" || kind === "kernel" || kind === "unresolved");
+	}, 0);
+	const now = Date.now();
+	await page.evaluate(hash => { location.hash = hash; }, `#/flame?a=r,0,offcpu,${now - 60000},${now}`);
+	await drawn(data => Number(data.drawn) > 1, "stacks of blocked threads");
+	seen.blocked = { said: await page.locator(".said").innerText() };
+	await complaints("flame blocked, dark");
+	await picture("blocked-dark");
+	await page.getByRole("button", { name: "Without stacks" }).click();
+	await page.getByText("By what threads waited for, without stacks").waitFor();
+	await page.getByRole("button", { name: "With stacks" }).click();
+	await page.getByText(/^Stacks of \d+ windows? in this range/).waitFor();
 	await page.evaluate(() => { location.hash = "#/"; });
 	await row.waitFor();
 
