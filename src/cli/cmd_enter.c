@@ -30,6 +30,7 @@
 
 struct enter {
 	gboolean net, mount, pid, uts, ipc, confined, quiet;
+	gboolean shares_net; /* with `net`: it has the host's */
 	gboolean user; /* with `mount`: its user namespace is its own, too */
 	char **command; /* what to run, ends with NULL */
 	guint32 target; /* host pid of a process of the container */
@@ -103,16 +104,32 @@ static gboolean enter_find(struct enter *enter, struct registry *registry, const
 		return command_fail(error, "the process of \"%s\" has just ended: try again", text);
 	if (enter->confined)
 		enter_find_cgroups(enter, registry);
+	enter->shares_net = enter->net && procfs_namespace("/", enter->target, NAMESPACE_NET) ==
+						  procfs_namespace("/", (guint32)getpid(), NAMESPACE_NET);
 	/* What it calls all capabilities are all of its user namespace only. */
 	enter->user = enter->mount && procfs_namespace("/", enter->target, NAMESPACE_USER) !=
 					      procfs_namespace("/", (guint32)getpid(), NAMESPACE_USER);
 	return !enter->mount || enter_find_capabilities(enter, error);
 }
 
+/* Somebody who asks for processes wants the container's. */
+static gboolean enter_asks_for_processes(const struct enter *enter)
+{
+	static const char *const tools[] = { "ps", "pgrep", "pidof", "pstree", "top", "htop", NULL };
+	g_autofree char *tool = g_path_get_basename(enter->command[0]);
+
+	return g_strv_contains(tools, tool);
+}
+
 static void enter_warn(const struct enter *enter)
 {
 	if (enter->quiet)
 		return;
+	if (enter->shares_net)
+		command_complain("enter", "%s has no network of its own: it is the host's", enter->container->name);
+	if (!enter->pid && enter_asks_for_processes(enter))
+		command_complain("enter", "%s shows the host's processes: the container's are seen with --pid",
+				 enter->command[0]);
 	if (enter->mount)
 		command_complain(
 			"enter",
@@ -152,7 +169,8 @@ static void enter_show(const struct enter *enter)
 	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		enter_die(ENTER_CANNOT, "cannot have mounts of its own");
 	/* Where that is not allowed, the host's stay: what tools read there is of the host, then. */
-	if (enter->net && mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) != 0)
+	if (enter->net && !enter->shares_net &&
+	    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) != 0)
 		command_complain("enter", "/sys shows the host's network, not the container's: %s", g_strerror(errno));
 	if (enter->pid && mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0)
 		command_complain("enter", "/proc shows the host's processes, not the container's: %s",

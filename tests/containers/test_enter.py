@@ -73,3 +73,15 @@ def test_exit_statuses(web, fathom):
                       ["no-such-container-here", "--", "true"]):
         done = fathom("enter", *arguments)
         assert done.returncode == 2 and done.stderr, arguments
+
+
+def test_says_whose(docker, start, fathom):
+    """A network that is the host's, and processes that are, are not taken for the container's."""
+    shared, own = start(docker, "shared", "sleep", "1000", network="host"), start(docker, "own", "sleep", "1000")
+    said = [fathom("enter", container.name, "--", "ps", "-e") for container in (shared, own)]
+    assert [done.returncode for done in said] == [0, 0], said
+    assert [f"{c.name} has no network of its own" in done.stderr for c, done in zip((shared, own), said)] == [True, False]
+    assert not any("/sys shows" in done.stderr for done in said), said
+    assert all("ps shows the host's processes" in done.stderr for done in said), said
+    inside = fathom("enter", "--pid", own.name, "--", "ps", "-e", "-o", "comm=")
+    assert "sleep" in inside.stdout.split() and "--pid" not in inside.stderr, inside
