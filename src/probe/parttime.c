@@ -14,6 +14,7 @@
 struct parttime {
 	struct parttime_setup setup;
 	struct bpf_link *links[PACE_PROGRAMS];
+	double cpus;
 	gboolean is_on, is_over;
 	int timer;
 	int both; /* epoll: the timer, and somebody else's descriptor; -1: none */
@@ -81,9 +82,9 @@ static struct pace parttime_pace(const struct parttime *parttime)
 }
 
 /* CPU time of all CPUs in so long. */
-static double parttime_cpu_ns(guint64 elapsed_ns)
+static double parttime_cpu_ns(const struct parttime *parttime, guint64 elapsed_ns)
 {
-	return (double)elapsed_ns * (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+	return (double)elapsed_ns * parttime->cpus;
 }
 
 /* Of the machine's CPU time, while it has been on since `before`. */
@@ -100,13 +101,13 @@ static double parttime_share(struct parttime *parttime, const struct pace *now, 
 	if (parttime->call_ns > 0)
 		call_ns = parttime->call_ns;
 	parttime->calls_per_s = calls * (double)NS_PER_S / (double)elapsed_ns;
-	return calls * (call_ns + (double)parttime->setup.detour_ns) / parttime_cpu_ns(elapsed_ns);
+	return calls * (call_ns + (double)parttime->setup.detour_ns) / parttime_cpu_ns(parttime, elapsed_ns);
 }
 
 /* Of the machine's CPU time, for programs that are called while they are off. */
 static double parttime_closed_share(const struct parttime *parttime)
 {
-	return parttime->calls_per_s * PARTTIME_CLOSED_NS / parttime_cpu_ns(NS_PER_S);
+	return parttime->calls_per_s * PARTTIME_CLOSED_NS / parttime_cpu_ns(parttime, NS_PER_S);
 }
 
 /* Off, but on their hooks? */
@@ -118,7 +119,7 @@ static gboolean parttime_may_be_called(const struct parttime *parttime)
 /* Of the machine's CPU time in a cycle, besides what is taken while they are on. */
 static double parttime_off_share(const struct parttime *parttime)
 {
-	double turning = parttime->turn_ns / parttime_cpu_ns(PARTTIME_CYCLE_NS);
+	double turning = parttime->turn_ns / parttime_cpu_ns(parttime, PARTTIME_CYCLE_NS);
 
 	return parttime_may_be_called(parttime) ? turning + parttime_closed_share(parttime) : turning;
 }
@@ -167,6 +168,7 @@ struct parttime *parttime_new(const struct parttime_setup *setup)
 	struct parttime *parttime = g_new0(struct parttime, 1);
 
 	parttime->setup = *setup;
+	parttime->cpus = (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1); /* the kernel reads a file to say it: once */
 	parttime->before = parttime->timed = parttime_pace(parttime);
 	parttime->window_ns = PARTTIME_WINDOW_NS;
 	parttime->factor = 1;
