@@ -148,6 +148,42 @@ GArray *cost_programs(guint32 pid, GError **error)
 	return g_steal_pointer(&programs);
 }
 
+static gboolean is_program(const char *descriptor)
+{
+	g_autofree char *path = g_build_filename("/proc/self/fd", descriptor, NULL);
+	g_autofree char *target = g_file_read_link(path, NULL);
+
+	return g_strcmp0(target, "anon_inode:bpf-prog") == 0;
+}
+
+GArray *cost_own(void)
+{
+	g_autoptr(GDir) fds = g_dir_open("/proc/self/fd", 0, NULL);
+	GArray *programs = g_array_new(FALSE, FALSE, sizeof(struct cost_own));
+	const char *name;
+
+	while (fds && (name = g_dir_read_name(fds))) {
+		struct cost_own own = { .fd = (int)g_ascii_strtoull(name, NULL, 10) };
+		struct bpf_prog_info info = { 0 };
+
+		if (!is_program(name) || !program_info(own.fd, &info))
+			continue;
+		program_take(&info, &own.program);
+		g_array_append_val(programs, own);
+	}
+	return programs;
+}
+
+gboolean cost_read_own(int fd, struct cost_program *program)
+{
+	struct bpf_prog_info info = { 0 };
+
+	if (!program_info(fd, &info) || info.id != program->id)
+		return FALSE;
+	program_take(&info, program);
+	return TRUE;
+}
+
 /* ---- the machine's ---- */
 
 GArray *cost_all_programs(GError **error)

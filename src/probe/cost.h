@@ -41,5 +41,15 @@ int cost_hold(guint32 program_id);
  * 0: it cannot, or is no probe of ours. */
 guint32 cost_one_in(guint32 program_id);
 
+/* The programs this process holds descriptors of: an array of struct cost_own, owned by the caller. Asking about one's own takes no
+ * right; names are 15 bytes at most. */
+struct cost_own {
+	int fd; /* not the caller's */
+	struct cost_program program;
+};
+GArray *cost_own(void);
+/* One of them again; FALSE: the descriptor is no longer of the program `program` was of. */
+gboolean cost_read_own(int fd, struct cost_program *program);
+
 /* TRUE while a program with this id is loaded. */
 gboolean cost_is_loaded(guint32 program_id);

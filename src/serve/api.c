@@ -436,6 +436,7 @@ static void write_parts(struct json_writer *json, const struct api *api)
 		/* For which part of the time it looked; null: for all of it, or it is not known yet. */
 		json_double(json, "looked_ratio",
 			    part->waited_ns ? (double)part->looked_ns / (double)part->waited_ns : NAN);
+		programs_write(json, live_programs(api->live), i);
 		write_ledger_items(json, &part->ledger);
 		json_end_object(json);
 	}
@@ -498,6 +499,7 @@ static void write_self(struct json_writer *json, const struct api *api)
 	json_uint(json, "map_bytes", usage->map_bytes);
 	json_uint(json, "map_count", usage->map_count);
 	json_uint(json, "descriptors", usage->descriptors);
+	programs_write_statistics(json, live_programs(api->live));
 	json_uint(json, "ticks", live_ticks(api->live));
 	json_double(json, "tick_seconds", (double)live_reading_ns(api->live) / (double)NS_PER_S);
 	json_begin_object(json, "limits");

@@ -58,6 +58,7 @@ struct live {
 	struct askers *askers; /* where the part "dns" hangs its programs; NULL: nobody says */
 	GPtrArray *targets; /* all */
 	struct running running[LIVE_PARTS];
+	struct programs *programs; /* by part; NULL of a capture */
 	struct live_part_status parts[LIVE_PARTS];
 	struct gauges *readings, *changes; /* readings belong to the usage */
 	struct gauge_interval interval;
@@ -233,6 +234,8 @@ static void part_fail(struct live *live, enum live_part part, const char *why)
 	if (running->watch)
 		g_source_remove(running->watch);
 	running->watch = 0;
+	if (running->observation)
+		programs_drop(live->programs, part);
 	g_clear_pointer(&running->observation, observation_close);
 	live->parts[part].state = LIVE_REFUSED;
 	g_free(live->parts[part].why);
@@ -331,6 +334,7 @@ static void part_start(struct live *live, enum live_part part)
 		part_fail(live, part, error->message);
 		return;
 	}
+	programs_take(live->programs, part);
 	if (observation_fd(running->observation) >= 0)
 		part_rested(running);
 	if (options.probe->shape == SHAPE_EVENTS) /* has one way to attach, and says so only at its end */
@@ -346,6 +350,8 @@ static void part_stop(struct live *live, enum live_part part)
 	if (running->watch)
 		g_source_remove(running->watch);
 	running->watch = 0;
+	if (running->observation)
+		programs_drop(live->programs, part);
 	g_clear_pointer(&running->observation, observation_close);
 }
 
@@ -663,6 +669,7 @@ gboolean live_tick(struct live *live, GError **error)
 	snapshot_free(live->frame);
 	live->frame = snapshot_new(NULL);
 	births_hear(live);
+	programs_tick(live->programs, clock_monotonic_ns());
 	for (guint i = 0; i < LIVE_GAUGES; i++)
 		part_take(live, (enum live_part)i);
 	g_clear_pointer(&live->peeked, shape_free); /* of a part that was stopped meanwhile */
@@ -749,13 +756,16 @@ struct live *live_new(const struct live_options *options, struct history *histor
 	if (!registry)
 		return NULL;
 	live = live_empty(options, history, reel);
+	live->programs = programs_new(LIVE_PARTS, NULL);
 	askers_open(live);
+	programs_take(live->programs, LIVE_DNS);
 	live->registry = registry;
 	live->look = look_new();
 	look_again(live->look);
 	live->look_ns = clock_monotonic_ns();
 	live->usage = usage_new(registry, &usage);
 	watch_usage(live);
+	programs_take(live->programs, LIVE_GAUGES);
 	births_watch(live);
 	if (!target_resolve(registry, "all", live->targets, error)) {
 		live_free(live);
@@ -852,6 +862,7 @@ void live_free(struct live *live)
 	}
 	if (live->births_watch)
 		g_source_remove(live->births_watch);
+	programs_free(live->programs);
 	askers_free(live->askers);
 	usage_free(live->usage);
 	gauges_free(live->changes);
@@ -971,6 +982,11 @@ void live_holdings(const struct live *live, struct live_holdings *holdings)
 		holdings->events += live->events[i]->rows.length;
 	for (guint i = 0; i < LIVE_PARTS; i++)
 		holdings->notes += live->parts[i].ledger.notes ? live->parts[i].ledger.notes->len : 0;
+}
+
+const struct programs *live_programs(const struct live *live)
+{
+	return live->programs;
 }
 
 gint64 live_time_ms(const struct live *live)

@@ -13,6 +13,7 @@
 #include "observe/look.h"
 #include "render/gauge_table.h"
 #include "store/history.h"
+#include "serve/programs.h"
 #include "serve/totals.h"
 #include "store/reel.h"
 
@@ -135,6 +136,7 @@ const struct edges *live_edges(const struct live *live);
 /* The machine since it was last looked at: between one second and LIVE_LOOK_S ago. NULL of a capture. */
 const struct look *live_look(struct live *live);
 const struct look *live_looked(const struct live *live); /* as it was taken last */
+const struct programs *live_programs(const struct live *live); /* by part; NULL of a capture */
 gint64 live_time_ms(const struct live *live); /* of the last reading; 0: none yet */
 /* How many things of each kind stand in memory. */
 struct live_holdings {

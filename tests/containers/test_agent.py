@@ -1130,6 +1130,55 @@ def test_what_was_refused_is_tried_again(tmp_path):
         assert agent.stop() == 0
 
 
+BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
+
+
+def test_what_each_program_takes(tmp_path):
+    """While the kernel counts: runs a second and what a run takes, of each part and each of its programs. While it does not that is not
+    known, which is not nothing."""
+    before = BPF_STATS.read_text()
+    BPF_STATS.write_text("0")
+    agent = Agent(tmp_path, "--cpu-percent", "0", "--profile-seconds", "0").start()
+    try:
+        def kernels():
+            now = agent.json("/api/self")
+            return now["bpf_statistics"], {part["name"]: part["kernel"] for part in now["parts"]}
+        state, parts = kernels()
+        assert state == "off" and parts["profile"] is None and parts["offcpu"] is None
+        assert parts["runq"]["programs"] and all(one["cores"] is None and one["runs_per_second"] is None
+                                                 for part in parts.values() if part for one in (part, *part["programs"]))
+        BPF_STATS.write_text("1")
+        # (Threads are switched while we wait, or we would not.)
+        wait_for(lambda: (kernels()[1]["runq"]["runs_per_second"] or 0) > 0, 90, "two readings while the kernel counts")
+        state, parts = kernels()
+        assert state == "on"
+        for part in (one for one in parts.values() if one and one["cores"] is not None):  # (one that was begun anew meanwhile is not known yet)
+            # together as many as each, but for what is cut off of their digits
+            assert abs(sum(one["runs_per_second"] for one in part["programs"]) - part["runs_per_second"]) <= 1e-6 * part["runs_per_second"] + 1e-6
+            for one in (part, *part["programs"]):
+                assert one["cores"] >= 0 and (one["ns_per_run"] is not None or one["runs_per_second"] == 0)
+                if one["runs_per_second"]:
+                    assert one["cores"] == pytest.approx(one["runs_per_second"] * one["ns_per_run"] / 1e9, rel=1e-6)
+        # as the kernel tells it of our descriptors
+        told = {}
+        for path in Path(f"/proc/{agent.process.pid}/fdinfo").iterdir():
+            try:
+                fields = dict(re.findall(r"^(\w+):\s*(\S+)", path.read_text(), re.M))
+            except FileNotFoundError:
+                continue  # the agent opens and closes files
+            if "run_cnt" in fields:
+                told[fields["prog_id"]] = int(fields["run_cnt"])
+        assert sum(len(part["programs"]) for part in parts.values() if part) <= len(told)
+        assert sum(count > 0 for count in told.values()) >= sum((one["runs_per_second"] or 0) > 0 for part in parts.values() if part for one in part["programs"])
+        BPF_STATS.write_text("0")
+        wait_for(lambda: kernels()[0] == "off", 90, "a reading when it no longer counts")
+        runq = kernels()[1]["runq"]
+        assert runq["runs_per_second"] is None and runq["cores"] is None and runq["ns_per_run"] > 0  # what a run takes stays known
+    finally:
+        BPF_STATS.write_text(before)
+        assert agent.stop() == 0
+
+
 def test_settings_file(tmp_path):
     config = tmp_path / "fathom.conf"
     for text, words in (("[serve]\nlisten-on=x\n", "no setting"), ("[other]\nx=1\n", "no group"),

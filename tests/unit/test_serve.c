@@ -9,6 +9,7 @@
 #include "serve/budget.h"
 #include "serve/changes.h"
 #include "serve/guard.h"
+#include "serve/programs.h"
 #include "serve/replay.h"
 #include "serve/sampler.h"
 #include "store/capture.h"
@@ -356,12 +357,55 @@ static void test_sampler(void)
 	g_assert_cmpuint(sampler_length_ns(longest_ns, 0, 0), ==, longest_ns);
 }
 
+static void check_statistics(const struct programs *programs, const char *wanted)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	struct json_writer json;
+
+	json_init(&json, text);
+	json_begin_object(&json, NULL);
+	programs_write_statistics(&json, programs);
+	programs_write(&json, programs, 0);
+	json_end_object(&json);
+	g_assert_cmpstr(text->str, ==, wanted);
+}
+
+/* Whether the kernel counts is known from its file alone, and without programs there is nothing to tell. */
+static void test_programs(void)
+{
+	g_autofree char *root = g_dir_make_tmp("fathom-programs-XXXXXX", NULL);
+	g_autofree char *directory = g_build_filename(root, "sys/kernel", NULL);
+	g_autofree char *file = g_build_filename(directory, "bpf_stats_enabled", NULL);
+	struct programs *programs = programs_new(1, root);
+
+	check_statistics(NULL, "{\"bpf_statistics\":null,\"kernel\":null}");
+	check_statistics(programs, "{\"bpf_statistics\":null,\"kernel\":null}");
+	programs_tick(programs, 1);
+	check_statistics(programs, "{\"bpf_statistics\":null,\"kernel\":null}");
+	g_mkdir_with_parents(directory, 0700);
+	g_assert_true(g_file_set_contents(file, "0\n", -1, NULL));
+	programs_tick(programs, 2);
+	check_statistics(programs, "{\"bpf_statistics\":null,\"kernel\":null}"); /* too soon */
+	programs_tick(programs, 11 * NS_PER_S);
+	check_statistics(programs, "{\"bpf_statistics\":\"off\",\"kernel\":null}");
+	g_assert_true(g_file_set_contents(file, "1\n", -1, NULL));
+	programs_tick(programs, 22 * NS_PER_S);
+	check_statistics(programs, "{\"bpf_statistics\":\"on\",\"kernel\":null}");
+	programs_free(programs);
+	g_unlink(file);
+	g_rmdir(directory);
+	directory[strlen(directory) - strlen("/kernel")] = '\0';
+	g_rmdir(directory);
+	g_rmdir(root);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/serve/changes/limits", test_limits);
 	g_test_add_func("/serve/changes/lives", test_lives);
 	g_test_add_func("/serve/changes/pod", test_pod);
+	g_test_add_func("/serve/programs", test_programs);
 	g_test_add_func("/serve/sampler", test_sampler);
 	g_test_add_func("/serve/guard/token", test_token);
 	g_test_add_func("/serve/guard/host", test_host);
