@@ -570,9 +570,11 @@ static gboolean session_find_allocators(struct observe_session *session, GError 
 	session->allocators = found;
 	if (found->sites->len > 0)
 		return TRUE;
-	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED,
-		    "no allocator (malloc and its kind) was found in what %u processes of the target have mapped",
-		    found->processes);
+	g_set_error(
+		error, PROBE_ERROR, PROBE_ERROR_FAILED,
+		"no allocator (malloc and its kind) was found in what %u %s of the target mapped: a program that is linked "
+		"statically and stripped has one without a name",
+		found->processes, found->processes == 1 ? "process" : "processes");
 	return FALSE;
 }
 
