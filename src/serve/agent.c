@@ -198,12 +198,20 @@ static void open_verdicts(struct agent *agent)
 
 static gboolean open_capture(struct agent *agent, const struct config *config, GError **error)
 {
+	history_hold(agent->api.history, REPLAY_BYTES_MAX);
+	reel_hold(agent->api.reel, REPLAY_BYTES_MAX);
+	reel_hold(agent->api.stacks, REPLAY_BYTES_MAX);
 	agent->api.live = live_new_replay(agent->api.history, agent->api.reel);
 	agent->replay = replay_load(config->capture, config->capture_from_ms, config->capture_to_ms, agent->api.live,
 				    agent->api.stacks, error);
 	agent->api.replay = agent->replay;
 	if (!agent->replay)
 		return FALSE;
+	if (reel_oldest_ms(agent->api.reel) > agent->replay->first_ms)
+		g_ptr_array_add(agent->notes,
+				g_strdup_printf("the capture is too long to be held: its latest %u MiB are shown "
+						"(--from and --to choose a part)",
+						REPLAY_BYTES_MAX >> 20));
 	open_verdicts(agent);
 	verdicts_replay(agent->api.verdicts, agent->api.reel, agent->api.stacks, agent->replay->from_ms,
 			agent->replay->to_ms);

@@ -99,6 +99,8 @@ static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 		replay->from_ms = begin_ms;
 	replay->to_ms = MAX(replay->to_ms, time_ms);
 	if (!stacks) {
+		if (!replay->first_ms)
+			replay->first_ms = time_ms;
 		live_replay(loading->live, time_ms, snapshot_steal(snapshot));
 	} else {
 		enum live_part part = live_part_find(stacks->probe);

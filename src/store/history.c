@@ -292,6 +292,11 @@ void history_set_minutes(struct history *history, guint minutes)
 	recent_set_limits(history->ticks, MIN(minutes, HISTORY_MINUTES) * 60, minutes);
 }
 
+void history_hold(struct history *history, gsize bytes_max)
+{
+	recent_hold(history->ticks, bytes_max);
+}
+
 void history_free(struct history *history)
 {
 	if (!history)

@@ -46,6 +46,8 @@ void history_free(struct history *history);
  * at most. */
 #define HISTORY_MINUTES 15
 void history_set_minutes(struct history *history, guint minutes);
+/* Holds all that comes, in at most so many bytes: for what has an end. Without a database. */
+void history_hold(struct history *history, gsize bytes_max);
 
 /* The number under which the points of a resource that lives are kept: the same after a restart when there is a database. */
 guint32 history_id(struct history *history, guint64 key, guint64 birth_ns, const char *name, const char *cgroup);

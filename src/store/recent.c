@@ -94,6 +94,12 @@ void recent_set_limits(struct recent *recent, guint count_max, guint minutes)
 	recent->minutes = MIN(minutes, RECENT_MINUTES);
 }
 
+void recent_hold(struct recent *recent, gsize bytes_max)
+{
+	recent->bytes_max = bytes_max;
+	strip_set_count_max(recent->strip, G_MAXUINT);
+}
+
 void recent_free(struct recent *recent)
 {
 	if (!recent)

@@ -19,6 +19,7 @@ struct recent;
 struct recent *recent_new(struct database *database, enum database_lane lane, enum history_resolution resolution,
 			  gsize bytes_max, guint count_max);
 void recent_set_limits(struct recent *recent, guint count_max, guint minutes); /* minutes: with a database */
+void recent_hold(struct recent *recent, gsize bytes_max); /* however many, in so many bytes; without a database */
 void recent_free(struct recent *recent);
 
 void recent_add(struct recent *recent, gint64 time_ms, const guint8 *bytes, gsize length);

@@ -168,6 +168,11 @@ void reel_set_minutes(struct reel *reel, guint minutes)
 	recent_set_limits(reel->frames, count, minutes);
 }
 
+void reel_hold(struct reel *reel, gsize bytes_max)
+{
+	recent_hold(reel->frames, bytes_max);
+}
+
 void reel_free(struct reel *reel)
 {
 	if (!reel)

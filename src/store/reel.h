@@ -23,6 +23,7 @@ enum reel_kind {
 struct reel *reel_new(struct database *database, enum reel_kind kind);
 void reel_free(struct reel *reel);
 void reel_set_minutes(struct reel *reel, guint minutes); /* as history_set_minutes */
+void reel_hold(struct reel *reel, gsize bytes_max); /* as history_hold */
 
 /* What an interval brought that ended at `time_ms` (since 1970); taken over. */
 void reel_add(struct reel *reel, gint64 time_ms, struct snapshot *snapshot);

@@ -402,6 +402,27 @@ static void test_reel(void)
 	remove_database(directory, path);
 }
 
+/* What has an end, such as a capture, is held whole: longer than what comes without end would be. */
+static void test_reel_hold(void)
+{
+	struct reel *kept = reel_new(NULL, REEL_SECONDS), *held = reel_new(NULL, REEL_SECONDS);
+	enum history_resolution resolution;
+	g_autoptr(snapshot_t) latest = NULL, all = NULL;
+	guint seconds = HISTORY_MINUTES * 60 + 300;
+
+	reel_hold(held, 64 << 20);
+	for (guint i = 1; i <= seconds; i++) {
+		reel_add(kept, i * 1000, snapshot_of(i * 1000, 1));
+		reel_add(held, i * 1000, snapshot_of(i * 1000, 1));
+	}
+	latest = reel_sum(kept, 0, seconds * 1000, &resolution);
+	all = reel_sum(held, 0, seconds * 1000, &resolution);
+	g_assert_cmpuint(opens_of(latest), ==, HISTORY_MINUTES * 60);
+	g_assert_cmpuint(opens_of(all), ==, seconds);
+	reel_free(kept);
+	reel_free(held);
+}
+
 /* ---- what is newest ---- */
 
 #define RECENT_STRING_BYTES 4000 /* that no compressor makes smaller */
@@ -687,6 +708,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/pack-damaged", test_pack_damaged);
 	g_test_add_func("/store/pack-renamed", test_pack_renamed);
 	g_test_add_func("/store/reel", test_reel);
+	g_test_add_func("/store/reel-hold", test_reel_hold);
 	g_test_add_func("/store/capture", test_capture);
 	return g_test_run();
 }
