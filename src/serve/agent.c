@@ -66,7 +66,9 @@ static gboolean agent_peek(gpointer data)
 	struct agent *agent = data;
 
 	agent->peek = 0;
+	http_work_begin(agent->api.http);
 	api_peek(&agent->api);
+	http_work_end(agent->api.http);
 	return G_SOURCE_REMOVE;
 }
 
@@ -97,9 +99,12 @@ static gboolean agent_tick(gpointer data)
 		recorder_tick(agent->api.recorder);
 	budget_count_children(agent->api.budget,
 			      sampler_cpu_ns(agent->samplers[0]) + sampler_cpu_ns(agent->samplers[1]));
+	budget_count_answers(agent->api.budget, http_counts(agent->api.http).cpu_ns);
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);
+	http_work_begin(agent->api.http);
 	api_tick(&agent->api);
+	http_work_end(agent->api.http);
 	if (http_counts(agent->api.http).streams && !agent->peek)
 		agent->peek = g_timeout_add(AGENT_PEEK_MS, agent_peek, agent);
 	/* Containers that come and go leave the heap in pieces: pages without any are given back. */

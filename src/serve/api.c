@@ -493,6 +493,7 @@ static void write_self(struct json_writer *json, const struct api *api)
 	replay_write(api->replay, json);
 	json_double(json, "uptime_seconds", (double)usage->uptime_ns / (double)NS_PER_S);
 	json_double(json, "cpu_cores", usage->cpu_cores);
+	json_double(json, "answers_cores", usage->answers_cores);
 	json_double(json, "cpu_seconds", (double)usage->cpu_ns / (double)NS_PER_S);
 	json_uint(json, "resident_bytes", usage->resident_bytes);
 	json_uint(json, "resident_peak_bytes", usage->resident_peak_bytes);

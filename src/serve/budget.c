@@ -27,6 +27,7 @@ struct budget {
 	guint64 part_cost_ns[LIVE_PARTS]; /* at the window's start */
 	double part_cores[LIVE_PARTS]; /* over the last whole window */
 	guint64 children_ns;
+	guint64 answers_ns, window_answers_ns; /* now, and at the window's start */
 	gboolean is_shed[LIVE_PARTS]; /* when it was looked last */
 	struct retry {
 		guint attempts; /* in vain */
@@ -95,15 +96,20 @@ static void note(struct budget *budget, char *text)
 	g_free(text);
 }
 
+static double watching_cores(const struct budget_usage *usage)
+{
+	return usage->cpu_cores - usage->answers_cores;
+}
+
 /* What is passed, for people; NULL: nothing. Owned by the caller. */
 static char *exceeded(const struct budget *budget)
 {
 	const struct budget_limits *limits = &budget->limits;
 	const struct budget_usage *usage = &budget->usage;
 
-	if (limits->cpu_cores > 0 && usage->cpu_cores > limits->cpu_cores)
+	if (limits->cpu_cores > 0 && watching_cores(usage) > limits->cpu_cores)
 		return g_strdup_printf("the agent took %.2f %% of a CPU over a minute, of %.2f %% allowed",
-				       100 * usage->cpu_cores, 100 * limits->cpu_cores);
+				       100 * watching_cores(usage), 100 * limits->cpu_cores);
 	if (limits->resident_bytes && usage->resident_bytes > limits->resident_bytes)
 		return g_strdup_printf("the agent holds %.1f MiB of memory, of %.1f MiB allowed",
 				       (double)usage->resident_bytes / (1 << 20),
@@ -147,7 +153,7 @@ static void restore_one(struct budget *budget, struct live *live)
 		if (live_part(live, (enum live_part)i)->state != LIVE_SHED)
 			continue;
 		if ((limits->cpu_cores > 0 &&
-		     budget->usage.cpu_cores + budget->part_cores[i] > limits->cpu_cores * BUDGET_ROOM) ||
+		     watching_cores(&budget->usage) + budget->part_cores[i] > limits->cpu_cores * BUDGET_ROOM) ||
 		    (limits->resident_bytes &&
 		     (double)budget->usage.resident_bytes > (double)limits->resident_bytes * BUDGET_ROOM) ||
 		    (limits->map_bytes && (double)budget->usage.map_bytes > (double)limits->map_bytes * BUDGET_ROOM))
@@ -225,6 +231,7 @@ static void window_end(struct budget *budget, struct live *live, guint64 now_ns)
 	double length = (double)(now_ns - budget->window_ns);
 
 	budget->usage.cpu_cores = (double)(budget->usage.cpu_ns - budget->window_cpu_ns) / length;
+	budget->usage.answers_cores = (double)(budget->answers_ns - budget->window_answers_ns) / length;
 	for (guint i = 0; i < LIVE_PARTS; i++) {
 		const struct live_part_status *part = live_part(live, (enum live_part)i);
 
@@ -234,6 +241,16 @@ static void window_end(struct budget *budget, struct live *live, guint64 now_ns)
 	}
 	budget->window_ns = now_ns;
 	budget->window_cpu_ns = budget->usage.cpu_ns;
+	budget->window_answers_ns = budget->answers_ns;
+}
+
+/* Until the first window is over: since the start. */
+static void usage_first(struct budget *budget)
+{
+	double length = (double)budget->usage.uptime_ns;
+
+	budget->usage.cpu_cores = (double)(budget->usage.cpu_ns - budget->start_cpu_ns) / length;
+	budget->usage.answers_cores = (double)budget->answers_ns / length;
 }
 
 void budget_tick(struct budget *budget, struct live *live)
@@ -260,8 +277,7 @@ void budget_tick(struct budget *budget, struct live *live)
 	retry_refused(budget, live, now_ns);
 	if (now_ns - budget->window_ns < BUDGET_WINDOW_NS) {
 		if (budget->usage.uptime_ns && budget->usage.uptime_ns < BUDGET_WINDOW_NS)
-			budget->usage.cpu_cores =
-				(double)(budget->usage.cpu_ns - budget->start_cpu_ns) / (double)budget->usage.uptime_ns;
+			usage_first(budget);
 		return;
 	}
 	window_end(budget, live, now_ns);
@@ -293,6 +309,11 @@ void budget_free(struct budget *budget)
 		return;
 	g_ptr_array_unref(budget->notes);
 	g_free(budget);
+}
+
+void budget_count_answers(struct budget *budget, guint64 cpu_ns)
+{
+	budget->answers_ns = cpu_ns;
 }
 
 void budget_count_children(struct budget *budget, guint64 cpu_ns)

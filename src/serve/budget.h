@@ -23,6 +23,7 @@ struct budget_limits {
 
 struct budget_usage {
 	double cpu_cores; /* over the last minute, or since the start */
+	double answers_cores; /* of that, for who asked over HTTP: no bound applies to it */
 	guint64 cpu_ns; /* since the start, children apart */
 	guint64 resident_bytes, resident_peak_bytes;
 	guint64 map_bytes; /* locked by BPF maps, as the kernel counts it */
@@ -38,6 +39,8 @@ void budget_set_limits(struct budget *budget, const struct budget_limits *limits
 const struct budget_limits *budget_limits(const struct budget *budget);
 /* CPU time of children that are always there, since the start: counts as ours. */
 void budget_count_children(struct budget *budget, guint64 cpu_ns);
+/* CPU time of answers, since the start. Shedding parts would not make it less, so it is no reason to. */
+void budget_count_answers(struct budget *budget, guint64 cpu_ns);
 /* Once a tick: measures, and sheds or restores parts of `live`. */
 void budget_tick(struct budget *budget, struct live *live);
 const struct budget_usage *budget_usage(const struct budget *budget);

@@ -27,6 +27,7 @@ G_DEFINE_QUARK(http - error - quark, http_error)
 
 /* One of MHD's daemons, driven by the loop: its epoll descriptor becomes readable, or it has something left to do. */
 struct listener {
+	struct http *http;
 	struct MHD_Daemon *daemon;
 	guint watch, again; /* sources */
 };
@@ -49,6 +50,8 @@ struct http {
 	GHashTable *connections; /* of struct connection */
 	GPtrArray *streams; /* of struct http_stream */
 	struct http_counts counts;
+	guint works; /* begun and not ended */
+	guint64 work_since_ns; /* CPU time then */
 };
 
 struct http_stream {
@@ -66,6 +69,18 @@ struct incoming {
 };
 
 /* ---- the loop ---- */
+
+void http_work_begin(struct http *http)
+{
+	if (http->works++ == 0)
+		http->work_since_ns = clock_thread_ns();
+}
+
+void http_work_end(struct http *http)
+{
+	if (--http->works == 0)
+		http->counts.cpu_ns += clock_thread_ns() - http->work_since_ns;
+}
 
 static gboolean listener_run(gpointer data);
 
@@ -90,9 +105,11 @@ static gboolean listener_run(gpointer data)
 	struct listener *listener = data;
 	guint rounds = 0;
 
+	http_work_begin(listener->http);
 	do
 		microhttpd()->run(listener->daemon);
 	while (++rounds < HTTP_ROUNDS && listener_wants_more(listener));
+	http_work_end(listener->http);
 	if (!listener->again && listener_wants_more(listener))
 		listener->again = g_idle_add(listener_again, listener);
 	return G_SOURCE_CONTINUE;
@@ -603,6 +620,7 @@ static gboolean listener_start(struct http *http, guint which, int fd, const cha
 		return FALSE;
 	}
 	listener = g_new0(struct listener, 1);
+	listener->http = http;
 	listener->daemon = daemon;
 	info = microhttpd()->get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	listener->watch = g_unix_fd_add(info->epoll_fd, G_IO_IN, listener_ready, listener);

@@ -71,8 +71,12 @@ void http_sweep(struct http *http);
 struct http_counts {
 	guint connections, streams; /* now */
 	guint64 requests, refused, ended_slow, stream_dropped; /* since the start */
+	guint64 cpu_ns; /* for whoever asked, since the start */
 };
 struct http_counts http_counts(const struct http *http);
+/* Around what is done for readers besides answering: its CPU time counts, too. In pairs, which may be nested. */
+void http_work_begin(struct http *http);
+void http_work_end(struct http *http);
 void http_count_refused(struct http *http);
 
 /* A stream of server-sent events for a reply; NULL when there are HTTP_STREAMS_MAX. */

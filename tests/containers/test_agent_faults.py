@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -169,6 +170,31 @@ def test_clients_that_do_not_finish_what_they_say(agent):
     finally:
         for client in clients:
             client.close()
+
+
+def test_readers_take_no_probe_away(tmp_path):
+    """What answering takes has no bound: to watch less would not make it less."""
+    limit = 0.15
+    agent = Agent(tmp_path, "--no-bpf", "--cpu-percent", str(100 * limit), "--memory-mib", "0").start()
+    over = threading.Event()
+
+    def read():
+        while not over.is_set():
+            agent.json("/api/self")
+            agent.request("GET", "/metrics")
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    try:
+        for reader in readers:
+            reader.start()
+        books = wait_for(lambda: [books for books in [agent.json("/api/self")] if books["uptime_seconds"] > 63 and books["cpu_cores"] > limit], 240,
+                         "a minute above the bound", interval_s=2)[0]
+        assert books["answers_cores"] > books["cpu_cores"] - limit
+        assert not [note for note in books["notes"] if "shed" in note] and "shed" not in {part["state"] for part in books["parts"]}
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+        assert agent.stop() == 0
 
 
 def test_the_socket_in_a_container(agent, groups):
