@@ -3,9 +3,9 @@
 """What fathom serve, with all it always watches, takes of the throughput of busy containers: wrk and nginx, pgbench and PostgreSQL.
 
 The server has one CPU and its load another, always the same. The load never stops: turns with and without the agent follow each other as
-ABBA, and what was served in each, and the CPU time both containers took for it, is read at its ends. Beside the ratio of watched to alone
-stands that of the two halves of each turn alone, the same against the same: what differs less than that is noise. CPU time for a request
-tells what programs in the kernel take even where something else is at work on the machine; the agent's own time is not in it.
+ABBA, and what was served, and the CPU time both containers took for it, is read every second; a turn counts with the median of its seconds.
+Beside the ratio of watched to alone stands that of the two halves of each turn alone, the same against the same: what differs less than that
+is noise. The medians of all seconds of all turns stand beside those of the pairs. CPU time for a request tells what programs in the kernel take even where something else is at work on the machine; the agent's own time is not in it.
 With --account one more turn adds up what is taken by the kernel's own account: CPU time of the agent and its children, and run time of
 their programs, of that of all CPUs. What the kernel's statistics cost is in it; what full caches cost is not.
 """
@@ -94,15 +94,15 @@ class Load:
         return self.served(), used, time.monotonic()
 
     def turn(self, seconds):
-        """Requests a second, and CPU µs a request, in each half."""
-        halves, before = [], self.read()
-        for _ in range(2):
-            time.sleep(seconds / 2)
+        """Requests a second, and CPU µs a request, of each second."""
+        found, before = [], self.read()
+        for _ in range(seconds):
+            time.sleep(1)
             now = self.read()
-            requests = now[0] - before[0]
-            halves.append((requests / (now[2] - before[2]), (now[1] - before[1]) / requests * 1e6))
+            requests = max(now[0] - before[0], 1)
+            found.append((requests / (now[2] - before[2]), (now[1] - before[1]) / requests * 1e6))
             before = now
-        return halves
+        return found
 
     def close(self):
         self.process.kill()
@@ -201,26 +201,32 @@ def account(seconds, warm_s):
         watch.close()
 
 
-def whole(turns):
-    """Of halves: the means."""
-    return tuple(statistics.mean(half[i] for half in turns) for i in range(2))
+def middle(seconds):
+    """Medians of requests a second and of CPU µs a request."""
+    return tuple(statistics.median(second[i] for second in seconds) for i in range(2))
 
 
 def pair(load, seconds, agent_first, warm_s):
-    """(requests/s, µs a request) alone and watched, the halves of the turn alone; what the agent took; what it did not watch."""
+    """The seconds alone and watched, (requests/s, µs a request) of each; what the agent took; what it did not watch."""
     found = {}
     for watched in (agent_first, not agent_first):
         if not watched:
             time.sleep(SETTLE_S)
-            found["halves"] = load.turn(seconds)
-            found["alone"] = whole(found["halves"])
+            found["alone"] = load.turn(seconds)
             continue
         watch = Watch(warm_s)
         try:
-            found["watched"] = whole(load.turn(seconds))
+            found["watched"] = load.turn(seconds)
         finally:
             found["cpu"], found["off"] = watch.close()
     return found
+
+
+def ratios(pairs, which):
+    """Of each pair watched to alone, and of each turn alone its second half to its first."""
+    halves = [(p["alone"][:len(p["alone"]) // 2], p["alone"][len(p["alone"]) // 2:]) for p in pairs]
+    return ([middle(p["watched"])[which] / middle(p["alone"])[which] for p in pairs],
+            [middle(second)[which] / middle(first)[which] for first, second in halves])
 
 
 def spread(ratios):
@@ -231,7 +237,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-w", "--workload", choices=WORKLOADS, action="append")
     parser.add_argument("-p", "--pairs", type=int, default=5)
-    parser.add_argument("-s", "--seconds", type=int, default=8)
+    parser.add_argument("-s", "--seconds", type=int, default=8, help="2 at least")
     parser.add_argument("--warm", type=int, default=0, metavar="SECONDS", help="of load before the agent's turn is measured, after the first seconds")
     parser.add_argument("--account", type=int, default=0, metavar="SECONDS", help="of one more turn, for the kernel's account")
     options = parser.parse_args()
@@ -248,12 +254,14 @@ def main():
                 share = account(options.account, options.warm) if options.account else None
             finally:
                 load.close()
-        print(f"{name}: alone {statistics.median(p['alone'][0] for p in pairs):.0f}/s and {statistics.median(p['alone'][1] for p in pairs):.2f} µs of CPU each, "
-              f"watched {statistics.median(p['watched'][0] for p in pairs):.0f}/s and {statistics.median(p['watched'][1] for p in pairs):.2f} µs\n"
-              f"  throughput, watched to alone: {spread([p['watched'][0] / p['alone'][0] for p in pairs])}\n"
-              f"  the same, alone to alone:     {spread([p['halves'][1][0] / p['halves'][0][0] for p in pairs])}\n"
-              f"  CPU time for a request, watched to alone: {spread([p['watched'][1] / p['alone'][1] for p in pairs])}\n"
-              f"  the same, alone to alone:                 {spread([p['halves'][1][1] / p['halves'][0][1] for p in pairs])}\n"
+        alone, watched = (middle([second for p in pairs for second in p[which]]) for which in ("alone", "watched"))
+        throughput, cost = ratios(pairs, 0), ratios(pairs, 1)
+        print(f"{name}: alone {alone[0]:.0f}/s and {alone[1]:.2f} µs of CPU each, watched {watched[0]:.0f}/s and {watched[1]:.2f} µs (medians of all seconds): "
+              f"{watched[0] / alone[0]:.4f} and {watched[1] / alone[1]:.4f}\n"
+              f"  throughput, watched to alone: {spread(throughput[0])}\n"
+              f"  the same, alone to alone:     {spread(throughput[1])}\n"
+              f"  CPU time for a request, watched to alone: {spread(cost[0])}\n"
+              f"  the same, alone to alone:                 {spread(cost[1])}\n"
               f"  the agent itself {statistics.median(p['cpu'] for p in pairs):.2f} % of a core; not on: {sorted({part for p in pairs for part in p['off']}) or 'nothing'}", flush=True)
         if share:
             print(f"  by the kernel's account, of all CPUs: agent and children {share[0]:.2f} %, programs {share[1]:.2f} %, together {sum(share):.2f} %", flush=True)
