@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What fathom serve costs with N containers at 1 s, beside netdata in the same minutes; what a scrape takes.
+
+Figures are of all processes of each, those that run on and those that run for some of the time; beside them those of the agent's first one
+alone. Memory of several: RSS counts what they share once for each, PSS once.
 """
 import argparse
 import gzip
@@ -14,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
                 str(Path(__file__).resolve().parent.parent / "tests/containers")]
 import runtimes  # noqa: E402
 from agent_client import Agent  # noqa: E402
-from top import SETTLE_S, STATS, bpf_s, exact_cpu_s, measure_netdata, memory_kib  # noqa: E402
+from top import SETTLE_S, STATS, bpf_s, exact_cpu_s, family, family_share, living, measure_netdata, memory_kib  # noqa: E402
 
 SCRAPES = 20
 HOLD = "tcpload serve 127.0.0.1 7000 & until tcpload connect 127.0.0.1 7000 1 | grep -q 'done 0'; do sleep 0.1; done; tcpload hold 127.0.0.1 7000 {count}"
@@ -27,10 +30,12 @@ def measure_agent(seconds):
             time.sleep(SETTLE_S)
             pid = agent.process.pid
             before, began = (exact_cpu_s(pid), bpf_s(pid)), time.monotonic()
-            time.sleep(seconds)
+            cpu, bpf = family_share(pid, seconds)
             elapsed = time.monotonic() - began
-            found = {"cpu": (exact_cpu_s(pid) - before[0]) / elapsed * 100, "bpf": (bpf_s(pid) - before[1]) / elapsed * 100,
-                     **memory_kib(pid), "maps": agent.json("/api/self")["map_bytes"] / 1024}
+            memory = living(family(pid), memory_kib)
+            first = {"cpu": (exact_cpu_s(pid) - before[0]) / elapsed * 100, "bpf": (bpf_s(pid) - before[1]) / elapsed * 100, **memory_kib(pid)}
+            found = {"cpu": cpu, "bpf": bpf, **{key: sum(m[key] for m in memory) for key in ("Rss", "Pss")},
+                     **{f"first_{key}": value for key, value in first.items()}, "maps": agent.json("/api/self")["map_bytes"] / 1024}
             took = []
             for _ in range(SCRAPES):
                 began = time.monotonic()
@@ -70,6 +75,8 @@ def main():
         print(f"| {name} | {value['cpu']:.2f} | {value['bpf']:.3f} | {value['Rss'] / 1024:.1f} | {value['Pss'] / 1024:.1f} | "
               f"{value.get('maps', 0) / 1024:.1f} | {value.get('scrape_ms', 0):.2f} | {value.get('scrape_kb', 0):.0f} | "
               f"{value.get('packed_kb', 0):.0f} |")
+        if "first_cpu" in value:
+            print(f"| … its first process alone | {value['first_cpu']:.2f} | {value['first_bpf']:.3f} | {value['first_Rss'] / 1024:.1f} | {value['first_Pss'] / 1024:.1f} | | | | |")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import runtimes  # noqa: E402
 from agent_client import Agent  # noqa: E402
 from support import run, tool, wait_for  # noqa: E402
-from top import STATS, bpf_s, exact_cpu_s  # noqa: E402
+from top import STATS, exact_cpu_s, family_share  # noqa: E402
 
 NOBODY = 65534
 SETTLE_S = 2.5
@@ -163,39 +163,13 @@ class Watch:
         return cpu, off
 
 
-def family(pid):
-    """A process and all below it."""
-    found = [pid]
-    for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += map(int, children.read_text().split())
-    return found
-
-
-def taken(pid):
-    """Of each of a family: CPU seconds, seconds of its programs."""
-    found = {}
-    for member in family(pid):
-        try:
-            found[member] = exact_cpu_s(member), bpf_s(member)
-        except OSError:
-            pass  # it has ended
-    return found
-
-
 def account(seconds, warm_s):
     """What a watched turn takes of all CPUs, in percent: the agent and its children, their programs."""
     stats = STATS.read_text()
     watch = Watch(warm_s)
     try:
         STATS.write_text("1")
-        began, first = time.monotonic(), taken(watch.pid)
-        last = dict(first)
-        while time.monotonic() < began + seconds:
-            time.sleep(0.5)
-            last.update(taken(watch.pid))
-        elapsed = time.monotonic() - began
-        return [sum(last[p][i] - first.get(p, (0, 0))[i] for p in last) / elapsed / os.cpu_count() * 100 for i in range(2)]
+        return [share / os.cpu_count() for share in family_share(watch.pid, seconds)]
     finally:
         STATS.write_text(stats)
         watch.close()

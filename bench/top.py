@@ -135,6 +135,28 @@ def living(processes, of):
     return found
 
 
+def taken(pid):
+    """Of each of its family: CPU seconds, seconds of its programs."""
+    found = {}
+    for member in family(pid):
+        try:
+            found[member] = exact_cpu_s(member), bpf_s(member)
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def family_share(pid, seconds):
+    """What it and all below it take, in percent of a core: CPU time, and time of their programs. Of who ends meanwhile, up to half a second before."""
+    began, first = time.monotonic(), taken(pid)
+    last = dict(first)
+    while time.monotonic() < began + seconds:
+        time.sleep(0.5)
+        last.update(taken(pid))
+    elapsed = time.monotonic() - began
+    return [sum(last[p][i] - first.get(p, (0, 0))[i] for p in last) / elapsed * 100 for i in range(2)]
+
+
 def measure_netdata(seconds):
     """Without alarms, registry and statistics of its own users; its plug-ins as Debian has them, once a second. It has no screen."""
     with tempfile.TemporaryDirectory(prefix="fathom-netdata-") as directory:

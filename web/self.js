@@ -18,7 +18,7 @@ function self(view) {
 		last = now;
 		const of = (value, unit) => value ? `of ${text(unit, value)} allowed` : "no bound";
 		cards.hidden = !!model.replay;
-		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), `${of(now.limits.cpu_cores, "ratio")}; ${text("ratio", now.answers_cores)} for readers, without a bound`), card("Memory", text("bytes", now.resident_bytes), of(now.limits.resident_bytes, "bytes")),
+		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), `${of(now.limits.cpu_cores, "ratio")}; ${text("ratio", now.answers_cores)} for readers, without a bound`), card("Memory", text("bytes", now.resident_bytes), `${of(now.limits.resident_bytes, "bytes")}${now.children_resident_bytes ? `; ${text("bytes", now.children_resident_bytes)} at most in who looks for stacks` : ""}`),
 			card("Kernel maps", text("bytes", now.map_bytes), of(now.limits.map_bytes, "bytes")), card("A reading takes", text("ns", now.tick_seconds * 1e9), `${now.ticks} so far`),
 			card("Requests", text("1", now.http.requests), `${now.http.refused} refused; ${now.http.streams} watching`));
 		const lost = part => Object.entries(part.items).map(([name, count]) => `${name.replaceAll("_", " ")}: ${count}`).join(", ");

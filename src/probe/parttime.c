@@ -26,6 +26,7 @@ struct parttime {
 	guint64 cycle_ns, began_ns; /* when the cycle began (CLOCK_MONOTONIC), and the stretch */
 	guint64 window_ns; /* how long it is on before it is asked whether it may stay */
 	guint64 resume_ns; /* off: on again then */
+	guint64 taken_ns; /* counts, when last */
 	guint64 since_ns; /* the last take, or that before when nothing was heard between the two */
 	guint64 on_ns, counted_ns; /* on since then, but for what came after this moment */
 	double factor, carry;
@@ -310,13 +311,14 @@ gboolean parttime_turn(struct parttime *parttime)
 	return ok;
 }
 
-/* The cycle begins when counts are taken, if one was about to begin or has just begun. */
+/* The cycle begins when counts are taken, if one was about to begin or has just begun; not for who takes them more often. */
 static void parttime_align(struct parttime *parttime)
 {
 	guint64 now_ns = parttime->counted_ns;
 
-	if (parttime->is_over)
+	if (parttime->is_over || now_ns < parttime->taken_ns + PARTTIME_CYCLE_NS / 2)
 		return;
+	parttime->taken_ns = now_ns;
 	if (parttime->is_on) {
 		if (now_ns >= parttime->cycle_ns + PARTTIME_CYCLE_NS / 2)
 			parttime->cycle_ns = now_ns;

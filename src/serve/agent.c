@@ -76,6 +76,7 @@ static gboolean agent_tick(gpointer data)
 {
 	struct agent *agent = data;
 	g_autoptr(GError) error = NULL;
+	guint64 children_ns = 0, children_bytes = 0;
 
 	if (agent->replay) { /* nothing changes any more */
 		http_sweep(agent->api.http);
@@ -93,12 +94,14 @@ static gboolean agent_tick(gpointer data)
 	agent->api.trouble = agent->trouble;
 	if (!agent->trouble)
 		verdicts_tick(agent->api.verdicts);
-	for (guint i = 0; i < G_N_ELEMENTS(agent->samplers); i++)
+	for (guint i = 0; i < G_N_ELEMENTS(agent->samplers); i++) {
 		sampler_tick(agent->samplers[i]);
+		children_ns += sampler_cpu_ns(agent->samplers[i]);
+		children_bytes += sampler_peak_bytes(agent->samplers[i]);
+	}
 	if (!agent->trouble)
 		recorder_tick(agent->api.recorder);
-	budget_count_children(agent->api.budget,
-			      sampler_cpu_ns(agent->samplers[0]) + sampler_cpu_ns(agent->samplers[1]));
+	budget_count_children(agent->api.budget, children_ns, children_bytes);
 	budget_count_answers(agent->api.budget, http_counts(agent->api.http).cpu_ns);
 	budget_tick(agent->api.budget, agent->api.live);
 	http_sweep(agent->api.http);

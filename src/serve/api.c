@@ -497,6 +497,10 @@ static void write_self(struct json_writer *json, const struct api *api)
 	json_double(json, "cpu_seconds", (double)usage->cpu_ns / (double)NS_PER_S);
 	json_uint(json, "resident_bytes", usage->resident_bytes);
 	json_uint(json, "resident_peak_bytes", usage->resident_peak_bytes);
+	if (usage->children_resident_bytes)
+		json_uint(json, "children_resident_bytes", usage->children_resident_bytes);
+	else
+		json_null(json, "children_resident_bytes");
 	json_uint(json, "map_bytes", usage->map_bytes);
 	json_uint(json, "map_count", usage->map_count);
 	json_uint(json, "descriptors", usage->descriptors);

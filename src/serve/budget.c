@@ -316,9 +316,10 @@ void budget_count_answers(struct budget *budget, guint64 cpu_ns)
 	budget->answers_ns = cpu_ns;
 }
 
-void budget_count_children(struct budget *budget, guint64 cpu_ns)
+void budget_count_children(struct budget *budget, guint64 cpu_ns, guint64 resident_bytes)
 {
 	budget->children_ns = cpu_ns;
+	budget->usage.children_resident_bytes = resident_bytes;
 }
 
 void budget_set_limits(struct budget *budget, const struct budget_limits *limits)

@@ -25,7 +25,8 @@ struct budget_usage {
 	double cpu_cores; /* over the last minute, or since the start */
 	double answers_cores; /* of that, for who asked over HTTP: no bound applies to it */
 	guint64 cpu_ns; /* since the start, children apart */
-	guint64 resident_bytes, resident_peak_bytes;
+	guint64 resident_bytes, resident_peak_bytes; /* of the agent's own process */
+	guint64 children_resident_bytes; /* 0: none has ended yet */
 	guint64 map_bytes; /* locked by BPF maps, as the kernel counts it */
 	guint map_count, descriptors;
 	guint64 uptime_ns;
@@ -37,8 +38,9 @@ struct budget *budget_new(const struct budget_limits *limits);
 void budget_free(struct budget *budget);
 void budget_set_limits(struct budget *budget, const struct budget_limits *limits);
 const struct budget_limits *budget_limits(const struct budget *budget);
-/* CPU time of children that are always there, since the start: counts as ours. */
-void budget_count_children(struct budget *budget, guint64 cpu_ns);
+/* CPU time of children that look for us, since the start: counts as ours. And what the last ones held at their most, which no bound
+ * applies to: they come and go. */
+void budget_count_children(struct budget *budget, guint64 cpu_ns, guint64 resident_bytes);
 /* CPU time of answers, since the start. Shedding parts would not make it less, so it is no reason to. */
 void budget_count_answers(struct budget *budget, guint64 cpu_ns);
 /* Once a tick: measures, and sheds or restores parts of `live`. */

@@ -282,6 +282,7 @@ def test_flame_of_the_past(busy, docker, start, tmp_path):
         check_parts_of_seconds(agent, start(docker, "agentburn", "sleep", "1000"))
         part, = [p for p in agent.json("/api/self")["parts"] if p["name"] == "profile"]
         assert part["state"] == "on" and part["seen"] > 0 and part["cost_seconds"] > 0
+        assert agent.json("/api/self")["children_resident_bytes"] > 0
         check_files_are_a_sample(agent, start(docker, "agentcalls", "sh", "-c", "dd of=/many bs=1048576 seek=1024 count=0; exec dd if=/many of=/dev/null bs=1"))
     finally:
         assert agent.stop() == 0
