@@ -147,11 +147,12 @@ def taken(pid):
 
 
 def family_share(pid, seconds):
-    """What it and all below it take, in percent of a core: CPU time, and time of their programs. Of who ends meanwhile, up to half a second before."""
+    """What it and all below it take, in percent of a core: CPU time, and time of their programs. Of who ends meanwhile, up to some seconds
+    before: looking takes hundreds of files, which is what some of these programs watch."""
     began, first = time.monotonic(), taken(pid)
     last = dict(first)
     while time.monotonic() < began + seconds:
-        time.sleep(0.5)
+        time.sleep(min(5, seconds))
         last.update(taken(pid))
     elapsed = time.monotonic() - began
     return [sum(last[p][i] - first.get(p, (0, 0))[i] for p in last) / elapsed * 100 for i in range(2)]
