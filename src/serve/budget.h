@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the agent itself takes, and keeping that within bounds: CPU time of the process, resident memory, memory of its
- * kernel maps. When a bound is passed for a minute, the dearest part is shed; when there is room again, it comes back.
- * What the kernel refused, or what broke off, is tried again: soon at first, then ever more seldom. Every such step is remembered, so that people see why something is missing. */
+/* What the agent itself takes, and keeping that within bounds: CPU time of the process and of its children, but for what answers
+ * take, resident memory, memory of its kernel maps. When a bound is passed for a minute, the dearest part is shed; when there is
+ * room again, it comes back. What the kernel refused, or what broke off, is tried again: soon at first, then ever more seldom.
+ * Every such step is remembered, so that people see why something is missing. */
 #pragma once
 #include <glib.h>
 
@@ -24,7 +25,7 @@ struct budget_limits {
 struct budget_usage {
 	double cpu_cores; /* over the last minute, or since the start */
 	double answers_cores; /* of that, for who asked over HTTP: no bound applies to it */
-	guint64 cpu_ns; /* since the start, children apart */
+	guint64 cpu_ns; /* since the start, with that of children that look for us */
 	guint64 resident_bytes, resident_peak_bytes; /* of the agent's own process */
 	guint64 children_resident_bytes; /* 0: none has ended yet */
 	guint64 map_bytes; /* locked by BPF maps, as the kernel counts it */
