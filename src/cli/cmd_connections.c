@@ -22,21 +22,6 @@ static const struct table_column columns[] = {
 	{ "CONNECT", TRUE }, { "RTT", TRUE },  { "REQUEST", TRUE }, { "FAILED", FALSE },
 };
 
-static void cell_end(struct table *table, struct edge_end end)
-{
-	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
-	g_autofree char *told = g_strdup_printf("%s (by DNS)", end.name);
-
-	if (end.kind == EDGE_END_CONTAINER)
-		table_cell_styled(table, end.name, TABLE_STRONG);
-	else if (end.kind == EDGE_END_UNKNOWN)
-		table_cell_styled(table, unknown, TABLE_DIM);
-	else if (end.kind == EDGE_END_TOLD)
-		table_cell(table, told);
-	else
-		table_cell(table, end.name);
-}
-
 static void cell_bytes(struct table *table, guint64 bytes)
 {
 	g_autofree char *text = units_bytes(bytes);
@@ -78,8 +63,8 @@ static void connections_row(struct table *table, const struct edges *edges, guin
 	g_autofree char *retransmits = NULL;
 
 	connection_numbers(edges, row, &numbers);
-	cell_end(table, edges_source(edges, row));
-	cell_end(table, edges_target(edges, row));
+	table_cell_end(table, edges_source(edges, row));
+	table_cell_end(table, edges_target(edges, row));
 	table_cell(table, edges_labels(edges, row)[0]);
 	table_cell_number(table, numbers.opens, TRUE);
 	table_cell_number(table, numbers.accepts, TRUE);

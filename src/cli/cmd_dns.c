@@ -26,18 +26,6 @@ static const struct table_column columns[] = {
 static const char *const failures[] = { "servfail", "refused", "other" };
 static const char *const answers[] = { "noerror", "nodata", "truncated", "nxdomain", "servfail", "refused", "other" };
 
-static void cell_end(struct table *table, struct edge_end end)
-{
-	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
-
-	if (end.kind == EDGE_END_CONTAINER)
-		table_cell_styled(table, end.name, TABLE_STRONG);
-	else if (end.kind == EDGE_END_UNKNOWN)
-		table_cell_styled(table, unknown, TABLE_DIM);
-	else
-		table_cell(table, end.name);
-}
-
 /* "10.0.0.2", and whose it is where that is known. */
 static void cell_resolver(struct table *table, const struct edges *edges, guint32 row)
 {
@@ -68,7 +56,7 @@ static void cell_failures(struct table *table, const struct edges *edges, guint3
 	g_autoptr(GString) text = g_string_new(NULL);
 
 	for (guint i = 0; i < G_N_ELEMENTS(failures); i++) {
-		guint64 count = render_edge_counter(edges, row, failures[i]);
+		guint64 count = edges_counted(edges, row, failures[i]);
 
 		if (count)
 			g_string_append_printf(text, "%s%" G_GUINT64_FORMAT " %s", text->len ? ", " : "", count,
@@ -84,17 +72,17 @@ static void dns_row(struct table *table, const struct edges *edges, guint32 row,
 	guint64 answered = 0;
 
 	for (guint i = 0; i < G_N_ELEMENTS(answers); i++)
-		answered += render_edge_counter(edges, row, answers[i]);
-	cell_end(table, edges_source(edges, row));
+		answered += edges_counted(edges, row, answers[i]);
+	table_cell_end(table, edges_source(edges, row));
 	cell_resolver(table, edges, row);
 	table_cell(table, labels[LABEL_TRANSPORT]);
-	table_cell_number(table, render_edge_counter(edges, row, "queries"), TRUE);
+	table_cell_number(table, edges_counted(edges, row, "queries"), TRUE);
 	table_cell_number(table, answered, TRUE);
 	cell_quantile(table, edge->histograms[0], 0.5);
 	cell_quantile(table, edge->histograms[0], 0.99);
-	cell_bad(table, render_edge_counter(edges, row, "unanswered"));
-	table_cell_number(table, render_edge_counter(edges, row, "nxdomain"), TRUE);
-	table_cell_number(table, render_edge_counter(edges, row, "search_waste"), TRUE);
+	cell_bad(table, edges_counted(edges, row, "unanswered"));
+	table_cell_number(table, edges_counted(edges, row, "nxdomain"), TRUE);
+	table_cell_number(table, edges_counted(edges, row, "search_waste"), TRUE);
 	cell_failures(table, edges, row);
 	if (names)
 		table_cell(table, labels[LABEL_NAME]);
@@ -103,7 +91,7 @@ static void dns_row(struct table *table, const struct edges *edges, guint32 row,
 static void dns_print(FILE *out, const struct edges *edges, const struct watch_view *view)
 {
 	gboolean names = FALSE;
-	g_autoptr(GArray) order = render_edge_order(edges, "queries");
+	g_autoptr(GArray) order = edges_order(edges, "queries");
 	guint count = view->top && view->top < order->len ? view->top : order->len;
 	g_autoptr(table_t) table = NULL;
 

@@ -11,7 +11,6 @@
 #include "container/registry.h"
 #include "observe/queues.h"
 #include "render/drops.h"
-#include "render/resolvers.h"
 
 enum label {
 	LABEL_REASON = 0,
@@ -101,33 +100,21 @@ static struct shape *drops_look(void *user, gboolean since_start)
 
 /* ---- text ---- */
 
-static void cell_whose(struct table *table, struct edge_end end)
-{
-	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
-
-	if (end.kind == EDGE_END_CONTAINER)
-		table_cell_styled(table, end.name, TABLE_STRONG);
-	else if (end.kind == EDGE_END_UNKNOWN)
-		table_cell_styled(table, unknown, TABLE_DIM);
-	else
-		table_cell(table, end.name);
-}
-
 static void drops_row(struct table *table, const struct edges *edges, guint32 row)
 {
 	const char *const *labels = edges_labels(edges, row);
 	gboolean inwards;
 	struct edge_end whose = drops_whose(edges, row, &inwards);
 	const char *protocol = labels[LABEL_PROTOCOL] ? labels[LABEL_PROTOCOL] : "-";
-	g_autofree char *bytes = units_bytes(render_edge_counter(edges, row, "bytes"));
+	g_autofree char *bytes = units_bytes(edges_counted(edges, row, "bytes"));
 	g_autofree char *port =
 		labels[LABEL_PORT] ? g_strdup_printf("%s/%s", protocol, labels[LABEL_PORT]) : g_strdup(protocol);
 
-	cell_whose(table, whose);
+	table_cell_end(table, whose);
 	table_cell(table, inwards ? "in" : "out");
 	table_cell(table, port);
-	table_cell_number(table, render_edge_counter(edges, row, "packets"), TRUE);
-	table_cell(table, render_edge_counter(edges, row, "bytes") ? bytes : NULL);
+	table_cell_number(table, edges_counted(edges, row, "packets"), TRUE);
+	table_cell(table, edges_counted(edges, row, "bytes") ? bytes : NULL);
 	table_cell(table, labels[LABEL_REASON]);
 	table_cell(table, labels[LABEL_AT]);
 	table_cell(table, drops_meaning(labels[LABEL_REASON]));

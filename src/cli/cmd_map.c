@@ -162,12 +162,7 @@ static struct snapshot *map_import(const struct map_command *command, int argc, 
 static gboolean map_targets(struct map_command *command, struct registry *registry, char **names, GError **error)
 {
 	command->targets = target_array_new();
-	if (!names[0])
-		return observe_target(registry, "all", command->targets, error);
-	for (; *names; names++)
-		if (!observe_target(registry, *names, command->targets, error))
-			return FALSE;
-	return TRUE;
+	return observe_targets(registry, names, command->targets, error);
 }
 
 static struct snapshot *map_observe(const struct map_command *command, struct registry *registry, GError **error)

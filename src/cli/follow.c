@@ -148,12 +148,7 @@ static gboolean follow_check(struct follow_run *run, GError **error)
 static gboolean follow_targets(struct follow_run *run, struct registry *registry, char **targets, GError **error)
 {
 	run->targets = target_array_new();
-	if (!targets[0])
-		return observe_target(registry, "all", run->targets, error);
-	for (; *targets; targets++)
-		if (!observe_target(registry, *targets, run->targets, error))
-			return FALSE;
-	return TRUE;
+	return observe_targets(registry, targets, run->targets, error);
 }
 
 static void follow_stop(const struct follow_run *run)

@@ -210,18 +210,11 @@ static gboolean measure_check(struct measure *measure, GError **error)
 	return measure->writer && (!measure->output || render_output_check(measure->output, error));
 }
 
-static gboolean measure_targets(struct measure *measure, struct registry *registry, int argc, char **argv,
-				GError **error)
+static gboolean measure_targets(struct measure *measure, struct registry *registry, char **names, GError **error)
 {
 	measure->targets = target_array_new();
-	if (argc <= 1 && measure->heap)
-		return command_fail(error,
-				    "say whose heap: breakpoints in every allocator of the machine are too many");
-	if (argc <= 1)
-		return observe_target(registry, "all", measure->targets, error);
-	for (int i = 1; i < argc; i++)
-		if (!observe_target(registry, argv[i], measure->targets, error))
-			return FALSE;
+	if (!observe_targets(registry, names, measure->targets, error))
+		return FALSE;
 	for (guint i = 0; measure->heap && i < measure->targets->len; i++)
 		if (((const struct target *)g_ptr_array_index(measure->targets, i))->kind == TARGET_ALL)
 			return command_fail(error,
@@ -389,7 +382,7 @@ static int measure_write(struct measure *measure, struct snapshot *snapshot)
 	return EXIT_OK;
 }
 
-static int measure_run(struct measure *measure, int argc, char **argv)
+static int measure_run(struct measure *measure, char **names)
 {
 	g_autoptr(GError) error = NULL;
 	struct registry *registry = NULL;
@@ -398,7 +391,7 @@ static int measure_run(struct measure *measure, int argc, char **argv)
 
 	measure_hurry(measure);
 	if (measure_check(measure, &error) && source_need_bpf(measure->command) &&
-	    (registry = source_registry(&error)) && measure_targets(measure, registry, argc, argv, &error)) {
+	    (registry = source_registry(&error)) && measure_targets(measure, registry, names, &error)) {
 		snapshot = measure_observe(measure, registry, &error);
 		status = snapshot ? measure_write(measure, snapshot) : EXIT_FAILED;
 	}
@@ -433,7 +426,7 @@ int measure_main_with(const char *probe, const struct measure_companion *compani
 	if (measure_parse(&measure, &argc, &argv, &status)) {
 		if (measure.heap)
 			measure.probe = probe_find("heap");
-		status = measure_run(&measure, argc, argv);
+		status = measure_run(&measure, argv + 1);
 	}
 	measure_clear(&measure);
 	return status;

@@ -65,6 +65,21 @@ void table_cell(struct table *table, const char *text)
 	table_cell_styled(table, text, TABLE_PLAIN);
 }
 
+void table_cell_end(struct table *table, struct edge_end end)
+{
+	g_autofree char *unknown = g_strdup_printf("[%s]", end.name);
+	g_autofree char *told = g_strdup_printf("%s (by DNS)", end.name);
+
+	if (end.kind == EDGE_END_CONTAINER)
+		table_cell_styled(table, end.name, TABLE_STRONG);
+	else if (end.kind == EDGE_END_UNKNOWN)
+		table_cell_styled(table, unknown, TABLE_DIM);
+	else if (end.kind == EDGE_END_TOLD)
+		table_cell(table, told);
+	else
+		table_cell(table, end.name);
+}
+
 void table_cell_number(struct table *table, guint64 number, gboolean known)
 {
 	g_autofree char *text = known ? g_strdup_printf("%" G_GUINT64_FORMAT, number) : NULL;

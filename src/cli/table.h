@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <stdio.h>
 
+#include "model/edges.h"
+
 enum table_style {
 	TABLE_PLAIN = 0,
 	TABLE_STRONG = 1,
@@ -30,6 +32,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(table_t, table_free)
 /* Adds the next cell, left to right, row by row; NULL shows as "-". */
 void table_cell(struct table *table, const char *text);
 void table_cell_styled(struct table *table, const char *text, enum table_style style);
+/* One end of an edge; "[nobody knows whose]" where it is not known. */
+void table_cell_end(struct table *table, struct edge_end end);
 void table_cell_number(struct table *table, guint64 number, gboolean known);
 
 /* A heading and the rows; the last row must be complete. On a terminal that is too narrow for all columns rows take several lines, broken between

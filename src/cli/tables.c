@@ -255,15 +255,10 @@ static gboolean tables_check(struct tables *tables, GError **error)
 	       (!tables->output || render_output_check(tables->output, error));
 }
 
-static gboolean tables_targets(struct tables *tables, struct registry *registry, int argc, char **argv, GError **error)
+static gboolean tables_targets(struct tables *tables, struct registry *registry, char **names, GError **error)
 {
 	tables->targets = target_array_new();
-	if (argc == 0)
-		return observe_target(registry, "all", tables->targets, error);
-	for (int i = 0; i < argc; i++)
-		if (!observe_target(registry, argv[i], tables->targets, error))
-			return FALSE;
-	return TRUE;
+	return observe_targets(registry, names, tables->targets, error);
 }
 
 /* ---- measuring ---- */
@@ -371,14 +366,14 @@ static gboolean tables_can_attach(const struct tables *tables)
 	return FALSE;
 }
 
-static int tables_run(struct tables *tables, int argc, char **argv)
+static int tables_run(struct tables *tables, char **names)
 {
 	g_autoptr(GError) error = NULL;
 	struct registry *registry = NULL;
 	int status = EXIT_USAGE;
 
 	if (tables_check(tables, &error) && tables_can_attach(tables) && (registry = source_registry(&error)) &&
-	    tables_targets(tables, registry, argc, argv, &error)) {
+	    tables_targets(tables, registry, names, &error)) {
 		status = tables_observe(tables, registry, &error) && !tables->failed ? EXIT_OK : EXIT_FAILED;
 		if (status == EXIT_OK && tables->inconclusive)
 			status = EXIT_INCONCLUSIVE;
@@ -403,7 +398,7 @@ int tables_main(const char *command, int argc, char **argv)
 		int used = tables_find(&tables, argc > 1 ? argv[1] : NULL, &error);
 
 		if (used >= 0) {
-			status = tables_run(&tables, argc - 1 - used, argv + 1 + used);
+			status = tables_run(&tables, argv + 1 + used);
 		} else {
 			command_complain(command, "%s", error->message);
 			status = EXIT_USAGE;

@@ -178,11 +178,8 @@ static int watch_end(struct watch_run *run, struct snapshot *snapshot)
 static gboolean watch_targets(struct watch_run *run, struct registry *registry, char **targets, GError **error)
 {
 	run->targets = target_array_new();
-	if (!targets[0])
-		return observe_target(registry, "all", run->targets, error);
-	for (; *targets; targets++)
-		if (!observe_target(registry, *targets, run->targets, error))
-			return FALSE;
+	if (!observe_targets(registry, targets, run->targets, error))
+		return FALSE;
 	for (guint i = 0; i < run->targets->len; i++) {
 		const struct target *target = g_ptr_array_index(run->targets, i);
 

@@ -144,6 +144,39 @@ int edges_histogram(const struct edges *edges, const char *name)
 	return -1;
 }
 
+guint64 edges_counted(const struct edges *edges, guint32 row, const char *name)
+{
+	const struct edge *edge = g_ptr_array_index(edges->rows, row);
+	int index = edges_counter(edges, name);
+
+	return index < 0 ? 0 : edge->counters[index];
+}
+
+struct edge_order {
+	const struct edges *edges;
+	const char *counter;
+};
+
+static gint edge_compare(gconstpointer left, gconstpointer right, gpointer user)
+{
+	const struct edge_order *order = user;
+	guint64 a = edges_counted(order->edges, *(const guint32 *)left, order->counter);
+	guint64 b = edges_counted(order->edges, *(const guint32 *)right, order->counter);
+
+	return a < b ? 1 : a > b ? -1 : 0;
+}
+
+GArray *edges_order(const struct edges *edges, const char *name)
+{
+	GArray *rows = g_array_new(FALSE, FALSE, sizeof(guint32));
+	struct edge_order order = { edges, name };
+
+	for (guint32 i = 0; i < edges->rows->len; i++)
+		g_array_append_val(rows, i);
+	g_array_sort_with_data(rows, edge_compare, &order);
+	return rows;
+}
+
 static gboolean edges_columns_equal(const struct edges_column *a, guint a_count, const struct edges_column *b,
 				    guint b_count)
 {

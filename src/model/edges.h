@@ -81,6 +81,10 @@ const char *const *edges_labels(const struct edges *edges, guint32 row);
 /* Index of a counter by name; -1: there is none such. */
 int edges_counter(const struct edges *edges, const char *name);
 int edges_histogram(const struct edges *edges, const char *name); /* likewise */
+/* The value of a row's counter by name; 0 when there is none such. */
+guint64 edges_counted(const struct edges *edges, guint32 row, const char *name);
+/* Rows by this counter, largest first; array of guint32, owned by the caller. */
+GArray *edges_order(const struct edges *edges, const char *name);
 
 /* Adds all of `from`; FALSE, and nothing happens, when labels or columns differ. */
 gboolean edges_merge(struct edges *into, const struct edges *from);

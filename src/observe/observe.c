@@ -44,6 +44,16 @@ gboolean observe_target(struct registry *registry, const char *text, GPtrArray *
 	return targets->len > before || target_resolve(registry, "all", targets, error);
 }
 
+gboolean observe_targets(struct registry *registry, char *const *names, GPtrArray *targets, GError **error)
+{
+	if (!names[0])
+		return observe_target(registry, "all", targets, error);
+	for (; *names; names++)
+		if (!observe_target(registry, *names, targets, error))
+			return FALSE;
+	return TRUE;
+}
+
 static gboolean targets_want(const GPtrArray *targets, const struct container *owner)
 {
 	for (guint i = 0; i < targets->len; i++) {

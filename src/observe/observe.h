@@ -95,6 +95,8 @@ struct observe_options {
 /* Adds what `text` means to `targets` (see target_resolve); besides those, "busiest" means every container that runs
  * now, or all of the machine when there is none. */
 gboolean observe_target(struct registry *registry, const char *text, GPtrArray *targets, GError **error);
+/* The same of each of `names`, which end with NULL; of "all" when there are none. */
+gboolean observe_targets(struct registry *registry, char *const *names, GPtrArray *targets, GError **error);
 
 /* Measures. The snapshot is owned by the caller; NULL and `error` when no rung works or the probe fails. With
  * `interval_ns` it holds the last interval: of one that was cut short the ledger says so (it may be next to nothing). */

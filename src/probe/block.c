@@ -166,13 +166,7 @@ static gboolean block_attach(void *user, const struct rung *rung, GError **error
 	};
 
 	(void)rung;
-	for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
-		if (!gather_attach(&run->gather, programs[i], error)) {
-			gather_detach(&run->gather);
-			return FALSE;
-		}
-	}
-	return TRUE;
+	return gather_attach_all(&run->gather, programs, G_N_ELEMENTS(programs), error);
 }
 
 static void block_close(struct probe_run *opaque)

@@ -61,6 +61,17 @@ gboolean gather_attach(struct gather *gather, struct bpf_program *program, GErro
 	return TRUE;
 }
 
+gboolean gather_attach_all(struct gather *gather, struct bpf_program *const *programs, gsize count, GError **error)
+{
+	for (gsize i = 0; i < count; i++) {
+		if (!gather_attach(gather, programs[i], error)) {
+			gather_detach(gather);
+			return FALSE;
+		}
+	}
+	return TRUE;
+}
+
 void gather_detach(struct gather *gather)
 {
 	while (gather->link_count > 0)

@@ -41,6 +41,8 @@ gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GE
 void gather_unmeasured(struct gather *gather);
 /* Attaches a program (by its section); adds the link. `what` begins the error: "cannot attach to …". */
 gboolean gather_attach(struct gather *gather, struct bpf_program *program, GError **error);
+/* Several, in this order; when one cannot be attached none is. */
+gboolean gather_attach_all(struct gather *gather, struct bpf_program *const *programs, gsize count, GError **error);
 void gather_detach(struct gather *gather);
 void gather_close(struct gather *gather);
 

@@ -86,16 +86,13 @@ static gboolean interrupt_load(struct interrupt_run *run, const struct gather_se
 static gboolean interrupt_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct interrupt_run *run = user;
-	struct bpf_program *entry =
-		run->soft ? run->kernel->progs.interrupt_softirq_entry : run->kernel->progs.interrupt_irq_entry;
-	struct bpf_program *exit =
-		run->soft ? run->kernel->progs.interrupt_softirq_exit : run->kernel->progs.interrupt_irq_exit;
+	struct bpf_program *const programs[] = {
+		run->soft ? run->kernel->progs.interrupt_softirq_entry : run->kernel->progs.interrupt_irq_entry,
+		run->soft ? run->kernel->progs.interrupt_softirq_exit : run->kernel->progs.interrupt_irq_exit,
+	};
 
 	(void)rung;
-	if (gather_attach(&run->gather, entry, error) && gather_attach(&run->gather, exit, error))
-		return TRUE;
-	gather_detach(&run->gather);
-	return FALSE;
+	return gather_attach_all(&run->gather, programs, G_N_ELEMENTS(programs), error);
 }
 
 static const struct rung *interrupt_rungs(const struct interrupt_run *run)

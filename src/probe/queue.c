@@ -59,15 +59,15 @@ static gboolean queue_load(struct queue_run *run, const struct gather_setup *set
 static gboolean queue_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct queue_run *run = user;
+	struct bpf_program *const programs[] = {
+		run->kernel->progs.queue_complete,
+		run->kernel->progs.queue_merge,
+		run->kernel->progs.queue_insert,
+		run->kernel->progs.queue_issue,
+	};
 
 	(void)rung;
-	if (gather_attach(&run->gather, run->kernel->progs.queue_complete, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.queue_merge, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.queue_insert, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.queue_issue, error))
-		return TRUE;
-	gather_detach(&run->gather);
-	return FALSE;
+	return gather_attach_all(&run->gather, programs, G_N_ELEMENTS(programs), error);
 }
 
 static void queue_close(struct probe_run *opaque)

@@ -213,19 +213,15 @@ static gboolean reclaim_load(struct reclaim_run *run, const struct gather_setup 
 static gboolean reclaim_attach(void *user, const struct rung *rung, GError **error)
 {
 	struct reclaim_run *run = user;
+	struct bpf_program *const programs[] = {
+		run->kernel->progs.reclaim_machine_begin, run->kernel->progs.reclaim_machine_end,
+		run->kernel->progs.reclaim_limit_begin,	  run->kernel->progs.reclaim_limit_end,
+		run->kernel->progs.reclaim_kswapd_begin,  run->kernel->progs.reclaim_kswapd_end,
+		run->kernel->progs.reclaim_switch,	  run->kernel->progs.reclaim_alloc,
+	};
 
 	(void)rung;
-	if (gather_attach(&run->gather, run->kernel->progs.reclaim_machine_begin, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_machine_end, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_limit_begin, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_limit_end, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_kswapd_begin, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_kswapd_end, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_switch, error) &&
-	    gather_attach(&run->gather, run->kernel->progs.reclaim_alloc, error))
-		return TRUE;
-	gather_detach(&run->gather);
-	return FALSE;
+	return gather_attach_all(&run->gather, programs, G_N_ELEMENTS(programs), error);
 }
 
 static void reclaim_close(struct probe_run *opaque)

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "render/json.h"
-#include "render/resolvers.h"
 
 struct edge_end drops_whose(const struct edges *edges, guint32 row, gboolean *inwards)
 {
@@ -93,7 +92,7 @@ static gboolean is_loss(const struct edges *edges, guint32 row)
 
 GArray *drops_order(const struct edges *edges)
 {
-	g_autoptr(GArray) order = render_edge_order(edges, "packets");
+	g_autoptr(GArray) order = edges_order(edges, "packets");
 	GArray *losses_first = g_array_new(FALSE, FALSE, sizeof(guint32));
 
 	for (guint pass = 0; pass < 2; pass++)

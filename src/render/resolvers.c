@@ -3,39 +3,6 @@
 
 #include "render/json.h"
 
-guint64 render_edge_counter(const struct edges *edges, guint32 row, const char *name)
-{
-	const struct edge *edge = g_ptr_array_index(edges->rows, row);
-	int index = edges_counter(edges, name);
-
-	return index < 0 ? 0 : edge->counters[index];
-}
-
-struct edge_order {
-	const struct edges *edges;
-	const char *counter;
-};
-
-static gint edge_compare(gconstpointer left, gconstpointer right, gpointer user)
-{
-	const struct edge_order *order = user;
-	guint64 a = render_edge_counter(order->edges, *(const guint32 *)left, order->counter);
-	guint64 b = render_edge_counter(order->edges, *(const guint32 *)right, order->counter);
-
-	return a < b ? 1 : a > b ? -1 : 0;
-}
-
-GArray *render_edge_order(const struct edges *edges, const char *name)
-{
-	GArray *rows = g_array_new(FALSE, FALSE, sizeof(guint32));
-	struct edge_order order = { edges, name };
-
-	for (guint32 i = 0; i < edges->rows->len; i++)
-		g_array_append_val(rows, i);
-	g_array_sort_with_data(rows, edge_compare, &order);
-	return rows;
-}
-
 static void json_resolver_end(struct json_writer *json, const char *key, struct edge_end end)
 {
 	json_begin_object(json, key);
@@ -67,7 +34,7 @@ static void json_resolver(struct json_writer *json, const struct edges *edges, g
 
 void render_resolvers_json(FILE *out, const struct snapshot *snapshot, const struct shape *shape)
 {
-	g_autoptr(GArray) order = render_edge_order(shape->edges, "queries");
+	g_autoptr(GArray) order = edges_order(shape->edges, "queries");
 	g_autoptr(GString) text = g_string_new(NULL);
 	struct json_writer json;
 
