@@ -3,4 +3,7 @@
 #pragma once
 #include <glib.h>
 
+/* How to start this very program once more: where it lies, or, when that file was replaced or removed since it was started, a path that means
+ * it to this process and its children alone. Owned by the caller. */
+char *own_program(void);
 guint64 own_resident_bytes(void); /* memory; 0: not known */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/own.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/command.h"
@@ -366,11 +367,10 @@ static const GPtrArray *feed_missed(void *user)
 static void add_command(GPtrArray *commands, const char *first, ...) G_GNUC_NULL_TERMINATED;
 static void add_command(GPtrArray *commands, const char *first, ...)
 {
-	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
 	GPtrArray *argv = g_ptr_array_new();
 	va_list args;
 
-	g_ptr_array_add(argv, self ? g_steal_pointer(&self) : g_strdup("fathom"));
+	g_ptr_array_add(argv, own_program());
 	va_start(args, first);
 	for (const char *word = first; word; word = va_arg(args, const char *)) /* NOLINT: it is started */
 		g_ptr_array_add(argv, g_strdup(word));

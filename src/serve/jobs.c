@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/own.h"
 #include "base/units.h"
 
 #define JOB_GRACE_S 60 /* to attach and to name, beyond the measurement itself */
@@ -214,13 +215,11 @@ static gboolean job_spawn(struct running_job *running, char **argv, const char *
 {
 	static char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL };
 	g_autofree char *path = job_path(running->jobs, running->job.id, "err");
-	g_autofree char *self = g_file_read_link("/proc/self/exe", error);
-	int errors = self ? g_open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600) : -1;
-	int prints = self && output ? g_open(output, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600) : -1;
+	g_autofree char *self = own_program();
+	int errors = g_open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	int prints = output ? g_open(output, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600) : -1;
 	gboolean ok;
 
-	if (!self)
-		return FALSE;
 	argv[0] = self;
 	ok = g_spawn_async_with_pipes_and_fds(
 		NULL, (const char *const *)argv, (const char *const *)environment,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/own.h"
 #include "base/units.h"
 #include "import/import.h"
 #include "kernel/cpus.h"
@@ -194,7 +195,8 @@ static gboolean child_ended(gint fd, GIOCondition condition, gpointer data)
 static void child_start(struct sampler *sampler)
 {
 	static char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", NULL };
-	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+	g_autofree char *self = own_program();
+	g_autoptr(GError) error = NULL;
 	g_autofree char *hz = g_strdup_printf("%d", SAMPLER_HZ), *length = NULL;
 	char *command = (char *)live_part(sampler->live, sampler->options.part)->name;
 	char *sampled[] = { self, command, "-q", "-d", NULL, "-o", sampler->path, "--times", "-F", hz, "all", NULL };
@@ -208,9 +210,11 @@ static void child_start(struct sampler *sampler)
 		sampler->before = switched_now();
 	sampler->start_ns = clock_monotonic_ns();
 	sampler->retry_ns = sampler->start_ns + SAMPLER_RETRY_S * NS_PER_S;
-	if (!self || !g_spawn_async(NULL, argv, environment,
-				    G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
-				    child_setup, NULL, &sampler->pid, NULL)) {
+	if (!g_spawn_async(NULL, argv, environment,
+			   G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+			   child_setup, NULL, &sampler->pid, &error)) {
+		if (!sampler->failures++)
+			g_warning("%s: %s", command, error->message);
 		sampler->pid = 0;
 		return;
 	}

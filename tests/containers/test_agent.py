@@ -8,6 +8,7 @@ import os
 import random
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sqlite3
@@ -990,6 +991,24 @@ def test_containers_that_come_and_go(tmp_path):
     finally:
         for root in roots:
             leftovers.remove_tree_of_cgroups(root)
+        assert agent.stop() == 0
+
+
+def test_its_file_is_replaced(tmp_path, monkeypatch, busy):
+    """A package was upgraded beneath it: what it starts is still the program that it is itself."""
+    program = tmp_path / "fathom"
+    shutil.copy(fathom_binary(), program)
+    monkeypatch.setenv("FATHOM_BINARY", str(program))
+    agent = Agent(tmp_path, "--profile-seconds", "0", "--cpu-percent", "0", "--memory-mib", "0", "--map-mib", "0").start()
+    try:
+        program.unlink()
+        program.write_text("#!/bin/sh\nexit 7\n")
+        program.chmod(0o755)
+        series = wait_for(lambda: agent.container(busy.name), 30, "the container")["series"]
+        one = agent.json(f"/api/profiles?series={series}&seconds=1&kind=profile", method="POST", status=202)["id"]
+        job = wait_for(lambda: (told := agent.json(f"/api/profiles/{one}"))["state"] in ("done", "failed") and told, 60, "the profile")
+        assert job["state"] == "done", job
+    finally:
         assert agent.stop() == 0
 
 
