@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/source.h"
@@ -27,6 +28,8 @@
 #define MEASURE_EVERY_MAX 100000
 #define MEASURE_SAMPLE_MAX_BYTES (G_GUINT64_CONSTANT(1) << 30)
 #define MEASURE_PROGRESS_COLUMNS 30
+#define MEASURE_RELEASE_NS (3 * NS_PER_S) /* who was running has been met by then, and read */
+#define MEASURE_RELEASE_GROWTH 4
 #define MEASURE_HURRY_NICE (-15) /* of 20: some two thirds of a CPU against ten others on it */
 
 struct measure {
@@ -43,6 +46,7 @@ struct measure {
 	const struct render_format *writer;
 	GPtrArray *targets;
 	gboolean progress_shown;
+	guint64 release_ns; /* since the start: when memory is given back next */
 	int nice; /* as we were started */
 };
 
@@ -240,6 +244,10 @@ static void measure_progress(void *user, guint64 elapsed_ns, guint64 duration_ns
 
 	if (measure->companion)
 		measure->companion->tick(measure->companion->user);
+	if (elapsed_ns >= measure->release_ns) {
+		own_release();
+		measure->release_ns *= MEASURE_RELEASE_GROWTH;
+	}
 	if (!measure->quiet && isatty(STDERR_FILENO))
 		measure_show_progress(measure, elapsed_ns, duration_ns);
 }
@@ -415,6 +423,7 @@ int measure_main_with(const char *probe, const struct measure_companion *compani
 		.frequency_hz = 99,
 		.budget_percent = 100 * ALLOWANCE_SHARE,
 		.companion = companion,
+		.release_ns = MEASURE_RELEASE_NS,
 	};
 	int status;
 

@@ -11,6 +11,7 @@
 #include "probe/births.h"
 #include "probe/filter.h"
 #include "probe/losses.h"
+#include "probe/mapview.h"
 #include "probe/parttime.h"
 
 #define TABLE_ROWS_BY_CONTAINER 2048
@@ -43,8 +44,9 @@ struct table {
 	guint32 rows;
 	guint cpus;
 	volatile struct table_owner *owners; /* mapped */
-	struct histogram_cells *cells; /* mapped */
-	gsize owners_bytes, cells_bytes;
+	struct mapview *view; /* of the cells: those of rows in use are mapped */
+	struct histogram_cells *cells;
+	gsize owners_bytes;
 	struct table_row *state; /* by row */
 	struct ledger lost; /* as it was at the last collect */
 	guint64 missed;
@@ -92,16 +94,29 @@ gboolean table_size(struct bpf_object *object, const struct probe_request *reque
 	       table_size_map(object, "table_cells", rows * classes * table_cpus(), error);
 }
 
-static void *table_map(const struct table *table, const char *name, gsize bytes, GError **error)
+static gboolean table_set_error(GError **error)
 {
-	int fd = bpf_object__find_map_fd_by_name(table->object, name);
-	void *memory = fd < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the kernel's counters: %s", g_strerror(errno));
+	return FALSE;
+}
 
-	if (memory != MAP_FAILED)
-		return memory;
-	g_set_error(error, PROBE_ERROR, PROBE_ERROR_FAILED, "cannot map the kernel's counters (%s): %s", name,
-		    g_strerror(errno));
-	return NULL;
+static gboolean table_map(struct table *table, GError **error)
+{
+	int owners_fd = bpf_object__find_map_fd_by_name(table->object, "table_owners");
+	int cells_fd = bpf_object__find_map_fd_by_name(table->object, "table_cells");
+	gsize cells_bytes = (gsize)table->rows * table->ops->classes * table->cpus * sizeof(struct histogram_cells);
+	void *owners;
+
+	table->owners_bytes = table->rows * sizeof(struct table_owner);
+	owners = mmap(NULL, table->owners_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, owners_fd, 0);
+	if (owners == MAP_FAILED)
+		return table_set_error(error);
+	table->owners = owners;
+	table->view = mapview_new(cells_fd, cells_bytes, PROT_READ | PROT_WRITE);
+	if (!table->view)
+		return table_set_error(error);
+	table->cells = mapview_base(table->view);
+	return TRUE;
 }
 
 struct table *table_open(struct bpf_object *object, const struct probe_request *request,
@@ -117,11 +132,7 @@ struct table *table_open(struct bpf_object *object, const struct probe_request *
 	table->rows = rows;
 	table->cpus = table_cpus();
 	table->state = g_new0(struct table_row, rows);
-	table->owners_bytes = rows * sizeof(struct table_owner);
-	table->cells_bytes = (gsize)rows * ops->classes * table->cpus * sizeof(struct histogram_cells);
-	if (filter_fill(object, request, error) &&
-	    (table->owners = table_map(table, "table_owners", table->owners_bytes, error)) &&
-	    (table->cells = table_map(table, "table_cells", table->cells_bytes, error)) &&
+	if (filter_fill(object, request, error) && table_map(table, error) &&
 	    (table->births = births_open(object, listener, error)))
 		return table;
 	table_close(table);
@@ -135,8 +146,7 @@ void table_close(struct table *table)
 	births_close(table->births);
 	if (table->owners)
 		munmap((void *)table->owners, table->owners_bytes);
-	if (table->cells)
-		munmap(table->cells, table->cells_bytes);
+	mapview_free(table->view);
 	for (guint32 row = 0; row < table->rows; row++)
 		g_free(table->state[row].told);
 	g_free(table->state);
@@ -185,6 +195,18 @@ void table_on_free(struct table *table, void (*freed)(void *user, guint32 row), 
 static struct histogram_cells *table_cells_at(const struct table *table, guint cpu, guint32 row, guint which)
 {
 	return &table->cells[((gsize)cpu * table->rows + row) * table->ops->classes + which];
+}
+
+/* Before anything of the row is read. */
+static gboolean table_reach(struct table *table, guint32 row, GError **error)
+{
+	for (guint cpu = 0; cpu < table->cpus; cpu++) {
+		gsize from = (gsize)((guint8 *)table_cells_at(table, cpu, row, 0) - (guint8 *)table->cells);
+
+		if (!mapview_reach(table->view, from, table->ops->classes * sizeof(struct histogram_cells)))
+			return table_set_error(error);
+	}
+	return TRUE;
 }
 
 /* What has been counted in a row and class in all, and the largest value since the last time. */
@@ -344,6 +366,8 @@ gboolean table_collect(struct table *table, struct ledger *ledger, GError **erro
 		struct table_owner owner;
 
 		memcpy(&owner, (const void *)&table->owners[row], sizeof(owner));
+		if ((state->retired || owner.key.cgroup_key != 0) && !table_reach(table, row, error))
+			return FALSE;
 		if (state->retired) {
 			table_collect_row(table, row, &state->owner, ledger);
 			table_free_row(table, row);

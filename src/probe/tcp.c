@@ -22,6 +22,7 @@
 #include "probe/parttime.h"
 #include "probe/losses.h"
 #include "probe/mapread.h"
+#include "probe/mapview.h"
 #include "probe/netowners.h"
 #include "probe/peers.h"
 #include "probe/ringread.h"
@@ -156,8 +157,8 @@ struct tcp_run {
 	struct births *births;
 	struct netowners *refusers;
 	gboolean refusers_asked; /* for one that is not there yet */
-	const struct tcp_edge *edges; /* the kernel's, mapped */
-	gsize edges_bytes;
+	struct mapview *view; /* of the edges: those that have numbers are mapped */
+	const struct tcp_edge *edges; /* the kernel's */
 	const struct tcp_sizes *sizes;
 	guint32 edges_max; /* numbers there are */
 	struct tcp_edge_key *keys; /* by number; all 0: not read yet */
@@ -224,13 +225,12 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 
 static gboolean tcp_map_edges(struct tcp_run *run, GError **error)
 {
-	gsize page = sysconf(_SC_PAGESIZE);
-
-	run->edges_bytes = (run->edges_max * sizeof(struct tcp_edge) + page - 1) / page * page;
-	run->edges = mmap(NULL, run->edges_bytes, PROT_READ, MAP_SHARED, bpf_map__fd(run->kernel->maps.tcp_edges), 0);
-	if (run->edges != MAP_FAILED)
+	run->view = mapview_new(bpf_map__fd(run->kernel->maps.tcp_edges), run->edges_max * sizeof(struct tcp_edge),
+				PROT_READ);
+	if (run->view) {
+		run->edges = mapview_base(run->view);
 		return TRUE;
-	run->edges = NULL;
+	}
 	ladder_set_error(error, "cannot map the table of edges", errno);
 	return FALSE;
 }
@@ -522,8 +522,7 @@ static void tcp_unload(struct tcp_run *run)
 		close(run->epoll);
 	run->epoll = -1;
 	births_close(g_steal_pointer(&run->births));
-	if (run->edges)
-		munmap((void *)run->edges, run->edges_bytes);
+	g_clear_pointer(&run->view, mapview_free);
 	run->edges = NULL;
 	tcp_bpf__destroy(g_steal_pointer(&run->kernel));
 }
@@ -643,6 +642,10 @@ static gboolean tcp_read_keys(struct tcp_run *run, GError **error)
 	guint32 made = __atomic_load_n(&run->kernel->bss->tcp_edges_made, __ATOMIC_ACQUIRE);
 
 	run->known = __atomic_load_n(&run->kernel->data->tcp_edges_used, __ATOMIC_ACQUIRE);
+	if (!mapview_reach(run->view, 0, MIN(run->known, run->edges_max) * sizeof(struct tcp_edge))) {
+		ladder_set_error(error, "cannot map the table of edges", errno);
+		return FALSE;
+	}
 	if (made == run->made)
 		return TRUE;
 	if (!mapread_each(bpf_map__fd(run->kernel->maps.tcp_edge_numbers), sizeof(struct tcp_edge_key), sizeof(guint32),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/own.h"
 #include "base/units.h"
 #include "serve/api.h"
 #include "serve/measured.h"
@@ -23,6 +24,7 @@
 #define AGENT_PEEK_MS 500 /* after a tick: is there a new edge for who watches? */
 #define AGENT_TICK_AT_MS 500 /* of each second, so that a reading a little early or late is still that second's */
 #define AGENT_TRIM_TICKS 10
+#define AGENT_RELEASE_TICKS 300 /* what the start took, and answers now and then */
 #define AGENT_FAILURES_MAX 30 /* readings in a row */
 #define AGENT_PROFILES "profiles"
 #define AGENT_CAPTURES "captures"
@@ -111,7 +113,9 @@ static gboolean agent_tick(gpointer data)
 	if (http_counts(agent->api.http).streams && !agent->peek)
 		agent->peek = g_timeout_add(AGENT_PEEK_MS, agent_peek, agent);
 	/* Containers that come and go leave the heap in pieces: pages without any are given back. */
-	if (live_ticks(agent->api.live) % AGENT_TRIM_TICKS == 0)
+	if (live_ticks(agent->api.live) % AGENT_RELEASE_TICKS == AGENT_TRIM_TICKS)
+		own_release();
+	else if (live_ticks(agent->api.live) % AGENT_TRIM_TICKS == 0)
 		malloc_trim(0);
 	if (agent->failures >= AGENT_FAILURES_MAX) {
 		agent->end = g_steal_pointer(&error);

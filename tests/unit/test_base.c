@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,6 +18,7 @@
 #include "base/file.h"
 #include "base/root.h"
 #include "base/json.h"
+#include "base/own.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "base/walk.h"
@@ -400,6 +402,41 @@ static void test_deaf(void)
 	g_assert_cmpint(WEXITSTATUS(status), ==, 0);
 }
 
+#define RELEASED_BYTES (1 << 20)
+
+static const guint8 released[RELEASED_BYTES] __attribute__((aligned(4096))) = { 1, [RELEASED_BYTES - 1] = 2 };
+
+static guint64 released_sum(void)
+{
+	const volatile guint8 *bytes = released;
+	guint64 sum = 0;
+
+	for (gsize i = 0; i < RELEASED_BYTES; i++)
+		sum += bytes[i];
+	return sum;
+}
+
+/* What is as it is in the file is no longer resident, and comes back; what somebody changed stays. */
+static void test_own_release(void)
+{
+	const volatile guint8 *bytes = released;
+	guint8 *page = (guint8 *)released + RELEASED_BYTES / 2;
+	gsize page_bytes = (gsize)sysconf(_SC_PAGESIZE);
+	guint64 before;
+
+	g_assert_cmpuint(released_sum(), ==, 3);
+	before = own_resident_bytes();
+	own_release();
+	g_assert_cmpuint(own_resident_bytes() + RELEASED_BYTES / 2, <, before);
+	g_assert_cmpuint(released_sum(), ==, 3);
+	g_assert_cmpint(mprotect(page, page_bytes, PROT_READ | PROT_WRITE), ==, 0);
+	page[0] = 7;
+	g_assert_cmpint(mprotect(page, page_bytes, PROT_READ), ==, 0);
+	own_release();
+	g_assert_cmpuint(bytes[RELEASED_BYTES / 2], ==, 7);
+	g_assert_cmpuint(released_sum(), ==, 10);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -412,5 +449,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/json", test_json);
 	g_test_add_func("/base/units", test_units);
 	g_test_add_func("/base/file", test_file);
+	g_test_add_func("/base/own/release", test_own_release);
 	return g_test_run();
 }

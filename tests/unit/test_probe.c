@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <bpf/btf.h>
+#include <errno.h>
 #include <glib.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "model/histogram.h"
 #include "probe/bpf/histogram.h"
@@ -21,6 +23,7 @@
 #include "probe/kernel_names.h"
 #include "probe/keynumbers.h"
 #include "probe/ladder.h"
+#include "probe/mapview.h"
 #include "probe/ringread.h"
 #include "probe/searches.h"
 #include "probe/sideband_record.h"
@@ -883,23 +886,33 @@ static void test_keynumbers(void)
 	keynumbers_free(numbers);
 }
 
-#define RING_BYTES 256
+#define RING_BYTES (4 * RINGREAD_WINDOW_BYTES)
 
+/* A file that is laid out like a ring of the kernel's, whose data there are twice. */
 struct made_ring {
-	guint64 consumer, producer;
-	guint8 data[RING_BYTES] __attribute__((aligned(8)));
+	int fd;
+	guint64 *consumer, *producer;
+	guint8 *data;
+	gsize page;
+	struct ringread *reader;
 	GString *taken; /* of all records, in order */
 	guint left; /* records until no more are wanted */
 };
+
+static void ring_put_byte(struct made_ring *ring, guint64 at, guint8 byte)
+{
+	ring->data[at % RING_BYTES] = ring->data[at % RING_BYTES + RING_BYTES] = byte;
+}
 
 static void ring_put(struct made_ring *ring, const char *text, guint32 flags)
 {
 	guint32 length = (guint32)strlen(text), head[2] = { length | flags, 0 };
 
-	memcpy(ring->data + ring->producer % RING_BYTES, head, sizeof(head));
+	for (guint32 i = 0; i < sizeof(head); i++)
+		ring_put_byte(ring, *ring->producer + i, ((const guint8 *)head)[i]);
 	for (guint32 i = 0; i < length; i++)
-		ring->data[(ring->producer + sizeof(head) + i) % RING_BYTES] = (guint8)text[i];
-	ring->producer += (sizeof(head) + length + 7) / 8 * 8;
+		ring_put_byte(ring, *ring->producer + sizeof(head) + i, (guint8)text[i]);
+	*ring->producer += (sizeof(head) + length + 7) / 8 * 8;
 }
 
 /* ringread_fn */
@@ -911,66 +924,188 @@ static int ring_take(void *user, void *data, size_t bytes)
 	return --ring->left ? 0 : -11;
 }
 
-/* Records of all lengths, each of which lies at both ends of the ring some time. */
-static void test_ringread_turns(void)
+static struct made_ring *ring_make(void)
 {
 	struct made_ring *ring = g_new0(struct made_ring, 1);
-	struct ringread *reader =
-		ringread_over(&ring->consumer, &ring->producer, ring->data, RING_BYTES, ring_take, ring);
-	g_autoptr(GString) sent = g_string_new(NULL);
+	gsize page = (gsize)sysconf(_SC_PAGESIZE), bytes = 2 * page + 2 * RING_BYTES;
+	guint8 *all;
 
+	ring->page = page;
+	ring->fd = memfd_create("ring", MFD_CLOEXEC);
+	g_assert_cmpint(ftruncate(ring->fd, (off_t)bytes), ==, 0);
+	all = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
+	g_assert_true(all != MAP_FAILED);
+	ring->consumer = (void *)all;
+	ring->producer = (void *)(all + page);
+	ring->data = all + 2 * page;
 	ring->taken = g_string_new(NULL);
 	ring->left = G_MAXUINT;
-	for (guint i = 0; i < 5000; i++) {
-		g_autofree char *text = g_strnfill(i % 97, (char)('a' + i % 26));
+	ring->reader = ringread_over(ring->fd, RING_BYTES, ring_take, ring);
+	g_assert_nonnull(ring->reader);
+	return ring;
+}
 
-		g_string_append(sent, text);
-		ring_put(ring, text, 0);
-		if (i % 2 && ring->producer - ring->consumer > RING_BYTES / 2 - 104)
-			g_assert_cmpint(ringread_consume(reader), >, 0);
-		if (ring->producer - ring->consumer > RING_BYTES / 2)
-			g_assert_cmpint(ringread_consume(reader), >, 0);
-	}
-	ringread_consume(reader);
-	g_assert_cmpstr(ring->taken->str, ==, sent->str);
-	g_assert_cmpuint(ring->consumer, ==, ring->producer);
-	ringread_close(reader);
+static void ring_free(struct made_ring *ring)
+{
+	ringread_close(ring->reader);
+	munmap(ring->consumer, 2 * ring->page + 2 * RING_BYTES);
+	close(ring->fd);
 	g_string_free(ring->taken, TRUE);
 	g_free(ring);
+}
+
+/* Records of all lengths, longer than the window among them, each of which lies at both ends of the ring some time. */
+static void test_ringread_turns(void)
+{
+	static const guint lengths[] = { 1, 97, 4096, 4099, 30011, RINGREAD_WINDOW_BYTES, 100003, RING_BYTES / 2 - 8 };
+	struct made_ring *ring = ring_make();
+	g_autoptr(GString) sent = g_string_new(NULL);
+
+	for (guint i = 0; i < 600; i++) {
+		g_autofree char *text = g_strnfill(i % lengths[i % G_N_ELEMENTS(lengths)], (char)('a' + i % 26)),
+				*filling = g_strnfill(lengths[i % G_N_ELEMENTS(lengths)], (char)('A' + i % 26));
+		const char *record = i % 3 ? text : filling;
+
+		g_string_append(sent, record);
+		ring_put(ring, record, 0);
+		if (i % 2 || *ring->producer - *ring->consumer > RING_BYTES / 2 - 8)
+			g_assert_cmpint(ringread_consume(ring->reader), >, 0);
+	}
+	ringread_consume(ring->reader);
+	g_assert_cmpstr(ring->taken->str, ==, sent->str);
+	g_assert_cmpuint(*ring->consumer, ==, *ring->producer);
+	g_assert_cmpuint(*ring->producer, >, 10 * RING_BYTES);
+	ring_free(ring);
+}
+
+/* Bytes of such a file (memfd_create) that are mapped. */
+static gsize mapped_bytes(const char *name)
+{
+	g_autofree char *wanted = g_strdup_printf("/memfd:%s ", name);
+	g_autofree char *maps = NULL;
+	gsize bytes = 0;
+
+	g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+	for (char *line = strtok(maps, "\n"); line; line = strtok(NULL, "\n")) {
+		char *dash = strchr(line, '-');
+
+		if (strstr(line, wanted))
+			bytes += g_ascii_strtoull(dash + 1, NULL, 16) - g_ascii_strtoull(line, NULL, 16);
+	}
+	return bytes;
+}
+
+/* Of a ring a window is mapped, wherever what is read lies; of one that nobody wrote to none. */
+static void test_ringread_window(void)
+{
+	struct made_ring *ring = ring_make();
+	gsize ours = 2 * ring->page + 2 * RING_BYTES, ends = 2 * ring->page;
+	g_autofree char *text = g_strnfill(1000, 'x');
+
+	g_assert_cmpuint(mapped_bytes("ring"), ==, ours + ends);
+	for (guint i = 0; i < 3 * RING_BYTES / 1000; i++) {
+		ring_put(ring, text, 0);
+		g_assert_cmpint(ringread_consume(ring->reader), ==, 1);
+		g_assert_cmpuint(mapped_bytes("ring"), ==, ours + ends + RINGREAD_WINDOW_BYTES);
+	}
+	ring_free(ring);
 }
 
 /* What was given up is passed over, what is being written waited for, and who wants no more is asked no more. */
 static void test_ringread_order(void)
 {
-	struct made_ring *ring = g_new0(struct made_ring, 1);
-	struct ringread *reader =
-		ringread_over(&ring->consumer, &ring->producer, ring->data, RING_BYTES, ring_take, ring);
+	struct made_ring *ring = ring_make();
 	guint64 busy;
 
-	ring->taken = g_string_new(NULL);
 	ring->left = 2;
 	ring_put(ring, "one", 0);
 	ring_put(ring, "given up", BPF_RINGBUF_DISCARD_BIT);
 	ring_put(ring, "two", 0);
 	ring_put(ring, "three", 0);
-	busy = ring->producer;
+	busy = *ring->producer;
 	ring_put(ring, "busy", BPF_RINGBUF_BUSY_BIT);
-	g_assert_cmpint(ringread_consume(reader), ==, -11);
+	g_assert_cmpint(ringread_consume(ring->reader), ==, -11);
 	g_assert_cmpstr(ring->taken->str, ==, "onetwo");
 	ring->left = G_MAXUINT;
-	g_assert_cmpint(ringread_consume(reader), ==, 1);
-	g_assert_cmpint(ringread_consume(reader), ==, 0);
+	g_assert_cmpint(ringread_consume(ring->reader), ==, 1);
+	g_assert_cmpint(ringread_consume(ring->reader), ==, 0);
 	g_assert_cmpstr(ring->taken->str, ==, "onetwothree");
-	ring->producer = busy;
+	*ring->producer = busy;
 	ring_put(ring, "done", 0);
-	g_assert_cmpint(ringread_consume(reader), ==, 1);
+	g_assert_cmpint(ringread_consume(ring->reader), ==, 1);
 	g_assert_cmpstr(ring->taken->str, ==, "onetwothreedone");
 	ring_put(ring, "x", 0);
-	memset(ring->data + ring->consumer % RING_BYTES, 0x3f, 4); /* longer than the ring */
-	g_assert_cmpint(ringread_consume(reader), <, 0);
+	memset(ring->data + *ring->consumer % RING_BYTES, 0x3f, 4); /* longer than the ring */
+	g_assert_cmpint(ringread_consume(ring->reader), <, 0);
+	ring_free(ring);
+}
+
+/* A window that cannot be mapped is told, and what is in the ring stays there. */
+static void test_ringread_refused(void)
+{
+	struct made_ring *ring = ring_make();
+	int closed = dup(ring->fd);
+	struct ringread *reader = ringread_over(closed, RING_BYTES, ring_take, ring);
+
+	g_assert_nonnull(reader);
+	close(closed);
+	ring_put(ring, "kept", 0);
+	g_assert_cmpint(ringread_consume(reader), ==, -EBADF);
+	g_assert_cmpstr(ring->taken->str, ==, "");
+	g_assert_cmpint(ringread_consume(ring->reader), ==, 1);
+	g_assert_cmpstr(ring->taken->str, ==, "kept");
 	ringread_close(reader);
-	g_string_free(ring->taken, TRUE);
-	g_free(ring);
+	ring_free(ring);
+}
+
+#define VIEW_BYTES ((5u << 20) + 100)
+
+/* What was come to is mapped, whole, at the same address ever after; the rest is not. */
+static void test_mapview(void)
+{
+	static const gsize places[] = { 0, 3 << 20, 100000, VIEW_BYTES - 8, (3 << 20) + 8 };
+	gsize page = (gsize)sysconf(_SC_PAGESIZE), file_bytes = (VIEW_BYTES + page - 1) / page * page;
+	int fd = memfd_create("view", MFD_CLOEXEC);
+	struct mapview *view;
+	guint8 *base;
+
+	g_assert_cmpint(ftruncate(fd, (off_t)file_bytes), ==, 0);
+	view = mapview_new(fd, VIEW_BYTES, PROT_READ | PROT_WRITE);
+	base = mapview_base(view);
+	g_assert_cmpuint(mapped_bytes("view"), ==, 0);
+	for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
+		guint64 number = 1000 + i, found = 0;
+
+		g_assert_true(mapview_reach(view, places[i], sizeof(number)));
+		memcpy(base + places[i], &number, sizeof(number));
+		g_assert_cmpint(pread(fd, &found, sizeof(found), (off_t)places[i]), ==, sizeof(found));
+		g_assert_cmpuint(found, ==, number);
+	}
+	g_assert_cmpuint(mapped_bytes("view"), <=, 4 * (16 << 10));
+	g_assert_true(mapview_reach(view, 0, VIEW_BYTES));
+	g_assert_cmpuint(mapped_bytes("view"), ==, file_bytes);
+	g_assert_cmpuint(*(const guint64 *)(const void *)(base + (3 << 20)), ==, 1001);
+	g_assert_false(mapview_reach(view, file_bytes, 1));
+	g_assert_false(mapview_reach(view, G_MAXSIZE, 2));
+	mapview_free(view);
+	g_assert_cmpuint(mapped_bytes("view"), ==, 0);
+	close(fd);
+}
+
+/* Large tables have no more mappings than that, and a file that is gone is an error. */
+static void test_mapview_bounds(void)
+{
+	const gsize bytes = (gsize)MAPVIEW_PIECES_MAX * (64 << 10);
+	int fd = memfd_create("view", MFD_CLOEXEC);
+	struct mapview *view = mapview_new(fd, bytes, PROT_READ);
+
+	g_assert_cmpint(ftruncate(fd, (off_t)bytes), ==, 0);
+	g_assert_true(mapview_reach(view, bytes / 2, 1));
+	g_assert_cmpuint(mapped_bytes("view"), <=, 2 * bytes / MAPVIEW_PIECES_MAX);
+	close(fd);
+	g_assert_false(mapview_reach(view, 0, 1));
+	g_assert_cmpint(errno, ==, EBADF);
+	mapview_free(view);
 }
 
 int main(int argc, char **argv)
@@ -995,8 +1130,12 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/delta/whole", test_delta);
 	g_test_add_func("/probe/delta/damaged", test_delta_damaged);
 	g_test_add_func("/probe/keynumbers", test_keynumbers);
+	g_test_add_func("/probe/mapview/pieces", test_mapview);
+	g_test_add_func("/probe/mapview/bounds", test_mapview_bounds);
 	g_test_add_func("/probe/ringread/turns", test_ringread_turns);
+	g_test_add_func("/probe/ringread/window", test_ringread_window);
 	g_test_add_func("/probe/ringread/order", test_ringread_order);
+	g_test_add_func("/probe/ringread/refused", test_ringread_refused);
 	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/answers", test_answers);
 	g_test_add_func("/probe/budget", test_budget);
