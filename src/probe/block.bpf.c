@@ -23,6 +23,7 @@
 #include "bpf/event.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 
 #define BLOCK_REQUESTS 16384 /* in flight */
@@ -96,8 +97,7 @@ static __always_inline bool block_begin(struct request *request, struct block_fl
 	return table_wants(task, flight->row);
 }
 
-SEC("btf_tp/block_rq_insert")
-int BPF_PROG(block_insert, struct request *request)
+static __always_inline int insert_look(struct request *request)
 {
 	u64 address = (u64)request, now = bpf_ktime_get_ns();
 	struct block_flight flight;
@@ -109,8 +109,13 @@ int BPF_PROG(block_insert, struct request *request)
 	return 0;
 }
 
-SEC("btf_tp/block_rq_issue")
-int BPF_PROG(block_issue, struct request *request)
+SEC("btf_tp/block_rq_insert")
+int BPF_PROG(block_insert, struct request *request)
+{
+	return PACED(0, insert_look(request));
+}
+
+static __always_inline int issue_look(struct request *request)
 {
 	u64 address = (u64)request, now = bpf_ktime_get_ns();
 	struct block_flight *known = bpf_map_lookup_elem(&block_flights, &address), flight;
@@ -127,8 +132,13 @@ int BPF_PROG(block_issue, struct request *request)
 	return 0;
 }
 
-SEC("btf_tp/block_rq_requeue")
-int BPF_PROG(block_requeue, struct request *request)
+SEC("btf_tp/block_rq_issue")
+int BPF_PROG(block_issue, struct request *request)
+{
+	return PACED(1, issue_look(request));
+}
+
+static __always_inline int requeue_look(struct request *request)
 {
 	u64 address = (u64)request;
 	struct block_flight *flight = bpf_map_lookup_elem(&block_flights, &address);
@@ -140,14 +150,25 @@ int BPF_PROG(block_requeue, struct request *request)
 	return 0;
 }
 
+SEC("btf_tp/block_rq_requeue")
+int BPF_PROG(block_requeue, struct request *request)
+{
+	return PACED(3, requeue_look(request));
+}
+
 /* Merged into another one: its data goes on, it does not. */
-SEC("btf_tp/block_rq_merge")
-int BPF_PROG(block_merge, struct request *request)
+static __always_inline int merge_look(struct request *request)
 {
 	u64 address = (u64)request;
 
 	bpf_map_delete_elem(&block_flights, &address);
 	return 0;
+}
+
+SEC("btf_tp/block_rq_merge")
+int BPF_PROG(block_merge, struct request *request)
+{
+	return PACED(3, merge_look(request));
 }
 
 static __always_inline void block_tell(struct request *request, const struct block_flight *flight, u64 now, int status,
@@ -177,8 +198,7 @@ static __always_inline void block_tell(struct request *request, const struct blo
 	event_send(&record, sizeof(record));
 }
 
-SEC("btf_tp/block_rq_complete")
-int BPF_PROG(block_complete, struct request *request, int status, unsigned int bytes)
+static __always_inline int complete_look(struct request *request, int status, unsigned int bytes)
 {
 	u64 address = (u64)request, now;
 	struct block_flight *known = bpf_map_lookup_elem(&block_flights, &address), flight;
@@ -200,6 +220,12 @@ int BPF_PROG(block_complete, struct request *request, int status, unsigned int b
 	table_add_ns_many(flight.row, BLOCK_QUEUE, flight.issued_ns - flight.made_ns, flight.many);
 	table_add_ns_many(flight.row, BLOCK_DEVICE, now - flight.issued_ns, flight.many);
 	return 0;
+}
+
+SEC("btf_tp/block_rq_complete")
+int BPF_PROG(block_complete, struct request *request, int status, unsigned int bytes)
+{
+	return PACED(2, complete_look(request, status, bytes));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -17,6 +17,7 @@
 #define TABLE_CLASSES CACHE_KINDS
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/syscall.bpf.h"
 #include "bpf/table.bpf.h"
 
@@ -131,8 +132,7 @@ static __always_inline u64 cache_began(struct task_struct *task, u64 first, u64 
 	return pages <= last && last + 1 - pages < first ? last + 1 - pages : first;
 }
 
-SEC("btf_tp/mm_filemap_get_pages")
-int BPF_PROG(cache_lookup, struct address_space *mapping, unsigned long first, unsigned long last)
+static __always_inline int lookup_look(struct address_space *mapping, unsigned long first, unsigned long last)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct inode___sized *inode = BPF_CORE_READ(mapping, host);
@@ -163,9 +163,14 @@ int BPF_PROG(cache_lookup, struct address_space *mapping, unsigned long first, u
 	return 0;
 }
 
+SEC("btf_tp/mm_filemap_get_pages")
+int BPF_PROG(cache_lookup, struct address_space *mapping, unsigned long first, unsigned long last)
+{
+	return PACED(0, lookup_look(mapping, first, last));
+}
+
 /* ssize_t filemap_read(struct kiocb *, struct iov_iter *, ssize_t already_read), which is in what it returns. */
-SEC("fexit/filemap_read")
-int cache_read_done(u64 *ctx)
+static __always_inline int read_done_look(u64 *ctx)
 {
 	struct kiocb *iocb = (struct kiocb *)ctx[0];
 	s64 bytes = (s64)ctx[3] - (s64)ctx[2], end = BPF_CORE_READ(iocb, ki_pos);
@@ -182,14 +187,25 @@ int cache_read_done(u64 *ctx)
 	return 0;
 }
 
-SEC("btf_tp/mm_filemap_add_to_page_cache")
-int BPF_PROG(cache_add, void *folio)
+SEC("fexit/filemap_read")
+int cache_read_done(u64 *ctx)
+{
+	return PACED(1, read_done_look(ctx));
+}
+
+static __always_inline int add_look(void *folio)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (cache_is_read(task))
 		cache_count(task, CACHE_BROUGHT, cache_folio_pages(folio), 1);
 	return 0;
+}
+
+SEC("btf_tp/mm_filemap_add_to_page_cache")
+int BPF_PROG(cache_add, void *folio)
+{
+	return PACED(2, add_look(folio));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -318,7 +318,6 @@ static gboolean calls_load(struct calls_run *run, const struct gather_setup *set
 	EVENTRING_SET(run->kernel->rodata, setup->request);
 	bpf_program__set_autoload(run->kernel->progs.calls_asleep, setup->request->frugal);
 	run->kernel->rodata->calls_mode = run->mode;
-	run->kernel->rodata->pace_on = setup->request->frugal;
 	run->kernel->rodata->calls_over_ns = setup->request->threshold_ns;
 	run->kernel->rodata->openat_number = SYS_openat;
 	run->kernel->rodata->openat2_number = SYS_openat2;
@@ -335,12 +334,12 @@ static gboolean calls_attach_parttime(struct calls_run *run, GError **error)
 {
 	const struct parttime_setup setup = {
 		.programs = { run->kernel->progs.calls_enter, run->kernel->progs.calls_exit },
-		.paces = run->kernel->bss->paces,
+		.object = run->kernel->obj,
 		.detour_ns = CALLS_DETOUR_NS,
 		.limit = CALLS_SHARE,
 	};
 
-	gather_unmeasured(&run->gather); /* they time themselves: no need of statistics */
+	gather_unmeasured(&run->gather); /* they are on for part of the time instead */
 	run->asleep = bpf_program__attach_iter(run->kernel->progs.calls_asleep, NULL);
 	if (!run->asleep) {
 		ladder_set_error(error, "cannot look at all threads", errno);

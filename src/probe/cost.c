@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "probe/bpf/pace.h"
 #include "probe/probe.h"
 
 #define COST_FDINFO_BYTES 4096
@@ -148,12 +149,12 @@ GArray *cost_programs(guint32 pid, GError **error)
 	return g_steal_pointer(&programs);
 }
 
-static gboolean is_program(const char *descriptor)
+static gboolean is_object(const char *descriptor, const char *what)
 {
 	g_autofree char *path = g_build_filename("/proc/self/fd", descriptor, NULL);
 	g_autofree char *target = g_file_read_link(path, NULL);
 
-	return g_strcmp0(target, "anon_inode:bpf-prog") == 0;
+	return g_strcmp0(target, what) == 0;
 }
 
 GArray *cost_own(void)
@@ -166,12 +167,54 @@ GArray *cost_own(void)
 		struct cost_own own = { .fd = (int)g_ascii_strtoull(name, NULL, 10) };
 		struct bpf_prog_info info = { 0 };
 
-		if (!is_program(name) || !program_info(own.fd, &info))
+		if (!is_object(name, "anon_inode:bpf-prog") || !program_info(own.fd, &info))
 			continue;
 		program_take(&info, &own.program);
 		g_array_append_val(programs, own);
 	}
 	return programs;
+}
+
+/* Its number; 0: it is another map. */
+static guint32 paces_id(int fd)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || strcmp(info.name, PACE_MAP) != 0 ||
+	    info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(struct pace) || info.max_entries != PACE_CPUS)
+		return 0;
+	return info.id;
+}
+
+GArray *cost_own_paces(void)
+{
+	g_autoptr(GDir) fds = g_dir_open("/proc/self/fd", 0, NULL);
+	GArray *all = g_array_new(FALSE, FALSE, sizeof(struct cost_paces));
+	const char *name;
+
+	while (fds && (name = g_dir_read_name(fds))) {
+		struct cost_paces paces = { .fd = (int)g_ascii_strtoull(name, NULL, 10) };
+
+		if (is_object(name, "anon_inode:bpf-map") && (paces.id = paces_id(paces.fd)))
+			g_array_append_val(all, paces);
+	}
+	return all;
+}
+
+gboolean cost_times_itself(int fd)
+{
+	guint32 ids[COST_MAPS_MAX] = { 0 };
+	struct bpf_prog_info info = { .nr_map_ids = COST_MAPS_MAX, .map_ids = (guintptr)ids };
+	g_autoptr(GArray) paces = cost_own_paces();
+	gboolean does = FALSE;
+
+	if (!program_info(fd, &info))
+		return FALSE;
+	for (guint map = 0; map < MIN(info.nr_map_ids, (guint)COST_MAPS_MAX); map++)
+		for (guint i = 0; i < paces->len; i++)
+			does |= g_array_index(paces, struct cost_paces, i).id == ids[map];
+	return does;
 }
 
 gboolean cost_read_own(int fd, struct cost_program *program)

@@ -51,5 +51,14 @@ GArray *cost_own(void);
 /* One of them again; FALSE: the descriptor is no longer of the program `program` was of. */
 gboolean cost_read_own(int fd, struct cost_program *program);
 
+/* Does it time itself (pace.h)? `fd`: of one of our own programs. */
+gboolean cost_times_itself(int fd);
+/* The maps in which our own do: an array of struct cost_paces, owned by the caller. */
+struct cost_paces {
+	int fd; /* not the caller's */
+	guint32 id;
+};
+GArray *cost_own_paces(void);
+
 /* TRUE while a program with this id is loaded. */
 gboolean cost_is_loaded(guint32 program_id);

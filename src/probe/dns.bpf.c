@@ -25,6 +25,7 @@
 #include "bpf/dns_packet.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #define RATE_INTERVAL_NS 500000ULL /* names of one cgroup: 2,000 a second, */
 #define RATE_BURST_NS 1000000000ULL /* and so many at once */
 #define RATE_CGROUPS 4096
@@ -607,8 +608,7 @@ static __always_inline void pass_count(void)
 		dns_passes[bpf_get_smp_processor_id() & (DNS_PASSES_CPUS - 1)].count++;
 }
 
-SEC("cgroup_skb/egress")
-int dns_egress(struct __sk_buff *skb)
+static __always_inline int egress_look(struct __sk_buff *skb)
 {
 	struct packet packet;
 	struct bpf_sock *sk;
@@ -627,8 +627,13 @@ int dns_egress(struct __sk_buff *skb)
 	return PASS;
 }
 
-SEC("cgroup_skb/ingress")
-int dns_ingress(struct __sk_buff *skb)
+SEC("cgroup_skb/egress")
+int dns_egress(struct __sk_buff *skb)
+{
+	return PACED(0, egress_look(skb));
+}
+
+static __always_inline int ingress_look(struct __sk_buff *skb)
 {
 	struct packet packet;
 	struct bpf_sock *sk;
@@ -645,6 +650,12 @@ int dns_ingress(struct __sk_buff *skb)
 	if (sk)
 		messages_seen(skb, &packet, sk, RECEIVED, packet.source_port != DNS_PORT);
 	return PASS;
+}
+
+SEC("cgroup_skb/ingress")
+int dns_ingress(struct __sk_buff *skb)
+{
+	return PACED(1, ingress_look(skb));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

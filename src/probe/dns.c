@@ -535,8 +535,6 @@ static gboolean dns_open_ring(struct dns_run *run, GError **error)
 		ladder_set_error(error, "cannot map the ring of names", errno);
 		return FALSE;
 	}
-	if (run->request.frugal && !dns_poll(run, allowance_be_patient(run->allowance, -1), error))
-		return FALSE;
 	if (run->request.askers && !dns_poll(run, askers_fd(run->request.askers), error))
 		return FALSE;
 	return (table_fd(run->table) < 0 || dns_poll(run, table_fd(run->table), error)) &&

@@ -18,6 +18,7 @@
 #define TABLE_CLASSES FAULT_KINDS
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 
 struct fault_start {
@@ -86,8 +87,7 @@ static __always_inline int fault_end(u32 kind)
 }
 
 /* vm_fault_t handle_mm_fault(struct vm_area_struct *, unsigned long address, unsigned int flags, struct pt_regs *) */
-SEC("fentry/handle_mm_fault")
-int fault_handle(u64 *ctx)
+static __always_inline int handle_look(u64 *ctx)
 {
 	struct fault_start *start = bpf_task_storage_get(&fault_starts, bpf_get_current_task_btf(), 0, 0);
 
@@ -99,8 +99,13 @@ int fault_handle(u64 *ctx)
 	return fault_begin();
 }
 
-SEC("fexit/handle_mm_fault")
-int fault_handled(u64 *ctx)
+SEC("fentry/handle_mm_fault")
+int fault_handle(u64 *ctx)
+{
+	return PACED(0, handle_look(ctx));
+}
+
+static __always_inline int handled_look(u64 *ctx)
 {
 	u32 flags = (u32)ctx[2], reason = (u32)ctx[4];
 	struct fault_start *start = bpf_task_storage_get(&fault_starts, bpf_get_current_task_btf(), 0, 0);
@@ -120,35 +125,41 @@ int fault_handled(u64 *ctx)
 				 : FAULT_MINOR);
 }
 
+SEC("fexit/handle_mm_fault")
+int fault_handled(u64 *ctx)
+{
+	return PACED(1, handled_look(ctx));
+}
+
 SEC("btf_tp/page_fault_user")
 int BPF_PROG(fault_user)
 {
-	return fault_begin();
+	return PACED(0, fault_begin());
 }
 
 /* The kernel touching a process's memory. */
 SEC("btf_tp/page_fault_kernel")
 int BPF_PROG(fault_kernel)
 {
-	return fault_begin();
+	return PACED(0, fault_begin());
 }
 
 SEC("perf_event")
 int fault_any(void *ctx)
 {
-	return fault_begin();
+	return PACED(0, fault_begin());
 }
 
 SEC("perf_event")
 int fault_minor(void *ctx)
 {
-	return fault_end(FAULT_MINOR);
+	return PACED(1, fault_end(FAULT_MINOR));
 }
 
 SEC("perf_event")
 int fault_major(void *ctx)
 {
-	return fault_end(FAULT_MAJOR);
+	return PACED(1, fault_end(FAULT_MAJOR));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -15,6 +15,7 @@
 #include "bpf/budget.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 #include "fs_types.h"
 
@@ -87,12 +88,12 @@ static __always_inline int fsop_exit(struct file *file, u32 operation)
 	SEC("fentry/" #function)                                                                                       \
 	int fsop_enter_##function(void *ctx)                                                                           \
 	{                                                                                                              \
-		return fsop_enter();                                                                                   \
+		return PACED(0, fsop_enter());                                                                         \
 	}                                                                                                              \
 	SEC("fexit/" #function)                                                                                        \
 	int fsop_exit_##function(u64 *ctx)                                                                             \
 	{                                                                                                              \
-		return fsop_exit((struct file *)ctx[0], operation);                                                    \
+		return PACED(1, fsop_exit((struct file *)ctx[0], operation));                                          \
 	}
 
 FSOP(vfs_read, CALLS_OPERATION_READ)
@@ -105,13 +106,13 @@ FSOP(vfs_fsync_range, CALLS_OPERATION_SYNC)
 SEC("fentry/do_filp_open")
 int fsop_enter_do_filp_open(void *ctx)
 {
-	return fsop_enter();
+	return PACED(0, fsop_enter());
 }
 
 SEC("fexit/do_filp_open")
 int fsop_exit_do_filp_open(u64 *ctx)
 {
-	return fsop_exit((struct file *)ctx[3], CALLS_OPERATION_OPEN);
+	return PACED(1, fsop_exit((struct file *)ctx[3], CALLS_OPERATION_OPEN));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

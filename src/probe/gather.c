@@ -33,17 +33,12 @@ gboolean gather_open(struct gather *gather, const struct gather_setup *setup, GE
 			return FALSE;
 		gather->fd = eventring_fd(gather->ring);
 	}
-	if (setup->request->frugal && (gather->fd = allowance_be_patient(gather->allowance, gather->fd)) < 0) {
-		ladder_set_error(error, "cannot wait for the kernel's statistics", errno);
-		return FALSE;
-	}
 	return TRUE;
 }
 
 void gather_unmeasured(struct gather *gather)
 {
 	g_clear_pointer(&gather->allowance, allowance_free);
-	gather->fd = gather->table ? table_fd(gather->table) : eventring_fd(gather->ring);
 }
 
 gboolean gather_attach(struct gather *gather, struct bpf_program *program, GError **error)

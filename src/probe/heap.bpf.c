@@ -20,6 +20,7 @@
 #include "bpf/copy.bpf.h"
 #include "bpf/filter.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "heap.h"
@@ -172,8 +173,7 @@ static __always_inline void heap_begin(struct pt_regs___function *ctx, u64 call,
 		pending->old_address = 0;
 }
 
-SEC("uprobe")
-int heap_enter(struct pt_regs___function *ctx)
+static __always_inline int enter_look(struct pt_regs___function *ctx)
 {
 	u64 call = bpf_get_attach_cookie(ctx), bytes;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -200,6 +200,12 @@ int heap_enter(struct pt_regs___function *ctx)
 	}
 	heap_begin(ctx, call, bytes);
 	return 0;
+}
+
+SEC("uprobe")
+int heap_enter(struct pt_regs___function *ctx)
+{
+	return PACED(0, enter_look(ctx));
 }
 
 /* Memory of this CPU to make a record in; STACK_SLOTS: there is none. */
@@ -293,8 +299,7 @@ static __always_inline u64 heap_result(u64 result, const struct heap_pending *pe
 	return address;
 }
 
-SEC("uretprobe")
-int heap_return(struct pt_regs___function *ctx)
+static __always_inline int return_look(struct pt_regs___function *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct heap_pending *pending;
@@ -323,8 +328,13 @@ int heap_return(struct pt_regs___function *ctx)
 	return 0;
 }
 
-SEC("uprobe")
-int heap_free(struct pt_regs___function *ctx)
+SEC("uretprobe")
+int heap_return(struct pt_regs___function *ctx)
+{
+	return PACED(1, return_look(ctx));
+}
+
+static __always_inline int free_look(struct pt_regs___function *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u64 address = FUNCTION_0(ctx);
@@ -338,6 +348,12 @@ int heap_free(struct pt_regs___function *ctx)
 	return 0;
 }
 
+SEC("uprobe")
+int heap_free(struct pt_regs___function *ctx)
+{
+	return PACED(2, free_look(ctx));
+}
+
 static __always_inline void heap_end(struct heap_process process)
 {
 	u8 one = 1;
@@ -346,22 +362,32 @@ static __always_inline void heap_end(struct heap_process process)
 		__sync_fetch_and_add(&heap_ends_lost, 1);
 }
 
-SEC("btf_tp/sched_process_exec")
-int BPF_PROG(heap_exec, struct task_struct *task)
+static __always_inline int exec_look(struct task_struct *task)
 {
 	if (filter_wants(task, cgroup_key_current()))
 		heap_end(heap_process_of(task, READ(task, self_exec_id) - 1)); /* it has grown already */
 	return 0;
 }
 
-SEC("btf_tp/sched_process_exit")
-int BPF_PROG(heap_exit, struct task_struct *task)
+SEC("btf_tp/sched_process_exec")
+int BPF_PROG(heap_exec, struct task_struct *task)
+{
+	return PACED(3, exec_look(task));
+}
+
+static __always_inline int exit_look(struct task_struct *task)
 {
 	struct signal_struct *signal = READ(task, signal);
 
 	if (BPF_CORE_READ(signal, live.counter) == 0 && filter_wants(task, cgroup_key_current()))
 		heap_end(heap_process_of(task, READ(task, self_exec_id)));
 	return 0;
+}
+
+SEC("btf_tp/sched_process_exit")
+int BPF_PROG(heap_exit, struct task_struct *task)
+{
+	return PACED(3, exit_look(task));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

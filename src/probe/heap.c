@@ -14,10 +14,10 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "heap.skel.h"
-#include "probe/cost.h"
 #include "probe/filter.h"
 #include "probe/ladder.h"
 #include "probe/mapread.h"
+#include "probe/pace.h"
 #include "probe/sampled.h"
 #include "probe/scripts.h"
 #include "probe/uprobes.h"
@@ -37,7 +37,8 @@ struct heap_run {
 	struct uprobes *uprobes;
 	struct bpf_link *ends_links[2];
 	guint64 sample_bytes;
-	int statistics; /* the kernel's, of BPF programs; -1: refused */
+	struct paces *paces; /* NULL: what its programs take is not known */
+	struct pace before; /* when it began */
 	double call_ns, free_ns; /* what one takes longer because of us, as tried */
 	guint64 start_ns;
 	/* while finishing */
@@ -148,6 +149,7 @@ static void heap_unload(struct heap_run *run)
 		run->ends_links[i] = NULL;
 	}
 	g_clear_pointer(&run->uprobes, uprobes_free);
+	g_clear_pointer(&run->paces, paces_close);
 	sampled_close(&run->sampled);
 	g_clear_pointer(&run->kernel, heap_bpf__destroy);
 }
@@ -207,8 +209,6 @@ static void heap_close(struct probe_run *opaque)
 	if (!run)
 		return;
 	heap_unload(run);
-	if (run->statistics >= 0)
-		close(run->statistics);
 	if (run->ends)
 		g_hash_table_unref(run->ends);
 	if (run->fates)
@@ -224,13 +224,14 @@ static struct probe_run *heap_open(const struct probe_request *request, const st
 
 	run->request = request;
 	run->listener = listener;
-	run->statistics = cost_enable(NULL);
 	run->sample_bytes = request->sample_bytes ? request->sample_bytes : HEAP_SAMPLE_BYTES;
 	run->rung = ladder_climb(heap_rungs, request->rung, heap_climb, run, &run->why_not, error);
 	if (!run->rung) {
 		heap_close((struct probe_run *)run);
 		return NULL;
 	}
+	run->paces = paces_open(run->kernel->obj);
+	run->before = paces_sum(run->paces);
 	run->start_ns = clock_monotonic_ns();
 	return (struct probe_run *)run;
 }
@@ -320,34 +321,32 @@ static struct heap_count heap_counts(const struct heap_run *run)
 	return sum;
 }
 
+/* In words; `*ns`: in all. Owned by the caller. */
+static char *heap_programs_cost(const struct heap_run *run, double *ns)
+{
+	struct pace now = paces_sum(run->paces);
+	struct pace_spent spent = pace_spent(&now, &run->before);
+
+	*ns = (double)spent.ns;
+	if (!run->paces || !spent.timed)
+		return g_strdup("what the programs took is not known");
+	return g_strdup_printf("the programs ran %" G_GUINT64_FORMAT " times, %.0f ns a run", spent.runs,
+			       (double)spent.ns / (double)spent.runs);
+}
+
 static void heap_account_cost(struct heap_run *run, struct ledger *ledger)
 {
-	struct bpf_program *const programs[] = { run->kernel->progs.heap_enter, run->kernel->progs.heap_return,
-						 run->kernel->progs.heap_free };
 	struct heap_count counts = heap_counts(run);
-	double traps_ns = (double)counts.calls * run->call_ns + (double)counts.frees * run->free_ns, all_ns;
-	guint64 runs = 0, ran_ns = 0;
+	double traps_ns = (double)counts.calls * run->call_ns + (double)counts.frees * run->free_ns, programs_ns;
 	g_autofree char *calls = units_count(counts.calls), *frees = units_count(counts.frees);
+	g_autofree char *programs = heap_programs_cost(run, &programs_ns);
 
-	for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
-		struct bpf_prog_info info = { 0 };
-		guint32 size = sizeof(info);
-
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(programs[i]), &info, &size) != 0)
-			continue;
-		runs += info.run_cnt;
-		ran_ns += info.run_time_ns;
-	}
-	all_ns = traps_ns + (double)ran_ns;
 	ledger_note(ledger,
 		    g_strdup_printf(
 			    "cost: %s allocations and %s frees were interrupted, %.2f and %.2f µs each (as tried on "
-			    "fathom itself); the programs ran %" G_GUINT64_FORMAT
-			    " times, %.0f ns a run; in all %.2f %% "
-			    "of one CPU",
-			    calls, frees, run->call_ns / 1e3, run->free_ns / 1e3, runs,
-			    runs ? (double)ran_ns / (double)runs : 0,
-			    100 * all_ns / (double)MAX(clock_monotonic_ns() - run->start_ns, 1)));
+			    "fathom itself); %s; in all %.2f %% of one CPU",
+			    calls, frees, run->call_ns / 1e3, run->free_ns / 1e3, programs,
+			    100 * (traps_ns + programs_ns) / (double)MAX(clock_monotonic_ns() - run->start_ns, 1)));
 }
 
 static void heap_account_budget(const struct heap_run *run, struct ledger *ledger)

@@ -12,6 +12,7 @@
 #define TABLE_CLASSES 1
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 
 struct start {
@@ -63,25 +64,25 @@ static __always_inline int interrupt_end(u32 number)
 SEC("btf_tp/softirq_entry")
 int BPF_PROG(interrupt_softirq_entry, unsigned int vector)
 {
-	return interrupt_begin(vector);
+	return PACED(0, interrupt_begin(vector));
 }
 
 SEC("btf_tp/softirq_exit")
 int BPF_PROG(interrupt_softirq_exit, unsigned int vector)
 {
-	return interrupt_end(vector);
+	return PACED(1, interrupt_end(vector));
 }
 
 SEC("btf_tp/irq_handler_entry")
 int BPF_PROG(interrupt_irq_entry, int irq)
 {
-	return interrupt_begin(irq);
+	return PACED(0, interrupt_begin(irq));
 }
 
 SEC("btf_tp/irq_handler_exit")
 int BPF_PROG(interrupt_irq_exit, int irq)
 {
-	return interrupt_end(irq);
+	return PACED(1, interrupt_end(irq));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -12,6 +12,7 @@
 #include "bpf/budget.bpf.h"
 #include "bpf/copy.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
 
@@ -35,8 +36,7 @@ static __always_inline bool memory_copy(void *ctx, struct task_struct *task, u64
 	return true;
 }
 
-SEC("perf_event")
-int memory_fault(void *ctx)
+static __always_inline int fault_look(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 key = cgroup_key_current();
@@ -60,6 +60,12 @@ int memory_fault(void *ctx)
 	script_of_current(0, record->script);
 	stack_record_count(record, weight);
 	return 0;
+}
+
+SEC("perf_event")
+int memory_fault(void *ctx)
+{
+	return PACED(0, fault_look(ctx));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -30,6 +30,7 @@ const volatile bool waker_on = false;
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #define SCRIPT_SLOTS OFFCPU_SLOTS
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
@@ -562,8 +563,7 @@ static __always_inline void current_take(void *ctx)
 		thread->stack = stack;
 }
 
-SEC("btf_tp/sched_switch")
-int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+static __always_inline int switch_look(void *ctx, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	/* Pointers are loaded once, before the paths part: each visit of such a load costs the verifier a search. */
 	struct cfs_rq *prev_queue = prev->se.cfs_rq, *next_queue = next->se.cfs_rq;
@@ -592,9 +592,14 @@ int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_
 	return 0;
 }
 
+SEC("btf_tp/sched_switch")
+int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	return PACED(0, switch_look(ctx, preempt, prev, next));
+}
+
 /* A sleeper that is moved. */
-SEC("btf_tp/sched_migrate_task")
-int BPF_PROG(offcpu_moved, struct task_struct *task)
+static __always_inline int moved_look(struct task_struct *task)
 {
 	struct thread *thread;
 
@@ -606,10 +611,15 @@ int BPF_PROG(offcpu_moved, struct task_struct *task)
 	return 0;
 }
 
+SEC("btf_tp/sched_migrate_task")
+int BPF_PROG(offcpu_moved, struct task_struct *task)
+{
+	return PACED(1, moved_look(task));
+}
+
 /* ---- who wakes ---- */
 
-SEC("btf_tp/sched_waking")
-int BPF_PROG(offcpu_waking, struct task_struct *task)
+static __always_inline int waking_look(void *ctx, struct task_struct *task)
 {
 	struct thread *thread;
 	u32 stack;
@@ -628,6 +638,12 @@ int BPF_PROG(offcpu_waking, struct task_struct *task)
 	}
 	thread->waker = stack;
 	return 0;
+}
+
+SEC("btf_tp/sched_waking")
+int BPF_PROG(offcpu_waking, struct task_struct *task)
+{
+	return PACED(2, waking_look(ctx, task));
 }
 
 /* ---- on-CPU samples (walltime) ---- */
@@ -649,8 +665,7 @@ static __always_inline bool tick_copy(void *ctx, struct task_struct *task, u64 k
 	return true;
 }
 
-SEC("perf_event")
-int offcpu_tick(void *ctx)
+static __always_inline int tick_look(void *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct stack_record *record;
@@ -675,6 +690,12 @@ int offcpu_tick(void *ctx)
 	__sync_fetch_and_add(&value->events, 1);
 	stack_flags_note(value->id, record->flags);
 	return 0;
+}
+
+SEC("perf_event")
+int offcpu_tick(void *ctx)
+{
+	return PACED(3, tick_look(ctx));
 }
 
 #include "offcpu_pass.bpf.h"

@@ -13,7 +13,9 @@
 
 struct parttime {
 	struct parttime_setup setup;
-	struct bpf_link *links[PACE_PROGRAMS];
+	struct bpf_link *links[PARTTIME_PROGRAMS];
+	guint programs;
+	struct paces *paces;
 	double cpus;
 	gboolean is_on, is_over;
 	int timer;
@@ -57,28 +59,16 @@ struct parttime_plan parttime_plan(double share, double off, double limit)
 	return plan;
 }
 
-double parttime_call_ns(const struct pace *now, const struct pace *before)
+double parttime_call_ns(const struct pace *now, const struct pace *before, guint programs)
 {
 	double sum = 0;
 
-	for (guint i = 0; i < PACE_PROGRAMS; i++) {
+	for (guint i = 0; i < programs; i++) {
 		guint64 timed = (now->runs[i] - before->runs[i]) / PACE_TIMED;
 
 		if (timed > 0)
 			sum += (double)(now->timed_ns[i] - before->timed_ns[i]) / (double)timed;
 	}
-	return sum;
-}
-
-static struct pace parttime_pace(const struct parttime *parttime)
-{
-	struct pace sum = { 0 };
-
-	for (guint cpu = 0; cpu < PACE_CPUS; cpu++)
-		for (guint i = 0; i < PACE_PROGRAMS; i++) {
-			sum.runs[i] += __atomic_load_n(&parttime->setup.paces[cpu].runs[i], __ATOMIC_RELAXED);
-			sum.timed_ns[i] += __atomic_load_n(&parttime->setup.paces[cpu].timed_ns[i], __ATOMIC_RELAXED);
-		}
 	return sum;
 }
 
@@ -93,7 +83,7 @@ static double parttime_share(struct parttime *parttime, const struct pace *now, 
 {
 	guint64 timed = (now->runs[0] - parttime->timed.runs[0]) / PACE_TIMED;
 	double calls = (double)(now->runs[0] - parttime->before.runs[0]);
-	double call_ns = parttime_call_ns(now, &parttime->timed);
+	double call_ns = parttime_call_ns(now, &parttime->timed, parttime->programs);
 
 	if (timed >= PARTTIME_TIMED_ENOUGH) {
 		parttime->call_ns = parttime->call_ns > 0 ? (parttime->call_ns + call_ns) / 2 : call_ns;
@@ -144,14 +134,14 @@ static void parttime_detach(struct parttime *parttime)
 {
 	int reason = errno;
 
-	for (guint i = PACE_PROGRAMS; i-- > 0;)
+	for (guint i = parttime->programs; i-- > 0;)
 		bpf_link__destroy(g_steal_pointer(&parttime->links[i]));
 	errno = reason;
 }
 
 static gboolean parttime_attach(struct parttime *parttime)
 {
-	for (guint i = 0; i < PACE_PROGRAMS && parttime->setup.programs[i]; i++) {
+	for (guint i = 0; i < parttime->programs; i++) {
 		if (parttime->links[i])
 			continue;
 		parttime->links[i] = kernel_btf_attach(parttime->setup.programs[i]);
@@ -169,15 +159,18 @@ struct parttime *parttime_new(const struct parttime_setup *setup)
 	struct parttime *parttime = g_new0(struct parttime, 1);
 
 	parttime->setup = *setup;
+	parttime->paces = paces_open(setup->object);
+	while (parttime->programs < PARTTIME_PROGRAMS && setup->programs[parttime->programs])
+		parttime->programs++;
 	parttime->cpus = (double)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1); /* the kernel reads a file to say it: once */
-	parttime->before = parttime->timed = parttime_pace(parttime);
+	parttime->before = parttime->timed = paces_sum(parttime->paces);
 	parttime->window_ns = PARTTIME_WINDOW_NS;
 	parttime->factor = 1;
 	parttime->one_in = 1;
 	parttime->both = -1;
 	parttime->cycle_ns = parttime->began_ns = parttime->since_ns = parttime->counted_ns = clock_monotonic_ns();
 	parttime->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (parttime->timer >= 0 && parttime_attach(parttime)) {
+	if (parttime->paces && parttime->timer >= 0 && parttime_attach(parttime)) {
 		if (setup->limit > 0) /* so that a machine that is busy already pays for one window, not for a second */
 			parttime_wake(parttime, PARTTIME_WINDOW_NS);
 		return parttime;
@@ -193,6 +186,7 @@ void parttime_free(struct parttime *parttime)
 	if (!parttime)
 		return;
 	parttime_detach(parttime);
+	paces_close(parttime->paces);
 	if (parttime->timer >= 0)
 		close(parttime->timer);
 	if (parttime->both >= 0)
@@ -246,7 +240,7 @@ gboolean parttime_step(struct parttime *parttime)
 		return now_ns >= parttime->resume_ns;
 	if (parttime->setup.limit <= 0 || window_ns < parttime->window_ns)
 		return FALSE;
-	pace = parttime_pace(parttime);
+	pace = paces_sum(parttime->paces);
 	share = parttime_share(parttime, &pace, window_ns);
 	plan = parttime_plan(share, parttime_off_share(parttime), parttime->setup.limit);
 	parttime->began_ns = now_ns;
@@ -288,7 +282,7 @@ static gboolean parttime_resume(struct parttime *parttime)
 {
 	parttime_count(parttime);
 	parttime->began_ns = parttime->counted_ns;
-	parttime->before = parttime_pace(parttime);
+	parttime->before = paces_sum(parttime->paces);
 	return parttime_attach(parttime);
 }
 

@@ -13,8 +13,9 @@
 #include "base/clock.h"
 #include "model/histogram.h"
 #include "model/ledger.h"
-#include "probe/bpf/pace.h"
+#include "probe/pace.h"
 
+#define PARTTIME_PROGRAMS 2
 #define PARTTIME_WINDOW_NS (50 * NS_PER_MS) /* it is on for so long at least */
 #define PARTTIME_CYCLE_NS NS_PER_S
 #define PARTTIME_CYCLES 3 /* one in so many at least */
@@ -29,16 +30,16 @@ struct parttime_plan {
  * `off`: of that of a cycle, for having them off and on again. Pure: for tests. */
 struct parttime_plan parttime_plan(double share, double off, double limit);
 
-/* What a call of all programs together takes, by what was timed up to `now` of the CPUs' `paces`, since `before`; 0: nothing was.
- * Pure: for tests. */
-double parttime_call_ns(const struct pace *now, const struct pace *before);
+/* What a call of all `programs` together takes, by what was timed up to `now`, since `before`; 0: nothing was. Pure: for tests. */
+double parttime_call_ns(const struct pace *now, const struct pace *before, guint programs);
 
 struct parttime;
 
 struct parttime_setup {
-	struct bpf_program *programs[PACE_PROGRAMS]; /* attached in that order; NULL behind the last */
-	const struct pace *paces; /* where they time themselves: one for each of PACE_CPUS, to outlive all this */
-	guint32 *open; /* where they look whether they are on, to outlive all this; NULL: they do not */
+	struct bpf_program *programs
+		[PARTTIME_PROGRAMS]; /* number 0 and so on to `object`; attached in that order; NULL behind the last */
+	const struct bpf_object *object; /* which times itself; to outlive all this, as what follows */
+	guint32 *open; /* where they look whether they are on; NULL: they do not */
 	guint64 detour_ns; /* what being called costs besides */
 	double limit; /* of the CPU time of all CPUs; 0: none */
 };

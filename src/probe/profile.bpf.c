@@ -13,6 +13,7 @@
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
 #include "bpf/loss.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/python.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "profile_pace.h"
@@ -88,8 +89,7 @@ static __always_inline bool profile_copy(void *ctx, struct task_struct *task, u6
 	return stack_delta_send(room, READ(task, pid));
 }
 
-SEC("perf_event")
-int profile_tick(void *ctx)
+static __always_inline int tick_look(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u32 tid = READ(task, pid);
@@ -122,6 +122,12 @@ int profile_tick(void *ctx)
 	if (profile_moments && value)
 		profile_moment(value);
 	return 0;
+}
+
+SEC("perf_event")
+int profile_tick(void *ctx)
+{
+	return PACED(0, tick_look(ctx));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

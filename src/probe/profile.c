@@ -201,11 +201,8 @@ static gboolean profile_load(struct profile_run *run, const struct probe_request
 	run->kernel->rodata->profile_moments = request->moments;
 	bpf_map__set_max_entries(run->kernel->maps.stack_ring, profile_ring_bytes(run->frequency_hz));
 	run->kernel->rodata->stack_wake_bytes = profile_ring_bytes(run->frequency_hz) / 8;
-	if (!profile_size_tables(run, request, error) ||
-	    !sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error))
-		return FALSE;
-	allowance_be_rare(run->sampled.allowance); /* a rate is no flood: what it costs changes slowly */
-	return TRUE;
+	return profile_size_tables(run, request, error) &&
+	       sampled_load(&run->sampled, btf, run->kernel->skeleton, request, listener, 1, what, error);
 }
 
 /* Starts the events only when all are attached, so that all CPUs begin together. */
@@ -248,7 +245,6 @@ static struct probe_run *profile_open(const struct probe_request *request, const
 		profile_close((struct probe_run *)run);
 		return NULL;
 	}
-	allowance_be_rare(run->sampled.allowance); /* no flood of events can come: their number is ours */
 	return (struct probe_run *)run;
 }
 

@@ -22,6 +22,7 @@
 #include "bpf/blame.bpf.h"
 #include "bpf/budget.bpf.h"
 #include "bpf/block.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 
 #define QUEUE_DEVICES 256
@@ -214,28 +215,33 @@ static __always_inline int queue_end(struct request *request, bool done, u32 roo
 SEC("btf_tp/block_rq_insert")
 int BPF_PROG(queue_insert, struct request *request)
 {
-	return queue_begin(request, 0);
+	return PACED(0, queue_begin(request, 0));
 }
 
 SEC("btf_tp/block_rq_issue")
 int BPF_PROG(queue_issue, struct request *request)
 {
-	return queue_begin(request, 1);
+	return PACED(1, queue_begin(request, 1));
 }
 
 /* Merged into another one: its data goes on, it does not. */
 SEC("btf_tp/block_rq_merge")
 int BPF_PROG(queue_merge, struct request *request)
 {
-	return queue_end(request, false, 2);
+	return PACED(2, queue_end(request, false, 2));
+}
+
+static __always_inline int complete_look(struct request *request, int status, unsigned int bytes)
+{
+	if (status == 0 && bytes < BPF_CORE_READ(request, __data_len)) /* more of it is still to come */
+		return 0;
+	return queue_end(request, true, 3);
 }
 
 SEC("btf_tp/block_rq_complete")
 int BPF_PROG(queue_complete, struct request *request, int status, unsigned int bytes)
 {
-	if (status == 0 && bytes < BPF_CORE_READ(request, __data_len)) /* more of it is still to come */
-		return 0;
-	return queue_end(request, true, 3);
+	return PACED(3, complete_look(request, status, bytes));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

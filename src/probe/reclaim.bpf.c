@@ -14,6 +14,7 @@
 #define TABLE_CLASSES RECLAIM_KINDS
 #include "bpf/births.bpf.h"
 #include "bpf/budget.bpf.h"
+#include "bpf/pace.bpf.h"
 #include "bpf/table.bpf.h"
 
 #define PAGE_ORDER_MAX 20
@@ -74,30 +75,29 @@ static __always_inline int reclaim_end(u32 kind, unsigned long given_up)
 SEC("btf_tp/mm_vmscan_direct_reclaim_begin")
 int BPF_PROG(reclaim_machine_begin)
 {
-	return reclaim_begin();
+	return PACED(0, reclaim_begin());
 }
 
 SEC("btf_tp/mm_vmscan_direct_reclaim_end")
 int BPF_PROG(reclaim_machine_end, unsigned long given_up)
 {
-	return reclaim_end(RECLAIM_MACHINE, given_up);
+	return PACED(1, reclaim_end(RECLAIM_MACHINE, given_up));
 }
 
 SEC("btf_tp/mm_vmscan_memcg_reclaim_begin")
 int BPF_PROG(reclaim_limit_begin)
 {
-	return reclaim_begin();
+	return PACED(0, reclaim_begin());
 }
 
 SEC("btf_tp/mm_vmscan_memcg_reclaim_end")
 int BPF_PROG(reclaim_limit_end, unsigned long given_up)
 {
-	return reclaim_end(RECLAIM_LIMIT, given_up);
+	return PACED(1, reclaim_end(RECLAIM_LIMIT, given_up));
 }
 
 /* Everybody's, wanted or not. An interrupt's allocations count for whom it interrupted. */
-SEC("btf_tp/mm_page_alloc")
-int BPF_PROG(reclaim_alloc, void *page, unsigned int order)
+static __always_inline int alloc_look(void *page, unsigned int order)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 many = page && order <= PAGE_ORDER_MAX ? budget_pick() : 0;
@@ -105,6 +105,12 @@ int BPF_PROG(reclaim_alloc, void *page, unsigned int order)
 	if (many)
 		table_add_size_many(reclaim_row(task), RECLAIM_TAKEN, 1ULL << order, many);
 	return 0;
+}
+
+SEC("btf_tp/mm_page_alloc")
+int BPF_PROG(reclaim_alloc, void *page, unsigned int order)
+{
+	return PACED(2, alloc_look(page, order));
 }
 
 /* Marked, and about to sleep. */
@@ -138,8 +144,7 @@ static __always_inline void reclaim_wakes(struct task_struct *task)
 		table_add_ns(row, own->is_braked ? RECLAIM_LIMIT : RECLAIM_REFAULT, ns);
 }
 
-SEC("btf_tp/sched_switch")
-int BPF_PROG(reclaim_switch, bool preempted, struct task_struct *prev, struct task_struct *next)
+static __always_inline int switch_look(bool preempted, struct task_struct *prev, struct task_struct *next)
 {
 	if (!bpf_core_field_exists(prev->in_memstall))
 		return 0;
@@ -150,9 +155,14 @@ int BPF_PROG(reclaim_switch, bool preempted, struct task_struct *prev, struct ta
 	return 0;
 }
 
+SEC("btf_tp/sched_switch")
+int BPF_PROG(reclaim_switch, bool preempted, struct task_struct *prev, struct task_struct *next)
+{
+	return PACED(3, switch_look(preempted, prev, next));
+}
+
 /* Told at each round of its work; only the first begins it. */
-SEC("btf_tp/mm_vmscan_kswapd_wake")
-int BPF_PROG(reclaim_kswapd_begin)
+static __always_inline int kswapd_begins()
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct reclaim_task *own = bpf_task_storage_get(&reclaim_tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -162,9 +172,14 @@ int BPF_PROG(reclaim_kswapd_begin)
 	return 0;
 }
 
+SEC("btf_tp/mm_vmscan_kswapd_wake")
+int BPF_PROG(reclaim_kswapd_begin)
+{
+	return PACED(0, kswapd_begins());
+}
+
 /* Everybody's business, whoever is wanted. */
-SEC("btf_tp/mm_vmscan_kswapd_sleep")
-int BPF_PROG(reclaim_kswapd_end)
+static __always_inline int kswapd_ends()
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct reclaim_task *own = bpf_task_storage_get(&reclaim_tasks, task, 0, 0);
@@ -174,6 +189,12 @@ int BPF_PROG(reclaim_kswapd_end)
 		own->start_ns = 0;
 	}
 	return 0;
+}
+
+SEC("btf_tp/mm_vmscan_kswapd_sleep")
+int BPF_PROG(reclaim_kswapd_end)
+{
+	return PACED(1, kswapd_ends());
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -588,13 +588,13 @@ static __always_inline int hook_queue(struct task_struct *task)
 SEC("btf_tp/sched_wakeup")
 int BPF_PROG(runq_wakeup, struct task_struct *task)
 {
-	return hook_queue(task);
+	return PACED(1, hook_queue(task));
 }
 
 SEC("btf_tp/sched_wakeup_new")
 int BPF_PROG(runq_wakeup_new, struct task_struct *task)
 {
-	return hook_queue(task);
+	return PACED(1, hook_queue(task));
 }
 
 /* Since when `task`, which gets the CPU, has been runnable; 0: not known. */
@@ -688,8 +688,7 @@ int runq_first(struct bpf_iter__task *ctx)
 
 /* A runnable thread is moved to another CPU: what it has waited so far is charged where it waited. Only for threads that
  * lost their CPU is that known; of woken ones only the wait on the last CPU is (they are counted). */
-SEC("btf_tp/sched_migrate_task")
-int BPF_PROG(runq_migrate, struct task_struct *task)
+static __always_inline int migrate_look(struct task_struct *task)
 {
 	struct rq *queue = task->se.cfs_rq->rq;
 	struct cpu_slices *cpu;
@@ -721,6 +720,12 @@ int BPF_PROG(runq_migrate, struct task_struct *task)
 	blame_lay(cpu, row, queue->clock - waited, queue->clock, many);
 	parked->charged_ns += waited;
 	return 0;
+}
+
+SEC("btf_tp/sched_migrate_task")
+int BPF_PROG(runq_migrate, struct task_struct *task)
+{
+	return PACED(2, migrate_look(task));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -58,7 +58,7 @@ static gboolean runq_load(struct runq_run *run, gboolean two_hooks, GError **err
 	TABLE_SET(run->kernel->rodata, &values, &run->request, run->rows);
 	run->kernel->rodata->blame_on = run->blame;
 	run->kernel->rodata->two_hooks = two_hooks;
-	run->kernel->rodata->pace_on = run->request.frugal && !two_hooks;
+	run->kernel->rodata->pace_closes = run->request.frugal && !two_hooks;
 	bpf_program__set_autoload(run->kernel->progs.runq_wakeup, two_hooks);
 	bpf_program__set_autoload(run->kernel->progs.runq_wakeup_new, two_hooks);
 	bpf_program__set_autoload(run->kernel->progs.runq_migrate, !two_hooks);
@@ -95,7 +95,7 @@ static gboolean runq_attach_programs(struct runq_run *run, gboolean two_hooks, G
 	struct bpf_program *const *programs = two_hooks ? two : one;
 	const struct parttime_setup setup = {
 		.programs = { run->kernel->progs.runq_switch },
-		.paces = run->kernel->bss->paces,
+		.object = run->kernel->obj,
 		.open = &run->kernel->bss->pace_open,
 		.limit = RUNQ_SWITCHES_SHARE,
 	};
@@ -161,12 +161,9 @@ static gboolean runq_attach(void *user, const struct rung *rung, GError **error)
 				     error)) &&
 	    (run->fd = table_fd(run->table), runq_attach_programs(run, two_hooks, error)) &&
 	    (two_hooks || runq_look_at_sleepers(run, error)) && runq_check(run, error)) {
-		if (!run->switches) /* else it times itself: no need of statistics */
+		if (!run->switches) /* else it is on for part of the time */
 			run->allowance = allowance_new(run->kernel->obj, run->request.budget_share);
-		if (!run->allowance || !run->request.frugal ||
-		    (run->fd = allowance_be_patient(run->allowance, run->fd)) >= 0)
-			return TRUE;
-		ladder_set_error(error, "cannot wait for the kernel's statistics", errno);
+		return TRUE;
 	}
 	runq_unload(run);
 	return FALSE;

@@ -905,8 +905,7 @@ static __always_inline void listener_starts(struct sock *sk, u64 owner, u32 name
 	bpf_map_update_elem(&tcp_listeners, &key, &listener, BPF_ANY);
 }
 
-SEC("btf_tp/inet_sock_set_state")
-int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
+static __always_inline int state_look(struct sock *sk, int before, int after)
 {
 	struct tcp_sock *tcp;
 
@@ -956,6 +955,12 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 	return 0;
 }
 
+SEC("btf_tp/inet_sock_set_state")
+int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
+{
+	return PACED(1, state_look(sk, before, after));
+}
+
 /* The clock of TCP in milliseconds at its first SYN; the kernel keeps it while no answer has come. */
 static __always_inline void syn_again(struct sock *sk, struct tcp_sock *tcp)
 {
@@ -993,8 +998,7 @@ static __always_inline bool pair_is_early(struct tcp_pair *pair, enum tcp_retran
 
 /* What a socket counts itself is told, as what it was sent for: whenever this is not called, or there was nothing sent (of that Linux
  * tells, too, since 6.17), the sum stays right. */
-SEC("btf_tp/tcp_retransmit_skb")
-int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
+static __always_inline int retransmit_look(struct sock *sk, struct sk_buff *skb)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	enum tcp_retransmit kind;
@@ -1021,6 +1025,12 @@ int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
 	if (edge)
 		ADD(edge_side(edge, client)->retransmits[kind], segments);
 	return 0;
+}
+
+SEC("btf_tp/tcp_retransmit_skb")
+int BPF_PROG(tcp_retransmit, struct sock *sk, struct sk_buff *skb)
+{
+	return PACED(2, retransmit_look(sk, skb));
 }
 
 /* Who turned `isn` away. */
@@ -1066,8 +1076,7 @@ static __always_inline bool pair_turned(u64 key, u32 isn, const struct tcp_turne
 }
 
 /* A server sends its SYN again to somebody who has answered it: the answer found the queue full. */
-SEC("btf_tp/tcp_retransmit_synack")
-int BPF_PROG(tcp_answered_again, struct sock *sk, struct tcp_request_sock *request)
+static __always_inline int answered_again_look(struct sock *sk, struct tcp_request_sock *request)
 {
 	struct tcp_turned turned = {};
 	struct tcp_edge_key key = {};
@@ -1088,6 +1097,12 @@ int BPF_PROG(tcp_answered_again, struct sock *sk, struct tcp_request_sock *reque
 	return 0;
 }
 
+SEC("btf_tp/tcp_retransmit_synack")
+int BPF_PROG(tcp_answered_again, struct sock *sk, struct tcp_request_sock *request)
+{
+	return PACED(3, answered_again_look(sk, request));
+}
+
 /* Where the socket that listens on the port lies, if it still does. */
 static __always_inline struct sock *listener_find(u32 netns, u16 port)
 {
@@ -1102,16 +1117,20 @@ static __always_inline struct sock *listener_find(u32 netns, u16 port)
 }
 
 /* A packet came to nobody, and its sender is told so. */
-SEC("btf_tp/tcp_send_reset")
-int BPF_PROG(tcp_refuses, struct sock *sk, struct sk_buff *skb)
+static __always_inline int refuses_look(struct sock *sk, struct sk_buff *skb)
 {
 	refusal_note(skb);
 	return 0;
 }
 
+SEC("btf_tp/tcp_send_reset")
+int BPF_PROG(tcp_refuses, struct sock *sk, struct sk_buff *skb)
+{
+	return PACED(3, refuses_look(sk, skb));
+}
+
 /* A packet is done with. Of all that are, a SYN that has come to a socket has lost its device before (tcp_v4_rcv). */
-SEC("btf_tp/consume_skb")
-int BPF_PROG(tcp_consumed, struct sk_buff *skb)
+static __always_inline int consumed_look(struct sk_buff *skb)
 {
 	struct tcp_turned turned = {};
 	struct syn syn = {};
@@ -1130,6 +1149,12 @@ int BPF_PROG(tcp_consumed, struct sk_buff *skb)
 	turned_describe(&turned, listener, netns, syn.port);
 	turned_add(syn.isn, &turned);
 	return 0;
+}
+
+SEC("btf_tp/consume_skb")
+int BPF_PROG(tcp_consumed, struct sk_buff *skb)
+{
+	return PACED(3, consumed_look(skb));
 }
 
 /* Every socket that listens, of those known. */

@@ -210,7 +210,7 @@ static gboolean tcp_load(struct tcp_run *run, GError **error)
 	filter_values_init(&values, &run->request);
 	run->kernel->rodata->v1_controller = values.v1_controller;
 	run->kernel->rodata->tcp_by_process = run->request.by_process;
-	run->kernel->rodata->pace_on = run->request.frugal;
+	run->kernel->rodata->pace_closes = run->request.frugal;
 	run->kernel->rodata->tcp_deaf = run->request.deaf;
 	run->kernel->rodata->tcp_edges_max = run->edges_max;
 	run->kernel->rodata->tcp_near_bits = run->sizes->near_bits;
@@ -299,7 +299,7 @@ static gboolean tcp_attach_programs(struct tcp_run *run, GError **error)
 {
 	const struct parttime_setup segments = {
 		.programs = { run->kernel->progs.tcp_segment },
-		.paces = run->kernel->bss->paces,
+		.object = run->kernel->obj,
 		.open = &run->kernel->bss->pace_open,
 		.limit = run->request.frugal ? TCP_SEGMENTS_SHARE : 0,
 	};

@@ -358,6 +358,35 @@ static void put_parts(const struct api *api, struct exposition *out)
 	}
 }
 
+/* Of parts whose programs have been timed: what others take is not known, which is not nothing. */
+static void put_programs(const struct api *api, struct exposition *out)
+{
+	static const struct {
+		const char *name, *help;
+		gboolean is_time;
+	} families[] = {
+		{ "bpf_seconds_total", "CPU time of the agent's kernel programs, by part, as they time themselves",
+		  TRUE },
+		{ "bpf_runs_total", "runs of the agent's kernel programs, by part", FALSE },
+	};
+
+	for (guint family = 0; family < G_N_ELEMENTS(families); family++) {
+		exposition_family(out, AGENT, families[family].name, EXPOSITION_COUNTER, families[family].help);
+		for (guint i = 0; i < LIVE_PARTS; i++) {
+			g_autoptr(GString) labels = g_string_new(NULL);
+			struct pace_spent spent;
+
+			if (!programs_spent(live_programs(api->live), i, &spent))
+				continue;
+			exposition_label(labels, "part", live_part(api->live, (enum live_part)i)->name);
+			if (families[family].is_time)
+				exposition_seconds(out, AGENT, families[family].name, labels->str, spent.ns);
+			else
+				exposition_uint(out, AGENT, families[family].name, labels->str, spent.runs);
+		}
+	}
+}
+
 static void put_agent(const struct api *api, struct exposition *out)
 {
 	const struct budget_usage *usage = budget_usage(api->budget);
@@ -409,6 +438,7 @@ GBytes *metrics_text(const struct api *api, gboolean openmetrics)
 	}
 	put_node(api, &out);
 	put_parts(api, &out);
+	put_programs(api, &out);
 	put_agent(api, &out);
 	exposition_end(&out);
 	return g_string_free_to_bytes(text);

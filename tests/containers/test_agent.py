@@ -1035,6 +1035,22 @@ def test_profile(agent, busy):
     check_kept(agent, busy, series)
 
 
+def test_budget_of_a_measurement(agent, docker, start):
+    """What is measured on demand keeps within the usual budget, and says so, though neither the agent nor its children may turn on the
+    kernel's statistics. One flood of calls on each CPU takes most of them, and watching all that many times the budget."""
+    flood = start(docker, "agentflood", "sh", "-c", f"for i in $(seq {os.cpu_count()}); do flood 1000000000000 /tmp/go & done; touch /tmp/go; wait")
+    row = wait_for(lambda: agent.container(flood.name), 30, "the container")
+    job = agent.json(f"/api/profiles?series={row['series']}&seconds=4&kind=syscall", method="POST", status=202)["id"]
+
+    def done():
+        state = agent.json(f"/api/profiles/{job}")
+        assert state["state"] != "failed", state
+        return state["state"] == "done"
+    wait_for(done, 120, "the measurement", interval_s=0.2)
+    notes = " ".join(agent.json(f"/api/profiles/{job}/result")["shapes"][0]["ledger"]["notes"])
+    assert "to stay within the budget (5 % of the machine's CPU time)" in notes and "down to one in" in notes and "cost: " in notes, notes
+
+
 def check_kept(agent, busy, series):
     """What was measured is in the history from then on: an event says so, ranges that hold it show its stacks, and without
     them, or where only one of two that are compared has any, what threads waited for."""
@@ -1154,8 +1170,8 @@ BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 
 
 def test_what_each_program_takes(tmp_path):
-    """While the kernel counts: runs a second and what a run takes, of each part and each of its programs. While it does not that is not
-    known, which is not nothing."""
+    """While the kernel counts: runs a second and what a run takes, of each part and each of its programs. While it does not, a part's
+    programs tell together what they take, by their own timing; what each takes is not known, which is not nothing."""
     before = BPF_STATS.read_text()
     BPF_STATS.write_text("0")
     agent = Agent(tmp_path, "--cpu-percent", "0", "--profile-seconds", "0").start()
@@ -1166,13 +1182,21 @@ def test_what_each_program_takes(tmp_path):
         state, parts = kernels()
         assert state == "off" and parts["profile"] is None and parts["offcpu"] is None
         assert parts["runq"]["programs"] and all(one["cores"] is None and one["runs_per_second"] is None
-                                                 for part in parts.values() if part for one in (part, *part["programs"]))
+                                                 for part in parts.values() if part for one in part["programs"])
+        # (Threads are switched while we wait, and their requests answered: soon one call in 64 was among them.)
+        wait_for(lambda: (kernels()[1]["runq"]["runs_per_second"] or 0) > 0, 90, "two readings of what they say themselves")
+        state, parts = kernels()
+        own = parts["runq"]
+        assert state == "off" and own["measured_by"] == "itself" and own["cores"] > 0 and own["untimed"] < len(own["programs"])
+        assert own["cores"] == pytest.approx(own["runs_per_second"] * own["ns_per_run"] / 1e9, rel=1e-6)
+        scraped = agent.request("GET", "/metrics")[2].decode()
+        runs, seconds = (float(re.search(rf'^fathom_agent_bpf_{name}_total{{part="runq"}} (\S+)$', scraped, re.M)[1]) for name in ("runs", "seconds"))
+        assert runs > 0 and seconds > 0
         BPF_STATS.write_text("1")
-        # (Threads are switched while we wait, or we would not.)
-        wait_for(lambda: (kernels()[1]["runq"]["runs_per_second"] or 0) > 0, 90, "two readings while the kernel counts")
+        wait_for(lambda: kernels()[1]["runq"]["measured_by"] == "kernel", 90, "two readings while the kernel counts")
         state, parts = kernels()
         assert state == "on"
-        for part in (one for one in parts.values() if one and one["cores"] is not None):  # (one that was begun anew meanwhile is not known yet)
+        for part in (one for one in parts.values() if one and one["measured_by"] == "kernel"):  # (one that was begun anew meanwhile is not known yet)
             # together as many as each, but for what is cut off of their digits
             assert abs(sum(one["runs_per_second"] for one in part["programs"]) - part["runs_per_second"]) <= 1e-6 * part["runs_per_second"] + 1e-6
             for one in (part, *part["programs"]):
@@ -1192,8 +1216,9 @@ def test_what_each_program_takes(tmp_path):
         assert sum(count > 0 for count in told.values()) >= sum((one["runs_per_second"] or 0) > 0 for part in parts.values() if part for one in part["programs"])
         BPF_STATS.write_text("0")
         wait_for(lambda: kernels()[0] == "off", 90, "a reading when it no longer counts")
-        runq = kernels()[1]["runq"]
-        assert runq["runs_per_second"] is None and runq["cores"] is None and runq["ns_per_run"] > 0  # what a run takes stays known
+        wait_for(lambda: kernels()[1]["runq"]["measured_by"] == "itself", 90, "what they say themselves to be told again")
+        assert all(one["runs_per_second"] is None and one["cores"] is None for one in kernels()[1]["runq"]["programs"])
+        assert any(one["ns_per_run"] for one in kernels()[1]["runq"]["programs"])  # what a run takes stays known
     finally:
         BPF_STATS.write_text(before)
         assert agent.stop() == 0

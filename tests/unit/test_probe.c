@@ -13,6 +13,7 @@
 #include "probe/allowance.h"
 #include "probe/askers.h"
 #include "probe/unlooked.h"
+#include "probe/pace.h"
 #include "probe/parttime.h"
 #include "probe/answers.h"
 #include "probe/copyplan.h"
@@ -596,9 +597,27 @@ static void test_budget(void)
 	g_assert_cmpuint(allowance_next(4, 0.01, 0.05), ==, 2);
 	g_assert_cmpuint(allowance_next(1, 0, 0.05), ==, 1);
 	g_assert_cmpuint(allowance_next(ALLOWANCE_ONE_IN_MAX, 1, 0.05), ==, ALLOWANCE_ONE_IN_MAX);
-	g_assert_cmpuint(allowance_cost_ns(10000, 100, 30), ==, 7000); /* without what measuring adds */
-	g_assert_cmpuint(allowance_cost_ns(10000, 100, 99), ==, 2500); /* but never next to nothing */
-	g_assert_cmpuint(allowance_cost_ns(0, 0, 30), ==, 0);
+}
+
+static void test_pace(void)
+{
+	static const struct pace before = { .runs = { 64, 0, 7 }, .timed_ns = { 1000, 0, 9 } };
+	static const struct pace now = { .runs = { 64 + 64000, 640, 7 }, .timed_ns = { 1000 + 50000000, 10000, 9 } };
+	static const struct pace few = { .runs = { 64 + 63, 0, 7 }, .timed_ns = { 1000, 0, 9 } };
+	struct pace_spent spent = pace_spent(&now, &before);
+
+	g_assert_cmpuint(pace_unmeasured_ns(10000, 100, 30), ==, 7000); /* without what measuring adds */
+	g_assert_cmpuint(pace_unmeasured_ns(10000, 100, 99), ==, 2500); /* but never next to nothing */
+	g_assert_cmpuint(pace_unmeasured_ns(0, 0, 30), ==, 0);
+	g_assert_cmpuint(spent.runs, ==, 64640);
+	g_assert_cmpuint(spent.timed, ==, 1010);
+	g_assert_cmpuint(spent.ns, <=,
+			 50010000ULL * PACE_TIMED); /* but for reading the clock, whatever that takes here */
+	g_assert_cmpuint(spent.ns, >=, 50010000ULL * PACE_TIMED / 4);
+	spent = pace_spent(&few, &before);
+	g_assert_cmpuint(spent.runs, ==, 63);
+	g_assert_cmpuint(spent.timed, ==, 0); /* what they took is not known */
+	g_assert_cmpuint(paces_sum(NULL).runs[0], ==, 0);
 }
 
 struct shares {
@@ -685,8 +704,9 @@ static void test_parttime_call(void)
 	struct pace few = before;
 
 	few.runs[0] += PACE_TIMED - 1;
-	g_assert_cmpfloat(parttime_call_ns(&now, &before), ==, 370); /* 3,000 of ten, and 70 of one */
-	g_assert_cmpfloat(parttime_call_ns(&few, &before), ==, 0);
+	g_assert_cmpfloat(parttime_call_ns(&now, &before, 2), ==, 370); /* 3,000 of ten, and 70 of one */
+	g_assert_cmpfloat(parttime_call_ns(&now, &before, 1), ==, 300);
+	g_assert_cmpfloat(parttime_call_ns(&few, &before, 2), ==, 0);
 }
 
 static void test_searches_name(void)
@@ -1139,6 +1159,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/probe/searches/name", test_searches_name);
 	g_test_add_func("/probe/answers", test_answers);
 	g_test_add_func("/probe/budget", test_budget);
+	g_test_add_func("/probe/pace", test_pace);
 	g_test_add_func("/probe/unlooked", test_unlooked);
 	g_test_add_func("/probe/parttime", test_parttime);
 	g_test_add_func("/probe/parttime-call", test_parttime_call);
