@@ -108,11 +108,14 @@ static void contents_text(const struct contents *contents, const char *path)
 	g_autoptr(GDateTime) start = g_date_time_new_from_unix_utc(contents->capture.first_ms / 1000);
 	g_autofree char *when = start ? g_date_time_format(start, "%Y-%m-%d %H:%M:%S UTC") : g_strdup("?");
 	g_autofree char *shown = text_terminal(path), *host = text_terminal(contents->host ? contents->host : "?");
+	g_autofree char *late = capture_lateness(&contents->capture);
 	g_autofree char *length = units_duration(
 		(guint64)MAX(contents->capture.last_ms - contents->capture.first_ms + 1000, 0) * NS_PER_MS);
 
 	table_print_wrapped(stdout, "%s: %u segments from %s, %s, of %s, %u containers\n", shown,
 			    contents->capture.segments, when, length, host, g_hash_table_size(contents->containers));
+	if (late)
+		table_print_wrapped(stdout, "%s\n", late);
 	for (guint i = 0; i < contents->held->len; i++) {
 		const struct held *held = g_ptr_array_index(contents->held, i);
 
@@ -139,6 +142,10 @@ static void contents_json(const struct contents *contents)
 	json_int(&json, "last_ms", contents->capture.last_ms);
 	json_uint(&json, "cut_bytes", contents->capture.cut_bytes);
 	json_string(&json, "host", contents->host);
+	json_uint(&json, "late", contents->capture.late);
+	json_uint(&json, "longest_ns", contents->capture.longest_ns);
+	json_uint(&json, "gaps", contents->capture.gaps);
+	json_uint(&json, "missing_ns", contents->capture.missing_ns);
 	json_begin_array(&json, "containers");
 	g_hash_table_iter_init(&iter, contents->containers);
 	while (g_hash_table_iter_next(&iter, NULL, &name))

@@ -58,6 +58,9 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 		  "Of one CPU that the agent may take before it sheds probes (default 1); 0: no bound", "PERCENT" },
 		{ "memory-mib", 0, 0, G_OPTION_ARG_INT, &given->memory_mib, "Likewise its memory (default 40)", "MIB" },
 		{ "map-mib", 0, 0, G_OPTION_ARG_INT, &given->map_mib, "Likewise its kernel maps (default 32)", "MIB" },
+		{ "capture-mib", 0, 0, G_OPTION_ARG_INT, &given->capture_mib,
+		  "Of a capture (fathom replay FILE serve): so much of each kind is held in memory (default 512)",
+		  "MIB" },
 		{ "trigger", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given->triggers,
 		  "When the flight recorder keeps the minutes before: throttling=0.5/10, block-latency=50ms/5, oom=off …; may be "
 		  "repeated",
@@ -74,7 +77,8 @@ static gboolean serve_parse(struct serve *serve, int *argc, char ***argv, int *s
 				  .memory_minutes = -1,
 				  .cpu_percent = -1,
 				  .memory_mib = -1,
-				  .map_mib = -1 };
+				  .map_mib = -1,
+				  .capture_mib = -1 };
 	g_option_context_set_summary(context,
 				     "The agent: what each container uses and loses, always on; with history, a web "
 				     "page,\nan API and Prometheus metrics.");
@@ -139,6 +143,8 @@ static void serve_override(struct config *config, const struct config *given)
 		config->memory_mib = given->memory_mib;
 	if (given->map_mib != -1)
 		config->map_mib = given->map_mib;
+	if (given->capture_mib != -1)
+		config->capture_mib = given->capture_mib;
 	take_triggers(config, given);
 }
 

@@ -53,15 +53,21 @@ static gboolean reading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 }
 
 /* `names`: see capture_read_file. */
-static gboolean each_frame(GHashTable *names, capture_fn each, void *user, GError **error)
+static gboolean each_frame_of(GHashTable *names, struct capture *capture, capture_fn each, void *user, GError **error)
 {
 	struct reading reading = { .from_ms = range_ms(SOURCE_FROM_MS, G_MININT64),
 				   .to_ms = range_ms(SOURCE_TO_MS, G_MAXINT64),
 				   .each = each,
 				   .user = user };
+
+	return capture_read_file(source_capture(), names, capture, reading_frame, &reading, error);
+}
+
+static gboolean each_frame(GHashTable *names, capture_fn each, void *user, GError **error)
+{
 	struct capture capture;
 
-	return capture_read_file(source_capture(), names, &capture, reading_frame, &reading, error);
+	return each_frame_of(names, &capture, each, user, error);
 }
 
 /* ---- who ---- */
@@ -137,8 +143,7 @@ struct replay {
 	struct shape *shape; /* of it */
 	gint64 first_ms; /* of the snapshot; 0: nothing yet */
 	guint64 due_ns; /* interval that is full then */
-	guint windows; /* of stacks */
-	guint64 looked_ns, taken_to_ns; /* they are of so much time; the last ended then (since 1970) */
+	struct windows windows; /* of stacks */
 	gboolean found, stopped;
 	gboolean has_gauges; /* so memory has its table without stacks, too */
 	struct calltree *waits; /* of time by its causes, where the capture has no stacks of it; NULL: not asked for */
@@ -317,23 +322,9 @@ static gboolean replay_with_waits(struct replay *replay)
 	return TRUE;
 }
 
-/* Stacks of time that a window before holds already (somebody asked for a measurement meanwhile) would count twice. Those that are
- * always sampled never are. */
 static gboolean window_take(struct replay *replay, const struct snapshot *snapshot, const struct shape *shape)
 {
-	guint64 end_ns = snapshot->start_realtime_ns + snapshot->duration_ns;
-
-	if (shape->kind != SHAPE_CALLTREE)
-		return TRUE;
-	if (shape->unit != UNIT_COUNT && snapshot->start_realtime_ns < replay->taken_to_ns) {
-		ledger_note(&replay->shape->ledger,
-			    g_strdup("stacks measured at the same time as others are left out"));
-		return FALSE;
-	}
-	replay->taken_to_ns = MAX(replay->taken_to_ns, end_ns);
-	replay->looked_ns += snapshot->duration_ns;
-	replay->windows++;
-	return TRUE;
+	return shape->kind != SHAPE_CALLTREE || windows_take(&replay->windows, snapshot, shape);
 }
 
 /* TRUE when this shape is what the command wants. */
@@ -441,19 +432,24 @@ static gboolean replay_refuse(const struct observe_options *options, GError **er
 struct snapshot *source_observe(struct registry *registry, const struct observe_options *options, GError **error)
 {
 	struct replay replay = { .options = options, .names = registry_renamed(registry) };
+	struct capture capture;
+	char *late;
 
 	if (!source_capture())
 		return observe_run(registry, options, error);
 	if (!replay_refuse(options, error))
 		return NULL;
 	replay_begin(&replay);
-	if (each_frame(replay.names, replay_frame, &replay, error)) {
+	if (each_frame_of(replay.names, &capture, replay_frame, &replay, error)) {
+		late = capture_lateness(&capture);
+		if (late)
+			ledger_note(&replay.shape->ledger, g_strdup_printf("of the capture: %s", late));
+		g_free(late);
 		/* Of events there may have been none: the interval says whether they were watched. */
 		if (replay.found || options->probe->shape == SHAPE_EVENTS || replay_with_waits(&replay)) {
 			calltree_free(replay.waits);
 			replay_fill(&replay);
-			snapshot_set_looked(replay.snapshot, replay.shape, replay.windows, replay.looked_ns,
-					    replay.snapshot->duration_ns);
+			windows_say(&replay.windows, replay.snapshot, replay.shape, replay.snapshot->duration_ns);
 			return replay.snapshot;
 		}
 		command_fail(error, "the capture does not hold %s: fathom replay %s says what it holds",

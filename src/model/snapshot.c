@@ -106,18 +106,31 @@ void snapshot_free(struct snapshot *snapshot)
 	g_free(snapshot);
 }
 
-void snapshot_set_looked(struct snapshot *snapshot, struct shape *shape, guint windows, guint64 looked_ns,
-			 guint64 whole_ns)
+gboolean windows_take(struct windows *windows, const struct snapshot *snapshot, const struct shape *shape)
 {
-	if (!windows || (double)looked_ns >= SNAPSHOT_WHOLE * (double)whole_ns)
+	if (shape->unit != UNIT_COUNT && snapshot->start_realtime_ns < windows->taken_to_ns) {
+		windows->left_out++;
+		return FALSE;
+	}
+	windows->taken_to_ns = MAX(windows->taken_to_ns, snapshot->start_realtime_ns + snapshot->duration_ns);
+	windows->looked_ns += snapshot->duration_ns;
+	windows->count++;
+	return TRUE;
+}
+
+void windows_say(const struct windows *windows, struct snapshot *snapshot, struct shape *shape, guint64 whole_ns)
+{
+	if (windows->left_out)
+		ledger_note(&shape->ledger, g_strdup("stacks measured at the same time as others are left out"));
+	if (!windows->count || (double)windows->looked_ns >= SNAPSHOT_WHOLE * (double)whole_ns)
 		return;
-	snapshot->looked_ns = looked_ns;
+	snapshot->looked_ns = windows->looked_ns;
 	ledger_note(
 		&shape->ledger,
 		g_strdup_printf("of %u window%s in this range, %.1f s of its %.0f s: weights are of those seconds, not "
 				"scaled up",
-				windows, windows == 1 ? "" : "s", (double)looked_ns / (double)NS_PER_S,
-				(double)whole_ns / (double)NS_PER_S));
+				windows->count, windows->count == 1 ? "" : "s",
+				(double)windows->looked_ns / (double)NS_PER_S, (double)whole_ns / (double)NS_PER_S));
 }
 
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind)

@@ -56,9 +56,17 @@ void snapshot_free(struct snapshot *snapshot);
 typedef struct snapshot snapshot_t; /* for g_autoptr(snapshot_t) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot_t, snapshot_free)
 
-/* `windows` of stacks are `looked_ns` of `whole_ns`: where that is not all of it, the snapshot and the shape's ledger say so. */
-void snapshot_set_looked(struct snapshot *snapshot, struct shape *shape, guint windows, guint64 looked_ns,
-			 guint64 whole_ns);
+/* Windows of stacks that are summed up, in order of time. */
+struct windows {
+	guint count, left_out;
+	guint64 looked_ns; /* they are of so much time */
+	guint64 taken_to_ns; /* the last ends then, since 1970 */
+};
+/* FALSE: it is left out. Time that a window before holds already (somebody asked for a measurement meanwhile) would count twice; samples
+ * that are always taken never do. */
+gboolean windows_take(struct windows *windows, const struct snapshot *snapshot, const struct shape *shape);
+/* Where they are not of all of `whole_ns`, the snapshot and its shape's ledger say so; and whether any was left out. */
+void windows_say(const struct windows *windows, struct snapshot *snapshot, struct shape *shape, guint64 whole_ns);
 
 /* The first shape of `kind`, NULL when absent; owned by the snapshot. */
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind);

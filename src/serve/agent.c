@@ -208,22 +208,35 @@ static void open_verdicts(struct agent *agent)
 		g_ptr_array_add(agent->notes, note);
 }
 
+/* What of the capture is not shown, or was not right in it. */
+static void note_capture(struct agent *agent, gint mib)
+{
+	const struct replay *replay = agent->replay;
+
+	if (reel_oldest_ms(agent->api.reel) > replay->first_ms ||
+	    reel_oldest_ms(agent->api.stacks) > replay->first_stacks_ms)
+		g_ptr_array_add(agent->notes,
+				g_strdup_printf("the capture is too long to be held: its latest %d MiB are shown "
+						"(--from and --to choose a part, --capture-mib holds more)",
+						mib));
+	if (replay->late)
+		g_ptr_array_add(agent->notes, g_strdup_printf("of the capture: %s", replay->late));
+}
+
 static gboolean open_capture(struct agent *agent, const struct config *config, GError **error)
 {
-	history_hold(agent->api.history, REPLAY_BYTES_MAX);
-	reel_hold(agent->api.reel, REPLAY_BYTES_MAX);
-	reel_hold(agent->api.stacks, REPLAY_BYTES_MAX);
+	const gsize bytes_max = (gsize)config->capture_mib << 20;
+
+	history_hold(agent->api.history, bytes_max);
+	reel_hold(agent->api.reel, bytes_max);
+	reel_hold(agent->api.stacks, bytes_max);
 	agent->api.live = live_new_replay(agent->api.history, agent->api.reel);
 	agent->replay = replay_load(config->capture, config->capture_from_ms, config->capture_to_ms, agent->api.live,
 				    agent->api.stacks, error);
 	agent->api.replay = agent->replay;
 	if (!agent->replay)
 		return FALSE;
-	if (reel_oldest_ms(agent->api.reel) > agent->replay->first_ms)
-		g_ptr_array_add(agent->notes,
-				g_strdup_printf("the capture is too long to be held: its latest %u MiB are shown "
-						"(--from and --to choose a part)",
-						REPLAY_BYTES_MAX >> 20));
+	note_capture(agent, config->capture_mib);
 	open_verdicts(agent);
 	verdicts_replay(agent->api.verdicts, agent->api.reel, agent->api.stacks, agent->replay->from_ms,
 			agent->replay->to_ms);
@@ -256,7 +269,8 @@ static gboolean open_live(struct agent *agent, const struct config *config, GErr
 	jobs_watch(agent->api.jobs, measured_keep, &agent->measured);
 	if (!config_triggers(config, &triggers, error))
 		return FALSE;
-	agent->api.recorder = recorder_new(captures, agent->api.live, agent->api.reel, agent->api.stacks, &triggers);
+	agent->api.recorder = recorder_new(captures, agent->api.live, agent->api.reel, agent->api.stacks,
+					   agent->samplers[1], &triggers);
 	for (guint i = 0; i < LIVE_PARTS; i++) {
 		const struct live_part_status *part = live_part(agent->api.live, (enum live_part)i);
 
@@ -361,9 +375,9 @@ void agent_free(struct agent *agent)
 	http_free(agent->api.http);
 	jobs_free(agent->api.jobs);
 	verdicts_free(agent->api.verdicts);
+	recorder_free(agent->api.recorder);
 	for (guint i = 0; i < G_N_ELEMENTS(agent->samplers); i++)
 		sampler_free(agent->samplers[i]);
-	recorder_free(agent->api.recorder);
 	live_free(agent->api.live);
 	replay_free(agent->replay);
 	reel_free(agent->api.reel);

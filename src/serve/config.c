@@ -63,6 +63,7 @@ void config_init(struct config *config)
 		.cpu_percent = 1,
 		.memory_mib = 40,
 		.map_mib = 32,
+		.capture_mib = 512,
 	};
 }
 
@@ -232,6 +233,8 @@ gboolean config_check(const struct config *config, GError **error)
 		return fail(error, "memory-minutes is a number from 1 to 15");
 	if (!(config->cpu_percent >= 0 && config->cpu_percent <= 6400) || config->memory_mib < 0 || config->map_mib < 0)
 		return fail(error, "cpu-percent, memory-mib and map-mib are bounds, or 0 for none");
+	if (config->capture_mib < 1 || config->capture_mib > (1 << 20))
+		return fail(error, "capture-mib is a number from 1 to 1048576");
 	return TRUE;
 }
 

@@ -31,6 +31,7 @@ struct config {
 	/* Not settings of a file: a capture to show in place of this machine, of which from_ms < time ≤ to_ms; NULL: none. */
 	char *capture;
 	gint64 capture_from_ms, capture_to_ms;
+	gint capture_mib; /* of it are held in memory, of each kind: readings, intervals, stacks */
 };
 
 #define CONFIG_ERROR (config_error_quark())

@@ -155,9 +155,7 @@ struct flame_sum {
 	const struct source *source;
 	struct shape *shape; /* being filled */
 	struct snapshot *snapshot; /* of it */
-	guint windows, left_out; /* summed; at the same time as another */
-	gint64 taken_to_ms;
-	guint64 covered_ns;
+	struct windows windows; /* of measurements */
 };
 
 /* Weights of the samples within the range, by node: those whose moment lies in it, or all of a window that lies in it, or
@@ -204,23 +202,15 @@ static gboolean is_sampled(const struct source *source)
 }
 
 /* Of measurements: is something of whom is asked for in it, and was the time not taken from another already? */
-static gboolean flame_wants(struct flame_sum *sum, const struct snapshot *snapshot, const struct calltree *tree,
+static gboolean flame_wants(struct flame_sum *sum, const struct snapshot *snapshot, const struct shape *shape,
 			    const guint8 *wanted)
 {
+	const struct calltree *tree = shape->calltree;
 	gboolean has_any = FALSE;
 
 	for (guint32 i = 1; i < tree->node_count && !has_any; i++)
 		has_any = wanted[i];
-	if (!has_any)
-		return FALSE;
-	if (snapshot_start_ms(snapshot) < sum->taken_to_ms) {
-		sum->left_out++;
-		return FALSE;
-	}
-	sum->taken_to_ms = snapshot_end_ms(snapshot);
-	sum->covered_ns += snapshot->duration_ns;
-	sum->windows++;
-	return TRUE;
+	return has_any && windows_take(&sum->windows, snapshot, shape);
 }
 
 static void notes_limit(struct ledger *ledger)
@@ -237,7 +227,7 @@ static void flame_window(void *user, struct snapshot *snapshot, struct shape *sh
 	g_autofree guint64 *weights = NULL;
 	guint64 end_ns = snapshot->start_realtime_ns + snapshot->duration_ns;
 
-	if (!is_sampled(sum->source) && !flame_wants(sum, snapshot, shape->calltree, wanted))
+	if (!is_sampled(sum->source) && !flame_wants(sum, snapshot, shape, wanted))
 		return;
 	weights = weights_within(sum->source, snapshot, shape->calltree);
 	flame_add(sum->shape->calltree, shape->calltree, weights, wanted);
@@ -262,19 +252,11 @@ static void flame_bound(struct flame_sum *sum)
 	if (is_sampled(sum->source)) {
 		sum->snapshot->start_realtime_ns = MAX(sum->snapshot->start_realtime_ns, from_ns);
 		end_ns = MIN(end_ns, to_ns);
-	} else if (sum->windows) {
+	} else if (sum->windows.count) {
 		sum->snapshot->start_realtime_ns = MIN(sum->snapshot->start_realtime_ns, from_ns);
 		end_ns = MAX(end_ns, to_ns);
 	}
 	sum->snapshot->duration_ns = end_ns - MIN(sum->snapshot->start_realtime_ns, end_ns);
-}
-
-/* Windows and measurements seldom cover the range: how much of it they are of is said. */
-static void flame_say(struct flame_sum *sum)
-{
-	snapshot_set_looked(sum->snapshot, sum->shape, sum->windows, sum->covered_ns, sum->snapshot->duration_ns);
-	if (sum->left_out)
-		ledger_note(&sum->shape->ledger, g_strdup("stacks measured at the same time as others are left out"));
 }
 
 static struct snapshot *flame_sum(const struct api *api, struct source *source)
@@ -287,7 +269,8 @@ static struct snapshot *flame_sum(const struct api *api, struct source *source)
 	g_ptr_array_add(sum.snapshot->shapes, sum.shape);
 	source_each(api, source, flame_window, &sum);
 	flame_bound(&sum);
-	flame_say(&sum);
+	/* Windows and measurements seldom cover the range: how much of it they are of is said. */
+	windows_say(&sum.windows, sum.snapshot, sum.shape, sum.snapshot->duration_ns);
 	return sum.snapshot;
 }
 

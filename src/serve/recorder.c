@@ -36,6 +36,14 @@ struct recorder {
 	guint64 ooms; /* seen so far */
 	guint64 opens, failed; /* connections seen so far */
 	guint64 frozen_ns; /* the last one that was not asked for; 0: none */
+	struct sampler *blocked;
+	struct after {
+		char *name; /* of the capture that what comes after belongs to; NULL: none */
+		const char *why;
+		gint64 since_ms; /* since 1970: what ended later is not in it yet */
+		guint64 since_ns; /* CLOCK_MONOTONIC */
+		gboolean is_looked; /* stacks of blocked threads are on their way */
+	} after;
 };
 
 /* ---- files ---- */
@@ -49,6 +57,16 @@ static gboolean name_is_ours(const char *name)
 		if (!g_ascii_isalnum(*at) && *at != '-' && *at != '.')
 			return FALSE;
 	return TRUE;
+}
+
+/* When it was made, which is not when it was written last; 0: the name does not say. */
+static gint64 name_time_ms(const char *name)
+{
+	g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+	g_autofree char *text = g_strndup(name, strcspn(name, "-"));
+	g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(text, utc);
+
+	return time ? g_date_time_to_unix(time) * 1000 : 0;
 }
 
 static gint by_name(gconstpointer a, gconstpointer b)
@@ -83,6 +101,7 @@ static void files_trim(const struct recorder *recorder)
 
 struct freezing {
 	struct capture_writer *writer;
+	const struct after *after; /* NULL: what was before */
 	GError *error;
 };
 
@@ -112,6 +131,82 @@ static void freeze_look(struct freezing *freezing, const struct look *look, gint
 	}
 }
 
+/* ---- what comes after ---- */
+
+/* Stacks say which side of it they are of. */
+static void after_stacks(void *user, gint64 time_ms, struct snapshot *snapshot)
+{
+	struct freezing *freezing = user;
+	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
+	gint64 start_ms = (gint64)(snapshot->start_realtime_ns / NS_PER_MS);
+
+	if (shape && freezing->after->is_looked && strcmp(shape->probe, "offcpu") == 0)
+		ledger_note(
+			&shape->ledger,
+			g_strdup_printf("some of these stacks are of after the capture was made (%s): of %.1f s, %s",
+					freezing->after->why, (double)snapshot->duration_ns / (double)NS_PER_S,
+					start_ms >= freezing->after->since_ms ? "looked at since then"
+									      : "which had begun before"));
+	if (!freezing->error && capture_written(freezing->writer) < RECORDER_FILE_BYTES_MAX)
+		capture_append_snapshot(freezing->writer, time_ms, snapshot, &freezing->error);
+}
+
+static void after_clear(struct recorder *recorder)
+{
+	g_free(recorder->after.name);
+	recorder->after = (struct after){ 0 };
+}
+
+static void after_append(struct recorder *recorder)
+{
+	g_autofree char *path = g_build_filename(recorder->directory, recorder->after.name, NULL);
+	g_autoptr(GError) error = NULL;
+	struct freezing freezing = { .writer = capture_reopen(path, &error), .after = &recorder->after };
+
+	if (freezing.writer) {
+		reel_each_packed(recorder->reel, recorder->after.since_ms, G_MAXINT64, freeze_frame, &freezing);
+		reel_each(recorder->stacks, recorder->after.since_ms, G_MAXINT64, 1000, after_stacks, &freezing);
+		capture_close(freezing.writer, freezing.error ? NULL : &error);
+	}
+	if (freezing.error || error)
+		g_warning("%s: what came after is not all in it: %s", recorder->after.name,
+			  freezing.error ? freezing.error->message : error->message);
+	g_clear_error(&freezing.error);
+}
+
+static void after_tick(struct recorder *recorder)
+{
+	const struct after *after = &recorder->after;
+	guint64 passed_ns = clock_monotonic_ns() - after->since_ns;
+
+	if (!after->name || passed_ns < RECORDER_AFTER_MS * NS_PER_MS ||
+	    (after->is_looked && sampler_is_looking(recorder->blocked) &&
+	     passed_ns < RECORDER_AFTER_LATE_MS * NS_PER_MS))
+		return;
+	after_append(recorder);
+	after_clear(recorder);
+}
+
+/* The capture has all up to now; an event says on everybody's axis of time where that is. */
+static void after_begin(struct recorder *recorder, const char *name, const char *why, gint64 now_ms)
+{
+	const struct event_field fields[] = { { .name = "what", .unit = EVENT_TEXT, .text = why } };
+	const struct event event = { .realtime_ns = (guint64)now_ms * NS_PER_MS,
+				     .kind = RECORDER_EVENT,
+				     .fields = fields,
+				     .field_count = G_N_ELEMENTS(fields) };
+
+	if (recorder->after.name && strcmp(recorder->after.name, name) != 0) /* the earlier gets what there is */
+		after_append(recorder);
+	after_clear(recorder);
+	live_note(recorder->live, &event);
+	recorder->after = (struct after){ .name = g_strdup(name),
+					  .why = why,
+					  .since_ms = now_ms,
+					  .since_ns = clock_monotonic_ns(),
+					  .is_looked = sampler_ask(recorder->blocked) };
+}
+
 char *recorder_freeze(struct recorder *recorder, const char *why, GError **error)
 {
 	gint64 now_ms = (gint64)(clock_realtime_ns() / NS_PER_MS);
@@ -123,8 +218,8 @@ char *recorder_freeze(struct recorder *recorder, const char *why, GError **error
 
 	if (!freezing.writer)
 		return NULL;
-	reel_each_packed(recorder->reel, now_ms - RECORDER_PRECEDING_MS, G_MAXINT64, freeze_frame, &freezing);
-	reel_each_packed(recorder->stacks, now_ms - RECORDER_PRECEDING_MS, G_MAXINT64, freeze_frame, &freezing);
+	reel_each_packed(recorder->reel, now_ms - RECORDER_PRECEDING_MS, now_ms, freeze_frame, &freezing);
+	reel_each_packed(recorder->stacks, now_ms - RECORDER_PRECEDING_MS, now_ms, freeze_frame, &freezing);
 	freeze_look(&freezing, live_looked(recorder->live), now_ms);
 	if (freezing.error) {
 		g_propagate_error(error, freezing.error);
@@ -135,6 +230,7 @@ char *recorder_freeze(struct recorder *recorder, const char *why, GError **error
 		g_unlink(path);
 		return NULL;
 	}
+	after_begin(recorder, name, why, now_ms);
 	files_trim(recorder);
 	return g_steal_pointer(&name);
 }
@@ -343,6 +439,7 @@ void recorder_tick(struct recorder *recorder)
 	g_autofree char *name = NULL;
 
 	recorder->ooms = ooms;
+	after_tick(recorder);
 	high_begin(recorder);
 	values_judge(recorder);
 	edges_judge(recorder);
@@ -399,7 +496,8 @@ void recorder_write(const struct recorder *recorder, struct json_writer *json)
 		json_string(json, "name", name);
 		json_string(json, "why", why);
 		json_uint(json, "bytes", (guint64)status.st_size);
-		json_int(json, "time_ms", (gint64)status.st_mtime * 1000);
+		json_int(json, "time_ms", name_time_ms(name));
+		json_bool(json, "is_complete", g_strcmp0(name, recorder->after.name) != 0);
 		json_end_object(json);
 	}
 	json_end_array(json);
@@ -420,7 +518,7 @@ GBytes *recorder_read(const struct recorder *recorder, const char *name)
 }
 
 struct recorder *recorder_new(const char *directory, struct live *live, struct reel *reel, struct reel *stacks,
-			      const struct triggers *triggers)
+			      struct sampler *blocked, const struct triggers *triggers)
 {
 	struct recorder *recorder = g_new0(struct recorder, 1);
 
@@ -428,6 +526,7 @@ struct recorder *recorder_new(const char *directory, struct live *live, struct r
 	recorder->live = live;
 	recorder->reel = reel;
 	recorder->stacks = stacks;
+	recorder->blocked = blocked;
 	recorder->high = high_new();
 	recorder->triggers = *triggers;
 	live_watch_frames(live, frame_judge, recorder);
@@ -448,6 +547,7 @@ void recorder_free(struct recorder *recorder)
 	live_watch_frames(recorder->live, NULL, NULL);
 	g_hash_table_unref(recorder->high);
 	g_clear_pointer(&recorder->now, g_hash_table_unref);
+	after_clear(recorder);
 	g_free(recorder->directory);
 	g_free(recorder);
 }

@@ -107,6 +107,8 @@ static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snaps
 
 		if (part == LIVE_PROFILE || part == LIVE_OFFCPU)
 			live_account(loading->live, part, stacks, 0);
+		if (!replay->first_stacks_ms)
+			replay->first_stacks_ms = time_ms;
 		if (!g_ptr_array_find_with_equal_func(replay->stacks, stacks->probe, g_str_equal, NULL))
 			g_ptr_array_add(replay->stacks, g_strdup(stacks->probe));
 		reel_add(loading->stacks, time_ms, snapshot_steal(snapshot));
@@ -137,6 +139,7 @@ struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struc
 		return NULL;
 	}
 	replay->cut_bytes = capture.cut_bytes;
+	replay->late = capture_lateness(&capture);
 	return replay;
 }
 
@@ -147,6 +150,7 @@ void replay_free(struct replay *replay)
 	g_array_unref(replay->readings);
 	g_ptr_array_unref(replay->stacks);
 	g_free(replay->name);
+	g_free(replay->late);
 	g_free(replay->host);
 	g_free(replay);
 }
@@ -163,6 +167,7 @@ void replay_write(const struct replay *replay, struct json_writer *json)
 	json_int(json, "from_ms", replay->from_ms);
 	json_int(json, "to_ms", replay->to_ms);
 	json_uint(json, "cut_bytes", replay->cut_bytes);
+	json_string(json, "late", replay->late);
 	json_uint(json, "readings", replay->readings->len);
 	json_begin_array(json, "stacks");
 	for (guint i = 0; i < replay->stacks->len; i++)

@@ -9,7 +9,6 @@
 #include "store/reel.h"
 
 #define REPLAY_READINGS_MAX 720 /* of longer captures every second, fourth … reading is kept */
-#define REPLAY_BYTES_MAX (512u << 20) /* of a capture are held in memory, of each kind: readings, intervals, stacks */
 
 struct replay_reading {
 	gint64 time_ms;
@@ -20,6 +19,8 @@ struct replay {
 	char *name, *host; /* the file's name without its directories; where it was made, NULL: not said */
 	gint64 from_ms, to_ms; /* the first interval's begin and the last one's end, of those that were asked for */
 	gint64 first_ms; /* the first interval's end; 0: there are stacks alone */
+	gint64 first_stacks_ms; /* likewise of stacks; 0: there are none */
+	char *late; /* capture_lateness */
 	GArray *readings; /* of struct replay_reading, of the machine, in order of time */
 	GPtrArray *stacks; /* of char *, probes: of which it has stacks */
 	guint64 cut_bytes; /* at the file's end, that are no whole segment */

@@ -42,7 +42,9 @@ struct sampler {
 	guint64 length_ns; /* of the window that runs, or ran last */
 	struct switched before; /* when a window began or ended */
 	guint64 next_ns; /* of those that look for some of the time: when the next may begin */
-	guint64 owed_ns, owed_from_ns; /* what the last took, which is counted from then to `next_ns` */
+	guint64 owed_ns, owed_from_ns; /* what was taken and is counted from then to `next_ns` */
+	gboolean is_asked; /* one is wanted now, whatever `next_ns` */
+	guint64 asked_ns; /* when one was, last; 0: never */
 	GPid pid; /* 0: none runs */
 	int pidfd;
 	guint watch;
@@ -96,6 +98,25 @@ static guint64 length_choose(const struct sampler *sampler)
 		now.cpus);
 }
 
+/* Of what is owed, so much has been counted by then. */
+static guint64 debt_counted(const struct sampler *sampler, guint64 now_ns)
+{
+	if (now_ns >= sampler->next_ns || sampler->next_ns <= sampler->owed_from_ns)
+		return sampler->owed_ns;
+	return (guint64)((double)sampler->owed_ns * (double)(now_ns - sampler->owed_from_ns) /
+			 (double)(sampler->next_ns - sampler->owed_from_ns));
+}
+
+/* `more_ns` are owed, too, and all of it is counted from now on. */
+static void debt_move(struct sampler *sampler, guint64 more_ns, guint64 now_ns)
+{
+	guint64 counted_ns = debt_counted(sampler, now_ns);
+
+	sampler->cpu_ns += counted_ns;
+	sampler->owed_ns += more_ns - counted_ns;
+	sampler->owed_from_ns = now_ns;
+}
+
 /* A window of those that look for some of the time is over: the next one begins when this one is paid. */
 static void window_pay(struct sampler *sampler, guint64 child_ns, guint64 own_ns, gboolean has_looked)
 {
@@ -103,14 +124,16 @@ static void window_pay(struct sampler *sampler, guint64 child_ns, guint64 own_ns
 	guint64 switches = now.cpus && sampler->before.cpus ? now.switches - sampler->before.switches : 0;
 	guint64 kernel_ns = sampler_kernel_ns(switches, sampler->length_ns, now.cpus);
 	guint64 period_ns = sampler_period_ns(child_ns + own_ns, kernel_ns, now.cpus, sampler->options.share);
+	guint64 due_ns = MAX(sampler->start_ns, sampler->next_ns);
+	gboolean is_first =
+		!live_part(sampler->live, sampler->options.part)->waited_ns; /* else all up to then is counted */
 
-	sampler->cpu_ns += sampler->owed_ns;
-	sampler->owed_ns = child_ns;
-	sampler->owed_from_ns = now.cpus ? now.at_ns : clock_monotonic_ns();
-	sampler->next_ns = MAX(sampler->start_ns + period_ns, sampler->owed_from_ns);
+	debt_move(sampler, child_ns, now.cpus ? now.at_ns : clock_monotonic_ns());
+	/* One that began ahead of its time puts off those that follow. */
+	sampler->next_ns = MAX(due_ns + period_ns, sampler->owed_from_ns);
 	sampler->before = now;
 	live_account_looked(sampler->live, sampler->options.part, has_looked ? sampler->length_ns : 0,
-			    sampler->next_ns - sampler->start_ns);
+			    sampler->next_ns - (is_first ? sampler->start_ns : due_ns));
 }
 
 /* GSpawnChildSetupFunc */
@@ -235,9 +258,30 @@ void sampler_tick(struct sampler *sampler)
 
 	if (sampler->pid && (!wanted || now_ns - sampler->start_ns > sampler->length_ns + SAMPLER_LATE_S * NS_PER_S))
 		child_reap(sampler, FALSE);
-	if (!sampler->pid && wanted && now_ns >= sampler->next_ns &&
+	if (!sampler->pid && wanted && (sampler->is_asked || now_ns >= sampler->next_ns) &&
 	    (!sampler->failures || now_ns >= sampler->retry_ns))
 		child_start(sampler);
+	sampler->is_asked = FALSE;
+}
+
+gboolean sampler_ask(struct sampler *sampler)
+{
+	guint64 now_ns = clock_monotonic_ns();
+
+	if (live_part(sampler->live, sampler->options.part)->state != LIVE_ON)
+		return FALSE;
+	if (sampler_is_looking(sampler))
+		return TRUE;
+	if (sampler->asked_ns && now_ns - sampler->asked_ns < SAMPLER_ASKED_REST_S * NS_PER_S)
+		return FALSE;
+	sampler->asked_ns = now_ns;
+	sampler->is_asked = TRUE;
+	return TRUE;
+}
+
+gboolean sampler_is_looking(const struct sampler *sampler)
+{
+	return sampler->pid || sampler->is_asked;
 }
 
 struct sampler *sampler_new(struct live *live, struct reel *stacks, const char *directory,
@@ -274,10 +318,5 @@ guint64 sampler_peak_bytes(const struct sampler *sampler)
 
 guint64 sampler_cpu_ns(const struct sampler *sampler)
 {
-	guint64 now_ns = clock_monotonic_ns();
-
-	if (now_ns >= sampler->next_ns || sampler->next_ns <= sampler->owed_from_ns)
-		return sampler->cpu_ns + sampler->owed_ns;
-	return sampler->cpu_ns + (guint64)((double)sampler->owed_ns * (double)(now_ns - sampler->owed_from_ns) /
-					   (double)(sampler->next_ns - sampler->owed_from_ns));
+	return sampler->cpu_ns + debt_counted(sampler, clock_monotonic_ns());
 }

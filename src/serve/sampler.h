@@ -8,6 +8,7 @@
 #include "serve/live.h"
 #include "store/reel.h"
 
+#define SAMPLER_ASKED_REST_S 600
 #define SAMPLER_HZ 19 /* no multiple of what programs do in time with the clock */
 
 struct sampler_options {
@@ -25,6 +26,11 @@ struct sampler *sampler_new(struct live *live, struct reel *stacks, const char *
 void sampler_free(struct sampler *sampler);
 /* About once a second: starts, and ends what is not wanted any more. */
 void sampler_tick(struct sampler *sampler);
+/* For those that look for some of the time: a window now, ahead of its time, after which the next one is the later. FALSE: somebody asked
+ * less than SAMPLER_ASKED_REST_S ago, or none is wanted. TRUE, too, where one is on its way. */
+gboolean sampler_ask(struct sampler *sampler);
+/* A window runs, or will at the next tick. */
+gboolean sampler_is_looking(const struct sampler *sampler);
 guint64 sampler_peak_bytes(const struct sampler *sampler); /* resident memory of the last child, at its most */
 /* Of all children. What one took that looks for some of the time is counted bit by bit until the next one begins. */
 guint64 sampler_cpu_ns(const struct sampler *sampler);

@@ -9,9 +9,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/units.h"
 #include "store/pack.h"
 
 #define CAPTURE_VERSION 1
+#define CAPTURE_INTERVAL_MS 1000 /* of readings */
+#define CAPTURE_LATE_MS 250
 #define CAPTURE_SEGMENT 0x47455346u /* "FSEG", lowest byte first */
 
 G_DEFINE_QUARK(fathom - store - capture - error - quark, capture_error)
@@ -100,6 +103,22 @@ struct capture_writer *capture_create(const char *path, GError **error)
 	if (write_all(writer, &head, sizeof(head), error))
 		return writer;
 	capture_abandon(writer);
+	return NULL;
+}
+
+struct capture_writer *capture_reopen(const char *path, GError **error)
+{
+	struct capture_writer *writer = g_new0(struct capture_writer, 1);
+	struct stat status;
+
+	writer->path = g_strdup(path);
+	writer->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (writer->fd >= 0 && fstat(writer->fd, &status) == 0 && S_ISREG(status.st_mode)) {
+		writer->bytes = (guint64)status.st_size;
+		return writer;
+	}
+	g_set_error(error, CAPTURE_ERROR, CAPTURE_ERROR_OPEN, "cannot write %s: %s", path, g_strerror(errno));
+	writer_free(writer);
 	return NULL;
 }
 
@@ -240,6 +259,42 @@ static int segment_read(struct source *source, struct capture *capture, GByteArr
 	return 1;
 }
 
+/* Readings of containers; what else there is has times of its own. */
+static void reading_follow(struct capture *capture, gint64 time_ms, const struct snapshot *snapshot)
+{
+	gint64 length_ms = (gint64)(snapshot->duration_ns / NS_PER_MS),
+	       gap_ms = time_ms - length_ms - capture->read_to_ms;
+
+	if (!snapshot_find(snapshot, SHAPE_GAUGES))
+		return;
+	if (length_ms > CAPTURE_INTERVAL_MS + CAPTURE_LATE_MS) {
+		capture->late++;
+		capture->longest_ns = MAX(capture->longest_ns, snapshot->duration_ns);
+	}
+	if (capture->read_to_ms && gap_ms > CAPTURE_LATE_MS) {
+		capture->gaps++;
+		capture->missing_ns += (guint64)gap_ms * NS_PER_MS;
+	}
+	capture->read_to_ms = MAX(capture->read_to_ms, time_ms);
+}
+
+char *capture_lateness(const struct capture *capture)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	if (capture->late)
+		g_string_append_printf(
+			text,
+			"%u of its intervals took longer than a second, the longest %.1f s: all that happened "
+			"is in them, but not when",
+			capture->late, (double)capture->longest_ns / (double)NS_PER_S);
+	if (capture->gaps)
+		g_string_append_printf(text, "%s%u time%s nothing was read for a while, %.1f s in all",
+				       text->len ? "; " : "", capture->gaps, capture->gaps == 1 ? "" : "s",
+				       (double)capture->missing_ns / (double)NS_PER_S);
+	return text->len ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}
+
 static gboolean read_all(struct source *source, struct capture *capture, capture_fn each, void *user, GError **error)
 {
 	g_autoptr(GByteArray) content = g_byte_array_new();
@@ -259,7 +314,8 @@ static gboolean read_all(struct source *source, struct capture *capture, capture
 		}
 		if (!capture->segments++)
 			capture->first_ms = time_ms;
-		capture->last_ms = time_ms;
+		capture->last_ms = MAX(capture->last_ms, time_ms);
+		reading_follow(capture, time_ms, snapshot);
 		if (capture->segments > CAPTURE_SEGMENTS_MAX)
 			return fail(error, CAPTURE_ERROR_DAMAGED, "it has too many segments");
 		if (!each(user, time_ms, snapshot, error))

@@ -37,6 +37,8 @@ gboolean capture_append_snapshot(struct capture_writer *writer, gint64 time_ms, 
 /* To the disk. */
 gboolean capture_close(struct capture_writer *writer, GError **error);
 guint64 capture_written(const struct capture_writer *writer);
+/* One that was closed before, to append to; never through a symbolic link. */
+struct capture_writer *capture_reopen(const char *path, GError **error);
 /* Without a word, and removes the file. */
 void capture_abandon(struct capture_writer *writer);
 
@@ -45,9 +47,16 @@ gboolean capture_is(const char *path);
 
 struct capture {
 	guint segments;
-	gint64 first_ms, last_ms; /* times of the first and last segment */
+	gint64 first_ms, last_ms; /* of the first segment, and the latest of all: stacks come after the readings of their time */
 	guint64 cut_bytes; /* at the end, that are no whole segment */
+	/* Of its readings, which are meant to be a second long and to follow each other. */
+	guint late, gaps;
+	guint64 longest_ns; /* of those that were late */
+	guint64 missing_ns; /* in gaps */
+	gint64 read_to_ms; /* the last one's end */
 };
+/* How they were late or missing, as a sentence, owned by the caller; NULL: they were not. */
+char *capture_lateness(const struct capture *capture);
 typedef gboolean (*capture_fn)(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error);
 /* Calls `each` (FALSE: stop, with `error` set) for every snapshot in the file's order. FALSE and `error` on damage.
  * `names`: what is to be called otherwise (registry_renamed); NULL: nothing. */

@@ -413,6 +413,44 @@ QUIET = ";".join(f"{name}=off" for name in ("oom", "throttling", "memory-pressur
                                           "connect-latency", "run-queue-latency", "connection-errors"))
 
 
+def test_what_comes_after_is_captured(docker, start, tmp_path):
+    """Stacks of blocked threads are looked at seldom: right after a capture is made there is a window, which belongs to it, and says so. Who
+    asks again at once gets what there is."""
+    agent = Agent(tmp_path, "--offcpu-seconds", "2", "--offcpu-percent", "0.001", "--profile-seconds", "0", "--cpu-percent", "0",
+                  "--memory-mib", "0", "--map-mib", "0", *(word for name in QUIET.split(";") for word in ("--trigger", name))).start()
+    try:
+        sleeper = start(docker, "agentafter", "sleep", "1000")
+        wait_for(lambda: agent.container(sleeper.name), 30, "the container")
+        # After the first window the next one of itself is hours away.
+        wait_for(lambda: next(one for one in agent.json("/api/self")["parts"] if one["name"] == "offcpu")["looked_ratio"], 120, "a window")
+
+        def freeze():
+            name = agent.json("/api/captures", method="POST", status=201)["name"]
+            assert not next(one for one in agent.json("/api/captures")["captures"] if one["name"] == name)["is_complete"]
+            wait_for(lambda: next(one for one in agent.json("/api/captures")["captures"] if one["name"] == name)["is_complete"], 150, "what comes after")
+            return agent.state / "captures" / name
+
+        def stacks(file):
+            return json.loads(run(fathom_binary(), "replay", file, "offcpu", "--json").stdout)["shapes"][0]
+        first = freeze()
+        shape = stacks(first)
+        assert "kernel" in {frame[0] for frame in shape["frames"]} and any(frame[1] == sleeper.name for frame in shape["frames"])
+        assert [note for note in shape["ledger"]["notes"] if "after the capture was made (asked)" in note and "looked at since then" in note], shape["ledger"]
+        told = json.loads(run(fathom_binary(), "replay", "--json", first).stdout)
+
+        def windows(told):
+            return {one["name"]: one["intervals"] for one in told["holds"]}.get("offcpu")
+        assert 1 <= windows(told) <= 2
+        # where it was made is an event, there and in the history
+        (event,) = agent.json("/api/events?kind=capture")["events"]
+        assert event["fields"]["what"] == "asked" and told["last_ms"] >= event["time_ms"] + 8000  # (the seconds after are in it)
+        assert "after the capture was made" in run(fathom_binary(), "replay", first, "offcpu").stdout
+        second = freeze()
+        assert second != first and windows(json.loads(run(fathom_binary(), "replay", "--json", second).stdout)) <= windows(told)
+    finally:
+        assert agent.stop() == 0
+
+
 def test_throttling_that_lasts_is_kept(starved, tmp_path):
     """Without being asked for; what else the machine goes through must not be the reason, as after any it rests."""
     quiet = [word for name in (*QUIET.split(";"), "request-latency=off") if not name.startswith("throttling") for word in ("--trigger", name)]

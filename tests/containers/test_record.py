@@ -4,10 +4,13 @@ from a file that may be cut, changed or nobody's."""
 import json
 import os
 import pwd
+import struct
 import subprocess
+import zlib
 
 import pytest
 
+from runtimes import die_with_parent
 from support import STOP_S, fathom_binary, run, wait_for
 
 COMMANDS = ("profile", "offcpu", "latency runq", "latency fs", "latency block", "ps", "top", "trace exec", "map -d 1",
@@ -154,6 +157,45 @@ def test_dns_memory_and_the_machine(capture, readable):
     assert machine["cpus"] and any(one["container"] == busy for one in machine["processes"])
     assert "not in a capture" in replay(readable, "host")
     assert json.loads(replay(readable, "host", "--watch", "--count", "1", "--json"))["interval_s"] > 0
+
+
+HEAD, SEGMENT = 16, struct.Struct("<IIqII")  # store/capture.h
+
+
+def segments(content):
+    """Of a capture: (time in ms, what follows its head)."""
+    at = HEAD
+    while at < len(content):
+        _, length, time_ms, _, _ = SEGMENT.unpack_from(content, at)
+        yield time_ms, content[at + SEGMENT.size:at + SEGMENT.size + length]
+        at += SEGMENT.size + length
+
+
+def segment(time_ms, packed):
+    head = SEGMENT.pack(0x47455346, len(packed), time_ms, zlib.crc32(packed), 0)[:-4]
+    return head + struct.pack("<I", zlib.crc32(head)) + packed
+
+
+def test_longer_than_can_be_held(readable, tmp_path):
+    """A capture of so many hours that its latest part alone is shown: that is said, where nothing was read is said, and there is an option."""
+    content = readable.read_bytes()
+    known = list(segments(content))
+    length_ms = known[-1][0] - known[0][0] + 60_000  # a minute between one copy and the next
+    long = tmp_path / "long.fathom"
+    copies = 1 + (6 << 20) // len(content)
+    long.write_bytes(content[:HEAD] + b"".join(segment(time_ms + i * length_ms, packed) for i in range(copies) for time_ms, packed in known))
+    told = json.loads(run(fathom_binary(), "replay", "--json", long).stdout)
+    assert told["gaps"] >= copies - 1 and told["missing_ns"] >= (copies - 1) * 50e9
+    assert "nothing was read for a while" in replay(long) and "nothing was read for a while" in replay(long, "latency", "runq")
+    for option, said in ((["--capture-mib", "1"], True), ([], False)):
+        shown = subprocess.Popen([fathom_binary(), "replay", long, "serve", "--listen", "127.0.0.1:0", *option], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        assert shown.stdout.readline().startswith("page:")
+        shown.terminate()
+        complaint = shown.communicate(timeout=STOP_S)[1]
+        assert ("its latest 1 MiB are shown" in complaint) == said and "nothing was read for a while" in complaint, complaint
+    done = run(fathom_binary(), "replay", long, "serve", "--capture-mib", "0", check=False)
+    assert done.returncode == 2 and "capture-mib is a number" in done.stderr
 
 
 def test_damage(readable, tmp_path):

@@ -333,11 +333,11 @@ static void test_looked(void)
 	gsize length;
 
 	snapshot->duration_ns = 300 * NS_PER_S;
-	snapshot_set_looked(snapshot, shape, 5, 299 * NS_PER_S, 300 * NS_PER_S);
-	snapshot_set_looked(snapshot, shape, 0, 0, 300 * NS_PER_S);
+	windows_say(&(struct windows){ .count = 5, .looked_ns = 299 * NS_PER_S }, snapshot, shape, 300 * NS_PER_S);
+	windows_say(&(struct windows){ 0 }, snapshot, shape, 300 * NS_PER_S);
 	g_assert_cmpuint(snapshot->looked_ns, ==, 0);
 	g_assert_cmpuint(shape->ledger.notes->len, ==, 1);
-	snapshot_set_looked(snapshot, shape, 2, 20 * NS_PER_S, 300 * NS_PER_S);
+	windows_say(&(struct windows){ .count = 2, .looked_ns = 20 * NS_PER_S }, snapshot, shape, 300 * NS_PER_S);
 	g_assert_cmpstr(g_ptr_array_index(shape->ledger.notes, 1), ==,
 			"of 2 windows in this range, 20.0 s of its 300 s: weights are of those seconds, not scaled up");
 	heading = heading_facts(snapshot, shape);

@@ -3,6 +3,7 @@
 #include <glib/gstdio.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/capture.h"
 #include "store/database.h"
@@ -423,6 +424,22 @@ static void test_reel_hold(void)
 	reel_free(held);
 }
 
+/* Beyond its bound the oldest go, and who asks is told where it begins. */
+static void test_reel_hold_bound(void)
+{
+	struct reel *held = reel_new(NULL, REEL_SECONDS);
+	guint seconds = 0;
+
+	reel_hold(held, 256 << 10);
+	while (seconds < 100000 && reel_oldest_ms(held) <= 1000) {
+		seconds++;
+		reel_add(held, seconds * 1000, snapshot_of(seconds * 1000, seconds));
+	}
+	g_assert_cmpint(reel_oldest_ms(held), >, 1000);
+	g_assert_cmpuint(reel_bytes(held), <=, 256 << 10);
+	reel_free(held);
+}
+
 /* ---- what is newest ---- */
 
 #define RECENT_STRING_BYTES 4000 /* that no compressor makes smaller */
@@ -567,6 +584,78 @@ static gboolean count_opens(void *user, gint64 time_ms, struct snapshot *snapsho
 	return TRUE;
 }
 
+static void reading_append(struct capture_writer *writer, gint64 time_ms, guint64 duration_ns)
+{
+	g_autoptr(snapshot_t) snapshot = snapshot_new(NULL);
+
+	g_ptr_array_add(snapshot->shapes, shape_new(SHAPE_GAUGES, "usage", UNIT_COUNT));
+	snapshot->duration_ns = duration_ns;
+	g_assert_true(capture_append_snapshot(writer, time_ms, snapshot, NULL));
+}
+
+/* Readings that were late, and times of which there are none, are told; a capture that was closed is appended to. */
+static void test_capture_lateness(void)
+{
+	g_autofree char *directory = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "a.fathom", NULL),
+			*link = g_build_filename(directory, "b", NULL);
+	struct capture_writer *writer = capture_create(path, NULL);
+	g_autoptr(snapshot_t) stacks = snapshot_new(NULL);
+	g_autofree char *none = NULL, *late = NULL;
+	struct capture capture;
+	guint64 opens = 0;
+
+	reading_append(writer, 10000, NS_PER_S);
+	reading_append(writer, 11100, NS_PER_S + 100 * NS_PER_MS);
+	g_ptr_array_add(stacks->shapes, shape_new(SHAPE_CALLTREE, "offcpu", UNIT_NANOSECONDS));
+	g_assert_true(capture_append_snapshot(writer, 60000, stacks, NULL)); /* has a time of its own */
+	g_assert_true(capture_close(writer, NULL));
+	g_assert_true(capture_read_file(path, NULL, &capture, count_opens, &opens, NULL));
+	none = capture_lateness(&capture);
+	g_assert_null(none);
+	g_assert_null(capture_reopen(link, NULL));
+	g_assert_cmpint(symlink(path, link), ==, 0);
+	g_assert_null(capture_reopen(link, NULL));
+	writer = capture_reopen(path, NULL);
+	reading_append(writer, 14100, 3 * NS_PER_S);
+	reading_append(writer, 19600, 1500 * NS_PER_MS);
+	g_assert_true(capture_close(writer, NULL));
+	g_assert_true(capture_read_file(path, NULL, &capture, count_opens, &opens, NULL));
+	g_assert_cmpuint(capture.segments, ==, 5);
+	late = capture_lateness(&capture);
+	g_assert_cmpstr(
+		late, ==,
+		"2 of its intervals took longer than a second, the longest 3.0 s: all that happened is in them, but not "
+		"when; 1 time nothing was read for a while, 4.0 s in all");
+	g_assert_cmpint(g_unlink(link) | g_unlink(path) | g_rmdir(directory), ==, 0);
+}
+
+/* Time that a window before holds already is left out, of all but samples, which are always taken. */
+static void test_windows(void)
+{
+	g_autoptr(snapshot_t) first = snapshot_new(NULL), inside = snapshot_new(NULL), next = snapshot_new(NULL),
+			      sum = snapshot_new(NULL);
+	struct shape *blocked = shape_new(SHAPE_CALLTREE, "offcpu", UNIT_NANOSECONDS);
+	struct shape *samples = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
+	struct windows windows = { 0 };
+
+	g_ptr_array_add(sum->shapes, blocked);
+	g_ptr_array_add(sum->shapes, samples);
+	first->start_realtime_ns = 100 * NS_PER_S;
+	inside->start_realtime_ns = 105 * NS_PER_S;
+	next->start_realtime_ns = 110 * NS_PER_S;
+	first->duration_ns = inside->duration_ns = next->duration_ns = 10 * NS_PER_S;
+	g_assert_true(windows_take(&windows, first, blocked));
+	g_assert_false(windows_take(&windows, inside, blocked));
+	g_assert_true(windows_take(&windows, next, blocked));
+	windows_say(&windows, sum, blocked, 60 * NS_PER_S);
+	g_assert_cmpuint(windows.looked_ns, ==, 20 * NS_PER_S);
+	g_assert_cmpuint(sum->looked_ns, ==, 20 * NS_PER_S);
+	g_assert_cmpuint(blocked->ledger.notes->len, ==, 2);
+	windows = (struct windows){ 0 };
+	g_assert_true(windows_take(&windows, first, samples) && windows_take(&windows, inside, samples));
+}
+
 static void test_capture(void)
 {
 	g_autofree char *directory = g_dir_make_tmp("fathom-test-XXXXXX", NULL);
@@ -709,6 +798,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/pack-renamed", test_pack_renamed);
 	g_test_add_func("/store/reel", test_reel);
 	g_test_add_func("/store/reel-hold", test_reel_hold);
+	g_test_add_func("/store/reel-hold-bound", test_reel_hold_bound);
 	g_test_add_func("/store/capture", test_capture);
+	g_test_add_func("/store/capture-lateness", test_capture_lateness);
+	g_test_add_func("/store/windows", test_windows);
 	return g_test_run();
 }
