@@ -47,7 +47,8 @@ gboolean capture_is(const char *path);
 
 struct capture {
 	guint segments;
-	gint64 first_ms, last_ms; /* of the first segment, and the latest of all: stacks come after the readings of their time */
+	gint64 first_ms,
+		last_ms; /* of the first segment, and the latest of all: stacks come after the readings of their time */
 	guint64 cut_bytes; /* at the end, that are no whole segment */
 	/* Of its readings, which are meant to be a second long and to follow each other. */
 	guint late, gaps;
