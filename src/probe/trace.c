@@ -26,13 +26,15 @@
 #define OOM_READ 512 /* records read at once */
 #define OOM_ROWS 10 /* processes shown with a kill */
 #define OOM_PENDING_MAX 4096
-#define OOM_SECONDS 10 /* remembered */
-#define OOM_PROCESSES_MAX 65536 /* remembered a second */
+#define OOM_MOMENTS 8 /* remembered: the oldest is asked for when it is 5 to 7 s old */
+#define OOM_EVERY_NS NS_PER_S
+#define OOM_EVERY_FRUGAL_NS (1800 * NS_PER_MS) /* at every second tick: all threads are walked over */
+#define OOM_PROCESSES_MAX 65536 /* remembered of a moment */
 
 /* Resident memory of every process at one moment. */
 struct oom_moment {
 	guint64 time_ns; /* 0: not yet */
-	GHashTable *pages; /* tgid → struct trace_memory * */
+	GArray *pages; /* of struct trace_memory, by tgid */
 };
 
 struct trace_run {
@@ -43,8 +45,9 @@ struct trace_run {
 	/* OOM kills */
 	struct bpf_link *iterator;
 	GArray *pending; /* of struct trace_oom_process: heard of since the last kill */
-	struct oom_moment moments[OOM_SECONDS]; /* a ring */
+	struct oom_moment moments[OOM_MOMENTS]; /* a ring */
 	guint moment; /* the newest */
+	guint64 moments_every_ns;
 };
 
 struct trace_what {
@@ -188,8 +191,8 @@ static gint process_by_pages(gconstpointer left, gconstpointer right)
 /* The moment about `seconds` before `time_ns`; NULL when there is none. */
 static const struct oom_moment *oom_moment_before(const struct trace_run *run, guint64 time_ns, guint seconds)
 {
-	for (guint i = 0; i < OOM_SECONDS; i++) {
-		const struct oom_moment *moment = &run->moments[(run->moment + OOM_SECONDS - i) % OOM_SECONDS];
+	for (guint i = 0; i < OOM_MOMENTS; i++) {
+		const struct oom_moment *moment = &run->moments[(run->moment + OOM_MOMENTS - i) % OOM_MOMENTS];
 
 		if (moment->time_ns && moment->time_ns + seconds * NS_PER_S <= time_ns)
 			return moment->time_ns + (seconds + 2) * NS_PER_S > time_ns ? moment : NULL;
@@ -197,12 +200,23 @@ static const struct oom_moment *oom_moment_before(const struct trace_run *run, g
 	return NULL;
 }
 
+static gint memory_by_tgid(gconstpointer left, gconstpointer right)
+{
+	guint32 a = ((const struct trace_memory *)left)->tgid, b = ((const struct trace_memory *)right)->tgid;
+
+	return (a > b) - (a < b);
+}
+
 /* What the process held then; FALSE when that is not known. */
 static gboolean oom_pages_then(const struct oom_moment *moment, guint32 tgid, guint64 start_time, guint64 *pages)
 {
-	const struct trace_memory *memory = moment ? g_hash_table_lookup(moment->pages, GUINT_TO_POINTER(tgid)) : NULL;
+	const struct trace_memory wanted = { .tgid = tgid }, *memory;
+	guint at;
 
-	if (!memory || memory->start_time != start_time)
+	if (!moment || !g_array_binary_search(moment->pages, &wanted, memory_by_tgid, &at))
+		return FALSE;
+	memory = &g_array_index(moment->pages, struct trace_memory, at);
+	if (memory->start_time != start_time)
 		return FALSE;
 	*pages = memory->pages;
 	return TRUE;
@@ -312,37 +326,35 @@ static gboolean decode_oom(struct trace_run *run, struct eventring *ring, const 
 	return TRUE;
 }
 
+/* The kernel goes through processes by their numbers (kernel/bpf/task_iter.c). */
 static void oom_moment_read(struct oom_moment *moment, int fd)
 {
 	struct trace_memory memory[OOM_READ];
 	gssize bytes;
 
-	/* The kernel hands out whole records, as many as fit. */
-	while ((bytes = read(fd, memory, sizeof(memory))) > 0)
-		for (gsize i = 0; i < (gsize)bytes / sizeof(memory[0]); i++)
-			if (g_hash_table_size(moment->pages) < OOM_PROCESSES_MAX)
-				g_hash_table_insert(moment->pages, GUINT_TO_POINTER(memory[i].tgid),
-						    g_memdup2(&memory[i], sizeof(memory[i])));
+	/* It hands out whole records, as many as fit. */
+	while (moment->pages->len < OOM_PROCESSES_MAX && (bytes = read(fd, memory, sizeof(memory))) > 0)
+		g_array_append_vals(moment->pages, memory, (guint)((gsize)bytes / sizeof(memory[0])));
 }
 
-/* Once a second: what every process holds. */
+/* Every second or so: what every process holds. */
 static void oom_remember(struct trace_run *run)
 {
 	guint64 now_ns = clock_monotonic_ns();
 	struct oom_moment *moment;
 	int fd;
 
-	if (!run->iterator || now_ns < run->moments[run->moment].time_ns + NS_PER_S)
+	if (!run->iterator || now_ns < run->moments[run->moment].time_ns + run->moments_every_ns)
 		return;
 	fd = bpf_iter_create(bpf_link__fd(run->iterator));
 	if (fd < 0)
 		return;
-	run->moment = (run->moment + 1) % OOM_SECONDS;
+	run->moment = (run->moment + 1) % OOM_MOMENTS;
 	moment = &run->moments[run->moment];
 	moment->time_ns = now_ns;
 	if (!moment->pages)
-		moment->pages = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-	g_hash_table_remove_all(moment->pages);
+		moment->pages = g_array_new(FALSE, FALSE, sizeof(struct trace_memory));
+	g_array_set_size(moment->pages, 0);
 	oom_moment_read(moment, fd);
 	close(fd);
 }
@@ -357,8 +369,8 @@ static void oom_start(struct trace_run *run)
 static void oom_stop(struct trace_run *run)
 {
 	bpf_link__destroy(run->iterator);
-	for (guint i = 0; i < OOM_SECONDS; i++)
-		g_clear_pointer(&run->moments[i].pages, g_hash_table_unref);
+	for (guint i = 0; i < OOM_MOMENTS; i++)
+		g_clear_pointer(&run->moments[i].pages, g_array_unref);
 	if (run->pending)
 		g_array_unref(run->pending);
 }
@@ -544,6 +556,7 @@ static struct probe_run *trace_open(enum trace_kind kind, const struct probe_req
 	struct trace_run *run = g_new0(struct trace_run, 1);
 
 	run->what = &trace_whats[kind];
+	run->moments_every_ns = request->frugal ? OOM_EVERY_FRUGAL_NS : OOM_EVERY_NS;
 	if (trace_load(run, request, error))
 		run->ring = eventring_open(run->kernel->obj, listener, trace_decode, run, error);
 	if (!run->ring || !ladder_climb(run->what->rungs, request->rung, trace_attach, run, NULL, error)) {
