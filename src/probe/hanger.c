@@ -17,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/own.h"
 #include "probe/ladder.h"
 
 G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN); /* seccomp looks at lower halves */
@@ -37,10 +36,6 @@ struct hanger {
 	pid_t pid;
 	int socket; /* -1: given up */
 };
-
-/* Bound when the program starts. A name that is looked up when it is first called touches every library there is, and the child, which does
- * nothing but wait in this, would hold that for ever. */
-ssize_t recvmsg(int socket, struct msghdr *message, int flags) __attribute__((noplt));
 
 /* ---- messages: a number and descriptors ---- */
 
@@ -93,7 +88,7 @@ static gboolean message_receive(int socket, guint32 *number, int *fds)
 	return TRUE;
 }
 
-/* ---- the child: system calls, nothing of GLib's ---- */
+/* ---- the child: system calls only, nothing of GLib's ---- */
 
 #define ALLOW(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
@@ -119,7 +114,6 @@ static gboolean child_confine(void)
 	struct __user_cap_data_struct own[2] = { { 0 } };
 
 	own[0].effective = own[0].permitted = 1U << CAP_NET_ADMIN;
-	own_release(); /* the last that opens a file */
 	return syscall(SYS_capset, &header, own) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
 }
