@@ -469,18 +469,21 @@ gint64 database_oldest_ms(struct database *database, enum database_lane lane, en
 enum history_resolution database_resolution(struct database *database, enum database_lane lane, gint64 from_ms,
 					    gint64 to_ms, guint step_ms)
 {
-	gint64 length_ms = MAX(to_ms - from_ms, 0);
+	gint64 length_ms = MAX(to_ms - from_ms, 0), oldest_ms[HISTORY_RESOLUTIONS];
 
+	for (guint i = 0; i < HISTORY_RESOLUTIONS; i++)
+		oldest_ms[i] = database_oldest_ms(database, lane, (enum history_resolution)i);
+	/* It has just begun: the seconds, which are in memory first, are all there is. */
+	if (!oldest_ms[HISTORY_TEN_SECONDS] && !oldest_ms[HISTORY_MINUTE])
+		return HISTORY_SECOND;
 	for (guint i = 0; i + 1 < HISTORY_RESOLUTIONS; i++) {
-		gint64 oldest_ms, coarse_ms;
+		gint64 coarse_ms = oldest_ms[i + 1];
 
 		if (length_ms / history_resolution_ms[i] > HISTORY_TICKS_MAX || history_resolution_ms[i + 1] <= step_ms)
 			continue;
-		oldest_ms = database_oldest_ms(database, lane, (enum history_resolution)i);
-		coarse_ms = database_oldest_ms(database, lane, (enum history_resolution)(i + 1));
 		/* A coarser one reaches further back only when it has an older tick. */
-		if (oldest_ms &&
-		    (oldest_ms <= from_ms + step_ms + history_resolution_ms[i] || !coarse_ms || oldest_ms <= coarse_ms))
+		if (oldest_ms[i] && (oldest_ms[i] <= from_ms + step_ms + history_resolution_ms[i] || !coarse_ms ||
+				     oldest_ms[i] <= coarse_ms))
 			return (enum history_resolution)i;
 	}
 	return HISTORY_MINUTE;

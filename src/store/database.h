@@ -58,7 +58,7 @@ gint64 database_last_id(struct database *database, enum database_lane lane, enum
 gint64 database_oldest_ms(struct database *database, enum database_lane lane, enum history_resolution resolution);
 
 /* The finest that is coarse enough for `step_ms` and the number of ticks, and whose oldest tick is not younger than it
- * need be. */
+ * need be. As long as there are seconds alone, those. */
 enum history_resolution database_resolution(struct database *database, enum database_lane lane, gint64 from_ms,
 					    gint64 to_ms, guint step_ms);
 

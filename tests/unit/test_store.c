@@ -135,6 +135,34 @@ static void test_memory(void)
 	history_free(history);
 }
 
+/* As long as there are seconds alone, they are the answer, whether they are on disk yet or not: what was not recorded before them
+ * is a gap of seconds, not less than a minute's tick. */
+static void test_first_seconds(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *directory = g_dir_make_tmp("fathom-store-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(directory, "history.db", NULL), *note = NULL;
+	struct history *history = history_new(database_open(path, 8 << 20, &note, &error));
+	guint32 id = history_id(history, 9, 9, "web", "/docker/x"), count = 0;
+	const gint64 begin_ms = 1700000000000;
+
+	g_assert_no_error(error);
+	for (guint step_ms = 1000; step_ms <= 60000; step_ms *= 60)
+		g_assert_cmpint(history_each(history, id, begin_ms - 300000, begin_ms, step_ms, count_point, &count),
+				==, HISTORY_SECOND);
+	for (gint64 second = 1; second <= 5; second++) {
+		history_add(history, begin_ms + second * 1000, tick_of(id, 1));
+		count = 0;
+		g_assert_cmpint(history_each(history, id, begin_ms - 300000, begin_ms + second * 1000, 1000,
+					     count_point, &count),
+				==, HISTORY_SECOND);
+		g_assert_cmpuint(count, ==, second);
+	}
+	history_free(history);
+	g_unlink(path);
+	g_rmdir(directory);
+}
+
 static void test_database(void)
 {
 	g_autoptr(GError) error = NULL;
@@ -792,6 +820,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/store/recent", test_recent);
 	g_test_add_func("/store/recent-trouble", test_recent_trouble);
 	g_test_add_func("/store/memory", test_memory);
+	g_test_add_func("/store/first-seconds", test_first_seconds);
 	g_test_add_func("/store/database", test_database);
 	g_test_add_func("/store/pack", test_pack);
 	g_test_add_func("/store/pack-damaged", test_pack_damaged);
