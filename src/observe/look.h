@@ -100,7 +100,8 @@ struct look {
 struct look *look_new(void);
 void look_again(struct look *look); /* what happened since the reading before */
 void look_free(struct look *look);
-/* What happened in the `seconds` between two readings, which it takes over. */
+/* What happened between two readings, which it takes over: by the machine's own clock, which is in them; where it is not, in
+ * `seconds`. */
 struct look *look_between(struct census *before, struct census *now, double seconds);
 
 gboolean look_is_abnormal(const struct look_meta *meta, double value);
