@@ -102,10 +102,11 @@ function csv_of(rows) {
 
 const json_blob = value => new Blob([JSON.stringify(value)], { type: "application/json" });
 
-// The part of a capture that is shown (that of the address, or `span`), as options: seconds since its beginning.
+// The part of a capture that is shown (that of the address, or `span`), as options: seconds since the beginning of the file, of which a part may be
+// shown alone. To the millisecond: intervals begin anywhere in a second.
 function part_of_capture(span) {
-	const { query } = address(), { from_ms, to_ms } = model.replay, to = Math.min(span?.to || Number(query.get("to")) || to_ms, to_ms), from = Math.max(span ? span.from : to - (Number(query.get("range")) * 1000 || to_ms - from_ms), from_ms), seconds = ms => Math.round((ms - from_ms) / 1000);
-	return [from - from_ms >= 500 ? `--from ${seconds(from)} ` : "", to_ms - to >= 500 ? `--to ${seconds(to)} ` : ""].join("");
+	const { query } = address(), { from_ms, to_ms, begin_ms, end_ms, zero_ms } = model.replay, to = Math.min(span?.to || Number(query.get("to")) || to_ms, to_ms), from = Math.max(span ? span.from : to - (Number(query.get("range")) * 1000 || to_ms - from_ms), from_ms), seconds = ms => Number((Math.max(ms - zero_ms, 0) / 1000).toFixed(3));
+	return [from > begin_ms ? `--from ${seconds(from)} ` : "", to < end_ms ? `--to ${seconds(to)} ` : ""].join("");
 }
 
 // Of a capture: the same command on it, where there is one, or the one that comes nearest.

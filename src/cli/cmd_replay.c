@@ -223,13 +223,13 @@ static gboolean replay_range(const char *path, const char *from, const char *to,
 		return FALSE;
 	if (from) {
 		g_autofree char *text =
-			g_strdup_printf("%" G_GINT64_FORMAT, first_ms - 1 + (gint64)(from_ns / NS_PER_MS));
+			g_strdup_printf("%" G_GINT64_FORMAT, capture_zero_ms(first_ms) + (gint64)(from_ns / NS_PER_MS));
 
 		g_setenv(SOURCE_FROM_MS, text, TRUE);
 	}
 	if (to) {
 		g_autofree char *text =
-			g_strdup_printf("%" G_GINT64_FORMAT, first_ms - 1 + (gint64)(to_ns / NS_PER_MS));
+			g_strdup_printf("%" G_GINT64_FORMAT, capture_zero_ms(first_ms) + (gint64)(to_ns / NS_PER_MS));
 
 		g_setenv(SOURCE_TO_MS, text, TRUE);
 	}

@@ -35,19 +35,27 @@ void source_range(gint64 *from_ms, gint64 *to_ms)
 	*to_ms = range_ms(SOURCE_TO_MS, G_MAXINT64);
 }
 
-/* The frames of the range. */
+/* The frames of the range, and of the windows of stacks what lies in it. */
 struct reading {
 	gint64 from_ms, to_ms;
 	capture_fn each;
 	void *user;
 };
 
+static gboolean reading_wants(const struct reading *reading, gint64 time_ms, struct snapshot *snapshot)
+{
+	if (!snapshot_find(snapshot, SHAPE_CALLTREE))
+		return time_ms > reading->from_ms && time_ms <= reading->to_ms;
+	snapshot_date(snapshot, time_ms);
+	return snapshot_cut(snapshot, reading->from_ms, reading->to_ms);
+}
+
 /* capture_fn */
 static gboolean reading_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
 {
 	struct reading *reading = user;
 
-	if (time_ms <= reading->from_ms || time_ms > reading->to_ms)
+	if (!reading_wants(reading, time_ms, snapshot))
 		return TRUE;
 	return reading->each(reading->user, time_ms, snapshot, error);
 }

@@ -243,6 +243,45 @@ void calltree_sort_moments(struct calltree *tree)
 		g_array_sort(tree->moments, moment_compare);
 }
 
+static gboolean moment_is_between(const struct calltree_moment *moment, gint64 from_ms, gint64 to_ms)
+{
+	return moment->time_ms >= from_ms && moment->time_ms < to_ms;
+}
+
+guint64 *calltree_weights_between(const struct calltree *tree, gint64 from_ms, gint64 to_ms)
+{
+	guint64 *weights;
+
+	if (!tree->moments || !tree->moments->len)
+		return NULL;
+	weights = g_new0(guint64, tree->node_count);
+	for (guint i = 0; i < tree->moments->len; i++) {
+		const struct calltree_moment *moment = &g_array_index(tree->moments, struct calltree_moment, i);
+
+		weights[moment->node] += moment_is_between(moment, from_ms, to_ms);
+	}
+	return weights;
+}
+
+gboolean calltree_cut(struct calltree *tree, gint64 from_ms, gint64 to_ms)
+{
+	g_autofree guint64 *weights = calltree_weights_between(tree, from_ms, to_ms);
+	guint kept = 0;
+
+	if (!weights)
+		return FALSE;
+	memcpy(tree->self, weights, sizeof(weights[0]) * tree->node_count);
+	for (guint i = 0; i < tree->moments->len; i++) {
+		const struct calltree_moment moment = g_array_index(tree->moments, struct calltree_moment, i);
+
+		if (moment_is_between(&moment, from_ms, to_ms))
+			g_array_index(tree->moments, struct calltree_moment, kept++) = moment;
+	}
+	g_array_set_size(tree->moments, kept);
+	calltree_prune(tree);
+	return TRUE;
+}
+
 /* Ids of `from`'s nodes in `into`; parents come before children, so one forward pass suffices. */
 static guint32 *calltree_map(struct calltree *into, const struct calltree *from)
 {

@@ -89,6 +89,11 @@ void calltree_add_baseline(struct calltree *tree, guint32 node, guint64 weight);
 void calltree_add_moment(struct calltree *tree, guint32 node, gint64 time_ms);
 void calltree_sort_moments(struct calltree *tree);
 
+/* Weights of the samples whose moment is in [from_ms, to_ms), by node; owned by the caller. NULL where no moments are kept. */
+guint64 *calltree_weights_between(const struct calltree *tree, gint64 from_ms, gint64 to_ms);
+/* Leaves those samples alone, and the nodes above them. FALSE, and nothing changed, where no moments are kept. */
+gboolean calltree_cut(struct calltree *tree, gint64 from_ms, gint64 to_ms);
+
 /* Adds every stack of `from` to `into` (moments, too; weights to weights, baseline to baseline). */
 void calltree_merge(struct calltree *into, const struct calltree *from);
 /* A differential tree: weights of `after`, baselines of `before`. Owned by the caller. */

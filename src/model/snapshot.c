@@ -133,6 +133,35 @@ void windows_say(const struct windows *windows, struct snapshot *snapshot, struc
 				(double)windows->looked_ns / (double)NS_PER_S, (double)whole_ns / (double)NS_PER_S));
 }
 
+void snapshot_date(struct snapshot *snapshot, gint64 time_ms)
+{
+	guint64 end_ns = (guint64)MAX(time_ms, 0) * NS_PER_MS;
+
+	if (!snapshot->start_realtime_ns)
+		snapshot->start_realtime_ns = end_ns - MIN(snapshot->duration_ns, end_ns);
+}
+
+gboolean snapshot_cut(struct snapshot *snapshot, gint64 from_ms, gint64 to_ms)
+{
+	gint64 start_ms = (gint64)(snapshot->start_realtime_ns / NS_PER_MS);
+	gint64 end_ms = (gint64)((snapshot->start_realtime_ns + snapshot->duration_ns + NS_PER_MS - 1) / NS_PER_MS);
+	struct shape *shape = snapshot_find(snapshot, SHAPE_CALLTREE);
+
+	if (end_ms <= from_ms || start_ms >= to_ms)
+		return FALSE;
+	if (!shape || (start_ms >= from_ms && end_ms <= to_ms))
+		return TRUE;
+	if (!calltree_cut(shape->calltree, from_ms, to_ms)) {
+		ledger_note(&shape->ledger,
+			    g_strdup("stacks without times are of all of their windows, which reach beyond the range"));
+		return TRUE;
+	}
+	start_ms = MAX(start_ms, from_ms);
+	snapshot->start_realtime_ns = (guint64)start_ms * NS_PER_MS;
+	snapshot->duration_ns = (guint64)(MIN(end_ms, to_ms) - start_ms) * NS_PER_MS;
+	return TRUE;
+}
+
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind)
 {
 	for (guint i = 0; i < snapshot->shapes->len; i++) {

@@ -68,5 +68,11 @@ gboolean windows_take(struct windows *windows, const struct snapshot *snapshot, 
 /* Where they are not of all of `whole_ns`, the snapshot and its shape's ledger say so; and whether any was left out. */
 void windows_say(const struct windows *windows, struct snapshot *snapshot, struct shape *shape, guint64 whole_ns);
 
+/* Where it does not say when it began: it ended at `time_ms`. */
+void snapshot_date(struct snapshot *snapshot, gint64 time_ms);
+/* A window of stacks, of which [from_ms, to_ms) is wanted: samples stay by their moments, and the window is so much shorter. What
+ * has no moments stays whole. FALSE: it lies outside, and nothing changed. */
+gboolean snapshot_cut(struct snapshot *snapshot, gint64 from_ms, gint64 to_ms);
+
 /* The first shape of `kind`, NULL when absent; owned by the snapshot. */
 struct shape *snapshot_find(const struct snapshot *snapshot, enum shape_kind kind);

@@ -58,11 +58,7 @@ static void source_window(void *user, gint64 time_ms, struct snapshot *snapshot)
 
 	if (!walk->source->measured && (!shape || g_strcmp0(shape->probe, walk->source->kind) != 0))
 		return;
-	if (!snapshot->start_realtime_ns) { /* of a capture that does not say: it ended when it was kept */
-		guint64 end_ns = (guint64)time_ms * NS_PER_MS;
-
-		snapshot->start_realtime_ns = end_ns - MIN(snapshot->duration_ns, end_ns);
-	}
+	snapshot_date(snapshot, time_ms);
 	if (shape && snapshot_start_ms(snapshot) < range->to_ms && snapshot_end_ms(snapshot) > range->from_ms)
 		walk->each(walk->user, snapshot, shape);
 }
@@ -144,11 +140,6 @@ static guint8 *nodes_wanted(const struct calltree *tree, const char *container)
 	return wanted;
 }
 
-static gboolean has_moments(const struct calltree *tree)
-{
-	return tree->moments && tree->moments->len;
-}
-
 /* ---- a flame graph ---- */
 
 struct flame_sum {
@@ -165,18 +156,10 @@ static guint64 *weights_within(const struct source *source, const struct snapsho
 {
 	gboolean is_inside = snapshot_start_ms(snapshot) >= source->range.from_ms &&
 			     snapshot_end_ms(snapshot) <= source->range.to_ms;
-	guint64 *weights;
+	guint64 *weights =
+		is_inside ? NULL : calltree_weights_between(tree, source->range.from_ms, source->range.to_ms);
 
-	if (is_inside || !has_moments(tree))
-		return g_memdup2(tree->self, sizeof(tree->self[0]) * tree->node_count);
-	weights = g_new0(guint64, tree->node_count);
-	for (guint i = 0; i < tree->moments->len; i++) {
-		const struct calltree_moment *moment = &g_array_index(tree->moments, struct calltree_moment, i);
-
-		weights[moment->node] +=
-			moment->time_ms >= source->range.from_ms && moment->time_ms < source->range.to_ms;
-	}
-	return weights;
+	return weights ? weights : g_memdup2(tree->self, sizeof(tree->self[0]) * tree->node_count);
 }
 
 /* Only stacks that weigh something become part of the sum. */
@@ -523,7 +506,7 @@ struct scope {
 
 static void scope_gap(struct scope *scope, gint64 to_ms)
 {
-	if (to_ms - scope->seen_to_ms < FLAMES_SECOND_MS)
+	if (to_ms - scope->seen_to_ms < scope->cell_ms)
 		return;
 	json_begin_array(scope->json, NULL);
 	json_int(scope->json, NULL, scope->seen_to_ms);

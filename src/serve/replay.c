@@ -80,39 +80,66 @@ const struct replay_reading *replay_reading(const struct replay *replay, gint64 
 	return nearest;
 }
 
+/* FALSE: it lies outside of what is wanted; else what is left of it, and when that began and ended. */
+static gboolean loading_cut(const struct loading *loading, struct snapshot *snapshot, gint64 *begin_ms, gint64 *time_ms)
+{
+	if (!snapshot_find(snapshot, SHAPE_CALLTREE))
+		return *time_ms > loading->from_ms && *time_ms <= loading->to_ms;
+	if (!snapshot_cut(snapshot, loading->from_ms, loading->to_ms))
+		return FALSE;
+	*begin_ms = (gint64)(snapshot->start_realtime_ns / NS_PER_MS);
+	*time_ms = MIN(*time_ms, loading->to_ms);
+	return TRUE;
+}
+
+static void loading_stacks(struct loading *loading, gint64 time_ms, struct snapshot *snapshot)
+{
+	const struct shape *stacks = snapshot_find(snapshot, SHAPE_CALLTREE);
+	struct replay *replay = loading->replay;
+	enum live_part part = live_part_find(stacks->probe);
+
+	if (part == LIVE_PROFILE || part == LIVE_OFFCPU)
+		live_account(loading->live, part, stacks, 0);
+	if (!replay->first_stacks_ms)
+		replay->first_stacks_ms = time_ms;
+	if (!g_ptr_array_find_with_equal_func(replay->stacks, stacks->probe, g_str_equal, NULL))
+		g_ptr_array_add(replay->stacks, g_strdup(stacks->probe));
+	reel_add(loading->stacks, time_ms, snapshot_steal(snapshot));
+}
+
+static void grow_range(gint64 *from_ms, gint64 *to_ms, gint64 begin_ms, gint64 end_ms)
+{
+	*from_ms = *from_ms ? MIN(*from_ms, begin_ms) : begin_ms;
+	*to_ms = MAX(*to_ms, end_ms);
+}
+
 /* capture_fn */
 static gboolean loading_frame(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error)
 {
 	struct loading *loading = user;
 	struct replay *replay = loading->replay;
-	const struct shape *stacks = snapshot_find(snapshot, SHAPE_CALLTREE);
+	gboolean has_stacks = snapshot_find(snapshot, SHAPE_CALLTREE) != NULL;
+	gboolean is_shown = has_stacks || snapshot_find(snapshot, SHAPE_GAUGES); /* else it is for commands */
 	gint64 begin_ms = time_ms - (gint64)(snapshot->duration_ns / NS_PER_MS);
 
 	(void)error;
-	if (time_ms <= loading->from_ms || time_ms > loading->to_ms)
+	if (is_shown) {
+		snapshot_date(snapshot, time_ms);
+		grow_range(&replay->begin_ms, &replay->end_ms, begin_ms, time_ms);
+	}
+	if (!loading_cut(loading, snapshot, &begin_ms, &time_ms) || reading_take(loading, time_ms, snapshot) ||
+	    !is_shown)
 		return TRUE;
-	if (reading_take(loading, time_ms, snapshot) || (!stacks && !snapshot_find(snapshot, SHAPE_GAUGES)))
-		return TRUE; /* what else there may be is for commands */
 	if (!replay->host)
 		replay->host = g_strdup(snapshot->host);
-	if (!replay->from_ms || begin_ms < replay->from_ms)
-		replay->from_ms = begin_ms;
-	replay->to_ms = MAX(replay->to_ms, time_ms);
-	if (!stacks) {
-		if (!replay->first_ms)
-			replay->first_ms = time_ms;
-		live_replay(loading->live, time_ms, snapshot_steal(snapshot));
-	} else {
-		enum live_part part = live_part_find(stacks->probe);
-
-		if (part == LIVE_PROFILE || part == LIVE_OFFCPU)
-			live_account(loading->live, part, stacks, 0);
-		if (!replay->first_stacks_ms)
-			replay->first_stacks_ms = time_ms;
-		if (!g_ptr_array_find_with_equal_func(replay->stacks, stacks->probe, g_str_equal, NULL))
-			g_ptr_array_add(replay->stacks, g_strdup(stacks->probe));
-		reel_add(loading->stacks, time_ms, snapshot_steal(snapshot));
+	grow_range(&replay->from_ms, &replay->to_ms, MAX(begin_ms, loading->from_ms), time_ms);
+	if (has_stacks) {
+		loading_stacks(loading, time_ms, snapshot);
+		return TRUE;
 	}
+	if (!replay->first_ms)
+		replay->first_ms = time_ms;
+	live_replay(loading->live, time_ms, snapshot_steal(snapshot));
 	return TRUE;
 }
 
@@ -140,6 +167,7 @@ struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struc
 	}
 	replay->cut_bytes = capture.cut_bytes;
 	replay->late = capture_lateness(&capture);
+	replay->zero_ms = capture_zero_ms(capture.first_ms);
 	return replay;
 }
 
@@ -166,6 +194,9 @@ void replay_write(const struct replay *replay, struct json_writer *json)
 	json_string(json, "host", replay->host);
 	json_int(json, "from_ms", replay->from_ms);
 	json_int(json, "to_ms", replay->to_ms);
+	json_int(json, "begin_ms", replay->begin_ms);
+	json_int(json, "end_ms", replay->end_ms);
+	json_int(json, "zero_ms", replay->zero_ms);
 	json_uint(json, "cut_bytes", replay->cut_bytes);
 	json_string(json, "late", replay->late);
 	json_uint(json, "readings", replay->readings->len);

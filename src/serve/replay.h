@@ -17,7 +17,10 @@ struct replay_reading {
 
 struct replay {
 	char *name, *host; /* the file's name without its directories; where it was made, NULL: not said */
-	gint64 from_ms, to_ms; /* the first interval's begin and the last one's end, of those that were asked for */
+	gint64 from_ms,
+		to_ms; /* the first interval's begin and the last one's end, of those that were asked for; within their bounds */
+	gint64 begin_ms, end_ms; /* the same of all the file */
+	gint64 zero_ms; /* capture_zero_ms */
 	gint64 first_ms; /* the first interval's end; 0: there are stacks alone */
 	gint64 first_stacks_ms; /* likewise of stacks; 0: there are none */
 	char *late; /* capture_lateness */
@@ -26,7 +29,7 @@ struct replay {
 	guint64 cut_bytes; /* at the file's end, that are no whole segment */
 };
 
-/* Everything with from_ms < time ≤ to_ms goes to `live` (live_new_replay) and `stacks`. NULL and `error` when the file is
+/* Everything with from_ms < time ≤ to_ms goes to `live` (live_new_replay) and `stacks`, of windows of stacks what lies in that. NULL and `error` when the file is
  * no capture, is damaged, or holds nothing of that range. */
 struct replay *replay_load(const char *path, gint64 from_ms, gint64 to_ms, struct live *live, struct reel *stacks,
 			   GError **error);

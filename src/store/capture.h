@@ -58,6 +58,13 @@ struct capture {
 };
 /* How they were late or missing, as a sentence, owned by the caller; NULL: they were not. */
 char *capture_lateness(const struct capture *capture);
+
+/* What the seconds of `fathom replay --from` and `--to` are counted from: just before the first segment's time. */
+static inline gint64 capture_zero_ms(gint64 first_ms)
+{
+	return first_ms - 1;
+}
+
 typedef gboolean (*capture_fn)(void *user, gint64 time_ms, struct snapshot *snapshot, GError **error);
 /* Calls `each` (FALSE: stop, with `error` set) for every snapshot in the file's order. FALSE and `error` on damage.
  * `names`: what is to be called otherwise (registry_renamed); NULL: nothing. */

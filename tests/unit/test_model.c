@@ -565,6 +565,60 @@ static void test_coverage(void)
 	ledger_clear(&b);
 }
 
+/* A window of ten seconds from 1000 s on: two stacks, samples at its 2nd and 8th second. */
+static struct snapshot *window_new(gboolean has_moments)
+{
+	struct snapshot *snapshot = snapshot_new("window");
+	struct shape *shape = shape_new(SHAPE_CALLTREE, "profile", UNIT_COUNT);
+
+	for (guint i = 0; i < 2; i++) {
+		guint32 node =
+			calltree_child(shape->calltree, CALLTREE_ROOT,
+				       calltree_frame(shape->calltree, FRAME_USER, i ? "late" : "early", -1, NULL));
+
+		calltree_add(shape->calltree, node, 1);
+		if (has_moments)
+			calltree_add_moment(shape->calltree, node, 1002000 + i * 6000);
+	}
+	snapshot->start_realtime_ns = 1000 * NS_PER_S;
+	snapshot->duration_ns = 10 * NS_PER_S;
+	g_ptr_array_add(snapshot->shapes, shape);
+	return snapshot;
+}
+
+static void test_cut(void)
+{
+	static const struct {
+		gint64 from_ms, to_ms;
+		gboolean is_inside;
+		const char *only; /* what is left; NULL: both */
+		guint64 start_s, duration_s;
+	} cases[] = {
+		{ G_MININT64, G_MAXINT64, TRUE, NULL, 1000, 10 }, { 1000000, 1010000, TRUE, NULL, 1000, 10 },
+		{ 1005000, 1020000, TRUE, "late", 1005, 5 },	  { 900000, 1008000, TRUE, "early", 1000, 8 },
+		{ 1010000, 1020000, FALSE, NULL, 1000, 10 },	  { 900000, 1000000, FALSE, NULL, 1000, 10 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autoptr(snapshot_t) dated = window_new(TRUE), whole = window_new(FALSE);
+		const struct calltree *tree = snapshot_find(dated, SHAPE_CALLTREE)->calltree;
+		gboolean cuts = cases[i].only != NULL;
+
+		g_assert_cmpint(snapshot_cut(dated, cases[i].from_ms, cases[i].to_ms), ==, cases[i].is_inside);
+		g_assert_cmpuint(dated->start_realtime_ns, ==, cases[i].start_s * NS_PER_S);
+		g_assert_cmpuint(dated->duration_ns, ==, cases[i].duration_s * NS_PER_S);
+		g_assert_cmpuint(tree->node_count, ==, cuts ? 2 : 3);
+		g_assert_cmpuint(tree->moments->len, ==, cuts ? 1 : 2);
+		if (cuts)
+			g_assert_cmpstr(tree->frames[tree->frame[1]].name, ==, cases[i].only);
+		/* Nobody knows when: all of it stays, and that is said. */
+		g_assert_cmpint(snapshot_cut(whole, cases[i].from_ms, cases[i].to_ms), ==, cases[i].is_inside);
+		g_assert_cmpuint(snapshot_find(whole, SHAPE_CALLTREE)->calltree->node_count, ==, 3);
+		g_assert_cmpuint(whole->duration_ns, ==, 10 * NS_PER_S);
+		g_assert_true((snapshot_find(whole, SHAPE_CALLTREE)->ledger.notes != NULL) == cuts);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -572,6 +626,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/model/calltree/growth", test_growth);
 	g_test_add_func("/model/calltree/diff", test_diff);
 	g_test_add_func("/model/calltree/prune", test_prune);
+	g_test_add_func("/model/snapshot/cut", test_cut);
 	g_test_add_func("/model/gauges", test_gauges);
 	g_test_add_func("/model/growth", test_growth_trend);
 	g_test_add_func("/model/gauge_metrics", test_gauge_metrics);
