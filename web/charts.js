@@ -136,26 +136,33 @@ function chart_ground(canvas, chart, data, top) {
 // Times of which nothing is known are hatched, so that they are not taken for zero.
 function draw_gaps(pen, data, width, height) {
 	const span = data.steps * data.step_ms;
+	pen.canvas.dataset.gaps = JSON.stringify(data.gaps || []);
 	for (const [from, to] of data.gaps || []) {
 		const left = LEFT + (width - LEFT) * Math.max((from - data.from_ms) / span, 0), right = LEFT + (width - LEFT) * Math.min((to - data.from_ms) / span, 1);
-		if (right - left < 0.5) continue;
-		pen.save();
-		pen.beginPath(); pen.rect(left, 0, right - left, height - BOTTOM); pen.clip();
-		pen.strokeStyle = css("--line");
-		pen.lineWidth = 1;
-		pen.beginPath();
-		for (let x = left - height; x < right; x += 7) { pen.moveTo(x, height); pen.lineTo(x + height, 0); }
-		pen.stroke();
-		const words = "nothing recorded";
-		pen.fillStyle = css("--dim");
-		pen.textAlign = "center";
-		if (right - left > pen.measureText(words).width + 24) {
-			const middle = (left + right) / 2, wide = pen.measureText(words).width + 14, level = (height - BOTTOM) / 2;
-			pen.fillStyle = css("--panel"); pen.fillRect(middle - wide / 2, level - 9, wide, 18);
-			pen.fillStyle = css("--dim"); pen.fillText(words, middle, level + 4);
-		}
-		pen.restore();
+		if (right - left >= 0.5) draw_gap(pen, [[left, 0, right - left, height - BOTTOM]], height);
 	}
+}
+
+// Of boxes from left to right; said in the widest place where there is room.
+function draw_gap(pen, boxes, height, words = "nothing recorded") {
+	const left = boxes[0][0], right = boxes.at(-1)[0] + boxes.at(-1)[2];
+	pen.save();
+	pen.beginPath();
+	for (const box of boxes) pen.rect(...box);
+	pen.clip();
+	pen.strokeStyle = css("--line");
+	pen.lineWidth = 1;
+	pen.beginPath();
+	for (let x = left - height; x < right; x += 7) { pen.moveTo(x, height); pen.lineTo(x + height, 0); }
+	pen.stroke();
+	pen.textAlign = "center";
+	const wide = pen.measureText(words).width + 14;
+	if (right - left > wide + 10) {
+		const middle = (left + right) / 2, level = (height - BOTTOM) / 2;
+		pen.fillStyle = css("--panel"); pen.fillRect(middle - wide / 2, level - 9, wide, 18);
+		pen.fillStyle = css("--dim"); pen.fillText(words, middle, level + 4);
+	}
+	pen.restore();
 }
 
 // Runs of steps at which a list of lanes knows nothing, as [from_ms, to_ms].

@@ -19,11 +19,11 @@ const THROTTLED_LEAST = 0.05; // of the time: less is not marked
 // [resource, utilisation, saturation, errors] from the latest values; what is not known says so.
 function use_of(now, row, talk) {
 	const part = (name, limit, unit, words = "") => known(now[name]) ? known(now[limit]) ? `${text(unit, now[name])} of ${trimmed(text(unit, now[limit]))}${words}` : `${text(unit, now[name])}${words}, no limit` : "not known";
-	const ratio = (name, words) => [known(now[name]) ? `${percent(now[name])} ${words}` : "not known", now[name] > 0.05], threads = (name, words) => [known(now[name]) ? `${show.threads(now[name])} threads ${words}` : "not known", now[name] > 0.5], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : "not known", now[name] > 0];
+	const ratio = (name, words) => [known(now[name]) ? `${percent(now[name])} ${words}` : "not known", now[name] > 0.05], threads = (name, words) => [known(now[name]) ? `${show.threads(now[name])} threads ${words}` : "not known", now[name] > 0.5], count = (name, words) => [known(now[name]) ? `${show["1/s"](now[name])} ${words}` : `${words} not known`, now[name] > 0];
 	const both = (...cells) => [[...new Set(cells.map(([words]) => words))].join(", "), cells.some(([, hot]) => hot)];
 	return [
 		["CPU", [part("cpu", "cpu_limit", "cores", " cores"), known(now.cpu_limit) && now.cpu > 0.9 * now.cpu_limit], threads("runqueue_wait", "wait for one"), ratio("throttled", "throttled")],
-		["Memory", [part("memory", "memory_limit", "bytes"), known(now.memory_limit) && now.memory > 0.9 * now.memory_limit], both(ratio("pressure_memory", "some thread stalled"), count("faults_major", "major faults"), count("refaults", "pages came back")), [known(kills_of(row)) ? `${show["1"](kills_of(row))} OOM kills` : "not known", kills_of(row) > 0]],
+		["Memory", [part("memory", "memory_limit", "bytes"), known(now.memory_limit) && now.memory > 0.9 * now.memory_limit], both(ratio("pressure_memory", "some thread stalled"), count("faults_major", "major faults"), count("refaults", "refaults")), [known(kills_of(row)) ? `${show["1"](kills_of(row))} OOM kills` : "not known", kills_of(row) > 0]],
 		["Disk", [known(now.io_read) ? `${show["bytes/s"](now.io_read)} read, ${text("bytes/s", now.io_write)} written` : "not known"], ratio("pressure_io", "some thread stalled"), ["not known by container"]],
 		["Network", [known(now.net_received) ? `${show["bytes/s"](now.net_received)} in, ${text("bytes/s", now.net_sent)} out` : "not known"], talk ? [talk.segments ? `${percent(talk.lost / talk.segments)} of segments sent again` : "nothing sent by TCP", talk.lost > 0.01 * talk.segments] : ["not known"],
 			talk ? [`${show["1"](talk.failed)} connections failed`, talk.failed > 0] : ["not known"]],
@@ -50,6 +50,8 @@ function verdict_of_finding(one) {
 	return { ...one, rule: one.verdict, title: one.sentence, severity: one.score >= 0.5 && one.confidence !== "low" ? "critical" : "warning",
 		evidence: one.evidence.map(({ label, value: number, unit, condition, threshold, source }) => `${label} ${value(number, unit)} (${condition_words[condition] ? `${condition_words[condition]} ${value(threshold, unit)}; ` : ""}${source})`) };
 }
+
+let looked = null; // { series, time, mine: processes }, of the last look
 
 function container(view, id) {
 	const series = Number(id);
@@ -135,7 +137,7 @@ function container(view, id) {
 			if (one.box.hidden) continue;
 			const step = cross === null ? null : Math.floor((data.from_ms + (cross + 0.5) * data.step_ms - heat.from_ms) / heat.step_ms);
 			draw_latency(one.canvas, heat, heat_rows(heat), { cross, axis: data });
-			one.now.textContent = step === null ? heat_legend(heat) : `${show["1"](heat.cells.filter(cell => cell[0] === step).reduce((sum, cell) => sum + cell[2], 0))} in ${duration(heat.step_ms / 1000)}`;
+			one.now.textContent = step === null ? heat_legend(heat) : `${show["1"](heat.cells.filter(cell => cell[0] === step).reduce((sum, cell) => sum + cell[2], 0))} in ${span_words(heat.step_ms / 1000)}`;
 		}
 		for (const one of maps) if (!one.box.hidden) mark_events(one.canvas);
 		draw_marks();
@@ -291,10 +293,16 @@ function container(view, id) {
 			while (!gone && !["done", "failed"].includes(job.state)) { await new Promise(done => setTimeout(done, 250)); job = await json(`/api/profiles/${job.id}`); }
 			if (job.state === "failed") throw new Error(job.error);
 			const read = await json(`/api/profiles/${job.id}/result`), mine = read.processes.filter(one => words_of(one.container) === row()?.name);
-			if (gone) return;
-			fill(processes, mine.length ? el("table", { "aria-label": "Processes" }, el("thead", {}, el("tr", {}, ["Process", "Pid", "State", "CPU, cores", "Memory"].map(words => el("th", { scope: "col" }, words)))), el("tbody", {}, mine.slice(0, 50).map(one => el("tr", {}, el("td", {}, button(words_of(one.command), () => profile_process(words_of(one.command)), { class: "plain", title: "Measure wall time for 2 s and show this process" })), el("td", {}, String(one.pid)), el("td", {}, one.state), el("td", {}, text("cores", one.cpu)), el("td", {}, text("bytes", one.memory_bytes)))))) : el("p", { class: "dim" }, "None could be seen."));
+			looked = { series, time: job.start_ms, mine };
+			if (!gone) list_processes();
 		} catch (error) { if (!gone) fill(processes, el("p", { class: "hot" }, error.message)); }
 		if (!gone) $("look").disabled = false;
+	}
+	// What was seen when somebody looked last is there, too, when he comes back from a process.
+	function list_processes() {
+		if (looked?.series !== series) return;
+		const { mine, time: seen_ms } = looked;
+		fill(processes, el("p", { class: "dim hint" }, `Seen at ${clock(seen_ms)}. A click measures one's wall time for 2 s.`), mine.length ? el("table", { "aria-label": "Processes" }, el("thead", {}, el("tr", {}, ["Process", "Pid", "State", "CPU, cores", "Memory"].map(words => el("th", { scope: "col" }, words)))), el("tbody", {}, mine.slice(0, 50).map(one => el("tr", {}, el("td", {}, button(words_of(one.command), () => profile_process(words_of(one.command)), { class: "plain", title: "Measure wall time for 2 s and show this process" })), el("td", {}, String(one.pid)), el("td", {}, one.state), el("td", {}, text("cores", one.cpu)), el("td", {}, text("bytes", one.memory_bytes)))))) : el("p", { class: "dim" }, "None could be seen."));
 	}
 	// What the agent's own verdicts leave out for being dear: locks, disks, connections, answers.
 	async function diagnose() {
@@ -365,6 +373,7 @@ function container(view, id) {
 	const sized = new ResizeObserver(paint);
 	sized.observe(grid);
 	fill_against();
+	list_processes();
 	load(true);
 	load_events(true);
 	load_lists(true);

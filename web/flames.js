@@ -111,7 +111,10 @@ function graph_data(tree) {
 	const ranked = [...hidden].sort((a, b) => b[1] - a[1]);
 	data.hidden = ranked.slice(0, HIDDEN_MAX);
 	data.unnamed = ranked.slice(HIDDEN_MAX).reduce((sum, one) => sum + one[1], 0);
-	data.top = [...functions.values()].filter(row => !OWNERS.has(tree.frames[row[0]][0])).sort((a, b) => Math.max(b[1], b[3], b[2] / 64) - Math.max(a[1], a[3], a[2] / 64))
+	// Where there are no functions (what threads waited for, without stacks) the list is of causes.
+	const kind_of = row => tree.frames[row[0]][0], rows = [...functions.values()], code = rows.filter(row => !OWNERS.has(kind_of(row)));
+	data.listed = code.length ? "function" : "cause";
+	data.top = (code.length ? code : rows.filter(row => kind_of(row) === "cause")).sort((a, b) => Math.max(b[1], b[3], b[2] / 64) - Math.max(a[1], a[3], a[2] / 64))
 		.slice(0, 500).map(row => [...row, data.names[row[0]], row[0]]);
 	return data;
 }
@@ -183,7 +186,7 @@ function graph_frame(differential) {
 		el("nav", { id: "crumbs", "aria-label": "Zoomed path" }),
 		el("main", {}, el("div", { id: "pane" }, el("div", { id: "room" }), el("canvas", { id: "graph", tabindex: 0, role: "application", "aria-roledescription": "flame graph",
 			"aria-label": "Flame graph: arrow keys walk, Enter zooms", "aria-describedby": "details" })),
-		el("aside", { "aria-label": "Hottest functions" }, el("table", {}, el("thead", {}, el("tr", {}, differential ? order("change", "change") : null, order("self", "self"), order("total", "total"), el("th", {}, "function"))), el("tbody", { id: "functions" })))),
+		el("aside", { "aria-label": "What weighs most" }, el("table", { "aria-label": "Functions" }, el("thead", {}, el("tr", {}, differential ? order("change", "change") : null, order("self", "self"), order("total", "total"), el("th", {}, "function"))), el("tbody", { id: "functions" })))),
 		el("footer", {}, el("div", { id: "details", "aria-live": "polite" }), el("div", { id: "legend" })));
 	return host;
 }
@@ -195,16 +198,21 @@ function flame(view) {
 	return query.get("a") ? flame_graph_view(view, query) : query.get("scope") ? flame_scope(view, query) : flame_chooser(view);
 }
 
+const kept_captures = new Map(); // the last one's or two's, by path
+
 function flame_graph_view(view, query) {
 	const crumbs = el("nav", { class: "crumbs", "aria-label": "Where" }), heading = el("h1", {}, "…"), said = el("div", { class: "dim said", role: "status" }, "Loading…"), bar = el("div", { class: "bar" }), place = el("div", { class: "fill" });
 	let graph = null, gone = false, host = null, again = 0;
 	let measured = new Set(); // kinds of which this range has stacks besides those that are always sampled
 	view.append(crumbs, heading, said, bar, place);
 
+	// Zooming is a step for the back button: what it comes back to must be the very same tree, whose frames the address counts.
 	async function capture_of(source) {
-		const capture = await json(`${source.path}format=json`);
-		const shape = capture.shapes.find(one => one.kind === "calltree");
+		const known = kept_captures.get(source.path), capture = known || await json(`${source.path}format=json`), shape = capture.shapes.find(one => one.kind === "calltree");
 		if (!shape) throw new Error("it holds no stacks");
+		kept_captures.delete(source.path);
+		kept_captures.set(source.path, capture);
+		for (const path of [...kept_captures.keys()].slice(0, -2)) kept_captures.delete(path);
 		return { capture, shape, tree: tree_of(shape) };
 	}
 	function ledger_words({ shape, capture }) {
@@ -254,7 +262,7 @@ function flame_graph_view(view, query) {
 		const shares = query.get("n") === "1", all = one => one.tree.self.reduce((sum, value) => sum + value, 0);
 		const looked = one => one.capture.looked_ns || one.capture.duration_ns, scale = captures.length > 1 && shares ? all(last) / Math.max(all(first), 1) : captures.length > 1 && looked(first) && looked(last) ? looked(last) / looked(first) : 1;
 		const tree = captures.length > 1 ? compare_trees(first.tree, last.tree, scale) : last.tree;
-		fill(said, captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is taken times ${digits(scale)}, ${shares ? "so that both weigh the same" : "for it lasted otherwise"}.` : ""} ${covers(sources, captures)}` : [ledger_words(last), covers(sources, captures)]);
+		fill(said, captures.length > 1 ? `Red: more than before, blue: less.${scale !== 1 ? ` The first is scaled by ${digits(scale)}, ${shares ? "so that both weigh the same" : "for the two are of different lengths"}.` : ""} ${covers(sources, captures)}` : [ledger_words(last), covers(sources, captures)]);
 		actions(sources, tree, captures.length > 1 || has_stacks(last.shape));
 		if (!tree.self.some(Boolean)) { place.replaceChildren(el("p", { class: "empty" }, "Nothing was seen in this range.")); return; }
 		host = graph_frame(captures.length > 1);
@@ -263,7 +271,7 @@ function flame_graph_view(view, query) {
 		host.shadowRoot.querySelector("link").addEventListener("load", () => {
 			if (gone) return;
 			graph = flame_graph(host.shadowRoot, graph_data(tree), { hash: new URLSearchParams([...query].filter(([key]) => "zsqi".includes(key))), dark: host.dataset.theme === "dark", start: query.get("at"),
-				remember: state => set_query({ z: state.get("z"), s: state.get("s"), q: state.get("q"), i: state.get("i"), at: "" }) });
+				remember: state => { const { query } = address(); set_query({ z: state.get("z"), s: state.get("s"), q: state.get("q"), i: state.get("i"), at: "" }, !query.get("at") && ["z", "s"].some(key => query.get(key) !== state.get(key))); } });
 			view.dataset.ready = "1";
 		});
 	}
@@ -308,7 +316,7 @@ function range_picker(series, changed) {
 	const chart = { unit: "cores", least: 0.01, lines: [{ name: "cpu" }] };
 	function paint() {
 		const { from, to } = draft || span();
-		said.textContent = `${clock(from)}–${clock(to)} (${duration((to - from) / 1000)})`;
+		said.textContent = `${clock(from)}–${clock(to)} (${span_words(Math.round((to - from) / 1000))})`;
 		if (!data || gone || !canvas.clientWidth) return;
 		const values = data.resources[0]?.values || { cpu: [] };
 		data.gaps = gaps_of(data, [values.cpu || []]);

@@ -7,6 +7,8 @@ function duration(seconds) {
 	return seconds >= 172800 ? `${digits(seconds / 86400)} days` : seconds >= 7200 ? `${digits(seconds / 3600)} h` : seconds >= 120 ? `${digits(seconds / 60)} min` : seconds >= 1 || !seconds ? `${digits(seconds)} s` : show.ns(seconds * 1e9);
 }
 
+const span_words = seconds => trimmed(duration(seconds)); // of lengths that are exact
+
 const pressures = { pressure_cpu: "some wait for CPUs", pressure_memory: "some wait for memory", pressure_io: "some wait for disks", running: "running or ready", blocked: "blocked" };
 
 // In the order in which one looks: the command one would type, and what it would show.

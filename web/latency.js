@@ -57,7 +57,7 @@ function draw_latency(canvas, data, rows, { cross = null, region = null, draft =
 }
 
 // What its colours mean: the darkest cell, the others by the logarithm.
-const heat_legend = heat => heat.cells.length ? `darkest: ${show["1"](Math.max(...heat.cells.map(cell => cell[2])))} in ${duration(heat.step_ms / 1000)}` : "";
+const heat_legend = heat => heat.cells.length ? `darkest: ${show["1"](Math.max(...heat.cells.map(cell => cell[2])))} in ${span_words(heat.step_ms / 1000)}` : "";
 
 function heat_at(event, canvas, data, rows) {
 	const box = canvas.getBoundingClientRect(), step = Math.floor((event.clientX - box.left - LEFT) / (box.width - LEFT) * data.steps), tall = (box.height - BOTTOM) / (rows.high - rows.low + 1);

@@ -7,6 +7,7 @@
 const MAP_NODES_MAX = 150; // more are put together into groups
 const MAP_LABELS_MAX = 60; // edges whose numbers are written without being asked for
 const MAP_ROWS_MAX = 200; // of the table
+const MAP_PINS_MAX = 200; // the latest
 const NODE_WIDTH = 168, NODE_HEIGHT = 38, COLUMN_ROWS = 14;
 const groupings = [["auto", "automatic"], ["none", "none"], ["pod", "by pod"], ["image", "by image"], ["prefix", "by name"], ["all", "by kind"]];
 
@@ -135,7 +136,7 @@ function map_layers(nodes) {
 	for (const column of filled) {
 		const wide = Math.max(1, Math.ceil(column.length / Math.max(COLUMN_ROWS, Math.ceil(Math.sqrt(column.length * 2.2))))), tall = Math.ceil(column.length / wide);
 		column.forEach((node, i) => { node.x = x + i % wide * (NODE_WIDTH + 24); node.y = (Math.floor(i / wide) - (tall - 1) / 2) * (NODE_HEIGHT + 26); });
-		x += wide * (NODE_WIDTH + 24) + 190;
+		x += wide * (NODE_WIDTH + 24) + 230;
 	}
 }
 
@@ -145,6 +146,19 @@ function link_curve(link) {
 	const forward = b.x >= a.x, x1 = a.x + (forward ? NODE_WIDTH : 0), x2 = b.x + (forward ? 0 : NODE_WIDTH), y1 = a.y + NODE_HEIGHT / 2, y2 = b.y + NODE_HEIGHT / 2;
 	const bend = Math.max(40, Math.abs(x2 - x1) / 2) * (forward ? 1 : -1), away = !forward || x2 - x1 < 60 ? 30 : 0;
 	return [x1, y1, x1 + bend, y1 + away, x2 - bend, y2 + away, x2, y2];
+}
+
+const CURVE_PIECES = 32;
+const HIT_LINK = 6, HIT_NODE = 14; // pixels: a line is met from so far away, an end is at least so tall
+// How far a point is from a curve, in the map's own measure.
+function curve_distance(c, x, y) {
+	let nearest = Infinity, from = { x: c[0], y: c[1] };
+	for (let i = 1; i <= CURVE_PIECES; i++) {
+		const to = curve_at(c, i / CURVE_PIECES), dx = to.x - from.x, dy = to.y - from.y, along = Math.min(Math.max(((x - from.x) * dx + (y - from.y) * dy) / (dx * dx + dy * dy || 1), 0), 1);
+		nearest = Math.min(nearest, Math.hypot(from.x + along * dx - x, from.y + along * dy - y));
+		from = to;
+	}
+	return nearest;
 }
 
 function curve_at(c, t) {
@@ -157,7 +171,7 @@ const LABEL_PLACES = [0.5, 0.38, 0.62, 0.28, 0.72, 0.2, 0.8];
 function label_place(link, wide, tall, taken, must) {
 	const boxes = LABEL_PLACES.map(t => { const { x, y } = curve_at(link.curve, t); return { x, y, left: x - wide / 2, right: x + wide / 2, top: y - tall / 2, bottom: y + tall / 2 }; });
 	const box = boxes.find(a => !taken.some(b => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)) || (must ? boxes[0] : null);
-	if (box) taken.push(box);
+	if (box) taken.push({ ...box, link });
 	return box;
 }
 
@@ -167,12 +181,18 @@ const rtt_words = ({ rtt, is_bucket }) => !known(rtt) ? "–" : is_bucket ? buck
 const link_quality = link => [known(link.rtt) ? rtt_words(link) : "", link.why].filter(Boolean).join(" · ");
 const link_words = link => [link_rate(link), link_quality(link)].filter(Boolean).join(" · ");
 const link_name = link => `${link.source.name} → ${link.target.name}`;
+const node_id = node => node.key.replace("\0", ":"); // in the address
 const end_words = node => node.kind === "group" ? `${node.members} ends` : { container: "container", host: "the machine", external: "address", told: "outside, named by DNS", quota: "limit", unknown: "not known" }[node.kind] || node.kind;
 
 function map(view) {
 	const { query } = address();
-	let graph = { nodes: [], links: [] }, data = null, gone = false, asked = 0, camera = null, picture = null, chosen = query.get("sel") || "", hovered = null, drag = null, idle = 0, scheduled = false;
-	const pins = new Map((query.get("pin") || "").split("~").filter(Boolean).map(one => { const [name, x, y] = one.split("|"); return [name, { x: Number(x), y: Number(y) }]; }));
+	let graph = { nodes: [], links: [] }, data = null, gone = false, asked = 0, camera = null, picture = null, chosen = query.get("sel") || "", hovered = null, touched = null, drag = null, labels = [], idle = 0, scheduled = false; // hovered: an edge; touched: an end
+	// Where ends were put by hand: in the address, and for whoever comes back without one in the browser.
+	const pins_kept = `pins${model.replay ? ` ${model.replay.name}` : ""}`, pins = new Map();
+	for (const one of (query.get("pin") ?? localStorage.getItem(pins_kept) ?? "").split("~")) {
+		const [name, x, y] = one.split("|");
+		try { if (name && Number.isFinite(Number(x)) && Number.isFinite(Number(y))) pins.set(decodeURIComponent(name), { x: Number(x), y: Number(y) }); } catch { /* no name that was written here */ }
+	}
 	const opened = new Set((query.get("open") || "").split("~").filter(Boolean));
 	let by = query.get("group") || "auto", source = query.get("a") || "";
 	const filter = el("input", { type: "search", id: "filter", "aria-label": "Filter", placeholder: "Filter: part of a name", value: query.get("filter") || "", oninput: () => { set_query({ filter: filter.value }); rebuild(); } });
@@ -181,18 +201,26 @@ function map(view) {
 	const canvas = el("canvas", { id: "map", tabindex: 0, role: "application", "aria-roledescription": "service map", "aria-label": "Service map: arrow keys move, + and − zoom, 0 fits; the table beside it lists the same connections", "aria-describedby": "story" });
 	const story = el("div", { id: "story", "aria-live": "polite" }), body = el("tbody", {});
 	const table = el("table", { "aria-label": "Connections" }, el("thead", {}, el("tr", {}, ...["From → to", "Opened", "Bytes", "Round trip"].map(words => el("th", { scope: "col" }, words)))), body);
-	const time = period_control(60, () => load(true));
+	const time = period_control(60, () => load(true)), unpin_all = button("Unpin all", () => { pins.clear(); keep_pins(); rebuild(true); }, { title: "ends that were dragged go back to their places" });
 	view.append(el("h1", { class: "off" }, "Service map"), el("div", { class: "bar" }, time.box, filter, group, el("span", { class: "grow" }),
-		button("Fit", () => { camera = null; set_query({ view: "" }); redraw(); }), button("Unpin", () => { pins.clear(); keep_pins(); rebuild(true); }),
+		button("Fit", () => { camera = null; set_query({ view: "" }); redraw(); }), unpin_all,
 		export_menu([["SVG", () => save(new Blob([map_svg()], { type: "image/svg+xml" }), "fathom-map.svg")], ["PNG", () => canvas.toBlob(blob => save(blob, "fathom-map.png"))],
 			["CSV", () => save(csv_of(map_rows()), "fathom-map.csv")], ["JSON", () => save(json_blob(data), "fathom-map.json")]]),
 		copy_button(() => `fathom map -d ${Math.min(time.now().seconds, 60)}${chosen_node() && chosen_node().kind === "container" ? ` ${quote(chosen_node().name)}` : ""}`)),
 	el("div", { class: "fill map" }, el("div", { class: "stage" }, canvas, empty, el("div", { class: "caption" }, said, el("span", { class: "key line" }), "thicker: more bytes", el("span", { class: "key line warn" }), "some lost or failed", el("span", { class: "key line bad" }), "more than 5 % failed")), el("aside", { "aria-label": "What is chosen" }, story, table)));
 	if (query.get("view")) { const [x, y, scale] = query.get("view").split(",").map(Number); if (scale > 0) camera = { x, y, scale }; }
 
-	const chosen_node = () => graph.nodes.find(node => node.key.replace("\0", ":") === chosen);
+	const chosen_node = () => graph.nodes.find(node => node_id(node) === chosen);
 	const chosen_link = () => graph.links.find(link => link_name(link) === chosen);
-	function keep_pins() { set_query({ pin: [...pins].map(([name, { x, y }]) => `${name}|${Math.round(x)}|${Math.round(y)}`).join("~") }); }
+	function keep_pins() {
+		for (const name of [...pins.keys()].slice(0, -MAP_PINS_MAX)) pins.delete(name);
+		const words = [...pins].map(([name, { x, y }]) => `${encodeURIComponent(name).replaceAll("~", "%7E")}|${Math.round(x)}|${Math.round(y)}`).join("~");
+		set_query({ pin: words });
+		words ? localStorage.setItem(pins_kept, words) : localStorage.removeItem(pins_kept);
+		unpin_all.hidden = !pins.size;
+	}
+	function unpin(node) { pins.delete(node_id(node)); keep_pins(); rebuild(true); }
+	unpin_all.hidden = !pins.size;
 
 	async function load(force) {
 		if (!force && Date.now() - asked < 400) return;
@@ -236,8 +264,13 @@ function map(view) {
 		const same = !again && made.nodes.length === before.size && made.nodes.every(node => before.has(node.key));
 		graph = made;
 		if (same) for (const node of graph.nodes) ({ x: node.x, y: node.y } = before.get(node.key));
-		else { map_layout(graph); if (!drag && !query.get("view")) camera = null; }
-		for (const node of graph.nodes) if (pins.has(node.name)) Object.assign(node, pins.get(node.name));
+		else { map_layout(graph); if (!drag && !address().query.get("view")) camera = null; }
+		for (const node of graph.nodes) if (pins.has(node_id(node))) Object.assign(node, pins.get(node_id(node)));
+		// What the hand is on goes on under it.
+		const again_of = node => node && (graph.nodes.find(other => other.key === node.key) || null);
+		if (drag?.node) drag.node = again_of(drag.node);
+		touched = again_of(touched);
+		hovered = hovered && (graph.links.find(link => link.key === hovered.key) || null);
 		for (const link of graph.links) link.curve = link_curve(link);
 		empty.hidden = !!graph.nodes.length;
 		if (!graph.nodes.length) fill(empty, data.edges.length ? "No connection matches the filter." : "No TCP connections in this range.");
@@ -257,11 +290,11 @@ function map(view) {
 	}
 	function tell() {
 		const node = chosen_node(), link = chosen_link();
-		if (!node && !link) { fill(story, el("span", { class: "dim" }, `${graph.nodes.length} ends, ${graph.links.length} edges. Click one; drag an end to pin it.`)); return; }
+		if (!node && !link) { fill(story, el("span", { class: "dim" }, `${graph.nodes.length} ends, ${graph.links.length} edges. A click on a container opens it, on an edge or another end says more here (of a container: with Shift). Drag an end to pin it, the ground to move, turn the wheel to zoom.`)); return; }
 		if (link) {
 			fill(story, el("b", {}, link_name(link)), el("dl", {}, ...[["opened", `${show["1"](link.opens)}, ${digits(link.rate)}/s`], ["failed", show["1"](link.failed)], ["open now", link.live === null ? "–" : show["1"](link.live)], ["sent", show.bytes(link.bytes_sent)], ["received", show.bytes(link.bytes_received)],
 				["round trip, median", rtt_words(link)], ["sent again", `${show["1"](link.lost)} of ${show["1"](link.segments)} segments`], ["ports", [...link.ports].slice(0, 20).join(", ") || "–"]].flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, value)])),
-			el("div", { class: "bar" }, button(link.source.name, () => choose(link.source.key.replace("\0", ":"))), button(link.target.name, () => choose(link.target.key.replace("\0", ":"))), button("All", () => choose(""))));
+			el("div", { class: "bar" }, button(link.source.name, () => choose(node_id(link.source))), button(link.target.name, () => choose(node_id(link.target))), button("All", () => choose(""))));
 			return;
 		}
 		const { from, to } = time.span();
@@ -269,7 +302,7 @@ function map(view) {
 			el("div", { class: "bar" }, node.series ? el("a", { class: "button", href: `#/container/${node.series}` }, "Container") : null, node.series ? el("a", { class: "button", href: `#/flame?${new URLSearchParams({ a: range_source(node.series, "profile", from, to) })}` }, "Flame graph") : null,
 				node.kind === "group" ? button("Open the group", () => { opened.add(node.group); set_query({ open: [...opened].join("~") }); choose(""); rebuild(true); }) : null,
 				node.group && opened.has(node.group) ? button("Close the group", () => { opened.delete(node.group); set_query({ open: [...opened].join("~") }); choose(""); rebuild(true); }) : null,
-				pins.has(node.name) ? button("Unpin", () => { pins.delete(node.name); keep_pins(); rebuild(true); }) : null, button("All", () => choose(""))));
+				pins.has(node_id(node)) ? button("Unpin", () => unpin(node)) : null, button("All", () => choose(""))));
 	}
 	function choose(name) { chosen = name; set_query({ sel: name }); list(); tell(); redraw(); }
 
@@ -312,7 +345,7 @@ function map(view) {
 		const ratio = devicePixelRatio || 1, on = chosen_node(), link_on = chosen_link(), colour = [css("--dim"), css("--warm"), css("--bad")], panel = css("--panel"), line = css("--line"), ink = css("--text"), accent = css("--accent");
 		pen.setTransform(ratio * scale, 0, 0, ratio * scale, -x * scale * ratio, -y * scale * ratio);
 		const right = x + width / scale, bottom = y + height / scale, many = graph.links.length > 1000;
-		const lit = link => link === link_on || link === hovered || (on && (link.source === on || link.target === on));
+		const lit = link => link === link_on || link === hovered || [on, touched].some(node => node && (link.source === node || link.target === node));
 		const inside = c => Math.max(c[0], c[2], c[4], c[6]) > x && Math.min(c[0], c[2], c[4], c[6]) < right && Math.max(c[1], c[3], c[5], c[7]) > y && Math.min(c[1], c[3], c[5], c[7]) < bottom;
 		const seen = graph.links.filter(link => inside(link.curve));
 		const batches = new Map();
@@ -330,10 +363,11 @@ function map(view) {
 		}
 		pen.globalAlpha = 1;
 		pen.textBaseline = "middle";
+		labels = [];
 		if (scale > 0.45) {
 			pen.font = "11px system-ui, sans-serif";
 			pen.textAlign = "center";
-			const taken = [], labelled = seen.filter(link => lit(link) || (link.source !== link.target && !on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2);
+			const taken = labels, labelled = seen.filter(link => lit(link) || (link.source !== link.target && !on && !link_on && seen.length <= MAP_LABELS_MAX)).slice(0, MAP_LABELS_MAX * 2);
 			for (const link of labelled.sort((a, b) => lit(b) - lit(a) || b.status - a.status)) {
 				const lines = [link_rate(link), link_quality(link)].filter(Boolean), wide = Math.max(...lines.map(words => pen.measureText(words).width)) + 8, tall = 14 * lines.length;
 				const place = label_place(link, wide, tall + 2, taken, lit(link) || link.status);
@@ -357,7 +391,7 @@ function map(view) {
 			pen.globalAlpha = near ? 1 : 0.35;
 			pen.fillStyle = panel;
 			pen.strokeStyle = node === on ? accent : worst ? colour[worst] : node.kind === "container" || node.kind === "group" ? accent : line;
-			pen.lineWidth = node === on ? 3 : 1.25;
+			pen.lineWidth = node === on ? 3 : node === touched ? 2.25 : 1.25;
 			pen.setLineDash(["external", "told", "unknown"].includes(node.kind) ? [4, 3] : []);
 			pen.beginPath();
 			pen.roundRect(node.x, node.y, NODE_WIDTH, NODE_HEIGHT, 7);
@@ -368,8 +402,8 @@ function map(view) {
 			pen.textAlign = "left";
 			pen.fillStyle = ink;
 			pen.font = "600 12px system-ui, sans-serif";
-			pen.fillText(shorten(pen, node.name, NODE_WIDTH - (pins.has(node.name) ? 28 : 16)), node.x + 8, node.y + 13);
-			if (pins.has(node.name)) { pen.beginPath(); pen.arc(node.x + NODE_WIDTH - 10, node.y + 11, 3.5, 0, 7); pen.fill(); }
+			pen.fillText(shorten(pen, node.name, NODE_WIDTH - (pins.has(node_id(node)) ? 28 : 16)), node.x + 8, node.y + 13);
+			if (pins.has(node_id(node))) { pen.beginPath(); pen.arc(node.x + NODE_WIDTH - 10, node.y + 11, 3.5, 0, 7); pen.fill(); }
 			pen.fillStyle = css("--dim");
 			pen.font = "11px system-ui, sans-serif";
 			pen.fillText(shorten(pen, node_words(node), NODE_WIDTH - 16), node.x + 8, node.y + 28);
@@ -394,17 +428,31 @@ function map(view) {
 
 	// ---- the hand
 	const world = event => { const box = canvas.getBoundingClientRect(), at = camera || fit(); return { x: (event.clientX - box.left) / at.scale + at.x, y: (event.clientY - box.top) / at.scale + at.y }; };
-	const node_at = ({ x, y }) => graph.nodes.findLast(node => x >= node.x && x <= node.x + NODE_WIDTH && y >= node.y && y <= node.y + NODE_HEIGHT);
-	function link_at({ x, y }) {
-		let best = null, nearest = 6 / (camera || fit()).scale;
-		for (const link of graph.links) {
-			const c = link.curve;
-			if (x < Math.min(c[0], c[2], c[4], c[6]) - 6 || x > Math.max(c[0], c[2], c[4], c[6]) + 6 || y < Math.min(c[1], c[3], c[5], c[7]) - 6 || y > Math.max(c[1], c[3], c[5], c[7]) + 6) continue;
-			for (let t = 0; t <= 1; t += 0.04) { const at = curve_at(c, t), far = Math.hypot(at.x - x, at.y - y); if (far < nearest) { nearest = far; best = link; } }
+	// Ends that are drawn very small are met around them, too: the nearest.
+	function node_at({ x, y }) {
+		const around = Math.max(HIT_NODE / 2 / (camera || fit()).scale - NODE_HEIGHT / 2, 0), inside = node => x >= node.x - around && x <= node.x + NODE_WIDTH + around && y >= node.y - around && y <= node.y + NODE_HEIGHT + around;
+		let best = null, nearest = Infinity;
+		for (const node of graph.nodes) {
+			if (!inside(node)) continue;
+			const far = Math.max(Math.abs(x - node.x - NODE_WIDTH / 2) - NODE_WIDTH / 2, Math.abs(y - node.y - NODE_HEIGHT / 2) - NODE_HEIGHT / 2, 0);
+			if (far <= nearest) { nearest = far; best = node; } // of those that overlap the one on top
 		}
 		return best;
 	}
-	function keep_view() { set_query({ view: camera ? `${camera.x.toFixed(0)},${camera.y.toFixed(0)},${camera.scale.toFixed(3)}` : "" }); }
+	const pin_at = ({ x, y }, node) => node && pins.has(node_id(node)) && Math.hypot(x - node.x - NODE_WIDTH + 10, y - node.y - 11) <= Math.max(8, 6 / (camera || fit()).scale);
+	function link_at({ x, y }) {
+		const reach = HIT_LINK / (camera || fit()).scale, words = labels.find(box => x >= box.left && x <= box.right && y >= box.top && y <= box.bottom);
+		if (words && graph.links.includes(words.link)) return words.link;
+		let best = null, nearest = reach;
+		for (const link of graph.links) {
+			const c = link.curve, near = (a, at) => at >= Math.min(c[a], c[a + 2], c[a + 4], c[a + 6]) - reach && at <= Math.max(c[a], c[a + 2], c[a + 4], c[a + 6]) + reach;
+			const far = near(0, x) && near(1, y) ? curve_distance(c, x, y) : Infinity;
+			if (far < nearest) { nearest = far; best = link; }
+		}
+		return best;
+	}
+	let turning = 0; // the wheel: the address follows when it rests
+	function keep_view() { clearTimeout(turning); turning = 0; set_query({ view: camera ? `${camera.x.toFixed(0)},${camera.y.toFixed(0)},${camera.scale.toFixed(3)}` : "" }); }
 	function zoom(factor, at) {
 		camera = { ...(camera || fit()) };
 		const scale = Math.min(4, Math.max(0.02, camera.scale * factor));
@@ -414,39 +462,52 @@ function map(view) {
 		camera.scale = scale;
 		schedule();
 	}
-	canvas.addEventListener("wheel", event => { event.preventDefault(); zoom(Math.exp(-event.deltaY / 400), world(event)); clearTimeout(canvas.kept); canvas.kept = setTimeout(keep_view, 300); }, { passive: false });
+	const WHEEL_PIXELS = [1, 16, 400]; // of what it counts: pixels, lines, pages
+	canvas.addEventListener("wheel", event => { event.preventDefault(); zoom(Math.exp(-event.deltaY * WHEEL_PIXELS[event.deltaMode] / 400), world(event)); clearTimeout(turning); turning = setTimeout(keep_view, 300); }, { passive: false });
 	canvas.addEventListener("pointerdown", event => {
-		if (!graph.nodes.length) return;
+		if (!graph.nodes.length || event.button) return;
 		canvas.setPointerCapture(event.pointerId);
 		camera = { ...(camera || fit()) };
 		drag = { at: world(event), from: { x: event.clientX, y: event.clientY }, node: node_at(world(event)), moved: false };
 	});
+	function touch(event) {
+		const at = world(event), node = node_at(at), link = node ? null : link_at(at);
+		canvas.title = pin_at(at, node) ? "unpin" : node ? `${node.name}: ${end_words(node)}${node.series ? "; a click opens it" : ""}` : link ? `${link_name(link)}: ${link_words(link)}` : "";
+		canvas.style.cursor = node || link ? "pointer" : "grab";
+		if (link === hovered && node === touched) return;
+		hovered = link; touched = node;
+		if (graph.links.length <= 1000) redraw();
+	}
 	canvas.addEventListener("pointermove", event => {
-		if (!drag) {
-			const node = node_at(world(event)), link = node ? null : link_at(world(event));
-			canvas.title = node ? `${node.name}: ${end_words(node)}` : link ? `${link_name(link)}: ${link_words(link)}` : "";
-			canvas.style.cursor = node || link ? "pointer" : "grab";
-			if (link !== hovered) { hovered = link; if (graph.links.length <= 1000) redraw(); }
-			return;
-		}
+		if (!drag) { touch(event); return; }
 		if (!drag.moved && Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) < 4) return;
 		drag.moved = true;
+		canvas.style.cursor = "grabbing";
 		const now = world(event);
 		if (drag.node) {
 			drag.node.x += now.x - drag.at.x; drag.node.y += now.y - drag.at.y;
 			drag.at = now;
-			pins.set(drag.node.name, { x: drag.node.x, y: drag.node.y });
+			pins.delete(node_id(drag.node)); // the latest stands last
+			pins.set(node_id(drag.node), { x: drag.node.x, y: drag.node.y });
 			for (const link of [...drag.node.in, ...drag.node.out]) link.curve = link_curve(link);
 			redraw();
 		} else { camera.x -= now.x - drag.at.x; camera.y -= now.y - drag.at.y; schedule(); }
 	});
+	function pressed(event) {
+		const at = world(event), node = node_at(at), link = node ? null : link_at(at);
+		if (pin_at(at, node)) unpin(node);
+		else if (node?.series && !event.shiftKey) { if (turning) keep_view(); location.hash = `#/container/${node.series}`; } else choose(node ? node_id(node) : link ? link_name(link) : "");
+	}
 	canvas.addEventListener("pointerup", event => {
 		const was = drag;
 		drag = null;
 		if (!was) return;
-		if (!was.moved) { const node = node_at(world(event)), link = node ? null : link_at(world(event)); choose(node ? node.key.replace("\0", ":") : link ? link_name(link) : ""); } else if (was.node) { keep_pins(); tell(); } else keep_view();
+		canvas.style.cursor = "grab";
+		if (!was.moved) pressed(event); else if (was.node) { keep_pins(); tell(); } else keep_view();
 	});
-	canvas.addEventListener("dblclick", event => { const node = node_at(world(event)); if (node?.series) location.hash = `#/container/${node.series}`; else if (node?.kind === "group") { opened.add(node.group); set_query({ open: [...opened].join("~") }); rebuild(true); } });
+	canvas.addEventListener("pointercancel", () => { if (drag?.moved && drag.node) keep_pins(); drag = null; });
+	canvas.addEventListener("pointerleave", () => { if (!drag && (touched || hovered)) { touched = hovered = null; redraw(); } });
+	canvas.addEventListener("dblclick", event => { const node = node_at(world(event)); if (node?.kind === "group") { opened.add(node.group); set_query({ open: [...opened].join("~") }); rebuild(true); } });
 	canvas.addEventListener("keydown", event => {
 		const step = 60 / (camera || fit()).scale, move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
 		if (move) { camera = { ...(camera || fit()) }; camera.x += move[0]; camera.y += move[1]; schedule(); keep_view(); } else if (event.key === "+" || event.key === "=") zoom(1.25); else if (event.key === "-") zoom(0.8); else if (event.key === "0") { camera = null; set_query({ view: "" }); redraw(); } else return;
@@ -469,7 +530,12 @@ function map(view) {
 	const sized = new ResizeObserver(redraw);
 	sized.observe(canvas);
 	load(true);
-	return { period: time, edges: () => { if (!source && !time.now().to) load(true); }, live: () => { if (!model.paused && !source && !time.now().to) load(); }, search: filter, escape: () => chosen ? choose("") : history.back(), theme: redraw, leave: () => { gone = true; sized.disconnect(); clearTimeout(idle); } };
+	// Where an end or the middle of an edge is in the window.
+	function where(name) {
+		const box = canvas.getBoundingClientRect(), at = camera || fit(), on_screen = (x, y) => ({ x: box.left + (x - at.x) * at.scale, y: box.top + (y - at.y) * at.scale, scale: at.scale }), node = graph.nodes.find(one => one.name === name), link = graph.links.find(one => link_name(one) === name), middle = link && curve_at(link.curve, 0.5);
+		return node ? { ...on_screen(node.x, node.y), width: NODE_WIDTH * at.scale, height: NODE_HEIGHT * at.scale } : link ? on_screen(middle.x, middle.y) : null;
+	}
+	return { period: time, where, edges: () => { if (!source && !time.now().to) load(true); }, live: () => { if (!model.paused && !source && !time.now().to) load(); }, search: filter, escape: () => chosen ? choose("") : history.back(), theme: redraw, leave: () => { gone = true; sized.disconnect(); clearTimeout(idle); clearTimeout(turning); } };
 }
 
 function shorten(pen, words, room) {

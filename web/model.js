@@ -161,7 +161,7 @@ function period_control(fallback, changed) {
 	const later = button("›", () => move(1), { "aria-label": "Later", title: "later" });
 	const box = el("span", { class: "period" }, button("‹", () => move(-1), { "aria-label": "Earlier", title: "earlier" }), select, later, live);
 	function show_now() {
-		const { seconds, to } = now(), list = ranges.some(([value]) => value === seconds) ? ranges : [[seconds, seconds < 120 ? `${digits(seconds)} s` : `${digits(seconds / 60)} min`], ...ranges];
+		const { seconds, to } = now(), list = ranges.some(([value]) => value === seconds) ? ranges : [[seconds, span_words(seconds)], ...ranges];
 		fill(select, list.map(([value, words]) => el("option", { value, selected: value === seconds }, to ? words : `last ${words}`)));
 		live.hidden = later.hidden = !to;
 		live.title = to ? `shown is what ends at ${new Date(to).toLocaleString()}` : "";

@@ -18,10 +18,10 @@ function self(view) {
 		last = now;
 		const of = (value, unit) => value ? `of ${text(unit, value)} allowed` : "no bound";
 		cards.hidden = !!model.replay;
-		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), `${of(now.limits.cpu_cores, "ratio")}; ${text("ratio", now.answers_cores)} for readers, without a bound`), card("Memory", text("bytes", now.resident_bytes), `${of(now.limits.resident_bytes, "bytes")}${now.children_resident_bytes ? `; ${text("bytes", now.children_resident_bytes)} at most in who looks for stacks` : ""}`),
+		cards.replaceChildren(card("CPU, of one core", text("ratio", now.cpu_cores), `${of(now.limits.cpu_cores, "ratio")}; ${text("ratio", now.answers_cores)} for readers${now.limits.cpu_cores ? ", which have none" : ""}`), card("Memory", text("bytes", now.resident_bytes), `${of(now.limits.resident_bytes, "bytes")}${now.children_resident_bytes ? `; ${text("bytes", now.children_resident_bytes)} at most in who looks for stacks` : ""}`),
 			card("Kernel maps", text("bytes", now.map_bytes), of(now.limits.map_bytes, "bytes")), card("A reading takes", text("ns", now.tick_seconds * 1e9), `${now.ticks} so far`),
 			card("Requests", text("1", now.http.requests), `${now.http.refused} refused; ${now.http.streams} watching`));
-		const lost = part => Object.entries(part.items).map(([name, count]) => `${name.replaceAll("_", " ")}: ${count}`).join(", ");
+		const lost = part => Object.entries(part.items).map(([name, count]) => `${name.replaceAll("_", " ")}: ${show["1"](count)}`).join(", ");
 		const opened = new Set([...parts.querySelectorAll("details[open]")].map(one => one.dataset.part));
 		parts.replaceChildren(el("thead", {}, el("tr", {}, ...["Probe", "State", "How", "What that cannot see", "Lost", "Kernel programs", "CPU so far"].map((words, i) => el("th", { class: i < 6 ? "text" : "", scope: "col" }, words)))),
 			el("tbody", {}, ...now.parts.map(part => el("tr", {}, el("td", { class: "text" }, el("b", {}, part.name), el("span", { class: "under" }, part.shows)),

@@ -261,7 +261,7 @@ guint64 *flame_hidden(const struct flame *flame, const struct calltree *tree)
 
 gboolean frame_is_code(enum frame_kind kind)
 {
-	return kind <= FRAME_UNRESOLVED;
+	return kind <= FRAME_UNRESOLVED || kind == FRAME_SCRIPT;
 }
 
 GArray *function_rows(const struct calltree *tree)

@@ -115,7 +115,7 @@ static void html_body(struct html_page *page)
 		"<nav id=\"crumbs\" aria-label=\"Zoomed path\"></nav>\n<main><div id=\"pane\">"
 		"<div id=\"room\"></div><canvas id=\"graph\" tabindex=\"0\" role=\"application\" "
 		"aria-roledescription=\"flame graph\" aria-label=\"Flame graph: arrow keys walk, Enter zooms\" "
-		"aria-describedby=\"details\"></canvas></div>\n<aside aria-label=\"Hottest functions\"><table><thead><tr>");
+		"aria-describedby=\"details\"></canvas></div>\n<aside aria-label=\"What weighs most\"><table><thead><tr>");
 	if (page->flame->differential)
 		g_string_append(page->text, "<th><button data-order=\"change\">change</button></th>");
 	g_string_append(
@@ -293,6 +293,22 @@ static int rows_by_importance(gconstpointer a, gconstpointer b)
 	return p != q ? (p < q ? 1 : -1) : x->frame < y->frame ? -1 : 1;
 }
 
+/* What the table lists: where there are no functions (what threads waited for, without stacks), causes. */
+static gboolean html_lists(const struct html_page *page, gboolean has_code, guint32 frame)
+{
+	enum frame_kind kind = page->tree->frames[frame].kind;
+
+	return has_code ? frame_is_code(kind) : kind == FRAME_CAUSE;
+}
+
+static gboolean html_has_code(const struct html_page *page)
+{
+	for (guint32 i = 0; i < page->tree->frame_count; i++)
+		if (frame_is_code(page->tree->frames[i].kind))
+			return TRUE;
+	return FALSE;
+}
+
 /* Rows of the table, from the whole tree: [frame, self, total, self before, total before, name, number in the page]. */
 static void html_functions(struct html_page *page)
 {
@@ -300,13 +316,15 @@ static void html_functions(struct html_page *page)
 	g_autofree guint64 *before = page->tree->baseline ? calltree_totals(page->tree, page->tree->baseline) : NULL;
 	/* The same scale as the picture's. */
 	double scale = before && before[0] ? (double)page->flame->total_before / (double)before[0] : 1.0;
+	gboolean has_code = html_has_code(page);
 
+	json_string(&page->json, "listed", has_code ? "function" : "cause");
 	g_array_sort(rows, rows_by_importance);
 	json_begin_array(&page->json, "top");
 	for (guint i = 0, listed = 0; i < rows->len && listed < HTML_FUNCTIONS_MAX; i++) {
 		const struct function_row *row = &g_array_index(rows, struct function_row, i);
 
-		if (!frame_is_code(page->tree->frames[row->frame].kind))
+		if (!html_lists(page, has_code, row->frame))
 			continue;
 		listed++;
 		json_begin_array(&page->json, NULL);

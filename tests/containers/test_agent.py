@@ -212,8 +212,7 @@ def check_parts_of_seconds(agent, container):
             *known, last = found or [[now_ms, now_ms]]  # up to now: a window that is not over yet
             if last[1] < now_ms:
                 known, last = found, [now_ms, now_ms]
-            # Less than a second without a window is no gap.
-            return [[gap for gap in known if gap[0] < after_ms]] if last[0] > after_ms + 1000 else None
+            return [[gap for gap in known if gap[0] < after_ms]] if last[0] > after_ms else None
         return None if wait_for(gaps, 60, "the window to be over")[0] else (before_ms, after_ms)
     series = f"series={agent.container(container.name)['series']}"
     before_ms, after_ms = wait_for(burnt, 60, "two seconds of work within a window")

@@ -176,7 +176,7 @@ def test_capture(seen):
     assert it["commands"]["compared"].count("fathom replay ") == 2 and it["widest"] == "4" and not it["kind_shown"]
     assert it["self"] == "What the capture rests on" and "mpstat" in it["host"] and "NaN" not in it["host"]
     for view, command in it["commands"].items():
-        assert re.match(rf"fathom replay (--from \d+ )?(--to \d+ )?{re.escape(name)} ", command), (view, command)
+        assert re.match(rf"fathom replay (--from [\d.]+ )?(--to [\d.]+ )?{re.escape(name)} ", command), (view, command)
         command = re.sub(r"(^|&& )fathom ", rf"\1{fathom_binary()} ", command)
         assert run("sh", "-c", command, cwd=seen["base"], timeout=60, check=False).returncode in (0, 3), command
 

@@ -181,6 +181,11 @@ try {
 	await page.keyboard.press("s");
 	await drawn(data => data.sandwich !== "", "the sandwich");
 	await picture("flame");
+	// back: from the sandwich to the zoom, to the whole, to the container, to the table
+	await page.goBack();
+	await drawn(data => data.sandwich === "" && data.zoomed !== "all", "the zoom again");
+	await page.goBack();
+	await drawn(data => data.zoomed === "all", "the whole again");
 	await page.goBack();
 	await page.waitForSelector("#start");
 	await page.goBack();

@@ -433,8 +433,9 @@ function flame_graph(root, data, options) {
 		matched.title = least === most ? "" : "some matches are in frames too small for this page, and may be in the same stacks";
 	}
 
+	let pattern = null;
 	function search(text) {
-		let pattern = null;
+		pattern = null;
 		query = text;
 		if (input.value !== text) input.value = text;
 		hits = null;
@@ -448,6 +449,7 @@ function flame_graph(root, data, options) {
 			hits = Uint8Array.from(data.names, entry => pattern.test(entry) ? 1 : 0);
 			showMatched();
 		}
+		if ((pattern && !picked(text) ? text : "") !== listed) table();
 		schedule();
 		remember();
 	}
@@ -553,12 +555,23 @@ function flame_graph(root, data, options) {
 		box.append(keys);
 	}
 
-	/* [frame of the capture, self, total, self before, total before, name, frame of the page or -1] */
-	let order = before ? "change" : "self";
+	/* [frame of the capture, self, total, self before, total before, name, frame of the page or -1]. What is searched for is listed alone, unless
+	   the search came from the list. */
+	let order = before ? "change" : "self", listed = null;
+	const listed_words = data.listed === "cause" ? "causes" : "functions";
+	function wanted_row(row) {
+		return !pattern || picked(query) || pattern.test(row[5]);
+	}
+
+	function picked(text) {
+		return /^\^.*\$$/.test(text);
+	}
+
 	function table() {
 		const body = byId("functions");
 		const key = { self: row => row[1], total: row => row[2], change: row => Math.abs(row[1] - row[3]) }[order];
-		const rows = data.top.filter(row => order !== "change" || row[1] !== row[3] || row[2] !== row[4]).sort((a, b) => key(b) - key(a) || b[2] - a[2]).slice(0, 300);
+		listed = pattern && !picked(query) ? query : "";
+		const rows = data.top.filter(row => (order !== "change" || row[1] !== row[3] || row[2] !== row[4]) && wanted_row(row)).sort((a, b) => key(b) - key(a) || b[2] - a[2]).slice(0, 300);
 		body.replaceChildren();
 		for (const row of rows) {
 			const tr = document.createElement("tr");
@@ -580,7 +593,7 @@ function flame_graph(root, data, options) {
 		if (!rows.length && data.top.length) {
 			const cell = body.insertRow().insertCell();
 			cell.colSpan = 4;
-			cell.textContent = "No function weighs more or less than before.";
+			cell.textContent = listed ? "None of the listed " + listed_words + " matches." : "None of the " + listed_words + " weighs more or less than before.";
 		}
 		for (const button of root.querySelectorAll("th button[data-order]"))
 			button.setAttribute("aria-pressed", button.dataset.order === order);
@@ -679,6 +692,8 @@ function flame_graph(root, data, options) {
 	const hash = options.hash || new URLSearchParams(location.hash.slice(1));
 	readTheme();
 	legend();
+	aside.querySelector("th:last-child").textContent = listed_words.slice(0, -1);
+	byId("list").textContent = listed_words[0].toUpperCase() + listed_words.slice(1);
 	table();
 	if (hash.get("i")) inverted = !inverted;
 	byId("invert").setAttribute("aria-pressed", inverted);
