@@ -73,7 +73,7 @@ const columns = [
 	{ key: "p99", head: "Wait p99", width: 104, help: "99 % of the last ten seconds' waits for a CPU were shorter than its end", value: row => wait_quantile(row.series, 0.99),
 		cell: row => { const bucket = wait_quantile(row.series, 0.99); return [wait_text(bucket), bucket !== null && bucket >= 14, null, null, bucket === null]; } },
 	{ key: "wait", head: "Waiting", width: 78, wide: true, help: "threads that were ready and had no CPU, on average", value: now_of("runqueue_wait"), cell: row => plain(row, "runqueue_wait", value => show.threads(value), value => value > 0.5, null) },
-	{ key: "memory", head: "Memory", width: 126, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
+	{ key: "memory", head: "Memory", width: 140, help: "charged, of the limit; the line is the last five minutes, dashed the limit", value: now_of("memory"), cell: row => used_cell(row, "memory", "memory_limit", "bytes") },
 	{ key: "pressure", head: "Stall", width: 58, help: "share of time some thread waited for memory", value: now_of("pressure_memory"), cell: row => plain(row, "pressure_memory", percent, value => value > 0.05, 1) },
 	{ key: "disk", head: "Disk", width: 86, help: "read and written", value: row => sum_of(row, "io_read", "io_write"), cell: row => rate(row, "io_read", "io_write") },
 	{ key: "net", head: "Network", width: 88, help: "received and sent", value: row => sum_of(row, "net_received", "net_sent"), cell: row => rate(row, "net_received", "net_sent") },
