@@ -117,7 +117,28 @@ static void drops_row(struct table *table, const struct edges *edges, guint32 ro
 	table_cell(table, edges_counted(edges, row, "bytes") ? bytes : NULL);
 	table_cell(table, labels[LABEL_REASON]);
 	table_cell(table, labels[LABEL_AT]);
-	table_cell(table, drops_meaning(labels[LABEL_REASON]));
+}
+
+/* What the reasons above mean, each once: sentences have no place in rows. */
+static void meanings_print(FILE *out, const GPtrArray *reasons)
+{
+	static const struct table_column columns[] = { { "REASON", FALSE }, { "MEANING", FALSE } };
+	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns));
+	gboolean any = FALSE;
+
+	for (guint i = 0; i < reasons->len; i++) {
+		const char *reason = g_ptr_array_index(reasons, i), *meaning = drops_meaning(reason);
+
+		if (!meaning)
+			continue;
+		table_cell(table, reason);
+		table_cell(table, meaning);
+		any = TRUE;
+	}
+	if (!any)
+		return;
+	fputc('\n', out);
+	table_print_folded(table, out);
 }
 
 /* watch.print */
@@ -125,14 +146,22 @@ static void drops_print(FILE *out, const struct edges *edges, const struct watch
 {
 	static const struct table_column columns[] = {
 		{ "WHOSE", FALSE }, { "WAY", FALSE },	 { "PORT", FALSE },  { "PACKETS", TRUE },
-		{ "BYTES", TRUE },  { "REASON", FALSE }, { "WHERE", FALSE }, { "MEANING", FALSE },
+		{ "BYTES", TRUE },  { "REASON", FALSE }, { "WHERE", FALSE },
 	};
 	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns));
+	g_autoptr(GPtrArray) reasons = g_ptr_array_new();
 	g_autoptr(GArray) order = drops_order(edges);
 
-	for (guint i = 0; i < order->len && (!view->top || i < view->top); i++)
-		drops_row(table, edges, g_array_index(order, guint32, i));
+	for (guint i = 0; i < order->len && (!view->top || i < view->top); i++) {
+		guint32 row = g_array_index(order, guint32, i);
+		const char *reason = edges_labels(edges, row)[LABEL_REASON];
+
+		drops_row(table, edges, row);
+		if (reason && !g_ptr_array_find_with_equal_func(reasons, reason, g_str_equal, NULL))
+			g_ptr_array_add(reasons, (gpointer)reason);
+	}
 	table_print(table, out);
+	meanings_print(out, reasons);
 }
 
 static void cell_gauge(struct table *table, const struct gauge_row *row, enum gauge gauge, gboolean is_bad)

@@ -609,10 +609,7 @@ static gboolean host_replay(struct host *host, GError **error)
 	if (ok && replay.now && !replay.shown)
 		host_replay_show(&replay);
 	if (ok && !replay.shown)
-		ok = command_fail(error,
-				  "the capture has %s of the machine in that range: rates are of two (fathom record "
-				  "writes them, every ten seconds)",
-				  replay.readings ? "one reading" : "no reading");
+		ok = source_look_lacks(replay.readings, error);
 	census_free(replay.before);
 	census_free(replay.now);
 	return ok;

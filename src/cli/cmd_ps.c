@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fathom ps: one row a container. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "cli/who.h"
 
 #define SHORT_ID 12
+#define CGROUP_COLUMNS 40
 
 struct ps_row {
 	const struct container *container;
@@ -14,17 +17,36 @@ struct ps_row {
 	guint32 pid; /* 0: none */
 };
 
+/* The last one is for those that have no other name. */
 static const struct table_column columns[] = {
 	{ "NAME", FALSE }, { "ID", FALSE },   { "RUNTIME", FALSE }, { "IMAGE", FALSE },	 { "POD", FALSE },
 	{ "PID", TRUE },   { "PROCS", TRUE }, { "AGE", TRUE },	    { "CGROUP", FALSE },
 };
 
-static void ps_print_text(const struct ps_row *row, struct table *table)
+/* A path of a cgroup for eyes: of the container's id the beginning, of what is longer still the end, which tells them apart. Raw;
+ * owned by the caller. */
+static char *cgroup_short(const struct container *container)
+{
+	gsize length = container->id ? strspn(container->id, "0123456789abcdef") : 0;
+	const char *id = length > SHORT_ID && !container->id[length] ? strstr(container->cgroup, container->id) : NULL;
+	g_autofree char *path =
+		id ? g_strdup_printf("%.*s" TEXT_ELLIPSIS "%s", (int)(id - container->cgroup) + SHORT_ID,
+				     container->cgroup, id + length)
+		   : g_strdup(container->cgroup);
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path || text_columns(path) <= CGROUP_COLUMNS)
+		return g_steal_pointer(&path);
+	return g_strdup_printf(TEXT_ELLIPSIS "%s", slash);
+}
+
+static void ps_print_text(const struct ps_row *row, struct table *table, gboolean with_cgroup)
 {
 	const struct container *container = row->container;
 	g_autofree char *age = who_age(container->start_realtime_ns);
 	gboolean has_id = container_is_container(container) && container->runtime != RUNTIME_OTHER;
 	g_autofree char *id = has_id ? g_strndup(container->id, SHORT_ID) : NULL;
+	g_autofree char *cgroup = cgroup_short(container);
 	g_autofree char *pod = container->pod && container->pod_namespace
 				       ? g_strdup_printf("%s/%s", container->pod_namespace, container->pod)
 				       : g_strdup(container->pod);
@@ -37,7 +59,8 @@ static void ps_print_text(const struct ps_row *row, struct table *table)
 	table_cell_number(table, row->pid, row->pid != 0);
 	table_cell_number(table, row->processes, TRUE);
 	table_cell(table, age);
-	table_cell_styled(table, container->cgroup, TABLE_DIM);
+	if (with_cgroup)
+		table_cell_styled(table, cgroup, TABLE_DIM);
 }
 
 static void ps_print_json(const struct ps_row *row)
@@ -57,9 +80,9 @@ static void ps_print_json(const struct ps_row *row)
 	puts(out->str);
 }
 
-static int ps_print(struct registry *registry, const GPtrArray *chosen, gboolean as_json)
+static int ps_print(struct registry *registry, const GPtrArray *chosen, gboolean as_json, gboolean with_cgroup)
 {
-	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns));
+	g_autoptr(table_t) table = table_new(columns, G_N_ELEMENTS(columns) - (with_cgroup ? 0 : 1));
 
 	for (guint i = 0; i < chosen->len; i++) {
 		g_autoptr(GArray) pids = g_array_new(FALSE, FALSE, sizeof(guint32));
@@ -71,7 +94,7 @@ static int ps_print(struct registry *registry, const GPtrArray *chosen, gboolean
 		if (as_json)
 			ps_print_json(&row);
 		else
-			ps_print_text(&row, table);
+			ps_print_text(&row, table, with_cgroup);
 	}
 	if (!as_json)
 		table_print(table, stdout);
@@ -84,7 +107,8 @@ int cmd_ps(int argc, char **argv)
 {
 	gboolean all = FALSE, as_json = FALSE;
 	const GOptionEntry entries[] = {
-		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all, "The host, systemd units and other cgroups too", NULL },
+		{ "all", 'a', 0, G_OPTION_ARG_NONE, &all,
+		  "The host, systemd units and other cgroups too, and the cgroups' paths", NULL },
 		{ "json", 0, 0, G_OPTION_ARG_NONE, &as_json, "One JSON object a line", NULL },
 		G_OPTION_ENTRY_NULL,
 	};
@@ -93,7 +117,7 @@ int cmd_ps(int argc, char **argv)
 	struct registry *registry;
 	int status;
 
-	g_option_context_set_summary(context, "One row a container: who is there, in which cgroup.");
+	g_option_context_set_summary(context, "One row a container: who is there.");
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!command_parse(context, &argc, &argv, &status))
 		return status;
@@ -101,7 +125,7 @@ int cmd_ps(int argc, char **argv)
 	if (!registry)
 		return EXIT_FAILED;
 	chosen = who_choose(registry, "ps", argv + 1, all);
-	status = chosen ? ps_print(registry, chosen, as_json) : EXIT_USAGE;
+	status = chosen ? ps_print(registry, chosen, as_json, all) : EXIT_USAGE;
 	registry_free(registry);
 	return status;
 }

@@ -30,7 +30,7 @@ struct use {
 	struct registry *registry;
 	struct usage *usage;
 	struct vitals *vitals;
-	struct look *look; /* NULL: of a capture, which knows nothing of the machine's devices */
+	struct look *look; /* NULL: of a capture that has no two readings of the machine */
 	double seconds;
 	struct gauges *before, *changes;
 	GPtrArray *chosen; /* of const struct container * */
@@ -197,7 +197,7 @@ static struct number worst_device(const struct use *use, gboolean disks)
 	return worst;
 }
 
-/* Of the machine's files, which a capture does not have. */
+/* Of the machine's files, which a short capture does not have. */
 static gboolean is_of_machine(const struct cell *cell)
 {
 	return cell->kind == CELL_LOOK || cell->kind == CELL_LOOK_REST || cell->kind == CELL_WORST_DISK ||
@@ -247,7 +247,7 @@ static struct number number_of(const struct use *use, const struct cell *cell, c
 static const char *why_unknown(const struct use *use, const struct cell *cell)
 {
 	if (!use->look && is_of_machine(cell))
-		return "not in a capture";
+		return "not in this capture";
 	return cell->why ? cell->why : "cannot be read";
 }
 
@@ -463,20 +463,29 @@ static gboolean use_recorded(void *user, guint64 realtime_ns, guint64 length_ns,
 	return TRUE;
 }
 
-/* Of containers all that was recorded; of the machine there is nothing to show. */
+/* Of the machine what happened between the first and the last reading of it; beside containers it may be missing. */
+static gboolean use_replay_machine(struct use *use, gboolean alone, GError **error)
+{
+	g_autoptr(GError) missing = NULL;
+
+	use->look = source_look(alone ? error : &missing);
+	if (alone && use->look)
+		use->seconds = use->look->seconds;
+	return use->look || !alone;
+}
+
 static int use_replay(struct use *use, char **targets)
 {
 	g_autoptr(GError) error = NULL;
+	gboolean alone = !*targets;
 
-	if (!*targets) {
-		command_complain("use", "which container? A capture knows containers, not the machine");
-		return EXIT_USAGE;
-	}
 	use->registry = who_registry("use");
-	use->chosen = use->registry ? who_choose(use->registry, "use", targets, FALSE) : NULL;
+	if (use->registry)
+		use->chosen = alone ? g_ptr_array_new() : who_choose(use->registry, "use", targets, FALSE);
 	if (!use->chosen)
 		return EXIT_USAGE;
-	if (source_each_gauges(use_recorded, use, &error) && use->changes && use_print(use))
+	if (use_replay_machine(use, alone, &error) &&
+	    (alone || (source_each_gauges(use_recorded, use, &error) && use->changes)) && use_print(use))
 		return EXIT_OK;
 	command_complain("use", "%s", error ? error->message : "the capture holds nothing of what was asked for");
 	return EXIT_FAILED;

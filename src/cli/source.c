@@ -523,6 +523,52 @@ gboolean source_each_look(source_look_fn each, void *user, GError **error)
 	return each_frame(NULL, look_frame, &reading, error);
 }
 
+/* The readings at both ends of the range. */
+struct look_ends {
+	struct census *first, *last;
+	gint64 first_ms, last_ms;
+};
+
+/* source_look_fn */
+static gboolean look_end(void *user, gint64 time_ms, const struct events *events)
+{
+	struct look_ends *ends = user;
+	struct census *census = look_kept(events);
+
+	if (!census)
+		return TRUE;
+	if (!ends->first) {
+		ends->first = census;
+		ends->first_ms = time_ms;
+		return TRUE;
+	}
+	census_free(ends->last);
+	ends->last = census;
+	ends->last_ms = time_ms;
+	return TRUE;
+}
+
+struct look *source_look(GError **error)
+{
+	struct look_ends ends = { 0 };
+	gboolean found = source_each_look(look_end, &ends, error);
+
+	if (found && ends.last)
+		return look_between(ends.first, ends.last, (double)(ends.last_ms - ends.first_ms) / 1000);
+	if (found)
+		source_look_lacks(ends.first ? 1 : 0, error);
+	census_free(ends.first);
+	return NULL;
+}
+
+gboolean source_look_lacks(guint readings, GError **error)
+{
+	return command_fail(error,
+			    "the capture has %s of the machine in that range: rates are of two (fathom record "
+			    "writes them, every ten seconds)",
+			    readings ? "one reading" : "no reading");
+}
+
 /* ---- everything ---- */
 
 /* capture_fn */

@@ -29,5 +29,9 @@ gboolean source_each_gauges(source_gauges_fn each, void *user, GError **error);
 /* Of a capture: each reading of the machine (observe/look_kept.h), which stands in `events`. */
 typedef gboolean (*source_look_fn)(void *user, gint64 time_ms, const struct events *events);
 gboolean source_each_look(source_look_fn each, void *user, GError **error);
+/* Of a capture: the machine over all of the range, between its first and its last reading; look_free. NULL and `error`: there are not two. */
+struct look *source_look(GError **error);
+/* FALSE, and the `error` of one that has so many `readings`. */
+gboolean source_look_lacks(guint readings, GError **error);
 /* Of a capture: everything as one, and the gauges of `windows` parts of it (of struct snapshot *, owned by the caller). */
 struct snapshot *source_whole(guint windows, GPtrArray **parts, GError **error);

@@ -8,6 +8,7 @@
 #include "kernel/procfs.h"
 
 #define ID_PREFIX_MIN 3
+#define POD_HOLDER "pause" /* what runtimes call the container that holds a pod's namespaces */
 #define LISTED_MAX 8 /* candidates and near matches in a message */
 #define NEAR_PART_MIN 3 /* a shorter name inside what was typed means nothing */
 #define EDIT_TEXT_MAX 64 /* longer names are not compared letter by letter */
@@ -257,13 +258,50 @@ static gboolean resolve_pid(struct registry *registry, guint32 pid, const char *
 	return TRUE;
 }
 
+/* Those of a pod's containers that have such a process; the one that only holds its namespaces where it is no other. */
+static GPtrArray *pod_having(struct registry *registry, const GPtrArray *pod, guint32 inner)
+{
+	GPtrArray *having = g_ptr_array_new(), *holders = g_ptr_array_new();
+
+	for (guint i = 0; i < pod->len; i++) {
+		struct container *container = g_ptr_array_index(pod, i);
+
+		if (registry_inner_pid(registry, container, inner))
+			g_ptr_array_add(match_in_pod(container, POD_HOLDER) ? holders : having, container);
+	}
+	if (!having->len)
+		g_ptr_array_extend(having, holders, NULL, NULL);
+	g_ptr_array_unref(holders);
+	return having;
+}
+
+/* "shop-1:1" of a pod: a process of that one of its containers which has it. */
+static gboolean resolve_inner_of_pod(struct registry *registry, const GPtrArray *pod, guint32 inner, const char *text,
+				     GPtrArray *targets, GError **error)
+{
+	g_autoptr(GPtrArray) having = pod_having(registry, pod, inner);
+	g_autofree char *shown = text_terminal(text);
+	guint32 pid;
+
+	if (having->len > 1)
+		return ambiguous(text, having, error);
+	pid = having->len ? registry_inner_pid(registry, g_ptr_array_index(having, 0), inner) : 0;
+	if (!pid) {
+		g_set_error(error, TARGET_ERROR, TARGET_ERROR_NONE_SUCH,
+			    "\"%s\": no container of that pod has a process %u", shown, inner);
+		return FALSE;
+	}
+	target_add(targets, TARGET_PROCESS, g_ptr_array_index(having, 0), pid, text);
+	return TRUE;
+}
+
 /* "web:1"; TRUE also when it is not of that form, then `*done` is FALSE. */
 static gboolean resolve_inner(struct registry *registry, const GPtrArray *all, const char *text, GPtrArray *targets,
 			      gboolean *done, GError **error)
 {
 	const char *colon = strrchr(text, ':');
 	g_autofree char *name = colon ? g_strndup(text, (gsize)(colon - text)) : NULL;
-	g_autoptr(GPtrArray) found = NULL;
+	g_autoptr(GPtrArray) found = NULL, pod = NULL;
 	const struct container *container;
 	guint32 inner, pid;
 
@@ -272,6 +310,8 @@ static gboolean resolve_inner(struct registry *registry, const GPtrArray *all, c
 		return TRUE;
 	*done = TRUE;
 	container = resolve_one(all, name, &found);
+	if (!container && !found->len && (pod = matches(all, match_pod, name))->len)
+		return resolve_inner_of_pod(registry, pod, inner, text, targets, error);
 	if (!container)
 		return found->len > 1 ? ambiguous(name, found, error) : none_such(all, name, error);
 	pid = registry_inner_pid(registry, container, inner);

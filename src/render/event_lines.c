@@ -14,6 +14,7 @@
 #define LINES_PROCESS_COLUMNS 15
 #define LINES_PID_COLUMNS 7
 #define LINES_WIDEST 40 /* columns; a longer text moves the rest of its own line only */
+#define LINES_WIDEST_PIPED 28 /* there an event is one line, for grep, however long: the less is padding the better */
 #define LINES_FIELDS_MAX 10 /* more do not fit on a line */
 #define LINES_NAME_COLUMNS 20
 #define LINES_CONTINUED 14 /* where a line goes on that is too wide for the terminal: behind the time */
@@ -88,12 +89,12 @@ static void line_raw(struct event_lines *lines, const char *text, guint width)
 	line_pad(lines, safe, width, FALSE);
 }
 
-static void widen(guint *width, const char *text)
+static void widen(const struct event_lines *lines, guint *width, const char *text)
 {
 	g_autofree char *safe = text_terminal(text ? text : "");
 	guint columns = text_columns(safe);
 
-	if (columns <= LINES_WIDEST)
+	if (columns <= (lines->room ? LINES_WIDEST : LINES_WIDEST_PIPED))
 		*width = MAX(*width, columns);
 }
 
@@ -154,14 +155,16 @@ static void line_field(struct event_lines *lines, const struct event_field *fiel
 	g_autofree char *text = field_text(field);
 	g_autofree char *safe = text_terminal(text);
 
-	widen(&column->width, text);
+	widen(lines, &column->width, text);
 	line_pad(lines, safe, column->width, unit_is_number(field->unit));
 }
 
-/* "argument_count" → "ARGUMENT-COUNT" */
+/* "parent_pid" → "PARENT-PID", "argument_count" → "ARGUMENTS" */
 static char *column_heading(const char *name)
 {
-	char *heading = g_ascii_strup(name, -1);
+	gsize length = strlen(name) - (g_str_has_suffix(name, "_count") ? strlen("_count") : 0);
+	g_autofree char *counted = length < strlen(name) ? g_strdup_printf("%.*ss", (int)length, name) : g_strdup(name);
+	char *heading = g_ascii_strup(counted, -1);
 
 	return g_strdelimit(heading, "_", '-');
 }
@@ -197,8 +200,8 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 	lines->kind = g_strdup(event->kind ? event->kind : "");
 	g_array_set_size(lines->columns, 0);
 	line_pad(lines, "TIME", strlen("12:00:00.000"), FALSE);
-	widen(&lines->container_width, event->container);
-	widen(&lines->process_width, event->process);
+	widen(lines, &lines->container_width, event->container);
+	widen(lines, &lines->process_width, event->process);
 	line_pad(lines, "CONTAINER", lines->container_width, FALSE);
 	line_pad(lines, "PROCESS", lines->process_width, FALSE);
 	line_pad(lines, "PID", LINES_PID_COLUMNS, TRUE);
@@ -209,13 +212,13 @@ static void lines_head(struct event_lines *lines, const struct event *event)
 		g_autofree char *safe = text_terminal(heading);
 		g_autofree char *text = field_text(field);
 		gboolean number = unit_is_number(field->unit);
-		struct event_column column = { g_strdup(field->name), column_width(field->name, number), number };
+		struct event_column column = { g_strdup(field->name), column_width(safe, number), number };
 
 		if (field_is_aside(event, field)) {
 			column_clear(&column);
 			continue;
 		}
-		widen(&column.width, text);
+		widen(lines, &column.width, text);
 		g_array_append_val(lines->columns, column);
 		line_pad(lines, safe, column.width, number);
 	}
@@ -256,8 +259,8 @@ static void lines_extras(struct event_lines *lines, const struct event *event)
 
 static void line_who(struct event_lines *lines, const struct event *event)
 {
-	widen(&lines->container_width, event->container);
-	widen(&lines->process_width, event->process);
+	widen(lines, &lines->container_width, event->container);
+	widen(lines, &lines->process_width, event->process);
 	line_time(lines, event->realtime_ns);
 	line_raw(lines, event->container, lines->container_width);
 	line_raw(lines, event->process, lines->process_width);

@@ -170,7 +170,8 @@ GPtrArray *heading_ledger(const struct shape *shape)
 	g_autofree char *seen = ledger_weight(shape, ledger->seen.weight);
 
 	if (isnan(coverage))
-		g_ptr_array_add(phrases, g_strdup("coverage unknown"));
+		g_ptr_array_add(phrases, g_strdup(shape_is_empty(shape) ? "nothing was seen, nothing was lost"
+									: "coverage unknown"));
 	else if (ledger->seen.weight)
 		/* Rounded down: 99.99 % is not complete. */
 		g_ptr_array_add(phrases, g_strdup_printf("coverage %.1f %% of %s", floor(coverage * 1000) / 10, seen));

@@ -842,6 +842,9 @@ static void test_targets(void)
 	resolve(&machine, "nginx.service", "nginx.service");
 	resolve(&machine, "shop-1", "shop-1/cart shop-1/pause");
 	resolve(&machine, "prod/shop-1", "shop-1/cart shop-1/pause");
+	resolve(&machine, "shop-1:1", "shop-1/cart#500"); /* not the one that holds the pod's namespaces */
+	resolve(&machine, "prod/shop-1:1", "shop-1/cart#500");
+	resolve(&machine, "shop-1:9", "none: \"shop-1:9\": no container of that pod has a process 9");
 	resolve(&machine, "cart", "shop-1/cart");
 	resolve(&machine, "shop-1/cart", "shop-1/cart");
 	resolve(&machine, "/docker/" ID_A "/", "web");
