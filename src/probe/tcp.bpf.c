@@ -55,6 +55,7 @@ struct tcp_socket {
 	u32 name; /* of the process */
 	u8 is_lost : 1; /* there was no room for its connection: counted once, however often a walk tries again */
 	u8 turned : 1; /* it counts as turned away by a full accept queue */
+	u8 crosses : 1; /* it got a SYN while it connected */
 };
 
 struct {
@@ -582,34 +583,6 @@ static __always_inline void client_counts(struct sock *sk, struct tcp_pair *pair
 	pair_count(pair, number, 1);
 }
 
-static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp)
-{
-	struct tcp_pair pair = {
-		.client = socket_owner(sk), .edge = EDGE_NONE, .ends = 1, .sockets[PAIR_CLIENT] = (u64)sk
-	};
-	u64 key = socket_pair_key(tcp, true);
-
-	pair.established_us = tcp->tcp_mstamp;
-	pair.again[PAIR_CLIENT] = tcp->total_retrans;
-	pair.syn_retransmits = tcp->total_retrans < 255 ? tcp->total_retrans : 255;
-	if (tcp->total_retrans || tcp_by_process) {
-		struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
-
-		if (more) {
-			pair.client_name = more->name;
-			if (more->start_us)
-				pair.connect_us = pair.established_us - more->start_us;
-			bpf_sk_storage_delete(&tcp_sockets, sk);
-		}
-	}
-	if (!tcp->total_retrans) /* the first round trip is that of the handshake */
-		pair.connect_us = tcp->srtt_us / 8;
-	if (pair_add(key, &pair))
-		waiting_add(1);
-	else
-		connection_lost(sk);
-}
-
 /* Its queue had room again before the server forgot it. */
 static __always_inline void turned_is_accepted(struct tcp_pair *pair, u32 number)
 {
@@ -638,6 +611,19 @@ static __always_inline bool pair_moves(struct tcp_pair *pair, u32 number)
 	return true;
 }
 
+/* Of two that would be a connection's server one is: TRUE. */
+static __always_inline bool pair_takes_server(struct tcp_pair *pair, u64 owner)
+{
+	if (!pair->client || pair->server)
+		return false;
+	if (ADD(pair->ends, 1) == 0)
+		return false; /* its client has just ended, and it with it */
+	if (__sync_val_compare_and_swap(&pair->server, 0, owner) == 0)
+		return true;
+	ADD(pair->ends, -1);
+	return false;
+}
+
 static __always_inline bool server_pairs(struct sock *sk, struct tcp_sock *tcp, struct tcp_pair *pair, u64 owner,
 					 u32 name, bool soon)
 {
@@ -650,20 +636,48 @@ static __always_inline bool server_pairs(struct sock *sk, struct tcp_sock *tcp, 
 	};
 	u32 number;
 
-	if (!pair->client || pair->server)
+	if (!pair_takes_server(pair, owner))
 		return false;
-	if (ADD(pair->ends, 1) == 0)
-		return false; /* its client has just ended, and it with it */
-	if (__sync_val_compare_and_swap(&pair->server, 0, owner) != 0) {
-		ADD(pair->ends, -1);
-		return false;
-	}
 	number = soon ? edge_find_soon(&key) : edge_find(&key);
 	if (pair_moves(pair, number) && pair->turned)
 		turned_is_accepted(pair, number);
 	pair->again[PAIR_SERVER] = tcp->total_retrans; /* of its SYN */
 	pair->sockets[PAIR_SERVER] = (u64)sk; /* last: who finds it by this socket finds its edge, too */
 	return true;
+}
+
+#include "tcp_crossed.bpf.h"
+
+/* `crossed`: its other end connected to it at the same moment. */
+static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp, bool crossed)
+{
+	struct tcp_pair pair = {
+		.client = socket_owner(sk), .edge = EDGE_NONE, .ends = 1, .sockets[PAIR_CLIENT] = (u64)sk
+	};
+	u64 key = socket_pair_key(tcp, true);
+
+	pair.established_us = tcp->tcp_mstamp;
+	pair.again[PAIR_CLIENT] = tcp->total_retrans;
+	pair.syn_retransmits = tcp->total_retrans < 255 ? tcp->total_retrans : 255;
+	if (tcp->total_retrans || tcp_by_process) {
+		struct tcp_socket *more = bpf_sk_storage_get(&tcp_sockets, sk, NULL, 0);
+
+		if (more) {
+			pair.client_name = more->name;
+			if (more->start_us)
+				pair.connect_us = pair.established_us - more->start_us;
+			bpf_sk_storage_delete(&tcp_sockets, sk);
+		}
+	}
+	if (!tcp->total_retrans) /* the first round trip is that of the handshake */
+		pair.connect_us = tcp->srtt_us / 8;
+	if (!pair_add(key, &pair)) {
+		connection_lost(sk);
+		return;
+	}
+	waiting_add(1);
+	if (crossed)
+		pairs_cross(sk, key);
 }
 
 static __always_inline void server_established(struct sock *sk, struct tcp_sock *tcp)
@@ -702,7 +716,11 @@ static __always_inline struct tcp_pair *socket_pair(struct sock *sk, struct tcp_
 		return pair;
 	*client = !guess;
 	*key = socket_pair_key(tcp, !guess);
-	return pair_find(*key, guess ? PAIR_SERVER : PAIR_CLIENT, (u64)sk);
+	pair = pair_find(*key, guess ? PAIR_SERVER : PAIR_CLIENT, (u64)sk);
+	if (pair || !tcp_crossings)
+		return pair;
+	*client = false;
+	return pair_of_crossed(sk, tcp, key);
 }
 
 static __always_inline enum tcp_failure failure_of(int error)
@@ -908,14 +926,20 @@ static __always_inline void listener_starts(struct sock *sk, u64 owner, u32 name
 static __always_inline int state_look(struct sock *sk, int before, int after)
 {
 	struct tcp_sock *tcp;
+	bool crossed;
 
-	/* Of the ten changes of a connection's two ends four say something. */
-	if (!((1U << (after & 31)) & (1U << TCP_ESTABLISHED | 1U << TCP_CLOSE | 1U << TCP_LISTEN | 1U << TCP_SYN_SENT)))
+	/* Of the ten changes of a connection's two ends four say something, and one when it is rare. */
+	if (!((1U << (after & 31)) &
+	      (1U << TCP_ESTABLISHED | 1U << TCP_CLOSE | 1U << TCP_LISTEN | 1U << TCP_SYN_SENT | 1U << TCP_SYN_RECV)))
 		return 0;
-	if (after == TCP_SYN_SENT && !tcp_by_process)
+	if ((after == TCP_SYN_SENT && !tcp_by_process) || (after == TCP_SYN_RECV && before != TCP_SYN_SENT))
 		return 0;
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
+	if (after == TCP_SYN_RECV) {
+		socket_crosses(sk);
+		return 0;
+	}
 	if (after == TCP_SYN_SENT) {
 		struct tcp_socket *more = socket_more(sk);
 
@@ -927,7 +951,8 @@ static __always_inline int state_look(struct sock *sk, int before, int after)
 		listener_starts(sk, owner_here(sk), name_of(NULL));
 		return 0;
 	}
-	if (after == TCP_CLOSE && before == TCP_SYN_SENT) {
+	crossed = before == TCP_SYN_RECV && socket_has_crossed(sk);
+	if (after == TCP_CLOSE && (before == TCP_SYN_SENT || crossed)) {
 		loss_add(LOSS_SEEN, 1, 1);
 		connection_fails(sk);
 		return 0;
@@ -948,8 +973,8 @@ static __always_inline int state_look(struct sock *sk, int before, int after)
 		return 0;
 	}
 	loss_add(LOSS_SEEN, 1, 1);
-	if (before == TCP_SYN_SENT)
-		client_established(sk, tcp);
+	if (before == TCP_SYN_SENT || crossed)
+		client_established(sk, tcp, crossed);
 	else
 		server_established(sk, tcp);
 	return 0;

@@ -24,6 +24,7 @@ struct tcp_pair {
 	u8 syn_retransmits; /* 255: or more */
 	u8 existing : 1; /* found open */
 	u8 turned : 1; /* a full accept queue has dropped the end of its handshake */
+	u8 crossed : 1; /* its server has opened it, too */
 	u8 doubts : 2; /* ends whose sockets were no longer there at the last sweep, by bit */
 	/* up to here in the first line of memory, which is all that short connections change once they are there */
 	u64 sent_bytes, received_bytes;

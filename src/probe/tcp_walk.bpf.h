@@ -65,10 +65,12 @@ static __always_inline void existing_add(struct sock *sk, struct tcp_sock *tcp, 
 		connection_lost(sk);
 		return;
 	}
-	if (server)
+	if (server) {
 		pair_count(&pair, pair.edge, 1);
-	else
-		waiting_add(1);
+		return;
+	}
+	waiting_add(1);
+	pairs_cross(sk, key);
 }
 
 /* Every socket of every process, to find what nobody told of. In passes: a client must be known before its server. */
@@ -125,15 +127,15 @@ int tcp_walk(struct bpf_iter__task_file *context)
 /* ---- visits to all connections ---- */
 
 /* Is what lies there still the socket of the connection `key`? Sockets' memory stays memory of sockets; one that was freed
- * is another connection's, or none's. */
-static __always_inline bool socket_lives(u64 address, u64 key, bool client)
+ * is another connection's, or none's. `opened`: it has connected, as clients have and the server of one that crossed. */
+static __always_inline bool socket_lives(u64 address, u64 key, bool client, bool opened)
 {
 	struct tcp_sock *tcp = (struct tcp_sock *)address;
 	struct sock *sk = (struct sock *)address;
 
 	/* It may be at work meanwhile: numbers that do not go together are read again. */
 	for (int i = 0; i < TCP_SWEEP_READS; i++) {
-		u32 own = BPF_CORE_READ(tcp, snd_una) - (u32)BPF_CORE_READ(tcp, bytes_acked) + (client ? 1 : 0);
+		u32 own = BPF_CORE_READ(tcp, snd_una) - (u32)BPF_CORE_READ(tcp, bytes_acked) + (opened ? 1 : 0);
 		u32 other = BPF_CORE_READ(tcp, rcv_nxt) - (u32)BPF_CORE_READ(tcp, bytes_received);
 
 		if (key == (client ? (u64)own << 32 | other : (u64)other << 32 | own))
@@ -149,7 +151,7 @@ static __always_inline bool client_counts_kept(u64 key, struct tcp_pair *pair, s
 	u32 number;
 
 	edge_key_client(sk, true, pair->client, pair->client_name, &to);
-	if (!socket_lives((u64)sk, key, true))
+	if (!socket_lives((u64)sk, key, true, true))
 		return false;
 	number = edge_find(&to);
 	if (__sync_val_compare_and_swap(&pair->edge, EDGE_NONE, number) == EDGE_NONE) {
@@ -169,7 +171,7 @@ static __always_inline void pair_account_silent(u64 key, struct tcp_pair *pair, 
 		return;
 	socket_complaints((struct tcp_sock *)address, true, &done);
 	if ((done.spurious || done.window_limited || done.again != pair->again[PAIR_SERVER]) &&
-	    socket_lives(address, key, false))
+	    socket_lives(address, key, false, pair->crossed))
 		account_complaints(&done, pair, edge, false);
 }
 
@@ -209,7 +211,7 @@ static __always_inline void pair_account(u64 key, struct tcp_pair *pair)
 		return; /* idle */
 	socket_done((struct sock *)address, tcp, true, &done);
 	edge = edge_at(pair->edge);
-	if (!edge || !socket_lives(address, key, client))
+	if (!edge || !socket_lives(address, key, client, client))
 		return;
 	pair->met = 1;
 	account_complaints(&done, pair, edge, client);
@@ -254,9 +256,9 @@ static __always_inline void pair_sweep(u64 key, struct tcp_pair *pair)
 {
 	u8 doubts = 0, sure;
 
-	if (pair->sockets[PAIR_CLIENT] && !socket_lives(pair->sockets[PAIR_CLIENT], key, true))
+	if (pair->sockets[PAIR_CLIENT] && !socket_lives(pair->sockets[PAIR_CLIENT], key, true, true))
 		doubts |= 1 << PAIR_CLIENT;
-	if (pair->sockets[PAIR_SERVER] && !socket_lives(pair->sockets[PAIR_SERVER], key, false))
+	if (pair->sockets[PAIR_SERVER] && !socket_lives(pair->sockets[PAIR_SERVER], key, false, pair->crossed))
 		doubts |= 1 << PAIR_SERVER;
 	sure = doubts & pair->doubts;
 	pair->doubts = doubts;

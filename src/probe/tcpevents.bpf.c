@@ -213,7 +213,19 @@ static __always_inline void connection_starts(struct sock *sk)
 	socket->start_us = bpf_ktime_get_ns() / 1000;
 }
 
-static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp)
+/* Both ends have opened it at the same moment (see tcp_crossed.bpf.h): each is a client, and each the other's peer. */
+static __always_inline void pairs_cross(struct tcpevents_socket *socket, struct tcpevents_pair *pair)
+{
+	u64 mirrored = socket->pair << 32 | socket->pair >> 32;
+	struct tcpevents_pair *other = bpf_map_lookup_elem(&tcpevents_pairs, &mirrored);
+
+	if (!other)
+		return;
+	other->server = pair->client;
+	socket->peer = pair->server = other->client;
+}
+
+static __always_inline void client_established(struct sock *sk, struct tcp_sock *tcp, bool crossed)
 {
 	struct tcpevents_socket *socket = bpf_sk_storage_get(&tcpevents_sockets, sk, NULL, 0);
 	struct tcpevents_pair pair = {};
@@ -225,6 +237,8 @@ static __always_inline void client_established(struct sock *sk, struct tcp_sock 
 	socket->established_us = bpf_ktime_get_ns() / 1000;
 	socket->pair = socket_pair_key(tcp, true);
 	pair.client = socket->who.task.cgroup_key;
+	if (crossed)
+		pairs_cross(socket, &pair);
 	bpf_map_update_elem(&tcpevents_pairs, &socket->pair, &pair, BPF_ANY);
 	tell(sk, tcp, socket, TCPEVENTS_CONNECT, 0, 0);
 }
@@ -286,10 +300,19 @@ static __always_inline void connection_fails(struct sock *sk, struct tcp_sock *t
 	tell(sk, tcp, socket, TCPEVENTS_FAIL, error, refusal.netns);
 }
 
+/* Did it connect, although it got a SYN first? */
+static __always_inline bool socket_has_crossed(struct sock *sk)
+{
+	struct tcpevents_socket *socket = bpf_sk_storage_get(&tcpevents_sockets, sk, NULL, 0);
+
+	return socket && socket->client;
+}
+
 SEC("btf_tp/inet_sock_set_state")
 int BPF_PROG(tcpevents_state, struct sock *sk, int before, int after)
 {
 	struct tcp_sock *tcp;
+	bool crossed;
 
 	if (after != TCP_ESTABLISHED && after != TCP_CLOSE && after != TCP_SYN_SENT && after != TCP_LISTEN)
 		return 0;
@@ -311,14 +334,15 @@ int BPF_PROG(tcpevents_state, struct sock *sk, int before, int after)
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp || before == TCP_LISTEN || before == TCP_CLOSE)
 		return 0;
+	crossed = before == TCP_SYN_RECV && socket_has_crossed(sk);
 	if (after == TCP_ESTABLISHED) {
-		if (before == TCP_SYN_SENT)
-			client_established(sk, tcp);
+		if (before == TCP_SYN_SENT || crossed)
+			client_established(sk, tcp, crossed);
 		else
 			server_established(sk, tcp);
 		return 0;
 	}
-	if (before == TCP_SYN_SENT)
+	if (before == TCP_SYN_SENT || crossed)
 		connection_fails(sk, tcp);
 	else if (before != TCP_SYN_RECV)
 		connection_ends(sk, tcp);

@@ -31,6 +31,8 @@ REQUEST, ANSWER = 100, 1000
 PORT = 7000
 HOST_PORT = 8080
 SERVICE_US = 3000
+CROSSED = 30
+CROSSING_MS = 10000
 BUCKET_2MS = 21  # 2 to 4 ms
 subnets = itertools.count(1)
 
@@ -278,6 +280,36 @@ def test_requests_and_who_does_not_reuse_connections(fathom, wait_attached, dock
     assert [row for row, _ in rows] == [{"container": callers["reuses"].name, "peer": server.name, "port": str(PORT),
                                          "side": "client"}], rows
     assert rows[0][1]["count"] == 100 and rows[0][1]["sum"] >= 100 * SERVICE_US * 1000, rows
+
+
+def check_crossed(result, name, count):
+    """One connection each, opened by one end, known at both; its port may be either end's."""
+    found = edges(result, name, name)
+    sums = {what: sum(edge[what] for edge in found) for what in ("opens", "accepts", "closes", "live")}
+    assert sums == {"opens": count, "accepts": count, "closes": count, "live": 0}, result["edges"]
+    asked, answered = sum(edge["sent_bytes"] for edge in found), sum(edge["received_bytes"] for edge in found)
+    assert asked + answered == count * (REQUEST + ANSWER), result["edges"]
+    assert not any(name in edge["source"].values() and "address" in edge["target"] and edge["opens"] for edge in result["edges"])
+
+
+@pytest.mark.parametrize("how", ["half", "full"])
+def test_both_ends_connect_at_the_same_moment(fathom, wait_attached, docker, start, how):
+    """No listener anywhere, so each connection there is has been opened from both ends: it is one, not two."""
+    alone = start(docker, "crossing", "sleep", "600")
+    run("nsenter", "-t", alone.pid, "-n", "ip", "link", "set", "lo", "up")
+    one_by_one = fathom.start("tcp", "-d", "600", "--json", alone.name)
+    wait_attached(one_by_one)
+    with watching(fathom, wait_attached) as found:
+        crossed = int(run("nsenter", "-t", alone.pid, "-n", docker.rootfs / "bin/crossing", how, CROSSED, CROSSING_MS,
+                          preexec_fn=lambda: join(alone)).stdout)
+        wait_for(lambda: settled(alone), what="connections to end")
+    one_by_one.send_signal(signal.SIGINT)
+    events = [json.loads(line) for line in one_by_one.communicate(timeout=STOP_S)[0].splitlines()]
+    check_crossed(found[0], alone.name, crossed)
+    told = [event["event"] for event in events if event.get("container") == alone.name]
+    assert (told.count("connect"), told.count("accept")) == (2 * crossed, 0), events[:5]
+    if not crossed:
+        pytest.skip("the two threads never met: this machine has not two CPUs at a time for them")
 
 
 SCAN = """
