@@ -33,6 +33,7 @@ const volatile bool waker_on = false;
 #include "bpf/pace.bpf.h"
 #define SCRIPT_SLOTS OFFCPU_SLOTS
 #include "bpf/python.bpf.h"
+#include "bpf/rqclock.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/throttle.bpf.h"
 #include "offcpu_stack.bpf.h"
@@ -253,7 +254,8 @@ static __always_inline void wait_add(struct thread *thread, struct task_struct *
 	sum_add(&thread->times[why], wait_ns - throttled);
 }
 
-/* How long `task`, runnable again, has been waiting for a CPU since it left one. */
+/* How long `task`, runnable again, has been waiting for a CPU since it left one. `late_ns`: so long ago, on whatever CPU; 0: on this
+ * one, which it gets now. */
 static __always_inline u64 wait_since(const struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
 				      u64 run_delay_ns, u64 late_ns)
 {
@@ -264,7 +266,7 @@ static __always_inline u64 wait_since(const struct thread *thread, struct task_s
 		return 0; /* told as a part of its sleep: milliseconds for what may be hours */
 	}
 	if (queued) {
-		u64 now = queue->rq->clock;
+		u64 clock = queue->rq->clock, now = late_ns ? clock : clock_now(queued, clock);
 
 		if (now > queued + late_ns)
 			wait += now - queued - late_ns;
@@ -587,6 +589,8 @@ static __always_inline int switch_look(void *ctx, bool preempt, struct task_stru
 		unknown = switch_out(ctx, preempt, prev, prev_queue, prev_css_set, now);
 	if (next->pid)
 		switch_in(next, next_queue, now);
+	else
+		clock_now(0, next_queue->rq->clock); /* for those who get this CPU at once */
 	if (unknown)
 		current_take(ctx);
 	return 0;
@@ -596,6 +600,27 @@ SEC("btf_tp/sched_switch")
 int BPF_PROG(offcpu_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	return PACED(0, switch_look(ctx, preempt, prev, next));
+}
+
+/* Another program begins: what ran so far was the one before. Without this a program that never gives up the CPU, as short ones do, would
+ * count as the one that has started it. */
+SEC("btf_tp/sched_process_exec")
+int BPF_PROG(offcpu_exec, struct task_struct *task)
+{
+	struct thread *thread;
+	u64 now;
+
+	if (!started_ns || stopped_ns)
+		return 0;
+	thread = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!thread || thread->state != THREAD_RUNNING)
+		return 0;
+	now = bpf_ktime_get_ns();
+	sum_add(&thread->times[TIME_RUNNING], now - thread->since_ns);
+	thread->since_ns = now;
+	thread_flush(thread, now);
+	thread_own(thread, task, cgroup_key_current());
+	return 0;
 }
 
 /* A sleeper that is moved. */

@@ -76,6 +76,7 @@ static void offcpu_configure(struct offcpu_run *run, const struct rung *rung)
 	run->kernel->rodata->threshold_ns = run->walltime ? 0 : run->request.threshold_ns;
 	bpf_program__set_autoload(run->kernel->progs.offcpu_waking, run->request.waker);
 	bpf_program__set_autoload(run->kernel->progs.offcpu_tick, run->walltime);
+	bpf_program__set_autoload(run->kernel->progs.offcpu_exec, run->walltime);
 	bpf_program__set_autoload(run->kernel->progs.offcpu_first, rung == OFFCPU_RUNG_SLEEPABLE);
 	bpf_program__set_autoload(run->kernel->progs.offcpu_first_kernel, rung != OFFCPU_RUNG_SLEEPABLE);
 }
@@ -109,6 +110,26 @@ static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GEr
 	return offcpu_load_once(run, rung, error);
 }
 
+static gboolean offcpu_attach_exec(struct offcpu_run *run, GError **error)
+{
+	if (!run->walltime)
+		return TRUE;
+	run->exec_link = kernel_btf_attach(run->kernel->progs.offcpu_exec);
+	if (!run->exec_link)
+		ladder_set_error(error, "cannot attach to sched_process_exec", errno);
+	return run->exec_link != NULL;
+}
+
+static gboolean offcpu_attach_waking(struct offcpu_run *run, GError **error)
+{
+	if (!run->request.waker)
+		return TRUE;
+	run->waking_link = kernel_btf_attach(run->kernel->progs.offcpu_waking);
+	if (!run->waking_link)
+		ladder_set_error(error, "cannot attach to sched_waking", errno);
+	return run->waking_link != NULL;
+}
+
 static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
 {
 	run->switch_link = kernel_btf_attach(run->kernel->progs.offcpu_switch);
@@ -121,12 +142,7 @@ static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
 		ladder_set_error(error, "cannot attach to sched_migrate_task", errno);
 		return FALSE;
 	}
-	if (!run->request.waker)
-		return TRUE;
-	run->waking_link = kernel_btf_attach(run->kernel->progs.offcpu_waking);
-	if (!run->waking_link)
-		ladder_set_error(error, "cannot attach to sched_waking", errno);
-	return run->waking_link != NULL;
+	return offcpu_attach_exec(run, error) && offcpu_attach_waking(run, error);
 }
 
 static void offcpu_detach(struct offcpu_run *run)
@@ -134,7 +150,8 @@ static void offcpu_detach(struct offcpu_run *run)
 	bpf_link__destroy(run->switch_link);
 	bpf_link__destroy(run->moved_link);
 	bpf_link__destroy(run->waking_link);
-	run->switch_link = run->moved_link = run->waking_link = NULL;
+	bpf_link__destroy(run->exec_link);
+	run->switch_link = run->moved_link = run->waking_link = run->exec_link = NULL;
 	g_ptr_array_set_size(run->ticks, 0);
 }
 

@@ -20,7 +20,7 @@ struct offcpu_run {
 	gboolean walltime;
 	const struct rung *rung;
 	char *why_not; /* better rungs that did not work; NULL: none */
-	struct bpf_link *switch_link, *moved_link, *waking_link;
+	struct bpf_link *switch_link, *moved_link, *waking_link, *exec_link;
 	GPtrArray *ticks; /* of struct bpf_link *, one per CPU; walltime only */
 	guint64 started_ns, stopped_ns;
 	/* while finishing */

@@ -11,6 +11,8 @@ from folded import stacks, total
 from support import STOP_S, spoilt_at_times, wait_for
 
 SECONDS = 5
+CHILDREN = 20
+LETTERS = 50000
 
 
 def measure(fathom, tmp_path, command, *arguments):
@@ -100,9 +102,59 @@ def test_naps_add_up(docker, start, fathom, tmp_path):
     assert 0 < off - held_up < 1.1 * asleep and total(found) - total(found, shell) - held_up < 1.1 * asleep, (asleep, held_up, off)
 
 
+def test_waits_are_those_the_run_queue_has(docker, start, fathom, tmp_path, wait_attached):
+    """Two probes see the same wake-ups: who takes a CPU at once waits for a microsecond or two, which is no part of its sleep."""
+    box = start(docker, "letters", "sleep", "600")
+    watch = fathom.start("walltime", box.name, "-d", 600, "--budget", 100, "-o", "out.folded")
+    queue = fathom.start("latency", "runq", box.name, "-d", 600, "--budget", 100, "--json")
+    for process in (watch, queue):
+        wait_attached(process)
+    docker.cli("exec", box.id, "pingpong", LETTERS)
+    queue.send_signal(signal.SIGINT)
+    watch.send_signal(signal.SIGINT)
+    shape = json.loads(queue.communicate(timeout=STOP_S)[0])["shapes"][0]
+    assert watch.wait(STOP_S) == 0
+    row = next(row["counts"] for row in shape["rows"] if row["values"] == [box.name, "woken"])
+    assert row["count"] > LETTERS and total(stacks(tmp_path / "out.folded"), "waiting for CPU: woken") > 0.7 * row["sum"] / 1000
+
+
+def test_children_that_start_no_program(docker, start, fathom, tmp_path, wait_attached):
+    """Each is there with a life of its own, which its threads' parts add up to; by its own clock, which is the one measured with."""
+    box = start(docker, "forks", "sleep", "600")
+    watch = fathom.start("walltime", box.name, "--by", "thread", "-d", 600, "-o", "out.json")
+    wait_attached(watch)
+    said = docker.cli("exec", box.id, "forks", CHILDREN).stdout
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(STOP_S) == 0
+    ledger = json.loads((tmp_path / "out.json").read_text())["shapes"][0]["ledger"]
+    assert ledger["seen"]["weight"] == ledger["expected_weight"], ledger
+    assert fathom("flame", "out.json", "-o", "out.folded").returncode == 0
+    found = stacks(tmp_path / "out.folded")
+    names = {frame for stack, _ in found for frame in stack if re.fullmatch(r"forks \(\d+\)", frame)}
+    told = sorted(((total(found, name), total(found, name, "running")) for name in names))
+    truth = sorted([int(number) for number in line.split()[1:3]] for line in said.splitlines())
+    assert len(told) == len(truth) + 1, names  # and their parent, who lives longest
+    for (lived, ran), (least_us, cpu_us) in zip(told, truth):
+        assert lived >= least_us and ran > 0, (told, truth)
+    assert sum(ran for _, ran in told[:-1]) >= sum(cpu_us for _, cpu_us in truth), (told, truth)
+    assert told[-1][0] >= sum(int(line.split()[3]) for line in said.splitlines())
+
+
 def test_own_machinery_is_in_no_stack(docker, start, fathom, tmp_path):
     """A stack ends where the program blocked, not in the tracer that watched it block."""
     naps = start(docker, "naps", "sh", "-c", "while :; do usleep 20000; done")
     found, _ = measure(fathom, tmp_path, "offcpu", naps.name)
     assert total(found) > 0
     assert not [stack for stack, _ in found if any("bpf_" in frame for frame in stack)]
+
+
+def test_a_program_that_never_waits_is_not_the_one_that_has_started_it(docker, start, fathom, tmp_path, wait_attached):
+    """Each child of the shell is another program from its exec on, even if it gives up the CPU only to end."""
+    box = start(docker, "brief", "sleep", "600")
+    watch = fathom.start("walltime", box.name, "-d", 600, "-o", "out.folded")
+    wait_attached(watch)
+    docker.cli("exec", box.id, "sh", "-c", f"for i in $(seq {CHILDREN}); do /bin/split7525 0.02; done")
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(STOP_S) == 0
+    found = stacks(tmp_path / "out.folded")
+    assert total(found, "split7525", "running") >= CHILDREN * 20_000, found
