@@ -39,7 +39,9 @@ static gboolean diagnose_load(struct diagnose_command *command, GError **error)
 	if (!command->thresholds && access(path, R_OK) != 0)
 		return TRUE;
 	text = file_read(path, DIAGNOSE_CONFIG_BYTES_MAX, &length, error);
-	if (text && diagnose_config_load(&command->config, text, length, error))
+	if (!text)
+		return FALSE;
+	if (diagnose_config_load(&command->config, text, length, error))
 		return TRUE;
 	g_prefix_error(error, "%s: ", path);
 	return FALSE;

@@ -370,6 +370,12 @@ int cmd_guest(int argc, char **argv)
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!command_parse(context, &argc, &argv, &status))
 		return status;
+	if (argc > 1) {
+		command_complain("guest",
+				 "it takes no arguments, but there is \"%s\": this is about the container it runs in",
+				 argv[1]);
+		return EXIT_USAGE;
+	}
 	options.duration = duration;
 	return guest_show(&options);
 }

@@ -15,6 +15,7 @@
 #include "render/map.h"
 #include "render/render.h"
 
+#define MAP_PROBE "connections"
 #define MAP_DURATION_DEFAULT_NS (10 * NS_PER_S)
 #define MAP_DURATION_MIN_NS (100 * NS_PER_MS)
 #define MAP_DURATION_MAX_NS (24 * 3600 * NS_PER_S)
@@ -102,7 +103,8 @@ static gboolean map_check(struct map_command *command, GError **error)
 	if (command->json && command->format)
 		return command_fail(error, "--json and --format exclude each other");
 	command->writer = map_format(name ? name : path ? NULL : "text", path, error);
-	return command->writer && map_check_by(command, error) &&
+	return command->writer && measure_rung_is_known(probe_find(MAP_PROBE), command->rung, error) &&
+	       map_check_by(command, error) &&
 	       (!command->remotes || remotes_parse(command->remotes, &command->remotes_how, error)) &&
 	       (!command->output || render_output_check(command->output, error));
 }
@@ -168,7 +170,7 @@ static gboolean map_targets(struct map_command *command, struct registry *regist
 static struct snapshot *map_observe(const struct map_command *command, struct registry *registry, GError **error)
 {
 	struct observe_options options = {
-		.probe = probe_find("connections"),
+		.probe = probe_find(MAP_PROBE),
 		.targets = command->targets,
 		.duration_ns = command->duration_ns,
 		.by = command->by_what,

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fathom replay: any command on a capture instead of this machine. Needs no rights. */
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -244,6 +247,11 @@ static int replay_command(const char *path, int argc, char **argv)
 		g_autofree char *list = g_strjoinv(", ", (char **)replayable);
 
 		command_complain("replay", "\"%s\" is no command for a capture: %s", argv[0], list);
+		return EXIT_USAGE;
+	}
+	if (!capture_is(path)) {
+		command_complain("replay", "cannot read %s: %s", path,
+				 g_access(path, R_OK) < 0 ? g_strerror(errno) : "this is no capture of fathom record");
 		return EXIT_USAGE;
 	}
 	g_setenv(SOURCE_CAPTURE, path, TRUE);

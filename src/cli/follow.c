@@ -107,20 +107,8 @@ static gboolean follow_check_kind(struct follow_run *run, const char *kind, GErr
 	return run->probe || command_fail(error, "this build has no such probe");
 }
 
-static gboolean follow_check_rung(const struct follow_run *run, GError **error)
-{
-	if (!run->rung)
-		return TRUE;
-	for (const struct rung *rung = run->probe->rungs; rung->name; rung++)
-		if (strcmp(rung->name, run->rung) == 0)
-			return TRUE;
-	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", run->probe->name, run->rung);
-}
-
 static gboolean follow_check(struct follow_run *run, GError **error)
 {
-	const struct render_format *format;
-
 	run->duration_ns = FOLLOW_DURATION_MAX_NS;
 	if (run->duration && !units_parse_duration(run->duration, NS_PER_S, &run->duration_ns))
 		return command_fail(error, "\"%s\" is not a duration: give seconds (10) or a unit (500ms, 2m)",
@@ -136,13 +124,9 @@ static gboolean follow_check(struct follow_run *run, GError **error)
 				    FOLLOW_RATE_MAX, EVENTS_LIMIT_MAX);
 	if (run->arguments && strcmp(run->probe->name, "trace exec") != 0)
 		return command_fail(error, "--args is for trace exec");
-	if (!run->output)
-		return follow_check_rung(run, error);
-	format = render_format_by_suffix(run->output, error);
-	if (format && strcmp(format->name, "json") != 0)
-		return command_fail(error, "events are captured as .json: give -o another name than \"%s\"",
-				    run->output);
-	return format && render_output_check(run->output, error) && follow_check_rung(run, error);
+	if (run->output && !measure_capture_is_writable("events", run->output, error))
+		return FALSE;
+	return measure_rung_is_known(run->probe, run->rung, error);
 }
 
 static gboolean follow_targets(struct follow_run *run, struct registry *registry, char **targets, GError **error)

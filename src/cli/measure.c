@@ -143,15 +143,21 @@ static gboolean measure_parse(struct measure *measure, int *argc, char ***argv, 
 	return command_parse(context, argc, argv, status);
 }
 
-static gboolean measure_check_rung(const struct measure *measure, GError **error)
+gboolean measure_rung_is_known(const struct probe *probe, const char *name, GError **error)
 {
-	if (!measure->rung)
+	if (!name)
 		return TRUE;
-	for (const struct rung *rung = measure->probe->rungs; rung->name; rung++)
-		if (strcmp(rung->name, measure->rung) == 0)
+	for (const struct rung *rung = probe->rungs; rung->name; rung++)
+		if (strcmp(rung->name, name) == 0)
 			return TRUE;
-	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", measure->probe->name,
-			    measure->rung);
+	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", probe->name, name);
+}
+
+gboolean measure_capture_is_writable(const char *what, const char *path, GError **error)
+{
+	if (!g_str_has_suffix(path, ".json"))
+		return command_fail(error, "%s are captured as .json: give -o another name than \"%s\"", what, path);
+	return render_output_check(path, error);
 }
 
 static gboolean measure_check_heap(struct measure *measure, GError **error)
@@ -205,7 +211,7 @@ static gboolean measure_check(struct measure *measure, GError **error)
 			return command_fail(error, "--by %s is not known: container, process or thread", measure->by);
 		measure->by_what = (enum observe_by)i;
 	}
-	if (!measure_check_rung(measure, error))
+	if (!measure_rung_is_known(measure->probe, measure->rung, error))
 		return FALSE;
 	if (measure->json && measure->format)
 		return command_fail(error, "--json and --format exclude each other");

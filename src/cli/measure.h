@@ -11,6 +11,12 @@ void measure_signals_restore(int stop_fd);
 struct snapshot;
 struct shape;
 struct registry;
+struct probe;
+
+/* What several commands ask of options. FALSE and `error`: the probe has no such rung (NULL: none is asked for), or a capture of `what` ("edges")
+ * cannot be written there. */
+gboolean measure_rung_is_known(const struct probe *probe, const char *rung, GError **error);
+gboolean measure_capture_is_writable(const char *what, const char *path, GError **error);
 
 /* Is the last of several intervals worth telling? Not when it was cut off right after the one before and nothing happened in
  * it. `shape`: what is told of it. */

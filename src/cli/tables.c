@@ -201,17 +201,6 @@ static gboolean tables_check_by(struct tables *tables, GError **error)
 	return command_fail(error, "--by %s is not known: container, process, pid, pidns or cgroup", tables->by);
 }
 
-static gboolean tables_check_rung(const struct tables *tables, GError **error)
-{
-	if (!tables->rung)
-		return TRUE;
-	for (const struct rung *rung = tables->probe->rungs; rung->name; rung++)
-		if (strcmp(rung->name, tables->rung) == 0)
-			return TRUE;
-	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", tables->probe->name,
-			    tables->rung);
-}
-
 /* Pictures of histograms need slots of time. */
 static gboolean tables_check_picture(struct tables *tables, GError **error)
 {
@@ -235,7 +224,7 @@ static gboolean tables_check(struct tables *tables, GError **error)
 	if (!tables_check_time(tables->duration, "a duration", 100 * NS_PER_MS, &tables->duration_ns, error) ||
 	    !tables_check_time(tables->interval, "an interval", 100 * NS_PER_MS, &tables->interval_ns, error) ||
 	    !tables_check_time(tables->slot, "a slot", TABLES_SLOT_MIN_NS, &tables->slot_ns, error) ||
-	    !tables_check_by(tables, error) || !tables_check_rung(tables, error))
+	    !tables_check_by(tables, error) || !measure_rung_is_known(tables->probe, tables->rung, error))
 		return FALSE;
 	if (tables->count < 0 || (tables->count > 0 && !tables->interval))
 		return command_fail(error, "--count counts intervals: give it with --interval and above 0");

@@ -96,20 +96,8 @@ static gboolean watch_interval(void *user, const struct snapshot *snapshot)
 	return !ferror(stdout) && (!run->count || run->shown < run->count);
 }
 
-static gboolean watch_check_rung(const struct watch_run *run, GError **error)
-{
-	if (!run->rung)
-		return TRUE;
-	for (const struct rung *rung = probe_find(run->watch->probe)->rungs; rung->name; rung++)
-		if (strcmp(rung->name, run->rung) == 0)
-			return TRUE;
-	return command_fail(error, "%s has no rung \"%s\": fathom doctor lists them", run->watch->command, run->rung);
-}
-
 static gboolean watch_check(struct watch_run *run, GError **error)
 {
-	const struct render_format *format;
-
 	if (run->duration && (!units_parse_duration(run->duration, NS_PER_S, &run->duration_ns) ||
 			      run->duration_ns < 10 * NS_PER_MS || run->duration_ns > WATCH_DURATION_MAX_NS))
 		return command_fail(error, "a duration of \"%s\" makes no sense: give 10ms to 366 days, as 10 or 2m",
@@ -123,15 +111,9 @@ static gboolean watch_check(struct watch_run *run, GError **error)
 		return command_fail(error, "--top %d is out of range: 1 to %d", run->top, WATCH_TOP_MAX);
 	if (run->duration && !run->interval && !run->count)
 		run->interval_ns = 0; /* one summary */
-	if (!watch_check_rung(run, error))
+	if (!measure_rung_is_known(probe_find(run->watch->probe), run->rung, error))
 		return FALSE;
-	if (!run->output)
-		return TRUE;
-	format = render_format_by_suffix(run->output, error);
-	if (format && strcmp(format->name, "json") != 0)
-		return command_fail(error, "edges are captured as .json: give -o another name than \"%s\"",
-				    run->output);
-	return format && render_output_check(run->output, error);
+	return !run->output || measure_capture_is_writable("edges", run->output, error);
 }
 
 static int watch_end(struct watch_run *run, struct snapshot *snapshot)

@@ -39,6 +39,20 @@ def test_bad_input(fathom, command, arguments):
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
+@pytest.mark.parametrize("command", [
+    "map --rung no-such-rung", "drops --rung no-such-rung", "blame cpu --rung no-such-rung", "trace exec --rung no-such-rung",
+    "dns -o out.png", "connections -o out.svg", "tcp -o out", "slow fs -o /nonexistent/out.json", "guest extra", "replay /dev/null ps",
+    "replay /nonexistent ps", "diagnose --thresholds /nonexistent", "use no-such-container", "whois 0", "ps no-such-pod:1",
+])
+def test_bad_input_of_others(fathom, command):
+    """And the sentence does not advise what the command cannot do."""
+    done = fathom(*command.split(), timeout=15)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    said = done.stderr.strip()
+    assert len(said.splitlines()) == 1 and said.startswith(f"fathom {command.split()[0]}: "), said
+    assert "--format" not in said and said.count("/nonexistent") <= 1, said
+
+
 @pytest.mark.parametrize("frequency", ["0", "-1", "often", "10000000"])
 def test_absurd_frequency(fathom, frequency):
     done = fathom("profile", "all", "-F", frequency, timeout=5)
