@@ -14,7 +14,7 @@ from runtimes import die_with_parent
 from support import STOP_S, fathom_binary, run, wait_for
 
 COMMANDS = ("profile", "offcpu", "latency runq", "latency fs", "latency block", "ps", "top", "trace exec", "map -d 1",
-            "connections -d 1", "diagnose", "dns -d 1", "memory", "host")
+            "connections -d 1", "diagnose", "dns -d 1", "memory", "host", "use")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_commands(capture, readable):
     assert busy in replay(readable, "diagnose", status=1)
     cpu = next(r["container"]["utilisation"] for r in json.loads(replay(readable, "use", "--json", busy))["resources"] if r["resource"] == "CPU")
     assert 0.05 < cpu["value"] < 0.35, cpu  # of CPUs: it may have a fifth of one
-    assert "not in a capture" in replay(readable, "use", busy)
+    assert "not in this capture" not in replay(readable, "use", busy)
     assert any(talk in line and "tcpload" in line for line in replay(readable, "trace", "exec").splitlines())
 
 
@@ -156,6 +156,9 @@ def test_dns_memory_and_the_machine(capture, readable):
     assert machine["interval_s"] >= 0.5 and 0 <= values["cpu_idle"] < 1 and values["memory_total"] > 2**28 and values["switches"] > 0
     assert machine["cpus"] and any(one["container"] == busy for one in machine["processes"])
     assert "not in a capture" in replay(readable, "host")
+    alone = json.loads(replay(readable, "use", "--json"))  # the same two readings
+    assert alone["container"] is None and alone["interval_s"] == machine["interval_s"]
+    assert alone["resources"][0]["host"]["utilisation"]["value"] == pytest.approx(1 - values["cpu_idle"], abs=1e-6)
     assert json.loads(replay(readable, "host", "--watch", "--count", "1", "--json"))["interval_s"] > 0
 
 
