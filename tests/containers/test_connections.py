@@ -307,7 +307,9 @@ def test_both_ends_connect_at_the_same_moment(fathom, wait_attached, docker, sta
     events = [json.loads(line) for line in one_by_one.communicate(timeout=STOP_S)[0].splitlines()]
     check_crossed(found[0], alone.name, crossed)
     told = [event["event"] for event in events if event.get("container") == alone.name]
-    assert (told.count("connect"), told.count("accept")) == (2 * crossed, 0), events[:5]
+    assert told.count("accept") == 0, events[:5]
+    if how == "half":  # those that met by chance are few among the refused, which are more than are told
+        assert told.count("connect") == 2 * crossed, events[:5]
     if not crossed:
         pytest.skip("the two threads never met: this machine has not two CPUs at a time for them")
 
