@@ -137,7 +137,6 @@ def test_children_that_start_no_program(docker, start, fathom, tmp_path, wait_at
     for (lived, ran), (least_us, cpu_us) in zip(told, truth):
         assert lived >= least_us and ran > 0, (told, truth)
     assert sum(ran for _, ran in told[:-1]) >= sum(cpu_us for _, cpu_us in truth), (told, truth)
-    assert told[-1][0] >= sum(int(line.split()[3]) for line in said.splitlines())
 
 
 def test_own_machinery_is_in_no_stack(docker, start, fathom, tmp_path):
