@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What fathom serve, with all it always watches, takes of the throughput of busy containers: wrk and nginx, pgbench and PostgreSQL.
 
-The server has one CPU and its load another, always the same. The load never stops: turns with and without the agent follow each other as
-ABBA, and what was served, and the CPU time both containers took for it, is read every second; a turn counts with the median of its seconds.
-Beside the ratio of watched to alone, and how sure its median is, stands that of the two halves of each turn alone, the same against the same:
-what differs less than that is noise. The medians of all seconds of all turns, and what the fastest tenth of them reached, stand beside those of
-the pairs. CPU time for a request tells what programs in the kernel take even where something else is at work on the machine; the agent's own
-time is not in it.
+The server has one CPU and its load another, always the same; with --together they share one, since to wake a virtual CPU takes what the
+machine below it makes of it, and that is most of the noise of short requests. The load never stops: turns with and without the agent follow
+each other as ABBA, and what was served, and the CPU time both containers took for it, is read every second; a turn counts with the median of
+its seconds. Beside the ratio of watched to alone, and how sure its median is, stands that of the two halves of each turn alone, the same
+against the same: what differs less than that is noise. The medians of all seconds of all turns, and what the fastest tenth of them reached,
+stand beside those of the pairs. CPU time for a request tells what programs in the kernel take even where something else is at work on the
+machine; the agent's own time is not in it.
 With --account one more turn adds up what is taken by the kernel's own account: CPU time of the agent and its children, and run time of
 their programs, of that of all CPUs. What the kernel's statistics cost is in it; what full caches cost is not.
 """
@@ -34,7 +35,7 @@ from top import STATS, exact_cpu_s, family_share  # noqa: E402
 NOBODY = 65534
 SETTLE_S = 2.5
 WARM_S = 2
-SERVER_CPU, CLIENT_CPU = "0", "1"
+SERVER_CPU, CLIENT_CPU = "0", "1"  # --together: the server's for both
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 NGINX = """daemon off; worker_processes 1; pid /tmp/nginx.pid; error_log stderr;
 events { worker_connections 1024; }
@@ -106,10 +107,10 @@ class Asked:
 class Load:
     """A server and what loads it without end, on two CPUs of their own."""
 
-    def __init__(self, containers, server, client, asked, question, command):
+    def __init__(self, containers, server, client, cpu, asked, question, command):
         self.groups = [containers.cgroup_of(server), containers.cgroup_of(client)]
         self.asked, self.question = asked, question
-        self.process = subprocess.Popen([tool("runc"), "--root", containers.dir / "state", "exec", client.id, "taskset", "-c", CLIENT_CPU, *command],
+        self.process = subprocess.Popen([tool("runc"), "--root", containers.dir / "state", "exec", client.id, "taskset", "-c", cpu, *command],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def read(self):
@@ -134,7 +135,7 @@ class Load:
         self.asked.close()
 
 
-def web(containers, directory):
+def web(containers, directory, cpu):
     """wrk in one container, nginx in another."""
     data = data_directory(directory, "web")
     (data / "nginx.conf").write_text(NGINX)
@@ -144,10 +145,10 @@ def web(containers, directory):
 
     asked = Asked(server, sys.executable, "-c", STATUS)
     wait_for(lambda: int(asked("")), 20, "nginx")
-    return Load(containers, server, client, asked, "", ["/usr/bin/wrk", "-t1", "-c32", "-d100000s", "http://127.0.0.1:8080/"])
+    return Load(containers, server, client, cpu, asked, "", ["/usr/bin/wrk", "-t1", "-c32", "-d100000s", "http://127.0.0.1:8080/"])
 
 
-def database(containers, directory):
+def database(containers, directory, cpu):
     """pgbench in one container, PostgreSQL in another: one row a query, by its key."""
     data, bin = data_directory(directory, "database"), POSTGRES[-1]
     (containers.rootfs / "etc/passwd").write_text(f"root:x:0:0:root:/root:/bin/sh\nnobody:x:{NOBODY}:{NOBODY}:nobody:/tmp:/bin/sh\n")
@@ -159,7 +160,7 @@ def database(containers, directory):
                                                   capture_output=True, text=True).stderr, 40, "PostgreSQL", interval_s=0.3)
 
     asked = Asked(server, f"{bin}/psql", "-h", "127.0.0.1", "-U", "nobody", "-AtXq", "postgres")
-    return Load(containers, server, client, asked, "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres';", [*pgbench, "-S", "-M", "prepared", "-c", "4", "-j", "1", "-n", "-T", "100000", "postgres"])
+    return Load(containers, server, client, cpu, asked, "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres';", [*pgbench, "-S", "-M", "prepared", "-c", "4", "-j", "1", "-n", "-T", "100000", "postgres"])
 
 
 WORKLOADS = {"wrk": web, "pgbench": database}
@@ -243,6 +244,7 @@ def main():
     parser.add_argument("-p", "--pairs", type=int, default=5)
     parser.add_argument("-s", "--seconds", type=int, default=8, help="2 at least")
     parser.add_argument("--warm", type=int, default=0, metavar="SECONDS", help="of load before the agent's turn is measured, after the first seconds")
+    parser.add_argument("--together", action="store_true", help="server and load share a CPU: neither ever waits for the other to be woken there")
     parser.add_argument("--account", type=int, default=0, metavar="SECONDS", help="of one more turn, for the kernel's account")
     options = parser.parse_args()
     runtimes.compile_programs = lambda directory: None  # none of the tests' programs is needed
@@ -251,7 +253,7 @@ def main():
     for name in options.workload or WORKLOADS:
         with tempfile.TemporaryDirectory(prefix="fathom-busy-") as directory, Containers() as containers:
             os.chmod(directory, 0o755)
-            load = WORKLOADS[name](containers, directory)
+            load = WORKLOADS[name](containers, directory, SERVER_CPU if options.together else CLIENT_CPU)
             try:
                 load.turn(WARM_S)
                 pairs = [pair(load, options.seconds, i % 2 == 0, options.warm) for i in range(options.pairs)]
