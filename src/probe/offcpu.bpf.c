@@ -255,9 +255,9 @@ static __always_inline void wait_add(struct thread *thread, struct task_struct *
 }
 
 /* How long `task`, runnable again, has been waiting for a CPU since it left one. `late_ns`: so long ago, on whatever CPU; 0: on this
- * one, which it gets now. */
+ * one, which it gets now, at `now_ns`. */
 static __always_inline u64 wait_since(const struct thread *thread, struct task_struct *task, struct cfs_rq *queue,
-				      u64 run_delay_ns, u64 late_ns)
+				      u64 run_delay_ns, u64 late_ns, u64 now_ns)
 {
 	u64 queued = task->sched_info.last_queued, wait = task->sched_info.run_delay - run_delay_ns;
 
@@ -266,7 +266,7 @@ static __always_inline u64 wait_since(const struct thread *thread, struct task_s
 		return 0; /* told as a part of its sleep: milliseconds for what may be hours */
 	}
 	if (queued) {
-		u64 clock = queue->rq->clock, now = late_ns ? clock : clock_now(queued, clock);
+		u64 clock = queue->rq->clock, now = late_ns ? clock : clock_now(queued, clock, now_ns);
 
 		if (now > queued + late_ns)
 			wait += now - queued - late_ns;
@@ -374,7 +374,8 @@ static __always_inline void off_cpu_add(struct thread *thread, struct task_struc
 static __always_inline void unknown_add(struct thread *thread, struct task_struct *task, struct cfs_rq *queue, u64 now,
 					u64 late_ns)
 {
-	u64 off = now - thread->since_ns, wait = wait_since(thread, task, queue, task->sched_info.run_delay, late_ns);
+	u64 off = now - thread->since_ns,
+	    wait = wait_since(thread, task, queue, task->sched_info.run_delay, late_ns, now);
 	u32 stack = STACK_UNSEEN;
 
 	if (task->sched_info.pcount == 0 || wait + CLOCK_SLACK_NS > off) { /* never was anywhere but in the queue */
@@ -401,7 +402,7 @@ static __always_inline void arrive(struct thread *thread, struct task_struct *ta
 		loss_add(LOSS_MISSED, 1, off); /* it ran in between and we were not called */
 	} else if (thread->state == THREAD_BLOCKED) {
 		off_cpu_add(thread, task, queue, thread->stack,
-			    wait_since(thread, task, queue, thread->run_delay_ns, 0), off);
+			    wait_since(thread, task, queue, thread->run_delay_ns, 0, now), off);
 	} else if (walltime) {
 		wait_add(thread, task, queue, TIME_PREEMPTED, off);
 	}
@@ -530,7 +531,7 @@ static __always_inline void thread_close(struct thread *thread, struct task_stru
 	case THREAD_BLOCKED:
 		if (thread->runs == task->sched_info.pcount)
 			off_cpu_add(thread, task, queue, thread->stack,
-				    wait_since(thread, task, queue, thread->run_delay_ns, late), off);
+				    wait_since(thread, task, queue, thread->run_delay_ns, late, 0), off);
 		else
 			blocked_add(thread, thread->stack, off); /* it ran after the stop: how long it waited is gone */
 		break;
@@ -590,7 +591,7 @@ static __always_inline int switch_look(void *ctx, bool preempt, struct task_stru
 	if (next->pid)
 		switch_in(next, next_queue, now);
 	else
-		clock_now(0, next_queue->rq->clock); /* for those who get this CPU at once */
+		clock_now(0, next_queue->rq->clock, now); /* for those who get this CPU at once */
 	if (unknown)
 		current_take(ctx);
 	return 0;

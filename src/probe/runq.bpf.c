@@ -544,7 +544,7 @@ static __always_inline void switch_look(bool preempt, struct task_struct *prev, 
 	} else {
 		next_queue = next->se.cfs_rq;
 		queued = next->sched_info.last_queued;
-		now = clock_now(queued, next_queue->rq->clock);
+		now = clock_now(queued, next_queue->rq->clock, 0);
 	}
 	if (prev->pid && (preempt || !prev->__state)) {
 		if (two_hooks || wait_pick(one_in, prev))

@@ -30,9 +30,9 @@ struct {
 	__type(value, struct clock_note);
 } clock_notes SEC(".maps");
 
-static __always_inline void clock_take(struct clock_note *note, u64 now)
+static __always_inline void clock_take(struct clock_note *note, u64 now, u64 ours)
 {
-	u64 ours = bpf_ktime_get_ns(), d_ours, d_rq;
+	u64 d_ours, d_rq;
 
 	note->last.ours = ours;
 	note->last.rq = now;
@@ -50,13 +50,13 @@ static __always_inline void clock_take(struct clock_note *note, u64 now)
 }
 
 /* The scheduler's clock, were it read now; `now` when that cannot be said. */
-static __always_inline u64 clock_guess(const struct clock_note *note, u64 now)
+static __always_inline u64 clock_guess(const struct clock_note *note, u64 now, u64 ours)
 {
 	u64 age, drift, guess;
 
 	if (!note->last.ours)
 		return now;
-	age = bpf_ktime_get_ns() - note->last.ours;
+	age = ours - note->last.ours;
 	if (!note->known && age > CLOCK_NO_RATE_NS)
 		return now;
 	drift = age * note->rate >> 32;
@@ -64,8 +64,9 @@ static __always_inline u64 clock_guess(const struct clock_note *note, u64 now)
 	return guess > now && guess - now < CLOCK_WAIT_MAX_NS ? guess : now;
 }
 
-/* rq->clock as it should be, when somebody queued since `queued` (0: nobody) gets the CPU. */
-static __always_inline u64 clock_now(u64 queued, u64 now)
+/* rq->clock as it should be, when somebody queued since `queued` (0: nobody) gets the CPU. `ours` is what our clock says, for who has read it
+ * already; 0: it is read where it is needed. */
+static __always_inline u64 clock_now(u64 queued, u64 now, u64 ours)
 {
 	u32 zero = 0;
 	struct clock_note *note = bpf_map_lookup_elem(&clock_notes, &zero);
@@ -73,8 +74,8 @@ static __always_inline u64 clock_now(u64 queued, u64 now)
 	if (!note)
 		return now;
 	if (queued && now == queued)
-		return clock_guess(note, now);
+		return clock_guess(note, now, ours ?: bpf_ktime_get_ns());
 	if (now - note->last.rq > CLOCK_NOTE_NS)
-		clock_take(note, now);
+		clock_take(note, now, ours ?: bpf_ktime_get_ns());
 	return now;
 }
