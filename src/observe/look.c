@@ -312,7 +312,7 @@ struct look *look_between(struct census *before, struct census *now, double seco
 	look->now = now;
 	look->seconds = now->uptime_ns != CENSUS_UNKNOWN && before->uptime_ns != CENSUS_UNKNOWN &&
 					now->uptime_ns > before->uptime_ns
-				? (double)(now->uptime_ns - before->uptime_ns) / 1e9
+				? (double)(now->uptime_ns - before->uptime_ns) / (double)NS_PER_S
 				: seconds;
 	for (guint i = 0; i < LOOK_VALUES; i++)
 		look->values[i] = NAN;

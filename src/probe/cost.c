@@ -157,17 +157,32 @@ static gboolean is_object(const char *descriptor, const char *what)
 	return g_strcmp0(target, what) == 0;
 }
 
-GArray *cost_own(void)
+/* Our descriptors of such objects, of int. */
+static GArray *own_objects(const char *what)
 {
 	g_autoptr(GDir) fds = g_dir_open("/proc/self/fd", 0, NULL);
-	GArray *programs = g_array_new(FALSE, FALSE, sizeof(struct cost_own));
+	GArray *own = g_array_new(FALSE, FALSE, sizeof(int));
 	const char *name;
 
 	while (fds && (name = g_dir_read_name(fds))) {
-		struct cost_own own = { .fd = (int)g_ascii_strtoull(name, NULL, 10) };
+		int fd = (int)g_ascii_strtoull(name, NULL, 10);
+
+		if (is_object(name, what))
+			g_array_append_val(own, fd);
+	}
+	return own;
+}
+
+GArray *cost_own(void)
+{
+	g_autoptr(GArray) fds = own_objects("anon_inode:bpf-prog");
+	GArray *programs = g_array_new(FALSE, FALSE, sizeof(struct cost_own));
+
+	for (guint i = 0; i < fds->len; i++) {
+		struct cost_own own = { .fd = g_array_index(fds, int, i) };
 		struct bpf_prog_info info = { 0 };
 
-		if (!is_object(name, "anon_inode:bpf-prog") || !program_info(own.fd, &info))
+		if (!program_info(own.fd, &info))
 			continue;
 		program_take(&info, &own.program);
 		g_array_append_val(programs, own);
@@ -189,24 +204,23 @@ static guint32 paces_id(int fd)
 
 GArray *cost_own_paces(void)
 {
-	g_autoptr(GDir) fds = g_dir_open("/proc/self/fd", 0, NULL);
+	g_autoptr(GArray) fds = own_objects("anon_inode:bpf-map");
 	GArray *all = g_array_new(FALSE, FALSE, sizeof(struct cost_paces));
-	const char *name;
 
-	while (fds && (name = g_dir_read_name(fds))) {
-		struct cost_paces paces = { .fd = (int)g_ascii_strtoull(name, NULL, 10) };
+	for (guint i = 0; i < fds->len; i++) {
+		struct cost_paces paces = { .fd = g_array_index(fds, int, i) };
 
-		if (is_object(name, "anon_inode:bpf-map") && (paces.id = paces_id(paces.fd)))
+		paces.id = paces_id(paces.fd);
+		if (paces.id)
 			g_array_append_val(all, paces);
 	}
 	return all;
 }
 
-gboolean cost_times_itself(int fd)
+gboolean cost_times_itself(int fd, const GArray *paces)
 {
 	guint32 ids[COST_MAPS_MAX] = { 0 };
 	struct bpf_prog_info info = { .nr_map_ids = COST_MAPS_MAX, .map_ids = (guintptr)ids };
-	g_autoptr(GArray) paces = cost_own_paces();
 	gboolean does = FALSE;
 
 	if (!program_info(fd, &info))

@@ -51,14 +51,14 @@ GArray *cost_own(void);
 /* One of them again; FALSE: the descriptor is no longer of the program `program` was of. */
 gboolean cost_read_own(int fd, struct cost_program *program);
 
-/* Does it time itself (pace.h)? `fd`: of one of our own programs. */
-gboolean cost_times_itself(int fd);
-/* The maps in which our own do: an array of struct cost_paces, owned by the caller. */
+/* The maps in which our own programs time themselves (pace.h): an array of struct cost_paces, owned by the caller. */
 struct cost_paces {
 	int fd; /* not the caller's */
 	guint32 id;
 };
 GArray *cost_own_paces(void);
+/* Does it time itself, in one of `paces`? `fd`: of one of our own programs. */
+gboolean cost_times_itself(int fd, const GArray *paces);
 
 /* TRUE while a program with this id is loaded. */
 gboolean cost_is_loaded(guint32 program_id);

@@ -110,39 +110,25 @@ static gboolean offcpu_load(struct offcpu_run *run, const struct rung *rung, GEr
 	return offcpu_load_once(run, rung, error);
 }
 
-static gboolean offcpu_attach_exec(struct offcpu_run *run, GError **error)
+static gboolean offcpu_attach_one(struct bpf_link **link, const struct bpf_program *program, const char *why_not,
+				  GError **error)
 {
-	if (!run->walltime)
-		return TRUE;
-	run->exec_link = kernel_btf_attach(run->kernel->progs.offcpu_exec);
-	if (!run->exec_link)
-		ladder_set_error(error, "cannot attach to sched_process_exec", errno);
-	return run->exec_link != NULL;
-}
-
-static gboolean offcpu_attach_waking(struct offcpu_run *run, GError **error)
-{
-	if (!run->request.waker)
-		return TRUE;
-	run->waking_link = kernel_btf_attach(run->kernel->progs.offcpu_waking);
-	if (!run->waking_link)
-		ladder_set_error(error, "cannot attach to sched_waking", errno);
-	return run->waking_link != NULL;
+	*link = kernel_btf_attach(program);
+	if (!*link)
+		ladder_set_error(error, why_not, errno);
+	return *link != NULL;
 }
 
 static gboolean offcpu_attach_programs(struct offcpu_run *run, GError **error)
 {
-	run->switch_link = kernel_btf_attach(run->kernel->progs.offcpu_switch);
-	if (!run->switch_link) {
-		ladder_set_error(error, "cannot attach to sched_switch", errno);
-		return FALSE;
-	}
-	run->moved_link = kernel_btf_attach(run->kernel->progs.offcpu_moved);
-	if (!run->moved_link) {
-		ladder_set_error(error, "cannot attach to sched_migrate_task", errno);
-		return FALSE;
-	}
-	return offcpu_attach_exec(run, error) && offcpu_attach_waking(run, error);
+	return offcpu_attach_one(&run->switch_link, run->kernel->progs.offcpu_switch, "cannot attach to sched_switch",
+				 error) &&
+	       offcpu_attach_one(&run->moved_link, run->kernel->progs.offcpu_moved,
+				 "cannot attach to sched_migrate_task", error) &&
+	       (!run->walltime || offcpu_attach_one(&run->exec_link, run->kernel->progs.offcpu_exec,
+						    "cannot attach to sched_process_exec", error)) &&
+	       (!run->request.waker || offcpu_attach_one(&run->waking_link, run->kernel->progs.offcpu_waking,
+							 "cannot attach to sched_waking", error));
 }
 
 static void offcpu_detach(struct offcpu_run *run)

@@ -89,12 +89,10 @@ void programs_free(struct programs *programs)
 	g_free(programs);
 }
 
-static void timings_take(struct programs *programs, guint part)
+static void timings_take(struct programs *programs, guint part, const GArray *paces)
 {
-	g_autoptr(GArray) own = cost_own_paces();
-
-	for (guint i = 0; i < own->len; i++) {
-		const struct cost_paces *found = &g_array_index(own, struct cost_paces, i);
+	for (guint i = 0; i < paces->len; i++) {
+		const struct cost_paces *found = &g_array_index(paces, struct cost_paces, i);
 		struct timing timing = { .id = found->id };
 
 		if (g_hash_table_contains(programs->known_timings, GUINT_TO_POINTER(found->id)))
@@ -110,17 +108,17 @@ static void timings_take(struct programs *programs, guint part)
 
 void programs_take(struct programs *programs, guint part)
 {
-	g_autoptr(GArray) own = cost_own();
+	g_autoptr(GArray) own = cost_own(), paces = cost_own_paces();
 
 	for (guint i = 0; i < own->len; i++) {
 		struct program program = { .own = g_array_index(own, struct cost_own, i) };
 
 		if (!g_hash_table_add(programs->known, GUINT_TO_POINTER(program.own.program.id)))
 			continue;
-		program.is_timed = cost_times_itself(program.own.fd);
+		program.is_timed = cost_times_itself(program.own.fd, paces);
 		g_array_append_val(g_ptr_array_index(programs->parts, part), program);
 	}
-	timings_take(programs, part);
+	timings_take(programs, part, paces);
 }
 
 static void program_drop(struct programs *programs, GArray *part, guint i)

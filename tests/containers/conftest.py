@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import runtimes  # noqa: E402
-from support import Missing, fathom_binary, lack, run, wait_for  # noqa: E402
+from support import ROOT, Missing, fathom_binary, lack, run, tool, wait_for  # noqa: E402
 
 
 def session(kind):
@@ -104,6 +104,19 @@ class Fathom:
         done = self(*arguments, **options)
         assert done.returncode == status, done.stderr
         return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    """(node, chromium), and what the scripts in tests/web need is there."""
+    web = ROOT / "tests/web"
+    try:
+        node, chromium, npm = tool("node"), tool("chromium"), tool("npm")
+    except Missing as missing:
+        lack(str(missing))
+    if not (web / "node_modules/playwright-core/package.json").exists():
+        run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=web, timeout=300)
+    return node, chromium
 
 
 @pytest.fixture

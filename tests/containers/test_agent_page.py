@@ -16,19 +16,14 @@ import pytest
 
 from agent_client import Agent
 from runtimes import die_with_parent
-from support import ROOT, STOP_S, Missing, fathom_binary, lack, run, tool, wait_for
+from support import ROOT, STOP_S, fathom_binary, run, wait_for
 
 WEB = ROOT / "tests/web"
 
 
 @pytest.fixture(scope="module")
-def seen(docker, tmp_path_factory):
-    try:
-        chromium, node, npm = tool("chromium"), tool("node"), tool("npm")
-    except Missing as missing:
-        lack(str(missing))
-    if not (WEB / "node_modules/playwright-core/package.json").exists():
-        run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=WEB, timeout=300)
+def seen(docker, playwright, tmp_path_factory):
+    node, chromium = playwright
     base = tmp_path_factory.mktemp("page")
     pictures = Path(os.environ.get("FATHOM_PICTURES", base))
     container = docker.run("agentpage", "sh", "-c", "while :; do :; done", cpus=0.2, memory="64m",

@@ -11,21 +11,16 @@ import pytest
 
 from agent_client import Agent
 from runtimes import die_with_parent
-from support import ROOT, STOP_S, Missing, fathom_binary, lack, run, tool
+from support import ROOT, STOP_S, fathom_binary, run, tool
 
 WEB = ROOT / "tests/web"
 TALK_PORT = "7311"
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(playwright):
     """browser(script, directory, link, container): what the walk saw."""
-    try:
-        chromium, node, npm = tool("chromium"), tool("node"), tool("npm")
-    except Missing as missing:
-        lack(str(missing))
-    if not (WEB / "node_modules/playwright-core/package.json").exists():
-        run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=WEB, timeout=300)
+    node, chromium = playwright
 
     def walk(script, directory, link, container):
         pictures = os.environ.get("FATHOM_PICTURES", directory)
